@@ -1,0 +1,150 @@
+//! The sliding window log: remember each admission for one period.
+//!
+//! An admission at `t` counts until `t + period`, exclusive. So an interval `[a, a + period)`
+//! never holds two admissions of which one was admitted after the other had left, and at
+//! most the limit is admitted in **any** such interval: the bound is the definition.
+//!
+//! Memory is paid by admitted traffic. Up to a limit of [`RESOLUTION`] there is an entry for
+//! each admission, at most `limit` of them. Above it, admissions share a granule of
+//! `g = ⌈period ÷ RESOLUTION⌉` aligned to the epoch, which keeps its newest time and leaves
+//! as a whole at newest + period. An entry never leaves before its admissions would have, so
+//! the bound holds; it leaves later by less than `g`, and at most `RESOLUTION + 1` granules
+//! overlap one period.
+
+use std::collections::VecDeque;
+
+use super::{Micros, Reading, Wait};
+use crate::Quota;
+
+/// The most entries, save one, that a window is divided into.
+const RESOLUTION: u64 = 1024;
+
+/// The log of one quota for one subject. Empty is the state of a subject never seen.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct SlidingWindow {
+    /// Oldest first, each in a granule of its own.
+    entries: VecDeque<Entry>,
+    /// The sum of all entries' units. At most a limit, or what an earlier, larger limit
+    /// admitted.
+    used: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Entry {
+    /// The newest admission in this entry.
+    newest: Micros,
+    units: u32,
+}
+
+impl SlidingWindow {
+    /// Forgets what has left the window by `now`.
+    ///
+    /// A clock that went back brings entries "from the future" down to now: they then leave
+    /// one period from now at the latest, so nobody is locked out, and they still count
+    /// until then, so nothing is admitted twice.
+    pub(crate) fn advance(&mut self, now: Micros, quota: &Quota) {
+        if self.entries.back().is_some_and(|entry| entry.newest > now) {
+            self.fold_future(now, granule(quota));
+        }
+        while let Some(oldest) = self.entries.front()
+            && oldest.newest + quota.period_micros() <= now
+        {
+            self.used -= oldest.units;
+            self.entries.pop_front();
+        }
+    }
+
+    fn fold_future(&mut self, now: Micros, granule: Micros) {
+        let mut units = 0;
+        while let Some(entry) =
+            self.entries.pop_back_if(|entry| entry.newest / granule >= now / granule)
+        {
+            units += entry.units;
+        }
+        self.entries.push_back(Entry { newest: now, units });
+    }
+
+    /// What this quota says to a request of `cost` at `now`. Call [`advance`](Self::advance)
+    /// first.
+    pub(crate) fn read(&self, now: Micros, quota: &Quota, cost: u32) -> Reading {
+        let period = quota.period_micros();
+        let until_gone = |entry: &Entry| entry.newest + period - now;
+        Reading {
+            remaining: quota.limit().saturating_sub(self.used),
+            wait: self.wait(quota, cost, until_gone),
+            more_after: self.entries.front().map_or(0, until_gone),
+            reset_after: self.entries.back().map_or(0, until_gone),
+        }
+    }
+
+    fn wait(&self, quota: &Quota, cost: u32, until_gone: impl Fn(&Entry) -> Micros) -> Wait {
+        if cost > quota.limit() {
+            return Wait::Forever;
+        }
+        let room = quota.limit() - cost;
+        let mut used = self.used;
+        let mut wait = Wait::None;
+        for entry in &self.entries {
+            if used <= room {
+                break;
+            }
+            used -= entry.units;
+            wait = Wait::For(until_gone(entry));
+        }
+        wait
+    }
+
+    /// Records an admission of `cost`, which [`read`](Self::read) has just allowed. A cost of
+    /// 0 leaves no trace.
+    pub(crate) fn charge(&mut self, now: Micros, quota: &Quota, cost: u32) {
+        if cost == 0 {
+            return;
+        }
+        self.used += cost;
+        let granule = granule(quota);
+        match self.entries.back_mut() {
+            Some(newest) if newest.newest / granule == now / granule => {
+                newest.newest = now;
+                newest.units += cost;
+            }
+            _ => self.entries.push_back(Entry { newest: now, units: cost }),
+        }
+    }
+
+    /// Gives back `cost` units that were charged at `stamp`. Says whether they were still
+    /// there to give back; if not, nothing changes.
+    pub(crate) fn refund(&mut self, stamp: Micros, quota: &Quota, cost: u32) -> bool {
+        let granule = granule(quota);
+        let Ok(at) =
+            self.entries.binary_search_by_key(&(stamp / granule), |entry| entry.newest / granule)
+        else {
+            return false;
+        };
+        if self.entries[at].units < cost {
+            return false;
+        }
+        self.used -= cost;
+        self.entries[at].units -= cost;
+        if self.entries[at].units == 0 {
+            self.entries.remove(at);
+        }
+        true
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// When this state will be as if the subject had never been seen.
+    pub(crate) fn empty_at(&self, quota: &Quota) -> Micros {
+        self.entries.back().map_or(0, |entry| entry.newest + quota.period_micros())
+    }
+}
+
+fn granule(quota: &Quota) -> Micros {
+    if u64::from(quota.limit()) <= RESOLUTION {
+        1
+    } else {
+        quota.period_micros().div_ceil(RESOLUTION)
+    }
+}

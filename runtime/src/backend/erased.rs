@@ -1,0 +1,40 @@
+//! [`Backend`] behind a pointer, so that a limiter does not carry its backend's type.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use super::{Answer, Backend, Operation};
+use crate::BackendError;
+
+type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+pub(crate) trait ErasedBackend: Send + Sync {
+    fn apply<'a>(
+        &'a self,
+        batch: &'a [Operation<'a>],
+    ) -> BoxFuture<'a, Vec<Result<Answer, BackendError>>>;
+    fn apply_now(&self, operation: &Operation<'_>) -> Option<Result<Answer, BackendError>>;
+    fn initialize(&self) -> BoxFuture<'_, Result<(), BackendError>>;
+    fn close(&self) -> BoxFuture<'_, ()>;
+}
+
+impl<B: Backend> ErasedBackend for B {
+    fn apply<'a>(
+        &'a self,
+        batch: &'a [Operation<'a>],
+    ) -> BoxFuture<'a, Vec<Result<Answer, BackendError>>> {
+        Box::pin(Backend::apply(self, batch))
+    }
+
+    fn apply_now(&self, operation: &Operation<'_>) -> Option<Result<Answer, BackendError>> {
+        Backend::apply_now(self, operation)
+    }
+
+    fn initialize(&self) -> BoxFuture<'_, Result<(), BackendError>> {
+        Box::pin(Backend::initialize(self))
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(Backend::close(self))
+    }
+}

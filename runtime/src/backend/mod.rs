@@ -1,0 +1,136 @@
+//! Backends: where counters live.
+
+pub(crate) mod erased;
+mod memory;
+
+use std::future::Future;
+
+pub use self::memory::{MemoryBackend, MemoryBackendBuilder};
+use crate::policy::MAX_QUOTAS;
+use crate::{BackendError, Outcome, Policy, QuotaState};
+
+/// A store of counters.
+///
+/// Implement this to keep counters somewhere else. A store decides on its own clock, and each
+/// operation is atomic: no two of them, from whatever process, may both take the last unit.
+/// It only answers; deadlines, retries and what happens when it fails are the limiter's part.
+pub trait Backend: Send + Sync + 'static {
+    /// Carries out `batch` in its order, and answers in the same order: one answer for each
+    /// operation.
+    fn apply(
+        &self,
+        batch: &[Operation<'_>],
+    ) -> impl Future<Output = Vec<Result<Answer, BackendError>>> + Send;
+
+    /// Carries out one operation if that takes no waiting. `None`: it would have to wait, and
+    /// nothing was done.
+    fn apply_now(&self, operation: &Operation<'_>) -> Option<Result<Answer, BackendError>> {
+        let _ = operation;
+        None
+    }
+
+    /// Connects, checks and warms up whatever would otherwise be found out by the first
+    /// request.
+    fn initialize(&self) -> impl Future<Output = Result<(), BackendError>> + Send {
+        async { Ok(()) }
+    }
+
+    /// Finishes what is under way and lets go of what the store holds.
+    fn close(&self) -> impl Future<Output = ()> + Send {
+        async {}
+    }
+}
+
+/// One thing to do for one subject of one policy.
+#[derive(Clone, Copy, Debug)]
+pub struct Operation<'a> {
+    /// Whose quotas apply; its name is part of the key.
+    pub policy: &'a Policy,
+    /// Whose requests are counted: the other part of the key.
+    pub subject: &'a str,
+    /// What to do.
+    pub action: Action,
+}
+
+/// What an [`Operation`] does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Action {
+    /// Take `cost` if every quota admits it, and otherwise nothing. A cost of 0 takes nothing.
+    Charge {
+        /// How much the request takes.
+        cost: u32,
+    },
+    /// Say what a charge would be answered, and take nothing.
+    Peek {
+        /// How much the request would take.
+        cost: u32,
+    },
+    /// Forget the subject.
+    Reset,
+    /// Give back what a charge took: never below empty, and rather too little than too much.
+    Refund {
+        /// [`Verdict::stamp_micros`] of the charge.
+        stamp_micros: u64,
+        /// The cost of the charge.
+        cost: u32,
+    },
+}
+
+/// What a store answers to an [`Operation`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Answer {
+    /// To a charge or a peek.
+    Verdict(Verdict),
+    /// To a reset: it is done.
+    Reset,
+    /// To a refund: whether there was something to give back.
+    Refunded(bool),
+}
+
+/// What a store says to a charge or a peek: the outcome, and how each quota stands after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    outcome: Outcome,
+    stamp_micros: u64,
+    states: [QuotaState; MAX_QUOTAS],
+    state_count: u8,
+}
+
+impl Verdict {
+    /// A verdict given at `stamp_micros` on the store's clock.
+    #[must_use]
+    pub fn new(outcome: Outcome, stamp_micros: u64) -> Self {
+        let states = [QuotaState::default(); MAX_QUOTAS];
+        Self { outcome, stamp_micros, states, state_count: 0 }
+    }
+
+    /// Adds the state of the policy's next quota, in written order.
+    ///
+    /// # Panics
+    ///
+    /// Past [`MAX_QUOTAS`], which is the most that a policy holds.
+    pub fn push(&mut self, state: QuotaState) {
+        self.states[usize::from(self.state_count)] = state;
+        self.state_count += 1;
+    }
+
+    /// What was decided.
+    #[must_use]
+    pub fn outcome(&self) -> Outcome {
+        self.outcome
+    }
+
+    /// When, in microseconds on the store's clock. With the cost it names the charge.
+    #[must_use]
+    pub fn stamp_micros(&self) -> u64 {
+        self.stamp_micros
+    }
+
+    /// How each quota stands, in written order.
+    #[must_use]
+    pub fn quotas(&self) -> &[QuotaState] {
+        &self.states[..usize::from(self.state_count)]
+    }
+}

@@ -1,0 +1,84 @@
+//! What can go wrong, apart from being refused.
+
+use std::error::Error;
+use std::fmt;
+use std::time::Duration;
+
+/// Whether a failed operation may have taken effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Execution {
+    /// It certainly had no effect: it may be sent again.
+    NotExecuted,
+    /// It may have had its effect: sending it again could charge twice.
+    Unknown,
+}
+
+/// A backend could not answer.
+#[derive(Debug)]
+pub struct BackendError {
+    execution: Execution,
+    source: Box<dyn Error + Send + Sync>,
+}
+
+impl BackendError {
+    /// The operation certainly had no effect.
+    pub fn not_executed(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self { execution: Execution::NotExecuted, source: source.into() }
+    }
+
+    /// The operation may have had its effect.
+    pub fn unknown(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self { execution: Execution::Unknown, source: source.into() }
+    }
+
+    /// Whether the operation may have had its effect.
+    #[must_use]
+    pub fn execution(&self) -> Execution {
+        self.execution
+    }
+}
+
+impl fmt::Display for BackendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.execution {
+            Execution::NotExecuted => write!(f, "the rate limit's backend did not act: "),
+            Execution::Unknown => write!(f, "the rate limit's backend may or may not have acted: "),
+        }?;
+        self.source.fmt(f)
+    }
+}
+
+impl Error for BackendError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.source()
+    }
+}
+
+/// No decision could be had, and the policy is closed ([`OnError::Closed`]): refuse the
+/// request, but do not blame the client.
+///
+/// [`OnError::Closed`]: crate::OnError::Closed
+#[derive(Debug, thiserror::Error)]
+#[error("no rate limit decision")]
+pub struct Unavailable {
+    #[from]
+    source: BackendError,
+}
+
+impl Unavailable {
+    /// How long a client should wait before it tries again.
+    #[must_use]
+    pub fn retry_after(&self) -> Duration {
+        Duration::from_secs(1)
+    }
+}
+
+/// The limiter is not fit to start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The backend is not ready.
+    #[error("the backend is not ready")]
+    Backend(#[from] BackendError),
+}

@@ -1,0 +1,27 @@
+//! What the attribute asks of a handler, with errors that say so.
+
+use axum::response::{IntoResponse, Response};
+
+/// What an annotated handler may return: all that axum takes as a response.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an axum response",
+    label = "an annotated handler returns a response",
+    note = "a handler returns what implements `axum::response::IntoResponse`, for instance \
+            `Json<T>`, or `Result<T, E>` where both do"
+)]
+pub trait IntoLimitedResponse {
+    /// The response.
+    fn into_limited(self) -> Response;
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: IntoResponse> IntoLimitedResponse for T {
+    fn into_limited(self) -> Response {
+        self.into_response()
+    }
+}
+
+/// Asks for `Send` where the handler's own body is to blame, not at the router far away.
+pub fn require_send<F: Future + Send>(future: F) -> F {
+    future
+}

@@ -1,0 +1,216 @@
+//! The limiter: asks the backend and does what the policy says about the answer.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::backend::erased::ErasedBackend;
+use crate::backend::{Action, Answer, Operation, Verdict};
+use crate::{Backend, BackendError, Decision, OnError, Policy, StartError, Unavailable};
+
+/// Decides who may go on. It joins policies with the backend that counts for them.
+///
+/// Cloning is cheap, and clones share everything.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// use std::time::Duration;
+/// use tollgate::{Limiter, MemoryBackend, Policy, Quota};
+///
+/// const EMAILS: Policy = Policy::new("emails", Quota::new(2, Duration::from_secs(60)));
+///
+/// let limiter = Limiter::new(MemoryBackend::new());
+/// assert!(limiter.check(&EMAILS, "alice").await?.is_allowed());
+/// assert!(limiter.check(&EMAILS, "alice").await?.is_allowed());
+/// let refused = limiter.check(&EMAILS, "alice").await?;
+/// assert!(refused.retry_after().is_some());
+/// assert!(limiter.check(&EMAILS, "bob").await?.is_allowed());
+/// # Ok::<_, tollgate::Unavailable>(()) }).unwrap();
+/// ```
+#[derive(Clone)]
+pub struct Limiter {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    backend: Box<dyn ErasedBackend>,
+    /// Whether the last answer was a failure, so that a change is logged once.
+    failing: AtomicBool,
+}
+
+impl Limiter {
+    /// A limiter over `backend`.
+    #[must_use]
+    pub fn new(backend: impl Backend) -> Self {
+        let shared = Shared { backend: Box::new(backend), failing: AtomicBool::new(false) };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Makes the backend ready, so that what is wrong is found at start and not by the first
+    /// request.
+    ///
+    /// # Errors
+    ///
+    /// If the backend is not ready.
+    pub async fn initialize(&self) -> Result<(), StartError> {
+        Ok(self.shared.backend.initialize().await?)
+    }
+
+    /// Lets the backend finish what is under way. The limiter and its clones are not to be
+    /// used afterwards.
+    pub async fn close(&self) {
+        self.shared.backend.close().await;
+    }
+
+    /// Charges one request of `subject` to `policy`, if every quota admits it.
+    ///
+    /// # Errors
+    ///
+    /// If the backend cannot answer and the policy is closed.
+    pub async fn check(&self, policy: &Policy, subject: &str) -> Result<Decision, Unavailable> {
+        self.check_cost(policy, subject, 1).await
+    }
+
+    /// Charges `cost` instead of 1. A cost of 0 takes nothing.
+    ///
+    /// # Errors
+    ///
+    /// If the backend cannot answer and the policy is closed.
+    pub async fn check_cost(
+        &self,
+        policy: &Policy,
+        subject: &str,
+        cost: u32,
+    ) -> Result<Decision, Unavailable> {
+        let answer = self.ask(policy, subject, Action::Charge { cost }).await;
+        self.decision(policy, answer, |verdict| Decision::charged(verdict, policy, subject, cost))
+    }
+
+    /// As [`check_cost`](Self::check_cost), if the backend can answer without waiting.
+    /// `None`: it would have to wait, and nothing was charged.
+    ///
+    /// # Errors
+    ///
+    /// If the backend fails and the policy is closed.
+    pub fn check_now(
+        &self,
+        policy: &Policy,
+        subject: &str,
+        cost: u32,
+    ) -> Option<Result<Decision, Unavailable>> {
+        let operation = Operation { policy, subject, action: Action::Charge { cost } };
+        let answer = self.shared.backend.apply_now(&operation)?;
+        Some(
+            self.decision(policy, answer, |verdict| {
+                Decision::charged(verdict, policy, subject, cost)
+            }),
+        )
+    }
+
+    /// What [`check_cost`](Self::check_cost) would answer now, charging nothing.
+    ///
+    /// # Errors
+    ///
+    /// If the backend cannot answer and the policy is closed.
+    pub async fn peek(
+        &self,
+        policy: &Policy,
+        subject: &str,
+        cost: u32,
+    ) -> Result<Decision, Unavailable> {
+        let answer = self.ask(policy, subject, Action::Peek { cost }).await;
+        self.decision(policy, answer, Decision::peeked)
+    }
+
+    /// Forgets what `subject` has used of `policy`.
+    ///
+    /// # Errors
+    ///
+    /// If the backend cannot answer, whatever the policy says of that.
+    pub async fn reset(&self, policy: &Policy, subject: &str) -> Result<(), Unavailable> {
+        match self.ask(policy, subject, Action::Reset).await? {
+            Answer::Reset => Ok(()),
+            other => Err(mismatched("a reset", &other).into()),
+        }
+    }
+
+    /// Gives back what `decision` took. It says whether there was something to give back:
+    /// not if it took nothing, and not if that has left the window meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// If the backend cannot answer, whatever the policy says of that.
+    pub async fn refund(&self, decision: Decision) -> Result<bool, Unavailable> {
+        let Some(receipt) = decision.into_receipt() else { return Ok(false) };
+        let (stamp_micros, cost) = (receipt.stamp_micros, receipt.cost);
+        let refund = Action::Refund { stamp_micros, cost };
+        match self.ask(&receipt.policy, &receipt.subject, refund).await? {
+            Answer::Refunded(refunded) => Ok(refunded),
+            other => Err(mismatched("a refund", &other).into()),
+        }
+    }
+
+    async fn ask(
+        &self,
+        policy: &Policy,
+        subject: &str,
+        action: Action,
+    ) -> Result<Answer, BackendError> {
+        let backend = &self.shared.backend;
+        let operation = Operation { policy, subject, action };
+        if let Some(answer) = backend.apply_now(&operation) {
+            return answer;
+        }
+        let answers = backend.apply(&[operation]).await;
+        answers.into_iter().next().unwrap_or_else(|| {
+            Err(BackendError::unknown("it gave fewer answers than it was asked for"))
+        })
+    }
+
+    /// Makes a decision of a backend's answer, or of its failure what the policy says.
+    fn decision(
+        &self,
+        policy: &Policy,
+        answer: Result<Answer, BackendError>,
+        decide: impl FnOnce(Verdict) -> Decision,
+    ) -> Result<Decision, Unavailable> {
+        let verdict = answer.and_then(|answer| match answer {
+            Answer::Verdict(verdict) => Ok(verdict),
+            other => Err(mismatched("a check", &other)),
+        });
+        self.note_health(verdict.as_ref().err());
+        match (verdict, policy.get_on_error()) {
+            (Ok(verdict), _) => Ok(decide(verdict)),
+            (Err(_), OnError::Open) => Ok(Decision::open()),
+            (Err(error), OnError::Closed) => Err(error.into()),
+        }
+    }
+
+    /// Logs when the backend begins to fail and when it answers again, and nothing between.
+    fn note_health(&self, error: Option<&BackendError>) {
+        let failing = &self.shared.failing;
+        // Read first: while nothing changes, checks on many cores write nothing shared.
+        if failing.load(Ordering::Relaxed) != error.is_some()
+            && failing.swap(error.is_some(), Ordering::Relaxed) != error.is_some()
+        {
+            match error {
+                Some(error) => tracing::warn!(
+                    %error,
+                    "the rate limit's backend fails; requests now pass or are refused with \
+                     503, as each limit says"
+                ),
+                None => tracing::info!("the rate limit's backend answers again"),
+            }
+        }
+    }
+}
+
+fn mismatched(asked: &str, answer: &Answer) -> BackendError {
+    BackendError::unknown(format!("it answered {asked} with {answer:?}"))
+}
+
+impl fmt::Debug for Limiter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Limiter").finish_non_exhaustive()
+    }
+}

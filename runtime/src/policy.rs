@@ -1,0 +1,172 @@
+//! A policy: a named set of quotas and what goes with them.
+
+use smol_str::SmolStr;
+
+use crate::Quota;
+
+/// The most quotas that one policy can hold: a second, a minute, an hour and a day.
+pub const MAX_QUOTAS: usize = 4;
+
+/// How a quota counts. The bound of each is in the documentation of its variant.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Algorithm {
+    /// Remembers when it admitted. In **any** half-open window as long as the period it
+    /// admits at most the limit: never one more, wherever the window starts.
+    ///
+    /// Up to a limit of 1024 it is exact. Above that, admissions share granules of
+    /// ⌈period ÷ 1024⌉: still never more than the limit, but a unit can come back later
+    /// than it might, by less than one granule.
+    #[default]
+    SlidingWindow,
+}
+
+/// What happens to requests while the backend cannot answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum OnError {
+    /// They are refused (over HTTP with 503). The default: an outage never lifts a limit.
+    #[default]
+    Closed,
+    /// They pass, uncounted. The attribute writes it `skip_on_error`.
+    Open,
+}
+
+/// A named set of quotas with an algorithm and its options.
+///
+/// The name is the policy's identity: subjects are counted under it, so two policies that
+/// share a name share their counters. With several quotas, a request is admitted if all of
+/// them admit it and is then charged to all; otherwise it is charged to none.
+///
+/// ```
+/// use std::time::Duration;
+/// use tollgate::{Policy, Quota};
+///
+/// const LOGIN: Policy = Policy::new("login", Quota::new(5, Duration::from_secs(60)))
+///     .and(Quota::new(20, Duration::from_secs(3600)));
+/// assert_eq!(LOGIN.quotas().len(), 2);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    name: SmolStr,
+    label: Option<&'static str>,
+    quotas: [Quota; MAX_QUOTAS],
+    quota_count: u8,
+    algorithm: Algorithm,
+    on_error: OnError,
+}
+
+impl Policy {
+    /// A policy with one quota, for constants and statics.
+    #[must_use]
+    pub const fn new(name: &'static str, quota: Quota) -> Self {
+        Self::with_name(SmolStr::new_static(name), quota)
+    }
+
+    /// A policy with one quota, whose name is known only at run time.
+    #[must_use]
+    pub fn named(name: impl Into<String>, quota: Quota) -> Self {
+        Self::with_name(SmolStr::from(name.into()), quota)
+    }
+
+    const fn with_name(name: SmolStr, quota: Quota) -> Self {
+        Self {
+            name,
+            label: None,
+            quotas: [quota; MAX_QUOTAS],
+            quota_count: 1,
+            algorithm: Algorithm::SlidingWindow,
+            on_error: OnError::Closed,
+        }
+    }
+
+    /// Adds a quota, after those already there.
+    ///
+    /// # Panics
+    ///
+    /// Past [`MAX_QUOTAS`]; in a `const` that is a compile error.
+    #[must_use]
+    pub const fn and(mut self, quota: Quota) -> Self {
+        assert!((self.quota_count as usize) < MAX_QUOTAS, "a policy holds at most 4 quotas");
+        self.quotas[self.quota_count as usize] = quota;
+        self.quota_count += 1;
+        self
+    }
+
+    /// Counts by `algorithm`.
+    #[must_use]
+    pub const fn algorithm(mut self, algorithm: Algorithm) -> Self {
+        self.algorithm = algorithm;
+        self
+    }
+
+    /// What happens while the backend cannot answer.
+    #[must_use]
+    pub const fn on_error(mut self, mode: OnError) -> Self {
+        self.on_error = mode;
+        self
+    }
+
+    /// Shows clients `label` instead of the name.
+    pub(crate) const fn labelled(mut self, label: &'static str) -> Self {
+        self.label = Some(label);
+        self
+    }
+
+    /// The identity. For an annotated function it is the function's full path unless the
+    /// annotation gives a `name`.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What clients are shown: an annotated function's own name, otherwise the identity.
+    #[must_use]
+    pub fn label(&self) -> &str {
+        self.label.unwrap_or(&self.name)
+    }
+
+    /// The quotas, in the order in which they were written.
+    #[must_use]
+    pub fn quotas(&self) -> &[Quota] {
+        &self.quotas[..usize::from(self.quota_count)]
+    }
+
+    pub(crate) fn get_on_error(&self) -> OnError {
+        self.on_error
+    }
+
+    pub(crate) fn name_handle(&self) -> &SmolStr {
+        &self.name
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn keeps_quotas_in_written_order() {
+        let quota = |limit| Quota::new(limit, Duration::from_secs(1));
+        let policy = Policy::new("p", quota(1)).and(quota(2)).and(quota(3)).and(quota(4));
+        let limits: Vec<u32> = policy.quotas().iter().map(Quota::limit).collect();
+        assert_eq!(limits, [1, 2, 3, 4]);
+    }
+
+    #[test]
+    #[should_panic(expected = "at most 4 quotas")]
+    fn a_fifth_quota_is_a_clear_panic() {
+        let quota = Quota::new(1, Duration::from_secs(1));
+        let _ = Policy::named("p", quota).and(quota).and(quota).and(quota).and(quota);
+    }
+
+    #[test]
+    fn the_label_is_the_name_unless_given() {
+        let quota = Quota::new(1, Duration::from_secs(1));
+        assert_eq!(Policy::new("a::b", quota).label(), "a::b");
+        assert_eq!(Policy::new("a::b", quota).labelled("b").label(), "b");
+        assert_eq!(Policy::new("a::b", quota).labelled("b").name(), "a::b");
+    }
+}

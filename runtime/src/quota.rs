@@ -1,0 +1,174 @@
+//! A quota: so many requests in a period.
+
+use std::time::Duration;
+
+/// The most requests per second that a quota may ask for.
+pub(crate) const MAX_PER_SECOND: u64 = 1_000_000;
+const MICROS_PER_SECOND: u64 = 1_000_000;
+const MIN_PERIOD: u64 = 1_000;
+const MAX_PERIOD: u64 = 366 * 24 * 60 * 60 * MICROS_PER_SECOND;
+
+/// So many requests in a period: "100 per minute".
+///
+/// The limit is at least 1; the period is 1 ms to 366 days in whole microseconds; limit ÷
+/// period is at most 1,000,000 per second. Within these ranges all arithmetic is exact.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Quota {
+    limit: u32,
+    period_micros: u64,
+}
+
+impl Quota {
+    /// `limit` requests in each `period`.
+    ///
+    /// # Panics
+    ///
+    /// On a quota outside the ranges above. In a `const` that is a compile error; where the
+    /// numbers come from outside the program, use [`Quota::try_new`].
+    #[must_use]
+    pub const fn new(limit: u32, period: Duration) -> Self {
+        match Self::try_new(limit, period) {
+            Ok(quota) => quota,
+            Err(error) => error.panic(),
+        }
+    }
+
+    /// `limit` requests in each `period`, if that is a quota Tollgate can keep exactly.
+    ///
+    /// # Errors
+    ///
+    /// A [`QuotaError`] that names the range that was left.
+    pub const fn try_new(limit: u32, period: Duration) -> Result<Self, QuotaError> {
+        if limit == 0 {
+            return Err(QuotaError::ZeroLimit);
+        }
+        if period.is_zero() {
+            return Err(QuotaError::ZeroPeriod);
+        }
+        if !period.subsec_nanos().is_multiple_of(1_000) {
+            return Err(QuotaError::FractionalMicros);
+        }
+        // Compared before the cast, so the cast below loses nothing.
+        if period.as_micros() > MAX_PERIOD as u128 {
+            return Err(QuotaError::PeriodTooLong);
+        }
+        let period_micros = period.as_micros() as u64;
+        if period_micros < MIN_PERIOD {
+            return Err(QuotaError::PeriodTooShort);
+        }
+        // u32::MAX × 10^6 fits u64.
+        if limit as u64 * MICROS_PER_SECOND > MAX_PER_SECOND * period_micros {
+            return Err(QuotaError::RateTooHigh);
+        }
+        Ok(Self { limit, period_micros })
+    }
+
+    /// How many requests a period admits.
+    #[must_use]
+    pub const fn limit(&self) -> u32 {
+        self.limit
+    }
+
+    /// The period.
+    #[must_use]
+    pub const fn period(&self) -> Duration {
+        Duration::from_micros(self.period_micros)
+    }
+
+    pub(crate) const fn period_micros(&self) -> u64 {
+        self.period_micros
+    }
+
+    /// Stands in for a quota whose numbers have already been reported as wrong at compile
+    /// time, so that they are reported once.
+    pub(crate) const PLACEHOLDER: Self = Self { limit: 1, period_micros: MICROS_PER_SECOND };
+}
+
+/// Why a limit and a period do not make a [`Quota`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum QuotaError {
+    /// The limit is 0: nothing would ever be admitted.
+    #[error("{}", Self::ZeroLimit.text())]
+    ZeroLimit,
+    /// The period is 0.
+    #[error("{}", Self::ZeroPeriod.text())]
+    ZeroPeriod,
+    /// The period has a part smaller than a microsecond.
+    #[error("{}", Self::FractionalMicros.text())]
+    FractionalMicros,
+    /// The period is shorter than 1 ms.
+    #[error("{}", Self::PeriodTooShort.text())]
+    PeriodTooShort,
+    /// The period is longer than 366 days.
+    #[error("{}", Self::PeriodTooLong.text())]
+    PeriodTooLong,
+    /// More than 1,000,000 requests per second.
+    #[error("{}", Self::RateTooHigh.text())]
+    RateTooHigh,
+}
+
+impl QuotaError {
+    /// The one wording of each error, for compile time and run time alike.
+    pub(crate) const fn text(self) -> &'static str {
+        match self {
+            Self::ZeroLimit => "the limit must be at least 1",
+            Self::ZeroPeriod => "the period must be longer than zero",
+            Self::FractionalMicros => "the period must be a whole number of microseconds",
+            Self::PeriodTooShort => "the period must be at least 1 ms",
+            Self::PeriodTooLong => "the period must be at most 366 days",
+            Self::RateTooHigh => {
+                "limit ÷ period must be at most 1,000,000 per second: lower the limit or lengthen the period"
+            }
+        }
+    }
+
+    /// Whether the limit alone is wrong, whatever the period.
+    pub(crate) const fn is_about_limit(self) -> bool {
+        matches!(self, Self::ZeroLimit)
+    }
+
+    #[expect(clippy::panic, reason = "documented: a compile error in const context")]
+    const fn panic(self) -> ! {
+        panic!("{}", self.text())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+    #[test]
+    fn accepts_the_whole_range_and_nothing_beyond() {
+        let micros = Duration::from_micros;
+        let cases = [
+            (1, micros(1_000), Ok(())),
+            (1_000, micros(1_000), Ok(())),
+            (1, 366 * DAY, Ok(())),
+            (u32::MAX, micros(4_294_967_295), Ok(())),
+            (0, DAY, Err(QuotaError::ZeroLimit)),
+            (1, Duration::ZERO, Err(QuotaError::ZeroPeriod)),
+            (1, Duration::from_nanos(1_000_001), Err(QuotaError::FractionalMicros)),
+            (1, micros(999), Err(QuotaError::PeriodTooShort)),
+            (1, 366 * DAY + micros(1), Err(QuotaError::PeriodTooLong)),
+            (1, Duration::MAX - Duration::from_nanos(999_999_999), Err(QuotaError::PeriodTooLong)),
+            (1_001, micros(1_000), Err(QuotaError::RateTooHigh)),
+            (u32::MAX, micros(4_294_967_294), Err(QuotaError::RateTooHigh)),
+        ];
+        for (limit, period, expected) in cases {
+            assert_eq!(
+                Quota::try_new(limit, period).map(|_| ()),
+                expected,
+                "{limit} per {period:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn keeps_its_numbers() {
+        const QUOTA: Quota = Quota::new(7, Duration::from_millis(250));
+        assert_eq!((QUOTA.limit(), QUOTA.period()), (7, Duration::from_millis(250)));
+    }
+}
