@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-/// The most requests per second that a quota may ask for.
-pub(crate) const MAX_PER_SECOND: u64 = 1_000_000;
 const MICROS_PER_SECOND: u64 = 1_000_000;
 const MIN_PERIOD: u64 = 1_000;
 const MAX_PERIOD: u64 = 366 * 24 * 60 * 60 * MICROS_PER_SECOND;
@@ -56,8 +54,8 @@ impl Quota {
         if period_micros < MIN_PERIOD {
             return Err(QuotaError::PeriodTooShort);
         }
-        // u32::MAX × 10^6 fits u64.
-        if limit as u64 * MICROS_PER_SECOND > MAX_PER_SECOND * period_micros {
+        // A million per second is one per microsecond.
+        if limit as u64 > period_micros {
             return Err(QuotaError::RateTooHigh);
         }
         Ok(Self { limit, period_micros })

@@ -142,11 +142,15 @@ impl Shard {
         }
     }
 
-    /// Of the next few keys the one that is missed least, if any may go.
+    /// Of a few keys from all over the shard the one that is missed least, if any may go.
     fn victim(&mut self, now: u64) -> Option<usize> {
+        let start = self.next_slot()?;
+        let len = self.slots.len();
+        // Keys that came together often stand alike, so neighbours make a poor sample.
+        let stride = (len / SAMPLE).max(1);
         let mut least_used = None;
-        for _ in 0..SAMPLE.min(self.slots.len()) {
-            let slot = self.next_slot()?;
+        for step in 0..SAMPLE.min(len) {
+            let slot = (start + step * stride) % len;
             let standing = self.slots[slot].standing;
             if standing.empty_at <= now {
                 return Some(slot);

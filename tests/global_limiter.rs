@@ -1,0 +1,89 @@
+//! Which limiter an annotated function asks. One test, for the global one is this process's.
+
+#![allow(clippy::unwrap_used, reason = "a test that panics fails, as it should")]
+
+mod support;
+
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::extract::connect_info::MockConnectInfo;
+use axum::http::StatusCode;
+use axum::routing::get;
+use support::{FailingBackend, limiter, status};
+use tollgate::{Limiter, get_limiter, rate_limit, set_limiter, testing};
+use tracing_subscriber::fmt::MakeWriter;
+
+#[rate_limit(1, per = hour)]
+async fn once() {}
+
+/// Keeps what is logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn count(&self, text: &str) -> usize {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap().matches(text).count()
+    }
+}
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl MakeWriter<'_> for Log {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        self.clone()
+    }
+}
+
+#[tokio::test]
+async fn the_nearest_limiter_is_asked() {
+    let log = Log::default();
+    tracing_subscriber::fmt().with_writer(log.clone()).with_ansi(false).init();
+    let address = std::net::SocketAddr::from(([192, 0, 2, 1], 1));
+    let app = Router::new().route("/", get(once)).layer(MockConnectInfo(address));
+    let call = || status(&app, support::get("/"));
+
+    // None was set: one in memory, with one warning.
+    assert_eq!(call().await, StatusCode::OK);
+    assert_eq!(call().await, StatusCode::TOO_MANY_REQUESTS);
+    let _ = get_limiter();
+    assert_eq!(log.count("no limiter was set"), 1);
+
+    // The one that was set, until another replaces it. A backend that fails is logged when it
+    // begins to, not with every request.
+    set_limiter(Limiter::new(FailingBackend));
+    assert_eq!(call().await, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(call().await, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(log.count("backend fails"), 1);
+    set_limiter(limiter().0);
+    assert_eq!(call().await, StatusCode::OK);
+    assert_eq!(call().await, StatusCode::TOO_MANY_REQUESTS);
+
+    // A scope comes before it, and does not outlast its future.
+    testing::scope(limiter().0, async {
+        assert_eq!(call().await, StatusCode::OK);
+        assert_eq!(call().await, StatusCode::TOO_MANY_REQUESTS);
+    })
+    .await;
+    assert_eq!(call().await, StatusCode::TOO_MANY_REQUESTS);
+
+    // A layer comes before everything.
+    let layered = app.clone().layer(limiter().0.layer());
+    let call = || status(&layered, support::get("/"));
+    testing::scope(Limiter::new(FailingBackend), async {
+        assert_eq!(call().await, StatusCode::OK);
+        assert_eq!(call().await, StatusCode::TOO_MANY_REQUESTS);
+    })
+    .await;
+}

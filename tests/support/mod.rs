@@ -1,0 +1,113 @@
+//! What the tests share: a served router, and a backend that fails.
+
+#![allow(dead_code, reason = "each test file uses its part")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that panics fails, as it should"
+)]
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::connect_info::MockConnectInfo;
+use axum::http::{Request, Response, StatusCode};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tollgate::testing::ManualClock;
+use tollgate::{Answer, Backend, BackendError, Limiter, MemoryBackend, Operation};
+use tower::ServiceExt as _;
+
+/// A limiter on a clock that stands still until told otherwise.
+pub(crate) fn limiter() -> (Limiter, ManualClock) {
+    let clock = ManualClock::new();
+    (Limiter::new(MemoryBackend::builder().clock(clock.clone()).build()), clock)
+}
+
+/// The router with a limiter of its own and a client address, for [`send`].
+pub(crate) fn local(router: Router, limiter: &Limiter) -> Router {
+    router.layer(limiter.layer()).layer(MockConnectInfo(SocketAddr::from(([192, 0, 2, 1], 4711))))
+}
+
+pub(crate) fn get(path: &str) -> Request<Body> {
+    Request::get(path).body(Body::empty()).unwrap()
+}
+
+pub(crate) fn post(path: &str, content_type: &str, body: impl Into<Body>) -> Request<Body> {
+    Request::post(path).header("content-type", content_type).body(body.into()).unwrap()
+}
+
+pub(crate) async fn send(router: &Router, request: Request<Body>) -> Response<Body> {
+    router.clone().oneshot(request).await.unwrap()
+}
+
+pub(crate) async fn status(router: &Router, request: Request<Body>) -> StatusCode {
+    send(router, request).await.status()
+}
+
+pub(crate) fn header<'a>(response: &'a Response<Body>, name: &str) -> Option<&'a str> {
+    response.headers().get(name).map(|value| value.to_str().unwrap())
+}
+
+pub(crate) async fn text(response: Response<Body>) -> String {
+    let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+pub(crate) async fn json(response: Response<Body>) -> serde_json::Value {
+    serde_json::from_str(&text(response).await).unwrap()
+}
+
+/// A router served over a real socket, until it is stopped.
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<std::io::Result<()>>,
+}
+
+impl Server {
+    pub(crate) async fn start(router: Router, limiter: &Limiter) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let service =
+            router.layer(limiter.layer()).into_make_service_with_connect_info::<SocketAddr>();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let server = axum::serve(listener, service).with_graceful_shutdown(async {
+            let _ = stopped.await;
+        });
+        Self { address, stop, task: tokio::spawn(server.into_future()) }
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    pub(crate) async fn stop(self) {
+        let _ = self.stop.send(());
+        self.task.await.unwrap().unwrap();
+    }
+}
+
+/// A backend that is down.
+pub(crate) struct FailingBackend;
+
+impl Backend for FailingBackend {
+    async fn apply(&self, batch: &[Operation<'_>]) -> Vec<Result<Answer, BackendError>> {
+        batch.iter().map(|_| Err(BackendError::not_executed("connection refused"))).collect()
+    }
+
+    async fn initialize(&self) -> Result<(), BackendError> {
+        Err(BackendError::not_executed("connection refused"))
+    }
+}
+
+/// How much to test: `TOLLGATE_TEST_SCALE=full` runs the same tests at greater length.
+pub(crate) fn scaled(quick: u32, full: u32) -> u32 {
+    match std::env::var("TOLLGATE_TEST_SCALE").as_deref() {
+        Ok("full") => full,
+        Ok("quick") | Err(_) => quick,
+        Ok(other) => panic!("TOLLGATE_TEST_SCALE is quick or full, not {other:?}"),
+    }
+}
