@@ -74,11 +74,11 @@ impl Arguments {
             let name = input.call(Ident::parse_any)?;
             let equals = input.parse::<Token![=]>()?;
             if input.is_empty() || input.peek(Token![,]) {
-                let message = match grammar_of(&name.to_string()) {
-                    Some(grammar) => format!("a value is missing: write `{grammar}`"),
-                    None => unknown(&name),
+                let Some(grammar) = grammar_of(&name.to_string()) else {
+                    return Err(self.unknown(&name));
                 };
-                self.mark_written(&name);
+                self.mark_written(&name.to_string());
+                let message = format!("a value is missing: write `{grammar}`");
                 return Err(syn::Error::new(equals.span, message));
             }
             self.parse_named(&name, input, errors)
@@ -113,7 +113,7 @@ impl Arguments {
                 self.skip_on_error.written = true;
                 Err(syn::Error::new(name.span(), "`skip_on_error` takes no value: write it alone"))
             }
-            _ => Err(syn::Error::new(name.span(), unknown(name))),
+            _ => Err(self.unknown(name)),
         }
     }
 
@@ -124,7 +124,7 @@ impl Arguments {
             self.skip_on_error.value = Some(());
             return Ok(());
         }
-        self.mark_written(word);
+        self.mark_written(&text);
         if let Some(grammar) = grammar_of(&text) {
             let message = format!("`{word}` takes a value: write `{grammar}`");
             return Err(syn::Error::new(word.span(), message));
@@ -134,12 +134,25 @@ impl Arguments {
             self.limit = Argument { written: true, value: Some(syn::parse_quote!(#word)) };
             return Ok(());
         }
-        Err(syn::Error::new(word.span(), unknown(word)))
+        Err(self.unknown(word))
+    }
+
+    fn unknown(&mut self, word: &Ident) -> syn::Error {
+        let known: Vec<&str> = GRAMMAR.iter().map(|(name, _)| *name).collect();
+        let message = if let Some(nearest) = suggest::nearest(&word.to_string(), &known) {
+            self.mark_written(nearest);
+            format!("unknown argument `{word}`: did you mean `{nearest}`?")
+        } else {
+            let grammar: Vec<String> =
+                GRAMMAR.iter().map(|(_, grammar)| format!("`{grammar}`")).collect();
+            format!("unknown argument `{word}`: there are the limit, {}", grammar.join(", "))
+        };
+        syn::Error::new(word.span(), message)
     }
 
     /// An argument that was written wrongly is not reported as missing, too.
-    fn mark_written(&mut self, name: &Ident) {
-        match name.to_string().as_str() {
+    fn mark_written(&mut self, name: &str) {
+        match name {
             "per" => self.per.written = true,
             "algorithm" => self.algorithm.written = true,
             "key" => self.key.written = true,
@@ -221,13 +234,4 @@ fn skip_to_comma(input: ParseStream<'_>) -> syn::Result<()> {
 
 fn grammar_of(name: &str) -> Option<&'static str> {
     GRAMMAR.iter().find(|(known, _)| *known == name).map(|(_, grammar)| *grammar)
-}
-
-fn unknown(word: &Ident) -> String {
-    let known: Vec<&str> = GRAMMAR.iter().map(|(name, _)| *name).collect();
-    if let Some(nearest) = suggest::nearest(&word.to_string(), &known) {
-        return format!("unknown argument `{word}`: did you mean `{nearest}`?");
-    }
-    let grammar: Vec<String> = GRAMMAR.iter().map(|(_, grammar)| format!("`{grammar}`")).collect();
-    format!("unknown argument `{word}`: there are the limit, {}", grammar.join(", "))
 }

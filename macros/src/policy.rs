@@ -120,16 +120,17 @@ impl Period {
     }
 
     /// A const expression of type `Duration`.
-    pub(crate) fn tokens(&self, private: &TokenStream) -> TokenStream {
+    pub(crate) fn tokens(&self, private: &Private) -> TokenStream {
         match self {
             Self::Micros(micros, _) => quote!(::core::time::Duration::from_micros(#micros)),
             Self::Const(expression) => {
                 // Bare numbers would leave open which integer type they are.
                 let typed = if is_arithmetic(expression) {
-                    quote!({ let seconds: u64 = #expression; seconds })
+                    quote!({ let seconds: ::core::primitive::u64 = #expression; seconds })
                 } else {
                     expression.to_token_stream()
                 };
+                let private = private.at(expression.span());
                 quote_spanned!(expression.span()=> #private::Period(#typed).get())
             }
         }
@@ -194,7 +195,7 @@ impl Algorithm {
         Err(syn::Error::new(word.span(), message))
     }
 
-    pub(crate) fn tokens(&self, private: &TokenStream) -> TokenStream {
+    pub(crate) fn tokens(&self, private: &Private) -> TokenStream {
         match self {
             Self::SlidingWindow => quote!(#private::Algorithm::SlidingWindow),
         }
@@ -256,7 +257,7 @@ impl Key {
         }
     }
 
-    pub(crate) fn tokens(&self, private: &TokenStream) -> TokenStream {
+    pub(crate) fn tokens(&self, private: &Private) -> TokenStream {
         match self {
             Self::Ip => quote!(#private::Key::Ip),
             Self::Global => quote!(#private::Key::Global),
@@ -277,9 +278,28 @@ fn header_name(name: &LitStr) -> syn::Result<String> {
 }
 
 /// The path under which generated code finds everything.
-pub(crate) fn private(krate: Option<&Path>) -> TokenStream {
-    match krate {
-        Some(path) => quote!(#path::__private),
-        None => quote!(::tollgate::__private),
+pub(crate) struct Private(Option<Path>);
+
+impl Private {
+    /// Below the path that `crate = …` gives, if it is given.
+    pub(crate) fn new(krate: Option<Path>) -> Self {
+        Self(krate)
+    }
+
+    /// The path as if it were written at `span`, so that errors are reported there.
+    pub(crate) fn at(&self, span: Span) -> TokenStream {
+        let Some(path) = &self.0 else { return quote_spanned!(span=> ::tollgate::__private) };
+        // It still resolves where the user wrote it, for it may begin with `$crate`.
+        let path = path.to_token_stream().into_iter().map(|mut token| {
+            token.set_span(token.span().located_at(span));
+            token
+        });
+        quote_spanned!(span=> #(#path)*::__private)
+    }
+}
+
+impl ToTokens for Private {
+    fn to_tokens(&self, tokens: &mut TokenStream) {
+        tokens.extend(self.at(Span::call_site()));
     }
 }

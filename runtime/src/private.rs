@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use crate::quota::QuotaError;
 pub use crate::{Algorithm, OnError, Policy, Quota};
 
 #[cfg(feature = "axum")]
@@ -38,21 +37,21 @@ impl Period<u64> {
     }
 }
 
-/// Fails to compile, at the limit, if that is what is wrong with the quota.
-pub const fn assert_limit(limit: u32, period: Duration) {
-    if let Err(error) = Quota::try_new(limit, period)
-        && error.is_about_limit()
-    {
-        fail(error);
+/// What is wrong with the limit, whatever the period.
+#[must_use]
+pub const fn limit_error(limit: u32, period: Duration) -> Option<&'static str> {
+    match Quota::try_new(limit, period) {
+        Err(error) if error.is_about_limit() => Some(error.text()),
+        _ => None,
     }
 }
 
-/// Fails to compile, at the period, if that is what is wrong with the quota.
-pub const fn assert_period(limit: u32, period: Duration) {
-    if let Err(error) = Quota::try_new(limit, period)
-        && !error.is_about_limit()
-    {
-        fail(error);
+/// What is wrong with the period, given the limit.
+#[must_use]
+pub const fn period_error(limit: u32, period: Duration) -> Option<&'static str> {
+    match Quota::try_new(limit, period) {
+        Err(error) if !error.is_about_limit() => Some(error.text()),
+        _ => None,
     }
 }
 
@@ -69,11 +68,6 @@ pub const fn quota(limit: u32, period: Duration) -> Quota {
 #[must_use]
 pub const fn policy(name: &'static str, label: &'static str, quota: Quota) -> Policy {
     Policy::new(name, quota).labelled(label)
-}
-
-#[expect(clippy::panic, reason = "it is evaluated at compile time only")]
-const fn fail(error: QuotaError) {
-    panic!("{}", error.text())
 }
 
 /// A value of any type, for branches that are never taken.

@@ -1,11 +1,7 @@
 //! What the tests share: a served router, and a backend that fails.
 
 #![allow(dead_code, reason = "each test file uses its part")]
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test that panics fails, as it should"
-)]
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a test that panics fails, as it should")]
 
 use std::net::{Ipv4Addr, SocketAddr};
 

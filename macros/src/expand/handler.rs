@@ -15,7 +15,7 @@ use syn::{
 
 use crate::errors::Errors;
 use crate::item::{Function, is_named};
-use crate::policy::Policy;
+use crate::policy::{Policy, Private};
 
 /// axum implements `Handler` for functions of up to this many arguments.
 const MAX_ARGUMENTS: usize = 16;
@@ -54,7 +54,7 @@ fn not_an_extractor(reference: &TypeReference, errors: &mut Errors) {
 pub(crate) fn expand(
     policy: &Policy,
     mut function: Function,
-    private: &TokenStream,
+    private: &Private,
     errors: &mut Errors,
 ) -> TokenStream {
     let annotated = format_ident!("__rate_limit_{}", function.name(), span = Span::mixed_site());
@@ -76,12 +76,16 @@ pub(crate) fn expand(
     // Braces of our own: the user's would be reported as unused, and without any the body's
     // `use` declarations would shadow the names in the return edge.
     let body = function.body.stream();
-    let future = quote_spanned!(function.body.span()=> async move { #edge { #body } });
+    let body_span = function.body.span();
+    let private_at_body = private.at(body_span);
+    let future = quote_spanned! {body_span=>
+        #private_at_body::require_send(async move { #edge { #body } })
+    };
     let Function { attrs, vis, sig, .. } = function;
     quote! {
         #annotation
         #(#attrs)* #vis #sig {
-            let #output = #private::require_send(#future).await;
+            let #output = #future.await;
             #guard.finish(#private::IntoLimitedResponse::into_limited(#output)).await
         }
     }
@@ -92,7 +96,7 @@ fn annotation(
     policy: &Policy,
     function: &Function,
     annotated: &Ident,
-    private: &TokenStream,
+    private: &Private,
 ) -> TokenStream {
     let vis = &function.vis;
     // What the handler is compiled under, so is this.
@@ -101,12 +105,8 @@ fn annotation(
 
     let limit = &policy.quota.limit;
     let period = policy.quota.period.tokens(private);
-    let assert_limit = quote_spanned! {limit.span()=>
-        const _: () = #private::assert_limit(__TOLLGATE_LIMIT, __TOLLGATE_PERIOD);
-    };
-    let assert_period = quote_spanned! {policy.quota.period.span()=>
-        const _: () = #private::assert_period(__TOLLGATE_LIMIT, __TOLLGATE_PERIOD);
-    };
+    let assert_limit = assert_quota("limit_error", limit.span(), private);
+    let assert_period = assert_quota("period_error", policy.quota.period.span(), private);
     let label = function.name();
     let policy_value = match &policy.name {
         Some(name) => quote!(#private::Policy::new(#name, QUOTA)),
@@ -144,6 +144,19 @@ fn annotation(
                     &ANNOTATION
                 }
             }
+        };
+    }
+}
+
+/// A constant that does not compile, and is reported at `span`, if `check` finds a mistake.
+fn assert_quota(check: &str, span: Span, private: &Private) -> TokenStream {
+    let check = Ident::new(check, span);
+    let private = private.at(span);
+    quote_spanned! {span=>
+        const _: () = if let ::core::option::Option::Some(mistake) =
+            #private::#check(__TOLLGATE_LIMIT, __TOLLGATE_PERIOD)
+        {
+            ::core::panic!("{}", mistake)
         };
     }
 }
@@ -189,7 +202,7 @@ fn is_state(ty: &Type) -> bool {
 
 /// Tells the compiler the body's type before the body, so that a value of another type is
 /// reported where it stands.
-fn return_edge(output: &ReturnType, private: &TokenStream) -> TokenStream {
+fn return_edge(output: &ReturnType, private: &Private) -> TokenStream {
     let ty = match output {
         ReturnType::Type(_, ty) => {
             let mut ty = ty.clone();

@@ -10,7 +10,7 @@ use crate::args::Arguments;
 use crate::errors::Errors;
 use crate::fallback;
 use crate::item::Function;
-use crate::policy::{Policy, private};
+use crate::policy::{Policy, Private};
 
 /// The whole macro: the expansion, or every mistake there is and the item as it was.
 pub(crate) fn rate_limit(arguments: TokenStream, item: TokenStream) -> TokenStream {
@@ -32,7 +32,7 @@ fn try_expand(
     errors: &mut Errors,
 ) -> Option<TokenStream> {
     let arguments = Arguments::parse(arguments, errors);
-    let private = private(arguments.krate.value.as_ref());
+    let private = Private::new(arguments.krate.value.clone());
     let function = errors.keep(syn::parse2::<Function>(item));
     let policy = Policy::new(arguments, errors);
     let function = function?;

@@ -1,0 +1,9 @@
+use tollgate::rate_limit;
+
+#[rate_limit(100, per = 60)]
+async fn handler() -> String {
+    let number: u32 = "seven";
+    number
+}
+
+fn main() {}
