@@ -1,58 +1,82 @@
 //! What stands in the parentheses: one grammar for each argument, mistakes kept apart.
 
-use proc_macro2::{Ident, Span, TokenStream};
+use proc_macro2::{Ident, Span, TokenStream, TokenTree};
 use syn::ext::IdentExt as _;
 use syn::parse::{ParseStream, Parser as _};
-use syn::{Expr, LitStr, Path, Token};
+use syn::{Expr, ExprLit, Lit, LitStr, Path, Token};
 
 use crate::errors::Errors;
-use crate::policy::{Algorithm, Key, Period};
+use crate::key::Key;
+use crate::period::Period;
 use crate::suggest;
+use crate::words::{Algorithm, OnError, RefundIf, parse_path};
 
-/// Every argument there is, as it is written.
-const GRAMMAR: &[(&str, &str)] = &[
+/// Every argument with a name, and how it is written.
+const GRAMMAR: [(&str, &str); 15] = [
     ("per", "per = 60"),
     ("algorithm", "algorithm = sliding_window"),
+    ("burst", "burst = 20"),
     ("key", "key = ip"),
+    ("cost", "cost = 1"),
     ("name", "name = \"…\""),
+    ("group", "group = \"…\""),
     ("skip_on_error", "skip_on_error"),
+    ("on_error", "on_error = closed"),
+    ("exempt", "exempt = self::is_internal"),
+    ("on_blocked", "on_blocked = self::log_refusal"),
+    ("refund_if", "refund_if = failure"),
+    ("shadow", "shadow"),
+    ("wait", "wait = \"2s\""),
     ("crate", "crate = ::path"),
 ];
 
-/// The arguments of one attribute. What is missing or wrong is `None`; whether that is a
-/// mistake is for the policy to say.
+/// The arguments of one attribute. Whether what is missing or contradictory is a mistake is for
+/// the policy to say.
 #[derive(Default)]
 pub(crate) struct Arguments {
+    pub(crate) limit: Option<Expr>,
+    pub(crate) per: Option<Period>,
+    pub(crate) algorithm: Option<Given<Algorithm>>,
+    pub(crate) burst: Option<Given<Expr>>,
+    pub(crate) key: Option<Given<Key>>,
+    pub(crate) cost: Option<Given<Cost>>,
+    pub(crate) name: Option<Given<LitStr>>,
+    pub(crate) group: Option<Given<LitStr>>,
+    pub(crate) on_error: Option<Given<OnError>>,
+    pub(crate) exempt: Option<Given<Path>>,
+    pub(crate) on_blocked: Option<Given<Path>>,
+    pub(crate) refund_if: Option<Given<RefundIf>>,
+    pub(crate) shadow: Option<Given<()>>,
+    pub(crate) wait: Option<Given<Period>>,
+    pub(crate) krate: Option<Given<Path>>,
     /// Where an argument that is missing should be.
-    pub(crate) span: Option<Span>,
-    pub(crate) limit: Argument<Expr>,
-    pub(crate) per: Argument<Period>,
-    pub(crate) algorithm: Argument<Algorithm>,
-    pub(crate) key: Argument<Key>,
-    pub(crate) name: Argument<LitStr>,
-    pub(crate) skip_on_error: Argument<()>,
-    pub(crate) krate: Argument<Path>,
+    span: Option<Span>,
+    /// What was written, rightly or not.
+    written: Vec<String>,
 }
 
-/// One argument: whether it was written, and its value if that could be read.
-pub(crate) struct Argument<T> {
-    pub(crate) written: bool,
-    pub(crate) value: Option<T>,
+/// An argument's value, and its name to point at.
+#[derive(Clone)]
+pub(crate) struct Given<T> {
+    pub(crate) name: Ident,
+    pub(crate) value: T,
 }
 
-impl<T> Default for Argument<T> {
-    fn default() -> Self {
-        Self { written: false, value: None }
-    }
+/// What a request takes.
+#[derive(Clone)]
+pub(crate) enum Cost {
+    Const(Expr),
+    /// A function of the request.
+    Function(Path),
 }
 
 impl Arguments {
     pub(crate) fn parse(tokens: TokenStream, errors: &mut Errors) -> Self {
         let mut arguments = Self::default();
         let parsed = (|input: ParseStream<'_>| {
-            arguments.span = Some(input.span());
+            arguments.span = (!input.is_empty()).then(|| input.span());
             while !input.is_empty() {
-                if let Err(error) = arguments.parse_one(input, errors) {
+                if let Err(error) = arguments.parse_one(input) {
                     errors.push(error);
                     skip_to_comma(input)?;
                 }
@@ -67,136 +91,188 @@ impl Arguments {
         arguments
     }
 
-    fn parse_one(&mut self, input: ParseStream<'_>, errors: &mut Errors) -> syn::Result<()> {
-        let named =
-            input.peek(Ident::peek_any) && input.peek2(Token![=]) && !input.peek2(Token![==]);
-        if named {
+    /// Whether an argument was written, be it wrongly.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.written.iter().any(|written| written == name)
+    }
+
+    /// Where an argument that is missing should be.
+    pub(crate) fn span(&self) -> Span {
+        self.span.unwrap_or_else(Span::call_site)
+    }
+
+    fn parse_one(&mut self, input: ParseStream<'_>) -> syn::Result<()> {
+        let word = input.peek(Ident::peek_any);
+        if word && input.peek2(Token![=]) && !input.peek2(Token![==]) {
             let name = input.call(Ident::parse_any)?;
-            let equals = input.parse::<Token![=]>()?;
-            if input.is_empty() || input.peek(Token![,]) {
-                let Some(grammar) = grammar_of(&name.to_string()) else {
-                    return Err(self.unknown(&name));
-                };
-                self.mark_written(&name.to_string());
-                let message = format!("a value is missing: write `{grammar}`");
-                return Err(syn::Error::new(equals.span, message));
-            }
-            self.parse_named(&name, input, errors)
-        } else if input.peek(Ident::peek_any) && (input.peek2(Token![,]) || at_last(input)) {
-            self.parse_word(&input.call(Ident::parse_any)?, errors)
+            self.parse_named(name, input)
+        } else if word && (input.peek2(Token![,]) || is_last(input)) {
+            self.parse_word(input.call(Ident::parse_any)?)
         } else {
-            let value = input.parse::<Expr>()?;
-            end(input)?;
-            if self.limit.written {
-                let message = "the limit is already given; every other argument has a name, \
-                               such as `per = 60`";
-                return Err(syn::Error::new_spanned(value, message));
-            }
-            self.limit = Argument { written: true, value: Some(value) };
-            Ok(())
+            self.parse_limit(input)
         }
     }
 
-    fn parse_named(
-        &mut self,
-        name: &Ident,
-        input: ParseStream<'_>,
-        errors: &mut Errors,
-    ) -> syn::Result<()> {
-        match name.to_string().as_str() {
-            "per" => self.per.set(name, input, Period::parse, errors),
-            "algorithm" => self.algorithm.set(name, input, Algorithm::parse, errors),
-            "key" => self.key.set(name, input, Key::parse, errors),
-            "name" => self.name.set(name, input, parse_name, errors),
-            "crate" => self.krate.set(name, input, parse_crate, errors),
-            "skip_on_error" => {
-                self.skip_on_error.written = true;
-                Err(syn::Error::new(name.span(), "`skip_on_error` takes no value: write it alone"))
-            }
-            _ => Err(self.unknown(name)),
+    fn parse_named(&mut self, name: Ident, input: ParseStream<'_>) -> syn::Result<()> {
+        let text = self.write(&name)?;
+        let equals = input.parse::<Token![=]>()?;
+        if matches!(text, "skip_on_error" | "shadow") {
+            let message = format!("`{name}` takes no value: write it alone");
+            return Err(syn::Error::new(name.span(), message));
         }
-    }
-
-    fn parse_word(&mut self, word: &Ident, errors: &mut Errors) -> syn::Result<()> {
-        let text = word.to_string();
-        if text == "skip_on_error" {
-            self.skip_on_error.mark(word, errors);
-            self.skip_on_error.value = Some(());
+        if input.is_empty() || input.peek(Token![,]) {
+            let message = format!("a value is missing: write `{}`", grammar_of(text));
+            return Err(syn::Error::new(equals.span, message));
+        }
+        let grammar = grammar_of(text);
+        match text {
+            "per" => self.per = Some(Period::parse(input)?),
+            "algorithm" => self.algorithm = Some(given(name, Algorithm::parse(input)?)),
+            "burst" => self.burst = Some(given(name, parse_count(input, "burst")?)),
+            "key" => self.key = Some(given(name, Key::parse(input)?)),
+            "cost" => self.cost = Some(given(name, Cost::parse(input)?)),
+            "name" => self.name = Some(given(name, parse_text(input, grammar)?)),
+            "group" => self.group = Some(given(name, parse_text(input, grammar)?)),
+            "on_error" => {
+                let mode = OnError::parse(input)?;
+                self.set_on_error(given(name, mode))?;
+            }
+            "exempt" => self.exempt = Some(given(name, parse_path(input, grammar)?)),
+            "on_blocked" => self.on_blocked = Some(given(name, parse_path(input, grammar)?)),
+            "refund_if" => self.refund_if = Some(given(name, RefundIf::parse(input)?)),
+            "wait" => self.wait = Some(given(name, Period::parse(input)?)),
+            _ => self.krate = Some(given(name, parse_crate(input)?)),
+        }
+        if input.is_empty() || input.peek(Token![,]) {
             return Ok(());
         }
-        self.mark_written(&text);
-        if let Some(grammar) = grammar_of(&text) {
-            let message = format!("`{word}` takes a value: write `{grammar}`");
-            return Err(syn::Error::new(word.span(), message));
-        }
+        Err(input.error("expected a comma between arguments"))
+    }
+
+    fn parse_word(&mut self, word: Ident) -> syn::Result<()> {
         // A constant is a limit; words in lower case are arguments.
-        if !self.limit.written && text.chars().next().is_some_and(char::is_uppercase) {
-            self.limit = Argument { written: true, value: Some(syn::parse_quote!(#word)) };
-            return Ok(());
+        if suggest::is_constant(&word) {
+            return self.set_limit(syn::parse_quote!(#word));
         }
-        Err(self.unknown(word))
+        match self.write(&word)? {
+            "skip_on_error" => self.set_on_error(given(word, OnError::Open)),
+            "shadow" => {
+                self.shadow = Some(given(word, ()));
+                Ok(())
+            }
+            name => {
+                let message = format!("`{name}` takes a value: write `{}`", grammar_of(name));
+                Err(syn::Error::new(word.span(), message))
+            }
+        }
+    }
+
+    fn parse_limit(&mut self, input: ParseStream<'_>) -> syn::Result<()> {
+        self.written.push("limit".to_owned());
+        let limit = parse_count(input, "limit")?;
+        if input.is_empty() || input.peek(Token![,]) {
+            return self.set_limit(limit);
+        }
+        Err(input.error("expected a comma between arguments"))
+    }
+
+    fn set_limit(&mut self, limit: Expr) -> syn::Result<()> {
+        if self.limit.is_some() {
+            let message = "the limit is already given; every other argument has a name, such as \
+                           `per = 60`";
+            return Err(syn::Error::new_spanned(limit, message));
+        }
+        self.written.push("limit".to_owned());
+        self.limit = Some(limit);
+        Ok(())
+    }
+
+    fn set_on_error(&mut self, mode: Given<OnError>) -> syn::Result<()> {
+        if let Some(other) = &self.on_error {
+            let message =
+                format!("`{}` and `{}` say the same thing: keep one", other.name, mode.name);
+            return Err(syn::Error::new(mode.name.span(), message));
+        }
+        self.on_error = Some(mode);
+        Ok(())
+    }
+
+    /// Notes that an argument is written: it must be known, and not have been written before.
+    fn write(&mut self, name: &Ident) -> syn::Result<&'static str> {
+        let text = name.to_string();
+        let Some((known, _)) = GRAMMAR.iter().find(|(known, _)| *known == text) else {
+            return Err(self.unknown(name));
+        };
+        if self.has(known) {
+            let message = format!("`{name}` is given twice: remove one");
+            return Err(syn::Error::new(name.span(), message));
+        }
+        self.written.push(text);
+        Ok(known)
     }
 
     fn unknown(&mut self, word: &Ident) -> syn::Error {
-        let known: Vec<&str> = GRAMMAR.iter().map(|(name, _)| *name).collect();
-        let message = if let Some(nearest) = suggest::nearest(&word.to_string(), &known) {
-            self.mark_written(nearest);
-            format!("unknown argument `{word}`: did you mean `{nearest}`?")
-        } else {
-            let grammar: Vec<String> =
-                GRAMMAR.iter().map(|(_, grammar)| format!("`{grammar}`")).collect();
-            format!("unknown argument `{word}`: there are the limit, {}", grammar.join(", "))
-        };
-        syn::Error::new(word.span(), message)
+        let known = GRAMMAR.map(|(name, _)| name);
+        let grammar = GRAMMAR.map(|(_, grammar)| format!("`{grammar}`")).join(", ");
+        let text = word.to_string();
+        // What was meant is not reported as missing, too.
+        self.written.extend(suggest::nearest(&text, &known).map(str::to_owned));
+        let hint = suggest::hint(&text, &known, &format!("there are the limit, {grammar}"));
+        syn::Error::new(word.span(), format!("unknown argument `{word}`: {hint}"))
     }
+}
 
-    /// An argument that was written wrongly is not reported as missing, too.
-    fn mark_written(&mut self, name: &str) {
-        match name {
-            "per" => self.per.written = true,
-            "algorithm" => self.algorithm.written = true,
-            "key" => self.key.written = true,
-            "name" => self.name.written = true,
-            "crate" => self.krate.written = true,
-            _ => {}
+impl Cost {
+    fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
+        match parse_count(input, "cost")? {
+            Expr::Path(path) if !is_constant(&path.path) => Ok(Self::Function(path.path)),
+            Expr::Lit(ExprLit { lit: Lit::Int(number), .. }) if number.base10_digits() == "0" => {
+                let message = "a cost of 0 counts nothing: it must be at least 1";
+                Err(syn::Error::new(number.span(), message))
+            }
+            cost => Ok(Self::Const(cost)),
         }
     }
 }
 
-impl<T> Argument<T> {
-    fn set(
-        &mut self,
-        name: &Ident,
-        input: ParseStream<'_>,
-        parse: impl FnOnce(ParseStream<'_>) -> syn::Result<T>,
-        errors: &mut Errors,
-    ) -> syn::Result<()> {
-        self.mark(name, errors);
-        self.value = Some(parse(input)?);
-        end(input)
-    }
-
-    fn mark(&mut self, name: &Ident, errors: &mut Errors) {
-        if self.written {
-            errors.at(name, format!("`{name}` is given twice: remove one"));
-        }
-        self.written = true;
-    }
+fn is_constant(path: &Path) -> bool {
+    path.segments.last().is_some_and(|segment| suggest::is_constant(&segment.ident))
 }
 
-fn parse_name(input: ParseStream<'_>) -> syn::Result<LitStr> {
-    let name: LitStr = input.parse().map_err(|error| {
-        syn::Error::new(error.span(), "a name is a string: write `name = \"…\"`")
+fn given<T>(name: Ident, value: T) -> Given<T> {
+    Given { name, value }
+}
+
+/// A number of requests. A literal is checked here, with better words than the compiler has;
+/// any other expression is left to const evaluation.
+fn parse_count(input: ParseStream<'_>, what: &str) -> syn::Result<Expr> {
+    let count = input.parse::<Expr>()?;
+    let mistake = match &count {
+        Expr::Lit(ExprLit { lit: Lit::Int(literal), .. }) => match literal.base10_parse::<u64>() {
+            Ok(0) if what != "cost" => format!("the {what} must be at least 1"),
+            Ok(number) if number <= u64::from(u32::MAX) => return Ok(count),
+            Ok(_) | Err(_) => format!("the {what} must be at most 4294967295"),
+        },
+        Expr::Lit(_) => format!("the {what} is a whole number of requests, such as `100`"),
+        Expr::Unary(_) => format!("the {what} is not negative"),
+        _ => return Ok(count),
+    };
+    Err(syn::Error::new_spanned(count, mistake))
+}
+
+fn parse_text(input: ParseStream<'_>, grammar: &str) -> syn::Result<LitStr> {
+    let text: LitStr = input.parse().map_err(|error| {
+        syn::Error::new(error.span(), format!("a name is a string: write `{grammar}`"))
     })?;
-    let text = name.value();
-    if text.is_empty() {
-        return Err(syn::Error::new(name.span(), "a name cannot be empty"));
+    let value = text.value();
+    if value.is_empty() {
+        return Err(syn::Error::new(text.span(), "a name cannot be empty"));
     }
-    if !text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+    if !value.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
         let message = "a name is shown in HTTP headers: use printable ASCII only";
-        return Err(syn::Error::new(name.span(), message));
+        return Err(syn::Error::new(text.span(), message));
     }
-    Ok(name)
+    Ok(text)
 }
 
 fn parse_crate(input: ParseStream<'_>) -> syn::Result<Path> {
@@ -207,31 +283,24 @@ fn parse_crate(input: ParseStream<'_>) -> syn::Result<Path> {
     if absolute {
         return Ok(path);
     }
-    let message = "the path must be absolute, for it is used in other modules, too: write \
-                   `crate = ::name`, `crate = crate::path` or `crate = $crate::path`";
+    let message = "the path must be absolute: write `crate = ::name`, `crate = crate::path` or \
+                   `crate = $crate::path`";
     Err(syn::Error::new_spanned(path, message))
 }
 
-/// An argument has been read: there must be no more of it.
-fn end(input: ParseStream<'_>) -> syn::Result<()> {
-    if input.is_empty() || input.peek(Token![,]) {
-        return Ok(());
-    }
-    Err(input.error("expected a comma between arguments"))
-}
-
-fn at_last(input: ParseStream<'_>) -> bool {
+/// Whether a single word is left.
+fn is_last(input: ParseStream<'_>) -> bool {
     let ahead = input.fork();
     ahead.call(Ident::parse_any).is_ok() && ahead.is_empty()
 }
 
 fn skip_to_comma(input: ParseStream<'_>) -> syn::Result<()> {
     while !input.is_empty() && !input.peek(Token![,]) {
-        input.parse::<proc_macro2::TokenTree>()?;
+        input.parse::<TokenTree>()?;
     }
     Ok(())
 }
 
-fn grammar_of(name: &str) -> Option<&'static str> {
-    GRAMMAR.iter().find(|(known, _)| *known == name).map(|(_, grammar)| *grammar)
+fn grammar_of(name: &str) -> &'static str {
+    GRAMMAR.iter().find(|(known, _)| *known == name).map_or("", |(_, grammar)| grammar)
 }

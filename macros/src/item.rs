@@ -1,10 +1,22 @@
-//! The annotated function, its body left unread.
+//! What is annotated: a function or an `impl` block, the functions' bodies left unread.
 
 use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
 use quote::{ToTokens, quote};
 use syn::ext::IdentExt as _;
-use syn::parse::{Parse, ParseStream};
-use syn::{Attribute, Signature, Token, Visibility};
+use syn::parse::discouraged::Speculative as _;
+use syn::parse::{Parse, ParseStream, Parser as _};
+use syn::spanned::Spanned as _;
+use syn::visit_mut::{self, VisitMut};
+use syn::{
+    Attribute, ItemImpl, ReturnType, Signature, Token, Type, Visibility, parse_quote_spanned,
+};
+
+use crate::private::Private;
+
+pub(crate) enum Item {
+    Function(Function),
+    Block(Block),
+}
 
 /// A function: all that precedes its body, and the body as it is written. A mistake in the
 /// body is the compiler's to report, and an editor completes in it as if no attribute were
@@ -16,17 +28,45 @@ pub(crate) struct Function {
     pub(crate) body: Group,
 }
 
+/// An `impl` block.
+pub(crate) struct Block {
+    /// All that precedes the braces.
+    pub(crate) head: TokenStream,
+    self_ty: Type,
+    pub(crate) members: Vec<Member>,
+}
+
+pub(crate) enum Member {
+    Function(Function),
+    Other(TokenStream),
+}
+
+impl Parse for Item {
+    fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
+        let ahead = input.fork();
+        ahead.call(Attribute::parse_outer)?;
+        if ahead.peek(Token![impl]) || ahead.peek(Token![unsafe]) && ahead.peek2(Token![impl]) {
+            return input.parse().map(Self::Block);
+        }
+        ahead.parse::<Visibility>()?;
+        if starts_function(&ahead) {
+            return input.parse().map(Self::Function);
+        }
+        Err(ahead.error(
+            "`#[rate_limit]` goes on a function, or on an `impl` block whose functions have it",
+        ))
+    }
+}
+
 impl Parse for Function {
     fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
         let attrs = input.call(Attribute::parse_outer)?;
         let vis = input.parse()?;
-        if !starts_function(input) {
-            return Err(input.error("`#[rate_limit]` goes on a function: an axum handler"));
-        }
-        let sig = input.parse()?;
+        let sig: Signature = input.parse()?;
         if input.peek(Token![;]) {
-            return Err(input
-                .error("`#[rate_limit]` needs the function's body: put it on the implementation"));
+            let message = "`#[rate_limit]` needs the function's body: put it on the implementation";
+            input.parse::<Token![;]>()?;
+            return Err(syn::Error::new_spanned(sig, message));
         }
         match input.parse()? {
             TokenTree::Group(body) if body.delimiter() == Delimiter::Brace => {
@@ -37,15 +77,87 @@ impl Parse for Function {
     }
 }
 
+impl Parse for Block {
+    fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
+        let mut head = Vec::new();
+        let body = loop {
+            match input.parse()? {
+                TokenTree::Group(body) if body.delimiter() == Delimiter::Brace => break body,
+                token => head.push(token),
+            }
+        };
+        let head: TokenStream = head.into_iter().collect();
+        let empty: ItemImpl = syn::parse2(quote!(#head {}))?;
+        let members = |input: ParseStream<'_>| {
+            let mut members = Vec::new();
+            while !input.is_empty() {
+                members.push(Member::parse(input)?);
+            }
+            Ok(members)
+        };
+        Ok(Self { head, self_ty: *empty.self_ty, members: members.parse2(body.stream())? })
+    }
+}
+
+impl Block {
+    /// The name of the type that the block belongs to.
+    pub(crate) fn owner(&self) -> Option<String> {
+        match &self.self_ty {
+            Type::Path(path) => {
+                path.path.segments.last().map(|last| last.ident.unraw().to_string())
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Member {
+    fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
+        let ahead = input.fork();
+        ahead.call(Attribute::parse_outer)?;
+        ahead.parse::<Visibility>()?;
+        ahead.parse::<Option<Token![default]>>()?;
+        if starts_function(&ahead) && !input.fork().peek(Token![default]) {
+            let ahead = input.fork();
+            let function = ahead.parse()?;
+            input.advance_to(&ahead);
+            return Ok(Self::Function(function));
+        }
+        // Up to its end: a semicolon, or braces.
+        let mut tokens = TokenStream::new();
+        loop {
+            let token: TokenTree = input.parse()?;
+            let ends = match &token {
+                TokenTree::Punct(punct) => punct.as_char() == ';',
+                TokenTree::Group(group) => group.delimiter() == Delimiter::Brace,
+                TokenTree::Ident(_) | TokenTree::Literal(_) => false,
+            };
+            tokens.extend([token]);
+            if ends || input.is_empty() {
+                return Ok(Self::Other(tokens));
+            }
+        }
+    }
+}
+
 impl Function {
     /// The name as the source has it, without a raw identifier's `r#`.
     pub(crate) fn name(&self) -> String {
         self.sig.ident.unraw().to_string()
     }
 
+    pub(crate) fn is_async(&self) -> bool {
+        self.sig.asyncness.is_some()
+    }
+
     /// Whether an attribute of this name stands below ours.
     pub(crate) fn has_attr(&self, name: &str) -> bool {
-        self.attrs.iter().any(|attr| is_named(attr, name))
+        self.attrs.iter().any(|attribute| is_named(attribute, name))
+    }
+
+    /// Takes out the attributes of ours that are left on it, in written order.
+    pub(crate) fn take_limits(&mut self) -> Vec<Attribute> {
+        self.attrs.extract_if(.., |attribute| is_named(attribute, "rate_limit")).collect()
     }
 }
 
@@ -57,20 +169,48 @@ impl ToTokens for Function {
 }
 
 /// Whether the attribute's path is, or ends in, `name`.
-pub(crate) fn is_named(attr: &Attribute, name: &str) -> bool {
-    attr.path().segments.last().is_some_and(|segment| segment.ident == name)
+pub(crate) fn is_named(attribute: &Attribute, name: &str) -> bool {
+    attribute.path().segments.last().is_some_and(|segment| segment.ident == name)
+}
+
+/// Tells the compiler the body's type before the body, so that a value of another type is
+/// reported where it stands.
+pub(crate) fn return_edge(output: &ReturnType, private: &Private) -> TokenStream {
+    let ty = match output {
+        ReturnType::Type(_, ty) => erase_impl_trait(ty),
+        ReturnType::Default => quote!(()),
+    };
+    quote!(if false { return #private::any::<#ty>(); })
+}
+
+/// The type with `_` for each `impl Trait`, which cannot be written inside a body: it stands
+/// for whatever the body gives.
+pub(crate) fn erase_impl_trait(ty: &Type) -> TokenStream {
+    struct Erase;
+
+    impl VisitMut for Erase {
+        fn visit_type_mut(&mut self, ty: &mut Type) {
+            if let Type::ImplTrait(impl_trait) = ty {
+                *ty = parse_quote_spanned!(impl_trait.span()=> _);
+            } else {
+                visit_mut::visit_type_mut(self, ty);
+            }
+        }
+    }
+
+    let mut ty = ty.clone();
+    Erase.visit_type_mut(&mut ty);
+    ty.into_token_stream()
 }
 
 fn starts_function(input: ParseStream<'_>) -> bool {
-    let qualifier = |ahead: ParseStream<'_>| {
-        ahead.peek(Token![const])
-            || ahead.peek(Token![async])
-            || ahead.peek(Token![unsafe])
-            || ahead.peek(Token![extern])
-            || ahead.peek(syn::LitStr)
-    };
     let ahead = input.fork();
-    while qualifier(&ahead) {
+    while ahead.peek(Token![const])
+        || ahead.peek(Token![async])
+        || ahead.peek(Token![unsafe])
+        || ahead.peek(Token![extern])
+        || ahead.peek(syn::LitStr)
+    {
         if ahead.parse::<TokenTree>().is_err() {
             return false;
         }

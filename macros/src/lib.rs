@@ -9,9 +9,12 @@ mod errors;
 mod expand;
 mod fallback;
 mod item;
+mod key;
 mod period;
 mod policy;
+mod private;
 mod suggest;
+mod words;
 
 /// See `tollgate::rate_limit`.
 #[proc_macro_attribute]

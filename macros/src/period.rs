@@ -1,4 +1,128 @@
-//! Periods as text: `"250ms"`, `"1m"`, `"1h30m"`.
+//! Periods: seconds, words, text such as `"1h30m"`, and constants.
+
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{ToTokens, quote, quote_spanned};
+use syn::parse::ParseStream;
+use syn::spanned::Spanned as _;
+use syn::{Expr, ExprLit, Lit};
+
+use crate::private::Private;
+use crate::suggest;
+
+const MICROS_PER_SECOND: u64 = 1_000_000;
+const MAX_SECONDS: u64 = 366 * 24 * 60 * 60;
+const TOO_LONG: &str = "the period must be at most 366 days";
+
+/// How long something lasts.
+#[derive(Clone)]
+pub(crate) enum Period {
+    /// Written so that its length is known: in microseconds, and where.
+    Micros(u64, Span),
+    /// An expression for the compiler to evaluate.
+    Const(Expr),
+}
+
+impl Period {
+    pub(crate) fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
+        let value = input.parse::<Expr>()?;
+        let micros = match &value {
+            Expr::Lit(ExprLit { lit: Lit::Int(seconds), .. }) => {
+                let seconds = seconds.base10_parse::<u64>().ok();
+                let seconds = seconds.filter(|seconds| *seconds <= MAX_SECONDS);
+                seconds
+                    .map(|seconds| seconds * MICROS_PER_SECOND)
+                    .ok_or_else(|| TOO_LONG.to_owned())
+            }
+            Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => parse(&text.value()),
+            Expr::Lit(_) => Err("a period is whole seconds, or text with units: write `per = 60` \
+                                 or `per = \"250ms\"`"
+                .to_owned()),
+            Expr::Unary(_) => Err("a period is not negative".to_owned()),
+            Expr::Path(path) if let Some(word) = path.path.get_ident() => match unit(word) {
+                Some(result) => result,
+                None => return Ok(Self::Const(value)),
+            },
+            _ => return Ok(Self::Const(value)),
+        };
+        let micros = micros.and_then(|micros| match micros {
+            0 => Err("the period must be longer than zero".to_owned()),
+            1..1_000 => Err("the period must be at least 1 ms".to_owned()),
+            _ if micros > MAX_SECONDS * MICROS_PER_SECOND => Err(TOO_LONG.to_owned()),
+            _ => Ok(micros),
+        });
+        let span = value.span();
+        micros
+            .map(|micros| Self::Micros(micros, span))
+            .map_err(|message| syn::Error::new_spanned(value, message))
+    }
+
+    pub(crate) fn span(&self) -> Span {
+        match self {
+            Self::Micros(_, span) => *span,
+            Self::Const(expression) => expression.span(),
+        }
+    }
+
+    /// The expression, if it is one.
+    pub(crate) fn expression(&self) -> Option<&Expr> {
+        match self {
+            Self::Micros(..) => None,
+            Self::Const(expression) => Some(expression),
+        }
+    }
+
+    /// A const expression of type `Duration`.
+    pub(crate) fn tokens(&self, private: &Private) -> TokenStream {
+        match self {
+            Self::Micros(micros, _) => quote!(::core::time::Duration::from_micros(#micros)),
+            Self::Const(expression) => {
+                // Bare numbers would leave open which integer type they are.
+                let typed = if is_arithmetic(expression) {
+                    quote!({ let seconds: ::core::primitive::u64 = #expression; seconds })
+                } else {
+                    expression.to_token_stream()
+                };
+                let private = private.at(expression.span());
+                quote_spanned!(expression.span()=> #private::Period(#typed).get())
+            }
+        }
+    }
+}
+
+/// What a bare word after `per =` means; `None` if it is a constant.
+fn unit(word: &Ident) -> Option<Result<u64, String>> {
+    const UNITS: [&str; 4] = ["second", "minute", "hour", "day"];
+    let text = word.to_string();
+    let seconds = match text.as_str() {
+        "second" => 1,
+        "minute" => 60,
+        "hour" => 3_600,
+        "day" => 86_400,
+        _ if suggest::is_constant(word) => return None,
+        _ => {
+            let hint = match suggest::nearest(&text, &UNITS) {
+                Some(nearest) => format!("did you mean `{nearest}`?"),
+                None => format!(
+                    "write `second`, `minute`, `hour` or `day`, and a constant of your own as a \
+                     path, such as `self::{text}`"
+                ),
+            };
+            return Some(Err(format!("unknown period `{text}`: {hint}")));
+        }
+    };
+    Some(Ok(seconds * MICROS_PER_SECOND))
+}
+
+/// Whether an expression is made of unsuffixed numbers only.
+fn is_arithmetic(expression: &Expr) -> bool {
+    match expression {
+        Expr::Lit(ExprLit { lit: Lit::Int(number), .. }) => number.suffix().is_empty(),
+        Expr::Binary(binary) => is_arithmetic(&binary.left) && is_arithmetic(&binary.right),
+        Expr::Paren(inner) => is_arithmetic(&inner.expr),
+        Expr::Group(inner) => is_arithmetic(&inner.expr),
+        _ => false,
+    }
+}
 
 /// The units, longest first, with their names in microseconds.
 const UNITS: [(&str, u64); 6] = [
@@ -11,7 +135,7 @@ const UNITS: [(&str, u64); 6] = [
 ];
 
 /// The microseconds that `text` means: whole numbers, each with a unit, from long to short.
-pub(crate) fn parse(text: &str) -> Result<u64, String> {
+fn parse(text: &str) -> Result<u64, String> {
     let mut micros = 0_u64;
     let mut units = UNITS.iter();
     let mut rest = text;
@@ -25,9 +149,8 @@ pub(crate) fn parse(text: &str) -> Result<u64, String> {
         };
         let number: u64 = number.parse().map_err(|_| explain(text))?;
         let part = number.checked_mul(*unit_micros);
-        micros = part
-            .and_then(|part| micros.checked_add(part))
-            .ok_or_else(|| format!("the period \"{text}\" must be at most 366 days"))?;
+        micros =
+            part.and_then(|part| micros.checked_add(part)).ok_or_else(|| TOO_LONG.to_owned())?;
     }
     if text.is_empty() { Err(explain(text)) } else { Ok(micros) }
 }

@@ -1,305 +1,250 @@
-//! What the arguments mean: the policy of one annotated function.
+//! What the arguments mean together: the policies of one annotated function.
 
-use proc_macro2::{Ident, Span, TokenStream};
-use quote::{ToTokens, quote, quote_spanned};
-use syn::ext::IdentExt as _;
-use syn::parse::ParseStream;
-use syn::spanned::Spanned as _;
-use syn::{Expr, ExprLit, Lit, LitStr, Path};
+use proc_macro2::{TokenStream, TokenTree};
+use quote::ToTokens;
+use syn::{Expr, LitStr, Path};
 
-use crate::args::Arguments;
+use crate::args::{Arguments, Cost, Given};
 use crate::errors::Errors;
-use crate::{period, suggest};
+use crate::key::{Key, Kind};
+use crate::period::Period;
+use crate::words::{Algorithm, OnError, RefundIf};
 
-const MICROS_PER_SECOND: u64 = 1_000_000;
-const MAX_PERIOD_SECONDS: u64 = 366 * 24 * 60 * 60;
+/// As `tollgate::MAX_QUOTAS`.
+const MAX_QUOTAS: usize = 4;
+
+/// Where the check stands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// In front of an axum handler's extractors.
+    Handler,
+    /// At the beginning of a function's body.
+    Function { is_async: bool },
+}
 
 /// A policy that can be written down: complete, and right as far as its words tell. What its
 /// constants amount to is asserted by the expansion.
 pub(crate) struct Policy {
-    pub(crate) quota: Quota,
-    pub(crate) algorithm: Algorithm,
+    pub(crate) quotas: Vec<Quota>,
     pub(crate) key: Key,
-    pub(crate) name: Option<LitStr>,
-    pub(crate) skip_on_error: bool,
+    pub(crate) algorithm: Option<Given<Algorithm>>,
+    pub(crate) cost: Option<Given<Cost>>,
+    pub(crate) name: Option<Given<LitStr>>,
+    pub(crate) group: Option<Given<LitStr>>,
+    pub(crate) on_error: Option<Given<OnError>>,
+    pub(crate) exempt: Option<Given<Path>>,
+    pub(crate) on_blocked: Option<Given<Path>>,
+    pub(crate) refund_if: Option<Given<RefundIf>>,
+    pub(crate) shadow: Option<Given<()>>,
+    pub(crate) wait: Option<Given<Period>>,
 }
 
+/// So many in a period.
 pub(crate) struct Quota {
     pub(crate) limit: Expr,
     pub(crate) period: Period,
+    pub(crate) burst: Option<Given<Expr>>,
+}
+
+/// How the function is limited: in which mode, and by which policies in the order in which
+/// they are checked. `None` if it cannot be told.
+pub(crate) fn policies(
+    stack: Vec<Arguments>,
+    is_async: bool,
+    errors: &mut Errors,
+) -> Option<(Mode, Vec<Policy>)> {
+    let has_args_key =
+        stack.iter().flat_map(|arguments| &arguments.key).any(|key| key.value.is_args());
+    let mode = if is_async && !has_args_key { Mode::Handler } else { Mode::Function { is_async } };
+    let mut policies = Vec::<Policy>::new();
+    let mut complete = true;
+    for arguments in stack {
+        let Some(policy) = Policy::new(arguments, mode, errors) else {
+            complete = false;
+            continue;
+        };
+        match policies.iter_mut().find(|earlier| earlier.key.is_same(&policy.key)) {
+            Some(earlier) => earlier.absorb(policy, errors),
+            None => policies.push(policy),
+        }
+    }
+    for policy in &policies {
+        policy.check(mode, errors);
+    }
+    complete.then_some((mode, policies))
 }
 
 impl Policy {
-    pub(crate) fn new(arguments: Arguments, errors: &mut Errors) -> Option<Self> {
-        let span = arguments.span.unwrap_or_else(Span::call_site);
-        for (written, message) in [
-            (arguments.limit.written, "the limit is missing: write `#[rate_limit(100, per = 60)]`"),
-            (
-                arguments.per.written,
-                "`per` is missing: write `per = 60` for a period of 60 seconds",
-            ),
+    fn new(arguments: Arguments, mode: Mode, errors: &mut Errors) -> Option<Self> {
+        for (name, message) in [
+            ("limit", "the limit is missing: write `#[rate_limit(100, per = 60)]`"),
+            ("per", "`per` is missing: write `per = 60` for a period of 60 seconds"),
         ] {
-            if !written {
-                errors.push(syn::Error::new(span, message));
+            if !arguments.has(name) {
+                errors.push(syn::Error::new(arguments.span(), message));
             }
         }
-        if let Some(limit) = &arguments.limit.value {
-            check_limit(limit, errors);
-        }
+        let default_key = || match mode {
+            Mode::Handler => Key::ip(),
+            Mode::Function { .. } => Key::no_args(),
+        };
+        let quota =
+            Quota { limit: arguments.limit?, period: arguments.per?, burst: arguments.burst };
         Some(Self {
-            quota: Quota { limit: arguments.limit.value?, period: arguments.per.value? },
-            algorithm: arguments.algorithm.value.unwrap_or_default(),
-            key: arguments.key.value.unwrap_or_default(),
-            name: arguments.name.value,
-            skip_on_error: arguments.skip_on_error.written,
+            quotas: vec![quota],
+            key: arguments.key.map_or_else(default_key, |key| key.value),
+            algorithm: arguments.algorithm,
+            cost: arguments.cost,
+            name: arguments.name,
+            group: arguments.group,
+            on_error: arguments.on_error,
+            exempt: arguments.exempt,
+            on_blocked: arguments.on_blocked,
+            refund_if: arguments.refund_if,
+            shadow: arguments.shadow,
+            wait: arguments.wait,
         })
     }
-}
 
-/// A literal is checked here, with better words than the compiler has; any other expression is
-/// left to const evaluation.
-fn check_limit(limit: &Expr, errors: &mut Errors) {
-    match limit {
-        Expr::Lit(ExprLit { lit: Lit::Int(literal), .. }) => match literal.base10_parse::<u64>() {
-            Ok(0) => errors.at(limit, "the limit must be at least 1"),
-            Ok(number) if number <= u64::from(u32::MAX) => {}
-            Ok(_) | Err(_) => errors.at(limit, "the limit must be at most 4294967295"),
-        },
-        Expr::Lit(_) => errors.at(
-            limit,
-            "the limit is a whole number of requests: write `#[rate_limit(100, per = 60)]`",
-        ),
-        _ => {}
-    }
-}
-
-/// How long a quota's period is.
-pub(crate) enum Period {
-    /// Written so that its length is known: in microseconds, and where.
-    Micros(u64, Span),
-    /// An expression for the compiler to evaluate.
-    Const(Expr),
-}
-
-impl Period {
-    pub(crate) fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
-        let value = input.parse::<Expr>()?;
-        let micros = match &value {
-            Expr::Lit(ExprLit { lit: Lit::Int(seconds), .. }) => {
-                let seconds = seconds.base10_parse::<u64>().ok();
-                let seconds = seconds.filter(|seconds| *seconds <= MAX_PERIOD_SECONDS);
-                seconds.map(|seconds| seconds * MICROS_PER_SECOND).ok_or_else(too_long)
+    /// Takes in a limit on the same key that is stacked below: one decision, and so one of each
+    /// option.
+    fn absorb(&mut self, other: Self, errors: &mut Errors) {
+        for quota in other.quotas {
+            if self.quotas.iter().any(|earlier| earlier.text() == quota.text()) {
+                errors.at(&quota.limit, "this limit is written twice: remove one");
             }
-            Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => period::parse(&text.value()),
-            Expr::Lit(_) => Err("a period is whole seconds, or text with units: write `per = 60` \
-                                 or `per = \"250ms\"`"
-                .to_owned()),
-            Expr::Path(path) if let Some(word) = path.path.get_ident() => match unit(word) {
-                Some(result) => result,
-                None => return Ok(Self::Const(value)),
-            },
-            _ => return Ok(Self::Const(value)),
-        };
-        let micros = micros.and_then(|micros| match micros {
-            0 => Err("the period must be longer than zero".to_owned()),
-            1..1_000 => Err("the period must be at least 1 ms".to_owned()),
-            _ if micros > MAX_PERIOD_SECONDS * MICROS_PER_SECOND => Err(too_long()),
-            _ => Ok(micros),
-        });
-        let span = value.span();
-        micros
-            .map(|micros| Self::Micros(micros, span))
-            .map_err(|message| syn::Error::new(span, message))
-    }
-
-    pub(crate) fn span(&self) -> Span {
-        match self {
-            Self::Micros(_, span) => *span,
-            Self::Const(expression) => expression.span(),
-        }
-    }
-
-    /// A const expression of type `Duration`.
-    pub(crate) fn tokens(&self, private: &Private) -> TokenStream {
-        match self {
-            Self::Micros(micros, _) => quote!(::core::time::Duration::from_micros(#micros)),
-            Self::Const(expression) => {
-                // Bare numbers would leave open which integer type they are.
-                let typed = if is_arithmetic(expression) {
-                    quote!({ let seconds: ::core::primitive::u64 = #expression; seconds })
-                } else {
-                    expression.to_token_stream()
-                };
-                let private = private.at(expression.span());
-                quote_spanned!(expression.span()=> #private::Period(#typed).get())
+            if self.quotas.len() == MAX_QUOTAS {
+                errors.at(&quota.limit, "at most 4 limits can be stacked on one key");
             }
+            self.quotas.push(quota);
         }
-    }
-}
-
-fn too_long() -> String {
-    "the period must be at most 366 days".to_owned()
-}
-
-/// What a bare word after `per =` means; `None` if it is a constant.
-fn unit(word: &Ident) -> Option<Result<u64, String>> {
-    const UNITS: [&str; 4] = ["second", "minute", "hour", "day"];
-    let text = word.to_string();
-    let seconds = match text.as_str() {
-        "second" => 1,
-        "minute" => 60,
-        "hour" => 3_600,
-        "day" => 86_400,
-        _ if text.chars().next().is_some_and(char::is_uppercase) => return None,
-        _ => {
-            let hint = match suggest::nearest(&text, &UNITS) {
-                Some(nearest) => format!("did you mean `{nearest}`?"),
-                None => format!(
-                    "write `second`, `minute`, `hour` or `day`, and a constant of your own as a \
-                     path, such as `self::{text}`"
-                ),
-            };
-            return Some(Err(format!("unknown period `{text}`: {hint}")));
-        }
-    };
-    Some(Ok(seconds * MICROS_PER_SECOND))
-}
-
-/// Whether an expression is made of unsuffixed numbers only.
-fn is_arithmetic(expression: &Expr) -> bool {
-    match expression {
-        Expr::Lit(ExprLit { lit: Lit::Int(number), .. }) => number.suffix().is_empty(),
-        Expr::Binary(binary) => is_arithmetic(&binary.left) && is_arithmetic(&binary.right),
-        Expr::Paren(inner) => is_arithmetic(&inner.expr),
-        Expr::Group(inner) => is_arithmetic(&inner.expr),
-        _ => false,
-    }
-}
-
-#[derive(Default)]
-pub(crate) enum Algorithm {
-    #[default]
-    SlidingWindow,
-}
-
-impl Algorithm {
-    pub(crate) fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
-        let word = input.call(Ident::parse_any).map_err(|error| {
-            let message = "an algorithm is a bare word: write `algorithm = sliding_window`";
-            syn::Error::new(error.span(), message)
-        })?;
-        if word == "sliding_window" {
-            return Ok(Self::SlidingWindow);
-        }
-        let message = format!("unknown algorithm `{word}`: there is `sliding_window`");
-        Err(syn::Error::new(word.span(), message))
+        join(&mut self.algorithm, other.algorithm, errors);
+        join(&mut self.cost, other.cost, errors);
+        join(&mut self.name, other.name, errors);
+        join(&mut self.group, other.group, errors);
+        join(&mut self.on_error, other.on_error, errors);
+        join(&mut self.exempt, other.exempt, errors);
+        join(&mut self.on_blocked, other.on_blocked, errors);
+        join(&mut self.refund_if, other.refund_if, errors);
+        join(&mut self.shadow, other.shadow, errors);
+        join(&mut self.wait, other.wait, errors);
     }
 
-    pub(crate) fn tokens(&self, private: &Private) -> TokenStream {
-        match self {
-            Self::SlidingWindow => quote!(#private::Algorithm::SlidingWindow),
-        }
-    }
-}
-
-/// Whose requests are counted.
-#[derive(Default)]
-pub(crate) enum Key {
-    #[default]
-    Ip,
-    Global,
-    /// In lower case.
-    Header(String),
-}
-
-const KEYS: &str = "there are `ip`, `global` and `header(\"…\")`";
-
-impl Key {
-    pub(crate) fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
-        let value = input.parse::<Expr>()?;
-        match &value {
-            Expr::Path(path) if let Some(word) = path.path.get_ident() => Self::from_word(word),
-            Expr::Call(call)
-                if let Expr::Path(path) = &*call.func
-                    && path.path.is_ident("header") =>
-            {
-                let mut arguments = call.args.iter();
-                match (arguments.next(), arguments.next()) {
-                    (Some(Expr::Lit(ExprLit { lit: Lit::Str(name), .. })), None) => {
-                        header_name(name).map(Self::Header)
-                    }
-                    _ => Err(syn::Error::new_spanned(
-                        &value,
-                        "a header key names one header: write `key = header(\"x-api-key\")`",
-                    )),
+    /// Reports what cannot be together.
+    fn check(&self, mode: Mode, errors: &mut Errors) {
+        self.check_options(errors);
+        self.check_self(errors);
+        match mode {
+            Mode::Handler => {
+                if let Some(wait) = &self.wait {
+                    errors.at(
+                        &wait.name,
+                        "a handler does not wait: answer 429, or limit a function with \
+                         `key = args(…)`",
+                    );
                 }
             }
-            _ => Err(syn::Error::new_spanned(&value, format!("unknown key: {KEYS}"))),
+            Mode::Function { is_async } => self.check_function(is_async, errors),
         }
     }
 
-    fn from_word(word: &Ident) -> syn::Result<Self> {
-        let text = word.to_string();
-        match text.as_str() {
-            "ip" => Ok(Self::Ip),
-            "global" => Ok(Self::Global),
-            "header" => Err(syn::Error::new(
-                word.span(),
-                "which header? Write `key = header(\"x-api-key\")`",
-            )),
-            _ => {
-                let hint = match suggest::nearest(&text, &["ip", "global", "header"]) {
-                    Some(nearest) => format!("did you mean `{nearest}`?"),
-                    None => KEYS.to_owned(),
-                };
-                Err(syn::Error::new(word.span(), format!("unknown key `{word}`: {hint}")))
+    fn check_options(&self, errors: &mut Errors) {
+        if let (Some(_), Some(group)) = (&self.name, &self.group) {
+            errors.at(&group.name, "`group` names the policy already: remove `name` or `group`");
+        }
+        if let (Some(_), Some(wait)) = (&self.shadow, &self.wait) {
+            errors.at(&wait.name, "a `shadow` limit keeps nobody waiting: remove one of the two");
+        }
+        let has_bucket = self.algorithm.as_ref().is_some_and(|given| given.value.has_bucket);
+        for burst in self.quotas.iter().filter_map(|quota| quota.burst.as_ref()) {
+            if !has_bucket {
+                let algorithm = self.algorithm.as_ref();
+                let algorithm = algorithm.map_or_else(
+                    || "sliding_window".to_owned(),
+                    |given| given.value.word.to_string(),
+                );
+                let message = format!(
+                    "`{algorithm}` has no bucket and no burst: remove it, or write `algorithm = \
+                     token_bucket`, `leaky_bucket` or `gcra`"
+                );
+                errors.at(&burst.name, message);
             }
         }
     }
 
-    pub(crate) fn tokens(&self, private: &Private) -> TokenStream {
-        match self {
-            Self::Ip => quote!(#private::Key::Ip),
-            Self::Global => quote!(#private::Key::Global),
-            Self::Header(name) => quote!(#private::Key::Header(#name)),
+    /// What is evaluated beside the function cannot name the type that the function is part of.
+    fn check_self(&self, errors: &mut Errors) {
+        let cost = self.cost.iter().filter_map(|cost| match &cost.value {
+            Cost::Const(cost) => Some(cost),
+            Cost::Function(_) => None,
+        });
+        let quotas = self.quotas.iter().flat_map(|quota| {
+            let burst = quota.burst.as_ref().map(|burst| &burst.value);
+            [Some(&quota.limit), quota.period.expression(), burst].into_iter().flatten()
+        });
+        for expression in quotas.chain(cost) {
+            if names_self(expression.to_token_stream()) {
+                errors.at(expression, "`Self` is not known here: write the type's name");
+            }
+        }
+    }
+
+    fn check_function(&self, is_async: bool, errors: &mut Errors) {
+        let Kind::Args(_) = &self.key.kind else {
+            let message = if is_async {
+                "a request has this key and a plain function has `args(…)`: limits on one \
+                 function are all of one kind"
+            } else {
+                "a function that is not async is no handler and has no request: write `key = \
+                 args(…)` with what it is called with, or no key for one limit on all calls"
+            };
+            return errors.at(&self.key, message);
+        };
+        if let Some(exempt) = &self.exempt {
+            errors
+                .at(&exempt.name, "`exempt` is asked about a request, which this function has not");
+        }
+        if let Some(Given { value: Cost::Function(path), .. }) = &self.cost {
+            errors.at(
+                path,
+                "a function's cost is a constant, which is written in upper case; only a \
+                 handler's can be computed from the request",
+            );
+        }
+        if let (Some(wait), false) = (&self.wait, is_async) {
+            errors.at(&wait.name, "only an `async fn` can `wait`: make the function async");
         }
     }
 }
 
-/// A field name is a token (RFC 9110 §5.1, §5.6.2), whose case does not matter.
-fn header_name(name: &LitStr) -> syn::Result<String> {
-    let text = name.value();
-    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    if text.is_empty() || !text.bytes().all(is_token) {
-        let message = format!("\"{text}\" is not the name of an HTTP header");
-        return Err(syn::Error::new(name.span(), message));
-    }
-    Ok(text.to_ascii_lowercase())
-}
-
-/// The path under which generated code finds everything.
-pub(crate) struct Private(Option<Path>);
-
-impl Private {
-    /// Below the path that `crate = …` gives, if it is given.
-    pub(crate) fn new(krate: Option<Path>) -> Self {
-        Self(krate)
-    }
-
-    /// The path as if it were written at `span`, so that errors are reported there.
-    pub(crate) fn at(&self, span: Span) -> TokenStream {
-        let Some(path) = &self.0 else { return quote_spanned!(span=> ::tollgate::__private) };
-        // It still resolves where the user wrote it, for it may begin with `$crate`.
-        let path = path.to_token_stream().into_iter().map(|mut token| {
-            token.set_span(token.span().located_at(span));
-            token
-        });
-        quote_spanned!(span=> #(#path)*::__private)
+impl Quota {
+    fn text(&self) -> String {
+        let period = match &self.period {
+            Period::Micros(micros, _) => micros.to_string(),
+            Period::Const(expression) => expression.to_token_stream().to_string(),
+        };
+        format!("{} per {period}", self.limit.to_token_stream())
     }
 }
 
-impl ToTokens for Private {
-    fn to_tokens(&self, tokens: &mut TokenStream) {
-        tokens.extend(self.at(Span::call_site()));
+fn join<T>(option: &mut Option<Given<T>>, other: Option<Given<T>>, errors: &mut Errors) {
+    match (&option, other) {
+        (Some(_), Some(other)) => errors.at(
+            &other.name,
+            format!(
+                "limits stacked on one key are one decision with one `{}`: write it once",
+                other.name
+            ),
+        ),
+        (None, Some(other)) => *option = Some(other),
+        (_, None) => {}
     }
+}
+
+fn names_self(tokens: TokenStream) -> bool {
+    tokens.into_iter().any(|token| match token {
+        TokenTree::Ident(ident) => ident == "Self",
+        TokenTree::Group(group) => names_self(group.stream()),
+        TokenTree::Punct(_) | TokenTree::Literal(_) => false,
+    })
 }

@@ -1,10 +1,25 @@
 //! "Did you mean …?"
 
+use proc_macro2::Ident;
+
 /// Which of `known` is written most like `word`, if any is near enough to be meant.
 pub(crate) fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
     let distances = known.iter().map(|&candidate| (distance(word, candidate), candidate));
     let (distance, candidate) = distances.min()?;
     (distance <= (candidate.len() / 3).max(1)).then_some(candidate)
+}
+
+/// Whether a bare word is the name of a constant: keywords are in lower case.
+pub(crate) fn is_constant(word: &Ident) -> bool {
+    word.to_string().chars().next().is_some_and(char::is_uppercase)
+}
+
+/// "did you mean …?" or what there is.
+pub(crate) fn hint(word: &str, known: &[&str], grammar: &str) -> String {
+    match nearest(word, known) {
+        Some(nearest) => format!("did you mean `{nearest}`?"),
+        None => grammar.to_owned(),
+    }
 }
 
 /// How many letters must be inserted, deleted, replaced or swapped with their neighbour to

@@ -1,12 +1,19 @@
 //! Where the time comes from.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::pin::Pin;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// A source of time. Stores and guards read time through it and never otherwise, so a test
 /// that holds the clock (see [`ManualClock`](crate::testing::ManualClock)) never sleeps.
 pub trait Clock: Send + Sync + 'static {
     /// Microseconds since the Unix epoch.
     fn now_micros(&self) -> u64;
+
+    /// Ends when `duration` has passed on this clock. By default that is tokio's time, so it
+    /// has to be awaited inside a tokio runtime whose time is enabled.
+    fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(tokio::time::sleep(duration))
+    }
 }
 
 /// The machine's clock: wall time when it was made, monotonic from there, so that setting

@@ -5,7 +5,7 @@ use std::time::Duration;
 use smol_str::SmolStr;
 
 use crate::Policy;
-use crate::backend::Verdict;
+use crate::backend::{Action, Verdict};
 
 /// What was decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,6 +103,12 @@ pub(crate) struct Receipt {
     pub(crate) cost: u32,
 }
 
+impl Receipt {
+    pub(crate) fn action(&self) -> Action {
+        Action::Refund { stamp_micros: self.stamp_micros, cost: self.cost }
+    }
+}
+
 impl Decision {
     /// The store's verdict on a peek.
     pub(crate) fn peeked(verdict: Verdict) -> Self {
@@ -119,6 +125,20 @@ impl Decision {
             cost,
         });
         Self { source: Source::Store, verdict, receipt }
+    }
+
+    /// For who could not get a turn in time: refused for at least `span`, even if there is room
+    /// now, for it belongs to those who came before.
+    pub(crate) fn refused_for(self, span: Duration) -> Self {
+        let retry_after = self.retry_after().unwrap_or_default().max(span);
+        match self.outcome() {
+            Outcome::Never => self,
+            Outcome::Allowed | Outcome::Refused { .. } => Self {
+                verdict: self.verdict.with_outcome(Outcome::Refused { retry_after }),
+                receipt: None,
+                ..self
+            },
+        }
     }
 
     /// Let through because the backend failed.

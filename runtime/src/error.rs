@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Whether a failed operation may have taken effect.
@@ -62,8 +63,16 @@ impl Error for BackendError {
 #[derive(Debug, thiserror::Error)]
 #[error("no rate limit decision")]
 pub struct Unavailable {
-    #[from]
-    source: BackendError,
+    source: Cause,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Cause {
+    #[error(transparent)]
+    Backend(BackendError),
+    /// The limiter should not have started.
+    #[error(transparent)]
+    Start(Arc<StartError>),
 }
 
 impl Unavailable {
@@ -74,6 +83,18 @@ impl Unavailable {
     }
 }
 
+impl From<BackendError> for Unavailable {
+    fn from(error: BackendError) -> Self {
+        Self { source: Cause::Backend(error) }
+    }
+}
+
+impl From<Arc<StartError>> for Unavailable {
+    fn from(error: Arc<StartError>) -> Self {
+        Self { source: Cause::Start(error) }
+    }
+}
+
 /// The limiter is not fit to start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -81,4 +102,36 @@ pub enum StartError {
     /// The backend is not ready.
     #[error("the backend is not ready")]
     Backend(#[from] BackendError),
+    /// Two annotations have one name but count differently.
+    #[error(
+        "the name `{name}` stands for different limits at {} and at {}: give them different \
+         names, or the same limit",
+        places[0], places[1]
+    )]
+    Conflict {
+        /// The name.
+        name: String,
+        /// Where the two annotations are, as `file:line`.
+        places: [String; 2],
+    },
+    /// Two functions have the same path and would share a budget that neither asked for.
+    #[error(
+        "the limits at {} and at {} are both known as `{name}` and would share one budget: \
+         give one of them a `name`, or, if that is what you want, give both the same `group`",
+        places[0], places[1]
+    )]
+    SharedName {
+        /// The path of both.
+        name: String,
+        /// Where the two annotations are, as `file:line`.
+        places: [String; 2],
+    },
+    /// A policy asks for what cannot be kept.
+    #[error("the policy `{name}` cannot be kept: {reason}")]
+    Unsupported {
+        /// The policy's name.
+        name: String,
+        /// What it asks for, and what to write instead.
+        reason: &'static str,
+    },
 }

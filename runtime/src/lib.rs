@@ -1,7 +1,10 @@
 #![doc = include_str!("../../README.md")]
 
 mod algorithm;
+mod annotation;
 mod backend;
+mod blocked;
+mod call;
 mod clock;
 mod decision;
 mod error;
@@ -12,7 +15,10 @@ mod http;
 mod key;
 mod limiter;
 mod policy;
+mod queue;
 mod quota;
+mod registry;
+mod subject;
 pub mod testing;
 
 #[doc(hidden)]
@@ -22,11 +28,15 @@ pub mod __private;
 pub use self::backend::{
     Action, Answer, Backend, MemoryBackend, MemoryBackendBuilder, Operation, Verdict,
 };
+pub use self::blocked::Blocked;
+pub use self::call::RateLimited;
 pub use self::clock::{Clock, SystemClock};
 pub use self::decision::{Decision, Outcome, QuotaState, Source};
 pub use self::error::{BackendError, Execution, StartError, Unavailable};
 pub use self::global::{get_limiter, set_limiter};
-pub use self::limiter::Limiter;
+pub use self::limiter::{Limiter, LimiterBuilder};
 pub use self::policy::{Algorithm, MAX_QUOTAS, OnError, Policy};
 pub use self::quota::{Quota, QuotaError};
+pub use self::registry::RegisteredPolicy;
+pub use self::subject::{IntoSubject, Subject};
 pub use tollgate_macros::rate_limit;

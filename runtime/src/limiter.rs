@@ -1,12 +1,17 @@
 //! The limiter: asks the backend and does what the policy says about the answer.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use crate::backend::erased::ErasedBackend;
 use crate::backend::{Action, Answer, Operation, Verdict};
-use crate::{Backend, BackendError, Decision, OnError, Policy, StartError, Unavailable};
+use crate::queue::Queue;
+use crate::registry::{self, RegisteredPolicy};
+use crate::{
+    Backend, BackendError, Clock, Decision, OnError, Policy, StartError, SystemClock, Unavailable,
+};
 
 /// Decides who may go on. It joins policies with the backend that counts for them.
 ///
@@ -36,23 +41,41 @@ struct Shared {
     backend: Box<dyn ErasedBackend>,
     /// Whether the last answer was a failure, so that a change is logged once.
     failing: AtomicBool,
+    /// What is wrong with the program's annotations, once that has been looked at.
+    registry: OnceLock<Result<(), Arc<StartError>>>,
+    queue: Queue,
 }
 
 impl Limiter {
     /// A limiter over `backend`.
     #[must_use]
     pub fn new(backend: impl Backend) -> Self {
-        let shared = Shared { backend: Box::new(backend), failing: AtomicBool::new(false) };
-        Self { shared: Arc::new(shared) }
+        Self::builder(backend).build()
     }
 
-    /// Makes the backend ready, so that what is wrong is found at start and not by the first
-    /// request.
+    /// Sets what [`new`](Self::new) leaves at its default.
+    #[must_use]
+    pub fn builder(backend: impl Backend) -> LimiterBuilder {
+        LimiterBuilder { backend: Box::new(backend), clock: Box::new(SystemClock::new()) }
+    }
+
+    /// Every policy that an annotation in the program declares, in no particular order.
+    pub fn policies() -> impl Iterator<Item = &'static RegisteredPolicy> {
+        registry::policies()
+    }
+
+    /// Checks all annotations of the program and makes the backend ready, so that what is
+    /// wrong is found at start and not by the first request.
+    ///
+    /// Without this, the first check looks at the annotations; if they contradict each other,
+    /// it fails and so does every later one.
     ///
     /// # Errors
     ///
-    /// If the backend is not ready.
+    /// If annotations contradict each other or ask for what cannot be kept, and if the backend
+    /// is not ready.
     pub async fn initialize(&self) -> Result<(), StartError> {
+        registry::validate(Self::policies())?;
         Ok(self.shared.backend.initialize().await?)
     }
 
@@ -82,6 +105,7 @@ impl Limiter {
         subject: &str,
         cost: u32,
     ) -> Result<Decision, Unavailable> {
+        self.validated()?;
         let answer = self.ask(policy, subject, Action::Charge { cost }).await;
         self.decision(policy, answer, |verdict| Decision::charged(verdict, policy, subject, cost))
     }
@@ -98,6 +122,9 @@ impl Limiter {
         subject: &str,
         cost: u32,
     ) -> Option<Result<Decision, Unavailable>> {
+        if let Err(error) = self.validated() {
+            return Some(Err(error));
+        }
         let operation = Operation { policy, subject, action: Action::Charge { cost } };
         let answer = self.shared.backend.apply_now(&operation)?;
         Some(
@@ -105,6 +132,26 @@ impl Limiter {
                 Decision::charged(verdict, policy, subject, cost)
             }),
         )
+    }
+
+    /// As [`check_cost`](Self::check_cost), but waits for a turn, up to `patience`.
+    ///
+    /// In this process and for each subject of a policy, whoever came first goes first. Only
+    /// the first in line asks the backend, when its turn may have come; nothing is booked, so
+    /// a wait that is given up (by dropping the future) costs nothing. Who cannot get a turn
+    /// in time is refused, and as soon as that is certain.
+    ///
+    /// # Errors
+    ///
+    /// If the backend cannot answer and the policy is closed.
+    pub async fn wait(
+        &self,
+        policy: &Policy,
+        subject: &str,
+        cost: u32,
+        patience: Duration,
+    ) -> Result<Decision, Unavailable> {
+        self.shared.queue.wait(self, policy, subject, cost, patience).await
     }
 
     /// What [`check_cost`](Self::check_cost) would answer now, charging nothing.
@@ -118,6 +165,7 @@ impl Limiter {
         subject: &str,
         cost: u32,
     ) -> Result<Decision, Unavailable> {
+        self.validated()?;
         let answer = self.ask(policy, subject, Action::Peek { cost }).await;
         self.decision(policy, answer, Decision::peeked)
     }
@@ -142,11 +190,24 @@ impl Limiter {
     /// If the backend cannot answer, whatever the policy says of that.
     pub async fn refund(&self, decision: Decision) -> Result<bool, Unavailable> {
         let Some(receipt) = decision.into_receipt() else { return Ok(false) };
-        let (stamp_micros, cost) = (receipt.stamp_micros, receipt.cost);
-        let refund = Action::Refund { stamp_micros, cost };
-        match self.ask(&receipt.policy, &receipt.subject, refund).await? {
-            Answer::Refunded(refunded) => Ok(refunded),
-            other => Err(mismatched("a refund", &other).into()),
+        refunded(self.ask(&receipt.policy, &receipt.subject, receipt.action()).await)
+    }
+
+    /// As [`refund`](Self::refund), if the backend can answer without waiting; otherwise it is
+    /// not attempted.
+    pub(crate) fn refund_now(&self, decision: Decision) -> Option<Result<bool, Unavailable>> {
+        let Some(receipt) = decision.into_receipt() else { return Some(Ok(false)) };
+        let (policy, subject) = (&receipt.policy, &*receipt.subject);
+        let operation = Operation { policy, subject, action: receipt.action() };
+        Some(refunded(self.shared.backend.apply_now(&operation)?))
+    }
+
+    /// Looks at the program's annotations the first time.
+    fn validated(&self) -> Result<(), Unavailable> {
+        let validate = || registry::validate(Self::policies()).map_err(Arc::new);
+        match self.shared.registry.get_or_init(validate) {
+            Ok(()) => Ok(()),
+            Err(error) => Err(Arc::clone(error).into()),
         }
     }
 
@@ -182,7 +243,7 @@ impl Limiter {
         match (verdict, policy.get_on_error()) {
             (Ok(verdict), _) => Ok(decide(verdict)),
             (Err(_), OnError::Open) => Ok(Decision::open()),
-            (Err(error), OnError::Closed) => Err(error.into()),
+            (Err(error), OnError::Closed | OnError::Local) => Err(error.into()),
         }
     }
 
@@ -205,8 +266,49 @@ impl Limiter {
     }
 }
 
+fn refunded(answer: Result<Answer, BackendError>) -> Result<bool, Unavailable> {
+    match answer? {
+        Answer::Refunded(refunded) => Ok(refunded),
+        other => Err(mismatched("a refund", &other).into()),
+    }
+}
+
 fn mismatched(asked: &str, answer: &Answer) -> BackendError {
     BackendError::unknown(format!("it answered {asked} with {answer:?}"))
+}
+
+/// Builds a [`Limiter`].
+pub struct LimiterBuilder {
+    backend: Box<dyn ErasedBackend>,
+    clock: Box<dyn Clock>,
+}
+
+impl LimiterBuilder {
+    /// Waits on `clock` instead of the machine's. The backend has a clock of its own, by which
+    /// it decides.
+    #[must_use]
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Box::new(clock);
+        self
+    }
+
+    /// The limiter.
+    #[must_use]
+    pub fn build(self) -> Limiter {
+        let shared = Shared {
+            backend: self.backend,
+            failing: AtomicBool::new(false),
+            registry: OnceLock::new(),
+            queue: Queue::new(self.clock),
+        };
+        Limiter { shared: Arc::new(shared) }
+    }
+}
+
+impl fmt::Debug for LimiterBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LimiterBuilder").finish_non_exhaustive()
+    }
 }
 
 impl fmt::Debug for Limiter {

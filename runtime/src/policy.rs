@@ -19,6 +19,36 @@ pub enum Algorithm {
     /// than it might, by less than one granule.
     #[default]
     SlidingWindow,
+    /// Two counters, the earlier weighted by how much of it the window still covers. Not
+    /// built yet: such a policy fails at start.
+    SlidingWindowCounter,
+    /// One counter, in a window that the first request opens. Not built yet: such a policy
+    /// fails at start.
+    FixedWindow,
+    /// A bucket of `burst` tokens that fills at limit ÷ period. Not built yet: such a policy
+    /// fails at start.
+    TokenBucket,
+    /// A bucket of `burst` that leaks at limit ÷ period. Not built yet: such a policy fails at
+    /// start.
+    LeakyBucket,
+    /// The generic cell rate algorithm: a token bucket in one number. Not built yet: such a
+    /// policy fails at start.
+    Gcra,
+}
+
+impl Algorithm {
+    /// The name by which the attribute knows it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::SlidingWindow => "sliding_window",
+            Self::SlidingWindowCounter => "sliding_window_counter",
+            Self::FixedWindow => "fixed_window",
+            Self::TokenBucket => "token_bucket",
+            Self::LeakyBucket => "leaky_bucket",
+            Self::Gcra => "gcra",
+        }
+    }
 }
 
 /// What happens to requests while the backend cannot answer.
@@ -30,6 +60,8 @@ pub enum OnError {
     Closed,
     /// They pass, uncounted. The attribute writes it `skip_on_error`.
     Open,
+    /// A limiter in this process decides. Not built yet: such a policy fails at start.
+    Local,
 }
 
 /// A named set of quotas with an algorithm and its options.
@@ -130,6 +162,26 @@ impl Policy {
     #[must_use]
     pub fn quotas(&self) -> &[Quota] {
         &self.quotas[..usize::from(self.quota_count)]
+    }
+
+    pub(crate) fn get_algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
+    /// Whether the two can share counters.
+    pub(crate) fn counts_like(&self, other: &Self) -> bool {
+        self.quotas() == other.quotas() && self.algorithm == other.algorithm
+    }
+
+    /// What of this policy cannot be kept, if anything.
+    pub(crate) fn unsupported(&self) -> Option<&'static str> {
+        if self.algorithm != Algorithm::SlidingWindow {
+            Some("its algorithm is not built yet: use `sliding_window`")
+        } else if self.on_error == OnError::Local {
+            Some("`on_error = local` is not built yet: use `closed` or `open`")
+        } else {
+            None
+        }
     }
 
     pub(crate) fn get_on_error(&self) -> OnError {

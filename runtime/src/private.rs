@@ -2,12 +2,20 @@
 
 use std::time::Duration;
 
-pub use crate::{Algorithm, OnError, Policy, Quota};
+pub use crate::annotation::Limit;
+pub use crate::call::{CallLimit, FromRateLimited, Permit, admit, admit_now, call_once};
+pub use crate::registry::POLICIES;
+pub use crate::{Algorithm, Blocked, OnError, Policy, Quota, RegisteredPolicy, Subject};
+pub use linkme;
 
 #[cfg(feature = "axum")]
-pub use crate::http::{Annotated, Annotation, Guard, IntoLimitedResponse, require_send};
+pub use crate::http::{
+    Annotated, Cost, Guard, HandlerLimit, IntoLimitedResponse, failure, require_send, success,
+};
 #[cfg(feature = "axum")]
-pub use crate::key::Key;
+pub use crate::key::{Key, KeyError, extension, found};
+#[cfg(feature = "axum")]
+pub use axum::http::request::Parts;
 #[cfg(feature = "axum")]
 pub use axum::response::Response;
 
@@ -55,6 +63,31 @@ pub const fn period_error(limit: u32, period: Duration) -> Option<&'static str> 
     }
 }
 
+/// What is wrong with the burst, given the rest.
+#[must_use]
+pub const fn burst_error(mut quota: Quota, burst: u32) -> Option<&'static str> {
+    match quota.set_burst(burst) {
+        Err(error) => Some(error.text()),
+        Ok(()) => None,
+    }
+}
+
+/// What is wrong with a constant cost, given the quotas that it is charged to.
+#[must_use]
+pub const fn cost_error(cost: u32, quotas: &[Quota]) -> Option<&'static str> {
+    if cost == 0 {
+        return Some("a cost of 0 counts nothing: it must be at least 1");
+    }
+    let mut index = 0;
+    while index < quotas.len() {
+        if cost > quotas[index].capacity() {
+            return Some("no request of this cost can ever be admitted: it is more than the limit");
+        }
+        index += 1;
+    }
+    None
+}
+
 /// The quota; what is wrong with it is left to the assertions, which point at it.
 #[must_use]
 pub const fn quota(limit: u32, period: Duration) -> Quota {
@@ -64,10 +97,35 @@ pub const fn quota(limit: u32, period: Duration) -> Quota {
     }
 }
 
-/// The policy of an annotated function, known to clients as `label`.
+/// The quota with a burst; what is wrong with that is left to an assertion.
 #[must_use]
-pub const fn policy(name: &'static str, label: &'static str, quota: Quota) -> Policy {
-    Policy::new(name, quota).labelled(label)
+pub const fn burst(mut quota: Quota, burst: u32) -> Quota {
+    let _ = quota.set_burst(burst);
+    quota
+}
+
+/// The policy of an annotated function, known to clients as `label`. It has at least one
+/// quota, and no more than a policy holds.
+#[must_use]
+pub const fn policy(name: &'static str, label: &'static str, quotas: &[Quota]) -> Policy {
+    let mut policy = Policy::new(name, quotas[0]).labelled(label);
+    let mut index = 1;
+    while index < quotas.len() {
+        policy = policy.and(quotas[index]);
+        index += 1;
+    }
+    policy
+}
+
+/// The subject of a call.
+#[must_use]
+pub fn subject(parts: &[&dyn std::fmt::Display]) -> Subject {
+    Subject::of(parts)
+}
+
+/// The error that says that a limit is reached.
+pub fn refuse<E: FromRateLimited>(limited: crate::RateLimited) -> E {
+    E::from_rate_limited(limited)
 }
 
 /// A value of any type, for branches that are never taken.

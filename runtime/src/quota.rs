@@ -4,6 +4,7 @@ use std::time::Duration;
 
 const MICROS_PER_SECOND: u64 = 1_000_000;
 const MIN_PERIOD: u64 = 1_000;
+const MAX_FILL: u64 = 10 * MAX_PERIOD;
 const MAX_PERIOD: u64 = 366 * 24 * 60 * 60 * MICROS_PER_SECOND;
 
 /// So many requests in a period: "100 per minute".
@@ -13,6 +14,7 @@ const MAX_PERIOD: u64 = 366 * 24 * 60 * 60 * MICROS_PER_SECOND;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Quota {
     limit: u32,
+    burst: u32,
     period_micros: u64,
 }
 
@@ -58,7 +60,34 @@ impl Quota {
         if limit as u64 > period_micros {
             return Err(QuotaError::RateTooHigh);
         }
-        Ok(Self { limit, period_micros })
+        Ok(Self { limit, burst: limit, period_micros })
+    }
+
+    /// Sets the size of the bucket, for algorithms that have one; without this it is the limit.
+    ///
+    /// # Panics
+    ///
+    /// If it is 0, or if it would take more than ten years to fill; in a `const` that is a
+    /// compile error.
+    #[must_use]
+    pub const fn burst(mut self, burst: u32) -> Self {
+        if let Err(error) = self.set_burst(burst) {
+            error.panic()
+        }
+        self
+    }
+
+    pub(crate) const fn set_burst(&mut self, burst: u32) -> Result<(), QuotaError> {
+        if burst == 0 {
+            return Err(QuotaError::ZeroBurst);
+        }
+        // At most 2^32 × 2^45, over which a limit of at least 1 only makes it less.
+        let fill_micros = burst as u128 * self.period_micros as u128 / self.limit as u128;
+        if fill_micros > MAX_FILL as u128 {
+            return Err(QuotaError::BurstTooLarge);
+        }
+        self.burst = burst;
+        Ok(())
     }
 
     /// How many requests a period admits.
@@ -73,13 +102,19 @@ impl Quota {
         Duration::from_micros(self.period_micros)
     }
 
+    /// The most that can be admitted at once.
+    pub(crate) const fn capacity(&self) -> u32 {
+        self.burst
+    }
+
     pub(crate) const fn period_micros(&self) -> u64 {
         self.period_micros
     }
 
     /// Stands in for a quota whose numbers have already been reported as wrong at compile
     /// time, so that they are reported once.
-    pub(crate) const PLACEHOLDER: Self = Self { limit: 1, period_micros: MICROS_PER_SECOND };
+    pub(crate) const PLACEHOLDER: Self =
+        Self { limit: 1, burst: 1, period_micros: MICROS_PER_SECOND };
 }
 
 /// Why a limit and a period do not make a [`Quota`].
@@ -104,6 +139,12 @@ pub enum QuotaError {
     /// More than 1,000,000 requests per second.
     #[error("{}", Self::RateTooHigh.text())]
     RateTooHigh,
+    /// The burst is 0: nothing would ever be admitted.
+    #[error("{}", Self::ZeroBurst.text())]
+    ZeroBurst,
+    /// A bucket of this size takes more than ten years to fill.
+    #[error("{}", Self::BurstTooLarge.text())]
+    BurstTooLarge,
 }
 
 impl QuotaError {
@@ -115,6 +156,8 @@ impl QuotaError {
             Self::FractionalMicros => "the period must be a whole number of microseconds",
             Self::PeriodTooShort => "the period must be at least 1 ms",
             Self::PeriodTooLong => "the period must be at most 366 days",
+            Self::ZeroBurst => "the burst must be at least 1",
+            Self::BurstTooLarge => "burst × period ÷ limit must be at most ten years",
             Self::RateTooHigh => {
                 "limit ÷ period must be at most 1,000,000 per second: lower the limit or lengthen the period"
             }

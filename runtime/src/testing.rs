@@ -1,15 +1,19 @@
 //! For tests of limited code: time that stands still, and limiters that no test shares.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+
+use tokio::sync::Notify;
 
 use crate::{Clock, Limiter};
 
 /// Midday on 1 January 2026: an instant as good as any, far from the epoch.
 const START_MICROS: u64 = 1_767_268_800_000_000;
 
-/// A clock that moves when it is told to. Clones are the same clock.
+/// A clock that moves when it is told to. Clones are the same clock, and whoever sleeps on it
+/// wakes when it is moved far enough.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
@@ -29,24 +33,33 @@ const START_MICROS: u64 = 1_767_268_800_000_000;
 /// ```
 #[derive(Clone, Debug)]
 pub struct ManualClock {
-    micros: Arc<AtomicU64>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    micros: AtomicU64,
+    moved: Notify,
 }
 
 impl ManualClock {
     /// A clock that stands at some fixed instant.
     #[must_use]
     pub fn new() -> Self {
-        Self { micros: Arc::new(AtomicU64::new(START_MICROS)) }
+        let micros = AtomicU64::new(START_MICROS);
+        Self { shared: Arc::new(Shared { micros, moved: Notify::new() }) }
     }
 
     /// Moves it forward by `duration`, in whole microseconds.
     pub fn advance(&self, duration: Duration) {
-        self.micros.fetch_add(duration.as_micros() as u64, Ordering::SeqCst);
+        self.shared.micros.fetch_add(duration.as_micros() as u64, Ordering::SeqCst);
+        self.shared.moved.notify_waiters();
     }
 
     /// Sets it to `micros` since the epoch, which may be in its past.
     pub fn set_micros(&self, micros: u64) {
-        self.micros.store(micros, Ordering::SeqCst);
+        self.shared.micros.store(micros, Ordering::SeqCst);
+        self.shared.moved.notify_waiters();
     }
 }
 
@@ -58,7 +71,21 @@ impl Default for ManualClock {
 
 impl Clock for ManualClock {
     fn now_micros(&self) -> u64 {
-        self.micros.load(Ordering::SeqCst)
+        self.shared.micros.load(Ordering::SeqCst)
+    }
+
+    fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        let wake_at = self.now_micros().saturating_add(duration.as_micros() as u64);
+        Box::pin(async move {
+            loop {
+                // Counts from here on, so a move between the look and the wait is not missed.
+                let moved = self.shared.moved.notified();
+                if self.now_micros() >= wake_at {
+                    return;
+                }
+                moved.await;
+            }
+        })
     }
 }
 

@@ -2,63 +2,57 @@
 //!
 //! The guard joins an existing argument, so that the number of arguments stays: 16 extractors
 //! still work, and so does `#[debug_handler]` above. It asks before they run, because axum
-//! extracts a tuple from left to right and the arguments in order.
+//! extracts the arguments in order, and a tuple from left to right.
 
 use proc_macro2::{Span, TokenStream};
-use quote::{ToTokens, format_ident, quote, quote_spanned};
+use quote::{format_ident, quote, quote_spanned};
 use syn::spanned::Spanned as _;
-use syn::visit_mut::{self, VisitMut};
-use syn::{
-    Attribute, FnArg, Ident, PatType, ReturnType, Type, TypeReference, parse_quote,
-    parse_quote_spanned,
-};
+use syn::{Attribute, FnArg, Ident, PatType, ReturnType, Type, parse_quote};
 
+use super::limits;
+use crate::args::{Cost, Given};
 use crate::errors::Errors;
-use crate::item::{Function, is_named};
-use crate::policy::{Policy, Private};
+use crate::item::{Function, is_named, return_edge};
+use crate::policy::Policy;
+use crate::private::Private;
+use crate::words::RefundIf;
 
 /// axum implements `Handler` for functions of up to this many arguments.
 const MAX_ARGUMENTS: usize = 16;
 
 /// Reports what cannot be an axum handler.
-pub(crate) fn check(function: &Function, errors: &mut Errors) {
-    if function.sig.asyncness.is_none() {
-        errors.at(
-            function.sig.fn_token,
-            "an axum handler is an `async fn`: `#[rate_limit]` goes on one",
-        );
-    }
+pub(super) fn check(function: &Function, errors: &mut Errors) {
     for argument in &function.sig.inputs {
-        match argument {
-            FnArg::Receiver(receiver) => errors.at(
-                receiver,
-                "an axum handler has no `self`: make it a function, and take what it needs from \
-                 `State`",
-            ),
-            FnArg::Typed(PatType { ty, .. }) => {
-                if let Type::Reference(reference) = &**ty {
-                    not_an_extractor(reference, errors);
-                }
+        let reason = match argument {
+            FnArg::Receiver(_) => "an axum handler has no `self`",
+            FnArg::Typed(PatType { ty, .. }) if matches!(**ty, Type::Reference(_)) => {
+                "a reference is no extractor, so this is no axum handler"
             }
-        }
+            FnArg::Typed(_) => continue,
+        };
+        let message = format!(
+            "{reason}: to limit a plain function, write `key = args(…)` with what it is called \
+             with, such as `key = args(user.id)`, or `key = args()` for one limit on all calls"
+        );
+        errors.at(argument, message);
     }
 }
 
-fn not_an_extractor(reference: &TypeReference, errors: &mut Errors) {
-    let message = "a reference is no extractor, so this is no axum handler: take the value, for \
-                   instance from `State`";
-    errors.at(reference, message);
-}
-
-/// The function with its guard, and beside it the type that names its policy.
-pub(crate) fn expand(
-    policy: &Policy,
+/// The type that names the limits, to stand beside the function, and the function with its
+/// guard.
+pub(super) fn expand(
+    policies: &[Policy],
     mut function: Function,
+    owner: Option<&str>,
     private: &Private,
     errors: &mut Errors,
-) -> TokenStream {
-    let annotated = format_ident!("__rate_limit_{}", function.name(), span = Span::mixed_site());
-    let annotation = annotation(policy, &function, &annotated, private);
+) -> (TokenStream, TokenStream) {
+    let name = function.name();
+    let annotated = match owner {
+        Some(owner) => format_ident!("__rate_limit_{owner}_{name}", span = Span::mixed_site()),
+        None => format_ident!("__rate_limit_{name}", span = Span::mixed_site()),
+    };
+    let beside = annotated_type(policies, &function, owner, &annotated, private);
 
     let guard = Ident::new("guard", Span::mixed_site());
     insert_guard(&mut function, &guard, &quote!(#private::Guard<#annotated>), errors);
@@ -82,43 +76,35 @@ pub(crate) fn expand(
         #private_at_body::require_send(async move { #edge { #body } })
     };
     let Function { attrs, vis, sig, .. } = function;
-    quote! {
-        #annotation
+    let function = quote! {
         #(#attrs)* #vis #sig {
             let #output = #future.await;
             #guard.finish(#private::IntoLimitedResponse::into_limited(#output)).await
         }
-    }
+    };
+    (beside, function)
 }
 
-/// The type that names the policy, and what it says, checked.
-fn annotation(
-    policy: &Policy,
+/// The type by which the guard knows the limits.
+fn annotated_type(
+    policies: &[Policy],
     function: &Function,
+    owner: Option<&str>,
     annotated: &Ident,
     private: &Private,
 ) -> TokenStream {
     let vis = &function.vis;
     // What the handler is compiled under, so is this.
     let cfgs: Vec<&Attribute> =
-        function.attrs.iter().filter(|attr| is_named(attr, "cfg")).collect();
-
-    let limit = &policy.quota.limit;
-    let period = policy.quota.period.tokens(private);
-    let assert_limit = assert_quota("limit_error", limit.span(), private);
-    let assert_period = assert_quota("period_error", policy.quota.period.span(), private);
-    let label = function.name();
-    let policy_value = match &policy.name {
-        Some(name) => quote!(#private::Policy::new(#name, QUOTA)),
-        None => quote! {
-            #private::policy(
-                ::core::concat!(::core::module_path!(), "::", #label), #label, QUOTA,
-            )
-        },
-    };
-    let algorithm = policy.algorithm.tokens(private);
-    let on_error = if policy.skip_on_error { quote!(Open) } else { quote!(Closed) };
-    let key = policy.key.tokens(private);
+        function.attrs.iter().filter(|attribute| is_named(attribute, "cfg")).collect();
+    let count = policies.len();
+    let name = function.name();
+    let limits = policies
+        .iter()
+        .enumerate()
+        .map(|(index, policy)| handler_limit(policy, &name, owner, index == 0, private));
+    let register = limits::register(count, private);
+    let statics = limits::statics();
     quote! {
         #(#cfgs)*
         #[doc(hidden)]
@@ -126,39 +112,49 @@ fn annotation(
 
         #(#cfgs)*
         const _: () = {
-            const __TOLLGATE_LIMIT: ::core::primitive::u32 = #limit;
-            const __TOLLGATE_PERIOD: ::core::time::Duration = #period;
-            #assert_limit
-            #assert_period
+            static #statics: [#private::HandlerLimit; #count] = [#(#limits),*];
+            #register
 
             impl #private::Annotated for #annotated {
-                fn annotation() -> &'static #private::Annotation {
-                    const QUOTA: #private::Quota =
-                        #private::quota(__TOLLGATE_LIMIT, __TOLLGATE_PERIOD);
-                    static ANNOTATION: #private::Annotation = #private::Annotation::new(
-                        #policy_value
-                            .algorithm(#algorithm)
-                            .on_error(#private::OnError::#on_error),
-                        #key,
-                    );
-                    &ANNOTATION
+                fn limits() -> &'static [#private::HandlerLimit] {
+                    &#statics
                 }
             }
         };
     }
 }
 
-/// A constant that does not compile, and is reported at `span`, if `check` finds a mistake.
-fn assert_quota(check: &str, span: Span, private: &Private) -> TokenStream {
-    let check = Ident::new(check, span);
-    let private = private.at(span);
-    quote_spanned! {span=>
-        const _: () = if let ::core::option::Option::Some(mistake) =
-            #private::#check(__TOLLGATE_LIMIT, __TOLLGATE_PERIOD)
-        {
-            ::core::panic!("{}", mistake)
+fn handler_limit(
+    policy: &Policy,
+    function: &str,
+    owner: Option<&str>,
+    is_first: bool,
+    private: &Private,
+) -> TokenStream {
+    let limit = limits::limit(policy, function, owner, is_first, private);
+    let key = policy.key.kind.tokens(private);
+    let cost = match &policy.cost {
+        Some(Given { value: Cost::Function(path), .. }) => {
+            quote_spanned!(path.span()=> #private::Cost::Function(#path))
+        }
+        _ => {
+            let cost = limits::constant_cost(policy);
+            quote!(#private::Cost::Fixed(#cost))
+        }
+    };
+    let exempt = policy.exempt.as_ref().map(|given| {
+        let path = &given.value;
+        quote!(.exempt(#path))
+    });
+    let refund_if = policy.refund_if.as_ref().map(|given| {
+        let function = match &given.value {
+            RefundIf::Failure => quote!(#private::failure),
+            RefundIf::Success => quote!(#private::success),
+            RefundIf::Function(path) => quote!(#path),
         };
-    }
+        quote!(.refund_if(#function))
+    });
+    quote!(#private::HandlerLimit::new(#limit, #key, #cost)#exempt #refund_if)
 }
 
 /// Puts the guard before everything that is extracted.
@@ -198,31 +194,4 @@ fn insert_guard(function: &mut Function, guard: &Ident, ty: &TokenStream, errors
 fn is_state(ty: &Type) -> bool {
     matches!(ty, Type::Path(path)
         if path.path.segments.last().is_some_and(|segment| segment.ident == "State"))
-}
-
-/// Tells the compiler the body's type before the body, so that a value of another type is
-/// reported where it stands.
-fn return_edge(output: &ReturnType, private: &Private) -> TokenStream {
-    let ty = match output {
-        ReturnType::Type(_, ty) => {
-            let mut ty = ty.clone();
-            EraseImplTrait.visit_type_mut(&mut ty);
-            ty.into_token_stream()
-        }
-        ReturnType::Default => quote!(()),
-    };
-    quote!(if false { return #private::any::<#ty>(); })
-}
-
-/// `impl Trait` cannot be the type of a variable; `_` stands for whatever the body gives.
-struct EraseImplTrait;
-
-impl VisitMut for EraseImplTrait {
-    fn visit_type_mut(&mut self, ty: &mut Type) {
-        if let Type::ImplTrait(impl_trait) = ty {
-            *ty = parse_quote_spanned!(impl_trait.span()=> _);
-        } else {
-            visit_mut::visit_type_mut(self, ty);
-        }
-    }
 }

@@ -106,6 +106,10 @@ impl Verdict {
         Self { outcome, stamp_micros, states, state_count: 0 }
     }
 
+    pub(crate) fn with_outcome(self, outcome: Outcome) -> Self {
+        Self { outcome, ..self }
+    }
+
     /// Adds the state of the policy's next quota, in written order.
     ///
     /// # Panics

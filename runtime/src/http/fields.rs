@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::Annotation;
+use super::HandlerLimit;
 use crate::{Policy, Quota, QuotaState};
 
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
@@ -31,11 +31,11 @@ impl PolicyField {
 
 /// Adds the fields to a response. They are added and not set, so that several policies can
 /// speak on one response: lists may span several lines.
-pub(super) fn write(headers: &mut HeaderMap, annotation: &Annotation, states: &[QuotaState]) {
-    if let Some(value) = annotation.policy_field.get(&annotation.policy) {
+pub(super) fn write(headers: &mut HeaderMap, limit: &HandlerLimit, states: &[QuotaState]) {
+    if let Some(value) = limit.policy_field.get(limit.policy()) {
         headers.append(POLICY, value);
     }
-    if let Some(value) = value(limit_field(&annotation.policy, states)) {
+    if let Some(value) = value(limit_field(limit.policy(), states)) {
         headers.append(LIMIT, value);
     }
 }

@@ -6,34 +6,101 @@ use std::marker::PhantomData;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::response::Response;
+use smallvec::SmallVec;
 
 use super::fields::{self, PolicyField};
 use super::refusal;
+use crate::annotation::Limit;
 use crate::global::current_limiter;
 use crate::key::Key;
 use crate::{Decision, Limiter, Policy};
 
-/// What an annotation on a handler says, in a static beside the handler.
+/// One policy of an annotated handler, in a static beside it.
 #[derive(Debug)]
-pub struct Annotation {
-    pub(super) policy: Policy,
-    pub(super) key: Key,
+pub struct HandlerLimit {
+    limit: Limit,
+    key: Key,
+    cost: Cost,
+    exempt: Option<fn(&Parts) -> bool>,
+    refund_if: Option<fn(&Response) -> bool>,
     pub(super) policy_field: PolicyField,
 }
 
-impl Annotation {
-    /// The handler's policy, and whose requests it counts.
+/// What a request takes.
+#[derive(Clone, Copy, Debug)]
+pub enum Cost {
+    /// Always this much.
+    Fixed(u32),
+    /// What this function makes of the request.
+    Function(fn(&Parts) -> u32),
+}
+
+impl HandlerLimit {
+    /// A limit of which each request takes `cost`.
     #[must_use]
-    pub const fn new(policy: Policy, key: Key) -> Self {
-        Self { policy, key, policy_field: PolicyField::new() }
+    pub const fn new(limit: Limit, key: Key, cost: Cost) -> Self {
+        let policy_field = PolicyField::new();
+        Self { limit, key, cost, exempt: None, refund_if: None, policy_field }
+    }
+
+    /// Does not count requests of which `function` says so.
+    #[must_use]
+    pub const fn exempt(mut self, function: fn(&Parts) -> bool) -> Self {
+        self.exempt = Some(function);
+        self
+    }
+
+    /// Gives the cost back after a response of which `function` says so.
+    #[must_use]
+    pub const fn refund_if(mut self, function: fn(&Response) -> bool) -> Self {
+        self.refund_if = Some(function);
+        self
+    }
+
+    /// What it has in common with a function's limit.
+    pub const fn limit(&self) -> &Limit {
+        &self.limit
+    }
+
+    pub(super) const fn policy(&self) -> &Policy {
+        self.limit.policy()
+    }
+
+    /// The decision that lets the request through; `None` if it goes on without one.
+    async fn ask(
+        &'static self,
+        limiter: &Limiter,
+        parts: &mut Parts,
+    ) -> Result<Option<Granted>, Response> {
+        if self.exempt.is_some_and(|exempt| exempt(parts)) {
+            return Ok(None);
+        }
+        let subject = match self.key.subject(parts).await {
+            Ok(subject) => subject,
+            Err(error) => return self.unless_shadow(refusal::no_subject(self, error)),
+        };
+        let cost = match self.cost {
+            Cost::Fixed(cost) => cost,
+            Cost::Function(cost) => cost(parts),
+        };
+        match limiter.check_cost(self.policy(), subject.as_str(), cost).await {
+            Ok(decision) if self.limit.lets_through(subject.as_str(), &decision, Some(parts)) => {
+                Ok(Some(Granted { limit: self, decision }))
+            }
+            Ok(decision) => Err(refusal::quota_exceeded(self, &decision)),
+            Err(unavailable) => self.unless_shadow(refusal::unavailable(self, &unavailable)),
+        }
+    }
+
+    fn unless_shadow(&self, refusal: Response) -> Result<Option<Granted>, Response> {
+        if self.limit.is_shadow() { Ok(None) } else { Err(refusal) }
     }
 }
 
-/// The type that the attribute puts beside a handler, so that a [`Guard`] can name its
-/// annotation.
+/// The type that the attribute puts beside a handler, so that a [`Guard`] can name its limits.
 pub trait Annotated: Send + Sync + 'static {
-    /// The annotation.
-    fn annotation() -> &'static Annotation;
+    /// The limits, in the order in which they are checked.
+    fn limits() -> &'static [HandlerLimit];
 }
 
 /// Asks the limiter before the handler's own extractors run, and so before any body is read.
@@ -48,7 +115,7 @@ impl<A: Annotated, S: Sync> FromRequestParts<S> for Guard<A> {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Response> {
-        let admission = Admission::ask(A::annotation(), parts).await?;
+        let admission = Admission::ask(A::limits(), parts).await?;
         Ok(Self { admission, annotated: PhantomData })
     }
 }
@@ -56,39 +123,65 @@ impl<A: Annotated, S: Sync> FromRequestParts<S> for Guard<A> {
 impl<A> Guard<A> {
     /// Completes the handler's response.
     pub async fn finish(self, response: Response) -> Response {
-        self.admission.finish(response)
+        self.admission.finish(response).await
     }
 }
 
 /// So that `#[tracing::instrument]`, which records arguments, can stand below the attribute.
 impl<A> fmt::Debug for Guard<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.admission.decision.fmt(f)
+        let decisions = self.admission.granted.iter().map(|granted| &granted.decision);
+        f.debug_list().entries(decisions).finish()
     }
 }
 
 /// A request that may go on.
 struct Admission {
-    annotation: &'static Annotation,
+    limiter: Limiter,
+    granted: SmallVec<[Granted; 1]>,
+}
+
+/// A limit that let the request through, and its decision.
+struct Granted {
+    limit: &'static HandlerLimit,
     decision: Decision,
 }
 
 impl Admission {
-    async fn ask(annotation: &'static Annotation, parts: &Parts) -> Result<Self, Response> {
-        let subject = match annotation.key.subject(parts) {
-            Ok(subject) => subject,
-            Err(error) => return Err(refusal::no_subject(annotation, error)),
-        };
+    async fn ask(limits: &'static [HandlerLimit], parts: &mut Parts) -> Result<Self, Response> {
         let limiter = parts.extensions.get::<Limiter>().cloned().unwrap_or_else(current_limiter);
-        match limiter.check(&annotation.policy, &subject).await {
-            Ok(decision) if decision.is_allowed() => Ok(Self { annotation, decision }),
-            Ok(decision) => Err(refusal::quota_exceeded(annotation, &decision)),
-            Err(unavailable) => Err(refusal::unavailable(annotation, &unavailable)),
+        let mut admission = Self { limiter, granted: SmallVec::new() };
+        for limit in limits {
+            match limit.ask(&admission.limiter, parts).await {
+                Ok(granted) => admission.granted.extend(granted),
+                Err(refusal) => {
+                    admission.give_back().await;
+                    return Err(refusal);
+                }
+            }
         }
+        Ok(admission)
     }
 
-    fn finish(self, mut response: Response) -> Response {
-        fields::write(response.headers_mut(), self.annotation, self.decision.quotas());
+    async fn finish(mut self, mut response: Response) -> Response {
+        for Granted { limit, decision } in &self.granted {
+            if !limit.limit.is_shadow() {
+                fields::write(response.headers_mut(), limit, decision.quotas());
+            }
+        }
+        self.granted.retain(|Granted { limit, .. }| {
+            limit.refund_if.is_some_and(|refund_if| refund_if(&response))
+        });
+        self.give_back().await;
         response
+    }
+
+    /// Best effort: if the store cannot be reached now, what was charged stays charged.
+    async fn give_back(self) {
+        for Granted { limit, decision } in self.granted {
+            if let Err(error) = self.limiter.refund(decision).await {
+                tracing::debug!(policy = limit.policy().name(), %error, "a refund failed");
+            }
+        }
     }
 }

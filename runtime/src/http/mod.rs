@@ -7,8 +7,8 @@ mod guard;
 mod refusal;
 mod respond;
 
-pub use self::guard::{Annotated, Annotation, Guard};
-pub use self::respond::{IntoLimitedResponse, require_send};
+pub use self::guard::{Annotated, Cost, Guard, HandlerLimit};
+pub use self::respond::{IntoLimitedResponse, failure, require_send, success};
 use crate::Limiter;
 
 impl Limiter {

@@ -10,7 +10,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 use serde::Serialize;
 
-use super::Annotation;
+use super::HandlerLimit;
 use super::fields::{self, quota_names, whole_seconds};
 use crate::key::KeyError;
 use crate::{Decision, QuotaState, Unavailable};
@@ -32,8 +32,8 @@ struct Problem<'a> {
 }
 
 /// 429: a quota is used up.
-pub(super) fn quota_exceeded(annotation: &Annotation, decision: &Decision) -> Response {
-    let policy = &annotation.policy;
+pub(super) fn quota_exceeded(limit: &HandlerLimit, decision: &Decision) -> Response {
+    let policy = limit.policy();
     let exceeded = || {
         let all = quota_names(policy).zip(policy.quotas()).zip(decision.quotas());
         all.filter(|(_, state)| state.is_exceeded()).map(|(named, _)| named)
@@ -53,36 +53,35 @@ pub(super) fn quota_exceeded(annotation: &Annotation, decision: &Decision) -> Re
         },
         violated_policies: exceeded().map(|(name, _)| name).collect(),
     };
-    respond(annotation, problem, decision.quotas(), retry_after)
+    respond(limit, problem, decision.quotas(), retry_after)
 }
 
 /// 503: no decision could be had.
-pub(super) fn unavailable(annotation: &Annotation, unavailable: &Unavailable) -> Response {
+pub(super) fn unavailable(limit: &HandlerLimit, unavailable: &Unavailable) -> Response {
     let retry_after = retry_seconds(unavailable.retry_after());
     let problem = Problem {
         r#type: REDUCED_CAPACITY,
         title: "Request cannot be satisfied due to temporary server capacity constraints",
         status: StatusCode::SERVICE_UNAVAILABLE.as_u16(),
         detail: format!("The limit of this request cannot be checked; retry in {retry_after}s."),
-        violated_policies: vec![annotation.policy.label().into()],
+        violated_policies: vec![limit.policy().label().into()],
     };
-    respond(annotation, problem, &[], Some(retry_after))
+    respond(limit, problem, &[], Some(retry_after))
 }
 
 /// 400 where the client left out what says who it is; 500 where the server does not know.
-pub(super) fn no_subject(annotation: &Annotation, error: KeyError) -> Response {
+pub(super) fn no_subject(limit: &HandlerLimit, error: KeyError) -> Response {
     static LOGGED: Once = Once::new();
-    let (status, title) = match error {
-        KeyError::MissingHeader(_) => (StatusCode::BAD_REQUEST, "Bad Request"),
-        KeyError::NoConnectInfo => {
-            LOGGED.call_once(|| {
-                tracing::warn!(
-                    policy = annotation.policy.name(),
-                    "cannot limit by address: {error}"
-                );
-            });
-            (StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error")
-        }
+    let (status, title) = if error.is_clients() {
+        (StatusCode::BAD_REQUEST, "Bad Request")
+    } else {
+        LOGGED.call_once(|| {
+            tracing::warn!(
+                policy = limit.policy().name(),
+                "cannot tell whose request it is: {error}"
+            );
+        });
+        (StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error")
     };
     let problem = Problem {
         r#type: BLANK,
@@ -91,7 +90,7 @@ pub(super) fn no_subject(annotation: &Annotation, error: KeyError) -> Response {
         detail: format!("This request cannot be counted: {error}."),
         violated_policies: Vec::new(),
     };
-    respond(annotation, problem, &[], None)
+    respond(limit, problem, &[], None)
 }
 
 /// RFC 9110 §10.2.3 counts whole seconds: rounded up, so that a client that waits is admitted,
@@ -101,7 +100,7 @@ fn retry_seconds(span: Duration) -> u64 {
 }
 
 fn respond(
-    annotation: &Annotation,
+    limit: &HandlerLimit,
     problem: Problem<'_>,
     states: &[QuotaState],
     retry_after: Option<u64>,
@@ -119,6 +118,6 @@ fn respond(
     if let Some(seconds) = retry_after {
         headers.insert(header::RETRY_AFTER, seconds.into());
     }
-    fields::write(headers, annotation, states);
+    fields::write(headers, limit, states);
     response
 }

@@ -25,3 +25,16 @@ impl<T: IntoResponse> IntoLimitedResponse for T {
 pub fn require_send<F: Future + Send>(future: F) -> F {
     future
 }
+
+/// `refund_if = failure`: the response is a client's or a server's error.
+#[must_use]
+pub fn failure(response: &Response) -> bool {
+    let status = response.status();
+    status.is_client_error() || status.is_server_error()
+}
+
+/// `refund_if = success`: it is anything else.
+#[must_use]
+pub fn success(response: &Response) -> bool {
+    !failure(response)
+}

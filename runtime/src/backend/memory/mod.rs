@@ -67,14 +67,17 @@ impl MemoryBackend {
         self.overflow.count()
     }
 
-    fn answer(&self, operation: &Operation<'_>) -> Answer {
+    fn answer(&self, operation: &Operation<'_>) -> Result<Answer, BackendError> {
         let Operation { policy, subject, action } = *operation;
+        if let Some(reason) = policy.unsupported() {
+            return Err(BackendError::not_executed(reason));
+        }
         let hash = self.hasher.hash_one((policy.name(), subject));
         // The highest bits choose the shard; within it the table uses the others.
         let index = (hash >> 32) as usize & (self.shards.len() - 1);
         let mut shard = lock(&self.shards[index]);
         let now = self.clock.now_micros();
-        match action {
+        Ok(match action {
             Action::Charge { cost } => {
                 shard.collect(now);
                 Answer::Verdict(self.decide(&mut shard, operation, hash, now, cost, Mode::Charge))
@@ -89,7 +92,7 @@ impl MemoryBackend {
             Action::Refund { stamp_micros, cost } => {
                 Answer::Refunded(shard.refund(operation, hash, now, stamp_micros, cost))
             }
-        }
+        })
     }
 
     fn decide(
@@ -125,11 +128,11 @@ impl Default for MemoryBackend {
 
 impl Backend for MemoryBackend {
     async fn apply(&self, batch: &[Operation<'_>]) -> Vec<Result<Answer, BackendError>> {
-        batch.iter().map(|operation| Ok(self.answer(operation))).collect()
+        batch.iter().map(|operation| self.answer(operation)).collect()
     }
 
     fn apply_now(&self, operation: &Operation<'_>) -> Option<Result<Answer, BackendError>> {
-        Some(Ok(self.answer(operation)))
+        Some(self.answer(operation))
     }
 }
 

@@ -1,0 +1,122 @@
+//! The arguments whose values are bare words: algorithms, modes, conditions.
+
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{format_ident, quote};
+use syn::ext::IdentExt as _;
+use syn::parse::ParseStream;
+use syn::{ExprPath, Path};
+
+use crate::private::Private;
+use crate::suggest;
+
+/// How a policy counts.
+#[derive(Clone)]
+pub(crate) struct Algorithm {
+    pub(crate) word: Ident,
+    variant: &'static str,
+    /// Whether it has a bucket, which a `burst` sizes.
+    pub(crate) has_bucket: bool,
+}
+
+const ALGORITHMS: [(&str, &str, bool); 6] = [
+    ("sliding_window", "SlidingWindow", false),
+    ("sliding_window_counter", "SlidingWindowCounter", false),
+    ("fixed_window", "FixedWindow", false),
+    ("token_bucket", "TokenBucket", true),
+    ("leaky_bucket", "LeakyBucket", true),
+    ("gcra", "Gcra", true),
+];
+
+impl Algorithm {
+    pub(crate) fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
+        let word = word(input, "an algorithm is a bare word: write `algorithm = sliding_window`")?;
+        match ALGORITHMS.into_iter().find(|(name, ..)| word == name) {
+            Some((_, variant, has_bucket)) => Ok(Self { word, variant, has_bucket }),
+            None => {
+                let known = ALGORITHMS.map(|(name, ..)| name);
+                Err(unknown("algorithm", &word, &known))
+            }
+        }
+    }
+
+    pub(crate) fn tokens(&self, private: &Private) -> TokenStream {
+        let variant = Ident::new(self.variant, Span::call_site());
+        quote!(#private::Algorithm::#variant)
+    }
+}
+
+/// What happens while the backend fails.
+#[derive(Clone)]
+pub(crate) enum OnError {
+    Closed,
+    Open,
+    Local,
+}
+
+impl OnError {
+    pub(crate) fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
+        let word = word(input, "a mode is a bare word: write `on_error = closed`")?;
+        match word.to_string().as_str() {
+            "closed" => Ok(Self::Closed),
+            "open" => Ok(Self::Open),
+            "local" => Ok(Self::Local),
+            _ => Err(unknown("mode", &word, &["closed", "open", "local"])),
+        }
+    }
+
+    pub(crate) fn tokens(&self, private: &Private) -> TokenStream {
+        let variant = match self {
+            Self::Closed => format_ident!("Closed"),
+            Self::Open => format_ident!("Open"),
+            Self::Local => format_ident!("Local"),
+        };
+        quote!(#private::OnError::#variant)
+    }
+}
+
+/// After which results the cost is given back.
+#[derive(Clone)]
+pub(crate) enum RefundIf {
+    Failure,
+    Success,
+    Function(Path),
+}
+
+impl RefundIf {
+    pub(crate) fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
+        let path = parse_path(input, "refund_if = failure")?;
+        let Some(word) = path.get_ident() else { return Ok(Self::Function(path)) };
+        match word.to_string().as_str() {
+            "failure" => Ok(Self::Failure),
+            "success" => Ok(Self::Success),
+            text => {
+                let grammar = format!(
+                    "there are `failure` and `success`; write a function of your own as a path, \
+                     such as `self::{text}`"
+                );
+                let hint = suggest::hint(text, &["failure", "success"], &grammar);
+                Err(syn::Error::new(word.span(), format!("unknown condition `{text}`: {hint}")))
+            }
+        }
+    }
+}
+
+/// The path of a function.
+pub(crate) fn parse_path(input: ParseStream<'_>, grammar: &str) -> syn::Result<Path> {
+    // Parsed as an expression, for a function may have generic arguments.
+    let path = input.parse::<ExprPath>().map(|expression| expression.path);
+    path.map_err(|error| {
+        let message = format!("expected the path of a function: write `{grammar}`");
+        syn::Error::new(error.span(), message)
+    })
+}
+
+fn word(input: ParseStream<'_>, grammar: &str) -> syn::Result<Ident> {
+    input.call(Ident::parse_any).map_err(|error| syn::Error::new(error.span(), grammar))
+}
+
+fn unknown(what: &str, word: &Ident, known: &[&str]) -> syn::Error {
+    let list: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();
+    let hint = suggest::hint(&word.to_string(), known, &format!("there are {}", list.join(", ")));
+    syn::Error::new(word.span(), format!("unknown {what} `{word}`: {hint}"))
+}

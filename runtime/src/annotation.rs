@@ -1,0 +1,73 @@
+//! What every annotation says, on a handler or on a function.
+
+use crate::registry::RegisteredPolicy;
+use crate::{Blocked, Decision, Policy};
+
+/// One policy of an annotated function, in a static beside it.
+#[derive(Debug)]
+pub struct Limit {
+    registered: RegisteredPolicy,
+    shadow: bool,
+    on_blocked: Option<fn(&Blocked<'_>)>,
+}
+
+impl Limit {
+    /// A limit that refuses and tells nobody.
+    #[must_use]
+    pub const fn new(registered: RegisteredPolicy) -> Self {
+        Self { registered, shadow: false, on_blocked: None }
+    }
+
+    /// Makes it decide and report, but never refuse.
+    #[must_use]
+    pub const fn shadow(mut self) -> Self {
+        self.shadow = true;
+        self
+    }
+
+    /// Calls `function` on every refusal.
+    #[must_use]
+    pub const fn on_blocked(mut self, function: fn(&Blocked<'_>)) -> Self {
+        self.on_blocked = Some(function);
+        self
+    }
+
+    /// What goes into the registry.
+    pub const fn registered(&self) -> &RegisteredPolicy {
+        &self.registered
+    }
+
+    pub(crate) const fn policy(&self) -> &Policy {
+        self.registered.policy()
+    }
+
+    pub(crate) const fn is_shadow(&self) -> bool {
+        self.shadow
+    }
+
+    /// Whether a request may go on, all told; if it was refused, who wants to know is told.
+    pub(crate) fn lets_through(
+        &self,
+        subject: &str,
+        decision: &Decision,
+        #[cfg(feature = "axum")] request: Option<&axum::http::request::Parts>,
+    ) -> bool {
+        if decision.is_allowed() {
+            return true;
+        }
+        if let Some(function) = self.on_blocked {
+            function(&Blocked {
+                policy: self.policy(),
+                subject,
+                decision,
+                shadow: self.shadow,
+                #[cfg(feature = "axum")]
+                request,
+            });
+        }
+        if self.shadow {
+            tracing::info!(policy = self.policy().name(), "a shadow limit would have refused");
+        }
+        self.shadow
+    }
+}

@@ -1,0 +1,133 @@
+//! The error of a function that was not called.
+
+use std::error::Error;
+use std::fmt;
+use std::time::Duration;
+
+use smol_str::SmolStr;
+
+use crate::{Decision, Policy, Unavailable};
+
+/// An annotated function was not called: its limit is reached, or could not be checked.
+///
+/// The function's own error type takes it in: implement `From<RateLimited>` for that.
+///
+/// ```
+/// use tollgate::{RateLimited, rate_limit};
+///
+/// #[derive(Debug)]
+/// enum SendError { TooManyMails(RateLimited) }
+///
+/// impl From<RateLimited> for SendError {
+///     fn from(limited: RateLimited) -> Self { Self::TooManyMails(limited) }
+/// }
+///
+/// #[rate_limit(3, per = hour, key = args(recipient))]
+/// async fn send_mail(recipient: &str) -> Result<(), SendError> { Ok(()) }
+/// ```
+pub struct RateLimited(Box<Inner>);
+
+struct Inner {
+    policy: SmolStr,
+    reason: Reason,
+}
+
+enum Reason {
+    Refused(Decision),
+    Unavailable(Unavailable),
+    CannotWait,
+}
+
+impl RateLimited {
+    pub(super) fn refused(policy: &Policy, decision: Decision) -> Self {
+        Self::new(policy, Reason::Refused(decision))
+    }
+
+    pub(super) fn unavailable(policy: &Policy, unavailable: Unavailable) -> Self {
+        Self::new(policy, Reason::Unavailable(unavailable))
+    }
+
+    pub(super) fn cannot_wait(policy: &Policy) -> Self {
+        Self::new(policy, Reason::CannotWait)
+    }
+
+    fn new(policy: &Policy, reason: Reason) -> Self {
+        Self(Box::new(Inner { policy: policy.name_handle().clone(), reason }))
+    }
+
+    /// The name of the policy that refused.
+    #[must_use]
+    pub fn policy(&self) -> &str {
+        &self.0.policy
+    }
+
+    /// When to try again. `None` if that will not help.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match &self.0.reason {
+            Reason::Refused(decision) => decision.retry_after(),
+            Reason::Unavailable(unavailable) => Some(unavailable.retry_after()),
+            Reason::CannotWait => None,
+        }
+    }
+
+    /// The refusal; `None` if the limit could not be checked.
+    #[must_use]
+    pub fn decision(&self) -> Option<&Decision> {
+        match &self.0.reason {
+            Reason::Refused(decision) => Some(decision),
+            Reason::Unavailable(_) | Reason::CannotWait => None,
+        }
+    }
+}
+
+impl fmt::Display for RateLimited {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let policy = self.policy();
+        match &self.0.reason {
+            Reason::Refused(decision) => match decision.retry_after() {
+                Some(after) => write!(f, "the limit `{policy}` is reached; retry in {after:?}"),
+                None => write!(f, "the limit `{policy}` can never admit a call of this cost"),
+            },
+            Reason::Unavailable(_) => write!(f, "the limit `{policy}` cannot be checked"),
+            Reason::CannotWait => write!(
+                f,
+                "the limit `{policy}` is on a function that is not async, and the limiter's \
+                 backend cannot answer without waiting: make the function async"
+            ),
+        }
+    }
+}
+
+impl fmt::Debug for RateLimited {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RateLimited({self})")
+    }
+}
+
+impl Error for RateLimited {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match &self.0.reason {
+            Reason::Unavailable(unavailable) => Some(unavailable),
+            Reason::Refused(_) | Reason::CannotWait => None,
+        }
+    }
+}
+
+/// The error type of an annotated function: anything that is `From<RateLimited>`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot say that a limit was reached",
+    label = "the error of a function with a limit is made of a `RateLimited`",
+    note = "write `impl From<tollgate::RateLimited> for {Self}`"
+)]
+pub trait FromRateLimited {
+    /// The error.
+    fn from_rate_limited(limited: RateLimited) -> Self;
+}
+
+#[diagnostic::do_not_recommend]
+impl<E: From<RateLimited>> FromRateLimited for E {
+    fn from_rate_limited(limited: RateLimited) -> Self {
+        limited.into()
+    }
+}

@@ -1,0 +1,159 @@
+//! Every annotation of the program, collected by the linker.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+
+use crate::{Algorithm, Policy, Quota, StartError};
+
+/// All annotations that are linked into the program. No code runs to collect them.
+#[linkme::distributed_slice]
+pub static POLICIES: [&'static RegisteredPolicy];
+
+/// The policy of an annotated function, and where that is.
+#[derive(Debug)]
+pub struct RegisteredPolicy {
+    policy: Policy,
+    /// Whether the annotation gave the name (or the group), which others may then share.
+    named: bool,
+    file: &'static str,
+    line: u32,
+}
+
+impl RegisteredPolicy {
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn new(policy: Policy, named: bool, file: &'static str, line: u32) -> Self {
+        Self { policy, named, file, line }
+    }
+
+    /// The policy.
+    #[must_use]
+    pub const fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// The policy's identity.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.policy.name()
+    }
+
+    /// The policy's quotas, in written order.
+    #[must_use]
+    pub fn quotas(&self) -> &[Quota] {
+        self.policy.quotas()
+    }
+
+    /// How the policy counts.
+    #[must_use]
+    pub fn algorithm(&self) -> Algorithm {
+        self.policy.get_algorithm()
+    }
+
+    /// The source file of the annotation.
+    #[must_use]
+    pub const fn file(&self) -> &'static str {
+        self.file
+    }
+
+    /// Its line.
+    #[must_use]
+    pub const fn line(&self) -> u32 {
+        self.line
+    }
+
+    fn place(&self) -> Place {
+        Place { file: self.file, line: self.line }
+    }
+}
+
+/// Where an annotation is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    file: &'static str,
+    line: u32,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.file, self.line)
+    }
+}
+
+/// Every annotation once, in no particular order. An attribute that repeats the function that
+/// it is on, as `#[axum::debug_handler]` does in debug builds, repeats its annotation, too.
+pub(crate) fn policies() -> impl Iterator<Item = &'static RegisteredPolicy> {
+    let mut seen = HashSet::new();
+    let policies = POLICIES.iter().copied();
+    policies.filter(move |policy| seen.insert((policy.name(), policy.file, policy.line)))
+}
+
+/// Finds annotations that contradict each other.
+pub(crate) fn validate<'a>(
+    policies: impl Iterator<Item = &'a RegisteredPolicy>,
+) -> Result<(), StartError> {
+    let mut by_name = HashMap::<&str, &RegisteredPolicy>::new();
+    for policy in policies {
+        if let Some(reason) = policy.policy.unsupported() {
+            return Err(StartError::Unsupported { name: policy.name().to_owned(), reason });
+        }
+        let Some(other) = by_name.insert(policy.name(), policy) else { continue };
+        let places = [other.place(), policy.place()].map(|place| place.to_string());
+        let name = policy.name().to_owned();
+        if !policy.policy.counts_like(&other.policy) {
+            return Err(StartError::Conflict { name, places });
+        }
+        if !(policy.named && other.named) {
+            return Err(StartError::SharedName { name, places });
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const TEN: Quota = Quota::new(10, Duration::from_secs(1));
+    const TWENTY: Quota = Quota::new(20, Duration::from_secs(1));
+
+    fn at(line: u32, policy: Policy, named: bool) -> RegisteredPolicy {
+        RegisteredPolicy::new(policy, named, "src/lib.rs", line)
+    }
+
+    fn error(policies: &[RegisteredPolicy]) -> Option<String> {
+        validate(policies.iter()).err().map(|error| error.to_string())
+    }
+
+    #[test]
+    fn names_may_be_shared_if_given_and_alike() {
+        let policy = || Policy::new("a", TEN);
+        assert_eq!(error(&[at(1, policy(), true), at(2, policy(), true)]), None);
+        let loose = policy().on_error(crate::OnError::Open);
+        assert_eq!(error(&[at(1, policy(), true), at(2, loose, true)]), None);
+        assert_eq!(error(&[at(1, policy(), false), at(2, Policy::new("b", TWENTY), false)]), None);
+    }
+
+    #[test]
+    fn one_name_with_different_quotas_names_both_places() {
+        let error =
+            error(&[at(1, Policy::new("a", TEN), true), at(2, Policy::new("a", TWENTY), true)]);
+        let error = error.unwrap();
+        assert!(error.contains("`a`"), "{error}");
+        assert!(error.contains("src/lib.rs:1") && error.contains("src/lib.rs:2"), "{error}");
+        let more = Policy::new("a", TEN).and(TWENTY);
+        assert!(
+            super::validate([at(1, Policy::new("a", TEN), true), at(2, more, true)].iter())
+                .is_err()
+        );
+    }
+
+    #[test]
+    fn one_path_for_two_functions_is_told() {
+        let error =
+            error(&[at(1, Policy::new("a", TEN), false), at(2, Policy::new("a", TEN), false)]);
+        assert!(error.unwrap().contains("give one of them a `name`"));
+    }
+}

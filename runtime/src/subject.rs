@@ -1,0 +1,156 @@
+//! Subjects: the value of a key for one request. Bounded, unambiguous, and never a secret.
+
+use std::borrow::Cow;
+use std::fmt::{self, Write as _};
+use std::net::IpAddr;
+
+use sha2::{Digest, Sha256};
+use smol_str::{SmolStr, SmolStrBuilder, ToSmolStr as _, format_smolstr};
+
+/// Longer subjects are replaced by their hash, so that no client decides how much a key takes.
+const MAX_LEN: usize = 128;
+
+/// Whose requests a limit counts: what a key function returns is turned into one.
+///
+/// Keep credentials out of it: hash them first. (`header(…)` and `cookie(…)` do.)
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Subject(SmolStr);
+
+impl Subject {
+    /// A subject of several parts: different parts never make the same subject.
+    pub(crate) fn of(parts: &[&dyn fmt::Display]) -> Self {
+        if let [part] = parts {
+            return Self::bounded(part.to_smolstr());
+        }
+        let mut joined = SmolStrBuilder::new();
+        for (index, part) in parts.iter().enumerate() {
+            if index > 0 {
+                joined.push('|');
+            }
+            // A builder takes all that is written to it; an error can only be the part's own,
+            // and then what it has written so far stands for it.
+            let _ = write!(Escaped(&mut joined), "{part}");
+        }
+        Self::bounded(joined.finish())
+    }
+
+    /// The one subject of a limit that counts everybody together.
+    pub(crate) const fn everybody() -> Self {
+        Self(SmolStr::new_static("*"))
+    }
+
+    /// Half of the SHA-256 of a credential, which is never kept, sent or logged as it is.
+    pub(crate) fn secret(value: &[u8]) -> Self {
+        let digest = Sha256::digest(value);
+        let half = digest.iter().take(16).fold(0_u128, |half, &byte| half << 8 | u128::from(byte));
+        Self(format_smolstr!("{half:032x}"))
+    }
+
+    fn bounded(text: SmolStr) -> Self {
+        if text.len() > MAX_LEN { Self::secret(text.as_bytes()) } else { Self(text) }
+    }
+
+    /// As text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Keeps the separator out of the parts.
+struct Escaped<'a>(&'a mut SmolStrBuilder);
+
+impl fmt::Write for Escaped<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for char in text.chars() {
+            if matches!(char, '|' | '\\') {
+                self.0.push('\\');
+            }
+            self.0.push(char);
+        }
+        Ok(())
+    }
+}
+
+/// What a key function may return. `None` says that the request lacks what its limit counts
+/// by; it is then refused.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` says nothing of whose requests are counted",
+    label = "a key function returns text, a number, an address or a `Subject`",
+    note = "return `String`, or `Option<String>` where the key may be missing"
+)]
+pub trait IntoSubject {
+    /// The subject, if there is one.
+    fn into_subject(self) -> Option<Subject>;
+}
+
+impl IntoSubject for Subject {
+    fn into_subject(self) -> Option<Subject> {
+        Some(self)
+    }
+}
+
+impl<T: IntoSubject> IntoSubject for Option<T> {
+    fn into_subject(self) -> Option<Subject> {
+        self.and_then(T::into_subject)
+    }
+}
+
+macro_rules! displayed {
+    ($($ty:ty),*) => {$(
+        impl IntoSubject for $ty {
+            fn into_subject(self) -> Option<Subject> {
+                Some(Subject::of(&[&self]))
+            }
+        }
+    )*};
+}
+
+displayed!(String, &str, Cow<'_, str>, IpAddr, u8, u16, u32, u64, u128, i8, i16, i32, i64, i128);
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn of(parts: &[String]) -> Subject {
+        let parts: Vec<&dyn fmt::Display> = parts.iter().map(|part| part as _).collect();
+        Subject::of(&parts)
+    }
+
+    #[test]
+    fn one_part_is_itself_and_several_are_joined() {
+        assert_eq!(Subject::of(&[&"a|b"]).as_str(), "a|b");
+        assert_eq!(Subject::of(&[&"a", &7]).as_str(), "a|7");
+        assert_eq!(Subject::of(&[&"a|b", &"c\\"]).as_str(), "a\\|b|c\\\\");
+        assert_eq!(Subject::of(&[]).as_str(), "");
+    }
+
+    #[test]
+    fn a_secret_is_half_its_sha_256() {
+        // `printf secret | sha256sum`, the first half.
+        assert_eq!(Subject::secret(b"secret").as_str(), "2bb80d537b1da3e38bd30361aa855686");
+    }
+
+    proptest! {
+        #[test]
+        fn different_parts_make_different_subjects(
+            a in prop::collection::vec("[a|\\\\]{0,3}", 2..4),
+            b in prop::collection::vec("[a|\\\\]{0,3}", 2..4),
+        ) {
+            prop_assert_eq!(a == b, of(&a) == of(&b), "{:?} {:?}", a, b);
+        }
+
+        #[test]
+        fn subjects_are_bounded(parts in prop::collection::vec(".{0,200}", 1..4)) {
+            prop_assert!(of(&parts).as_str().len() <= MAX_LEN);
+        }
+    }
+}
