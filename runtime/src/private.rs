@@ -10,7 +10,7 @@ pub use linkme;
 
 #[cfg(feature = "axum")]
 pub use crate::http::{
-    Annotated, Cost, Guard, HandlerLimit, IntoLimitedResponse, failure, require_send, success,
+    Annotated, Cost, Guarded, HandlerLimit, IntoLimitedResponse, failure, require_send, success,
 };
 #[cfg(feature = "axum")]
 pub use crate::key::{Key, KeyError, extension, found};

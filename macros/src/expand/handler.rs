@@ -55,7 +55,7 @@ pub(super) fn expand(
     let beside = annotated_type(policies, &function, owner, &annotated, private);
 
     let guard = Ident::new("guard", Span::mixed_site());
-    insert_guard(&mut function, &guard, &quote!(#private::Guard<#annotated>), errors);
+    insert_guard(&mut function, &guard, &annotated, private, errors);
 
     // The conversion below fails on a value that is no response. The error goes where this
     // identifier is: at the return type, and to the user's code.
@@ -70,16 +70,24 @@ pub(super) fn expand(
     // Braces of our own: the user's would be reported as unused, and without any the body's
     // `use` declarations would shadow the names in the return edge.
     let body = function.body.stream();
+    let body = quote!({ #body });
     let body_span = function.body.span();
     let private_at_body = private.at(body_span);
     let future = quote_spanned! {body_span=>
-        #private_at_body::require_send(async move { #edge { #body } })
+        #private_at_body::require_send(async move { #edge #body })
     };
     let Function { attrs, vis, sig, .. } = function;
+    // Only where something may be given back is there something to wait for.
+    let finish = if policies.iter().any(|policy| policy.refund_if.is_some()) {
+        quote!(#guard.finish_and_refund(response).await)
+    } else {
+        quote!(#guard.finish(response))
+    };
     let function = quote! {
         #(#attrs)* #vis #sig {
             let #output = #future.await;
-            #guard.finish(#private::IntoLimitedResponse::into_limited(#output)).await
+            let response = #private::IntoLimitedResponse::into_limited(#output);
+            #finish
         }
     };
     (beside, function)
@@ -158,7 +166,13 @@ fn handler_limit(
 }
 
 /// Puts the guard before everything that is extracted.
-fn insert_guard(function: &mut Function, guard: &Ident, ty: &TokenStream, errors: &mut Errors) {
+fn insert_guard(
+    function: &mut Function,
+    guard: &Ident,
+    annotated: &Ident,
+    private: &Private,
+    errors: &mut Errors,
+) {
     // `#[debug_handler]` below ours infers the state's type from a bare `State<_>`, which
     // merging would hide.
     let keeps_state_bare = function.has_attr("debug_handler");
@@ -167,7 +181,8 @@ fn insert_guard(function: &mut Function, guard: &Ident, ty: &TokenStream, errors
     let first_is_plain =
         matches!(inputs.first(), Some(FnArg::Typed(argument)) if argument.attrs.is_empty());
     if has_room && (keeps_state_bare || !first_is_plain) {
-        inputs.insert(0, parse_quote!(#guard: #ty));
+        let nothing = quote!(#private::Guarded(#guard, (), _): #private::Guarded<#annotated, ()>);
+        inputs.insert(0, parse_quote!(#nothing));
         return;
     }
     let host = inputs.iter_mut().find_map(|argument| match argument {
@@ -180,8 +195,8 @@ fn insert_guard(function: &mut Function, guard: &Ident, ty: &TokenStream, errors
     });
     match host {
         Some(PatType { pat, ty: host_ty, .. }) => {
-            **pat = parse_quote!((#guard, #pat));
-            **host_ty = parse_quote!((#ty, #host_ty));
+            **pat = parse_quote!(#private::Guarded(#guard, #pat, _));
+            **host_ty = parse_quote!(#private::Guarded<#annotated, #host_ty>);
         }
         None => errors.at(
             inputs,

@@ -3,9 +3,9 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use smallvec::SmallVec;
 
 use super::fields::{self, PolicyField};
@@ -97,46 +97,68 @@ impl HandlerLimit {
     }
 }
 
-/// The type that the attribute puts beside a handler, so that a [`Guard`] can name its limits.
+/// The type that the attribute puts beside a handler, so that [`Guarded`] can name its limits.
 pub trait Annotated: Send + Sync + 'static {
     /// The limits, in the order in which they are checked.
     fn limits() -> &'static [HandlerLimit];
 }
 
-/// Asks the limiter before the handler's own extractors run, and so before any body is read.
+/// An argument of a handler, and before it what the limiter said: it is asked first, and so
+/// before any body is read. Like a tuple of two extractors it is itself one.
 ///
-/// All that depends on the handler's type is here; the rest is compiled once.
-pub struct Guard<A> {
-    admission: Admission,
-    annotated: PhantomData<fn() -> A>,
-}
+/// All that depends on the handler's types is here, and short: it is compiled for each handler.
+pub struct Guarded<A, T>(pub Admission, pub T, pub PhantomData<fn() -> A>);
 
-impl<A: Annotated, S: Sync> FromRequestParts<S> for Guard<A> {
+impl<A, T, S> FromRequestParts<S> for Guarded<A, T>
+where
+    A: Annotated,
+    T: FromRequestParts<S>,
+    S: Send + Sync,
+{
     type Rejection = Response;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Response> {
-        let admission = Admission::ask(A::limits(), parts).await?;
-        Ok(Self { admission, annotated: PhantomData })
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
+        let admission = match Admission::ask(A::limits(), parts).await {
+            Ok(admission) => admission,
+            Err(refusal) => return Err(refusal),
+        };
+        match T::from_request_parts(parts, state).await {
+            Ok(argument) => Ok(Self(admission, argument, PhantomData)),
+            Err(rejection) => Err(rejection.into_response()),
+        }
     }
 }
 
-impl<A> Guard<A> {
-    /// Completes the handler's response.
-    pub async fn finish(self, response: Response) -> Response {
-        self.admission.finish(response).await
+impl<A, T, S> FromRequest<S> for Guarded<A, T>
+where
+    A: Annotated,
+    T: FromRequest<S>,
+    S: Send + Sync,
+{
+    type Rejection = Response;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
+        let (mut parts, body) = request.into_parts();
+        let admission = match Admission::ask(A::limits(), &mut parts).await {
+            Ok(admission) => admission,
+            Err(refusal) => return Err(refusal),
+        };
+        match T::from_request(Request::from_parts(parts, body), state).await {
+            Ok(argument) => Ok(Self(admission, argument, PhantomData)),
+            Err(rejection) => Err(rejection.into_response()),
+        }
     }
 }
 
 /// So that `#[tracing::instrument]`, which records arguments, can stand below the attribute.
-impl<A> fmt::Debug for Guard<A> {
+impl<A, T: fmt::Debug> fmt::Debug for Guarded<A, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let decisions = self.admission.granted.iter().map(|granted| &granted.decision);
-        f.debug_list().entries(decisions).finish()
+        f.debug_tuple("Guarded").field(&self.0).field(&self.1).finish()
     }
 }
 
 /// A request that may go on.
-struct Admission {
+pub struct Admission {
     limiter: Limiter,
     granted: SmallVec<[Granted; 1]>,
 }
@@ -163,17 +185,30 @@ impl Admission {
         Ok(admission)
     }
 
-    async fn finish(mut self, mut response: Response) -> Response {
-        for Granted { limit, decision } in &self.granted {
-            if !limit.limit.is_shadow() {
-                fields::write(response.headers_mut(), limit, decision.quotas());
-            }
-        }
+    /// Completes the handler's response.
+    #[must_use]
+    pub fn finish(self, mut response: Response) -> Response {
+        self.write_fields(&mut response);
+        response
+    }
+
+    /// Completes the handler's response, and gives back what is to be given back after such
+    /// a one.
+    pub async fn finish_and_refund(mut self, mut response: Response) -> Response {
+        self.write_fields(&mut response);
         self.granted.retain(|Granted { limit, .. }| {
             limit.refund_if.is_some_and(|refund_if| refund_if(&response))
         });
         self.give_back().await;
         response
+    }
+
+    fn write_fields(&self, response: &mut Response) {
+        for Granted { limit, decision } in &self.granted {
+            if !limit.limit.is_shadow() {
+                fields::write(response.headers_mut(), limit, decision.quotas());
+            }
+        }
     }
 
     /// Best effort: if the store cannot be reached now, what was charged stays charged.
@@ -183,5 +218,11 @@ impl Admission {
                 tracing::debug!(policy = limit.policy().name(), %error, "a refund failed");
             }
         }
+    }
+}
+
+impl fmt::Debug for Admission {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.granted.iter().map(|granted| &granted.decision)).finish()
     }
 }

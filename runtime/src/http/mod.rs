@@ -7,7 +7,7 @@ mod guard;
 mod refusal;
 mod respond;
 
-pub use self::guard::{Annotated, Cost, Guard, HandlerLimit};
+pub use self::guard::{Annotated, Cost, Guarded, HandlerLimit};
 pub use self::respond::{IntoLimitedResponse, failure, require_send, success};
 use crate::Limiter;
 

@@ -1,0 +1,26 @@
+//! Comparisons, each printed as `ratio NAME VALUE`: ours divided by the other's, from
+//! interleaved runs, with the absolute figures beside it.
+
+mod macros;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let result = match std::env::args().nth(1).as_deref() {
+        Some("macros") => macros::run(),
+        _ => Err("say which comparison to run: macros".into()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The median.
+pub(crate) fn median(mut samples: Vec<f64>) -> f64 {
+    samples.sort_by(f64::total_cmp);
+    samples[samples.len() / 2]
+}
