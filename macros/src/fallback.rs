@@ -1,32 +1,44 @@
 //! What is emitted when there are mistakes: the user's own item, so that nothing else breaks
 //! and editors keep working.
 
-use proc_macro2::{Delimiter, TokenStream, TokenTree};
+use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
 
-/// The item without other attributes of ours, which would report on their own.
+/// The item without other attributes of ours, which would report on their own: above it, and
+/// in an `impl` block above its functions.
 pub(crate) fn item(tokens: TokenStream) -> TokenStream {
     let mut kept = Vec::<TokenTree>::new();
-    let mut attributes_may_follow = true;
+    let mut is_block = false;
     for token in tokens {
-        let is_attribute = attributes_may_follow
-            && matches!(&token, TokenTree::Group(group) if group.delimiter() == Delimiter::Bracket)
-            && matches!(kept.last(), Some(TokenTree::Punct(hash)) if hash.as_char() == '#');
-        if is_attribute && is_ours(&token) {
-            kept.pop();
-            continue;
+        match token {
+            TokenTree::Group(group) if is_ours(&group) && ends_in_hash(&kept) => {
+                kept.pop();
+            }
+            TokenTree::Group(group) if is_block && group.delimiter() == Delimiter::Brace => {
+                let mut members = Group::new(Delimiter::Brace, item(group.stream()));
+                members.set_span(group.span());
+                kept.push(members.into());
+            }
+            token => {
+                is_block |= matches!(&token, TokenTree::Ident(word) if word == "impl")
+                    && !kept
+                        .iter()
+                        .any(|token| matches!(token, TokenTree::Ident(word) if word == "fn"));
+                kept.push(token);
+            }
         }
-        let is_hash = matches!(&token, TokenTree::Punct(hash) if hash.as_char() == '#');
-        attributes_may_follow &= is_attribute || is_hash;
-        kept.push(token);
     }
     kept.into_iter().collect()
 }
 
+fn ends_in_hash(tokens: &[TokenTree]) -> bool {
+    matches!(tokens.last(), Some(TokenTree::Punct(hash)) if hash.as_char() == '#')
+}
+
 /// Whether this is `[rate_limit(…)]` or `[path::rate_limit(…)]`.
-fn is_ours(attribute: &TokenTree) -> bool {
-    let TokenTree::Group(group) = attribute else { return false };
+fn is_ours(group: &Group) -> bool {
     let path = group.stream().into_iter().take_while(|token| !matches!(token, TokenTree::Group(_)));
-    matches!(path.last(), Some(TokenTree::Ident(name)) if name == "rate_limit")
+    group.delimiter() == Delimiter::Bracket
+        && matches!(path.last(), Some(TokenTree::Ident(name)) if name == "rate_limit")
 }
 
 #[cfg(test)]
@@ -42,12 +54,32 @@ mod tests {
             #[rate_limit(1, per = 60)]
             #[inline]
             #[tollgate::rate_limit(1, per = 60)]
-            pub async fn f(x: [u8; 2]) { #[rate_limit] fn inner() {} }
+            pub async fn f(x: [u8; 2]) -> impl Sized { #[rate_limit] fn inner() {} }
         };
         let expected = quote! {
             /// Documented.
             #[inline]
-            pub async fn f(x: [u8; 2]) { #[rate_limit] fn inner() {} }
+            pub async fn f(x: [u8; 2]) -> impl Sized { #[rate_limit] fn inner() {} }
+        };
+        assert_eq!(item(source).to_string(), expected.to_string());
+    }
+
+    #[test]
+    fn keeps_a_block_without_our_attributes_on_its_functions() {
+        let source = quote! {
+            impl<T> Api<T> {
+                #[rate_limit(1, per = 60)]
+                async fn f() {}
+                #[inline]
+                fn g() { #[rate_limit] fn inner() {} }
+            }
+        };
+        let expected = quote! {
+            impl<T> Api<T> {
+                async fn f() {}
+                #[inline]
+                fn g() { #[rate_limit] fn inner() {} }
+            }
         };
         assert_eq!(item(source).to_string(), expected.to_string());
     }

@@ -1,7 +1,7 @@
 //! What is annotated: a function or an `impl` block, the functions' bodies left unread.
 
-use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
-use quote::{ToTokens, quote};
+use proc_macro2::{Delimiter, Group, Span, TokenStream, TokenTree};
+use quote::{ToTokens, quote, quote_spanned};
 use syn::ext::IdentExt as _;
 use syn::parse::discouraged::Speculative as _;
 use syn::parse::{Parse, ParseStream, Parser as _};
@@ -176,11 +176,13 @@ pub(crate) fn is_named(attribute: &Attribute, name: &str) -> bool {
 /// Tells the compiler the body's type before the body, so that a value of another type is
 /// reported where it stands.
 pub(crate) fn return_edge(output: &ReturnType, private: &Private) -> TokenStream {
-    let ty = match output {
-        ReturnType::Type(_, ty) => erase_impl_trait(ty),
-        ReturnType::Default => quote!(()),
+    let (ty, span) = match output {
+        ReturnType::Type(_, ty) => (erase_impl_trait(ty), ty.span()),
+        ReturnType::Default => (quote!(()), Span::call_site()),
     };
-    quote!(if false { return #private::any::<#ty>(); })
+    // The compiler shows this as the reason for the type, so it is where the type is.
+    let value = quote_spanned!(span=> return #private::any::<#ty>());
+    quote!(if false { #value; })
 }
 
 /// The type with `_` for each `impl Trait`, which cannot be written inside a body: it stands

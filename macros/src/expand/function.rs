@@ -91,7 +91,10 @@ fn check_call(
         quote_spanned!(site=> #private::admit_now(limits, subjects))
     };
     // A return type that has no room for the refusal is reported where it is written.
-    let output_span = output.span();
+    let output_span = match output {
+        ReturnType::Type(_, ty) => ty.span(),
+        ReturnType::Default => Span::call_site(),
+    };
     let private_at_output = private.at(output_span);
     let refuse = quote_spanned! {output_span=>
         return ::core::result::Result::Err(#private_at_output::refuse(#limited))

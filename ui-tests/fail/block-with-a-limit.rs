@@ -1,0 +1,11 @@
+use tollgate::rate_limit;
+
+struct Api;
+
+#[rate_limit(100, per = 60)]
+impl Api {
+    #[rate_limit(100, per = 60)]
+    async fn list() {}
+}
+
+fn main() {}

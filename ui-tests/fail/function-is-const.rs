@@ -1,0 +1,8 @@
+use tollgate::rate_limit;
+
+#[rate_limit(100, per = 60)]
+const fn call() -> Result<(), tollgate::RateLimited> {
+    Ok(())
+}
+
+fn main() {}

@@ -1,0 +1,10 @@
+use tollgate::rate_limit;
+
+#[rate_limit(100, per = 60, key = args(id))]
+#[rate_limit(100, per = 60, key = ip)]
+async fn call(id: u32) -> Result<(), tollgate::RateLimited> {
+    let _ = id;
+    Ok(())
+}
+
+fn main() {}
