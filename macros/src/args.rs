@@ -7,7 +7,7 @@ use syn::{Expr, ExprLit, Lit, LitStr, Path, Token};
 
 use crate::errors::Errors;
 use crate::key::Key;
-use crate::period::Period;
+use crate::period::{Period, parse_expression};
 use crate::suggest;
 use crate::words::{Algorithm, OnError, RefundIf, parse_path};
 
@@ -246,7 +246,7 @@ fn given<T>(name: Ident, value: T) -> Given<T> {
 /// A number of requests. A literal is checked here, with better words than the compiler has;
 /// any other expression is left to const evaluation.
 fn parse_count(input: ParseStream<'_>, what: &str) -> syn::Result<Expr> {
-    let count = input.parse::<Expr>()?;
+    let count = parse_expression(input)?;
     let mistake = match &count {
         Expr::Lit(ExprLit { lit: Lit::Int(literal), .. }) => match literal.base10_parse::<u64>() {
             Ok(0) if what != "cost" => format!("the {what} must be at least 1"),

@@ -24,7 +24,7 @@ pub(crate) enum Period {
 
 impl Period {
     pub(crate) fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
-        let value = input.parse::<Expr>()?;
+        let value = parse_expression(input)?;
         let micros = match &value {
             Expr::Lit(ExprLit { lit: Lit::Int(seconds), .. }) => {
                 let seconds = seconds.base10_parse::<u64>().ok();
@@ -87,6 +87,15 @@ impl Period {
             }
         }
     }
+}
+
+/// An expression, without the invisible group that a `macro_rules` fragment comes in.
+pub(crate) fn parse_expression(input: ParseStream<'_>) -> syn::Result<Expr> {
+    let mut expression = input.parse::<Expr>()?;
+    while let Expr::Group(group) = expression {
+        expression = *group.expr;
+    }
+    Ok(expression)
 }
 
 /// What a bare word after `per =` means; `None` if it is a constant.

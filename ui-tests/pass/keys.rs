@@ -1,0 +1,61 @@
+#![deny(warnings)]
+
+use axum::Router;
+use axum::http::request::Parts;
+use axum::routing::get;
+use tollgate::{Subject, rate_limit};
+
+#[derive(Clone)]
+struct Id<T>(T);
+
+impl<T: std::fmt::Display> std::fmt::Display for Id<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+mod keys {
+    pub fn text(parts: &axum::http::request::Parts) -> String {
+        parts.uri.path().to_owned()
+    }
+}
+
+fn number(_: &Parts) -> u64 {
+    1
+}
+
+fn same<T: Clone>(_: &Parts) -> Option<Subject> {
+    None
+}
+
+#[rate_limit(1, per = 60, key = ip)]
+async fn a() {}
+#[rate_limit(1, per = 60, key = global)]
+async fn b() {}
+#[rate_limit(1, per = 60, key = header("X-Api-Key"))]
+async fn c() {}
+#[rate_limit(1, per = 60, key = cookie("sid"))]
+async fn d() {}
+#[rate_limit(1, per = 60, key = path_param("id"))]
+async fn e() {}
+#[rate_limit(1, per = 60, key = query("q"))]
+async fn f() {}
+#[rate_limit(1, per = 60, key = extension(Id<u32>))]
+async fn g() {}
+#[rate_limit(1, per = 60, key = keys::text)]
+async fn h() {}
+#[rate_limit(1, per = 60, key = (self::number, self::same::<u8>, ip))]
+async fn i() {}
+
+fn main() {
+    let _: Router = Router::new()
+        .route("/a", get(a))
+        .route("/b", get(b))
+        .route("/c", get(c))
+        .route("/d", get(d))
+        .route("/e/{id}", get(e))
+        .route("/f", get(f))
+        .route("/g", get(g))
+        .route("/h", get(h))
+        .route("/i", get(i));
+}

@@ -1,0 +1,25 @@
+#![deny(warnings)]
+
+// Nothing that a user calls like something of the prelude or of the expansion gets in the way.
+#![allow(dead_code, non_camel_case_types)]
+
+use axum::Router;
+use axum::routing::get;
+
+mod core {}
+mod std {}
+struct Option;
+struct Result;
+struct String;
+struct Some;
+struct u32;
+struct Duration;
+const LIMITS: usize = 3;
+fn drop() {}
+
+#[tollgate::rate_limit(LIMITS as _, per = 60, key = (ip, header("x")))]
+async fn handler() {}
+
+fn main() {
+    let _: Router = Router::new().route("/", get(handler));
+}
