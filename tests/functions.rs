@@ -57,13 +57,9 @@ fn sync(text: &str) -> Result<&str, AppError> {
 }
 
 #[rate_limit(2, per = minute, key = args(name.len(), first + 1))]
-async fn generic<T: Display + ?Sized>(
-    name: &str,
-    first: u32,
-    rest: &T,
-) -> Result<String, RateLimited>
+async fn generic<T>(name: &str, first: u32, rest: &T) -> Result<String, RateLimited>
 where
-    T: Sync,
+    T: Display + Sync + ?Sized,
 {
     Ok(format!("{name}{first}{rest}"))
 }

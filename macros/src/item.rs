@@ -37,7 +37,7 @@ pub(crate) struct Block {
 }
 
 pub(crate) enum Member {
-    Function(Function),
+    Function(Box<Function>),
     Other(TokenStream),
 }
 
@@ -121,7 +121,7 @@ impl Member {
             let ahead = input.fork();
             let function = ahead.parse()?;
             input.advance_to(&ahead);
-            return Ok(Self::Function(function));
+            return Ok(Self::Function(Box::new(function)));
         }
         // Up to its end: a semicolon, or braces.
         let mut tokens = TokenStream::new();

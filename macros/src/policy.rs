@@ -2,7 +2,7 @@
 
 use proc_macro2::{TokenStream, TokenTree};
 use quote::ToTokens;
-use syn::{Expr, LitStr, Path};
+use syn::{Expr, ExprLit, Lit, LitStr, Path};
 
 use crate::args::{Arguments, Cost, Given};
 use crate::errors::Errors;
@@ -132,6 +132,9 @@ impl Policy {
 
     /// Reports what cannot be together.
     fn check(&self, mode: Mode, errors: &mut Errors) {
+        for quota in &self.quotas {
+            quota.check(errors);
+        }
         self.check_options(errors);
         self.check_self(errors);
         match mode {
@@ -218,6 +221,32 @@ impl Policy {
 }
 
 impl Quota {
+    /// Whether its numbers are written out, and so have been checked.
+    pub(crate) fn is_literal(&self) -> bool {
+        self.literal().is_some()
+    }
+
+    /// The limit, and the period in microseconds, if both are written out.
+    fn literal(&self) -> Option<(u64, u64)> {
+        match (&self.limit, &self.period) {
+            (Expr::Lit(ExprLit { lit: Lit::Int(limit), .. }), Period::Micros(micros, _)) => {
+                limit.base10_parse().ok().map(|limit| (limit, *micros))
+            }
+            _ => None,
+        }
+    }
+
+    fn check(&self, errors: &mut Errors) {
+        // A million per second is one per microsecond.
+        if self.literal().is_some_and(|(limit, micros)| limit > micros) {
+            errors.at(
+                &self.limit,
+                "limit ÷ period must be at most 1,000,000 per second: lower the limit or \
+                 lengthen the period",
+            );
+        }
+    }
+
     fn text(&self) -> String {
         let period = match &self.period {
             Period::Micros(micros, _) => micros.to_string(),

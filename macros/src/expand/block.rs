@@ -30,7 +30,7 @@ pub(super) fn expand(
         match member {
             Member::Function(function) if function.has_attr("rate_limit") => {
                 any = true;
-                let Some(limited) = Limited::new(None, function, krate, errors) else {
+                let Some(limited) = Limited::new(None, *function, krate, errors) else {
                     complete = false;
                     continue;
                 };

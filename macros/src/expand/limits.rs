@@ -76,6 +76,10 @@ fn path(policy: &Policy, function: &str, owner: Option<&str>, is_first: bool) ->
 
 fn quota(quota: &Quota, private: &Private) -> TokenStream {
     let Quota { limit, period, burst } = quota;
+    if quota.is_literal() && burst.is_none() {
+        let period = period.tokens(private);
+        return quote!(#private::quota(#limit, #period));
+    }
     let (limit_span, period_span) = (limit.span(), period.span());
     let period = period.tokens(private);
     let arguments = quote!(__TOLLGATE_LIMIT, __TOLLGATE_PERIOD);

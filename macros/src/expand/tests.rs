@@ -1,1 +1,217 @@
+//! What the attribute makes of a function, as source: `snapshots/*.rs`.
+//!
+//! `UPDATE_SNAPSHOTS=1 cargo test -p tollgate-macros` writes them anew; read the difference
+//! before you commit it.
 
+use std::fs;
+use std::path::Path;
+
+use proc_macro2::{TokenStream, TokenTree};
+use quote::quote;
+
+use super::rate_limit;
+
+/// Expands, and compares with the snapshot of this name.
+fn snapshot(name: &str, arguments: TokenStream, item: TokenStream) {
+    let expansion = rate_limit(arguments, item);
+    let file: syn::File = syn::parse2(expansion).unwrap();
+    let source = prettyplease::unparse(&file);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("src/expand/snapshots")
+        .join(name)
+        .with_extension("rs");
+    if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
+        fs::write(path, source).unwrap();
+    } else {
+        let expected = fs::read_to_string(&path).unwrap();
+        assert_eq!(source, expected, "{} differs", path.display());
+    }
+}
+
+fn handler() -> TokenStream {
+    quote! {
+        /// Documented.
+        #[tracing::instrument]
+        pub async fn create(State(app): State<App>, Json(body): Json<Body>) -> Result<impl IntoResponse, Error> {
+            app.create(body).await
+        }
+    }
+}
+
+fn function() -> TokenStream {
+    quote! {
+        async fn send(&mut self, to: &str) -> Result<&Receipt, SendError> {
+            self.deliver(to).await
+        }
+    }
+}
+
+#[test]
+fn handler_mode() {
+    snapshot("handler", quote!(100, per = 60, skip_on_error), handler());
+}
+
+#[test]
+fn handler_mode_with_every_option() {
+    let arguments = quote! {
+        LIMIT, per = PERIOD, algorithm = gcra, burst = 5, key = (ip, self::tenant), cost = self::weight,
+        name = "orders", on_error = open, exempt = self::internal, on_blocked = self::log,
+        refund_if = failure, shadow
+    };
+    snapshot("handler_with_every_option", arguments, handler());
+}
+
+#[test]
+fn stacked() {
+    let mut item =
+        quote!(#[rate_limit(1_000, per = hour)] #[rate_limit(5, per = second, key = global)]);
+    item.extend(handler());
+    snapshot("stacked", quote!(100, per = 60), item);
+}
+
+#[test]
+fn function_mode() {
+    snapshot(
+        "function",
+        quote!(10, per = second, key = args(self.id, to), wait = "1s"),
+        function(),
+    );
+}
+
+#[test]
+fn function_mode_with_a_refund() {
+    snapshot(
+        "function_with_refund",
+        quote!(10, per = second, key = args(), refund_if = failure),
+        function(),
+    );
+}
+
+#[test]
+fn sync_function() {
+    let item = quote!(
+        fn read(path: &Path) -> io::Result<Vec<u8>> {
+            fs::read(path)
+        }
+    );
+    snapshot("sync_function", quote!(10, per = second, refund_if = self::is_empty), item);
+}
+
+#[test]
+fn impl_block() {
+    let item = quote! {
+        impl<T> Api<T> {
+            const VERSION: u32 = 1;
+
+            #[rate_limit(10, per = second)]
+            async fn list(State(api): State<Self>) -> String {
+                api.list().await
+            }
+
+            fn unlimited(&self) {}
+        }
+    };
+    snapshot("impl_block", TokenStream::new(), item);
+}
+
+/// With `crate = …`, nothing in the expansion of any mode names the default path.
+#[test]
+fn the_default_path_does_not_leak() {
+    let options = quote! {
+        10, per = PERIOD, algorithm = gcra, burst = BURST, on_error = open, on_blocked = self::log,
+        refund_if = failure, shadow, crate = ::renamed
+    };
+    let for_handlers = quote! {
+        cost = self::weight, exempt = self::internal,
+        key = (ip, global, header("a"), cookie("b"), query("c"), path_param("d"), extension(E), self::f)
+    };
+    let sync = quote!(
+        fn read() -> io::Result<()> {
+            read_all()
+        }
+    );
+    let block = quote! {
+        impl Api {
+            #[rate_limit(10, per = second)]
+            async fn list() {}
+        }
+    };
+    for expansion in [
+        rate_limit(quote!(#options, #for_handlers), handler()),
+        rate_limit(quote!(#options, key = args(to), cost = 2), function()),
+        rate_limit(options, sync),
+        rate_limit(quote!(crate = ::renamed), block),
+    ] {
+        assert!(names(expansion.clone(), "renamed"));
+        assert!(!names(expansion.clone(), "compile_error"), "{expansion}");
+        assert!(!names(expansion.clone(), "tollgate"), "{expansion}");
+    }
+}
+
+/// Whether an identifier stands anywhere in the tokens.
+fn names(tokens: TokenStream, name: &str) -> bool {
+    tokens.into_iter().any(|token| match token {
+        TokenTree::Ident(ident) => ident == name,
+        TokenTree::Group(group) => names(group.stream(), name),
+        TokenTree::Punct(_) | TokenTree::Literal(_) => false,
+    })
+}
+
+/// Whatever it is given, it answers with tokens, and with the item that it was given.
+#[test]
+fn nothing_makes_it_panic() {
+    let junk = [
+        quote!(),
+        quote!(,),
+        quote!(= = =),
+        quote!(per per per),
+        quote!(100 per),
+        quote!(key = args(), key),
+        quote!(key = (), per = 1),
+        quote!(key = header()),
+        quote!(key = args(,)),
+        quote!(crate =),
+        quote!([1, 2], { 3 }),
+        quote!(1e9, 'a', b"x", -1),
+        quote!(per = "", cost = -1, name = ""),
+    ];
+    let items = [
+        quote!(),
+        quote!(fn),
+        quote!(async fn f),
+        quote!(async fn f()),
+        quote!(
+            async fn f();
+        ),
+        quote!(fn f(self, &mut self) -> Self { }),
+        quote!(impl),
+        quote!(impl X),
+        quote!(impl X { fn }),
+        quote!(impl X { #[rate_limit] async fn f() }),
+        quote!(
+            #[rate_limit = 3]
+            async fn f(x: [u8; { 2 }]) {}
+        ),
+        quote!(
+            struct S {
+                a: u8,
+            }
+        ),
+        quote!(
+            trait T {
+                async fn f();
+            }
+        ),
+        quote!(
+            pub(in a::b) unsafe extern "C" fn f() {}
+        ),
+    ];
+    for arguments in &junk {
+        for item in &items {
+            let expansion = rate_limit(arguments.clone(), item.clone()).to_string();
+            let kept = crate::fallback::item(item.clone()).to_string();
+            assert!(expansion.ends_with(&kept), "{arguments} on {item}: {expansion}");
+            assert!(expansion.contains("compile_error"), "{arguments} on {item}: {expansion}");
+        }
+    }
+}

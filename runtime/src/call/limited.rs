@@ -32,6 +32,7 @@ struct Inner {
     reason: Reason,
 }
 
+#[expect(clippy::large_enum_variant, reason = "an error is boxed as a whole")]
 enum Reason {
     Refused(Decision),
     Unavailable(Unavailable),

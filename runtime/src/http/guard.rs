@@ -77,7 +77,8 @@ impl HandlerLimit {
         }
         let subject = match self.key.subject(parts).await {
             Ok(subject) => subject,
-            Err(error) => return self.unless_shadow(refusal::no_subject(self, error)),
+            Err(_) if self.limit.is_shadow() => return Ok(None),
+            Err(error) => return Err(refusal::no_subject(self, error)),
         };
         let cost = match self.cost {
             Cost::Fixed(cost) => cost,
@@ -88,12 +89,9 @@ impl HandlerLimit {
                 Ok(Some(Granted { limit: self, decision }))
             }
             Ok(decision) => Err(refusal::quota_exceeded(self, &decision)),
-            Err(unavailable) => self.unless_shadow(refusal::unavailable(self, &unavailable)),
+            Err(_) if self.limit.is_shadow() => Ok(None),
+            Err(unavailable) => Err(refusal::unavailable(self, &unavailable)),
         }
-    }
-
-    fn unless_shadow(&self, refusal: Response) -> Result<Option<Granted>, Response> {
-        if self.limit.is_shadow() { Ok(None) } else { Err(refusal) }
     }
 }
 

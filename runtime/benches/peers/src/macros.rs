@@ -62,7 +62,8 @@ fn write_crate(root: &Path, name: &str, annotated: bool) -> Result<PathBuf, Box<
              [dependencies]\ntollgate = {{ path = {tollgate:?} }}\n\
              axum = {{ version = \"0.8\", features = [\"json\", \"query\"] }}\n\
              serde = {{ version = \"1\", features = [\"derive\"] }}\n\
-             tokio = {{ version = \"1\", features = [\"net\", \"rt-multi-thread\", \"macros\"] }}\n\
+             tokio = {{ version = \"1\", features = [\"net\", \"rt-multi-thread\", \"macros\", \"sync\"] }}\n\
+             tracing = \"0.1\"\n\
              [profile.release]\nstrip = true\n[workspace]\n"
         ),
     )?;
@@ -70,65 +71,175 @@ fn write_crate(root: &Path, name: &str, annotated: bool) -> Result<PathBuf, Box<
     Ok(package)
 }
 
-/// Handlers of the kinds that services have.
+/// A service of the usual kind: resources that are listed, shown, created and changed.
 fn source(annotated: bool) -> String {
-    let mut source = String::from(
-        "use axum::extract::{Json, Path, Query, State};\nuse axum::http::StatusCode;\n\
-         use axum::routing::{get, post};\nuse axum::Router;\nuse serde::{Deserialize, Serialize};\n\
-         use tollgate::{Limiter, MemoryBackend, set_limiter};\n\
-         #[derive(Clone)] struct App { name: String }\n\
-         #[derive(Serialize, Deserialize)] struct Item { id: u64, name: String, tags: Vec<String> }\n\
-         #[derive(Deserialize)] struct Page { offset: u64, limit: u64 }\n",
-    );
+    let mut source = String::from(PRELUDE);
     let mut routes = String::new();
     for index in 0..HANDLERS {
-        let attribute = if annotated {
-            format!("#[tollgate::rate_limit({}, per = 60)]\n", index + 1)
-        } else {
-            String::new()
-        };
-        let (method, body) = match index % 4 {
-            0 => (
-                "get",
-                format!(
-                    "async fn h{index}(State(app): State<App>, Path(id): Path<u64>) -> \
-                     Result<Json<Item>, StatusCode> {{\n    if id == {index} {{ return \
-                     Err(StatusCode::NOT_FOUND); }}\n    Ok(Json(Item {{ id, name: \
-                     app.name.clone(), tags: vec![] }}))\n}}\n"
-                ),
-            ),
-            1 => (
-                "post",
-                format!(
-                    "async fn h{index}(State(app): State<App>, Json(mut item): Json<Item>) -> \
-                     Json<Item> {{\n    item.tags.push(format!(\"{{}}-{index}\", app.name));\n    \
-                     tokio::task::yield_now().await;\n    Json(item)\n}}\n"
-                ),
-            ),
-            2 => (
-                "get",
-                format!(
-                    "async fn h{index}(Query(page): Query<Page>) -> String {{\n    (page.offset..\
-                     page.offset + page.limit).map(|n| (n * {index}).to_string()).collect()\n}}\n"
-                ),
-            ),
-            _ => ("get", format!("async fn h{index}() -> &'static str {{ \"{index}\" }}\n")),
-        };
-        source.push_str(&attribute);
-        source.push_str(&body);
-        let path = if index % 4 == 0 { "/{id}" } else { "" };
-        let _ = writeln!(routes, "        .route(\"/h{index}{path}\", {method}(h{index}))");
+        if annotated {
+            let _ = writeln!(source, "#[tollgate::rate_limit({}, per = 60)]", index + 1);
+        }
+        let (method, path, handler) = KINDS[index % KINDS.len()];
+        source.push_str(&handler.replace("INDEX", &index.to_string()));
+        let _ = writeln!(routes, "        .route(\"/r{index}{path}\", {method}(h{index}))");
     }
-    let _ = write!(
-        source,
-        "#[tokio::main]\nasync fn main() {{\n    set_limiter(Limiter::new(MemoryBackend::new()));\n    \
-         let app: Router = Router::new()\n{routes}        .with_state(App {{ name: \
-         String::from(\"app\") }});\n    let listener = \
-         tokio::net::TcpListener::bind(\"127.0.0.1:0\").await.unwrap();\n    axum::serve(listener, \
-         app).await.unwrap();\n}}\n"
-    );
+    source.push_str(&MAIN.replace("ROUTES", &routes));
     source
 }
+
+const PRELUDE: &str = r#"
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::extract::{Json, Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post, put};
+use axum::Router;
+use serde::{Deserialize, Serialize};
+use tokio::sync::RwLock;
+use tollgate::{Limiter, MemoryBackend, set_limiter};
+
+#[derive(Clone, Default)]
+struct App {
+    items: Arc<RwLock<BTreeMap<u64, Item>>>,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+struct Item {
+    id: u64,
+    name: String,
+    tags: Vec<String>,
+    price: f64,
+}
+
+#[derive(Deserialize)]
+struct Page {
+    offset: Option<usize>,
+    limit: Option<usize>,
+    tag: Option<String>,
+}
+
+enum AppError {
+    NotFound(u64),
+    Invalid(String),
+}
+
+impl IntoResponse for AppError {
+    fn into_response(self) -> Response {
+        match self {
+            Self::NotFound(id) => (StatusCode::NOT_FOUND, format!("no item {id}")).into_response(),
+            Self::Invalid(why) => (StatusCode::BAD_REQUEST, why).into_response(),
+        }
+    }
+}
+
+impl App {
+    async fn find(&self, id: u64) -> Result<Item, AppError> {
+        self.items.read().await.get(&id).cloned().ok_or(AppError::NotFound(id))
+    }
+
+    async fn store(&self, item: Item) {
+        self.items.write().await.insert(item.id, item);
+    }
+}
+"#;
+
+/// Method, path and source of each kind.
+const KINDS: [(&str, &str, &str); 4] = [
+    (
+        "get",
+        "",
+        r#"async fn hINDEX(State(app): State<App>, Query(page): Query<Page>) -> Json<Vec<Item>> {
+    let items = app.items.read().await;
+    let matching = items.values().filter(|item| match &page.tag {
+        Some(tag) => item.tags.contains(tag),
+        None => item.id % (INDEX + 1) == 0,
+    });
+    let mut found: Vec<Item> = matching
+        .skip(page.offset.unwrap_or(0))
+        .take(page.limit.unwrap_or(50).min(100))
+        .cloned()
+        .collect();
+    found.sort_by(|a, b| a.name.cmp(&b.name));
+    tracing::debug!(count = found.len(), "listed INDEX");
+    Json(found)
+}
+"#,
+    ),
+    (
+        "get",
+        "/{id}",
+        r#"async fn hINDEX(State(app): State<App>, Path(id): Path<u64>) -> Result<Json<Item>, AppError> {
+    let mut item = app.find(id).await?;
+    if item.tags.iter().any(|tag| tag.starts_with("hidden-INDEX")) {
+        return Err(AppError::NotFound(id));
+    }
+    item.tags.retain(|tag| !tag.is_empty());
+    item.name = format!("{} (INDEX)", item.name.trim());
+    tracing::debug!(id, name = %item.name, "shown INDEX");
+    Ok(Json(item))
+}
+"#,
+    ),
+    (
+        "post",
+        "",
+        r#"async fn hINDEX(
+    State(app): State<App>,
+    Json(mut item): Json<Item>,
+) -> Result<(StatusCode, Json<Item>), AppError> {
+    if item.name.is_empty() || item.name.len() > 100 + INDEX {
+        return Err(AppError::Invalid(format!("a name of {} letters", item.name.len())));
+    }
+    if !item.price.is_finite() || item.price < 0.0 {
+        return Err(AppError::Invalid(format!("a price of {}", item.price)));
+    }
+    item.tags.push("new-INDEX".to_owned());
+    item.tags.dedup();
+    app.store(item.clone()).await;
+    tracing::info!(id = item.id, "created INDEX");
+    Ok((StatusCode::CREATED, Json(item)))
+}
+"#,
+    ),
+    (
+        "put",
+        "/{id}",
+        r#"async fn hINDEX(
+    State(app): State<App>,
+    Path(id): Path<u64>,
+    Json(change): Json<Item>,
+) -> Result<Json<Item>, AppError> {
+    let mut item = app.find(id).await?;
+    if change.id != id {
+        return Err(AppError::Invalid(format!("{} is not {id}", change.id)));
+    }
+    item.name = change.name;
+    item.price = (change.price * 100.0).round() / 100.0;
+    for tag in change.tags.into_iter().filter(|tag| tag.len() > INDEX % 7) {
+        if !item.tags.contains(&tag) {
+            item.tags.push(tag);
+        }
+    }
+    app.store(item.clone()).await;
+    tracing::info!(id, "changed INDEX");
+    Ok(Json(item))
+}
+"#,
+    ),
+];
+
+const MAIN: &str = r#"
+#[tokio::main]
+async fn main() {
+    set_limiter(Limiter::new(MemoryBackend::new()));
+    let app: Router = Router::new()
+ROUTES        .with_state(App::default());
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    axum::serve(listener, app).await.unwrap();
+}
+"#;
 
 fn build(root: &Path, package: &Path, profile: &[&str]) -> Result<(), Box<dyn Error>> {
     let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))

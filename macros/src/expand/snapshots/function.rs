@@ -1,0 +1,52 @@
+async fn send(&mut self, to: &str) -> Result<&Receipt, SendError> {
+    let _ = {
+        let limits = {
+            static __TOLLGATE_LIMITS: [::tollgate::__private::CallLimit; 1usize] = [
+                ::tollgate::__private::CallLimit::new(
+                        {
+                            const __TOLLGATE_QUOTAS: &[::tollgate::__private::Quota] = &[
+                                ::tollgate::__private::quota(
+                                    10,
+                                    ::core::time::Duration::from_micros(1000000u64),
+                                ),
+                            ];
+                            ::tollgate::__private::Limit::new(
+                                ::tollgate::__private::RegisteredPolicy::new(
+                                    ::tollgate::__private::policy(
+                                        ::core::concat!(::core::module_path!(), "::send"),
+                                        "send",
+                                        __TOLLGATE_QUOTAS,
+                                    ),
+                                    false,
+                                    ::core::file!(),
+                                    ::core::line!(),
+                                ),
+                            )
+                        },
+                        1,
+                    )
+                    .wait(::core::time::Duration::from_micros(1000000u64)),
+            ];
+            #[::tollgate::__private::linkme::distributed_slice(
+                ::tollgate::__private::POLICIES
+            )]
+            #[linkme(crate = ::tollgate::__private::linkme)]
+            static __TOLLGATE_REGISTERED_0: &::tollgate::__private::RegisteredPolicy = __TOLLGATE_LIMITS[0usize]
+                .limit()
+                .registered();
+            &__TOLLGATE_LIMITS
+        };
+        let subjects = ::std::vec![
+            ::tollgate::__private::subject(& [& (self.id), & (to)])
+        ];
+        match ::tollgate::__private::admit(limits, subjects).await {
+            ::core::result::Result::Ok(permit) => permit,
+            ::core::result::Result::Err(limited) => {
+                return ::core::result::Result::Err(
+                    ::tollgate::__private::refuse(limited),
+                );
+            }
+        }
+    };
+    { self.deliver(to).await }
+}

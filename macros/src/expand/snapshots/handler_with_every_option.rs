@@ -1,0 +1,109 @@
+#[doc(hidden)]
+pub struct __rate_limit_create;
+const _: () = {
+    static __TOLLGATE_LIMITS: [::tollgate::__private::HandlerLimit; 1usize] = [
+        ::tollgate::__private::HandlerLimit::new(
+                {
+                    const __TOLLGATE_QUOTAS: &[::tollgate::__private::Quota] = &[
+                        {
+                            const __TOLLGATE_LIMIT: ::core::primitive::u32 = LIMIT;
+                            const __TOLLGATE_PERIOD: ::core::time::Duration = ::tollgate::__private::Period(
+                                    PERIOD,
+                                )
+                                .get();
+                            const _: () = if let ::core::option::Option::Some(mistake) = ::tollgate::__private::limit_error(
+                                __TOLLGATE_LIMIT,
+                                __TOLLGATE_PERIOD,
+                            ) {
+                                ::core::panic!("{}", mistake)
+                            };
+                            const _: () = if let ::core::option::Option::Some(mistake) = ::tollgate::__private::period_error(
+                                __TOLLGATE_LIMIT,
+                                __TOLLGATE_PERIOD,
+                            ) {
+                                ::core::panic!("{}", mistake)
+                            };
+                            {
+                                const __TOLLGATE_BURST: ::core::primitive::u32 = 5;
+                                const _: () = if let ::core::option::Option::Some(
+                                    mistake,
+                                ) = ::tollgate::__private::burst_error(
+                                    ::tollgate::__private::quota(
+                                        __TOLLGATE_LIMIT,
+                                        __TOLLGATE_PERIOD,
+                                    ),
+                                    __TOLLGATE_BURST,
+                                ) {
+                                    ::core::panic!("{}", mistake)
+                                };
+                                ::tollgate::__private::burst(
+                                    ::tollgate::__private::quota(
+                                        __TOLLGATE_LIMIT,
+                                        __TOLLGATE_PERIOD,
+                                    ),
+                                    __TOLLGATE_BURST,
+                                )
+                            }
+                        },
+                    ];
+                    ::tollgate::__private::Limit::new(
+                            ::tollgate::__private::RegisteredPolicy::new(
+                                ::tollgate::__private::policy(
+                                        "orders",
+                                        "orders",
+                                        __TOLLGATE_QUOTAS,
+                                    )
+                                    .algorithm(::tollgate::__private::Algorithm::Gcra)
+                                    .on_error(::tollgate::__private::OnError::Open),
+                                true,
+                                ::core::file!(),
+                                ::core::line!(),
+                            ),
+                        )
+                        .shadow()
+                        .on_blocked(self::log)
+                },
+                ::tollgate::__private::Key::All(
+                    &[
+                        ::tollgate::__private::Key::Ip,
+                        ::tollgate::__private::Key::Function(|parts| ::tollgate::__private::found(
+                            self::tenant(parts),
+                        )),
+                    ],
+                ),
+                ::tollgate::__private::Cost::Function(self::weight),
+            )
+            .exempt(self::internal)
+            .refund_if(::tollgate::__private::failure),
+    ];
+    #[::tollgate::__private::linkme::distributed_slice(::tollgate::__private::POLICIES)]
+    #[linkme(crate = ::tollgate::__private::linkme)]
+    static __TOLLGATE_REGISTERED_0: &::tollgate::__private::RegisteredPolicy = __TOLLGATE_LIMITS[0usize]
+        .limit()
+        .registered();
+    impl ::tollgate::__private::Annotated for __rate_limit_create {
+        fn limits() -> &'static [::tollgate::__private::HandlerLimit] {
+            &__TOLLGATE_LIMITS
+        }
+    }
+};
+/// Documented.
+#[tracing::instrument]
+pub async fn create(
+    ::tollgate::__private::Guarded(
+        guard,
+        State(app),
+        _,
+    ): ::tollgate::__private::Guarded<__rate_limit_create, State<App>>,
+    Json(body): Json<Body>,
+) -> ::tollgate::__private::Response {
+    let output = ::tollgate::__private::require_send(async move {
+            if false {
+                return ::tollgate::__private::any::<Result<_, Error>>();
+            }
+            { app.create(body).await }
+        })
+        .await;
+    let response = ::tollgate::__private::IntoLimitedResponse::into_limited(output);
+    guard.finish_and_refund(response).await
+}

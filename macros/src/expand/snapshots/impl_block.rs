@@ -1,0 +1,61 @@
+#[doc(hidden)]
+struct __rate_limit_Api_list;
+const _: () = {
+    static __TOLLGATE_LIMITS: [::tollgate::__private::HandlerLimit; 1usize] = [
+        ::tollgate::__private::HandlerLimit::new(
+            {
+                const __TOLLGATE_QUOTAS: &[::tollgate::__private::Quota] = &[
+                    ::tollgate::__private::quota(
+                        10,
+                        ::core::time::Duration::from_micros(1000000u64),
+                    ),
+                ];
+                ::tollgate::__private::Limit::new(
+                    ::tollgate::__private::RegisteredPolicy::new(
+                        ::tollgate::__private::policy(
+                            ::core::concat!(::core::module_path!(), "::Api::list"),
+                            "list",
+                            __TOLLGATE_QUOTAS,
+                        ),
+                        false,
+                        ::core::file!(),
+                        ::core::line!(),
+                    ),
+                )
+            },
+            ::tollgate::__private::Key::Ip,
+            ::tollgate::__private::Cost::Fixed(1),
+        ),
+    ];
+    #[::tollgate::__private::linkme::distributed_slice(::tollgate::__private::POLICIES)]
+    #[linkme(crate = ::tollgate::__private::linkme)]
+    static __TOLLGATE_REGISTERED_0: &::tollgate::__private::RegisteredPolicy = __TOLLGATE_LIMITS[0usize]
+        .limit()
+        .registered();
+    impl ::tollgate::__private::Annotated for __rate_limit_Api_list {
+        fn limits() -> &'static [::tollgate::__private::HandlerLimit] {
+            &__TOLLGATE_LIMITS
+        }
+    }
+};
+impl<T> Api<T> {
+    const VERSION: u32 = 1;
+    async fn list(
+        ::tollgate::__private::Guarded(
+            guard,
+            State(api),
+            _,
+        ): ::tollgate::__private::Guarded<__rate_limit_Api_list, State<Self>>,
+    ) -> ::tollgate::__private::Response {
+        let output = ::tollgate::__private::require_send(async move {
+                if false {
+                    return ::tollgate::__private::any::<String>();
+                }
+                { api.list().await }
+            })
+            .await;
+        let response = ::tollgate::__private::IntoLimitedResponse::into_limited(output);
+        guard.finish(response)
+    }
+    fn unlimited(&self) {}
+}

@@ -1,0 +1,93 @@
+#[doc(hidden)]
+pub struct __rate_limit_create;
+const _: () = {
+    static __TOLLGATE_LIMITS: [::tollgate::__private::HandlerLimit; 2usize] = [
+        ::tollgate::__private::HandlerLimit::new(
+            {
+                const __TOLLGATE_QUOTAS: &[::tollgate::__private::Quota] = &[
+                    ::tollgate::__private::quota(
+                        100,
+                        ::core::time::Duration::from_micros(60000000u64),
+                    ),
+                    ::tollgate::__private::quota(
+                        1_000,
+                        ::core::time::Duration::from_micros(3600000000u64),
+                    ),
+                ];
+                ::tollgate::__private::Limit::new(
+                    ::tollgate::__private::RegisteredPolicy::new(
+                        ::tollgate::__private::policy(
+                            ::core::concat!(::core::module_path!(), "::create"),
+                            "create",
+                            __TOLLGATE_QUOTAS,
+                        ),
+                        false,
+                        ::core::file!(),
+                        ::core::line!(),
+                    ),
+                )
+            },
+            ::tollgate::__private::Key::Ip,
+            ::tollgate::__private::Cost::Fixed(1),
+        ),
+        ::tollgate::__private::HandlerLimit::new(
+            {
+                const __TOLLGATE_QUOTAS: &[::tollgate::__private::Quota] = &[
+                    ::tollgate::__private::quota(
+                        5,
+                        ::core::time::Duration::from_micros(1000000u64),
+                    ),
+                ];
+                ::tollgate::__private::Limit::new(
+                    ::tollgate::__private::RegisteredPolicy::new(
+                        ::tollgate::__private::policy(
+                            ::core::concat!(::core::module_path!(), "::create+global"),
+                            "create+global",
+                            __TOLLGATE_QUOTAS,
+                        ),
+                        false,
+                        ::core::file!(),
+                        ::core::line!(),
+                    ),
+                )
+            },
+            ::tollgate::__private::Key::Global,
+            ::tollgate::__private::Cost::Fixed(1),
+        ),
+    ];
+    #[::tollgate::__private::linkme::distributed_slice(::tollgate::__private::POLICIES)]
+    #[linkme(crate = ::tollgate::__private::linkme)]
+    static __TOLLGATE_REGISTERED_0: &::tollgate::__private::RegisteredPolicy = __TOLLGATE_LIMITS[0usize]
+        .limit()
+        .registered();
+    #[::tollgate::__private::linkme::distributed_slice(::tollgate::__private::POLICIES)]
+    #[linkme(crate = ::tollgate::__private::linkme)]
+    static __TOLLGATE_REGISTERED_1: &::tollgate::__private::RegisteredPolicy = __TOLLGATE_LIMITS[1usize]
+        .limit()
+        .registered();
+    impl ::tollgate::__private::Annotated for __rate_limit_create {
+        fn limits() -> &'static [::tollgate::__private::HandlerLimit] {
+            &__TOLLGATE_LIMITS
+        }
+    }
+};
+/// Documented.
+#[tracing::instrument]
+pub async fn create(
+    ::tollgate::__private::Guarded(
+        guard,
+        State(app),
+        _,
+    ): ::tollgate::__private::Guarded<__rate_limit_create, State<App>>,
+    Json(body): Json<Body>,
+) -> ::tollgate::__private::Response {
+    let output = ::tollgate::__private::require_send(async move {
+            if false {
+                return ::tollgate::__private::any::<Result<_, Error>>();
+            }
+            { app.create(body).await }
+        })
+        .await;
+    let response = ::tollgate::__private::IntoLimitedResponse::into_limited(output);
+    guard.finish(response)
+}

@@ -1,0 +1,9 @@
+#[allow(unused_imports)]
+use tollgate::rate_limit;
+
+#[rate_limit(100, per = 60)]
+async fn handler() -> String {
+    7_u32.shout()
+}
+
+fn main() {}

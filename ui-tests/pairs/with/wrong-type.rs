@@ -1,0 +1,10 @@
+#[allow(unused_imports)]
+use tollgate::rate_limit;
+
+#[rate_limit(100, per = 60)]
+async fn handler() -> String {
+    let number: u32 = "seven";
+    format!("{number}")
+}
+
+fn main() {}
