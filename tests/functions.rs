@@ -215,7 +215,7 @@ async fn the_error_says_which_limit_and_when() {
         assert_eq!(limited.decision().unwrap().remaining(), 0);
         assert_eq!(
             limited.to_string(),
-            "the limit `functions::by_fields` is reached; retry in 60s"
+            "the limit `functions::by_fields` is reached; retry in 60.0s"
         );
         assert!(limited.source().is_none());
     })

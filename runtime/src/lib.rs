@@ -39,4 +39,5 @@ pub use self::policy::{Algorithm, MAX_QUOTAS, OnError, Policy};
 pub use self::quota::{Quota, QuotaError};
 pub use self::registry::RegisteredPolicy;
 pub use self::subject::{IntoSubject, Subject};
+#[doc = include_str!("docs/rate_limit.md")]
 pub use tollgate_macros::rate_limit;

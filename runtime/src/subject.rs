@@ -35,6 +35,7 @@ impl Subject {
     }
 
     /// The one subject of a limit that counts everybody together.
+    #[cfg(feature = "axum")]
     pub(crate) const fn everybody() -> Self {
         Self(SmolStr::new_static("*"))
     }

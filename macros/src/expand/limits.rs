@@ -27,9 +27,18 @@ pub(super) fn limit(
     private: &Private,
 ) -> TokenStream {
     let quotas = policy.quotas.iter().map(|quota| self::quota(quota, private));
-    let assert_cost = match &policy.cost {
-        Some(Given { value: Cost::Const(cost), .. }) => assert_cost(cost, private),
-        _ => TokenStream::new(),
+    let quotas = quote!(&[#(#quotas),*]);
+    // A constant only where something is asserted of it: each is compiled on its own.
+    let (constant, quotas) = match &policy.cost {
+        Some(Given { value: Cost::Const(cost), .. }) => {
+            let assert_cost = assert_cost(cost, private);
+            let constant = quote! {
+                const __TOLLGATE_QUOTAS: &[#private::Quota] = #quotas;
+                #assert_cost
+            };
+            (constant, quote!(__TOLLGATE_QUOTAS))
+        }
+        _ => (TokenStream::new(), quotas),
     };
     let given = policy.name.as_ref().or(policy.group.as_ref());
     let named = given.is_some();
@@ -51,10 +60,9 @@ pub(super) fn limit(
         quote!(.on_blocked(#path))
     });
     quote! {{
-        const __TOLLGATE_QUOTAS: &[#private::Quota] = &[#(#quotas),*];
-        #assert_cost
+        #constant
         #private::Limit::new(#private::RegisteredPolicy::new(
-            #private::policy(#name, __TOLLGATE_QUOTAS)#algorithm #on_error,
+            #private::policy(#name, #quotas)#algorithm #on_error,
             #named,
             ::core::file!(),
             ::core::line!(),

@@ -87,7 +87,7 @@ impl fmt::Display for RateLimited {
         let policy = self.policy();
         match &self.0.reason {
             Reason::Refused(decision) => match decision.retry_after() {
-                Some(after) => write!(f, "the limit `{policy}` is reached; retry in {after:?}"),
+                Some(after) => write!(f, "the limit `{policy}` is reached; retry in {after:.1?}"),
                 None => write!(f, "the limit `{policy}` can never admit a call of this cost"),
             },
             Reason::Unavailable(_) => write!(f, "the limit `{policy}` cannot be checked"),

@@ -2,10 +2,13 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
-use axum::response::{IntoResponse as _, Response};
+use axum::response::{IntoResponse, Response};
+use pin_project_lite::pin_project;
 use smallvec::SmallVec;
 
 use super::fields::{self, PolicyField};
@@ -104,7 +107,8 @@ pub trait Annotated: Send + Sync + 'static {
 /// An argument of a handler, and before it what the limiter said: it is asked first, and so
 /// before any body is read. Like a tuple of two extractors it is itself one.
 ///
-/// All that depends on the handler's types is here, and short: it is compiled for each handler.
+/// All that depends on the handler is in `Marked`; the rest is compiled once for each type of
+/// argument.
 pub struct Guarded<A, T>(pub Admission, pub T, pub PhantomData<fn() -> A>);
 
 impl<A, T, S> FromRequestParts<S> for Guarded<A, T>
@@ -115,15 +119,11 @@ where
 {
     type Rejection = Response;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
-        let admission = match Admission::ask(A::limits(), parts).await {
-            Ok(admission) => admission,
-            Err(refusal) => return Err(refusal),
-        };
-        match T::from_request_parts(parts, state).await {
-            Ok(argument) => Ok(Self(admission, argument, PhantomData)),
-            Err(rejection) => Err(rejection.into_response()),
-        }
+    fn from_request_parts(
+        parts: &mut Parts,
+        state: &S,
+    ) -> impl Future<Output = Result<Self, Response>> + Send {
+        Marked { future: extract_parts(A::limits(), parts, state), handler: PhantomData }
     }
 }
 
@@ -135,15 +135,58 @@ where
 {
     type Rejection = Response;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
-        let (mut parts, body) = request.into_parts();
-        let admission = match Admission::ask(A::limits(), &mut parts).await {
-            Ok(admission) => admission,
-            Err(refusal) => return Err(refusal),
-        };
-        match T::from_request(Request::from_parts(parts, body), state).await {
-            Ok(argument) => Ok(Self(admission, argument, PhantomData)),
-            Err(rejection) => Err(rejection.into_response()),
+    fn from_request(
+        request: Request,
+        state: &S,
+    ) -> impl Future<Output = Result<Self, Response>> + Send {
+        Marked { future: extract(A::limits(), request, state), handler: PhantomData }
+    }
+}
+
+async fn extract_parts<T: FromRequestParts<S>, S: Send + Sync>(
+    limits: &'static [HandlerLimit],
+    parts: &mut Parts,
+    state: &S,
+) -> Result<(Admission, T), Response> {
+    let admission = Admission::ask(limits, parts).await?;
+    let argument = T::from_request_parts(parts, state).await;
+    Ok((admission, argument.map_err(IntoResponse::into_response)?))
+}
+
+async fn extract<T: FromRequest<S>, S: Send + Sync>(
+    limits: &'static [HandlerLimit],
+    request: Request,
+    state: &S,
+) -> Result<(Admission, T), Response> {
+    let (mut parts, body) = request.into_parts();
+    let admission = Admission::ask(limits, &mut parts).await?;
+    let argument = T::from_request(Request::from_parts(parts, body), state).await;
+    Ok((admission, argument.map_err(IntoResponse::into_response)?))
+}
+
+pin_project! {
+    /// Says of what is extracted whose argument it is. Written out, for it is compiled for each
+    /// handler, and an async block would be five times the code.
+    struct Marked<F, A> {
+        #[pin]
+        future: F,
+        handler: PhantomData<fn() -> A>,
+    }
+}
+
+impl<F, A, T> Future for Marked<F, A>
+where
+    F: Future<Output = Result<(Admission, T), Response>>,
+{
+    type Output = Result<Guarded<A, T>, Response>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project().future.poll(context) {
+            Poll::Ready(Ok((admission, argument))) => {
+                Poll::Ready(Ok(Guarded(admission, argument, PhantomData)))
+            }
+            Poll::Ready(Err(refusal)) => Poll::Ready(Err(refusal)),
+            Poll::Pending => Poll::Pending,
         }
     }
 }

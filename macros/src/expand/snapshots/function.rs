@@ -4,18 +4,17 @@ async fn send(&mut self, to: &str) -> Result<&Receipt, SendError> {
             static __TOLLGATE_LIMITS: [::tollgate::__private::CallLimit; 1usize] = [
                 ::tollgate::__private::CallLimit::new(
                         {
-                            const __TOLLGATE_QUOTAS: &[::tollgate::__private::Quota] = &[
-                                ::tollgate::__private::quota(
-                                    10,
-                                    ::core::time::Duration::from_micros(1000000u64),
-                                ),
-                            ];
                             ::tollgate::__private::Limit::new(
                                 ::tollgate::__private::RegisteredPolicy::new(
                                     ::tollgate::__private::policy(
                                         ::core::concat!(::core::module_path!(), "::send"),
                                         "send",
-                                        __TOLLGATE_QUOTAS,
+                                        &[
+                                            ::tollgate::__private::quota(
+                                                10,
+                                                ::core::time::Duration::from_micros(1000000u64),
+                                            ),
+                                        ],
                                     ),
                                     false,
                                     ::core::file!(),

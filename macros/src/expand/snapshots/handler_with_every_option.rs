@@ -4,54 +4,57 @@ const _: () = {
     static __TOLLGATE_LIMITS: [::tollgate::__private::HandlerLimit; 1usize] = [
         ::tollgate::__private::HandlerLimit::new(
                 {
-                    const __TOLLGATE_QUOTAS: &[::tollgate::__private::Quota] = &[
-                        {
-                            const __TOLLGATE_LIMIT: ::core::primitive::u32 = LIMIT;
-                            const __TOLLGATE_PERIOD: ::core::time::Duration = ::tollgate::__private::Period(
-                                    PERIOD,
-                                )
-                                .get();
-                            const _: () = if let ::core::option::Option::Some(mistake) = ::tollgate::__private::limit_error(
-                                __TOLLGATE_LIMIT,
-                                __TOLLGATE_PERIOD,
-                            ) {
-                                ::core::panic!("{}", mistake)
-                            };
-                            const _: () = if let ::core::option::Option::Some(mistake) = ::tollgate::__private::period_error(
-                                __TOLLGATE_LIMIT,
-                                __TOLLGATE_PERIOD,
-                            ) {
-                                ::core::panic!("{}", mistake)
-                            };
-                            {
-                                const __TOLLGATE_BURST: ::core::primitive::u32 = 5;
-                                const _: () = if let ::core::option::Option::Some(
-                                    mistake,
-                                ) = ::tollgate::__private::burst_error(
-                                    ::tollgate::__private::quota(
-                                        __TOLLGATE_LIMIT,
-                                        __TOLLGATE_PERIOD,
-                                    ),
-                                    __TOLLGATE_BURST,
-                                ) {
-                                    ::core::panic!("{}", mistake)
-                                };
-                                ::tollgate::__private::burst(
-                                    ::tollgate::__private::quota(
-                                        __TOLLGATE_LIMIT,
-                                        __TOLLGATE_PERIOD,
-                                    ),
-                                    __TOLLGATE_BURST,
-                                )
-                            }
-                        },
-                    ];
                     ::tollgate::__private::Limit::new(
                             ::tollgate::__private::RegisteredPolicy::new(
                                 ::tollgate::__private::policy(
                                         "orders",
                                         "orders",
-                                        __TOLLGATE_QUOTAS,
+                                        &[
+                                            {
+                                                const __TOLLGATE_LIMIT: ::core::primitive::u32 = LIMIT;
+                                                const __TOLLGATE_PERIOD: ::core::time::Duration = ::tollgate::__private::Period(
+                                                        PERIOD,
+                                                    )
+                                                    .get();
+                                                const _: () = if let ::core::option::Option::Some(
+                                                    mistake,
+                                                ) = ::tollgate::__private::limit_error(
+                                                    __TOLLGATE_LIMIT,
+                                                    __TOLLGATE_PERIOD,
+                                                ) {
+                                                    ::core::panic!("{}", mistake)
+                                                };
+                                                const _: () = if let ::core::option::Option::Some(
+                                                    mistake,
+                                                ) = ::tollgate::__private::period_error(
+                                                    __TOLLGATE_LIMIT,
+                                                    __TOLLGATE_PERIOD,
+                                                ) {
+                                                    ::core::panic!("{}", mistake)
+                                                };
+                                                {
+                                                    const __TOLLGATE_BURST: ::core::primitive::u32 = 5;
+                                                    const _: () = if let ::core::option::Option::Some(
+                                                        mistake,
+                                                    ) = ::tollgate::__private::burst_error(
+                                                        ::tollgate::__private::quota(
+                                                            __TOLLGATE_LIMIT,
+                                                            __TOLLGATE_PERIOD,
+                                                        ),
+                                                        __TOLLGATE_BURST,
+                                                    ) {
+                                                        ::core::panic!("{}", mistake)
+                                                    };
+                                                    ::tollgate::__private::burst(
+                                                        ::tollgate::__private::quota(
+                                                            __TOLLGATE_LIMIT,
+                                                            __TOLLGATE_PERIOD,
+                                                        ),
+                                                        __TOLLGATE_BURST,
+                                                    )
+                                                }
+                                            },
+                                        ],
                                     )
                                     .algorithm(::tollgate::__private::Algorithm::Gcra)
                                     .on_error(::tollgate::__private::OnError::Open),

@@ -4,18 +4,17 @@ const _: () = {
     static __TOLLGATE_LIMITS: [::tollgate::__private::HandlerLimit; 1usize] = [
         ::tollgate::__private::HandlerLimit::new(
             {
-                const __TOLLGATE_QUOTAS: &[::tollgate::__private::Quota] = &[
-                    ::tollgate::__private::quota(
-                        10,
-                        ::core::time::Duration::from_micros(1000000u64),
-                    ),
-                ];
                 ::tollgate::__private::Limit::new(
                     ::tollgate::__private::RegisteredPolicy::new(
                         ::tollgate::__private::policy(
                             ::core::concat!(::core::module_path!(), "::Api::list"),
                             "list",
-                            __TOLLGATE_QUOTAS,
+                            &[
+                                ::tollgate::__private::quota(
+                                    10,
+                                    ::core::time::Duration::from_micros(1000000u64),
+                                ),
+                            ],
                         ),
                         false,
                         ::core::file!(),

@@ -4,22 +4,21 @@ const _: () = {
     static __TOLLGATE_LIMITS: [::tollgate::__private::HandlerLimit; 2usize] = [
         ::tollgate::__private::HandlerLimit::new(
             {
-                const __TOLLGATE_QUOTAS: &[::tollgate::__private::Quota] = &[
-                    ::tollgate::__private::quota(
-                        100,
-                        ::core::time::Duration::from_micros(60000000u64),
-                    ),
-                    ::tollgate::__private::quota(
-                        1_000,
-                        ::core::time::Duration::from_micros(3600000000u64),
-                    ),
-                ];
                 ::tollgate::__private::Limit::new(
                     ::tollgate::__private::RegisteredPolicy::new(
                         ::tollgate::__private::policy(
                             ::core::concat!(::core::module_path!(), "::create"),
                             "create",
-                            __TOLLGATE_QUOTAS,
+                            &[
+                                ::tollgate::__private::quota(
+                                    100,
+                                    ::core::time::Duration::from_micros(60000000u64),
+                                ),
+                                ::tollgate::__private::quota(
+                                    1_000,
+                                    ::core::time::Duration::from_micros(3600000000u64),
+                                ),
+                            ],
                         ),
                         false,
                         ::core::file!(),
@@ -32,18 +31,17 @@ const _: () = {
         ),
         ::tollgate::__private::HandlerLimit::new(
             {
-                const __TOLLGATE_QUOTAS: &[::tollgate::__private::Quota] = &[
-                    ::tollgate::__private::quota(
-                        5,
-                        ::core::time::Duration::from_micros(1000000u64),
-                    ),
-                ];
                 ::tollgate::__private::Limit::new(
                     ::tollgate::__private::RegisteredPolicy::new(
                         ::tollgate::__private::policy(
                             ::core::concat!(::core::module_path!(), "::create+global"),
                             "create+global",
-                            __TOLLGATE_QUOTAS,
+                            &[
+                                ::tollgate::__private::quota(
+                                    5,
+                                    ::core::time::Duration::from_micros(1000000u64),
+                                ),
+                            ],
                         ),
                         false,
                         ::core::file!(),
