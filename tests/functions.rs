@@ -13,7 +13,10 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-use support::{FailingBackend, limiter};
+use axum::Router;
+use axum::extract::Path;
+use axum::routing::get;
+use support::{FailingBackend, header, limiter, send};
 use tollgate::{Limiter, RateLimited, rate_limit, testing};
 
 /// An error of the user's own.
@@ -346,6 +349,32 @@ async fn differing_keys_charge_nothing_when_one_refuses() {
             let decision = limiter.peek(first.policy(), user, 1).await.unwrap();
             assert_eq!(decision.remaining(), remaining, "{user}");
         }
+    })
+    .await;
+}
+
+/// A handler that is keyed by what an extractor found is limited as a function; the refusal is
+/// a response of its own.
+#[rate_limit(1, per = minute, key = args(user))]
+async fn keyed_handler(Path(user): Path<String>) -> Result<String, RateLimited> {
+    Ok(user)
+}
+
+#[tokio::test]
+async fn a_handler_can_be_keyed_by_what_it_extracted() {
+    let app = Router::new().route("/{user}", get(keyed_handler));
+    testing::scope(limiter().0, async {
+        for (path, status) in [("/a", 200), ("/b", 200), ("/a", 429)] {
+            assert_eq!(send(&app, support::get(path)).await.status(), status);
+        }
+        let refused = send(&app, support::get("/a")).await;
+        assert_eq!(header(&refused, "retry-after"), Some("60"));
+        assert_eq!(header(&refused, "ratelimit"), Some(r#""keyed_handler";r=0;t=60"#));
+        assert_eq!(header(&refused, "content-type"), Some("application/problem+json"));
+    })
+    .await;
+    testing::scope(Limiter::new(FailingBackend), async {
+        assert_eq!(send(&app, support::get("/a")).await.status(), 503);
     })
     .await;
 }

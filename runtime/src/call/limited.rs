@@ -4,8 +4,6 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
-use smol_str::SmolStr;
-
 use crate::{Decision, Policy, Unavailable};
 
 /// An annotated function was not called: its limit is reached, or could not be checked.
@@ -28,7 +26,7 @@ use crate::{Decision, Policy, Unavailable};
 pub struct RateLimited(Box<Inner>);
 
 struct Inner {
-    policy: SmolStr,
+    policy: Policy,
     reason: Reason,
 }
 
@@ -53,13 +51,13 @@ impl RateLimited {
     }
 
     fn new(policy: &Policy, reason: Reason) -> Self {
-        Self(Box::new(Inner { policy: policy.name_handle().clone(), reason }))
+        Self(Box::new(Inner { policy: policy.clone(), reason }))
     }
 
     /// The name of the policy that refused.
     #[must_use]
     pub fn policy(&self) -> &str {
-        &self.0.policy
+        self.0.policy.name()
     }
 
     /// When to try again. `None` if that will not help.
@@ -96,6 +94,22 @@ impl fmt::Display for RateLimited {
                 "the limit `{policy}` is on a function that is not async, and the limiter's \
                  backend cannot answer without waiting: make the function async"
             ),
+        }
+    }
+}
+
+/// The refusal that an annotated handler gives, for handlers that are limited as functions: 429,
+/// or 503 if the limit could not be checked.
+#[cfg(feature = "axum")]
+impl axum::response::IntoResponse for RateLimited {
+    fn into_response(self) -> axum::response::Response {
+        use crate::http::refusal;
+
+        let Inner { policy, reason } = *self.0;
+        match reason {
+            Reason::Refused(decision) => refusal::quota_exceeded(&policy, &decision),
+            Reason::Unavailable(unavailable) => refusal::unavailable(&policy, &unavailable),
+            Reason::CannotWait => refusal::cannot_wait(&policy),
         }
     }
 }

@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::HandlerLimit;
 use crate::{Policy, Quota, QuotaState};
 
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
@@ -24,19 +23,25 @@ impl PolicyField {
         Self(OnceLock::new())
     }
 
-    fn get(&self, policy: &Policy) -> Option<HeaderValue> {
-        self.0.get_or_init(|| value(policy_field(policy))).clone()
+    /// As [`write`], for the policy that this is the field of.
+    pub(super) fn write(&self, headers: &mut HeaderMap, policy: &Policy, states: &[QuotaState]) {
+        let field = self.0.get_or_init(|| value(policy_field(policy)));
+        append(headers, field.clone(), value(limit_field(policy, states)));
     }
 }
 
-/// Adds the fields to a response. They are added and not set, so that several policies can
-/// speak on one response: lists may span several lines.
-pub(super) fn write(headers: &mut HeaderMap, limit: &HandlerLimit, states: &[QuotaState]) {
-    if let Some(value) = limit.policy_field.get(limit.policy()) {
-        headers.append(POLICY, value);
-    }
-    if let Some(value) = value(limit_field(limit.policy(), states)) {
-        headers.append(LIMIT, value);
+/// Adds the fields to a response.
+pub(super) fn write(headers: &mut HeaderMap, policy: &Policy, states: &[QuotaState]) {
+    append(headers, value(policy_field(policy)), value(limit_field(policy, states)));
+}
+
+/// They are added and not set, so that several policies can speak on one response: lists may
+/// span several lines.
+fn append(headers: &mut HeaderMap, policy: Option<HeaderValue>, limit: Option<HeaderValue>) {
+    for (name, value) in [(POLICY, policy), (LIMIT, limit)] {
+        if let Some(value) = value {
+            headers.append(name, value);
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use pin_project_lite::pin_project;
 use smallvec::SmallVec;
 
-use super::fields::{self, PolicyField};
+use super::fields::PolicyField;
 use super::refusal;
 use crate::annotation::Limit;
 use crate::global::current_limiter;
@@ -26,7 +26,7 @@ pub struct HandlerLimit {
     cost: Cost,
     exempt: Option<fn(&Parts) -> bool>,
     refund_if: Option<fn(&Response) -> bool>,
-    pub(super) policy_field: PolicyField,
+    policy_field: PolicyField,
 }
 
 /// What a request takes.
@@ -65,7 +65,7 @@ impl HandlerLimit {
         &self.limit
     }
 
-    pub(super) const fn policy(&self) -> &Policy {
+    const fn policy(&self) -> &Policy {
         self.limit.policy()
     }
 
@@ -81,7 +81,7 @@ impl HandlerLimit {
         let subject = match self.key.subject(parts).await {
             Ok(subject) => subject,
             Err(_) if self.limit.is_shadow() => return Ok(None),
-            Err(error) => return Err(refusal::no_subject(self, error)),
+            Err(error) => return Err(refusal::no_subject(self.policy(), error)),
         };
         let cost = match self.cost {
             Cost::Fixed(cost) => cost,
@@ -91,9 +91,9 @@ impl HandlerLimit {
             Ok(decision) if self.limit.lets_through(subject.as_str(), &decision, Some(parts)) => {
                 Ok(Some(Granted { limit: self, decision }))
             }
-            Ok(decision) => Err(refusal::quota_exceeded(self, &decision)),
+            Ok(decision) => Err(refusal::quota_exceeded(self.policy(), &decision)),
             Err(_) if self.limit.is_shadow() => Ok(None),
-            Err(unavailable) => Err(refusal::unavailable(self, &unavailable)),
+            Err(unavailable) => Err(refusal::unavailable(self.policy(), &unavailable)),
         }
     }
 }
@@ -247,7 +247,7 @@ impl Admission {
     fn write_fields(&self, response: &mut Response) {
         for Granted { limit, decision } in &self.granted {
             if !limit.limit.is_shadow() {
-                fields::write(response.headers_mut(), limit, decision.quotas());
+                limit.policy_field.write(response.headers_mut(), limit.policy(), decision.quotas());
             }
         }
     }

@@ -4,7 +4,7 @@
 
 mod fields;
 mod guard;
-mod refusal;
+pub(crate) mod refusal;
 mod respond;
 
 pub use self::guard::{Annotated, Cost, Guarded, HandlerLimit};

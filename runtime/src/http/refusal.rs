@@ -10,10 +10,9 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 use serde::Serialize;
 
-use super::HandlerLimit;
 use super::fields::{self, quota_names, whole_seconds};
 use crate::key::KeyError;
-use crate::{Decision, QuotaState, Unavailable};
+use crate::{Decision, Policy, QuotaState, Unavailable};
 
 const QUOTA_EXCEEDED: &str = "https://iana.org/assignments/http-problem-types#quota-exceeded";
 const REDUCED_CAPACITY: &str =
@@ -32,8 +31,7 @@ struct Problem<'a> {
 }
 
 /// 429: a quota is used up.
-pub(super) fn quota_exceeded(limit: &HandlerLimit, decision: &Decision) -> Response {
-    let policy = limit.policy();
+pub(crate) fn quota_exceeded(policy: &Policy, decision: &Decision) -> Response {
     let exceeded = || {
         let all = quota_names(policy).zip(policy.quotas()).zip(decision.quotas());
         all.filter(|(_, state)| state.is_exceeded()).map(|(named, _)| named)
@@ -53,33 +51,39 @@ pub(super) fn quota_exceeded(limit: &HandlerLimit, decision: &Decision) -> Respo
         },
         violated_policies: exceeded().map(|(name, _)| name).collect(),
     };
-    respond(limit, problem, decision.quotas(), retry_after)
+    respond(policy, problem, decision.quotas(), retry_after)
 }
 
 /// 503: no decision could be had.
-pub(super) fn unavailable(limit: &HandlerLimit, unavailable: &Unavailable) -> Response {
-    let retry_after = retry_seconds(unavailable.retry_after());
+pub(crate) fn unavailable(policy: &Policy, unavailable: &Unavailable) -> Response {
+    reduced_capacity(policy, Some(retry_seconds(unavailable.retry_after())))
+}
+
+/// 503 without end: no decision can be had in a function that is not async.
+pub(crate) fn cannot_wait(policy: &Policy) -> Response {
+    reduced_capacity(policy, None)
+}
+
+fn reduced_capacity(policy: &Policy, retry_after: Option<u64>) -> Response {
+    let retry = retry_after.map(|seconds| format!("; retry in {seconds}s")).unwrap_or_default();
     let problem = Problem {
         r#type: REDUCED_CAPACITY,
         title: "Request cannot be satisfied due to temporary server capacity constraints",
         status: StatusCode::SERVICE_UNAVAILABLE.as_u16(),
-        detail: format!("The limit of this request cannot be checked; retry in {retry_after}s."),
-        violated_policies: vec![limit.policy().label().into()],
+        detail: format!("The limit of this request cannot be checked{retry}."),
+        violated_policies: vec![policy.label().into()],
     };
-    respond(limit, problem, &[], Some(retry_after))
+    respond(policy, problem, &[], retry_after)
 }
 
 /// 400 where the client left out what says who it is; 500 where the server does not know.
-pub(super) fn no_subject(limit: &HandlerLimit, error: KeyError) -> Response {
+pub(crate) fn no_subject(policy: &Policy, error: KeyError) -> Response {
     static LOGGED: Once = Once::new();
     let (status, title) = if error.is_clients() {
         (StatusCode::BAD_REQUEST, "Bad Request")
     } else {
         LOGGED.call_once(|| {
-            tracing::warn!(
-                policy = limit.policy().name(),
-                "cannot tell whose request it is: {error}"
-            );
+            tracing::warn!(policy = policy.name(), "cannot tell whose request it is: {error}");
         });
         (StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error")
     };
@@ -90,7 +94,7 @@ pub(super) fn no_subject(limit: &HandlerLimit, error: KeyError) -> Response {
         detail: format!("This request cannot be counted: {error}."),
         violated_policies: Vec::new(),
     };
-    respond(limit, problem, &[], None)
+    respond(policy, problem, &[], None)
 }
 
 /// RFC 9110 §10.2.3 counts whole seconds: rounded up, so that a client that waits is admitted,
@@ -100,7 +104,7 @@ fn retry_seconds(span: Duration) -> u64 {
 }
 
 fn respond(
-    limit: &HandlerLimit,
+    policy: &Policy,
     problem: Problem<'_>,
     states: &[QuotaState],
     retry_after: Option<u64>,
@@ -118,6 +122,6 @@ fn respond(
     if let Some(seconds) = retry_after {
         headers.insert(header::RETRY_AFTER, seconds.into());
     }
-    fields::write(headers, limit, states);
+    fields::write(headers, policy, states);
     response
 }

@@ -73,7 +73,7 @@ impl MemoryBackend {
             return Err(BackendError::not_executed(reason));
         }
         let hash = self.hasher.hash_one((policy.name(), subject));
-        // The highest bits choose the shard; within it the table uses the others.
+        // Bits from the middle choose the shard; within it the table uses the lowest and highest.
         let index = (hash >> 32) as usize & (self.shards.len() - 1);
         let mut shard = lock(&self.shards[index]);
         let now = self.clock.now_micros();
