@@ -214,7 +214,12 @@ async fn a_batch_is_answered_in_order() {
     };
     let refund = Action::Refund { stamp_micros: stamp, cost: 1 };
     let refund = Operation { policy: &policy, subject: "s", action: refund };
-    let answers = backend.apply(&[refund, refund]).await;
+    // More than was charged is not a refund of that charge, nor is one at another time.
+    let too_much = Action::Refund { stamp_micros: stamp, cost: 2 };
+    let too_much = Operation { action: too_much, ..refund };
+    let elsewhen = Action::Refund { stamp_micros: stamp - 1, cost: 1 };
+    let elsewhen = Operation { action: elsewhen, ..refund };
+    let answers = backend.apply(&[too_much, elsewhen, refund, refund]).await;
     let answers: Vec<_> = answers.into_iter().map(Result::unwrap).collect();
-    assert_eq!(answers, [Answer::Refunded(true), Answer::Refunded(false)]);
+    assert_eq!(answers, [false, false, true, false].map(Answer::Refunded));
 }
