@@ -1,0 +1,12 @@
+//! The six algorithms: each does what its definition says, to the unit and the microsecond.
+
+#![allow(clippy::unwrap_used, reason = "a test that panics fails, as it should")]
+
+#[path = "../support/reference/mod.rs"]
+mod reference;
+#[path = "../support/mod.rs"]
+mod support;
+
+mod as_defined;
+mod by_hand;
+mod subject;
