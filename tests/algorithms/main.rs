@@ -7,6 +7,14 @@ mod reference;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod apart;
 mod as_defined;
 mod by_hand;
+mod clock_jumps;
+mod granules;
+mod refused_for_free;
+mod retry_after;
 mod subject;
+mod sustained;
+mod threads;
+mod worst_window;

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use tollgate::{Algorithm, Outcome, QuotaState};
 
-pub(crate) use self::numbers::{DAY, Numbers, numbers, quotas};
+pub(crate) use self::numbers::{DAY, Numbers, has_bucket, numbers, quotas};
 pub(crate) use self::trace::{Action, Answer, Cost, Event, Move, START, Step, play, steps};
 
 /// All six.
