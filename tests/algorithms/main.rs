@@ -1,6 +1,6 @@
 //! The six algorithms: each does what its definition says, to the unit and the microsecond.
 
-#![allow(clippy::unwrap_used, reason = "a test that panics fails, as it should")]
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a test that panics fails, as it should")]
 
 #[path = "../support/reference/mod.rs"]
 mod reference;
@@ -12,6 +12,7 @@ mod as_defined;
 mod by_hand;
 mod clock_jumps;
 mod granules;
+mod proof;
 mod refused_for_free;
 mod retry_after;
 mod subject;

@@ -85,6 +85,11 @@ impl Reference {
         self.expected(now, outcome, &exceeded)
     }
 
+    /// Whether all quotas admit `cost`.
+    pub(crate) fn admits(&self, now: u64, cost: u32) -> bool {
+        self.each().all(|quota| quota.admits(now, cost.into()))
+    }
+
     /// Whether anything was given back, in any of the quotas.
     pub(crate) fn refund(&mut self, now: u64, stamp: u64, cost: u32) -> bool {
         if cost == 0 {

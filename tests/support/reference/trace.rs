@@ -16,6 +16,9 @@ pub(crate) const START: u64 = 1_767_268_812_345_679;
 pub(crate) enum Step {
     Charge(Cost),
     Peek(Cost),
+    /// Comes again with what was refused last, so many microseconds after the instant it was
+    /// told.
+    Again(i64),
     /// Gives back the charge so many charges ago.
     Refund(usize),
     Reset,
@@ -88,7 +91,8 @@ fn step() -> impl Strategy<Value = Step> {
         2 => cost().prop_map(Step::Peek),
         2 => (0_usize..6).prop_map(Step::Refund),
         8 => pass().prop_map(Step::Pass),
-        1 => prop_oneof![9 => Just(Step::Peek(Cost::Units(1))), 1 => Just(Step::Reset)],
+        3 => (-1_i64..=0).prop_map(Step::Again),
+        1 => prop_oneof![2 => Just(Step::Peek(Cost::Units(1))), 1 => Just(Step::Reset)],
     ]
 }
 
@@ -99,7 +103,7 @@ fn cost() -> impl Strategy<Value = Cost> {
         3 => (0_usize..4, 0_u64..=1_000).prop_map(|(quota, share)| Cost::Share(quota, share)),
         4 => (-1_i64..=1).prop_map(Cost::Remaining),
         1 => (-1_i64..=1).prop_map(Cost::Capacity),
-        1 => prop_oneof![Just(0), Just(u32::MAX)].prop_map(Cost::Units),
+        1 => prop_oneof![2 => Just(0), 1 => Just(u32::MAX)].prop_map(Cost::Units),
     ]
 }
 
@@ -127,6 +131,7 @@ pub(crate) fn play(algorithm: Algorithm, numbers: &[Numbers], steps: &[Step]) ->
         reference,
         now: START,
         retry_at: START,
+        refused: 1,
         charges: Vec::new(),
         events: Vec::new(),
     };
@@ -141,6 +146,8 @@ struct Player<'a> {
     reference: Reference,
     now: u64,
     retry_at: u64,
+    /// What was refused until then.
+    refused: u32,
     /// The charges that nobody has given back: the event, when and how much.
     charges: Vec<(usize, u64, u32)>,
     events: Vec<Event>,
@@ -154,6 +161,10 @@ impl Player<'_> {
                 let cost = self.cost(cost);
                 let expected = self.reference.peek(self.now, cost);
                 self.happens(Action::Peek(cost), Answer::Decision(expected));
+            }
+            Step::Again(beside) => {
+                self.now = self.retry_at.saturating_add_signed(beside).max(self.now);
+                self.charge(self.refused);
             }
             Step::Refund(back) => {
                 let Some(index) = self.charges.len().checked_sub(back + 1) else { return };
@@ -175,7 +186,10 @@ impl Player<'_> {
         let expected = self.reference.charge(self.now, cost);
         match expected.outcome {
             Outcome::Allowed => self.charges.push((self.events.len(), self.now, cost)),
-            Outcome::Refused { retry_after } => self.retry_at = self.now + micros(retry_after),
+            Outcome::Refused { retry_after } => {
+                self.retry_at = self.now + micros(retry_after);
+                self.refused = cost;
+            }
             Outcome::Never => {}
         }
         self.happens(Action::Charge(cost), Answer::Decision(expected));
