@@ -119,13 +119,15 @@ pub const fn policy(name: &'static str, label: &'static str, quotas: &[Quota]) -
 }
 
 /// What the guard and [`admit`] ask for each limit, here so that it can be measured.
+#[inline]
 pub async fn rule(
     limiter: &crate::Limiter,
     policy: &Policy,
     subject: &str,
     cost: u32,
-) -> Result<Ruling, crate::Unavailable> {
-    limiter.rule(policy, subject, cost).await
+    ruling: &mut Ruling,
+) -> Result<(), crate::Unavailable> {
+    limiter.rule(policy, subject, cost, ruling).await
 }
 
 /// The subject of a call.
