@@ -152,6 +152,20 @@ fn who_stands_in_line_too_long_is_refused_and_told_when() {
 }
 
 #[test]
+fn patience_may_be_without_end() {
+    let (limiter, clock) = limiter();
+    let policy = Policy::new("one", Quota::new(1, SECOND));
+    let _ = limiter.check_now(&policy, "s", 1);
+    for patience in [Duration::MAX, Duration::from_secs(1 << 58)] {
+        let mut waiting = pin!(limiter.wait(&policy, "s", 1, patience));
+        assert!(poll(waiting.as_mut()).is_pending());
+        clock.advance(SECOND);
+        let decision = poll(waiting.as_mut());
+        assert!(matches!(decision, Poll::Ready(Ok(decision)) if decision.is_allowed()));
+    }
+}
+
+#[test]
 fn subjects_and_policies_have_lines_of_their_own() {
     let (limiter, _clock) = limiter();
     let a = Policy::new("a", Quota::new(1, SECOND));
