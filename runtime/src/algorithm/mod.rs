@@ -9,6 +9,7 @@ mod counters;
 mod fixed_window;
 mod gcra;
 mod leaky_bucket;
+mod log;
 mod reading;
 mod sliding_window;
 mod sliding_window_counter;

@@ -11,29 +11,19 @@
 //! the bound holds; it leaves later by less than `g`, and at most `RESOLUTION + 1` granules
 //! overlap one period.
 
-use std::collections::VecDeque;
-
+use super::log::{Entry, Log};
 use super::{Core, Micros, Reading};
 use crate::Quota;
 
 /// The most entries, save one, that a window is divided into.
 const RESOLUTION: u64 = 1024;
 
-/// The log of one quota for one subject. Empty is the state of a subject never seen.
+/// The log of one quota for one subject, each entry in a granule of its own. Empty is the state
+/// of a subject never seen. Its sum is at most a limit, or what an earlier, larger limit
+/// admitted.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SlidingWindow {
-    /// Oldest first, each in a granule of its own.
-    entries: VecDeque<Entry>,
-    /// The sum of all entries' units. At most a limit, or what an earlier, larger limit
-    /// admitted.
-    used: u32,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Entry {
-    /// The newest admission in this entry.
-    newest: Micros,
-    units: u32,
+    log: Log,
 }
 
 impl SlidingWindow {
@@ -41,38 +31,38 @@ impl SlidingWindow {
     /// counts until then.
     fn fold_future(&mut self, now: Micros, granule: Micros) {
         let mut units = 0;
-        while let Some(entry) =
-            self.entries.pop_back_if(|entry| entry.newest / granule >= now / granule)
+        while let Some(entry) = self.log.back()
+            && entry.newest / granule >= now / granule
         {
             units += entry.units;
+            self.log.pop_back();
         }
-        self.entries.push_back(Entry { newest: now, units });
+        self.log.push_back(Entry { newest: now, units });
     }
 }
 
 impl Core for SlidingWindow {
     #[inline]
     fn advance(&mut self, now: Micros, quota: &Quota) {
-        if self.entries.back().is_some_and(|entry| entry.newest > now) {
+        if self.log.back().is_some_and(|entry| entry.newest > now) {
             self.fold_future(now, granule(quota));
         }
-        while let Some(oldest) = self.entries.front()
+        while let Some(oldest) = self.log.front()
             && oldest.newest + quota.period_micros() <= now
         {
-            self.used -= oldest.units;
-            self.entries.pop_front();
+            self.log.pop_front();
         }
     }
 
     #[inline]
     fn wait(&self, now: Micros, quota: &Quota, cost: u32) -> Micros {
         let room = quota.limit() - cost;
-        let mut used = self.used;
+        let mut used = self.log.used();
+        let mut entries = self.log.iter();
         let mut wait = 0;
-        for entry in &self.entries {
-            if used <= room {
-                break;
-            }
+        while used > room
+            && let Some(entry) = entries.next()
+        {
             used -= entry.units;
             wait = entry.newest + quota.period_micros() - now;
         }
@@ -81,48 +71,47 @@ impl Core for SlidingWindow {
 
     #[inline]
     fn read(&self, now: Micros, quota: &Quota) -> Reading {
-        let until_gone = |entry: &Entry| entry.newest + quota.period_micros() - now;
-        let mut more_after = self.entries.front().map_or(0, until_gone);
-        if self.used > quota.limit() {
+        let until_gone = |entry: Entry| entry.newest + quota.period_micros() - now;
+        let used = self.log.used();
+        let more_after = if used > quota.limit() {
             // A lowered limit: nothing more until that much has left.
-            more_after = self.wait(now, quota, 1);
-        }
-        let reset_after = self.entries.back().map_or(0, until_gone);
-        Reading::known(quota.limit().saturating_sub(self.used), more_after, reset_after)
+            self.wait(now, quota, 1)
+        } else {
+            self.log.front().map_or(0, until_gone)
+        };
+        let reset_after = self.log.back().map_or(0, until_gone);
+        Reading::known(quota.limit().saturating_sub(used), more_after, reset_after)
     }
 
     #[inline]
     fn charge(&mut self, now: Micros, quota: &Quota, cost: u32) {
-        self.used += cost;
-        match self.entries.back_mut() {
+        match self.log.back() {
             Some(newest) if together(newest.newest, now, granule(quota)) => {
-                newest.newest = now;
-                newest.units += cost;
+                self.log.add_to_back(now, cost);
             }
-            _ => self.entries.push_back(Entry { newest: now, units: cost }),
+            _ => self.log.push_back(Entry { newest: now, units: cost }),
         }
     }
 
     fn refund(&mut self, _: Micros, quota: &Quota, stamp: Micros, cost: u32) -> bool {
         let granule = granule(quota);
-        let Ok(at) =
-            self.entries.binary_search_by_key(&(stamp / granule), |entry| entry.newest / granule)
-        else {
-            return false;
-        };
-        if self.entries[at].units < cost {
-            return false;
+        // Most refunds are of what was charged just now.
+        let mut newest_first = (0..self.log.len()).rev();
+        let found = newest_first.find_map(|at| {
+            let entry = self.log.get(at)?;
+            together(entry.newest, stamp, granule).then_some((at, entry.units))
+        });
+        match found {
+            Some((at, units)) if units >= cost => {
+                self.log.take(at, cost);
+                true
+            }
+            _ => false,
         }
-        self.used -= cost;
-        self.entries[at].units -= cost;
-        if self.entries[at].units == 0 {
-            self.entries.remove(at);
-        }
-        true
     }
 
     fn empty_at(&self, quota: &Quota) -> Micros {
-        self.entries.back().map_or(0, |entry| entry.newest + quota.period_micros())
+        self.log.back().map_or(0, |entry| entry.newest + quota.period_micros())
     }
 }
 

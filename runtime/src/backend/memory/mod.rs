@@ -10,7 +10,7 @@ use spin::mutex::{SpinMutex, SpinMutexGuard};
 use std::fmt;
 use std::hash::{BuildHasher, Hasher};
 
-use foldhash::fast::RandomState;
+use foldhash::quality::RandomState;
 
 use self::overflow::Overflow;
 use self::policies::Policies;
@@ -25,7 +25,7 @@ use crate::{BackendError, Clock, Outcome, Policy};
 const DEFAULT_MAX_KEYS: usize = 100_000;
 
 /// How many keys a shard holds when the backend is full, on average.
-const SHARD_KEYS: usize = 256;
+const SHARD_KEYS: usize = 512;
 const MAX_SHARDS: usize = 1 << 16;
 
 /// Counters in this process's memory: exact, and bounded.
@@ -135,7 +135,7 @@ impl MemoryBackend {
             None => {
                 let charge = Action::Charge { cost };
                 let operation = Operation { policy, subject, action: charge };
-                self.admit(&mut shard, &operation, cost, hash, now, verdict)
+                self.admit(&mut shard, &operation, cost, now, verdict)
             }
         }
     }
@@ -162,7 +162,6 @@ impl MemoryBackend {
         shard: &mut Shard,
         operation: &Operation<'_>,
         cost: u32,
-        hash: u64,
         now: Micros,
         verdict: &mut Verdict,
     ) -> Result<(), BackendError> {
@@ -178,7 +177,8 @@ impl MemoryBackend {
         } else if self.counts.reserve(self.max_keys) || self.make_room(shard, now) {
             counters.decide(policy, now, cost, Mode::Charge, verdict);
             let policy = self.policies.share(policy);
-            shard.insert(Slot::new(policy, subject, hash, counters), &self.counts);
+            let hash = |policy: &Policy, subject: &str| self.hash(policy, subject);
+            shard.insert(Slot::new(policy, subject, counters), hash, &self.counts);
         } else {
             self.overflow(policy, now, cost, verdict);
         }

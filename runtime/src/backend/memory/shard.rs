@@ -22,6 +22,8 @@ const COLLECT: usize = 4;
 const COLLECT_EVERY: u32 = 8;
 /// How many keys are considered when one has to make room.
 const SAMPLE: usize = 16;
+/// How far apart the places are that are looked at one after the other.
+const STRIDE: usize = 0x9e37_79b1;
 
 #[derive(Default)]
 pub(super) struct Shard {
@@ -31,9 +33,9 @@ pub(super) struct Shard {
     charges: u32,
 }
 
-/// One subject of one policy.
+/// One subject of one policy, in one cache line.
+#[repr(align(64))]
 pub(super) struct Slot {
-    hash: u64,
     /// The policy by which the counters count.
     policy: Arc<Policy>,
     subject: SmolStr,
@@ -45,23 +47,29 @@ pub(super) struct Slot {
 impl Shard {
     #[inline]
     pub(super) fn find(&mut self, policy: &Policy, subject: &str, hash: u64) -> Option<&mut Slot> {
-        self.table.find_mut(hash, |slot| slot.is_of(policy, subject, hash))
+        self.table.find_mut(hash, |slot| slot.is_of(policy, subject))
     }
 
     /// Takes a key in, for which there is no slot yet.
-    pub(super) fn insert(&mut self, slot: Slot, counts: &Counts) {
+    pub(super) fn insert(
+        &mut self,
+        slot: Slot,
+        hash: impl Fn(&Policy, &str) -> u64,
+        counts: &Counts,
+    ) {
+        let hash = |slot: &Slot| hash(&slot.policy, &slot.subject);
         // The hash is asked for when the table grows, once for each key that moves.
         let moved = Cell::new(0);
-        self.table.insert_unique(slot.hash, slot, |slot| {
+        self.table.insert_unique(hash(&slot), slot, |slot| {
             moved.set(moved.get() + 1);
-            slot.hash
+            hash(slot)
         });
         counts.visited(moved.get());
     }
 
     /// Says whether there was such a key.
     pub(super) fn remove(&mut self, policy: &Policy, subject: &str, hash: u64) -> bool {
-        let is_it = |slot: &Slot| slot.is_of(policy, subject, hash);
+        let is_it = |slot: &Slot| slot.is_of(policy, subject);
         self.table.find_entry(hash, is_it).map(|entry| entry.remove()).is_ok()
     }
 
@@ -112,21 +120,22 @@ impl Shard {
         self.table.get_bucket_entry(place).map(|entry| entry.remove()).is_ok()
     }
 
+    /// Goes through all places, but not one after the other: neighbours may be alike.
     fn next_place(&mut self) -> usize {
-        let place = self.cursor;
-        self.cursor = if place + 1 < self.table.num_buckets() { place + 1 } else { 0 };
-        place
+        // The number of places is a power of two, to which the stride, being odd, is coprime.
+        self.cursor = self.cursor.wrapping_add(STRIDE) & self.table.num_buckets().wrapping_sub(1);
+        self.cursor
     }
 }
 
 impl Slot {
-    pub(super) fn new(policy: Arc<Policy>, subject: &str, hash: u64, counters: Counters) -> Self {
-        Self { hash, policy, subject: subject.into(), counters, refused: 0 }
+    pub(super) fn new(policy: Arc<Policy>, subject: &str, counters: Counters) -> Self {
+        Self { policy, subject: subject.into(), counters, refused: 0 }
     }
 
     #[inline]
-    fn is_of(&self, policy: &Policy, subject: &str, hash: u64) -> bool {
-        self.hash == hash && self.subject == subject && self.policy.has_name_of(policy)
+    fn is_of(&self, policy: &Policy, subject: &str) -> bool {
+        self.subject == subject && self.policy.has_name_of(policy)
     }
 
     #[inline]
