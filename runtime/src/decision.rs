@@ -183,6 +183,12 @@ impl Decision {
         self.verdict.quotas()
     }
 
+    /// When, in microseconds on the store's clock.
+    #[cfg(feature = "axum")]
+    pub(crate) fn stamp_micros(&self) -> u64 {
+        self.verdict.stamp_micros()
+    }
+
     /// Who decided.
     #[must_use]
     pub fn source(&self) -> Source {

@@ -44,6 +44,8 @@ struct Shared {
     /// What is wrong with the program's annotations, once that has been looked at.
     registry: OnceLock<Result<(), Arc<StartError>>>,
     queue: Queue,
+    #[cfg(feature = "axum")]
+    http: crate::HttpOptions,
 }
 
 impl Limiter {
@@ -56,7 +58,12 @@ impl Limiter {
     /// Sets what [`new`](Self::new) leaves at its default.
     #[must_use]
     pub fn builder(backend: impl Backend) -> LimiterBuilder {
-        LimiterBuilder { backend: Box::new(backend), clock: Box::new(SystemClock::new()) }
+        LimiterBuilder {
+            backend: Box::new(backend),
+            clock: Box::new(SystemClock::new()),
+            #[cfg(feature = "axum")]
+            http: crate::HttpOptions::new(),
+        }
     }
 
     /// Every policy that an annotation in the program declares, in no particular order.
@@ -202,6 +209,12 @@ impl Limiter {
         Some(refunded(self.shared.backend.apply_now(&operation)?))
     }
 
+    /// What it does at the HTTP boundary.
+    #[cfg(feature = "axum")]
+    pub(crate) fn http(&self) -> &crate::HttpOptions {
+        &self.shared.http
+    }
+
     /// Looks at the program's annotations the first time.
     fn validated(&self) -> Result<(), Unavailable> {
         let validate = || registry::validate(Self::policies()).map_err(Arc::new);
@@ -281,6 +294,8 @@ fn mismatched(asked: &str, answer: &Answer) -> BackendError {
 pub struct LimiterBuilder {
     backend: Box<dyn ErasedBackend>,
     clock: Box<dyn Clock>,
+    #[cfg(feature = "axum")]
+    http: crate::HttpOptions,
 }
 
 impl LimiterBuilder {
@@ -292,6 +307,14 @@ impl LimiterBuilder {
         self
     }
 
+    /// What it does at the HTTP boundary: whose requests it counts, and what clients see.
+    #[cfg(feature = "axum")]
+    #[must_use]
+    pub fn http(mut self, options: crate::HttpOptions) -> Self {
+        self.http = options;
+        self
+    }
+
     /// The limiter.
     #[must_use]
     pub fn build(self) -> Limiter {
@@ -300,6 +323,8 @@ impl LimiterBuilder {
             failing: AtomicBool::new(false),
             registry: OnceLock::new(),
             queue: Queue::new(self.clock),
+            #[cfg(feature = "axum")]
+            http: self.http,
         };
         Limiter { shared: Arc::new(shared) }
     }

@@ -140,7 +140,7 @@ fn handler_limit(
     private: &Private,
 ) -> TokenStream {
     let limit = limits::limit(policy, function, owner, is_first, private);
-    let key = policy.key.kind.tokens(private);
+    let key = policy.key.kind.key(private);
     let cost = match &policy.cost {
         Some(Given { value: Cost::Function(path), .. }) => {
             quote_spanned!(path.span()=> #private::Cost::Function(#path))
@@ -162,7 +162,23 @@ fn handler_limit(
         };
         quote!(.refund_if(#function))
     });
-    quote!(#private::HandlerLimit::new(#limit, #key, #cost)#exempt #refund_if)
+    let headers = policy.headers.as_ref().map(|given| {
+        let style = given.value.tokens(private);
+        quote!(.headers(#style))
+    });
+    let on_missing_key = policy.on_missing_key.as_ref().map(|given| {
+        let mode = given.value.tokens(private);
+        quote!(.on_missing_key(#mode))
+    });
+    let refusal = policy.refusal.as_ref().map(|given| {
+        let path = &given.value;
+        let private = private.at(path.span());
+        quote_spanned!(path.span()=> .refusal(|refusal| #private::answered(#path(refusal))))
+    });
+    quote! {
+        #private::HandlerLimit::new(#limit, #key, #cost)
+            #exempt #refund_if #headers #on_missing_key #refusal
+    }
 }
 
 /// Puts the guard before everything that is extracted.

@@ -11,12 +11,15 @@ use axum::response::{IntoResponse, Response};
 use pin_project_lite::pin_project;
 use smallvec::SmallVec;
 
-use super::fields::PolicyField;
-use super::refusal;
+use super::ask::{Asked, Limiting, ask, give_back, write_fields};
+use super::fields::Fields;
+use super::options::{HeaderStyle, OnMissingKey};
+use super::refusal::Refusal;
+use super::shown::RateLimit;
 use crate::annotation::Limit;
 use crate::global::current_limiter;
 use crate::key::Key;
-use crate::{Decision, Limiter, Policy};
+use crate::{Blocked, Decision, Limiter, Policy};
 
 /// One policy of an annotated handler, in a static beside it.
 #[derive(Debug)]
@@ -26,7 +29,10 @@ pub struct HandlerLimit {
     cost: Cost,
     exempt: Option<fn(&Parts) -> bool>,
     refund_if: Option<fn(&Response) -> bool>,
-    policy_field: PolicyField,
+    headers: Option<HeaderStyle>,
+    on_missing_key: Option<OnMissingKey>,
+    refusal: Option<fn(&Refusal<'_>) -> Response>,
+    fields: Fields,
 }
 
 /// What a request takes.
@@ -42,8 +48,17 @@ impl HandlerLimit {
     /// A limit of which each request takes `cost`.
     #[must_use]
     pub const fn new(limit: Limit, key: Key, cost: Cost) -> Self {
-        let policy_field = PolicyField::new();
-        Self { limit, key, cost, exempt: None, refund_if: None, policy_field }
+        Self {
+            limit,
+            key,
+            cost,
+            exempt: None,
+            refund_if: None,
+            headers: None,
+            on_missing_key: None,
+            refusal: None,
+            fields: Fields::new(),
+        }
     }
 
     /// Does not count requests of which `function` says so.
@@ -60,41 +75,75 @@ impl HandlerLimit {
         self
     }
 
+    /// Tells clients of it in this style, whatever the limiter's.
+    #[must_use]
+    pub const fn headers(mut self, style: HeaderStyle) -> Self {
+        self.headers = Some(style);
+        self
+    }
+
+    /// Does this with requests that lack the key, whatever the limiter does.
+    #[must_use]
+    pub const fn on_missing_key(mut self, mode: OnMissingKey) -> Self {
+        self.on_missing_key = Some(mode);
+        self
+    }
+
+    /// Answers refusals with what `function` makes of them.
+    #[must_use]
+    pub const fn refusal(mut self, function: fn(&Refusal<'_>) -> Response) -> Self {
+        self.refusal = Some(function);
+        self
+    }
+
     /// What it has in common with a function's limit.
     pub const fn limit(&self) -> &Limit {
         &self.limit
     }
+}
 
-    const fn policy(&self) -> &Policy {
+impl Limiting for HandlerLimit {
+    fn policy(&self) -> &Policy {
         self.limit.policy()
     }
 
-    /// The decision that lets the request through; `None` if it goes on without one.
-    async fn ask(
-        &'static self,
-        limiter: &Limiter,
-        parts: &mut Parts,
-    ) -> Result<Option<Granted>, Response> {
-        if self.exempt.is_some_and(|exempt| exempt(parts)) {
-            return Ok(None);
-        }
-        let subject = match self.key.subject(parts).await {
-            Ok(subject) => subject,
-            Err(_) if self.limit.is_shadow() => return Ok(None),
-            Err(error) => return Err(refusal::no_subject(self.policy(), error)),
-        };
-        let cost = match self.cost {
+    fn key(&self) -> &Key {
+        &self.key
+    }
+
+    fn cost(&self, parts: &Parts) -> u32 {
+        match self.cost {
             Cost::Fixed(cost) => cost,
             Cost::Function(cost) => cost(parts),
-        };
-        match limiter.check_cost(self.policy(), subject.as_str(), cost).await {
-            Ok(decision) if self.limit.lets_through(subject.as_str(), &decision, Some(parts)) => {
-                Ok(Some(Granted { limit: self, decision }))
-            }
-            Ok(decision) => Err(refusal::quota_exceeded(self.policy(), &decision)),
-            Err(_) if self.limit.is_shadow() => Ok(None),
-            Err(unavailable) => Err(refusal::unavailable(self.policy(), &unavailable)),
         }
+    }
+
+    fn exempts(&self, parts: &Parts) -> bool {
+        self.exempt.is_some_and(|exempt| exempt(parts))
+    }
+
+    fn is_shadow(&self) -> bool {
+        self.limit.is_shadow()
+    }
+
+    fn on_blocked(&self, blocked: &Blocked<'_>) {
+        self.limit.tell(blocked);
+    }
+
+    fn headers(&self) -> Option<HeaderStyle> {
+        self.headers
+    }
+
+    fn on_missing_key(&self) -> Option<OnMissingKey> {
+        self.on_missing_key
+    }
+
+    fn fields(&self) -> &Fields {
+        &self.fields
+    }
+
+    fn answer(&self) -> Option<&dyn Fn(&Refusal<'_>) -> Response> {
+        self.refusal.as_ref().map(|function| function as _)
     }
 }
 
@@ -212,16 +261,20 @@ struct Granted {
 
 impl Admission {
     async fn ask(limits: &'static [HandlerLimit], parts: &mut Parts) -> Result<Self, Response> {
-        let limiter = parts.extensions.get::<Limiter>().cloned().unwrap_or_else(current_limiter);
+        let limiter = limiter_of(parts);
         let mut admission = Self { limiter, granted: SmallVec::new() };
         for limit in limits {
-            match limit.ask(&admission.limiter, parts).await {
-                Ok(granted) => admission.granted.extend(granted),
-                Err(refusal) => {
+            match ask(limit, &admission.limiter, parts).await {
+                Asked::Granted(decision) => admission.granted.push(Granted { limit, decision }),
+                Asked::Uncounted => {}
+                Asked::Refused(refusal) => {
                     admission.give_back().await;
                     return Err(refusal);
                 }
             }
+        }
+        for Granted { limit, decision } in &admission.granted {
+            RateLimit::show(&mut parts.extensions, limit.policy(), decision);
         }
         Ok(admission)
     }
@@ -246,20 +299,20 @@ impl Admission {
 
     fn write_fields(&self, response: &mut Response) {
         for Granted { limit, decision } in &self.granted {
-            if !limit.limit.is_shadow() {
-                limit.policy_field.write(response.headers_mut(), limit.policy(), decision.quotas());
-            }
+            write_fields(*limit, &self.limiter, decision, response);
         }
     }
 
-    /// Best effort: if the store cannot be reached now, what was charged stays charged.
     async fn give_back(self) {
         for Granted { limit, decision } in self.granted {
-            if let Err(error) = self.limiter.refund(decision).await {
-                tracing::debug!(policy = limit.policy().name(), %error, "a refund failed");
-            }
+            give_back(limit.policy(), &self.limiter, decision).await;
         }
     }
+}
+
+/// The request's own limiter, if a layer has given it one; else the scoped or the global one.
+pub(super) fn limiter_of(parts: &Parts) -> Limiter {
+    parts.extensions.get::<Limiter>().cloned().unwrap_or_else(current_limiter)
 }
 
 impl fmt::Debug for Admission {

@@ -1,14 +1,16 @@
 //! Comparisons, each printed as `ratio NAME VALUE`: ours divided by the other's, from
 //! interleaved runs, with the absolute figures beside it.
 
+mod http;
 mod macros;
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let result = match std::env::args().nth(1).as_deref() {
+        Some("http") => http::run(),
         Some("macros") => macros::run(),
-        _ => Err("say which comparison to run: macros".into()),
+        _ => Err("say which comparison to run: http or macros".into()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
