@@ -10,6 +10,7 @@ use axum::Router;
 use axum::routing::get;
 use reqwest::{Client, StatusCode};
 use support::{Server, limiter};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tollgate::rate_limit;
 
@@ -45,11 +46,17 @@ fn client(address: IpAddr) -> Client {
     Client::builder().no_proxy().local_address(address).build().unwrap()
 }
 
+/// A listener's queue holds 1,024 connections; what comes beyond is reset on a busy machine.
+static CONNECTIONS: Semaphore = Semaphore::const_new(1_000);
+
 /// Sends all at once, and counts the successes; everything else has to be a 429.
 async fn successes(requests: impl Iterator<Item = reqwest::RequestBuilder>) -> usize {
     let mut set = JoinSet::new();
     for request in requests {
-        set.spawn(async move { request.send().await.unwrap().status() });
+        set.spawn(async move {
+            let _connection = CONNECTIONS.acquire().await.unwrap();
+            request.send().await.unwrap().status()
+        });
     }
     let statuses = set.join_all().await;
     let refused = statuses.iter().filter(|status| **status == StatusCode::TOO_MANY_REQUESTS);

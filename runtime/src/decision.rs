@@ -35,13 +35,23 @@ pub enum Source {
 /// One quota, as it stands after a decision. Its times are exact to the microsecond.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct QuotaState {
-    exceeded: bool,
     remaining: u32,
-    more_after: Duration,
-    reset_after: Duration,
+    exceeded: bool,
+    more_after: u64,
+    reset_after: u64,
 }
 
 impl QuotaState {
+    /// As [`new`](Self::new), in microseconds.
+    pub(crate) const fn from_micros(
+        exceeded: bool,
+        remaining: u32,
+        more_after: u64,
+        reset_after: u64,
+    ) -> Self {
+        Self { remaining, exceeded, more_after, reset_after }
+    }
+
     /// For a backend to say what it found; the arguments are described at the methods of the
     /// same names.
     #[must_use]
@@ -51,7 +61,7 @@ impl QuotaState {
         more_after: Duration,
         reset_after: Duration,
     ) -> Self {
-        Self { exceeded, remaining, more_after, reset_after }
+        Self::from_micros(exceeded, remaining, micros(more_after), micros(reset_after))
     }
 
     /// Whether this quota refused the request.
@@ -70,14 +80,21 @@ impl QuotaState {
     /// then; zero when nothing is used.
     #[must_use]
     pub const fn more_after(&self) -> Duration {
-        self.more_after
+        Duration::from_micros(self.more_after)
     }
 
     /// Until it would be whole again, if nobody came before then; zero when nothing is used.
     #[must_use]
     pub const fn reset_after(&self) -> Duration {
-        self.reset_after
+        Duration::from_micros(self.reset_after)
     }
+}
+
+/// In whole microseconds, rounded up so that nobody comes early; what lasts longer than half a
+/// million years is taken for that.
+const fn micros(span: Duration) -> u64 {
+    let micros = span.as_nanos().div_ceil(1_000);
+    if micros > u64::MAX as u128 { u64::MAX } else { micros as u64 }
 }
 
 /// The answer to one request.

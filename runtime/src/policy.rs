@@ -19,20 +19,22 @@ pub enum Algorithm {
     /// than it might, by less than one granule.
     #[default]
     SlidingWindow,
-    /// Two counters, the earlier weighted by how much of it the window still covers. Not
-    /// built yet: such a policy fails at start.
+    /// Two counters, the earlier weighted by how much of it the window still covers: the least
+    /// memory of the windows that slide. Under constant demand it admits limit − 1 in each
+    /// period; at worst, 2 × limit − 1 in a window of one period.
     SlidingWindowCounter,
-    /// One counter, in a window that the first request opens. Not built yet: such a policy
-    /// fails at start.
+    /// One counter, in a window that the first admission opens. At most the limit in each such
+    /// window; at worst, late in one and early in the next, 2 × limit − 1 in a window of one
+    /// period.
     FixedWindow,
-    /// A bucket of `burst` tokens that fills at limit ÷ period. Not built yet: such a policy
-    /// fails at start.
+    /// A bucket of `burst` tokens that fills at limit ÷ period in a steady flow. At most
+    /// burst + limit − 1 in any half-open window of one period.
     TokenBucket,
-    /// A bucket of `burst` that leaks at limit ÷ period. Not built yet: such a policy fails at
-    /// start.
+    /// A bucket of `burst` that leaks at limit ÷ period. It decides as the token bucket does;
+    /// with `wait`, calls leave spaced by period ÷ limit, and `burst` is the length of the line.
     LeakyBucket,
-    /// The generic cell rate algorithm: a token bucket in one number. Not built yet: such a
-    /// policy fails at start.
+    /// The generic cell rate algorithm: the token bucket in one number, with which it shares its
+    /// bound.
     Gcra,
 }
 
@@ -47,6 +49,14 @@ impl Algorithm {
             Self::TokenBucket => "token_bucket",
             Self::LeakyBucket => "leaky_bucket",
             Self::Gcra => "gcra",
+        }
+    }
+
+    /// Whether it has a bucket, whose size is a quota's burst.
+    pub(crate) const fn has_bucket(self) -> bool {
+        match self {
+            Self::SlidingWindow | Self::SlidingWindowCounter | Self::FixedWindow => false,
+            Self::TokenBucket | Self::LeakyBucket | Self::Gcra => true,
         }
     }
 }
@@ -175,13 +185,23 @@ impl Policy {
 
     /// What of this policy cannot be kept, if anything.
     pub(crate) fn unsupported(&self) -> Option<&'static str> {
-        if self.algorithm != Algorithm::SlidingWindow {
-            Some("its algorithm is not built yet: use `sliding_window`")
+        let has_burst = |quota: &Quota| quota.capacity() != quota.limit();
+        if !self.algorithm.has_bucket() && self.quotas().iter().any(has_burst) {
+            Some(
+                "it has a burst, but its algorithm has no bucket: leave the burst out, or use \
+                 `token_bucket`, `leaky_bucket` or `gcra`",
+            )
         } else if self.on_error == OnError::Local {
             Some("`on_error = local` is not built yet: use `closed` or `open`")
         } else {
             None
         }
+    }
+
+    /// The same policy with other quotas, each made of one of these.
+    pub(crate) fn map_quotas(mut self, quota: impl Fn(Quota) -> Quota) -> Self {
+        self.quotas = self.quotas.map(quota);
+        self
     }
 
     pub(crate) fn get_on_error(&self) -> OnError {

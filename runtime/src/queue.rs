@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use smol_str::SmolStr;
 
-use crate::{Clock, Decision, Limiter, Outcome, Policy, Quota, Unavailable};
+use crate::algorithm::spaced;
+use crate::{Algorithm, Clock, Decision, Limiter, Outcome, Policy, Quota, Unavailable};
 
 /// The lines in which somebody stands.
 pub(crate) struct Queue {
@@ -42,7 +43,7 @@ impl Queue {
         cost: u32,
         patience: Duration,
     ) -> Result<Decision, Unavailable> {
-        let never = policy.quotas().iter().any(|quota| cost > quota.limit());
+        let never = policy.quotas().iter().any(|quota| cost > quota.capacity());
         if cost == 0 || never {
             return limiter.check_cost(policy, subject, cost).await;
         }
@@ -52,6 +53,9 @@ impl Queue {
         };
         let until = self.clock.now_micros().saturating_add(patience.as_micros() as u64);
         match first_of(place.head.lock(), self.clock.sleep(patience)).await {
+            Some(_head) if policy.get_algorithm() == Algorithm::LeakyBucket => {
+                self.at_the_head(limiter, &spaced(policy, cost), subject, cost, until).await
+            }
             Some(_head) => self.at_the_head(limiter, policy, subject, cost, until).await,
             None => {
                 let decision = limiter.peek(policy, subject, cost).await?;
@@ -120,11 +124,21 @@ async fn first_of<T>(turn: impl Future<Output = T>, late: impl Future<Output = (
 /// The most that a policy can admit in a wait of `patience`.
 fn capacity(policy: &Policy, patience: Duration) -> u64 {
     let admitted = |quota: &Quota| {
-        // The windows that begin during the wait, and the one that is open.
-        let windows = patience.as_micros() / quota.period().as_micros() + 1;
-        u64::from(quota.limit()).saturating_mul(windows.try_into().unwrap_or(u64::MAX))
+        let [limit, burst] = [quota.limit(), quota.capacity()].map(u128::from);
+        let (span, period) = (patience.as_micros(), quota.period().as_micros());
+        match policy.get_algorithm() {
+            Algorithm::SlidingWindow => limit.saturating_mul(span / period + 1),
+            // The windows that begin during the wait, and the one that is open.
+            Algorithm::SlidingWindowCounter | Algorithm::FixedWindow => {
+                limit.saturating_mul(span / period + 2)
+            }
+            Algorithm::TokenBucket | Algorithm::Gcra => burst + limit.saturating_mul(span) / period,
+            // One at once and then one after each interval, from a line as long as the bucket.
+            Algorithm::LeakyBucket => burst.min(1 + limit.saturating_mul(span) / period),
+        }
     };
-    policy.quotas().iter().map(admitted).min().unwrap_or(0)
+    let least = policy.quotas().iter().map(admitted).min().unwrap_or(0);
+    least.try_into().unwrap_or(u64::MAX)
 }
 
 /// Somebody's place in a line, given up when dropped.

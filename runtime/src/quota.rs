@@ -107,6 +107,12 @@ impl Quota {
         self.burst
     }
 
+    /// This quota with a bucket of another size, at least 1 and at most its own.
+    pub(crate) const fn with_capacity(mut self, capacity: u32) -> Self {
+        self.burst = capacity;
+        self
+    }
+
     pub(crate) const fn period_micros(&self) -> u64 {
         self.period_micros
     }

@@ -1,18 +1,25 @@
 //! The algorithms: pure integer arithmetic over a subject's state, no I/O and no clock.
 //!
-//! One file per algorithm. Each offers the same five steps — forget what has passed, read
-//! what the quota says, charge, give back, say when nothing is left — and this module puts
-//! the quotas of a policy together into one atomic decision.
+//! One file per algorithm, each a [`Core`]. [`Part`] is the state of one quota by whichever
+//! algorithm, and [`Counters`] puts the quotas of a policy together into one atomic decision.
 
+mod counters;
+mod fixed_window;
+mod gcra;
+mod leaky_bucket;
 mod sliding_window;
+mod sliding_window_counter;
+mod token_bucket;
 
-use std::time::Duration;
-
-use smallvec::SmallVec;
-
+pub(crate) use self::counters::{Counters, Mode};
+use self::fixed_window::FixedWindow;
+use self::gcra::Gcra;
+use self::leaky_bucket::LeakyBucket;
+pub(crate) use self::leaky_bucket::spaced;
 use self::sliding_window::SlidingWindow;
-use crate::backend::Verdict;
-use crate::{Outcome, Policy, Quota, QuotaState};
+use self::sliding_window_counter::SlidingWindowCounter;
+use self::token_bucket::TokenBucket;
+use crate::{Algorithm, Quota, QuotaState};
 
 /// Microseconds: since the epoch where it is an instant, otherwise a span.
 pub(crate) type Micros = u64;
@@ -31,119 +38,126 @@ pub(crate) enum Wait {
     Forever,
 }
 
-impl From<Wait> for Outcome {
-    fn from(wait: Wait) -> Self {
-        match wait {
-            Wait::None => Self::Allowed,
-            Wait::For(micros) => Self::Refused { retry_after: Duration::from_micros(micros) },
-            Wait::Forever => Self::Never,
-        }
-    }
-}
-
 /// What one quota says at one instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Reading {
-    pub(crate) remaining: u32,
-    pub(crate) wait: Wait,
+struct Reading {
+    remaining: u32,
     /// Until more than `remaining` could be admitted; 0 when nothing is used.
-    pub(crate) more_after: Micros,
+    more_after: Micros,
     /// Until all is as if nothing had been used.
-    pub(crate) reset_after: Micros,
+    reset_after: Micros,
 }
 
-impl Reading {
-    fn state(&self, exceeded: bool) -> QuotaState {
-        let after = Duration::from_micros;
-        QuotaState::new(exceeded, self.remaining, after(self.more_after), after(self.reset_after))
-    }
-}
-
-/// Whether a decision takes what it decides about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Mode {
-    Charge,
-    Peek,
-}
-
-/// One subject's state under one policy: a part for each quota, in written order.
+/// One quota's state for one subject, by one algorithm. The default is the state of a subject
+/// never seen.
 ///
-/// A part that is missing is that of a subject never seen, so state written under fewer
-/// quotas serves a policy that has gained one.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Counters {
-    /// The first part is inline: most policies have one quota.
-    parts: SmallVec<[SlidingWindow; 1]>,
+/// What is read and charged at an instant is only right once the state was brought to it by
+/// [`advance`](Self::advance). Costs are at least 1 and at most the quota's capacity.
+trait Core: Default {
+    /// Forgets what has passed by `now`, and takes what lies ahead of it, after a clock went
+    /// back, for something of now: it locks nobody out, and nothing is admitted twice.
+    fn advance(&mut self, now: Micros, quota: &Quota);
+
+    /// How long a request of `cost` would have to wait, if nobody else came.
+    fn wait(&self, now: Micros, quota: &Quota, cost: u32) -> Micros;
+
+    /// How the quota stands.
+    fn read(&self, now: Micros, quota: &Quota) -> Reading;
+
+    /// Records an admission of `cost`, for which there is no wait.
+    fn charge(&mut self, now: Micros, quota: &Quota, cost: u32);
+
+    /// Gives back what was charged at `stamp`, as far as that never admits more than the
+    /// algorithm's bound. Says whether it gave anything back; if not, nothing changes.
+    fn refund(&mut self, now: Micros, quota: &Quota, stamp: Micros, cost: u32) -> bool;
+
+    /// When this state will be as if the subject had never been seen; 0 if it is so already.
+    fn empty_at(&self, quota: &Quota) -> Micros;
 }
 
-impl Counters {
-    /// Decides about `cost` at `now`, and with [`Mode::Charge`] takes it if every quota
-    /// admits it. A refusal changes nothing.
-    pub(crate) fn decide(
-        &mut self,
-        policy: &Policy,
-        now: Micros,
-        cost: u32,
-        mode: Mode,
-    ) -> Verdict {
-        let now = now.min(LAST_INSTANT);
-        let wait = self
-            .advanced(policy, now)
-            .map(|(part, quota)| part.read(now, quota, cost).wait)
-            .max()
-            .unwrap_or(Wait::None);
-        let charged = wait == Wait::None && mode == Mode::Charge;
-        let mut verdict = Verdict::new(wait.into(), now);
-        for (part, quota) in self.parts_of(policy) {
-            let exceeded = part.read(now, quota, cost).wait != Wait::None;
-            if charged {
-                part.charge(now, quota, cost);
-            }
-            verdict.push(part.read(now, quota, 0).state(exceeded));
+/// The state of one quota for one subject.
+#[derive(Debug)]
+pub(crate) enum Part {
+    SlidingWindow(SlidingWindow),
+    SlidingWindowCounter(SlidingWindowCounter),
+    FixedWindow(FixedWindow),
+    /// Three algorithms, one arithmetic: see [`gcra`].
+    Bucket(Gcra),
+}
+
+/// Calls a method of whichever core this is.
+macro_rules! core {
+    ($part:expr, $core:ident => $call:expr) => {
+        match $part {
+            Part::SlidingWindow($core) => $call,
+            Part::SlidingWindowCounter($core) => $call,
+            Part::FixedWindow($core) => $call,
+            Part::Bucket($core) => $call,
         }
-        verdict
+    };
+}
+
+impl Part {
+    fn new(algorithm: Algorithm) -> Self {
+        match algorithm {
+            Algorithm::SlidingWindow => Self::SlidingWindow(SlidingWindow::default()),
+            Algorithm::SlidingWindowCounter => {
+                Self::SlidingWindowCounter(SlidingWindowCounter::default())
+            }
+            Algorithm::FixedWindow => Self::FixedWindow(FixedWindow::default()),
+            Algorithm::TokenBucket => Self::Bucket(TokenBucket::default()),
+            Algorithm::LeakyBucket => Self::Bucket(LeakyBucket::default()),
+            Algorithm::Gcra => Self::Bucket(Gcra::default()),
+        }
     }
 
-    /// Gives back `cost` charged at `stamp` to every quota that still holds it, and says
-    /// whether any did.
-    pub(crate) fn refund(
-        &mut self,
-        policy: &Policy,
-        now: Micros,
-        stamp: Micros,
-        cost: u32,
-    ) -> bool {
-        self.advanced(policy, now.min(LAST_INSTANT))
-            .fold(false, |any, (part, quota)| part.refund(stamp, quota, cost) || any)
+    fn serves(&self, algorithm: Algorithm) -> bool {
+        match self {
+            Self::SlidingWindow(_) => algorithm == Algorithm::SlidingWindow,
+            Self::SlidingWindowCounter(_) => algorithm == Algorithm::SlidingWindowCounter,
+            Self::FixedWindow(_) => algorithm == Algorithm::FixedWindow,
+            Self::Bucket(_) => algorithm.has_bucket(),
+        }
     }
 
-    /// Whether nothing is used: the state of a subject never seen.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.parts.iter().all(SlidingWindow::is_empty)
+    fn advance(&mut self, now: Micros, quota: &Quota) {
+        core!(self, core => core.advance(now, quota));
     }
 
-    /// When this state will be as if the subject had never been seen.
-    pub(crate) fn empty_at(&self, policy: &Policy) -> Micros {
-        let parts = self.parts.iter().zip(policy.quotas());
-        parts.map(|(part, quota)| part.empty_at(quota)).max().unwrap_or(0)
+    fn wait(&self, now: Micros, quota: &Quota, cost: u32) -> Wait {
+        if cost == 0 {
+            return Wait::None;
+        }
+        if cost > quota.capacity() {
+            return Wait::Forever;
+        }
+        match core!(self, core => core.wait(now, quota, cost)) {
+            0 => Wait::None,
+            micros => Wait::For(micros),
+        }
     }
 
-    fn advanced<'a>(
-        &'a mut self,
-        policy: &'a Policy,
-        now: Micros,
-    ) -> impl Iterator<Item = (&'a mut SlidingWindow, &'a Quota)> {
-        self.parts_of(policy).map(move |(part, quota)| {
-            part.advance(now, quota);
-            (part, quota)
-        })
+    fn state(&self, now: Micros, quota: &Quota, exceeded: bool) -> QuotaState {
+        let reading = core!(self, core => core.read(now, quota));
+        let Reading { remaining, more_after, reset_after } = reading;
+        QuotaState::from_micros(exceeded, remaining, more_after, reset_after)
     }
 
-    fn parts_of<'a>(
-        &'a mut self,
-        policy: &'a Policy,
-    ) -> impl Iterator<Item = (&'a mut SlidingWindow, &'a Quota)> {
-        self.parts.resize_with(policy.quotas().len(), SlidingWindow::default);
-        self.parts.iter_mut().zip(policy.quotas())
+    fn charge(&mut self, now: Micros, quota: &Quota, cost: u32) {
+        core!(self, core => core.charge(now, quota, cost));
+    }
+
+    fn refund(&mut self, now: Micros, quota: &Quota, stamp: Micros, cost: u32) -> bool {
+        core!(self, core => core.refund(now, quota, stamp, cost))
+    }
+
+    fn empty_at(&self, quota: &Quota) -> Micros {
+        core!(self, core => core.empty_at(quota))
+    }
+
+    /// The units in use.
+    fn used(&self, now: Micros, quota: &Quota) -> u32 {
+        let reading = core!(self, core => core.read(now, quota));
+        quota.capacity().saturating_sub(reading.remaining)
     }
 }

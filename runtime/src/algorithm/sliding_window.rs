@@ -13,14 +13,14 @@
 
 use std::collections::VecDeque;
 
-use super::{Micros, Reading, Wait};
+use super::{Core, Micros, Reading};
 use crate::Quota;
 
 /// The most entries, save one, that a window is divided into.
 const RESOLUTION: u64 = 1024;
 
 /// The log of one quota for one subject. Empty is the state of a subject never seen.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub(crate) struct SlidingWindow {
     /// Oldest first, each in a granule of its own.
     entries: VecDeque<Entry>,
@@ -37,12 +37,21 @@ struct Entry {
 }
 
 impl SlidingWindow {
-    /// Forgets what has left the window by `now`.
-    ///
-    /// A clock that went back brings entries "from the future" down to now: they then leave
-    /// one period from now at the latest, so nobody is locked out, and they still count
-    /// until then, so nothing is admitted twice.
-    pub(crate) fn advance(&mut self, now: Micros, quota: &Quota) {
+    /// Brings what lies ahead of `now` down to it: it then leaves one period from now, and
+    /// counts until then.
+    fn fold_future(&mut self, now: Micros, granule: Micros) {
+        let mut units = 0;
+        while let Some(entry) =
+            self.entries.pop_back_if(|entry| entry.newest / granule >= now / granule)
+        {
+            units += entry.units;
+        }
+        self.entries.push_back(Entry { newest: now, units });
+    }
+}
+
+impl Core for SlidingWindow {
+    fn advance(&mut self, now: Micros, quota: &Quota) {
         if self.entries.back().is_some_and(|entry| entry.newest > now) {
             self.fold_future(now, granule(quota));
         }
@@ -54,52 +63,35 @@ impl SlidingWindow {
         }
     }
 
-    fn fold_future(&mut self, now: Micros, granule: Micros) {
-        let mut units = 0;
-        while let Some(entry) =
-            self.entries.pop_back_if(|entry| entry.newest / granule >= now / granule)
-        {
-            units += entry.units;
-        }
-        self.entries.push_back(Entry { newest: now, units });
-    }
-
-    /// What this quota says to a request of `cost` at `now`. Call [`advance`](Self::advance)
-    /// first.
-    pub(crate) fn read(&self, now: Micros, quota: &Quota, cost: u32) -> Reading {
-        let period = quota.period_micros();
-        let until_gone = |entry: &Entry| entry.newest + period - now;
-        Reading {
-            remaining: quota.limit().saturating_sub(self.used),
-            wait: self.wait(quota, cost, until_gone),
-            more_after: self.entries.front().map_or(0, until_gone),
-            reset_after: self.entries.back().map_or(0, until_gone),
-        }
-    }
-
-    fn wait(&self, quota: &Quota, cost: u32, until_gone: impl Fn(&Entry) -> Micros) -> Wait {
-        if cost > quota.limit() {
-            return Wait::Forever;
-        }
+    fn wait(&self, now: Micros, quota: &Quota, cost: u32) -> Micros {
         let room = quota.limit() - cost;
         let mut used = self.used;
-        let mut wait = Wait::None;
+        let mut wait = 0;
         for entry in &self.entries {
             if used <= room {
                 break;
             }
             used -= entry.units;
-            wait = Wait::For(until_gone(entry));
+            wait = entry.newest + quota.period_micros() - now;
         }
         wait
     }
 
-    /// Records an admission of `cost`, which [`read`](Self::read) has just allowed. A cost of
-    /// 0 leaves no trace.
-    pub(crate) fn charge(&mut self, now: Micros, quota: &Quota, cost: u32) {
-        if cost == 0 {
-            return;
+    fn read(&self, now: Micros, quota: &Quota) -> Reading {
+        let until_gone = |entry: &Entry| entry.newest + quota.period_micros() - now;
+        let mut more_after = self.entries.front().map_or(0, until_gone);
+        if self.used > quota.limit() {
+            // A lowered limit: nothing more until that much has left.
+            more_after = self.wait(now, quota, 1);
         }
+        Reading {
+            remaining: quota.limit().saturating_sub(self.used),
+            more_after,
+            reset_after: self.entries.back().map_or(0, until_gone),
+        }
+    }
+
+    fn charge(&mut self, now: Micros, quota: &Quota, cost: u32) {
         self.used += cost;
         let granule = granule(quota);
         match self.entries.back_mut() {
@@ -111,9 +103,7 @@ impl SlidingWindow {
         }
     }
 
-    /// Gives back `cost` units that were charged at `stamp`. Says whether they were still
-    /// there to give back; if not, nothing changes.
-    pub(crate) fn refund(&mut self, stamp: Micros, quota: &Quota, cost: u32) -> bool {
+    fn refund(&mut self, _: Micros, quota: &Quota, stamp: Micros, cost: u32) -> bool {
         let granule = granule(quota);
         let Ok(at) =
             self.entries.binary_search_by_key(&(stamp / granule), |entry| entry.newest / granule)
@@ -131,12 +121,7 @@ impl SlidingWindow {
         true
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
-
-    /// When this state will be as if the subject had never been seen.
-    pub(crate) fn empty_at(&self, quota: &Quota) -> Micros {
+    fn empty_at(&self, quota: &Quota) -> Micros {
         self.entries.back().map_or(0, |entry| entry.newest + quota.period_micros())
     }
 }

@@ -108,9 +108,9 @@ impl MemoryBackend {
         match shard.place(policy, operation.subject, hash, now) {
             Place::Held(slot) => shard.decide(slot, policy, now, cost, mode),
             Place::Room { victim } => {
-                let mut counters = Counters::default();
+                let mut counters = Counters::new(policy);
                 let verdict = counters.decide(policy, now, cost, mode);
-                if !counters.is_empty() {
+                if counters.empty_at(policy) > now {
                     shard.insert(victim, operation, hash, counters, &verdict);
                 }
                 verdict

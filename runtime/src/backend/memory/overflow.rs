@@ -29,7 +29,9 @@ impl Overflow {
             );
         }
         let mut counters = lock(&self.counters);
-        counters.entry(policy.name_handle().clone()).or_default().decide(policy, now, cost, mode)
+        let counters =
+            counters.entry(policy.name_handle().clone()).or_insert_with(|| Counters::new(policy));
+        counters.decide(policy, now, cost, mode)
     }
 
     pub(super) fn count(&self) -> u64 {

@@ -1,0 +1,137 @@
+//! One subject's state under one policy, and the decision about all its quotas at once.
+
+use std::time::Duration;
+
+use super::{LAST_INSTANT, Micros, Part, Wait};
+use crate::backend::Verdict;
+use crate::policy::MAX_QUOTAS;
+use crate::{Outcome, Policy};
+
+/// Whether a decision takes what it decides about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Charge,
+    Peek,
+}
+
+/// One subject's state under one policy: a part for each quota, in written order.
+#[derive(Debug)]
+pub(crate) enum Counters {
+    /// Most policies have one quota.
+    One(Part),
+    Several(Box<[Part]>),
+}
+
+impl Counters {
+    /// The state of a subject never seen.
+    pub(crate) fn new(policy: &Policy) -> Self {
+        let part = || Part::new(policy.get_algorithm());
+        match policy.quotas().len() {
+            1 => Self::One(part()),
+            count => Self::Several((0..count).map(|_| part()).collect()),
+        }
+    }
+
+    /// Decides about `cost` at `now`, and with [`Mode::Charge`] takes it if every quota
+    /// admits it. A refusal changes nothing.
+    pub(crate) fn decide(
+        &mut self,
+        policy: &Policy,
+        now: Micros,
+        cost: u32,
+        mode: Mode,
+    ) -> Verdict {
+        let now = now.min(LAST_INSTANT);
+        self.fit(policy, now);
+        let quotas = policy.quotas();
+        let parts = self.parts_mut();
+        let mut waits = [Wait::None; MAX_QUOTAS];
+        let mut longest = Wait::None;
+        for ((part, quota), wait) in parts.iter_mut().zip(quotas).zip(&mut waits) {
+            part.advance(now, quota);
+            *wait = part.wait(now, quota, cost);
+            longest = longest.max(*wait);
+        }
+        let charged = longest == Wait::None && mode == Mode::Charge && cost > 0;
+        let mut verdict = Verdict::new(outcome(longest), now);
+        for ((part, quota), wait) in parts.iter_mut().zip(quotas).zip(&waits) {
+            if charged {
+                part.charge(now, quota, cost);
+            }
+            verdict.push(part.state(now, quota, *wait != Wait::None));
+        }
+        verdict
+    }
+
+    /// Gives back `cost` charged at `stamp` to every quota that still holds it, and says
+    /// whether any did.
+    pub(crate) fn refund(
+        &mut self,
+        policy: &Policy,
+        now: Micros,
+        stamp: Micros,
+        cost: u32,
+    ) -> bool {
+        let now = now.min(LAST_INSTANT);
+        self.fit(policy, now);
+        let parts = self.parts_mut().iter_mut().zip(policy.quotas());
+        parts.fold(false, |any, (part, quota)| {
+            part.advance(now, quota);
+            part.refund(now, quota, stamp, cost) || any
+        })
+    }
+
+    /// When this state will be as if the subject had never been seen.
+    pub(crate) fn empty_at(&self, policy: &Policy) -> Micros {
+        let parts = self.parts().iter().zip(policy.quotas());
+        parts.map(|(part, quota)| part.empty_at(quota)).max().unwrap_or(0)
+    }
+
+    /// Makes state that was kept under another form of the policy serve this one: quotas that
+    /// were added start empty, and where the algorithm has changed, the units in use are
+    /// charged by the new one.
+    fn fit(&mut self, policy: &Policy, now: Micros) {
+        let algorithm = policy.get_algorithm();
+        let quotas = policy.quotas();
+        let parts = self.parts_mut();
+        if parts.len() == quotas.len() && parts.iter().all(|part| part.serves(algorithm)) {
+            return;
+        }
+        let mut fitted = Self::new(policy);
+        for ((new, old), quota) in fitted.parts_mut().iter_mut().zip(parts).zip(quotas) {
+            if old.serves(algorithm) {
+                std::mem::swap(new, old);
+                continue;
+            }
+            old.advance(now, quota);
+            let used = old.used(now, quota);
+            if used > 0 {
+                new.advance(now, quota);
+                new.charge(now, quota, used);
+            }
+        }
+        *self = fitted;
+    }
+
+    fn parts(&self) -> &[Part] {
+        match self {
+            Self::One(part) => std::slice::from_ref(part),
+            Self::Several(parts) => parts,
+        }
+    }
+
+    fn parts_mut(&mut self) -> &mut [Part] {
+        match self {
+            Self::One(part) => std::slice::from_mut(part),
+            Self::Several(parts) => parts,
+        }
+    }
+}
+
+fn outcome(wait: Wait) -> Outcome {
+    match wait {
+        Wait::None => Outcome::Allowed,
+        Wait::For(micros) => Outcome::Refused { retry_after: Duration::from_micros(micros) },
+        Wait::Forever => Outcome::Never,
+    }
+}
