@@ -4,8 +4,8 @@
 //! still work, and so does `#[debug_handler]` above. It asks before they run, because axum
 //! extracts the arguments in order, and a tuple from left to right.
 
-use proc_macro2::{Span, TokenStream};
-use quote::{format_ident, quote, quote_spanned};
+use proc_macro2::{Span, TokenStream, TokenTree};
+use quote::{ToTokens as _, format_ident, quote, quote_spanned};
 use syn::spanned::Spanned as _;
 use syn::{Attribute, FnArg, Ident, PatType, ReturnType, Type, parse_quote};
 
@@ -107,10 +107,11 @@ fn annotated_type(
         function.attrs.iter().filter(|attribute| is_named(attribute, "cfg")).collect();
     let count = policies.len();
     let name = function.name();
-    let limits = policies
-        .iter()
-        .enumerate()
-        .map(|(index, policy)| handler_limit(policy, &name, owner, index == 0, private));
+    let shows = shows_decisions(function).then(|| quote!(.shows()));
+    let limits = policies.iter().enumerate().map(|(index, policy)| {
+        let limit = handler_limit(policy, &name, owner, index == 0, private);
+        quote!(#limit #shows)
+    });
     let register = limits::register(count, private);
     let statics = limits::statics();
     quote! {
@@ -130,6 +131,22 @@ fn annotated_type(
             }
         };
     }
+}
+
+/// Whether the handler takes `RateLimit`. Others are spared what that costs.
+fn shows_decisions(function: &Function) -> bool {
+    function.sig.inputs.iter().any(|argument| match argument {
+        FnArg::Typed(argument) => names(argument.ty.to_token_stream(), "RateLimit"),
+        FnArg::Receiver(_) => false,
+    })
+}
+
+fn names(tokens: TokenStream, name: &str) -> bool {
+    tokens.into_iter().any(|token| match token {
+        TokenTree::Ident(ident) => ident == name,
+        TokenTree::Group(group) => names(group.stream(), name),
+        TokenTree::Punct(_) | TokenTree::Literal(_) => false,
+    })
 }
 
 fn handler_limit(

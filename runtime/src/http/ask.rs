@@ -3,7 +3,7 @@
 use axum::http::request::Parts;
 use axum::response::Response;
 
-use super::fields::Fields;
+use super::fields::{Fields, Written};
 use super::options::{HeaderStyle, OnMissingKey};
 use super::refusal::{Answering, Reason, Refusal};
 use crate::key::{How, Key, KeyError};
@@ -26,17 +26,44 @@ pub(super) trait Limiting: Send + Sync {
 }
 
 /// What came of it.
-#[allow(clippy::large_enum_variant, reason = "a box would cost each request that may go on")]
 pub(super) enum Asked {
-    /// It may go on, as was decided.
-    Granted(Decision),
+    /// It may go on.
+    Granted(Granted),
     /// It may go on, and is not counted.
     Uncounted,
     /// It may not.
     Refused(Response),
 }
 
-pub(super) async fn ask(limit: &impl Limiting, limiter: &Limiter, parts: &mut Parts) -> Asked {
+/// What is left of a decision that lets a request through: it is large, and rarely needed.
+pub(super) struct Granted {
+    pub(super) written: Written,
+    /// If it was asked to be kept.
+    pub(super) decision: Option<Box<Decision>>,
+}
+
+/// Asks; `keep` is whether the decision is needed afterwards.
+pub(super) async fn ask(
+    limit: &impl Limiting,
+    limiter: &Limiter,
+    parts: &mut Parts,
+    keep: bool,
+) -> Asked {
+    if limit.key().is_immediate()
+        && let Some(asked) = ask_now(limit, limiter, parts, keep)
+    {
+        return asked;
+    }
+    // Boxed, so that those who need not wait do not carry it along.
+    Box::pin(ask_later(limit, limiter, parts, keep)).await
+}
+
+async fn ask_later(
+    limit: &impl Limiting,
+    limiter: &Limiter,
+    parts: &mut Parts,
+    keep: bool,
+) -> Asked {
     if limit.exempts(parts) {
         return Asked::Uncounted;
     }
@@ -47,11 +74,16 @@ pub(super) async fn ask(limit: &impl Limiting, limiter: &Limiter, parts: &mut Pa
         Err(error) => return nobody(limit, limiter, parts, error),
     };
     let answer = limiter.check_cost(limit.policy(), subject.as_str(), limit.cost(parts)).await;
-    settle(limit, limiter, parts, &subject, answer)
+    settle(limit, limiter, parts, &subject, answer, keep)
 }
 
 /// As [`ask`]; `None` if that would have to wait.
-pub(super) fn ask_now(limit: &impl Limiting, limiter: &Limiter, parts: &Parts) -> Option<Asked> {
+pub(super) fn ask_now(
+    limit: &impl Limiting,
+    limiter: &Limiter,
+    parts: &Parts,
+    keep: bool,
+) -> Option<Asked> {
     if limit.exempts(parts) {
         return Some(Asked::Uncounted);
     }
@@ -61,7 +93,7 @@ pub(super) fn ask_now(limit: &impl Limiting, limiter: &Limiter, parts: &Parts) -
         Err(error) => return Some(nobody(limit, limiter, parts, error)),
     };
     let answer = limiter.check_now(limit.policy(), subject.as_str(), limit.cost(parts))?;
-    Some(settle(limit, limiter, parts, &subject, answer))
+    Some(settle(limit, limiter, parts, &subject, answer, keep))
 }
 
 fn how<'a>(limit: &impl Limiting, limiter: &'a Limiter) -> How<'a> {
@@ -82,6 +114,7 @@ fn settle(
     parts: &Parts,
     subject: &Subject,
     answer: Result<Decision, Unavailable>,
+    keep: bool,
 ) -> Asked {
     let decision = match answer {
         Ok(decision) => decision,
@@ -89,7 +122,7 @@ fn settle(
         Err(error) => return refuse(limit, limiter, parts, Reason::Unavailable(&error)),
     };
     if decision.is_allowed() {
-        return Asked::Granted(decision);
+        return Asked::Granted(granted(limit, limiter, decision, keep));
     }
     let (policy, shadow) = (limit.policy(), limit.is_shadow());
     let subject = subject.as_str();
@@ -102,7 +135,7 @@ fn settle(
     });
     if shadow {
         tracing::info!(policy = policy.name(), "a shadow limit would have refused");
-        return Asked::Granted(decision);
+        return Asked::Granted(granted(limit, limiter, decision, keep));
     }
     refuse(limit, limiter, parts, Reason::QuotaExceeded(&decision))
 }
@@ -117,20 +150,22 @@ fn refuse(limit: &impl Limiting, limiter: &Limiter, parts: &Parts, reason: Reaso
     Asked::Refused(Refusal::new(limit.policy(), texts, reason, Some(parts)).answer(how))
 }
 
-/// Adds the fields to the response of a request that was let through. A shadow limit is not
-/// shown: it refuses nobody.
-pub(super) fn write_fields(
-    limit: &impl Limiting,
-    limiter: &Limiter,
-    decision: &Decision,
-    response: &mut Response,
-) {
-    let style = style(limit, limiter);
-    if !limit.is_shadow() && style != HeaderStyle::None {
-        let texts = limit.fields().texts(limit.policy());
-        let reset = limiter.http().legacy_reset;
-        texts.write(response.headers_mut(), Some(decision), style, reset);
-    }
+/// A shadow limit is not shown to clients: it refuses nobody.
+fn granted(limit: &impl Limiting, limiter: &Limiter, decision: Decision, keep: bool) -> Granted {
+    let style = if limit.is_shadow() { HeaderStyle::None } else { style(limit, limiter) };
+    let written = match style {
+        HeaderStyle::None => Written::NOTHING,
+        style => {
+            let texts = limit.fields().texts(limit.policy());
+            texts.write(Some(&decision), style, limiter.http().legacy_reset)
+        }
+    };
+    Granted { written, decision: keep.then(|| Box::new(decision)) }
+}
+
+/// Adds the fields to the response of a request that was let through.
+pub(super) fn add_fields(limit: &impl Limiting, written: Written, response: &mut Response) {
+    limit.fields().texts(limit.policy()).add(response.headers_mut(), written);
 }
 
 fn style(limit: &impl Limiting, limiter: &Limiter) -> HeaderStyle {

@@ -75,28 +75,37 @@ impl Texts {
         }
     }
 
-    /// Adds the fields to a response; `decision` is what there is to say of now, if anything.
+    /// The fields; `decision` is what there is to say of now, if anything.
     pub(super) fn write(
         &self,
-        headers: &mut HeaderMap,
         decision: Option<&Decision>,
         style: HeaderStyle,
         reset: LegacyReset,
-    ) {
+    ) -> Written {
         let states = decision.map(Decision::quotas).unwrap_or_default();
-        if style.has_ietf() {
-            // They are added and not set, so that several policies can speak on one response:
-            // lists may span several lines.
-            for (name, value) in
-                [(POLICY, self.policy_field.clone()), (LIMIT, self.limit_field(states))]
-            {
-                if let Some(value) = value {
-                    headers.append(name, value);
-                }
-            }
+        Written {
+            ietf: style.has_ietf(),
+            limit_field: if style.has_ietf() { self.limit_field(states) } else { None },
+            legacy: if style.has_legacy() {
+                self.legacy(states, decision.map(Decision::stamp_micros), reset)
+            } else {
+                None
+            },
         }
-        if style.has_legacy() {
-            self.write_legacy(headers, states, decision.map(Decision::stamp_micros), reset);
+    }
+
+    /// Adds them to a response.
+    pub(super) fn add(&self, headers: &mut HeaderMap, written: Written) {
+        // They are added and not set, so that several policies can speak on one response: lists
+        // may span several lines.
+        if let (true, Some(field)) = (written.ietf, &self.policy_field) {
+            headers.append(POLICY, field.clone());
+        }
+        if let Some(field) = written.limit_field {
+            headers.append(LIMIT, field);
+        }
+        if let Some(legacy) = written.legacy {
+            legacy.add(headers);
         }
     }
 
@@ -121,29 +130,20 @@ impl Texts {
     }
 
     /// They have room for one quota: the one that refused the longest, else the one of which
-    /// the least remains; and the same among policies on one response.
-    fn write_legacy(
+    /// the least remains.
+    fn legacy(
         &self,
-        headers: &mut HeaderMap,
         states: &[QuotaState],
         stamp_micros: Option<u64>,
         reset: LegacyReset,
-    ) {
+    ) -> Option<Legacy> {
         let tightest = self.quotas.iter().zip(states).min_by_key(|(_, state)| {
             let refuses_for = state.is_exceeded().then(|| state.more_after());
             (std::cmp::Reverse(refuses_for), state.remaining())
         });
         let Some((texts, state)) = tightest else {
-            if let Some(texts) = self.quotas.first() {
-                headers.entry(LEGACY_LIMIT).or_insert_with(|| texts.limit.into());
-            }
-            return;
+            return self.quotas.first().map(|texts| Legacy { limit: texts.limit, now: None });
         };
-        let earlier = headers.get(&LEGACY_REMAINING).and_then(|value| value.to_str().ok());
-        let earlier = earlier.and_then(|value| value.parse::<u32>().ok());
-        if earlier.is_some_and(|earlier| earlier <= state.remaining()) {
-            return;
-        }
         let reset_after = state.reset_after();
         let reset = match reset {
             LegacyReset::Delta => whole_seconds(reset_after),
@@ -152,9 +152,44 @@ impl Texts {
                 whole_seconds(stamp.saturating_add(reset_after))
             }
         };
-        headers.insert(LEGACY_LIMIT, texts.limit.into());
-        headers.insert(LEGACY_REMAINING, state.remaining().into());
-        headers.insert(LEGACY_RESET, reset.into());
+        Some(Legacy { limit: texts.limit, now: Some((state.remaining(), reset)) })
+    }
+}
+
+/// The fields of one decision, to be added to its response.
+#[derive(Debug)]
+pub(super) struct Written {
+    ietf: bool,
+    limit_field: Option<HeaderValue>,
+    legacy: Option<Legacy>,
+}
+
+impl Written {
+    pub(super) const NOTHING: Self = Self { ietf: false, limit_field: None, legacy: None };
+}
+
+/// The older fields.
+#[derive(Debug)]
+struct Legacy {
+    limit: u32,
+    /// What remains, and the reset.
+    now: Option<(u32, u64)>,
+}
+
+impl Legacy {
+    /// Where several policies speak on one response, the one of which the least remains does.
+    fn add(self, headers: &mut HeaderMap) {
+        let Some((remaining, reset)) = self.now else {
+            headers.entry(LEGACY_LIMIT).or_insert_with(|| self.limit.into());
+            return;
+        };
+        let earlier = headers.get(&LEGACY_REMAINING).and_then(|value| value.to_str().ok());
+        let earlier = earlier.and_then(|value| value.parse::<u32>().ok());
+        if earlier.is_none_or(|earlier| remaining < earlier) {
+            headers.insert(LEGACY_LIMIT, self.limit.into());
+            headers.insert(LEGACY_REMAINING, remaining.into());
+            headers.insert(LEGACY_RESET, reset.into());
+        }
     }
 }
 
@@ -313,7 +348,7 @@ mod tests {
         let write = |headers: &mut HeaderMap, limit, remaining| {
             let state = QuotaState::new(false, remaining, secs(1), Duration::from_millis(1_500));
             let reset = LegacyReset::Delta;
-            texts("p", limit).write_legacy(headers, &[state], Some(0), reset);
+            texts("p", limit).legacy(&[state], Some(0), reset).unwrap().add(headers);
         };
         let mut headers = HeaderMap::new();
         write(&mut headers, 100, 50);
@@ -327,7 +362,8 @@ mod tests {
         // A cost of 4 is refused by the one of which 3 remain.
         let states = [state(false, 1), state(true, 3)];
         let stamp = Some(999_000);
-        Texts::new(&several).write_legacy(&mut headers, &states, stamp, LegacyReset::Epoch);
+        let fields = Texts::new(&several).legacy(&states, stamp, LegacyReset::Epoch);
+        fields.unwrap().add(&mut headers);
         assert_eq!(legacy(&headers), [Some("100"), Some("3"), Some("2")]);
     }
 

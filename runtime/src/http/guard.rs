@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -11,15 +12,15 @@ use axum::response::{IntoResponse, Response};
 use pin_project_lite::pin_project;
 use smallvec::SmallVec;
 
-use super::ask::{Asked, Limiting, ask, give_back, write_fields};
-use super::fields::Fields;
+use super::ask::{Asked, Granted, Limiting, add_fields, ask, give_back};
+use super::fields::{Fields, Written};
 use super::options::{HeaderStyle, OnMissingKey};
 use super::refusal::Refusal;
 use super::shown::RateLimit;
 use crate::annotation::Limit;
 use crate::global::current_limiter;
 use crate::key::Key;
-use crate::{Blocked, Decision, Limiter, Policy};
+use crate::{Blocked, Limiter, Policy};
 
 /// One policy of an annotated handler, in a static beside it.
 #[derive(Debug)]
@@ -32,6 +33,8 @@ pub struct HandlerLimit {
     headers: Option<HeaderStyle>,
     on_missing_key: Option<OnMissingKey>,
     refusal: Option<fn(&Refusal<'_>) -> Response>,
+    /// Whether the handler looks at its decisions.
+    shows: bool,
     fields: Fields,
 }
 
@@ -57,6 +60,7 @@ impl HandlerLimit {
             headers: None,
             on_missing_key: None,
             refusal: None,
+            shows: false,
             fields: Fields::new(),
         }
     }
@@ -93,6 +97,13 @@ impl HandlerLimit {
     #[must_use]
     pub const fn refusal(mut self, function: fn(&Refusal<'_>) -> Response) -> Self {
         self.refusal = Some(function);
+        self
+    }
+
+    /// Puts decisions where the handler's [`RateLimit`] finds them.
+    #[must_use]
+    pub const fn shows(mut self) -> Self {
+        self.shows = true;
         self
     }
 
@@ -247,65 +258,69 @@ impl<A, T: fmt::Debug> fmt::Debug for Guarded<A, T> {
     }
 }
 
-/// A request that may go on.
+/// A request that may go on: the limits that let it through, and what they left.
 pub struct Admission {
-    limiter: Limiter,
-    granted: SmallVec<[Granted; 1]>,
-}
-
-/// A limit that let the request through, and its decision.
-struct Granted {
-    limit: &'static HandlerLimit,
-    decision: Decision,
+    granted: SmallVec<[(&'static HandlerLimit, Granted); 1]>,
+    /// If something may have to be given back.
+    limiter: Option<Limiter>,
 }
 
 impl Admission {
     async fn ask(limits: &'static [HandlerLimit], parts: &mut Parts) -> Result<Self, Response> {
         let limiter = limiter_of(parts);
-        let mut admission = Self { limiter, granted: SmallVec::new() };
+        let mut granted = SmallVec::new();
         for limit in limits {
-            match ask(limit, &admission.limiter, parts).await {
-                Asked::Granted(decision) => admission.granted.push(Granted { limit, decision }),
+            // A later limit may refuse, and then what was taken is given back.
+            let keep = limits.len() > 1 || limit.shows || limit.refund_if.is_some();
+            match ask(limit, &limiter, parts, keep).await {
+                Asked::Granted(grant) => granted.push((limit, grant)),
                 Asked::Uncounted => {}
                 Asked::Refused(refusal) => {
-                    admission.give_back().await;
+                    if !granted.is_empty() {
+                        let admission = Self { granted, limiter: Some(limiter) };
+                        Box::pin(admission.give_back()).await;
+                    }
                     return Err(refusal);
                 }
             }
         }
-        for Granted { limit, decision } in &admission.granted {
-            RateLimit::show(&mut parts.extensions, limit.policy(), decision);
+        for (limit, grant) in &granted {
+            if let (true, Some(decision)) = (limit.shows, &grant.decision) {
+                RateLimit::show(&mut parts.extensions, limit.policy(), decision);
+            }
         }
-        Ok(admission)
+        let refunds = limits.iter().any(|limit| limit.refund_if.is_some());
+        Ok(Self { granted, limiter: refunds.then_some(limiter) })
     }
 
     /// Completes the handler's response.
     #[must_use]
     pub fn finish(self, mut response: Response) -> Response {
-        self.write_fields(&mut response);
+        for (limit, grant) in self.granted {
+            add_fields(limit, grant.written, &mut response);
+        }
         response
     }
 
     /// Completes the handler's response, and gives back what is to be given back after such
     /// a one.
     pub async fn finish_and_refund(mut self, mut response: Response) -> Response {
-        self.write_fields(&mut response);
-        self.granted.retain(|Granted { limit, .. }| {
-            limit.refund_if.is_some_and(|refund_if| refund_if(&response))
-        });
+        for (limit, grant) in &mut self.granted {
+            let written = mem::replace(&mut grant.written, Written::NOTHING);
+            add_fields(*limit, written, &mut response);
+        }
+        self.granted
+            .retain(|(limit, _)| limit.refund_if.is_some_and(|refund_if| refund_if(&response)));
         self.give_back().await;
         response
     }
 
-    fn write_fields(&self, response: &mut Response) {
-        for Granted { limit, decision } in &self.granted {
-            write_fields(*limit, &self.limiter, decision, response);
-        }
-    }
-
     async fn give_back(self) {
-        for Granted { limit, decision } in self.granted {
-            give_back(limit.policy(), &self.limiter, decision).await;
+        let Some(limiter) = self.limiter else { return };
+        for (limit, grant) in self.granted {
+            if let Some(decision) = grant.decision {
+                give_back(limit.policy(), &limiter, *decision).await;
+            }
         }
     }
 }
@@ -317,6 +332,6 @@ pub(super) fn limiter_of(parts: &Parts) -> Limiter {
 
 impl fmt::Debug for Admission {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.granted.iter().map(|granted| &granted.decision)).finish()
+        f.debug_list().entries(self.granted.iter().map(|(limit, _)| limit.policy().name())).finish()
     }
 }

@@ -62,6 +62,8 @@ pub(super) struct LayerLimit {
     fields: Fields,
     pub(super) refund_if: Option<ResponseFunction>,
     pub(super) limiter: Option<Limiter>,
+    /// Whether handlers are shown its decisions.
+    pub(super) shows: bool,
     /// Whether the key takes waiting.
     pub(super) waits: bool,
 }
@@ -89,6 +91,7 @@ impl RateLimitLayer {
             fields: Fields::new(),
             refund_if: None,
             limiter: None,
+            shows: false,
             waits: false,
         };
         Self { limit: Arc::new(limit) }
@@ -178,6 +181,13 @@ impl RateLimitLayer {
         self.with(|limit| limit.refusal = Some(Arc::new(function)))
     }
 
+    /// Shows its decisions to the handlers behind it, as the extractor
+    /// [`RateLimit`](crate::RateLimit).
+    #[must_use]
+    pub fn show(self) -> Self {
+        self.with(|limit| limit.shows = true)
+    }
+
     /// Asks this limiter, whatever the request's.
     #[must_use]
     pub fn limiter(self, limiter: &Limiter) -> Self {
@@ -201,6 +211,10 @@ impl<S> Layer<S> for RateLimitLayer {
 }
 
 impl LayerLimit {
+    pub(super) fn keeps_decisions(&self) -> bool {
+        self.shows || self.refund_if.is_some()
+    }
+
     fn copy(&self) -> Self {
         Self {
             policy: self.policy.clone(),
@@ -217,6 +231,7 @@ impl LayerLimit {
             fields: Fields::new(),
             refund_if: self.refund_if.clone(),
             limiter: self.limiter.clone(),
+            shows: self.shows,
             waits: self.waits,
         }
     }

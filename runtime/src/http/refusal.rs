@@ -239,7 +239,8 @@ impl<'a> Refusal<'a> {
         if let Some(seconds) = self.retry_after_seconds() {
             headers.entry(RETRY_AFTER).or_insert_with(|| seconds.into());
         }
-        self.texts.write(headers, self.decision(), how.headers, how.options.legacy_reset);
+        let reset = how.options.legacy_reset;
+        self.texts.add(headers, self.texts.write(self.decision(), how.headers, reset));
         response
     }
 

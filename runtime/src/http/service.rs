@@ -12,7 +12,7 @@ use axum::http::{Request, Response};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::ask::{Asked, Limiting as _, ask, ask_now, give_back, write_fields};
+use super::ask::{Asked, Granted, Limiting as _, add_fields, ask, ask_now, give_back};
 use super::guard::limiter_of;
 use super::layer::LayerLimit;
 use super::shown::RateLimit;
@@ -51,7 +51,8 @@ where
         let (parts, body) = request.into_parts();
         let limiter = self.limit.limiter.clone().unwrap_or_else(|| limiter_of(&parts));
         let limit = Arc::clone(&self.limit);
-        let asked = if limit.waits { None } else { ask_now(&*limit, &limiter, &parts) };
+        let keep = limit.keeps_decisions();
+        let asked = if limit.waits { None } else { ask_now(&*limit, &limiter, &parts, keep) };
         let Some(asked) = asked else {
             // The service that has been found ready is the one to call.
             let ready = self.inner.clone();
@@ -59,12 +60,12 @@ where
             return State::Boxed { future: Box::pin(wait(inner, limit, limiter, parts, body)) }
                 .into();
         };
-        let decision = match asked {
-            Asked::Granted(decision) => Some(decision),
+        let granted = match asked {
+            Asked::Granted(granted) => Some(granted),
             Asked::Uncounted => None,
             Asked::Refused(refusal) => return State::Refused { response: Some(refusal) }.into(),
         };
-        let admitted = Admitted { limit, limiter, decision };
+        let admitted = Admitted { limit, limiter, granted };
         let request = admitted.shown(parts, body);
         State::Inner { future: self.inner.call(request), admitted: Some(admitted) }.into()
     }
@@ -83,17 +84,17 @@ where
     R: HttpBody<Data = Bytes> + Send + 'static,
     R::Error: Into<BoxError>,
 {
-    let decision = match ask(&*limit, &limiter, &mut parts).await {
-        Asked::Granted(decision) => Some(decision),
+    let granted = match ask(&*limit, &limiter, &mut parts, limit.keeps_decisions()).await {
+        Asked::Granted(granted) => Some(granted),
         Asked::Uncounted => None,
         Asked::Refused(refusal) => return Ok(refusal),
     };
-    let admitted = Admitted { limit, limiter, decision };
+    let admitted = Admitted { limit, limiter, granted };
     let request = admitted.shown(parts, body);
     let response = inner.call(request).await?.map(Body::new);
-    let (response, refund) = admitted.finish(response);
-    if let Some(admitted) = refund {
-        admitted.give_back().await;
+    let (response, charge) = admitted.finish(response);
+    if let Some(charge) = charge {
+        charge.give_back().await;
     }
     Ok(response)
 }
@@ -103,31 +104,42 @@ struct Admitted {
     limit: Arc<LayerLimit>,
     limiter: Limiter,
     /// `None` if it is not counted.
-    decision: Option<Decision>,
+    granted: Option<Granted>,
 }
 
 impl Admitted {
     fn shown<B>(&self, mut parts: Parts, body: B) -> Request<B> {
-        if let Some(decision) = &self.decision {
+        let decision = self.granted.as_ref().and_then(|granted| granted.decision.as_ref());
+        if let (true, Some(decision)) = (self.limit.shows, decision) {
             RateLimit::show(&mut parts.extensions, self.limit.policy(), decision);
         }
         Request::from_parts(parts, body)
     }
 
-    /// Completes the service's response, and hands itself back if its charge is to be given
-    /// back.
-    fn finish(self, mut response: Response<Body>) -> (Response<Body>, Option<Self>) {
-        if let Some(decision) = &self.decision {
-            write_fields(&*self.limit, &self.limiter, decision, &mut response);
-        }
-        let refunds = self.limit.refund_if.as_ref().is_some_and(|refund_if| refund_if(&response));
-        (response, refunds.then_some(self))
+    /// Completes the service's response, and hands back the charge if it is to be given back.
+    fn finish(self, mut response: Response<Body>) -> (Response<Body>, Option<Charge>) {
+        let Self { limit, limiter, granted } = self;
+        let Some(Granted { written, decision }) = granted else { return (response, None) };
+        add_fields(&*limit, written, &mut response);
+        let refunds = limit.refund_if.as_ref().is_some_and(|refund_if| refund_if(&response));
+        let charge = match decision {
+            Some(decision) if refunds => Some(Charge { limit, limiter, decision }),
+            _ => None,
+        };
+        (response, charge)
     }
+}
 
+/// What a request was charged.
+struct Charge {
+    limit: Arc<LayerLimit>,
+    limiter: Limiter,
+    decision: Box<Decision>,
+}
+
+impl Charge {
     async fn give_back(self) {
-        if let Some(decision) = self.decision {
-            give_back(self.limit.policy(), &self.limiter, decision).await;
-        }
+        give_back(self.limit.policy(), &self.limiter, *self.decision).await;
     }
 }
 
@@ -183,10 +195,10 @@ where
                 StateProjection::Inner { future, admitted } => {
                     let response = ready!(future.poll(context))?.map(Body::new);
                     let Some(admitted) = admitted.take() else { return Poll::Ready(Ok(response)) };
-                    let (response, refund) = admitted.finish(response);
-                    let Some(admitted) = refund else { return Poll::Ready(Ok(response)) };
+                    let (response, charge) = admitted.finish(response);
+                    let Some(charge) = charge else { return Poll::Ready(Ok(response)) };
                     let future = async move {
-                        admitted.give_back().await;
+                        charge.give_back().await;
                         Ok(response)
                     };
                     State::Boxed { future: Box::pin(future) }

@@ -11,9 +11,9 @@ use smol_str::SmolStr;
 
 use crate::{Decision, Outcome, Policy, QuotaState, Source};
 
-/// An extractor that shows a handler what its limits have decided: those of its attribute and
-/// of the [`RateLimitLayer`](crate::RateLimitLayer)s in front of it, in the order in which they
-/// were asked.
+/// An extractor that shows a handler what its limits have decided: those of its attribute, and
+/// of the layers in front of it that were told to [`show`](crate::RateLimitLayer::show), in the
+/// order in which they were asked.
 ///
 /// ```
 /// use tollgate::{RateLimit, rate_limit};
@@ -24,7 +24,9 @@ use crate::{Decision, Outcome, Policy, QuotaState, Source};
 /// }
 /// ```
 ///
-/// There are none if the request was not counted (`exempt`, for instance).
+/// There are none if the request was not counted (`exempt`, for instance). The attribute sees
+/// by the name `RateLimit` in the handler's arguments that it has to put them there; to take
+/// them in by another name, or within an extractor of your own, add an argument `_: RateLimit`.
 #[derive(Clone, Debug, Default)]
 pub struct RateLimit {
     decisions: SmallVec<[PolicyDecision; 1]>,

@@ -123,6 +123,17 @@ impl Key {
         self.leaves().into_iter().any(Leaf::waits)
     }
 
+    /// Whether it is known beforehand that finding out takes no waiting: not of the attribute's
+    /// functions, which are not called in vain.
+    pub(crate) fn is_immediate(&self) -> bool {
+        let is_immediate = |part: &Part| !matches!(part, Part::Function(_) | Part::PathParam(_));
+        match &self.0 {
+            Kind::Part(part) => is_immediate(part),
+            Kind::Parts(parts) => parts.iter().all(is_immediate),
+            Kind::Extractor(_) | Kind::All(_) => !self.waits(),
+        }
+    }
+
     /// Who is asking, if that can be told without waiting.
     pub(crate) fn subject_now(&self, parts: &Parts, how: How<'_>) -> Option<Asking> {
         let now = |leaf: Leaf<'_>| Some(how.settle(leaf.seek(parts, how.options).now()?));
