@@ -26,7 +26,7 @@ pub mod testing;
 pub mod __private;
 
 pub use self::backend::{
-    Action, Answer, Backend, MemoryBackend, MemoryBackendBuilder, Operation, Verdict,
+    Action, Answer, Backend, MemoryBackend, MemoryBackendBuilder, MemoryStats, Operation, Verdict,
 };
 pub use self::blocked::Blocked;
 pub use self::call::RateLimited;

@@ -38,10 +38,7 @@ impl Gcra {
             return 0;
         }
         let ahead = u128::from(self.tat - now) * u128::from(quota.limit());
-        let level = ahead + u128::from(self.fraction);
-        // It is more only if the clock went back or the quota has changed, and then it would
-        // lock out for longer than a full bucket.
-        level.min(units(quota, quota.capacity()))
+        ahead + u128::from(self.fraction)
     }
 
     fn set_level(&mut self, now: Micros, quota: &Quota, level: u128) {
@@ -77,8 +74,14 @@ fn div_ceil(number: u128, by: u64) -> u64 {
 }
 
 impl Core for Gcra {
-    /// What has passed is judged by arithmetic.
-    fn advance(&mut self, _: Micros, _: &Quota) {}
+    /// What has passed is judged by arithmetic. A bucket that is more than full is one whose
+    /// clock went back or whose quota has changed; it is made full and drains from now on.
+    fn advance(&mut self, now: Micros, quota: &Quota) {
+        let full = units(quota, quota.capacity());
+        if self.level(now, quota) > full {
+            self.set_level(now, quota, full);
+        }
+    }
 
     fn wait(&self, now: Micros, quota: &Quota, cost: u32) -> Micros {
         let level = self.level(now, quota) + units(quota, cost);

@@ -5,7 +5,7 @@ mod memory;
 
 use std::future::Future;
 
-pub use self::memory::{MemoryBackend, MemoryBackendBuilder};
+pub use self::memory::{MemoryBackend, MemoryBackendBuilder, MemoryStats};
 use crate::policy::MAX_QUOTAS;
 use crate::{BackendError, Outcome, Policy, QuotaState};
 
