@@ -251,7 +251,7 @@ async fn shown(limit: RateLimit) -> String {
 
 #[tokio::test]
 async fn a_handler_is_shown_its_own_decisions() {
-    let layer = RateLimitLayer::new(per_minute("layer", 9));
+    let layer = RateLimitLayer::new(per_minute("layer", 9)).show();
     let app = local(Router::new().route("/", get(shown)).layer(layer), &limiter().0);
     let said = async |request| support::text(send(&app, request).await).await;
     let trial = || Request::get("/").header("x-trial", "1").body(Body::empty()).unwrap();
