@@ -6,7 +6,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::backend::erased::ErasedBackend;
-use crate::backend::{Action, Answer, Operation, Verdict};
+use crate::backend::{Action, Answer, Charge, Operation, Verdict, mismatched};
+use crate::decision::Ruling;
 use crate::queue::Queue;
 use crate::registry::{self, RegisteredPolicy};
 use crate::{
@@ -112,9 +113,8 @@ impl Limiter {
         subject: &str,
         cost: u32,
     ) -> Result<Decision, Unavailable> {
-        self.validated()?;
-        let answer = self.ask(policy, subject, Action::Charge { cost }).await;
-        self.decision(policy, answer, |verdict| Decision::charged(verdict, policy, subject, cost))
+        let ruling = self.rule(policy, subject, cost).await?;
+        Ok(Decision::charged(ruling, policy, subject, cost))
     }
 
     /// As [`check_cost`](Self::check_cost), if the backend can answer without waiting.
@@ -129,16 +129,67 @@ impl Limiter {
         subject: &str,
         cost: u32,
     ) -> Option<Result<Decision, Unavailable>> {
+        let ruling = self.rule_now(policy, subject, cost)?;
+        Some(ruling.map(|ruling| Decision::charged(ruling, policy, subject, cost)))
+    }
+
+    /// As [`check_cost`](Self::check_cost), for those who do not ask for a refund with nothing
+    /// but the decision in hand.
+    #[inline]
+    pub(crate) async fn rule(
+        &self,
+        policy: &Policy,
+        subject: &str,
+        cost: u32,
+    ) -> Result<Ruling, Unavailable> {
+        self.validated()?;
+        let mut ruling = Ruling::open();
+        let charge = Charge { policy, subject, cost };
+        let charged = match self.shared.backend.charge_now(&charge, ruling.by_store()) {
+            Some(charged) => charged,
+            None => self.charge_and_wait(charge, ruling.by_store()).await,
+        };
+        match charged {
+            Ok(()) => {
+                self.note_health(None);
+                Ok(ruling)
+            }
+            Err(error) => self.failed(policy, error),
+        }
+    }
+
+    #[cold]
+    async fn charge_and_wait(
+        &self,
+        charge: Charge<'_>,
+        verdict: &mut Verdict,
+    ) -> Result<(), BackendError> {
+        charge.answered(self.ask_and_wait(charge.into()).await?, verdict)
+    }
+
+    /// As [`check_now`](Self::check_now), likewise.
+    #[inline]
+    pub(crate) fn rule_now(
+        &self,
+        policy: &Policy,
+        subject: &str,
+        cost: u32,
+    ) -> Option<Result<Ruling, Unavailable>> {
         if let Err(error) = self.validated() {
             return Some(Err(error));
         }
-        let operation = Operation { policy, subject, action: Action::Charge { cost } };
-        let answer = self.shared.backend.apply_now(&operation)?;
-        Some(
-            self.decision(policy, answer, |verdict| {
-                Decision::charged(verdict, policy, subject, cost)
-            }),
-        )
+        let mut ruling = Ruling::open();
+        match self
+            .shared
+            .backend
+            .charge_now(&Charge { policy, subject, cost }, ruling.by_store())?
+        {
+            Ok(()) => {
+                self.note_health(None);
+                Some(Ok(ruling))
+            }
+            Err(error) => Some(self.failed(policy, error)),
+        }
     }
 
     /// As [`check_cost`](Self::check_cost), but waits for a turn, up to `patience`.
@@ -174,7 +225,7 @@ impl Limiter {
     ) -> Result<Decision, Unavailable> {
         self.validated()?;
         let answer = self.ask(policy, subject, Action::Peek { cost }).await;
-        self.decision(policy, answer, Decision::peeked)
+        self.ruling(policy, answer).map(Decision::final_one)
     }
 
     /// Forgets what `subject` has used of `policy`.
@@ -197,7 +248,7 @@ impl Limiter {
     /// If the backend cannot answer, whatever the policy says of that.
     pub async fn refund(&self, decision: Decision) -> Result<bool, Unavailable> {
         let Some(receipt) = decision.into_receipt() else { return Ok(false) };
-        refunded(self.ask(&receipt.policy, &receipt.subject, receipt.action()).await)
+        refunded(self.ask(&receipt.policy, &receipt.subject, receipt.action).await)
     }
 
     /// As [`refund`](Self::refund), if the backend can answer without waiting; otherwise it is
@@ -205,7 +256,7 @@ impl Limiter {
     pub(crate) fn refund_now(&self, decision: Decision) -> Option<Result<bool, Unavailable>> {
         let Some(receipt) = decision.into_receipt() else { return Some(Ok(false)) };
         let (policy, subject) = (&receipt.policy, &*receipt.subject);
-        let operation = Operation { policy, subject, action: receipt.action() };
+        let operation = Operation { policy, subject, action: receipt.action };
         Some(refunded(self.shared.backend.apply_now(&operation)?))
     }
 
@@ -216,7 +267,16 @@ impl Limiter {
     }
 
     /// Looks at the program's annotations the first time.
+    #[inline]
     fn validated(&self) -> Result<(), Unavailable> {
+        match self.shared.registry.get() {
+            Some(Ok(())) => Ok(()),
+            _ => self.validate(),
+        }
+    }
+
+    #[cold]
+    fn validate(&self) -> Result<(), Unavailable> {
         let validate = || registry::validate(Self::policies()).map_err(Arc::new);
         match self.shared.registry.get_or_init(validate) {
             Ok(()) => Ok(()),
@@ -230,37 +290,48 @@ impl Limiter {
         subject: &str,
         action: Action,
     ) -> Result<Answer, BackendError> {
-        let backend = &self.shared.backend;
         let operation = Operation { policy, subject, action };
-        if let Some(answer) = backend.apply_now(&operation) {
-            return answer;
+        match self.shared.backend.apply_now(&operation) {
+            Some(answer) => answer,
+            None => self.ask_and_wait(operation).await,
         }
-        let answers = backend.apply(&[operation]).await;
+    }
+
+    async fn ask_and_wait(&self, operation: Operation<'_>) -> Result<Answer, BackendError> {
+        let answers = self.shared.backend.apply(&[operation]).await;
         answers.into_iter().next().unwrap_or_else(|| {
             Err(BackendError::unknown("it gave fewer answers than it was asked for"))
         })
     }
 
-    /// Makes a decision of a backend's answer, or of its failure what the policy says.
-    fn decision(
+    /// Makes a ruling of a backend's answer, or of its failure what the policy says.
+    #[inline]
+    fn ruling(
         &self,
         policy: &Policy,
         answer: Result<Answer, BackendError>,
-        decide: impl FnOnce(Verdict) -> Decision,
-    ) -> Result<Decision, Unavailable> {
-        let verdict = answer.and_then(|answer| match answer {
-            Answer::Verdict(verdict) => Ok(verdict),
-            other => Err(mismatched("a check", &other)),
-        });
-        self.note_health(verdict.as_ref().err());
-        match (verdict, policy.get_on_error()) {
-            (Ok(verdict), _) => Ok(decide(verdict)),
-            (Err(_), OnError::Open) => Ok(Decision::open()),
-            (Err(error), OnError::Closed | OnError::Local) => Err(error.into()),
+    ) -> Result<Ruling, Unavailable> {
+        match answer {
+            Ok(Answer::Verdict(verdict)) => {
+                self.note_health(None);
+                Ok(Ruling::of_store(verdict))
+            }
+            Ok(other) => self.failed(policy, mismatched("a check", &other)),
+            Err(error) => self.failed(policy, error),
+        }
+    }
+
+    #[cold]
+    fn failed(&self, policy: &Policy, error: BackendError) -> Result<Ruling, Unavailable> {
+        self.note_health(Some(&error));
+        match policy.get_on_error() {
+            OnError::Open => Ok(Ruling::open()),
+            OnError::Closed | OnError::Local => Err(error.into()),
         }
     }
 
     /// Logs when the backend begins to fail and when it answers again, and nothing between.
+    #[inline]
     fn note_health(&self, error: Option<&BackendError>) {
         let failing = &self.shared.failing;
         // Read first: while nothing changes, checks on many cores write nothing shared.
@@ -284,10 +355,6 @@ fn refunded(answer: Result<Answer, BackendError>) -> Result<bool, Unavailable> {
         Answer::Refunded(refunded) => Ok(refunded),
         other => Err(mismatched("a refund", &other).into()),
     }
-}
-
-fn mismatched(asked: &str, answer: &Answer) -> BackendError {
-    BackendError::unknown(format!("it answered {asked} with {answer:?}"))
 }
 
 /// Builds a [`Limiter`].

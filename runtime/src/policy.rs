@@ -190,7 +190,9 @@ impl Policy {
     /// Whether the two go by one name.
     #[inline]
     pub(crate) fn has_name_of(&self, other: &Self) -> bool {
-        self.name_hash == other.name_hash && self.name == other.name
+        let [name, other_name] = [self.name(), other.name()];
+        // Most names are constants, and then nothing is compared.
+        self.name_hash == other.name_hash && (std::ptr::eq(name, other_name) || name == other_name)
     }
 
     /// Whether the two count alike.

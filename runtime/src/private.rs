@@ -4,6 +4,7 @@ use std::time::Duration;
 
 pub use crate::annotation::Limit;
 pub use crate::call::{CallLimit, FromRateLimited, Permit, admit, admit_now, call_once};
+pub use crate::decision::Ruling;
 pub use crate::registry::POLICIES;
 pub use crate::{Algorithm, Blocked, OnError, Policy, Quota, RegisteredPolicy, Subject};
 pub use linkme;
@@ -118,6 +119,16 @@ pub const fn policy(name: &'static str, label: &'static str, quotas: &[Quota]) -
         index += 1;
     }
     policy
+}
+
+/// What the guard and [`admit`] ask for each limit, here so that it can be measured.
+pub async fn rule(
+    limiter: &crate::Limiter,
+    policy: &Policy,
+    subject: &str,
+    cost: u32,
+) -> Result<Ruling, crate::Unavailable> {
+    limiter.rule(policy, subject, cost).await
 }
 
 /// The subject of a call.

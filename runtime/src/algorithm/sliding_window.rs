@@ -84,11 +84,8 @@ impl Core for SlidingWindow {
             // A lowered limit: nothing more until that much has left.
             more_after = self.wait(now, quota, 1);
         }
-        Reading {
-            remaining: quota.limit().saturating_sub(self.used),
-            more_after,
-            reset_after: self.entries.back().map_or(0, until_gone),
-        }
+        let reset_after = self.entries.back().map_or(0, until_gone);
+        Reading::known(quota.limit().saturating_sub(self.used), more_after, reset_after)
     }
 
     fn charge(&mut self, now: Micros, quota: &Quota, cost: u32) {

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 
-use super::{Answer, Backend, Operation};
+use super::{Answer, Backend, Charge, Operation, Verdict};
 use crate::BackendError;
 
 type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -14,6 +14,11 @@ pub(crate) trait ErasedBackend: Send + Sync {
         batch: &'a [Operation<'a>],
     ) -> BoxFuture<'a, Vec<Result<Answer, BackendError>>>;
     fn apply_now(&self, operation: &Operation<'_>) -> Option<Result<Answer, BackendError>>;
+    fn charge_now(
+        &self,
+        charge: &Charge<'_>,
+        verdict: &mut Verdict,
+    ) -> Option<Result<(), BackendError>>;
     fn initialize(&self) -> BoxFuture<'_, Result<(), BackendError>>;
     fn close(&self) -> BoxFuture<'_, ()>;
 }
@@ -28,6 +33,14 @@ impl<B: Backend> ErasedBackend for B {
 
     fn apply_now(&self, operation: &Operation<'_>) -> Option<Result<Answer, BackendError>> {
         Backend::apply_now(self, operation)
+    }
+
+    fn charge_now(
+        &self,
+        charge: &Charge<'_>,
+        verdict: &mut Verdict,
+    ) -> Option<Result<(), BackendError>> {
+        Backend::charge_now(self, charge, verdict)
     }
 
     fn initialize(&self) -> BoxFuture<'_, Result<(), BackendError>> {

@@ -5,6 +5,8 @@ mod memory;
 
 use std::future::Future;
 
+use arrayvec::ArrayVec;
+
 pub use self::memory::{MemoryBackend, MemoryBackendBuilder, MemoryStats};
 use crate::policy::MAX_QUOTAS;
 use crate::{BackendError, Outcome, Policy, QuotaState};
@@ -29,6 +31,18 @@ pub trait Backend: Send + Sync + 'static {
         None
     }
 
+    /// As [`apply_now`](Self::apply_now) for a charge, whose verdict it writes in place.
+    #[doc(hidden)]
+    #[inline]
+    fn charge_now(
+        &self,
+        charge: &Charge<'_>,
+        verdict: &mut Verdict,
+    ) -> Option<Result<(), BackendError>> {
+        let answer = self.apply_now(&(*charge).into())?;
+        Some(answer.and_then(|answer| charge.answered(answer, verdict)))
+    }
+
     /// Connects, checks and warms up whatever would otherwise be found out by the first
     /// request.
     fn initialize(&self) -> impl Future<Output = Result<(), BackendError>> + Send {
@@ -38,6 +52,43 @@ pub trait Backend: Send + Sync + 'static {
     /// Finishes what is under way and lets go of what the store holds.
     fn close(&self) -> impl Future<Output = ()> + Send {
         async {}
+    }
+}
+
+/// A store's answer is of another kind than the question.
+pub(crate) fn mismatched(asked: &str, answer: &Answer) -> BackendError {
+    BackendError::unknown(format!("it answered {asked} with {answer:?}"))
+}
+
+/// An [`Operation`] that charges.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug)]
+pub struct Charge<'a> {
+    pub policy: &'a Policy,
+    pub subject: &'a str,
+    pub cost: u32,
+}
+
+impl Charge<'_> {
+    /// Takes the verdict out of the answer.
+    pub(crate) fn answered(
+        &self,
+        answer: Answer,
+        verdict: &mut Verdict,
+    ) -> Result<(), BackendError> {
+        match answer {
+            Answer::Verdict(answer) => {
+                *verdict = answer;
+                Ok(())
+            }
+            other => Err(mismatched("a charge", &other)),
+        }
+    }
+}
+
+impl<'a> From<Charge<'a>> for Operation<'a> {
+    fn from(Charge { policy, subject, cost }: Charge<'a>) -> Self {
+        Self { policy, subject, action: Action::Charge { cost } }
     }
 }
 
@@ -90,24 +141,30 @@ pub enum Answer {
 }
 
 /// What a store says to a charge or a peek: the outcome, and how each quota stands after it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
     outcome: Outcome,
     stamp_micros: u64,
-    states: [QuotaState; MAX_QUOTAS],
-    state_count: u8,
+    states: ArrayVec<QuotaState, MAX_QUOTAS>,
 }
 
 impl Verdict {
     /// A verdict given at `stamp_micros` on the store's clock.
     #[must_use]
     pub fn new(outcome: Outcome, stamp_micros: u64) -> Self {
-        let states = [QuotaState::default(); MAX_QUOTAS];
-        Self { outcome, stamp_micros, states, state_count: 0 }
+        Self { outcome, stamp_micros, states: ArrayVec::new() }
     }
 
     pub(crate) fn with_outcome(self, outcome: Outcome) -> Self {
         Self { outcome, ..self }
+    }
+
+    /// Says something else, of which [`push`](Self::push) adds the rest.
+    #[inline]
+    pub(crate) fn say(&mut self, outcome: Outcome, stamp_micros: u64) {
+        self.outcome = outcome;
+        self.stamp_micros = stamp_micros;
+        self.states.clear();
     }
 
     /// Adds the state of the policy's next quota, in written order.
@@ -116,8 +173,7 @@ impl Verdict {
     ///
     /// Past [`MAX_QUOTAS`], which is the most that a policy holds.
     pub fn push(&mut self, state: QuotaState) {
-        self.states[usize::from(self.state_count)] = state;
-        self.state_count += 1;
+        self.states.push(state);
     }
 
     /// What was decided.
@@ -135,6 +191,6 @@ impl Verdict {
     /// How each quota stands, in written order.
     #[must_use]
     pub fn quotas(&self) -> &[QuotaState] {
-        &self.states[..usize::from(self.state_count)]
+        &self.states
     }
 }

@@ -318,8 +318,10 @@ mod tests {
                 ("create-3600s".to_owned(), with_names(&[("q", 1_000), ("w", 3_600)])),
             ]
         );
-        let states =
-            [QuotaState::new(true, 0, Duration::from_millis(200), secs(1)), QuotaState::default()];
+        let states = [
+            QuotaState::new(true, 0, Duration::from_millis(200), secs(1)),
+            QuotaState::new(false, 0, Duration::ZERO, Duration::ZERO),
+        ];
         let field = limit_field(&policy, &states).unwrap();
         assert_eq!(parsed(&field)[0].1, with_names(&[("r", 0), ("t", 1)]));
         assert_eq!(parsed(&field)[1].1, with_names(&[("r", 0)]));
@@ -375,7 +377,7 @@ mod tests {
             prop_assert_eq!(&parsed(&field)[0].1, &with_names(&[("q", limit.into()), ("w", 86_400)]));
             let texts = Texts::new(&policy);
             prop_assert!(texts.policy_field.is_some());
-            let field = texts.limit_field(&[QuotaState::default()]).unwrap();
+            let field = texts.limit_field(&[QuotaState::new(false, 0, Duration::ZERO, Duration::ZERO)]).unwrap();
             prop_assert_eq!(&parsed(field.to_str().unwrap())[0].1, &with_names(&[("r", 0)]));
         }
 

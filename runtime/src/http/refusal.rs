@@ -308,7 +308,7 @@ mod tests {
             for exceeded in exceeded {
                 verdict.push(QuotaState::new(exceeded, 0, Duration::ZERO, Duration::ZERO));
             }
-            let decision = Decision::peeked(verdict);
+            let decision = Decision::final_one(crate::decision::Ruling::of_store(verdict));
             let unavailable = Unavailable::from(BackendError::unknown("down"));
             for reason in [
                 Reason::QuotaExceeded(&decision),

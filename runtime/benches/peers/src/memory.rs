@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use governor::clock::DefaultClock;
 use governor::state::keyed::DefaultKeyedStateStore;
 use governor::{Quota as TheirQuota, RateLimiter};
+use tollgate::__private::rule;
 use tollgate::{Algorithm, Limiter, MemoryBackend, Policy, Quota};
 
 use crate::median;
@@ -156,9 +157,9 @@ impl Ours {
     }
 
     fn check(&self, key: &str) -> bool {
-        let check = pin!(self.limiter.check_cost(&self.policy, key, 1));
+        let check = pin!(rule(&self.limiter, &self.policy, key, 1));
         match check.poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(Ok(decision)) => decision.is_allowed(),
+            Poll::Ready(Ok(ruling)) => ruling.is_allowed(),
             Poll::Ready(Err(_)) | Poll::Pending => unreachable!("memory answers at once"),
         }
     }

@@ -6,7 +6,7 @@ mod shard;
 mod stats;
 
 use std::fmt;
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, Hasher};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use foldhash::quality::RandomState;
@@ -16,10 +16,10 @@ use self::policies::Policies;
 use self::shard::{Shard, Slot};
 use self::stats::Counts;
 pub use self::stats::MemoryStats;
-use super::{Action, Answer, Backend, Operation, Verdict};
+use super::{Action, Answer, Backend, Charge, Operation, Verdict};
 use crate::algorithm::{Micros, Mode};
 use crate::clock::Time;
-use crate::{BackendError, Clock, Policy};
+use crate::{BackendError, Clock, Outcome, Policy};
 
 const DEFAULT_MAX_KEYS: usize = 100_000;
 
@@ -71,29 +71,28 @@ impl MemoryBackend {
         self.counts.read()
     }
 
-    #[inline]
     fn answer(&self, operation: &Operation<'_>) -> Result<Answer, BackendError> {
         let Operation { policy, subject, action } = *operation;
-        let hash = self.hasher.hash_one((policy.name_hash(), subject));
-        // The table within the shard uses the lowest and the highest bits.
-        let index = (hash >> 32) as usize & (self.shards.len() - 1);
-        let mut shard = lock(&self.shards[index].0);
-        // Read under the lock, so that a key's time does not go back.
+        let mut verdict = Verdict::new(Outcome::Allowed, 0);
+        if let Action::Charge { cost } = action {
+            self.charge(&Charge { policy, subject, cost }, &mut verdict)?;
+            return Ok(Answer::Verdict(verdict));
+        }
+        let hash = self.hash(policy, subject);
+        let mut shard = self.shard(hash);
         let now = self.time.now_micros();
         Ok(match action {
-            Action::Charge { cost } => {
-                if shard.collect_sometimes(now) {
-                    self.counts.released(1);
-                }
+            Action::Charge { .. } => Answer::Verdict(verdict),
+            Action::Peek { cost } => {
                 match shard.find(policy, subject, hash) {
-                    Some(slot) => Answer::Verdict(slot.decide(policy, now, cost, Mode::Charge)),
-                    None => Answer::Verdict(self.admit(&mut shard, operation, hash, now, cost)?),
+                    Some(slot) => slot.decide(policy, now, cost, Mode::Peek, &mut verdict),
+                    None => {
+                        let mut counters = self.overflow.newcomer(policy, now);
+                        counters.decide(policy, now, cost, Mode::Peek, &mut verdict);
+                    }
                 }
+                Answer::Verdict(verdict)
             }
-            Action::Peek { cost } => Answer::Verdict(match shard.find(policy, subject, hash) {
-                Some(slot) => slot.decide(policy, now, cost, Mode::Peek),
-                None => self.overflow.newcomer(policy, now).decide(policy, now, cost, Mode::Peek),
-            }),
             Action::Reset => {
                 self.counts.released(shard.remove(policy, subject, hash).into());
                 Answer::Reset
@@ -106,17 +105,50 @@ impl MemoryBackend {
         })
     }
 
+    #[inline]
+    fn charge(&self, charge: &Charge<'_>, verdict: &mut Verdict) -> Result<(), BackendError> {
+        let Charge { policy, subject, cost } = *charge;
+        let hash = self.hash(policy, subject);
+        let mut shard = self.shard(hash);
+        let now = self.time.now_micros();
+        if shard.collect_sometimes(now) {
+            self.counts.released(1);
+        }
+        match shard.find(policy, subject, hash) {
+            Some(slot) => {
+                slot.decide(policy, now, cost, Mode::Charge, verdict);
+                Ok(())
+            }
+            None => self.admit(&mut shard, charge, hash, now, verdict),
+        }
+    }
+
+    #[inline]
+    fn hash(&self, policy: &Policy, subject: &str) -> u64 {
+        let mut hasher = self.hasher.build_hasher();
+        hasher.write_u64(policy.name_hash());
+        hasher.write(subject.as_bytes());
+        hasher.finish()
+    }
+
+    /// The shard, whose lock is to be held when the time is read: so no key's time goes back.
+    #[inline]
+    fn shard(&self, hash: u64) -> MutexGuard<'_, Shard> {
+        // The table within the shard uses the lowest and the highest bits.
+        lock(&self.shards[(hash >> 32) as usize & (self.shards.len() - 1)].0)
+    }
+
     /// Charges a subject that is not held, and holds it if that leaves a trace.
     #[cold]
     fn admit(
         &self,
         shard: &mut Shard,
-        operation: &Operation<'_>,
+        charge: &Charge<'_>,
         hash: u64,
         now: Micros,
-        cost: u32,
-    ) -> Result<Verdict, BackendError> {
-        let Operation { policy, subject, .. } = *operation;
+        verdict: &mut Verdict,
+    ) -> Result<(), BackendError> {
+        let Charge { policy, subject, cost } = *charge;
         if let Some(reason) = policy.unsupported() {
             return Err(BackendError::not_executed(reason));
         }
@@ -124,15 +156,15 @@ impl MemoryBackend {
         let mut counters = self.overflow.newcomer(policy, now);
         let leaves_trace = cost > 0 && policy.quotas().iter().all(|quota| cost <= quota.capacity());
         if !leaves_trace {
-            return Ok(counters.decide(policy, now, cost, Mode::Peek));
+            counters.decide(policy, now, cost, Mode::Peek, verdict);
+        } else if self.counts.reserve(self.max_keys) || self.make_room(shard, now) {
+            counters.decide(policy, now, cost, Mode::Charge, verdict);
+            let policy = self.policies.share(policy);
+            shard.insert(Slot::new(policy, subject, hash, counters), &self.counts);
+        } else {
+            self.overflow(policy, now, cost, verdict);
         }
-        if !self.counts.reserve(self.max_keys) && !self.make_room(shard, now) {
-            return Ok(self.overflow(policy, now, cost));
-        }
-        let policy_handle = self.policies.share(policy);
-        let verdict = counters.decide(policy, now, cost, Mode::Charge);
-        shard.insert(Slot::new(policy_handle, subject, hash, counters), &self.counts);
-        Ok(verdict)
+        Ok(())
     }
 
     fn make_room(&self, shard: &mut Shard, now: Micros) -> bool {
@@ -143,7 +175,7 @@ impl MemoryBackend {
         made
     }
 
-    fn overflow(&self, policy: &Policy, now: Micros, cost: u32) -> Verdict {
+    fn overflow(&self, policy: &Policy, now: Micros, cost: u32, verdict: &mut Verdict) {
         if self.counts.overflowed() {
             tracing::warn!(
                 policy = policy.name(),
@@ -152,7 +184,7 @@ impl MemoryBackend {
                  `max_keys`, or find out who sends so many distinct keys"
             );
         }
-        self.overflow.decide(policy, now, cost, Mode::Charge)
+        self.overflow.charge(policy, now, cost, verdict);
     }
 }
 
@@ -169,6 +201,14 @@ impl Backend for MemoryBackend {
 
     fn apply_now(&self, operation: &Operation<'_>) -> Option<Result<Answer, BackendError>> {
         Some(self.answer(operation))
+    }
+
+    fn charge_now(
+        &self,
+        charge: &Charge<'_>,
+        verdict: &mut Verdict,
+    ) -> Option<Result<(), BackendError>> {
+        Some(self.charge(charge, verdict))
     }
 }
 
