@@ -172,8 +172,8 @@ impl tollgate::Backend for Slow {
     ) -> Vec<Result<tollgate::Answer, tollgate::BackendError>> {
         tokio::task::yield_now().await;
         let refused = Outcome::Refused { retry_after: Duration::from_millis(1_500) };
-        let verdict = tollgate::Verdict::new(refused, 0);
-        batch.iter().map(|_| Ok(tollgate::Answer::Verdict(verdict))).collect()
+        let verdict = || tollgate::Verdict::new(refused, 0);
+        batch.iter().map(|_| Ok(tollgate::Answer::Verdict(verdict()))).collect()
     }
 }
 

@@ -92,7 +92,12 @@ pub(super) fn ask_now(
         Ok(None) => return Some(Asked::Uncounted),
         Err(error) => return Some(nobody(limit, limiter, parts, error)),
     };
-    let answer = limiter.check_now(limit.policy(), subject.as_str(), limit.cost(parts))?;
+    let (policy, cost) = (limit.policy(), limit.cost(parts));
+    // Without a receipt, where nothing can be given back.
+    let answer = match keep {
+        true => limiter.check_now(policy, subject.as_str(), cost)?,
+        false => limiter.rule_now(policy, subject.as_str(), cost)?.map(Decision::final_one),
+    };
     Some(settle(limit, limiter, parts, &subject, answer, keep))
 }
 
