@@ -56,6 +56,7 @@ pub enum Reason<'a> {
 ///
 /// #[rate_limit(100, per = 60, refusal = self::slow_down)]
 /// async fn list_orders() {}
+/// # fn main() {}
 /// ```
 #[derive(Debug)]
 pub struct Refusal<'a> {

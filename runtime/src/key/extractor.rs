@@ -28,6 +28,7 @@ use crate::subject::{IntoSubject, Subject};
 ///
 /// #[rate_limit(100, per = 60, key = self::Tenant)]
 /// async fn list_orders() {}
+/// # fn main() {}
 /// ```
 pub trait KeyExtractor: Send + Sync + 'static {
     /// Whose request it is. `None` if the request lacks what that is told by.
