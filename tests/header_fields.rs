@@ -2,7 +2,7 @@
 //! algorithm, on success, refusal and failure; and over a session whose figures are worked out
 //! by hand.
 
-#![allow(clippy::unwrap_used, reason = "a test that panics fails, as it should")]
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a test that panics fails, as it should")]
 
 mod support;
 
