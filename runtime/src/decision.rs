@@ -108,15 +108,10 @@ pub struct Ruling {
 }
 
 impl Ruling {
-    /// The store's verdict.
-    #[inline]
-    pub(crate) fn of_store(verdict: Verdict) -> Self {
-        Self { source: Source::Store, verdict }
-    }
-
     /// Let through because the backend failed.
     #[inline]
-    pub(crate) fn open() -> Self {
+    #[must_use]
+    pub fn open() -> Self {
         Self { source: Source::Open, verdict: Verdict::new(Outcome::Allowed, 0) }
     }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::backend::erased::ErasedBackend;
-use crate::backend::{Action, Answer, Charge, Operation, Verdict, mismatched};
+use crate::backend::{Action, Answer, Operation, mismatched};
 use crate::decision::Ruling;
 use crate::queue::Queue;
 use crate::registry::{self, RegisteredPolicy};
@@ -113,7 +113,8 @@ impl Limiter {
         subject: &str,
         cost: u32,
     ) -> Result<Decision, Unavailable> {
-        let ruling = self.rule(policy, subject, cost).await?;
+        let mut ruling = Ruling::open();
+        self.rule(policy, subject, cost, &mut ruling).await?;
         Ok(Decision::charged(ruling, policy, subject, cost))
     }
 
@@ -129,42 +130,27 @@ impl Limiter {
         subject: &str,
         cost: u32,
     ) -> Option<Result<Decision, Unavailable>> {
-        let ruling = self.rule_now(policy, subject, cost)?;
-        Some(ruling.map(|ruling| Decision::charged(ruling, policy, subject, cost)))
+        let mut ruling = Ruling::open();
+        let charged = self.rule_now(policy, subject, cost, &mut ruling)?;
+        Some(charged.map(|()| Decision::charged(ruling, policy, subject, cost)))
     }
 
-    /// As [`check_cost`](Self::check_cost), for those who do not ask for a refund with nothing
-    /// but the decision in hand.
+    /// As [`check_cost`](Self::check_cost), in place, for those who do not ask for a refund with
+    /// nothing but the decision in hand.
     #[inline]
     pub(crate) async fn rule(
         &self,
         policy: &Policy,
         subject: &str,
         cost: u32,
-    ) -> Result<Ruling, Unavailable> {
-        self.validated()?;
-        let mut ruling = Ruling::open();
-        let charge = Charge { policy, subject, cost };
-        let charged = match self.shared.backend.charge_now(&charge, ruling.by_store()) {
-            Some(charged) => charged,
-            None => self.charge_and_wait(charge, ruling.by_store()).await,
-        };
-        match charged {
-            Ok(()) => {
-                self.note_health(None);
-                Ok(ruling)
-            }
-            Err(error) => self.failed(policy, error),
+        ruling: &mut Ruling,
+    ) -> Result<(), Unavailable> {
+        if let Some(charged) = self.rule_now(policy, subject, cost, ruling) {
+            return charged;
         }
-    }
-
-    #[cold]
-    async fn charge_and_wait(
-        &self,
-        charge: Charge<'_>,
-        verdict: &mut Verdict,
-    ) -> Result<(), BackendError> {
-        charge.answered(self.ask_and_wait(charge.into()).await?, verdict)
+        let operation = Operation { policy, subject, action: Action::Charge { cost } };
+        let answer = self.ask_and_wait(operation).await;
+        self.ruled(policy, answer.and_then(|answer| answer.into_verdict(ruling.by_store())), ruling)
     }
 
     /// As [`check_now`](Self::check_now), likewise.
@@ -174,22 +160,14 @@ impl Limiter {
         policy: &Policy,
         subject: &str,
         cost: u32,
-    ) -> Option<Result<Ruling, Unavailable>> {
+        ruling: &mut Ruling,
+    ) -> Option<Result<(), Unavailable>> {
         if let Err(error) = self.validated() {
             return Some(Err(error));
         }
-        let mut ruling = Ruling::open();
-        match self
-            .shared
-            .backend
-            .charge_now(&Charge { policy, subject, cost }, ruling.by_store())?
-        {
-            Ok(()) => {
-                self.note_health(None);
-                Some(Ok(ruling))
-            }
-            Err(error) => Some(self.failed(policy, error)),
-        }
+        let backend = &self.shared.backend;
+        let charged = backend.charge_now(policy, subject, cost, ruling.by_store())?;
+        Some(self.ruled(policy, charged, ruling))
     }
 
     /// As [`check_cost`](Self::check_cost), but waits for a turn, up to `patience`.
@@ -224,8 +202,11 @@ impl Limiter {
         cost: u32,
     ) -> Result<Decision, Unavailable> {
         self.validated()?;
+        let mut ruling = Ruling::open();
         let answer = self.ask(policy, subject, Action::Peek { cost }).await;
-        self.ruling(policy, answer).map(Decision::final_one)
+        let peeked = answer.and_then(|answer| answer.into_verdict(ruling.by_store()));
+        self.ruled(policy, peeked, &mut ruling)?;
+        Ok(Decision::final_one(ruling))
     }
 
     /// Forgets what `subject` has used of `policy`.
@@ -304,28 +285,33 @@ impl Limiter {
         })
     }
 
-    /// Makes a ruling of a backend's answer, or of its failure what the policy says.
+    /// What the policy says of a backend's failure, if it is one.
     #[inline]
-    fn ruling(
+    fn ruled(
         &self,
         policy: &Policy,
-        answer: Result<Answer, BackendError>,
-    ) -> Result<Ruling, Unavailable> {
-        match answer {
-            Ok(Answer::Verdict(verdict)) => {
-                self.note_health(None);
-                Ok(Ruling::of_store(verdict))
-            }
-            Ok(other) => self.failed(policy, mismatched("a check", &other)),
-            Err(error) => self.failed(policy, error),
+        charged: Result<(), BackendError>,
+        ruling: &mut Ruling,
+    ) -> Result<(), Unavailable> {
+        self.note_health(charged.as_ref().err());
+        match charged {
+            Ok(()) => Ok(()),
+            Err(error) => self.failed(policy, error, ruling),
         }
     }
 
     #[cold]
-    fn failed(&self, policy: &Policy, error: BackendError) -> Result<Ruling, Unavailable> {
-        self.note_health(Some(&error));
+    fn failed(
+        &self,
+        policy: &Policy,
+        error: BackendError,
+        ruling: &mut Ruling,
+    ) -> Result<(), Unavailable> {
         match policy.get_on_error() {
-            OnError::Open => Ok(Ruling::open()),
+            OnError::Open => {
+                *ruling = Ruling::open();
+                Ok(())
+            }
             OnError::Closed | OnError::Local => Err(error.into()),
         }
     }

@@ -173,6 +173,7 @@ impl Policy {
     }
 
     /// The quotas, in the order in which they were written.
+    #[inline]
     #[must_use]
     pub fn quotas(&self) -> &[Quota] {
         &self.quotas[..usize::from(self.quota_count)]

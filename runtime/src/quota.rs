@@ -199,7 +199,9 @@ impl QuotaError {
             Self::PeriodTooShort => "the period must be at least 1 ms",
             Self::PeriodTooLong => "the period must be at most 366 days",
             Self::ZeroBurst => "the burst must be at least 1",
-            Self::BurstTooLarge => "burst × period ÷ limit must be at most ten years",
+            Self::BurstTooLarge => {
+                "burst × period ÷ limit must be at most ten years: lower the burst"
+            }
             Self::RateTooHigh => {
                 "limit ÷ period must be at most 1,000,000 per second: lower the limit or lengthen the period"
             }

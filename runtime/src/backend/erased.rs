@@ -3,8 +3,8 @@
 use std::future::Future;
 use std::pin::Pin;
 
-use super::{Answer, Backend, Charge, Operation, Verdict};
-use crate::BackendError;
+use super::{Answer, Backend, Operation, Verdict};
+use crate::{BackendError, Policy};
 
 type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -16,7 +16,9 @@ pub(crate) trait ErasedBackend: Send + Sync {
     fn apply_now(&self, operation: &Operation<'_>) -> Option<Result<Answer, BackendError>>;
     fn charge_now(
         &self,
-        charge: &Charge<'_>,
+        policy: &Policy,
+        subject: &str,
+        cost: u32,
         verdict: &mut Verdict,
     ) -> Option<Result<(), BackendError>>;
     fn initialize(&self) -> BoxFuture<'_, Result<(), BackendError>>;
@@ -37,10 +39,12 @@ impl<B: Backend> ErasedBackend for B {
 
     fn charge_now(
         &self,
-        charge: &Charge<'_>,
+        policy: &Policy,
+        subject: &str,
+        cost: u32,
         verdict: &mut Verdict,
     ) -> Option<Result<(), BackendError>> {
-        Backend::charge_now(self, charge, verdict)
+        Backend::charge_now(self, policy, subject, cost, verdict)
     }
 
     fn initialize(&self) -> BoxFuture<'_, Result<(), BackendError>> {

@@ -36,11 +36,13 @@ pub trait Backend: Send + Sync + 'static {
     #[inline]
     fn charge_now(
         &self,
-        charge: &Charge<'_>,
+        policy: &Policy,
+        subject: &str,
+        cost: u32,
         verdict: &mut Verdict,
     ) -> Option<Result<(), BackendError>> {
-        let answer = self.apply_now(&(*charge).into())?;
-        Some(answer.and_then(|answer| charge.answered(answer, verdict)))
+        let operation = Operation { policy, subject, action: Action::Charge { cost } };
+        Some(self.apply_now(&operation)?.and_then(|answer| answer.into_verdict(verdict)))
     }
 
     /// Connects, checks and warms up whatever would otherwise be found out by the first
@@ -58,38 +60,6 @@ pub trait Backend: Send + Sync + 'static {
 /// A store's answer is of another kind than the question.
 pub(crate) fn mismatched(asked: &str, answer: &Answer) -> BackendError {
     BackendError::unknown(format!("it answered {asked} with {answer:?}"))
-}
-
-/// An [`Operation`] that charges.
-#[doc(hidden)]
-#[derive(Clone, Copy, Debug)]
-pub struct Charge<'a> {
-    pub policy: &'a Policy,
-    pub subject: &'a str,
-    pub cost: u32,
-}
-
-impl Charge<'_> {
-    /// Takes the verdict out of the answer.
-    pub(crate) fn answered(
-        &self,
-        answer: Answer,
-        verdict: &mut Verdict,
-    ) -> Result<(), BackendError> {
-        match answer {
-            Answer::Verdict(answer) => {
-                *verdict = answer;
-                Ok(())
-            }
-            other => Err(mismatched("a charge", &other)),
-        }
-    }
-}
-
-impl<'a> From<Charge<'a>> for Operation<'a> {
-    fn from(Charge { policy, subject, cost }: Charge<'a>) -> Self {
-        Self { policy, subject, action: Action::Charge { cost } }
-    }
 }
 
 /// One thing to do for one subject of one policy.
@@ -140,6 +110,19 @@ pub enum Answer {
     Refunded(bool),
 }
 
+impl Answer {
+    /// Moves the verdict that it should be.
+    pub(crate) fn into_verdict(self, verdict: &mut Verdict) -> Result<(), BackendError> {
+        match self {
+            Self::Verdict(given) => {
+                *verdict = given;
+                Ok(())
+            }
+            other => Err(mismatched("a check", &other)),
+        }
+    }
+}
+
 /// What a store says to a charge or a peek: the outcome, and how each quota stands after it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
@@ -172,6 +155,7 @@ impl Verdict {
     /// # Panics
     ///
     /// Past [`MAX_QUOTAS`], which is the most that a policy holds.
+    #[inline]
     pub fn push(&mut self, state: QuotaState) {
         self.states.push(state);
     }

@@ -6,6 +6,7 @@ use axum::response::Response;
 use super::fields::{Fields, Written};
 use super::options::{HeaderStyle, OnMissingKey};
 use super::refusal::{Answering, Reason, Refusal};
+use crate::decision::Ruling;
 use crate::key::{How, Key, KeyError};
 use crate::subject::Subject;
 use crate::{Blocked, Decision, Limiter, Policy, Unavailable};
@@ -96,7 +97,11 @@ pub(super) fn ask_now(
     // Without a receipt, where nothing can be given back.
     let answer = match keep {
         true => limiter.check_now(policy, subject.as_str(), cost)?,
-        false => limiter.rule_now(policy, subject.as_str(), cost)?.map(Decision::final_one),
+        false => {
+            let mut ruling = Ruling::open();
+            let charged = limiter.rule_now(policy, subject.as_str(), cost, &mut ruling)?;
+            charged.map(|()| Decision::final_one(ruling))
+        }
     };
     Some(settle(limit, limiter, parts, &subject, answer, keep))
 }

@@ -309,7 +309,9 @@ mod tests {
             for exceeded in exceeded {
                 verdict.push(QuotaState::new(exceeded, 0, Duration::ZERO, Duration::ZERO));
             }
-            let decision = Decision::final_one(crate::decision::Ruling::of_store(verdict));
+            let mut ruling = crate::decision::Ruling::open();
+            *ruling.by_store() = verdict;
+            let decision = Decision::final_one(ruling);
             let unavailable = Unavailable::from(BackendError::unknown("down"));
             for reason in [
                 Reason::QuotaExceeded(&decision),

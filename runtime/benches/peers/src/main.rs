@@ -12,10 +12,8 @@ fn main() -> ExitCode {
     let result = match arguments.next().as_deref() {
         Some("http") => http::run(),
         Some("macros") => macros::run(),
-        Some("memory") => match arguments.next() {
-            Some(store) => memory::bytes_per_key_of(&store),
-            None => memory::run(),
-        },
+        Some("memory") => memory::run(&arguments.next().unwrap_or_default()),
+        Some("memory-of") => memory::bytes_per_key_of(&arguments.next().unwrap_or_default()),
         _ => Err("say which comparison to run: memory, http or macros".into()),
     };
     match result {

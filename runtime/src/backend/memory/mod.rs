@@ -5,18 +5,19 @@ mod policies;
 mod shard;
 mod stats;
 
+use spin::Yield;
+use spin::mutex::{SpinMutex, SpinMutexGuard};
 use std::fmt;
 use std::hash::{BuildHasher, Hasher};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use foldhash::quality::RandomState;
+use foldhash::fast::RandomState;
 
 use self::overflow::Overflow;
 use self::policies::Policies;
 use self::shard::{Shard, Slot};
 use self::stats::Counts;
 pub use self::stats::MemoryStats;
-use super::{Action, Answer, Backend, Charge, Operation, Verdict};
+use super::{Action, Answer, Backend, Operation, Verdict};
 use crate::algorithm::{Micros, Mode};
 use crate::clock::Time;
 use crate::{BackendError, Clock, Outcome, Policy};
@@ -74,40 +75,52 @@ impl MemoryBackend {
     fn answer(&self, operation: &Operation<'_>) -> Result<Answer, BackendError> {
         let Operation { policy, subject, action } = *operation;
         let mut verdict = Verdict::new(Outcome::Allowed, 0);
-        if let Action::Charge { cost } = action {
-            self.charge(&Charge { policy, subject, cost }, &mut verdict)?;
-            return Ok(Answer::Verdict(verdict));
-        }
-        let hash = self.hash(policy, subject);
-        let mut shard = self.shard(hash);
-        let now = self.time.now_micros();
         Ok(match action {
-            Action::Charge { .. } => Answer::Verdict(verdict),
+            Action::Charge { cost } => {
+                self.charge(policy, subject, cost, &mut verdict)?;
+                Answer::Verdict(verdict)
+            }
             Action::Peek { cost } => {
-                match shard.find(policy, subject, hash) {
-                    Some(slot) => slot.decide(policy, now, cost, Mode::Peek, &mut verdict),
-                    None => {
-                        let mut counters = self.overflow.newcomer(policy, now);
-                        counters.decide(policy, now, cost, Mode::Peek, &mut verdict);
-                    }
-                }
+                self.peek(policy, subject, cost, &mut verdict);
                 Answer::Verdict(verdict)
             }
             Action::Reset => {
-                self.counts.released(shard.remove(policy, subject, hash).into());
+                let hash = self.hash(policy, subject);
+                let removed = self.shard(hash).remove(policy, subject, hash);
+                self.counts.released(removed.into());
                 Answer::Reset
             }
             Action::Refund { stamp_micros, cost } => {
-                let slot = shard.find(policy, subject, hash);
+                let hash = self.hash(policy, subject);
+                let mut shard = self.shard(hash);
+                let now = self.time.now_micros();
                 let refund = |slot: &mut Slot| slot.refund(policy, now, stamp_micros, cost);
-                Answer::Refunded(slot.is_some_and(refund))
+                Answer::Refunded(shard.find(policy, subject, hash).is_some_and(refund))
             }
         })
     }
 
+    fn peek(&self, policy: &Policy, subject: &str, cost: u32, verdict: &mut Verdict) {
+        let hash = self.hash(policy, subject);
+        let mut shard = self.shard(hash);
+        let now = self.time.now_micros();
+        match shard.find(policy, subject, hash) {
+            Some(slot) => slot.decide(policy, now, cost, Mode::Peek, verdict),
+            None => {
+                let mut counters = self.overflow.newcomer(policy, now);
+                counters.decide(policy, now, cost, Mode::Peek, verdict);
+            }
+        }
+    }
+
     #[inline]
-    fn charge(&self, charge: &Charge<'_>, verdict: &mut Verdict) -> Result<(), BackendError> {
-        let Charge { policy, subject, cost } = *charge;
+    fn charge(
+        &self,
+        policy: &Policy,
+        subject: &str,
+        cost: u32,
+        verdict: &mut Verdict,
+    ) -> Result<(), BackendError> {
         let hash = self.hash(policy, subject);
         let mut shard = self.shard(hash);
         let now = self.time.now_micros();
@@ -119,21 +132,25 @@ impl MemoryBackend {
                 slot.decide(policy, now, cost, Mode::Charge, verdict);
                 Ok(())
             }
-            None => self.admit(&mut shard, charge, hash, now, verdict),
+            None => {
+                let charge = Action::Charge { cost };
+                let operation = Operation { policy, subject, action: charge };
+                self.admit(&mut shard, &operation, cost, hash, now, verdict)
+            }
         }
     }
 
     #[inline]
     fn hash(&self, policy: &Policy, subject: &str) -> u64 {
+        // What is the same for all subjects need not be mixed again.
         let mut hasher = self.hasher.build_hasher();
-        hasher.write_u64(policy.name_hash());
         hasher.write(subject.as_bytes());
-        hasher.finish()
+        hasher.finish() ^ policy.name_hash()
     }
 
     /// The shard, whose lock is to be held when the time is read: so no key's time goes back.
     #[inline]
-    fn shard(&self, hash: u64) -> MutexGuard<'_, Shard> {
+    fn shard(&self, hash: u64) -> SpinMutexGuard<'_, Shard, Yield> {
         // The table within the shard uses the lowest and the highest bits.
         lock(&self.shards[(hash >> 32) as usize & (self.shards.len() - 1)].0)
     }
@@ -143,12 +160,13 @@ impl MemoryBackend {
     fn admit(
         &self,
         shard: &mut Shard,
-        charge: &Charge<'_>,
+        operation: &Operation<'_>,
+        cost: u32,
         hash: u64,
         now: Micros,
         verdict: &mut Verdict,
     ) -> Result<(), BackendError> {
-        let Charge { policy, subject, cost } = *charge;
+        let Operation { policy, subject, .. } = *operation;
         if let Some(reason) = policy.unsupported() {
             return Err(BackendError::not_executed(reason));
         }
@@ -203,12 +221,15 @@ impl Backend for MemoryBackend {
         Some(self.answer(operation))
     }
 
+    #[inline]
     fn charge_now(
         &self,
-        charge: &Charge<'_>,
+        policy: &Policy,
+        subject: &str,
+        cost: u32,
         verdict: &mut Verdict,
     ) -> Option<Result<(), BackendError>> {
-        Some(self.charge(charge, verdict))
+        Some(self.charge(policy, subject, cost, verdict))
     }
 }
 
@@ -264,11 +285,12 @@ impl fmt::Debug for MemoryBackendBuilder {
     }
 }
 
-type Lock<T> = Mutex<T>;
+/// It is held for less time than it takes to put a thread to sleep, and giving it back is a
+/// plain store. Who finds it taken lets other threads run: if its holder was interrupted, that one
+/// gets to go on.
+type Lock<T> = SpinMutex<T, Yield>;
 
-/// Nothing panics while it holds one of these locks; if something ever does, the counters are
-/// still whole numbers, and going on beats failing every later request.
 #[inline]
-fn lock<T>(mutex: &Lock<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(mutex: &Lock<T>) -> SpinMutexGuard<'_, T, Yield> {
+    mutex.lock()
 }
