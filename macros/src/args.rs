@@ -9,10 +9,10 @@ use crate::errors::Errors;
 use crate::key::Key;
 use crate::period::{Period, parse_expression};
 use crate::suggest;
-use crate::words::{Algorithm, OnError, RefundIf, parse_path};
+use crate::words::{Algorithm, Headers, OnError, OnMissingKey, RefundIf, parse_path};
 
 /// Every argument with a name, and how it is written.
-const GRAMMAR: [(&str, &str); 15] = [
+const GRAMMAR: [(&str, &str); 18] = [
     ("per", "per = 60"),
     ("algorithm", "algorithm = sliding_window"),
     ("burst", "burst = 20"),
@@ -27,6 +27,9 @@ const GRAMMAR: [(&str, &str); 15] = [
     ("refund_if", "refund_if = failure"),
     ("shadow", "shadow"),
     ("wait", "wait = \"2s\""),
+    ("headers", "headers = ietf"),
+    ("refusal", "refusal = self::slow_down"),
+    ("on_missing_key", "on_missing_key = reject"),
     ("crate", "crate = ::path"),
 ];
 
@@ -48,6 +51,9 @@ pub(crate) struct Arguments {
     pub(crate) refund_if: Option<Given<RefundIf>>,
     pub(crate) shadow: Option<Given<()>>,
     pub(crate) wait: Option<Given<Period>>,
+    pub(crate) headers: Option<Given<Headers>>,
+    pub(crate) refusal: Option<Given<Path>>,
+    pub(crate) on_missing_key: Option<Given<OnMissingKey>>,
     pub(crate) krate: Option<Given<Path>>,
     /// Where an argument that is missing should be.
     span: Option<Span>,
@@ -141,6 +147,11 @@ impl Arguments {
             "on_blocked" => self.on_blocked = Some(given(name, parse_path(input, grammar)?)),
             "refund_if" => self.refund_if = Some(given(name, RefundIf::parse(input)?)),
             "wait" => self.wait = Some(given(name, Period::parse(input, "wait", "wait")?)),
+            "headers" => self.headers = Some(given(name, Headers::parse(input)?)),
+            "refusal" => self.refusal = Some(given(name, parse_path(input, grammar)?)),
+            "on_missing_key" => {
+                self.on_missing_key = Some(given(name, OnMissingKey::parse(input)?));
+            }
             _ => self.krate = Some(given(name, parse_crate(input)?)),
         }
         if input.is_empty() || input.peek(Token![,]) {

@@ -67,6 +67,15 @@ impl Key {
         matches!(self.kind, Kind::Args(_))
     }
 
+    /// Whether there are requests without it.
+    pub(crate) fn can_be_missing(&self) -> bool {
+        let is_always_there = |kind: &Kind| matches!(kind, Kind::Ip | Kind::Global | Kind::Args(_));
+        match &self.kind {
+            Kind::All(parts) => !parts.iter().all(is_always_there),
+            kind => !is_always_there(kind),
+        }
+    }
+
     /// Whether two keys count by the same.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         self.text() == other.text()
@@ -183,30 +192,37 @@ impl Kind {
     }
 
     /// A const expression of type `Key`.
-    pub(crate) fn tokens(&self, private: &Private) -> TokenStream {
+    pub(crate) fn key(&self, private: &Private) -> TokenStream {
+        let Self::All(parts) = self else {
+            let part = self.part(private);
+            return quote!(#private::Key::part(#part));
+        };
+        let parts = parts.iter().map(|part| part.part(private));
+        quote!(#private::Key::parts(&[#(#parts),*]))
+    }
+
+    /// A const expression of type `Part`.
+    fn part(&self, private: &Private) -> TokenStream {
         match self {
-            Self::Ip => quote!(#private::Key::Ip),
-            Self::Global => quote!(#private::Key::Global),
-            Self::Header(name) => quote!(#private::Key::Header(#name)),
-            Self::Cookie(name) => quote!(#private::Key::Cookie(#name)),
-            Self::PathParam(name) => quote!(#private::Key::PathParam(#name)),
-            Self::Query(name) => quote!(#private::Key::Query(#name)),
+            Self::Ip => quote!(#private::Part::Ip),
+            Self::Global => quote!(#private::Part::Global),
+            Self::Header(name) => quote!(#private::Part::Header(#name)),
+            Self::Cookie(name) => quote!(#private::Part::Cookie(#name)),
+            Self::PathParam(name) => quote!(#private::Part::PathParam(#name)),
+            Self::Query(name) => quote!(#private::Part::Query(#name)),
             Self::Extension(ty) => {
                 let private = private.at(ty.span());
-                quote_spanned!(ty.span()=> #private::Key::Function(#private::extension::<#ty>))
+                quote_spanned!(ty.span()=> #private::Part::Function(#private::extension::<#ty>))
             }
             Self::Function(path) => {
                 let private = private.at(path.span());
                 quote_spanned! {path.span()=>
-                    #private::Key::Function(|parts| #private::found(#path(parts)))
+                    #private::Part::Function(|parts| #private::seek(&#path, parts))
                 }
             }
-            Self::All(parts) => {
-                let parts = parts.iter().map(|part| part.tokens(private));
-                quote!(#private::Key::All(&[#(#parts),*]))
-            }
-            // It has no request to be taken from; the expansion takes it from the arguments.
-            Self::Args(_) => TokenStream::new(),
+            // The one holds no other, and the other has no request to be taken from: the
+            // expansion takes it from the arguments.
+            Self::All(_) | Self::Args(_) => TokenStream::new(),
         }
     }
 }

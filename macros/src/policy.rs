@@ -8,7 +8,7 @@ use crate::args::{Arguments, Cost, Given};
 use crate::errors::Errors;
 use crate::key::{Key, Kind};
 use crate::period::Period;
-use crate::words::{Algorithm, OnError, RefundIf};
+use crate::words::{Algorithm, Headers, OnError, OnMissingKey, RefundIf};
 
 /// As `tollgate::MAX_QUOTAS`.
 const MAX_QUOTAS: usize = 4;
@@ -37,6 +37,9 @@ pub(crate) struct Policy {
     pub(crate) refund_if: Option<Given<RefundIf>>,
     pub(crate) shadow: Option<Given<()>>,
     pub(crate) wait: Option<Given<Period>>,
+    pub(crate) headers: Option<Given<Headers>>,
+    pub(crate) refusal: Option<Given<Path>>,
+    pub(crate) on_missing_key: Option<Given<OnMissingKey>>,
 }
 
 /// So many in a period.
@@ -113,6 +116,9 @@ impl Policy {
             refund_if: arguments.refund_if,
             shadow: arguments.shadow,
             wait: arguments.wait,
+            headers: arguments.headers,
+            refusal: arguments.refusal,
+            on_missing_key: arguments.on_missing_key,
         })
     }
 
@@ -143,6 +149,9 @@ impl Policy {
         join(&mut self.refund_if, other.refund_if, errors);
         join(&mut self.shadow, other.shadow, errors);
         join(&mut self.wait, other.wait, errors);
+        join(&mut self.headers, other.headers, errors);
+        join(&mut self.refusal, other.refusal, errors);
+        join(&mut self.on_missing_key, other.on_missing_key, errors);
     }
 
     /// Reports what cannot be together.
@@ -172,6 +181,13 @@ impl Policy {
         }
         if let (Some(_), Some(wait)) = (&self.shadow, &self.wait) {
             errors.at(&wait.name, "a `shadow` limit keeps nobody waiting: remove one of the two");
+        }
+        if let (Some(given), false) = (&self.on_missing_key, self.key.can_be_missing()) {
+            let message = format!(
+                "`{}` is a key that no request lacks: remove `on_missing_key`",
+                self.key.text()
+            );
+            errors.at(&given.name, message);
         }
         let has_bucket = self.algorithm.as_ref().is_some_and(|given| given.value.has_bucket);
         for burst in self.quotas.iter().filter_map(|quota| quota.burst.as_ref()) {
@@ -221,6 +237,15 @@ impl Policy {
         if let Some(exempt) = &self.exempt {
             errors
                 .at(&exempt.name, "`exempt` is asked about a request, which this function has not");
+        }
+        let shapes_a_response = [
+            self.headers.as_ref().map(|given| &given.name),
+            self.refusal.as_ref().map(|given| &given.name),
+        ];
+        for name in shapes_a_response.into_iter().flatten() {
+            let message =
+                format!("`{name}` shapes a response, and this function's is its own: remove it");
+            errors.at(name, message);
         }
         if let Some(Given { value: Cost::Function(path), .. }) = &self.cost {
             errors.at(

@@ -74,6 +74,44 @@ impl OnError {
     }
 }
 
+/// How responses tell clients of the limit.
+#[derive(Clone)]
+pub(crate) struct Headers(&'static str);
+
+const HEADERS: [(&str, &str); 4] =
+    [("ietf", "Ietf"), ("legacy", "Legacy"), ("both", "Both"), ("none", "None")];
+
+impl Headers {
+    pub(crate) fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
+        let word = word(input, "a style is a bare word: write `headers = ietf`")?;
+        variant("style", &word, &HEADERS).map(Self)
+    }
+
+    pub(crate) fn tokens(&self, private: &Private) -> TokenStream {
+        let variant = Ident::new(self.0, Span::call_site());
+        quote!(#private::HeaderStyle::#variant)
+    }
+}
+
+/// What happens to requests that lack the key.
+#[derive(Clone)]
+pub(crate) struct OnMissingKey(&'static str);
+
+const ON_MISSING_KEY: [(&str, &str); 3] =
+    [("reject", "Reject"), ("shared", "Shared"), ("exempt", "Exempt")];
+
+impl OnMissingKey {
+    pub(crate) fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
+        let word = word(input, "a mode is a bare word: write `on_missing_key = reject`")?;
+        variant("mode", &word, &ON_MISSING_KEY).map(Self)
+    }
+
+    pub(crate) fn tokens(&self, private: &Private) -> TokenStream {
+        let variant = Ident::new(self.0, Span::call_site());
+        quote!(#private::OnMissingKey::#variant)
+    }
+}
+
 /// After which results the cost is given back.
 #[derive(Clone)]
 pub(crate) enum RefundIf {
@@ -113,6 +151,21 @@ pub(crate) fn parse_path(input: ParseStream<'_>, grammar: &str) -> syn::Result<P
 
 fn word(input: ParseStream<'_>, grammar: &str) -> syn::Result<Ident> {
     input.call(Ident::parse_any).map_err(|error| syn::Error::new(error.span(), grammar))
+}
+
+/// The variant that a word stands for.
+fn variant(
+    what: &str,
+    word: &Ident,
+    known: &[(&'static str, &'static str)],
+) -> syn::Result<&'static str> {
+    match known.iter().find(|(name, _)| word == name) {
+        Some((_, variant)) => Ok(variant),
+        None => {
+            let known: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
+            Err(unknown(what, word, &known))
+        }
+    }
 }
 
 fn unknown(what: &str, word: &Ident, known: &[&str]) -> syn::Error {

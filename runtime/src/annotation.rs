@@ -45,29 +45,29 @@ impl Limit {
         self.shadow
     }
 
-    /// Whether a request may go on, all told; if it was refused, who wants to know is told.
-    pub(crate) fn lets_through(
-        &self,
-        subject: &str,
-        decision: &Decision,
-        #[cfg(feature = "axum")] request: Option<&axum::http::request::Parts>,
-    ) -> bool {
+    /// Whether a call may go on, all told; if it was refused, who wants to know is told.
+    pub(crate) fn lets_through(&self, subject: &str, decision: &Decision) -> bool {
         if decision.is_allowed() {
             return true;
         }
-        if let Some(function) = self.on_blocked {
-            function(&Blocked {
-                policy: self.policy(),
-                subject,
-                decision,
-                shadow: self.shadow,
-                #[cfg(feature = "axum")]
-                request,
-            });
-        }
+        self.tell(&Blocked {
+            policy: self.policy(),
+            subject,
+            decision,
+            shadow: self.shadow,
+            #[cfg(feature = "axum")]
+            request: None,
+        });
         if self.shadow {
             tracing::info!(policy = self.policy().name(), "a shadow limit would have refused");
         }
         self.shadow
+    }
+
+    /// Tells who wants to know of a refusal.
+    pub(crate) fn tell(&self, blocked: &Blocked<'_>) {
+        if let Some(function) = self.on_blocked {
+            function(blocked);
+        }
     }
 }

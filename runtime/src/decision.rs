@@ -232,6 +232,12 @@ impl Decision {
         self.ruling.quotas()
     }
 
+    /// When, in microseconds on the store's clock.
+    #[cfg(feature = "axum")]
+    pub(crate) fn stamp_micros(&self) -> u64 {
+        self.ruling.verdict.stamp_micros()
+    }
+
     /// Who decided.
     #[must_use]
     pub fn source(&self) -> Source {

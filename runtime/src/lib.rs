@@ -34,6 +34,14 @@ pub use self::clock::{Clock, SystemClock};
 pub use self::decision::{Decision, Outcome, QuotaState, Source};
 pub use self::error::{BackendError, Execution, StartError, Unavailable};
 pub use self::global::{get_limiter, set_limiter};
+#[cfg(feature = "axum")]
+pub use self::http::{
+    ForwardedHeader, HeaderStyle, HttpOptions, HttpOptionsError, LegacyReset, OnMissingKey,
+    PolicyDecision, Problem, RateLimit, RateLimitLayer, RateLimitService, Reason, Refusal,
+    ResponseFuture,
+};
+#[cfg(feature = "axum")]
+pub use self::key::{Key, KeyError, KeyExtractor};
 pub use self::limiter::{Limiter, LimiterBuilder};
 pub use self::policy::{Algorithm, MAX_QUOTAS, OnError, Policy};
 pub use self::quota::{Quota, QuotaError};

@@ -45,6 +45,8 @@ struct Shared {
     /// What is wrong with the program's annotations, once that has been looked at.
     registry: OnceLock<Result<(), Arc<StartError>>>,
     queue: Queue,
+    #[cfg(feature = "axum")]
+    http: crate::HttpOptions,
 }
 
 impl Limiter {
@@ -57,7 +59,12 @@ impl Limiter {
     /// Sets what [`new`](Self::new) leaves at its default.
     #[must_use]
     pub fn builder(backend: impl Backend) -> LimiterBuilder {
-        LimiterBuilder { backend: Box::new(backend), clock: Box::new(SystemClock::new()) }
+        LimiterBuilder {
+            backend: Box::new(backend),
+            clock: Box::new(SystemClock::new()),
+            #[cfg(feature = "axum")]
+            http: crate::HttpOptions::new(),
+        }
     }
 
     /// Every policy that an annotation in the program declares, in no particular order.
@@ -234,6 +241,12 @@ impl Limiter {
         Some(refunded(self.shared.backend.apply_now(&operation)?))
     }
 
+    /// What it does at the HTTP boundary.
+    #[cfg(feature = "axum")]
+    pub(crate) fn http(&self) -> &crate::HttpOptions {
+        &self.shared.http
+    }
+
     /// Looks at the program's annotations the first time.
     #[inline]
     fn validated(&self) -> Result<(), Unavailable> {
@@ -334,6 +347,8 @@ fn refunded(answer: Result<Answer, BackendError>) -> Result<bool, Unavailable> {
 pub struct LimiterBuilder {
     backend: Box<dyn ErasedBackend>,
     clock: Box<dyn Clock>,
+    #[cfg(feature = "axum")]
+    http: crate::HttpOptions,
 }
 
 impl LimiterBuilder {
@@ -345,6 +360,14 @@ impl LimiterBuilder {
         self
     }
 
+    /// What it does at the HTTP boundary: whose requests it counts, and what clients see.
+    #[cfg(feature = "axum")]
+    #[must_use]
+    pub fn http(mut self, options: crate::HttpOptions) -> Self {
+        self.http = options;
+        self
+    }
+
     /// The limiter.
     #[must_use]
     pub fn build(self) -> Limiter {
@@ -353,6 +376,8 @@ impl LimiterBuilder {
             failing: AtomicBool::new(false),
             registry: OnceLock::new(),
             queue: Queue::new(self.clock),
+            #[cfg(feature = "axum")]
+            http: self.http,
         };
         Limiter { shared: Arc::new(shared) }
     }

@@ -11,10 +11,13 @@ pub use linkme;
 
 #[cfg(feature = "axum")]
 pub use crate::http::{
-    Annotated, Cost, Guarded, HandlerLimit, IntoLimitedResponse, failure, require_send, success,
+    Annotated, Cost, Guarded, HandlerLimit, IntoLimitedResponse, answered, failure, require_send,
+    success,
 };
 #[cfg(feature = "axum")]
-pub use crate::key::{Key, KeyError, extension, found};
+pub use crate::http::{HeaderStyle, OnMissingKey};
+#[cfg(feature = "axum")]
+pub use crate::key::{Key, Part, extension, seek};
 #[cfg(feature = "axum")]
 pub use axum::http::request::Parts;
 #[cfg(feature = "axum")]

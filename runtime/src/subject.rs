@@ -10,6 +10,9 @@ use smol_str::{SmolStr, SmolStrBuilder, ToSmolStr as _, format_smolstr};
 /// Longer subjects are replaced by their hash, so that no client decides how much a key takes.
 const MAX_LEN: usize = 128;
 
+/// What begins with it is no text that was given.
+const MARK: char = '~';
+
 /// Whose requests a limit counts: what a key function returns is turned into one.
 ///
 /// Keep credentials out of it: hash them first. (`header(…)` and `cookie(…)` do.)
@@ -47,8 +50,26 @@ impl Subject {
         Self(format_smolstr!("{half:032x}"))
     }
 
+    /// What is known to be short and printable, and no mark.
+    #[cfg(feature = "axum")]
+    pub(crate) fn plain(text: &str) -> Self {
+        Self(SmolStr::new(text))
+    }
+
+    /// The one subject of all who lack what their limit counts by.
+    #[cfg(feature = "axum")]
+    pub(crate) const fn missing() -> Self {
+        Self(SmolStr::new_static("~missing"))
+    }
+
+    /// The text, if it is short and printable; else its hash, behind a mark that no text that is
+    /// kept begins with. So no text is ever taken for another's hash.
     fn bounded(text: SmolStr) -> Self {
-        if text.len() > MAX_LEN { Self::secret(text.as_bytes()) } else { Self(text) }
+        let is_printable = |byte| matches!(byte, b' '..=b'~');
+        if text.len() <= MAX_LEN && text.bytes().all(is_printable) && !text.starts_with(MARK) {
+            return Self(text);
+        }
+        Self(format_smolstr!("{MARK}{}", Self::secret(text.as_bytes())))
     }
 
     /// As text.
@@ -135,6 +156,15 @@ mod tests {
     }
 
     #[test]
+    fn what_is_long_or_odd_is_hashed_and_marked() {
+        // `printf ü | sha256sum`, the first half.
+        assert_eq!(Subject::of(&[&"ü"]).as_str(), "~607474ca475a9724d7360aba71a56d5d");
+        assert_eq!(Subject::of(&[&"a".repeat(129)]).as_str().len(), 33);
+        assert_eq!(Subject::of(&[&"a".repeat(128)]).as_str().len(), 128);
+        assert!(Subject::of(&[&"~missing"]) != Subject::missing());
+    }
+
+    #[test]
     fn a_secret_is_half_its_sha_256() {
         // `printf secret | sha256sum`, the first half.
         assert_eq!(Subject::secret(b"secret").as_str(), "2bb80d537b1da3e38bd30361aa855686");
@@ -150,8 +180,19 @@ mod tests {
         }
 
         #[test]
-        fn subjects_are_bounded(parts in prop::collection::vec(".{0,200}", 1..4)) {
-            prop_assert!(of(&parts).as_str().len() <= MAX_LEN);
+        fn subjects_are_bounded(parts in prop::collection::vec("(?s).{0,200}", 1..4)) {
+            let subject = of(&parts);
+            prop_assert!(subject.as_str().len() <= MAX_LEN);
+            prop_assert!(subject.as_str().bytes().all(|byte| matches!(byte, b' '..=b'~')));
+        }
+
+        #[test]
+        fn different_texts_make_different_subjects(a in "[~aü]{0,3}", b in "[~aü]{0,3}") {
+            let same = Subject::of(&[&a]) == Subject::of(&[&b]);
+            prop_assert_eq!(a == b, same);
+            // Nor can a client say what another's hash is.
+            let hash = of(&[a]);
+            prop_assert_eq!(of(&[hash.to_string()]) == hash, !hash.as_str().starts_with(MARK));
         }
     }
 }

@@ -1,4 +1,7 @@
-//! For tests of limited code: time that stands still, and limiters that no test shares.
+#![doc = include_str!("docs/testing.md")]
+
+#[cfg(feature = "axum")]
+mod http;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -7,7 +10,9 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use crate::{Clock, Limiter};
+#[cfg(feature = "axum")]
+pub use self::http::{Client, assert_allowed, assert_refused, assert_remaining};
+use crate::{Clock, Decision, Limiter, MemoryBackend, Outcome, Policy};
 
 /// Midday on 1 January 2026: an instant as good as any, far from the epoch.
 const START_MICROS: u64 = 1_767_268_800_000_000;
@@ -106,4 +111,46 @@ impl Clock for ManualClock {
 /// ```
 pub async fn scope<F: Future>(limiter: Limiter, f: F) -> F::Output {
     crate::global::scope(limiter, f).await
+}
+
+/// A limiter in memory that nobody else has, and the clock that it goes by.
+#[must_use]
+pub fn limiter() -> (Limiter, ManualClock) {
+    let clock = ManualClock::new();
+    let backend = MemoryBackend::builder().clock(clock.clone()).build();
+    (Limiter::builder(backend).clock(clock.clone()).build(), clock)
+}
+
+/// Asserts that `subject` can make exactly `count` more requests now: charges them, and one more
+/// that is refused. It gives how long that one would have to wait.
+///
+/// # Panics
+///
+/// If it can make more or fewer, or if the backend fails.
+pub async fn assert_admits(
+    limiter: &Limiter,
+    policy: &Policy,
+    subject: &str,
+    count: u32,
+) -> Duration {
+    let name = policy.name();
+    for number in 0..=count {
+        let decision = limiter.check(policy, subject).await;
+        let outcome = decision.as_ref().map(Decision::outcome);
+        if number < count {
+            let admitted = matches!(outcome, Ok(Outcome::Allowed));
+            assert!(admitted, "`{name}` admits {subject:?} only {number} of {count}: {outcome:?}");
+        } else {
+            let refused = match outcome {
+                Ok(Outcome::Refused { retry_after }) => Some(retry_after),
+                _ => None,
+            };
+            assert!(
+                refused.is_some(),
+                "`{name}` admits {subject:?} more than {count}: {outcome:?}"
+            );
+            return refused.unwrap_or_default();
+        }
+    }
+    Duration::ZERO
 }

@@ -4,7 +4,7 @@ use axum::Router;
 use axum::http::request::Parts;
 use axum::response::Response;
 use axum::routing::get;
-use tollgate::{Blocked, rate_limit};
+use tollgate::{Blocked, Refusal, rate_limit};
 
 fn exempt(_: &Parts) -> bool {
     false
@@ -20,12 +20,20 @@ fn refund(response: &Response) -> bool {
     response.status().is_redirection()
 }
 
+fn slow_down(refusal: &Refusal<'_>) -> (axum::http::StatusCode, &'static str) {
+    (refusal.status(), "slow down")
+}
+
+fn problem(refusal: &Refusal<'_>) -> impl axum::response::IntoResponse {
+    refusal.problem().detail("slow down").instance("urn:1")
+}
+
 #[rate_limit(
     100,
     per = minute,
     algorithm = token_bucket,
     burst = 20,
-    key = ip,
+    key = header("x-api-key"),
     cost = self::weight,
     name = "everything",
     on_error = closed,
@@ -33,11 +41,23 @@ fn refund(response: &Response) -> bool {
     on_blocked = self::log,
     refund_if = self::refund,
     shadow,
+    headers = both,
+    refusal = self::slow_down,
+    on_missing_key = shared,
     crate = ::tollgate,
 )]
-#[rate_limit(5, per = second, algorithm = gcra, burst = 2, key = global, group = "all", cost = 2, skip_on_error)]
+#[rate_limit(5, per = second, algorithm = gcra, burst = 2, key = global, group = "all", cost = 2, skip_on_error, headers = legacy, refusal = problem)]
 async fn handler() {}
 
+#[rate_limit(100, per = minute, key = query("q"), headers = none, on_missing_key = exempt)]
+async fn quiet() {}
+
+#[rate_limit(100, per = minute, key = (ip, query("q")), headers = ietf, on_missing_key = reject)]
+async fn loud() {}
+
 fn main() {
-    let _: Router = Router::new().route("/", get(handler));
+    let _: Router = Router::new()
+        .route("/", get(handler))
+        .route("/quiet", get(quiet))
+        .route("/loud", get(loud));
 }

@@ -3,7 +3,7 @@
 use axum::Router;
 use axum::http::request::Parts;
 use axum::routing::get;
-use tollgate::{Subject, rate_limit};
+use tollgate::{KeyExtractor, Subject, rate_limit};
 
 #[derive(Clone)]
 struct Id<T>(T);
@@ -28,6 +28,32 @@ fn same<T: Clone>(_: &Parts) -> Option<Subject> {
     None
 }
 
+fn borrowed(parts: &Parts) -> Option<&str> {
+    parts.headers.get("host")?.to_str().ok()
+}
+
+async fn later(parts: &Parts) -> Option<&str> {
+    std::future::ready(()).await;
+    borrowed(parts)
+}
+
+fn boxed(parts: &Parts) -> std::pin::Pin<Box<dyn Future<Output = String> + Send + '_>> {
+    Box::pin(async { later(parts).await.unwrap_or("nobody").to_owned() })
+}
+
+const ANYBODY: fn(&Parts) -> u8 = |_| 1;
+
+struct Tenant(&'static str);
+
+impl KeyExtractor for Tenant {
+    async fn subject(&self, parts: &Parts) -> Option<Subject> {
+        tollgate::IntoSubject::into_subject(later(parts).await?.strip_suffix(self.0)?)
+    }
+}
+
+const TENANT: Tenant = Tenant("a.example");
+static SECOND: Tenant = Tenant("b.example");
+
 #[rate_limit(1, per = 60, key = ip)]
 async fn a() {}
 #[rate_limit(1, per = 60, key = global)]
@@ -46,6 +72,12 @@ async fn g() {}
 async fn h() {}
 #[rate_limit(1, per = 60, key = (self::number, self::same::<u8>, ip))]
 async fn i() {}
+#[rate_limit(1, per = 60, key = (self::borrowed, self::later, self::boxed, self::ANYBODY))]
+async fn j() {}
+#[rate_limit(1, per = 60, key = self::TENANT)]
+async fn k() {}
+#[rate_limit(1, per = 60, key = (self::SECOND, self::later))]
+async fn l() {}
 
 fn main() {
     let _: Router = Router::new()
@@ -57,5 +89,8 @@ fn main() {
         .route("/f", get(f))
         .route("/g", get(g))
         .route("/h", get(h))
-        .route("/i", get(i));
+        .route("/i", get(i))
+        .route("/j", get(j))
+        .route("/k", get(k))
+        .route("/l", get(l));
 }

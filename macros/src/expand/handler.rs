@@ -4,7 +4,7 @@
 //! still work, and so does `#[debug_handler]` above. It asks before they run, because axum
 //! extracts the arguments in order, and a tuple from left to right.
 
-use proc_macro2::{Span, TokenStream};
+use proc_macro2::{Span, TokenStream, TokenTree};
 use quote::{ToTokens as _, format_ident, quote, quote_spanned};
 use syn::spanned::Spanned as _;
 use syn::{Attribute, FnArg, Ident, PatType, ReturnType, Type, parse_quote};
@@ -130,10 +130,11 @@ fn annotated_type(
         function.attrs.iter().filter(|attribute| is_named(attribute, "cfg")).collect();
     let count = policies.len();
     let name = function.name();
-    let limits = policies
-        .iter()
-        .enumerate()
-        .map(|(index, policy)| handler_limit(policy, &name, owner, index == 0, private));
+    let shows = shows_decisions(function).then(|| quote!(.shows()));
+    let limits = policies.iter().enumerate().map(|(index, policy)| {
+        let limit = handler_limit(policy, &name, owner, index == 0, private);
+        quote!(#limit #shows)
+    });
     let register = limits::register(count, private);
     let statics = limits::statics();
     quote! {
@@ -155,6 +156,22 @@ fn annotated_type(
     }
 }
 
+/// Whether the handler takes `RateLimit`. Others are spared what that costs.
+fn shows_decisions(function: &Function) -> bool {
+    function.sig.inputs.iter().any(|argument| match argument {
+        FnArg::Typed(argument) => names(argument.ty.to_token_stream(), "RateLimit"),
+        FnArg::Receiver(_) => false,
+    })
+}
+
+fn names(tokens: TokenStream, name: &str) -> bool {
+    tokens.into_iter().any(|token| match token {
+        TokenTree::Ident(ident) => ident == name,
+        TokenTree::Group(group) => names(group.stream(), name),
+        TokenTree::Punct(_) | TokenTree::Literal(_) => false,
+    })
+}
+
 fn handler_limit(
     policy: &Policy,
     function: &str,
@@ -163,7 +180,7 @@ fn handler_limit(
     private: &Private,
 ) -> TokenStream {
     let limit = limits::limit(policy, function, owner, is_first, private);
-    let key = policy.key.kind.tokens(private);
+    let key = policy.key.kind.key(private);
     let cost = match &policy.cost {
         Some(Given { value: Cost::Function(path), .. }) => {
             quote_spanned!(path.span()=> #private::Cost::Function(#path))
@@ -185,7 +202,23 @@ fn handler_limit(
         };
         quote!(.refund_if(#function))
     });
-    quote!(#private::HandlerLimit::new(#limit, #key, #cost)#exempt #refund_if)
+    let headers = policy.headers.as_ref().map(|given| {
+        let style = given.value.tokens(private);
+        quote!(.headers(#style))
+    });
+    let on_missing_key = policy.on_missing_key.as_ref().map(|given| {
+        let mode = given.value.tokens(private);
+        quote!(.on_missing_key(#mode))
+    });
+    let refusal = policy.refusal.as_ref().map(|given| {
+        let path = &given.value;
+        let private = private.at(path.span());
+        quote_spanned!(path.span()=> .refusal(|refusal| #private::answered(#path(refusal))))
+    });
+    quote! {
+        #private::HandlerLimit::new(#limit, #key, #cost)
+            #exempt #refund_if #headers #on_missing_key #refusal
+    }
 }
 
 /// Puts the guard before everything that is extracted.

@@ -56,7 +56,8 @@ fn handler_mode_with_every_option() {
     let arguments = quote! {
         LIMIT, per = PERIOD, algorithm = gcra, burst = 5, key = (ip, self::tenant), cost = self::weight,
         name = "orders", on_error = open, exempt = self::internal, on_blocked = self::log,
-        refund_if = failure, shadow
+        refund_if = failure, shadow, headers = both, refusal = self::slow_down,
+        on_missing_key = shared
     };
     snapshot("handler_with_every_option", arguments, handler());
 }
@@ -122,7 +123,8 @@ fn the_default_path_does_not_leak() {
         refund_if = failure, shadow, crate = ::renamed
     };
     let for_handlers = quote! {
-        cost = self::weight, exempt = self::internal,
+        cost = self::weight, exempt = self::internal, headers = none, refusal = self::answer,
+        on_missing_key = exempt,
         key = (ip, global, header("a"), cookie("b"), query("c"), path_param("d"), extension(E), self::f)
     };
     let sync = quote!(

@@ -27,11 +27,11 @@ pub struct RateLimited(Box<Inner>);
 
 struct Inner {
     policy: Policy,
-    reason: Reason,
+    cause: Cause,
 }
 
 #[expect(clippy::large_enum_variant, reason = "an error is boxed as a whole")]
-enum Reason {
+enum Cause {
     Refused(Decision),
     Unavailable(Unavailable),
     CannotWait,
@@ -39,19 +39,19 @@ enum Reason {
 
 impl RateLimited {
     pub(super) fn refused(policy: &Policy, decision: Decision) -> Self {
-        Self::new(policy, Reason::Refused(decision))
+        Self::new(policy, Cause::Refused(decision))
     }
 
     pub(super) fn unavailable(policy: &Policy, unavailable: Unavailable) -> Self {
-        Self::new(policy, Reason::Unavailable(unavailable))
+        Self::new(policy, Cause::Unavailable(unavailable))
     }
 
     pub(super) fn cannot_wait(policy: &Policy) -> Self {
-        Self::new(policy, Reason::CannotWait)
+        Self::new(policy, Cause::CannotWait)
     }
 
-    fn new(policy: &Policy, reason: Reason) -> Self {
-        Self(Box::new(Inner { policy: policy.clone(), reason }))
+    fn new(policy: &Policy, cause: Cause) -> Self {
+        Self(Box::new(Inner { policy: policy.clone(), cause }))
     }
 
     /// The name of the policy that refused.
@@ -63,19 +63,19 @@ impl RateLimited {
     /// When to try again. `None` if that will not help.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
-        match &self.0.reason {
-            Reason::Refused(decision) => decision.retry_after(),
-            Reason::Unavailable(unavailable) => Some(unavailable.retry_after()),
-            Reason::CannotWait => None,
+        match &self.0.cause {
+            Cause::Refused(decision) => decision.retry_after(),
+            Cause::Unavailable(unavailable) => Some(unavailable.retry_after()),
+            Cause::CannotWait => None,
         }
     }
 
     /// The refusal; `None` if the limit could not be checked.
     #[must_use]
     pub fn decision(&self) -> Option<&Decision> {
-        match &self.0.reason {
-            Reason::Refused(decision) => Some(decision),
-            Reason::Unavailable(_) | Reason::CannotWait => None,
+        match &self.0.cause {
+            Cause::Refused(decision) => Some(decision),
+            Cause::Unavailable(_) | Cause::CannotWait => None,
         }
     }
 }
@@ -83,13 +83,13 @@ impl RateLimited {
 impl fmt::Display for RateLimited {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let policy = self.policy();
-        match &self.0.reason {
-            Reason::Refused(decision) => match decision.retry_after() {
+        match &self.0.cause {
+            Cause::Refused(decision) => match decision.retry_after() {
                 Some(after) => write!(f, "the limit `{policy}` is reached; retry in {after:.1?}"),
                 None => write!(f, "the limit `{policy}` can never admit a call of this cost"),
             },
-            Reason::Unavailable(_) => write!(f, "the limit `{policy}` cannot be checked"),
-            Reason::CannotWait => write!(
+            Cause::Unavailable(_) => write!(f, "the limit `{policy}` cannot be checked"),
+            Cause::CannotWait => write!(
                 f,
                 "the limit `{policy}` is on a function that is not async, and the limiter's \
                  backend cannot answer without waiting: make the function async"
@@ -103,13 +103,15 @@ impl fmt::Display for RateLimited {
 #[cfg(feature = "axum")]
 impl axum::response::IntoResponse for RateLimited {
     fn into_response(self) -> axum::response::Response {
-        use crate::http::refusal;
+        use crate::http::{Reason, refuse_call};
 
-        let Inner { policy, reason } = *self.0;
-        match reason {
-            Reason::Refused(decision) => refusal::quota_exceeded(&policy, &decision),
-            Reason::Unavailable(unavailable) => refusal::unavailable(&policy, &unavailable),
-            Reason::CannotWait => refusal::cannot_wait(&policy),
+        let Inner { policy, cause } = *self.0;
+        match cause {
+            Cause::Refused(decision) => refuse_call(&policy, Reason::QuotaExceeded(&decision)),
+            Cause::Unavailable(unavailable) => {
+                refuse_call(&policy, Reason::Unavailable(&unavailable))
+            }
+            Cause::CannotWait => refuse_call(&policy, Reason::CannotWait),
         }
     }
 }
@@ -122,9 +124,9 @@ impl fmt::Debug for RateLimited {
 
 impl Error for RateLimited {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match &self.0.reason {
-            Reason::Unavailable(unavailable) => Some(unavailable),
-            Reason::Refused(_) | Reason::CannotWait => None,
+        match &self.0.cause {
+            Cause::Unavailable(unavailable) => Some(unavailable),
+            Cause::Refused(_) | Cause::CannotWait => None,
         }
     }
 }

@@ -58,13 +58,7 @@ impl CallLimit {
         let policy = self.limit.policy();
         match answer {
             Ok(decision) => {
-                let lets_through = self.limit.lets_through(
-                    subject,
-                    &decision,
-                    #[cfg(feature = "axum")]
-                    None,
-                );
-                if lets_through {
+                if self.limit.lets_through(subject, &decision) {
                     Ok(Some(decision))
                 } else {
                     Err(RateLimited::refused(policy, decision))

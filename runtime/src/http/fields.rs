@@ -1,6 +1,8 @@
-//! `RateLimit-Policy` and `RateLimit`, the fields of
-//! draft-ietf-httpapi-ratelimit-headers-11: structured fields (RFC 9651), both lists with an
-//! item for each quota, told apart by its name.
+//! The header fields of a response: `RateLimit-Policy` and `RateLimit` of
+//! draft-ietf-httpapi-ratelimit-headers-11, which are structured fields (RFC 9651), lists with
+//! an item for each quota; and the older `X-RateLimit-*`.
+//!
+//! What depends on the policy alone is written once.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -8,46 +10,192 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use smallvec::SmallVec;
 
-use crate::{Policy, Quota, QuotaState};
+use super::options::{HeaderStyle, LegacyReset};
+use crate::{Decision, Policy, Quota, QuotaState};
 
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+const LEGACY_LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
+const LEGACY_REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
+const LEGACY_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 
-/// The value of `RateLimit-Policy`, which never changes, once it has been asked for.
+/// What of the fields and of refusals never changes, once it has been asked for.
 #[derive(Debug)]
-pub(super) struct PolicyField(OnceLock<Option<HeaderValue>>);
+pub(crate) struct Fields(OnceLock<Texts>);
 
-impl PolicyField {
-    pub(super) const fn new() -> Self {
+impl Fields {
+    pub(crate) const fn new() -> Self {
         Self(OnceLock::new())
     }
 
-    /// As [`write`], for the policy that this is the field of.
-    pub(super) fn write(&self, headers: &mut HeaderMap, policy: &Policy, states: &[QuotaState]) {
-        let field = self.0.get_or_init(|| value(policy_field(policy)));
-        append(headers, field.clone(), value(limit_field(policy, states)));
+    pub(super) fn texts(&self, policy: &Policy) -> &Texts {
+        self.0.get_or_init(|| Texts::new(policy))
     }
 }
 
-/// Adds the fields to a response.
-pub(super) fn write(headers: &mut HeaderMap, policy: &Policy, states: &[QuotaState]) {
-    append(headers, value(policy_field(policy)), value(limit_field(policy, states)));
+/// A policy in the words of its fields and its refusals.
+#[derive(Debug)]
+pub(crate) struct Texts {
+    /// `"name";q=100;w=60`, for each quota.
+    policy_field: Option<HeaderValue>,
+    /// The policy's label as a JSON string.
+    pub(super) label_json: String,
+    pub(super) quotas: SmallVec<[QuotaTexts; 1]>,
 }
 
-/// They are added and not set, so that several policies can speak on one response: lists may
-/// span several lines.
-fn append(headers: &mut HeaderMap, policy: Option<HeaderValue>, limit: Option<HeaderValue>) {
-    for (name, value) in [(POLICY, policy), (LIMIT, limit)] {
-        if let Some(value) = value {
-            headers.append(name, value);
+/// A quota in their words.
+#[derive(Debug)]
+pub(crate) struct QuotaTexts {
+    /// `"name";r=`
+    item: String,
+    limit: u32,
+    /// `100 per 60s`
+    pub(super) text: String,
+    /// The name by which clients know the quota.
+    pub(super) name: String,
+    /// That as a JSON string.
+    pub(super) name_json: String,
+}
+
+impl Texts {
+    pub(super) fn new(policy: &Policy) -> Self {
+        let quotas = quota_names(policy).zip(policy.quotas()).map(|(name, quota)| QuotaTexts {
+            item: format!("{};r=", structured(&name)),
+            limit: quota.limit(),
+            text: format!("{} per {:?}", quota.limit(), quota.period()),
+            name_json: json_string(&name),
+            name: name.into_owned(),
+        });
+        Self {
+            policy_field: HeaderValue::try_from(policy_field(policy)).ok(),
+            label_json: json_string(policy.label()),
+            quotas: quotas.collect(),
+        }
+    }
+
+    /// The fields; `decision` is what there is to say of now, if anything.
+    pub(super) fn write(
+        &self,
+        decision: Option<&Decision>,
+        style: HeaderStyle,
+        reset: LegacyReset,
+    ) -> Written {
+        let states = decision.map(Decision::quotas).unwrap_or_default();
+        Written {
+            ietf: style.has_ietf(),
+            limit_field: if style.has_ietf() { self.limit_field(states) } else { None },
+            legacy: if style.has_legacy() {
+                self.legacy(states, decision.map(Decision::stamp_micros), reset)
+            } else {
+                None
+            },
+        }
+    }
+
+    /// Adds them to a response.
+    pub(super) fn add(&self, headers: &mut HeaderMap, written: Written) {
+        // They are added and not set, so that several policies can speak on one response: lists
+        // may span several lines.
+        if let (true, Some(field)) = (written.ietf, &self.policy_field) {
+            headers.append(POLICY, field.clone());
+        }
+        if let Some(field) = written.limit_field {
+            headers.append(LIMIT, field);
+        }
+        if let Some(legacy) = written.legacy {
+            legacy.add(headers);
+        }
+    }
+
+    /// `"name";r=50;t=30`: no more than `r` for the next `t` seconds. A quota of which nothing
+    /// is used has nothing to wait for, and no `t`.
+    fn limit_field(&self, states: &[QuotaState]) -> Option<HeaderValue> {
+        let mut field = SmallVec::<[u8; 128]>::new();
+        for (texts, state) in self.quotas.iter().zip(states) {
+            if !field.is_empty() {
+                field.extend_from_slice(b", ");
+            }
+            field.extend_from_slice(texts.item.as_bytes());
+            push_number(&mut field, state.remaining().into());
+            let seconds = whole_seconds(state.more_after());
+            if seconds > 0 {
+                field.extend_from_slice(b";t=");
+                push_number(&mut field, seconds);
+            }
+        }
+        // An empty list is not sent.
+        if field.is_empty() { None } else { HeaderValue::from_bytes(&field).ok() }
+    }
+
+    /// They have room for one quota: the one that refused the longest, else the one of which
+    /// the least remains.
+    fn legacy(
+        &self,
+        states: &[QuotaState],
+        stamp_micros: Option<u64>,
+        reset: LegacyReset,
+    ) -> Option<Legacy> {
+        let tightest = self.quotas.iter().zip(states).min_by_key(|(_, state)| {
+            let refuses_for = state.is_exceeded().then(|| state.more_after());
+            (std::cmp::Reverse(refuses_for), state.remaining())
+        });
+        let Some((texts, state)) = tightest else {
+            return self.quotas.first().map(|texts| Legacy { limit: texts.limit, now: None });
+        };
+        let reset_after = state.reset_after();
+        let reset = match reset {
+            LegacyReset::Delta => whole_seconds(reset_after),
+            LegacyReset::Epoch => {
+                let stamp = Duration::from_micros(stamp_micros.unwrap_or_default());
+                whole_seconds(stamp.saturating_add(reset_after))
+            }
+        };
+        Some(Legacy { limit: texts.limit, now: Some((state.remaining(), reset)) })
+    }
+}
+
+/// The fields of one decision, to be added to its response.
+#[derive(Debug)]
+pub(super) struct Written {
+    ietf: bool,
+    limit_field: Option<HeaderValue>,
+    legacy: Option<Legacy>,
+}
+
+impl Written {
+    pub(super) const NOTHING: Self = Self { ietf: false, limit_field: None, legacy: None };
+}
+
+/// The older fields.
+#[derive(Debug)]
+struct Legacy {
+    limit: u32,
+    /// What remains, and the reset.
+    now: Option<(u32, u64)>,
+}
+
+impl Legacy {
+    /// Where several policies speak on one response, the one of which the least remains does.
+    fn add(self, headers: &mut HeaderMap) {
+        let Some((remaining, reset)) = self.now else {
+            headers.entry(LEGACY_LIMIT).or_insert_with(|| self.limit.into());
+            return;
+        };
+        let earlier = headers.get(&LEGACY_REMAINING).and_then(|value| value.to_str().ok());
+        let earlier = earlier.and_then(|value| value.parse::<u32>().ok());
+        if earlier.is_none_or(|earlier| remaining < earlier) {
+            headers.insert(LEGACY_LIMIT, self.limit.into());
+            headers.insert(LEGACY_REMAINING, remaining.into());
+            headers.insert(LEGACY_RESET, reset.into());
         }
     }
 }
 
 /// The names by which clients know the policy's quotas: the policy's own if it has one quota,
 /// else that and the period.
-pub(super) fn quota_names(policy: &Policy) -> impl Iterator<Item = Cow<'_, str>> {
+fn quota_names(policy: &Policy) -> impl Iterator<Item = Cow<'_, str>> {
     let label = policy.label();
     let alone = policy.quotas().len() == 1;
     policy.quotas().iter().map(move |quota| {
@@ -64,65 +212,53 @@ pub(super) fn whole_seconds(span: Duration) -> u64 {
     span.as_secs() + u64::from(span.subsec_nanos() > 0)
 }
 
+/// In decimal, without the machinery of formatting: this is done for every request.
+fn push_number(field: &mut SmallVec<[u8; 128]>, number: u64) {
+    field.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+}
+
 /// `"name";q=100;w=60`. The window is left out where it is not whole seconds: the field has
 /// no fractions.
 fn policy_field(policy: &Policy) -> String {
-    list(quota_names(policy).zip(policy.quotas()), |field, quota: &Quota| {
-        let _ = write!(field, ";q={}", quota.limit());
-        if quota.period().subsec_nanos() == 0 {
-            let _ = write!(field, ";w={}", quota.period().as_secs());
-        }
-    })
-}
-
-/// `"name";r=50;t=30`: no more than `r` for the next `t` seconds. A quota of which nothing is
-/// used has nothing to wait for, and no `t`.
-fn limit_field(policy: &Policy, states: &[QuotaState]) -> String {
-    list(quota_names(policy).zip(states), |field, state: &QuotaState| {
-        let _ = write!(field, ";r={}", state.remaining());
-        if !state.more_after().is_zero() {
-            let _ = write!(field, ";t={}", whole_seconds(state.more_after()));
-        }
-    })
-}
-
-fn list<'a, T>(
-    items: impl Iterator<Item = (Cow<'a, str>, T)>,
-    parameters: impl Fn(&mut String, T),
-) -> String {
     let mut field = String::new();
-    for (name, item) in items {
-        if !field.is_empty() {
-            field.push_str(", ");
-        }
-        push_string(&mut field, &name);
-        parameters(&mut field, item);
+    for (name, quota) in quota_names(policy).zip(policy.quotas()) {
+        let separator = if field.is_empty() { "" } else { ", " };
+        let _ =
+            write!(field, "{separator}{};q={}{}", structured(&name), quota.limit(), window(quota));
     }
     field
 }
 
+fn window(quota: &Quota) -> String {
+    match quota.period().subsec_nanos() {
+        0 => format!(";w={}", quota.period().as_secs()),
+        _ => String::new(),
+    }
+}
+
 /// A structured-fields String (RFC 9651 §3.3.3) holds printable ASCII only; what else a name
 /// has, Rust identifiers of other scripts included, is percent-encoded.
-fn push_string(field: &mut String, text: &str) {
-    field.push('"');
+fn structured(text: &str) -> String {
+    let mut string = String::from("\"");
     for byte in text.bytes() {
         match byte {
             b'"' | b'\\' => {
-                field.push('\\');
-                field.push(byte.into());
+                string.push('\\');
+                string.push(byte.into());
             }
-            b' '..=b'~' => field.push(byte.into()),
+            b' '..=b'~' => string.push(byte.into()),
             _ => {
-                let _ = write!(field, "%{byte:02X}");
+                let _ = write!(string, "%{byte:02X}");
             }
         }
     }
-    field.push('"');
+    string.push('"');
+    string
 }
 
-/// `None` for an empty list, which is not sent.
-fn value(field: String) -> Option<HeaderValue> {
-    if field.is_empty() { None } else { HeaderValue::try_from(field).ok() }
+/// Text always serializes.
+pub(super) fn json_string(text: &str) -> String {
+    serde_json::to_string(text).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -134,6 +270,11 @@ mod tests {
 
     fn secs(secs: u64) -> Duration {
         Duration::from_secs(secs)
+    }
+
+    fn limit_field(policy: &Policy, states: &[QuotaState]) -> Option<String> {
+        let field = Texts::new(policy).limit_field(states)?;
+        Some(field.to_str().unwrap().to_owned())
     }
 
     /// What an independent parser reads: each item's name and parameters.
@@ -162,7 +303,7 @@ mod tests {
         let policy = Policy::new("app::create", Quota::new(100, secs(60))).labelled("create");
         assert_eq!(policy_field(&policy), r#""create";q=100;w=60"#);
         let state = QuotaState::new(false, 50, Duration::from_millis(29_001), secs(60));
-        assert_eq!(limit_field(&policy, &[state]), r#""create";r=50;t=30"#);
+        assert_eq!(limit_field(&policy, &[state]).unwrap(), r#""create";r=50;t=30"#);
     }
 
     #[test]
@@ -177,19 +318,55 @@ mod tests {
                 ("create-3600s".to_owned(), with_names(&[("q", 1_000), ("w", 3_600)])),
             ]
         );
+        let states = [
+            QuotaState::new(true, 0, Duration::from_millis(200), secs(1)),
+            QuotaState::new(false, 0, Duration::ZERO, Duration::ZERO),
+        ];
+        let field = limit_field(&policy, &states).unwrap();
+        assert_eq!(parsed(&field)[0].1, with_names(&[("r", 0), ("t", 1)]));
+        assert_eq!(parsed(&field)[1].1, with_names(&[("r", 0)]));
     }
 
     #[test]
     fn an_unused_quota_has_no_window() {
         let policy = Policy::new("p", Quota::new(7, secs(1)));
         let state = QuotaState::new(false, 7, Duration::ZERO, Duration::ZERO);
-        assert_eq!(limit_field(&policy, &[state]), r#""p";r=7"#);
+        assert_eq!(limit_field(&policy, &[state]).unwrap(), r#""p";r=7"#);
     }
 
     #[test]
     fn nothing_known_is_no_field() {
-        let policy = Policy::new("p", Quota::new(7, secs(1)));
-        assert_eq!(value(limit_field(&policy, &[])), None);
+        assert_eq!(limit_field(&Policy::new("p", Quota::new(7, secs(1))), &[]), None);
+    }
+
+    fn legacy(headers: &HeaderMap) -> [Option<&str>; 3] {
+        [LEGACY_LIMIT, LEGACY_REMAINING, LEGACY_RESET]
+            .map(|name| headers.get(name).map(|value| value.to_str().unwrap()))
+    }
+
+    #[test]
+    fn legacy_fields_are_of_the_tightest_quota() {
+        let texts = |name, limit| Texts::new(&Policy::new(name, Quota::new(limit, secs(60))));
+        let write = |headers: &mut HeaderMap, limit, remaining| {
+            let state = QuotaState::new(false, remaining, secs(1), Duration::from_millis(1_500));
+            let reset = LegacyReset::Delta;
+            texts("p", limit).legacy(&[state], Some(0), reset).unwrap().add(headers);
+        };
+        let mut headers = HeaderMap::new();
+        write(&mut headers, 100, 50);
+        write(&mut headers, 10, 9);
+        write(&mut headers, 1_000, 10);
+        assert_eq!(legacy(&headers), [Some("10"), Some("9"), Some("2")]);
+
+        let several = Policy::new("p", Quota::new(5, secs(1))).and(Quota::new(100, secs(60)));
+        let state = |exceeded, remaining| QuotaState::new(exceeded, remaining, secs(1), secs(1));
+        let mut headers = HeaderMap::new();
+        // A cost of 4 is refused by the one of which 3 remain.
+        let states = [state(false, 1), state(true, 3)];
+        let stamp = Some(999_000);
+        let fields = Texts::new(&several).legacy(&states, stamp, LegacyReset::Epoch);
+        fields.unwrap().add(&mut headers);
+        assert_eq!(legacy(&headers), [Some("100"), Some("3"), Some("2")]);
     }
 
     proptest! {
@@ -198,7 +375,10 @@ mod tests {
             let policy = Policy::named(name, Quota::new(limit, secs(86_400)));
             let field = policy_field(&policy);
             prop_assert_eq!(&parsed(&field)[0].1, &with_names(&[("q", limit.into()), ("w", 86_400)]));
-            prop_assert!(value(field).is_some());
+            let texts = Texts::new(&policy);
+            prop_assert!(texts.policy_field.is_some());
+            let field = texts.limit_field(&[QuotaState::new(false, 0, Duration::ZERO, Duration::ZERO)]).unwrap();
+            prop_assert_eq!(&parsed(field.to_str().unwrap())[0].1, &with_names(&[("r", 0)]));
         }
 
         #[test]

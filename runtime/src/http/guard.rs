@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -11,12 +12,15 @@ use axum::response::{IntoResponse, Response};
 use pin_project_lite::pin_project;
 use smallvec::SmallVec;
 
-use super::fields::PolicyField;
-use super::refusal;
+use super::ask::{Asked, Granted, Limiting, add_fields, ask, give_back};
+use super::fields::{Fields, Written};
+use super::options::{HeaderStyle, OnMissingKey};
+use super::refusal::Refusal;
+use super::shown::RateLimit;
 use crate::annotation::Limit;
 use crate::global::current_limiter;
 use crate::key::Key;
-use crate::{Decision, Limiter, Policy};
+use crate::{Blocked, Limiter, Policy};
 
 /// One policy of an annotated handler, in a static beside it.
 #[derive(Debug)]
@@ -26,7 +30,12 @@ pub struct HandlerLimit {
     cost: Cost,
     exempt: Option<fn(&Parts) -> bool>,
     refund_if: Option<fn(&Response) -> bool>,
-    policy_field: PolicyField,
+    headers: Option<HeaderStyle>,
+    on_missing_key: Option<OnMissingKey>,
+    refusal: Option<fn(&Refusal<'_>) -> Response>,
+    /// Whether the handler looks at its decisions.
+    shows: bool,
+    fields: Fields,
 }
 
 /// What a request takes.
@@ -42,8 +51,18 @@ impl HandlerLimit {
     /// A limit of which each request takes `cost`.
     #[must_use]
     pub const fn new(limit: Limit, key: Key, cost: Cost) -> Self {
-        let policy_field = PolicyField::new();
-        Self { limit, key, cost, exempt: None, refund_if: None, policy_field }
+        Self {
+            limit,
+            key,
+            cost,
+            exempt: None,
+            refund_if: None,
+            headers: None,
+            on_missing_key: None,
+            refusal: None,
+            shows: false,
+            fields: Fields::new(),
+        }
     }
 
     /// Does not count requests of which `function` says so.
@@ -60,41 +79,82 @@ impl HandlerLimit {
         self
     }
 
+    /// Tells clients of it in this style, whatever the limiter's.
+    #[must_use]
+    pub const fn headers(mut self, style: HeaderStyle) -> Self {
+        self.headers = Some(style);
+        self
+    }
+
+    /// Does this with requests that lack the key, whatever the limiter does.
+    #[must_use]
+    pub const fn on_missing_key(mut self, mode: OnMissingKey) -> Self {
+        self.on_missing_key = Some(mode);
+        self
+    }
+
+    /// Answers refusals with what `function` makes of them.
+    #[must_use]
+    pub const fn refusal(mut self, function: fn(&Refusal<'_>) -> Response) -> Self {
+        self.refusal = Some(function);
+        self
+    }
+
+    /// Puts decisions where the handler's [`RateLimit`] finds them.
+    #[must_use]
+    pub const fn shows(mut self) -> Self {
+        self.shows = true;
+        self
+    }
+
     /// What it has in common with a function's limit.
     pub const fn limit(&self) -> &Limit {
         &self.limit
     }
+}
 
-    const fn policy(&self) -> &Policy {
+impl Limiting for HandlerLimit {
+    fn policy(&self) -> &Policy {
         self.limit.policy()
     }
 
-    /// The decision that lets the request through; `None` if it goes on without one.
-    async fn ask(
-        &'static self,
-        limiter: &Limiter,
-        parts: &mut Parts,
-    ) -> Result<Option<Granted>, Response> {
-        if self.exempt.is_some_and(|exempt| exempt(parts)) {
-            return Ok(None);
-        }
-        let subject = match self.key.subject(parts).await {
-            Ok(subject) => subject,
-            Err(_) if self.limit.is_shadow() => return Ok(None),
-            Err(error) => return Err(refusal::no_subject(self.policy(), error)),
-        };
-        let cost = match self.cost {
+    fn key(&self) -> &Key {
+        &self.key
+    }
+
+    fn cost(&self, parts: &Parts) -> u32 {
+        match self.cost {
             Cost::Fixed(cost) => cost,
             Cost::Function(cost) => cost(parts),
-        };
-        match limiter.check_cost(self.policy(), subject.as_str(), cost).await {
-            Ok(decision) if self.limit.lets_through(subject.as_str(), &decision, Some(parts)) => {
-                Ok(Some(Granted { limit: self, decision }))
-            }
-            Ok(decision) => Err(refusal::quota_exceeded(self.policy(), &decision)),
-            Err(_) if self.limit.is_shadow() => Ok(None),
-            Err(unavailable) => Err(refusal::unavailable(self.policy(), &unavailable)),
         }
+    }
+
+    fn exempts(&self, parts: &Parts) -> bool {
+        self.exempt.is_some_and(|exempt| exempt(parts))
+    }
+
+    fn is_shadow(&self) -> bool {
+        self.limit.is_shadow()
+    }
+
+    fn on_blocked(&self, blocked: &Blocked<'_>) {
+        self.limit.tell(blocked);
+    }
+
+    fn headers(&self) -> Option<HeaderStyle> {
+        self.headers
+    }
+
+    fn on_missing_key(&self) -> Option<OnMissingKey> {
+        self.on_missing_key
+    }
+
+    fn fields(&self) -> &Fields {
+        &self.fields
+    }
+
+    fn answer(&self) -> Option<&dyn Fn(&Refusal<'_>) -> Response> {
+        self.refusal.as_ref().map(|function| function as _)
     }
 }
 
@@ -198,72 +258,80 @@ impl<A, T: fmt::Debug> fmt::Debug for Guarded<A, T> {
     }
 }
 
-/// A request that may go on.
+/// A request that may go on: the limits that let it through, and what they left.
 pub struct Admission {
-    limiter: Limiter,
-    granted: SmallVec<[Granted; 1]>,
-}
-
-/// A limit that let the request through, and its decision.
-struct Granted {
-    limit: &'static HandlerLimit,
-    decision: Decision,
+    granted: SmallVec<[(&'static HandlerLimit, Granted); 1]>,
+    /// If something may have to be given back.
+    limiter: Option<Limiter>,
 }
 
 impl Admission {
     async fn ask(limits: &'static [HandlerLimit], parts: &mut Parts) -> Result<Self, Response> {
-        let limiter = parts.extensions.get::<Limiter>().cloned().unwrap_or_else(current_limiter);
-        let mut admission = Self { limiter, granted: SmallVec::new() };
+        let limiter = limiter_of(parts);
+        let mut granted = SmallVec::new();
         for limit in limits {
-            match limit.ask(&admission.limiter, parts).await {
-                Ok(granted) => admission.granted.extend(granted),
-                Err(refusal) => {
-                    admission.give_back().await;
+            // A later limit may refuse, and then what was taken is given back.
+            let keep = limits.len() > 1 || limit.shows || limit.refund_if.is_some();
+            match ask(limit, &limiter, parts, keep).await {
+                Asked::Granted(grant) => granted.push((limit, grant)),
+                Asked::Uncounted => {}
+                Asked::Refused(refusal) => {
+                    if !granted.is_empty() {
+                        let admission = Self { granted, limiter: Some(limiter) };
+                        Box::pin(admission.give_back()).await;
+                    }
                     return Err(refusal);
                 }
             }
         }
-        Ok(admission)
+        for (limit, grant) in &granted {
+            if let (true, Some(decision)) = (limit.shows, &grant.decision) {
+                RateLimit::show(&mut parts.extensions, limit.policy(), decision);
+            }
+        }
+        let refunds = limits.iter().any(|limit| limit.refund_if.is_some());
+        Ok(Self { granted, limiter: refunds.then_some(limiter) })
     }
 
     /// Completes the handler's response.
     #[must_use]
     pub fn finish(self, mut response: Response) -> Response {
-        self.write_fields(&mut response);
+        for (limit, grant) in self.granted {
+            add_fields(limit, grant.written, &mut response);
+        }
         response
     }
 
     /// Completes the handler's response, and gives back what is to be given back after such
     /// a one.
     pub async fn finish_and_refund(mut self, mut response: Response) -> Response {
-        self.write_fields(&mut response);
-        self.granted.retain(|Granted { limit, .. }| {
-            limit.refund_if.is_some_and(|refund_if| refund_if(&response))
-        });
+        for (limit, grant) in &mut self.granted {
+            let written = mem::replace(&mut grant.written, Written::NOTHING);
+            add_fields(*limit, written, &mut response);
+        }
+        self.granted
+            .retain(|(limit, _)| limit.refund_if.is_some_and(|refund_if| refund_if(&response)));
         self.give_back().await;
         response
     }
 
-    fn write_fields(&self, response: &mut Response) {
-        for Granted { limit, decision } in &self.granted {
-            if !limit.limit.is_shadow() {
-                limit.policy_field.write(response.headers_mut(), limit.policy(), decision.quotas());
-            }
-        }
-    }
-
-    /// Best effort: if the store cannot be reached now, what was charged stays charged.
     async fn give_back(self) {
-        for Granted { limit, decision } in self.granted {
-            if let Err(error) = self.limiter.refund(decision).await {
-                tracing::debug!(policy = limit.policy().name(), %error, "a refund failed");
+        let Some(limiter) = self.limiter else { return };
+        for (limit, grant) in self.granted {
+            if let Some(decision) = grant.decision {
+                give_back(limit.policy(), &limiter, *decision).await;
             }
         }
     }
 }
 
+/// The request's own limiter, if a layer has given it one; else the scoped or the global one.
+pub(super) fn limiter_of(parts: &Parts) -> Limiter {
+    parts.extensions.get::<Limiter>().cloned().unwrap_or_else(current_limiter)
+}
+
 impl fmt::Debug for Admission {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.granted.iter().map(|granted| &granted.decision)).finish()
+        f.debug_list().entries(self.granted.iter().map(|(limit, _)| limit.policy().name())).finish()
     }
 }

@@ -1,14 +1,31 @@
-//! The guard in front of axum handlers, and what clients see of it.
+//! The HTTP surface: what stands in front of handlers and services, and what clients see of it.
 //!
-//! guard (asks before the body is read) → fields (the headers) → refusal (429, 503, …).
+//! guard (of an annotated handler) or layer (of any service) → ask (whose request, what does it
+//! cost, may it go on) → fields (the headers) → refusal (429, 503, …).
 
+mod ask;
 mod fields;
 mod guard;
-pub(crate) mod refusal;
+mod layer;
+mod options;
+mod problem;
+mod refusal;
 mod respond;
+mod service;
+mod shown;
+mod skip;
 
 pub use self::guard::{Annotated, Cost, Guarded, HandlerLimit};
-pub use self::respond::{IntoLimitedResponse, failure, require_send, success};
+pub use self::layer::RateLimitLayer;
+pub use self::options::{
+    ForwardedHeader, HeaderStyle, HttpOptions, HttpOptionsError, LegacyReset, OnMissingKey,
+};
+pub use self::problem::Problem;
+pub(crate) use self::refusal::refuse_call;
+pub use self::refusal::{Reason, Refusal};
+pub use self::respond::{IntoLimitedResponse, answered, failure, require_send, success};
+pub use self::service::{RateLimitService, ResponseFuture};
+pub use self::shown::{PolicyDecision, RateLimit};
 use crate::Limiter;
 
 impl Limiter {

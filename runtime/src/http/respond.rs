@@ -21,6 +21,11 @@ impl<T: IntoResponse> IntoLimitedResponse for T {
     }
 }
 
+/// What a user's function answers to a refusal.
+pub fn answered(answer: impl IntoLimitedResponse) -> Response {
+    answer.into_limited()
+}
+
 /// Asks for `Send` where the handler's own body is to blame, not at the router far away.
 pub fn require_send<F: Future + Send>(future: F) -> F {
     future

@@ -66,18 +66,22 @@ const _: () = {
                         .shadow()
                         .on_blocked(self::log)
                 },
-                ::tollgate::__private::Key::All(
+                ::tollgate::__private::Key::parts(
                     &[
-                        ::tollgate::__private::Key::Ip,
-                        ::tollgate::__private::Key::Function(|parts| ::tollgate::__private::found(
-                            self::tenant(parts),
+                        ::tollgate::__private::Part::Ip,
+                        ::tollgate::__private::Part::Function(|parts| ::tollgate::__private::seek(
+                            &self::tenant,
+                            parts,
                         )),
                     ],
                 ),
                 ::tollgate::__private::Cost::Function(self::weight),
             )
             .exempt(self::internal)
-            .refund_if(::tollgate::__private::failure),
+            .refund_if(::tollgate::__private::failure)
+            .headers(::tollgate::__private::HeaderStyle::Both)
+            .on_missing_key(::tollgate::__private::OnMissingKey::Shared)
+            .refusal(|refusal| ::tollgate::__private::answered(self::slow_down(refusal))),
     ];
     #[::tollgate::__private::linkme::distributed_slice(::tollgate::__private::POLICIES)]
     #[linkme(crate = ::tollgate::__private::linkme)]

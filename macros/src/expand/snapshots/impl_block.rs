@@ -22,7 +22,7 @@ const _: () = {
                     ),
                 )
             },
-            ::tollgate::__private::Key::Ip,
+            ::tollgate::__private::Key::part(::tollgate::__private::Part::Ip),
             ::tollgate::__private::Cost::Fixed(1),
         ),
     ];

@@ -26,7 +26,7 @@ const _: () = {
                     ),
                 )
             },
-            ::tollgate::__private::Key::Ip,
+            ::tollgate::__private::Key::part(::tollgate::__private::Part::Ip),
             ::tollgate::__private::Cost::Fixed(1),
         ),
         ::tollgate::__private::HandlerLimit::new(
@@ -49,7 +49,7 @@ const _: () = {
                     ),
                 )
             },
-            ::tollgate::__private::Key::Global,
+            ::tollgate::__private::Key::part(::tollgate::__private::Part::Global),
             ::tollgate::__private::Cost::Fixed(1),
         ),
     ];

@@ -1,6 +1,7 @@
 //! Comparisons, each printed as `ratio NAME VALUE`: ours divided by the other's, from
 //! interleaved runs, with the absolute figures beside it.
 
+mod http;
 mod macros;
 mod memory;
 
@@ -9,10 +10,11 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     let result = match arguments.next().as_deref() {
+        Some("http") => http::run(),
         Some("macros") => macros::run(),
         Some("memory") => memory::run(&arguments.next().unwrap_or_default()),
         Some("memory-of") => memory::bytes_per_key_of(&arguments.next().unwrap_or_default()),
-        _ => Err("say which comparison to run: memory or macros".into()),
+        _ => Err("say which comparison to run: memory, http or macros".into()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

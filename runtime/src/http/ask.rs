@@ -1,0 +1,190 @@
+//! Asking about one request, for whoever stands in front of it: a handler's guard or a layer.
+
+use axum::http::request::Parts;
+use axum::response::Response;
+
+use super::fields::{Fields, Written};
+use super::options::{HeaderStyle, OnMissingKey};
+use super::refusal::{Answering, Reason, Refusal};
+use crate::decision::Ruling;
+use crate::key::{How, Key, KeyError};
+use crate::subject::Subject;
+use crate::{Blocked, Decision, Limiter, Policy, Unavailable};
+
+/// What limits a request: a policy, and what was said of it.
+pub(super) trait Limiting: Send + Sync {
+    fn policy(&self) -> &Policy;
+    fn key(&self) -> &Key;
+    fn cost(&self, parts: &Parts) -> u32;
+    fn exempts(&self, parts: &Parts) -> bool;
+    fn is_shadow(&self) -> bool;
+    fn on_blocked(&self, blocked: &Blocked<'_>);
+    fn headers(&self) -> Option<HeaderStyle>;
+    fn on_missing_key(&self) -> Option<OnMissingKey>;
+    fn fields(&self) -> &Fields;
+    /// The policy's own answer, if it has one.
+    fn answer(&self) -> Option<&dyn Fn(&Refusal<'_>) -> Response>;
+}
+
+/// What came of it.
+pub(super) enum Asked {
+    /// It may go on.
+    Granted(Granted),
+    /// It may go on, and is not counted.
+    Uncounted,
+    /// It may not.
+    Refused(Response),
+}
+
+/// What is left of a decision that lets a request through: it is large, and rarely needed.
+pub(super) struct Granted {
+    pub(super) written: Written,
+    /// If it was asked to be kept.
+    pub(super) decision: Option<Box<Decision>>,
+}
+
+/// Asks; `keep` is whether the decision is needed afterwards.
+pub(super) async fn ask(
+    limit: &impl Limiting,
+    limiter: &Limiter,
+    parts: &mut Parts,
+    keep: bool,
+) -> Asked {
+    if limit.key().is_immediate()
+        && let Some(asked) = ask_now(limit, limiter, parts, keep)
+    {
+        return asked;
+    }
+    // Boxed, so that those who need not wait do not carry it along.
+    Box::pin(ask_later(limit, limiter, parts, keep)).await
+}
+
+async fn ask_later(
+    limit: &impl Limiting,
+    limiter: &Limiter,
+    parts: &mut Parts,
+    keep: bool,
+) -> Asked {
+    if limit.exempts(parts) {
+        return Asked::Uncounted;
+    }
+    let subject = limit.key().subject(parts, how(limit, limiter)).await;
+    let subject = match subject {
+        Ok(Some(subject)) => subject,
+        Ok(None) => return Asked::Uncounted,
+        Err(error) => return nobody(limit, limiter, parts, error),
+    };
+    let answer = limiter.check_cost(limit.policy(), subject.as_str(), limit.cost(parts)).await;
+    settle(limit, limiter, parts, &subject, answer, keep)
+}
+
+/// As [`ask`]; `None` if that would have to wait.
+pub(super) fn ask_now(
+    limit: &impl Limiting,
+    limiter: &Limiter,
+    parts: &Parts,
+    keep: bool,
+) -> Option<Asked> {
+    if limit.exempts(parts) {
+        return Some(Asked::Uncounted);
+    }
+    let subject = match limit.key().subject_now(parts, how(limit, limiter))? {
+        Ok(Some(subject)) => subject,
+        Ok(None) => return Some(Asked::Uncounted),
+        Err(error) => return Some(nobody(limit, limiter, parts, error)),
+    };
+    let (policy, cost) = (limit.policy(), limit.cost(parts));
+    // Without a receipt, where nothing can be given back.
+    let answer = match keep {
+        true => limiter.check_now(policy, subject.as_str(), cost)?,
+        false => {
+            let mut ruling = Ruling::open();
+            let charged = limiter.rule_now(policy, subject.as_str(), cost, &mut ruling)?;
+            charged.map(|()| Decision::final_one(ruling))
+        }
+    };
+    Some(settle(limit, limiter, parts, &subject, answer, keep))
+}
+
+fn how<'a>(limit: &impl Limiting, limiter: &'a Limiter) -> How<'a> {
+    let options = limiter.http();
+    How { options, on_missing: limit.on_missing_key().unwrap_or(options.on_missing_key) }
+}
+
+fn nobody(limit: &impl Limiting, limiter: &Limiter, parts: &Parts, error: KeyError) -> Asked {
+    if limit.is_shadow() {
+        return Asked::Uncounted;
+    }
+    refuse(limit, limiter, parts, Reason::NoKey(error))
+}
+
+fn settle(
+    limit: &impl Limiting,
+    limiter: &Limiter,
+    parts: &Parts,
+    subject: &Subject,
+    answer: Result<Decision, Unavailable>,
+    keep: bool,
+) -> Asked {
+    let decision = match answer {
+        Ok(decision) => decision,
+        Err(_) if limit.is_shadow() => return Asked::Uncounted,
+        Err(error) => return refuse(limit, limiter, parts, Reason::Unavailable(&error)),
+    };
+    if decision.is_allowed() {
+        return Asked::Granted(granted(limit, limiter, decision, keep));
+    }
+    let (policy, shadow) = (limit.policy(), limit.is_shadow());
+    let subject = subject.as_str();
+    limit.on_blocked(&Blocked {
+        policy,
+        subject,
+        decision: &decision,
+        shadow,
+        request: Some(parts),
+    });
+    if shadow {
+        tracing::info!(policy = policy.name(), "a shadow limit would have refused");
+        return Asked::Granted(granted(limit, limiter, decision, keep));
+    }
+    refuse(limit, limiter, parts, Reason::QuotaExceeded(&decision))
+}
+
+fn refuse(limit: &impl Limiting, limiter: &Limiter, parts: &Parts, reason: Reason<'_>) -> Asked {
+    let how = Answering {
+        options: limiter.http(),
+        headers: style(limit, limiter),
+        function: limit.answer(),
+    };
+    let texts = limit.fields().texts(limit.policy());
+    Asked::Refused(Refusal::new(limit.policy(), texts, reason, Some(parts)).answer(how))
+}
+
+/// A shadow limit is not shown to clients: it refuses nobody.
+fn granted(limit: &impl Limiting, limiter: &Limiter, decision: Decision, keep: bool) -> Granted {
+    let style = if limit.is_shadow() { HeaderStyle::None } else { style(limit, limiter) };
+    let written = match style {
+        HeaderStyle::None => Written::NOTHING,
+        style => {
+            let texts = limit.fields().texts(limit.policy());
+            texts.write(Some(&decision), style, limiter.http().legacy_reset)
+        }
+    };
+    Granted { written, decision: keep.then(|| Box::new(decision)) }
+}
+
+/// Adds the fields to the response of a request that was let through.
+pub(super) fn add_fields(limit: &impl Limiting, written: Written, response: &mut Response) {
+    limit.fields().texts(limit.policy()).add(response.headers_mut(), written);
+}
+
+fn style(limit: &impl Limiting, limiter: &Limiter) -> HeaderStyle {
+    limit.headers().unwrap_or(limiter.http().headers)
+}
+
+/// Best effort: if the store cannot be reached now, what was charged stays charged.
+pub(super) async fn give_back(policy: &Policy, limiter: &Limiter, decision: Decision) {
+    if let Err(error) = limiter.refund(decision).await {
+        tracing::debug!(policy = policy.name(), %error, "a refund failed");
+    }
+}

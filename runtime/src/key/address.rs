@@ -1,0 +1,162 @@
+//! The client's address, and the subject that it is.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use axum::extract::ConnectInfo;
+use axum::extract::connect_info::MockConnectInfo;
+use axum::http::header::FORWARDED;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName};
+
+use super::forwarded;
+use crate::http::{ForwardedHeader, HttpOptions};
+use crate::subject::Subject;
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// Who is asking; `None` if the server was not told who has connected.
+pub(super) fn subject(parts: &Parts, options: &HttpOptions) -> Option<Subject> {
+    let client = client(peer(parts)?, &parts.headers, options);
+    Some(match client {
+        IpAddr::V4(address) => ipv4(address),
+        IpAddr::V6(address) => ipv6(address, options.ipv6_prefix),
+    })
+}
+
+/// Who has connected.
+fn peer(parts: &Parts) -> Option<IpAddr> {
+    let extensions = &parts.extensions;
+    let real = || extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
+    let mock = || extensions.get::<MockConnectInfo<SocketAddr>>().map(|info| info.0);
+    real().or_else(mock).map(|address| address.ip())
+}
+
+/// The peer; or, as long as that is a trusted proxy, whom it says that it speaks for. What
+/// cannot be read is nobody, and nothing to the left of it is believed: anyone can have
+/// written it.
+fn client(peer: IpAddr, headers: &HeaderMap, options: &HttpOptions) -> IpAddr {
+    let trusts = |address| options.trusted_proxies.iter().any(|proxy| proxy.contains(&address));
+    let mut client = peer.to_canonical();
+    if !trusts(client) {
+        return client;
+    }
+    let (name, list): (_, fn(&[u8]) -> forwarded::List<'_>) = match options.forwarded_header {
+        ForwardedHeader::XForwardedFor => (X_FORWARDED_FOR, forwarded::x_forwarded_for),
+        ForwardedHeader::Forwarded => (FORWARDED, forwarded::forwarded),
+    };
+    // Several lines are one list.
+    for address in headers.get_all(name).iter().rev().flat_map(|line| list(line.as_bytes())) {
+        let Some(address) = address else { return client };
+        client = address.to_canonical();
+        if !trusts(client) {
+            return client;
+        }
+    }
+    client
+}
+
+/// An IPv4 address, written without the machinery of formatting: this is done for every request.
+fn ipv4(address: Ipv4Addr) -> Subject {
+    let mut text = Text::new();
+    for (index, octet) in address.octets().into_iter().enumerate() {
+        if index > 0 {
+            text.push(b'.');
+        }
+        text.push_digits(octet.into(), 10);
+    }
+    Subject::plain(text.as_str())
+}
+
+/// One subject for all addresses that share the prefix: its segments and its length.
+fn ipv6(address: Ipv6Addr, prefix: u8) -> Subject {
+    let mask = u128::MAX.checked_shl(128 - u32::from(prefix)).unwrap_or(0);
+    let segments = Ipv6Addr::from_bits(address.to_bits() & mask).segments();
+    let mut text = Text::new();
+    for (index, segment) in segments.into_iter().take(prefix.div_ceil(16).into()).enumerate() {
+        if index > 0 {
+            text.push(b':');
+        }
+        text.push_digits(segment, 16);
+    }
+    text.push(b'/');
+    text.push_digits(prefix.into(), 10);
+    Subject::plain(text.as_str())
+}
+
+/// Room for the longest: eight segments of four digits, what parts them, and the prefix.
+struct Text {
+    bytes: [u8; 43],
+    len: usize,
+}
+
+impl Text {
+    const fn new() -> Self {
+        Self { bytes: [0; 43], len: 0 }
+    }
+
+    fn push(&mut self, byte: u8) {
+        if let Some(place) = self.bytes.get_mut(self.len) {
+            *place = byte;
+            self.len += 1;
+        }
+    }
+
+    fn push_digits(&mut self, number: u16, base: u16) {
+        let mut digits = [0; 5];
+        let mut rest = number;
+        let mut count = 0;
+        loop {
+            digits[count] = b"0123456789abcdef"[usize::from(rest % base)];
+            count += 1;
+            rest /= base;
+            if rest == 0 {
+                break;
+            }
+        }
+        for digit in digits[..count].iter().rev() {
+            self.push(*digit);
+        }
+    }
+
+    fn as_str(&self) -> &str {
+        // Only ASCII is ever pushed.
+        std::str::from_utf8(&self.bytes[..self.len]).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn ipv4_is_written_as_the_standard_library_does(bits: u32) {
+            let address = Ipv4Addr::from_bits(bits);
+            let subject = ipv4(address);
+            prop_assert_eq!(subject.as_str(), address.to_string());
+        }
+
+        #[test]
+        fn ipv6_addresses_share_a_subject_if_and_only_if_they_share_the_prefix(
+            bits: u128,
+            differs in 0_u8..128,
+            prefix in 1_u8..=128,
+        ) {
+            let other = bits ^ (1 << (127 - differs));
+            let [one, other] = [bits, other].map(|bits| ipv6(Ipv6Addr::from_bits(bits), prefix));
+            prop_assert_eq!(one == other, differs >= prefix, "{} {}", one, other);
+            let length = format!("/{prefix}");
+            prop_assert!(one.as_str().ends_with(&length));
+        }
+
+        #[test]
+        fn the_segments_of_ipv6_are_those_of_the_address(bits: u128) {
+            let address = Ipv6Addr::from_bits(bits);
+            let [a, b, c, d, ..] = address.segments();
+            let subject = ipv6(address, 64);
+            prop_assert_eq!(subject.as_str(), format!("{a:x}:{b:x}:{c:x}:{d:x}/64"));
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! `X-Forwarded-For` and `Forwarded`, read from the right: an address for each entry, or
+//! `None` where there is none to be read.
+//!
+//! The right end was written by the nearest proxy, the rest by whoever came before. So nothing
+//! that stands further left may change how an entry is read, quotes included.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+/// What comes before the last entry, and that.
+type Split<'a> = (Option<&'a [u8]>, &'a [u8]);
+
+/// The entries of one line, the last one first.
+#[derive(Debug)]
+pub(super) struct List<'a> {
+    rest: Option<&'a [u8]>,
+    /// Splits off the last entry.
+    split: fn(&[u8]) -> Split<'_>,
+    read: fn(&[u8]) -> Option<IpAddr>,
+}
+
+/// `X-Forwarded-For: 192.0.2.1, 2001:db8::1, 198.51.100.7:80, [2001:db8::1]:80`.
+pub(super) fn x_forwarded_for(line: &[u8]) -> List<'_> {
+    List { rest: Some(line), split: split_at_comma, read: node }
+}
+
+/// `Forwarded: for=192.0.2.1;proto=https, For="[2001:db8::1]:80"` (RFC 7239).
+pub(super) fn forwarded(line: &[u8]) -> List<'_> {
+    List { rest: Some(line), split: split_element, read: element }
+}
+
+impl Iterator for List<'_> {
+    type Item = Option<IpAddr>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (rest, last) = (self.split)(self.rest?);
+        self.rest = rest;
+        Some((self.read)(trim(last)))
+    }
+}
+
+/// An address, with a port or without.
+fn node(text: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(text).ok()?;
+    if let Some(bracketed) = text.strip_prefix('[') {
+        let (address, after) = bracketed.split_once(']')?;
+        let has_port = after.is_empty() || is_port(after.strip_prefix(':')?);
+        return has_port.then(|| address.parse::<Ipv6Addr>().ok())?.map(IpAddr::V6);
+    }
+    match text.split_once(':') {
+        // One colon is a port's, more are an IPv6 address's.
+        Some((address, port)) if !port.contains(':') => {
+            is_port(port).then(|| address.parse().ok())?.map(IpAddr::V4)
+        }
+        _ => text.parse().ok(),
+    }
+}
+
+fn split_at_comma(line: &[u8]) -> Split<'_> {
+    split_at(line, line.iter().rposition(|&byte| byte == b','))
+}
+
+fn split_at(line: &[u8], comma: Option<usize>) -> Split<'_> {
+    match comma {
+        Some(comma) => (Some(&line[..comma]), &line[comma + 1..]),
+        None => (None, line),
+    }
+}
+
+fn is_port(text: &str) -> bool {
+    (1..=5).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_digit())
+        && text.parse::<u16>().is_ok()
+}
+
+/// At the last comma that is not in quotes, as they are seen from the right.
+fn split_element(line: &[u8]) -> Split<'_> {
+    let mut in_quotes = false;
+    let comma = line.iter().rposition(|&byte| {
+        in_quotes ^= byte == b'"';
+        byte == b',' && !in_quotes
+    });
+    split_at(line, comma)
+}
+
+/// The address that an element is `for`.
+fn element(mut element: &[u8]) -> Option<IpAddr> {
+    // No address needs an escape, and with one it cannot be said from the right where a
+    // quoted string begins.
+    if element.contains(&b'\\') {
+        return None;
+    }
+    let mut address = None;
+    loop {
+        let (name, after) = split_once(element, b'=')?;
+        let (value, quoted, after) = match after.strip_prefix(b"\"") {
+            Some(after) => {
+                let (value, after) = split_once(after, b'"')?;
+                (value, true, after)
+            }
+            None => {
+                let end =
+                    after.iter().position(|&byte| byte == b';' || byte == b' ' || byte == b'\t');
+                let (value, after) = after.split_at(end.unwrap_or(after.len()));
+                (value, false, after)
+            }
+        };
+        let is_token = |text: &[u8]| !text.is_empty() && text.iter().copied().all(is_token_byte);
+        if !is_token(trim(name)) || !(quoted || is_token(value)) {
+            return None;
+        }
+        if trim(name).eq_ignore_ascii_case(b"for") {
+            // Twice would leave open which one counts.
+            if address.is_some() {
+                return None;
+            }
+            address = Some(bracketed_node(value)?);
+        }
+        match trim(after) {
+            [] => return address,
+            [b';', rest @ ..] => element = rest,
+            _ => return None,
+        }
+    }
+}
+
+/// As [`node`], but IPv6 stands in brackets (RFC 7239 §6).
+fn bracketed_node(text: &[u8]) -> Option<IpAddr> {
+    node(text).filter(|address| address.is_ipv4() || text.starts_with(b"["))
+}
+
+/// RFC 9110 §5.6.2.
+fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+/// Optional white space (RFC 9110 §5.6.3).
+fn trim(mut text: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = text {
+        text = rest;
+    }
+    text
+}
+
+fn split_once(text: &[u8], separator: u8) -> Option<(&[u8], &[u8])> {
+    let at = text.iter().position(|&byte| byte == separator)?;
+    Some((&text[..at], &text[at + 1..]))
+}

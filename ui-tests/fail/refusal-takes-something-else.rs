@@ -1,0 +1,10 @@
+use tollgate::rate_limit;
+
+fn slow_down(_: &tollgate::Decision) -> &'static str {
+    "slow down"
+}
+
+#[rate_limit(100, per = 60, refusal = self::slow_down)]
+async fn handler() {}
+
+fn main() {}
