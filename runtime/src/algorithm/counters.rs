@@ -128,7 +128,7 @@ impl Counters {
     }
 }
 
-fn outcome(wait: Wait) -> Outcome {
+pub(super) fn outcome(wait: Wait) -> Outcome {
     match wait {
         Wait::None => Outcome::Allowed,
         Wait::For(micros) => Outcome::Refused { retry_after: Duration::from_micros(micros) },

@@ -9,6 +9,8 @@ mod gcra;
 mod leaky_bucket;
 mod sliding_window;
 mod sliding_window_counter;
+#[cfg(feature = "redis")]
+mod told;
 mod token_bucket;
 
 pub(crate) use self::counters::{Counters, Mode};
@@ -18,6 +20,8 @@ use self::leaky_bucket::LeakyBucket;
 pub(crate) use self::leaky_bucket::spaced;
 use self::sliding_window::SlidingWindow;
 use self::sliding_window_counter::SlidingWindowCounter;
+#[cfg(feature = "redis")]
+pub(crate) use self::told::told;
 use self::token_bucket::TokenBucket;
 use crate::{Algorithm, Quota, QuotaState};
 

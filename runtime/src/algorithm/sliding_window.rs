@@ -37,6 +37,13 @@ struct Entry {
 }
 
 impl SlidingWindow {
+    /// From (time, units) pairs, the oldest first.
+    #[cfg(feature = "redis")]
+    pub(super) fn from_raw(used: u32, entries: impl Iterator<Item = (Micros, u32)>) -> Self {
+        let entries = entries.map(|(newest, units)| Entry { newest, units }).collect();
+        Self { entries, used }
+    }
+
     /// Brings what lies ahead of `now` down to it: it then leaves one period from now, and
     /// counts until then.
     fn fold_future(&mut self, now: Micros, granule: Micros) {

@@ -2,10 +2,14 @@
 
 pub(crate) mod erased;
 mod memory;
+#[cfg(feature = "redis")]
+mod redis;
 
 use std::future::Future;
 
 pub use self::memory::{MemoryBackend, MemoryBackendBuilder};
+#[cfg(feature = "redis")]
+pub use self::redis::{RedisBackend, RedisBackendBuilder};
 use crate::policy::MAX_QUOTAS;
 use crate::{BackendError, Outcome, Policy, QuotaState};
 
