@@ -9,9 +9,9 @@ mod gcra;
 mod leaky_bucket;
 mod sliding_window;
 mod sliding_window_counter;
+mod token_bucket;
 #[cfg(feature = "redis")]
 mod told;
-mod token_bucket;
 
 pub(crate) use self::counters::{Counters, Mode};
 use self::fixed_window::FixedWindow;
@@ -20,9 +20,9 @@ use self::leaky_bucket::LeakyBucket;
 pub(crate) use self::leaky_bucket::spaced;
 use self::sliding_window::SlidingWindow;
 use self::sliding_window_counter::SlidingWindowCounter;
+use self::token_bucket::TokenBucket;
 #[cfg(feature = "redis")]
 pub(crate) use self::told::told;
-use self::token_bucket::TokenBucket;
 use crate::{Algorithm, Quota, QuotaState};
 
 /// Microseconds: since the epoch where it is an instant, otherwise a span.

@@ -86,7 +86,9 @@ impl Cluster {
         }
         let mut addresses: Vec<(String, u16)> =
             self.nodes.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect();
-        addresses.extend(self.seeds.iter().filter(|seed| !addresses.contains(seed)).cloned().collect::<Vec<_>>());
+        addresses.extend(
+            self.seeds.iter().filter(|seed| !addresses.contains(seed)).cloned().collect::<Vec<_>>(),
+        );
         let mut command = redis::cmd("CLUSTER");
         command.arg("SLOTS");
         let mut failure = BackendError::not_executed("no node of the cluster is known");
@@ -149,10 +151,7 @@ impl Cluster {
     /// Sends jobs of `lane` that had no effect where they belong now.
     pub(super) async fn redirect(&self, lane: &Arc<Lane>, failed: Vec<(Job, Failure)>) {
         let stale = |failure: &Failure| {
-            matches!(
-                failure,
-                Failure::Moved(_) | Failure::Elsewhere(_) | Failure::Unconnected(_)
-            )
+            matches!(failure, Failure::Moved(_) | Failure::Elsewhere(_) | Failure::Unconnected(_))
         };
         if failed.iter().any(|(_, failure)| stale(failure)) {
             // If nobody can be asked now, the next failure asks again.

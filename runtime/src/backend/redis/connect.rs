@@ -83,7 +83,10 @@ impl Access {
 pub(super) enum Place {
     At(ConnectionAddr),
     /// The master that these sentinels name, asked anew for each connection.
-    Sentinel { sentinels: Vec<ConnectionAddr>, master: String },
+    Sentinel {
+        sentinels: Vec<ConnectionAddr>,
+        master: String,
+    },
 }
 
 /// The connections to one server: a pool for each runtime, whose tasks drive them.
@@ -216,7 +219,8 @@ impl Source {
         let patience = Some(self.access.patience);
         let timeouts =
             Timeouts { wait: patience, create: Some(CONNECT_TIMEOUT), recycle: patience };
-        let size = PoolConfig { max_size: self.access.pool_size, timeouts, ..PoolConfig::default() };
+        let size =
+            PoolConfig { max_size: self.access.pool_size, timeouts, ..PoolConfig::default() };
         let builder = Pool::builder(manager).config(size).runtime(Runtime::Tokio1);
         builder.build().map_err(|error| error.to_string())
     }

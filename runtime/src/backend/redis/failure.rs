@@ -82,9 +82,7 @@ impl Failure {
             Self::Unconnected(text)
             | Self::NotYet(text)
             | Self::Elsewhere(text)
-            | Self::Never(text) => {
-                BackendError::not_executed(text)
-            }
+            | Self::Never(text) => BackendError::not_executed(text),
             Self::NoScript => BackendError::not_executed("the server keeps forgetting the script"),
             Self::Moved(node) | Self::Ask(node) => {
                 BackendError::not_executed(format!("the cluster is moving the key to {node}"))

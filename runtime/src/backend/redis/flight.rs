@@ -55,7 +55,8 @@ impl Lane {
         virtual_time: Option<Arc<dyn Clock>>,
         cluster: Option<Weak<Cluster>>,
     ) -> Arc<Self> {
-        let (queue, held, landed) = (Mutex::default(), tokio::sync::Mutex::default(), Notify::new());
+        let (queue, held, landed) =
+            (Mutex::default(), tokio::sync::Mutex::default(), Notify::new());
         Arc::new(Self { source, virtual_time, cluster, queue, held, landed })
     }
 
@@ -99,9 +100,8 @@ impl Lane {
         let mut bytes = 0;
         let mut batch = Vec::with_capacity(queue.jobs.len().min(MAX_CHECKS));
         while batch.len() < MAX_CHECKS
-            && let Some(job) = queue
-                .jobs
-                .pop_front_if(|job| batch.is_empty() || bytes + job.len() <= MAX_BYTES)
+            && let Some(job) =
+                queue.jobs.pop_front_if(|job| batch.is_empty() || bytes + job.len() <= MAX_BYTES)
         {
             if job.is_wanted() {
                 bytes += job.len();
@@ -314,12 +314,7 @@ async fn send(
 }
 
 /// Hands the answers of a call out.
-fn deliver(
-    jobs: Vec<Job>,
-    value: Option<Value>,
-    lost: &Failure,
-    again: &mut Vec<(Job, Failure)>,
-) {
+fn deliver(jobs: Vec<Job>, value: Option<Value>, lost: &Failure, again: &mut Vec<(Job, Failure)>) {
     let mut fail = |job: Job, failure: Failure| {
         if !failure.may_be_resent() {
             job.answer(Err(failure));

@@ -77,9 +77,8 @@ impl RedisBackend {
             Servers::Cluster(cluster) => {
                 let slot = slot_of(&key);
                 let lane = cluster.route(slot).or_else(|| cluster.masters().into_iter().next());
-                let lane = lane.ok_or_else(|| {
-                    BackendError::not_executed("no node of the cluster is known")
-                })?;
+                let lane = lane
+                    .ok_or_else(|| BackendError::not_executed("no node of the cluster is known"))?;
                 (lane, slot)
             }
         };
@@ -106,9 +105,7 @@ impl Backend for RedisBackend {
         let mut answers = Vec::with_capacity(batch.len());
         for (ticket, operation) in tickets.into_iter().zip(batch) {
             answers.push(match ticket {
-                Ok(ticket) => {
-                    ticket.answer().await.and_then(|told| answer(operation, told))
-                }
+                Ok(ticket) => ticket.answer().await.and_then(|told| answer(operation, told)),
                 Err(error) => Err(error),
             });
         }

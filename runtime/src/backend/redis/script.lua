@@ -380,13 +380,13 @@ end
 -- A version, the algorithm, how many quotas, the time of the last charge; then for each quota
 -- its limit, capacity and period, and what is in use.
 
-local function fresh(family)
+local function fresh(family, q)
   local p = { fresh = true }
   if family == LOG then
     p.slots = 0
     clear_log(p)
   elseif family == COUNTER then
-    p.start, p.current, p.previous = 0, 0, 0
+    p.start, p.current, p.previous = now - now % q.period, 0, 0
   elseif family == FIXED then
     p.start, p.used, p.opening = 0, 0, 0
   else
@@ -452,7 +452,7 @@ end
 local function carried(family, q, parts, old)
   local anchor = min(parts.anchor, now)
   local units = min(units_at(parts.family, old, parts.anchor), q.cap)
-  local p = fresh(family)
+  local p = fresh(family, q)
   p.foreign = old
   if units == 0 then return p end
   if family == LOG and parts.family == LOG then
@@ -515,7 +515,7 @@ local function load(key, plan)
   local text = call('GETRANGE', key, 0, 255)
   if text == '' then
     state.anchor = now
-    for i = 1, plan.count do state[i] = fresh(plan.family) end
+    for i = 1, plan.count do state[i] = fresh(plan.family, plan[i]) end
     state.anew = true
     return state
   end
@@ -527,7 +527,7 @@ local function load(key, plan)
   for i = 1, plan.count do
     local q, old = plan[i], found[i]
     if not old then
-      state[i] = fresh(plan.family)
+      state[i] = fresh(plan.family, plan[i])
     elseif serves(plan.family, q, parts, old) then
       state[i] = old
     else

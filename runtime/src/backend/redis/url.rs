@@ -54,10 +54,9 @@ impl RedisUrl {
         let default =
             if self.sentinel_master.is_some() { DEFAULT_SENTINEL_PORT } else { DEFAULT_PORT };
         match &self.place {
-            Place::Hosts(hosts) => hosts
-                .iter()
-                .map(|(host, port)| (host.clone(), port.unwrap_or(default)))
-                .collect(),
+            Place::Hosts(hosts) => {
+                hosts.iter().map(|(host, port)| (host.clone(), port.unwrap_or(default))).collect()
+            }
             Place::Socket(_) => Vec::new(),
         }
     }
@@ -66,8 +65,7 @@ impl RedisUrl {
     pub(super) fn is_cluster(&self) -> Result<bool, BackendError> {
         let several = matches!(&self.place, Place::Hosts(hosts) if hosts.len() > 1);
         let socket = matches!(&self.place, Place::Socket(_));
-        let is_cluster =
-            self.cluster.unwrap_or(several && self.sentinel_master.is_none());
+        let is_cluster = self.cluster.unwrap_or(several && self.sentinel_master.is_none());
         let reason = if self.sentinel_master.is_some() && is_cluster {
             "`sentinel_master` and `cluster=true` contradict each other: give one of them"
         } else if several && !is_cluster && self.sentinel_master.is_none() {
@@ -91,8 +89,9 @@ impl fmt::Debug for RedisUrl {
 }
 
 fn parse(text: &str) -> Result<RedisUrl, String> {
-    let (scheme, rest) =
-        text.split_once("://").ok_or("it begins with `redis://`, `rediss://` or `redis+unix://`")?;
+    let (scheme, rest) = text
+        .split_once("://")
+        .ok_or("it begins with `redis://`, `rediss://` or `redis+unix://`")?;
     // The password, if any, is not repeated in an error.
     let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
     let mut url = RedisUrl { tls: scheme == "rediss", ..RedisUrl::default() };
@@ -112,7 +111,11 @@ fn parse(text: &str) -> Result<RedisUrl, String> {
                     url.take_credentials(&rest[..at])?;
                     decode(&rest[at..])?
                 }
-                None => return Err("a socket's path begins with `/`: redis+unix:///run/redis.sock".into()),
+                None => {
+                    return Err(
+                        "a socket's path begins with `/`: redis+unix:///run/redis.sock".into()
+                    );
+                }
             };
             url.place = Place::Socket(path.into());
         }
@@ -133,7 +136,8 @@ impl RedisUrl {
     fn take_credentials<'a>(&mut self, authority: &'a str) -> Result<&'a str, String> {
         let Some((credentials, hosts)) = authority.rsplit_once('@') else { return Ok(authority) };
         let (username, password) = credentials.split_once(':').unwrap_or((credentials, ""));
-        let given = |text: &str| Ok::<_, String>(Some(decode(text)?).filter(|text| !text.is_empty()));
+        let given =
+            |text: &str| Ok::<_, String>(Some(decode(text)?).filter(|text| !text.is_empty()));
         self.username = given(username)?;
         self.password = given(password)?;
         if self.username.is_some() && self.password.is_none() {
@@ -164,7 +168,9 @@ impl RedisUrl {
                 None => return wrong("a duration such as `100ms` or `2s`"),
             },
             "db" if matches!(self.place, Place::Socket(_)) => self.database = database(value)?,
-            "db" => return Err("the database number stands behind the hosts: `redis://host/1`".into()),
+            "db" => {
+                return Err("the database number stands behind the hosts: `redis://host/1`".into());
+            }
             unknown => return Err(unknown_parameter(unknown)),
         }
         Ok(())

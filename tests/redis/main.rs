@@ -1,0 +1,15 @@
+//! What holds in memory holds on Redis: on real servers, which the tests start.
+//!
+//! Everything that needs servers is one program, so that they are built and started by few.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that panics fails, as it should")]
+
+#[path = "../support/reference/mod.rs"]
+mod reference;
+#[path = "../support/redis/mod.rs"]
+mod servers;
+#[path = "../support/mod.rs"]
+mod support;
+
+mod same_as_memory;
+mod subject;
