@@ -11,5 +11,11 @@ mod servers;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod access;
+mod clock_jumps;
+mod exact;
+mod given_up;
+mod rolling;
+mod round_trips;
 mod same_as_memory;
 mod subject;

@@ -54,6 +54,25 @@ impl RedisServer {
         panic!("no server would start");
     }
 
+    /// With TLS on a port of its own.
+    pub(crate) fn start_tls(certificates: &Certificates) -> Self {
+        for _ in 0..10 {
+            let directory = Directory::new();
+            let port = process::free_port();
+            let options = certificates.options(&directory.path(), process::free_port());
+            let mut server = Self { process: None, port, directory, options };
+            if server.restart() {
+                return server;
+            }
+        }
+        panic!("no server would start");
+    }
+
+    pub(crate) fn tls_port(&self) -> u16 {
+        let at = self.options.iter().position(|option| option == "--tls-port").unwrap();
+        self.options[at + 1].parse().unwrap()
+    }
+
     /// Starts it again, on the same port. Says whether it runs.
     pub(crate) fn restart(&mut self) -> bool {
         let port = self.port.to_string();

@@ -57,7 +57,8 @@ impl Access {
         let mut settings = RedisConnectionInfo::default()
             // So that a lost connection is noticed while nothing is under way.
             .set_protocol(ProtocolVersion::RESP3)
-            .set_lib_name("tollgate", env!("CARGO_PKG_VERSION"))
+            // Servers before 7.2 count it as an error, and users with few rights may not.
+            .set_skip_set_lib_name()
             .set_db(self.database);
         if let Some(username) = &self.username {
             settings = settings.set_username(username);

@@ -371,6 +371,9 @@ local function show(family, p, q, cost, refused, out)
       p.start, min(p.current, q.limit), min(p.previous, q.limit)
   elseif family == FIXED then
     out[at + 1], out[at + 2], out[at + 3] = p.start, p.used, p.opening
+  elseif p.tat > now + q.span or (p.tat == now + q.span and p.rest > q.span_rest) then
+    -- Another release has charged more than this one's bucket holds.
+    out[at + 1], out[at + 2] = now + q.span, q.span_rest
   else
     out[at + 1], out[at + 2] = p.tat, p.rest
   end
