@@ -14,6 +14,7 @@ mod support;
 mod access;
 mod clock_jumps;
 mod exact;
+mod failover;
 mod given_up;
 mod rolling;
 mod round_trips;
