@@ -26,7 +26,7 @@ pub mod testing;
 pub mod __private;
 
 pub use self::backend::{
-    Action, Answer, Backend, MemoryBackend, MemoryBackendBuilder, Operation, Verdict,
+    Action, Answer, Backend, MemoryBackend, MemoryBackendBuilder, MemoryStats, Operation, Verdict,
 };
 #[cfg(feature = "redis")]
 pub use self::backend::{RedisBackend, RedisBackendBuilder};

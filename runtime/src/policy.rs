@@ -91,6 +91,7 @@ pub enum OnError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
     name: SmolStr,
+    name_hash: u64,
     label: Option<&'static str>,
     quotas: [Quota; MAX_QUOTAS],
     quota_count: u8,
@@ -102,18 +103,21 @@ impl Policy {
     /// A policy with one quota, for constants and statics.
     #[must_use]
     pub const fn new(name: &'static str, quota: Quota) -> Self {
-        Self::with_name(SmolStr::new_static(name), quota)
+        Self::with_name(SmolStr::new_static(name), fnv1a(name), quota)
     }
 
     /// A policy with one quota, whose name is known only at run time.
     #[must_use]
     pub fn named(name: impl Into<String>, quota: Quota) -> Self {
-        Self::with_name(SmolStr::from(name.into()), quota)
+        let name = name.into();
+        let name_hash = fnv1a(&name);
+        Self::with_name(SmolStr::from(name), name_hash, quota)
     }
 
-    const fn with_name(name: SmolStr, quota: Quota) -> Self {
+    const fn with_name(name: SmolStr, name_hash: u64, quota: Quota) -> Self {
         Self {
             name,
+            name_hash,
             label: None,
             quotas: [quota; MAX_QUOTAS],
             quota_count: 1,
@@ -178,7 +182,19 @@ impl Policy {
         self.algorithm
     }
 
-    /// Whether the two can share counters.
+    /// A hash of the name, which a constant policy has from compile time.
+    pub(crate) const fn name_hash(&self) -> u64 {
+        self.name_hash
+    }
+
+    /// Whether the two go by one name.
+    #[inline]
+    pub(crate) fn has_name_of(&self, other: &Self) -> bool {
+        self.name_hash == other.name_hash && self.name == other.name
+    }
+
+    /// Whether the two count alike.
+    #[inline]
     pub(crate) fn counts_like(&self, other: &Self) -> bool {
         self.quotas() == other.quotas() && self.algorithm == other.algorithm
     }
@@ -211,6 +227,19 @@ impl Policy {
     pub(crate) fn name_handle(&self) -> &SmolStr {
         &self.name
     }
+}
+
+/// [FNV-1a](https://datatracker.ietf.org/doc/draft-eastlake-fnv/), for it can be computed at
+/// compile time. Names are the program's own, and those that collide are still told apart.
+const fn fnv1a(text: &str) -> u64 {
+    let bytes = text.as_bytes();
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    let mut index = 0;
+    while index < bytes.len() {
+        hash = (hash ^ bytes[index] as u64).wrapping_mul(0x0100_0000_01b3);
+        index += 1;
+    }
+    hash
 }
 
 #[cfg(test)]

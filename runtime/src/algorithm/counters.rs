@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{LAST_INSTANT, Micros, Part, Wait};
 use crate::backend::Verdict;
 use crate::policy::MAX_QUOTAS;
-use crate::{Outcome, Policy};
+use crate::{Outcome, Policy, Quota};
 
 /// Whether a decision takes what it decides about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,8 +14,9 @@ pub(crate) enum Mode {
     Peek,
 }
 
-/// One subject's state under one policy: a part for each quota, in written order.
-#[derive(Debug)]
+/// One subject's state under one policy: a part for each quota, in written order. It is of the
+/// policy's form; [`fit`](Self::fit) makes it so when that has changed.
+#[derive(Clone, Debug)]
 pub(crate) enum Counters {
     /// Most policies have one quota.
     One(Part),
@@ -42,7 +43,6 @@ impl Counters {
         mode: Mode,
     ) -> Verdict {
         let now = now.min(LAST_INSTANT);
-        self.fit(policy, now);
         let quotas = policy.quotas();
         let parts = self.parts_mut();
         let mut waits = [Wait::None; MAX_QUOTAS];
@@ -73,7 +73,6 @@ impl Counters {
         cost: u32,
     ) -> bool {
         let now = now.min(LAST_INSTANT);
-        self.fit(policy, now);
         let parts = self.parts_mut().iter_mut().zip(policy.quotas());
         parts.fold(false, |any, (part, quota)| {
             part.advance(now, quota);
@@ -87,10 +86,31 @@ impl Counters {
         parts.map(|(part, quota)| part.empty_at(quota)).max().unwrap_or(0)
     }
 
+    /// Whether a request of `cost` would be refused at `now`.
+    pub(crate) fn is_refusing(&self, policy: &Policy, now: Micros, cost: u32) -> bool {
+        let mut parts = self.parts().iter().zip(policy.quotas());
+        parts.any(|(part, quota)| {
+            let mut part = part.clone();
+            part.advance(now, quota);
+            matches!(part.wait(now, quota, cost), Wait::For(_))
+        })
+    }
+
+    /// How much of its tightest quota is used, in 1/65536.
+    pub(crate) fn used_share(&self, policy: &Policy, now: Micros) -> u64 {
+        let parts = self.parts().iter().zip(policy.quotas());
+        let share = |(part, quota): (&Part, &Quota)| {
+            let mut part = part.clone();
+            part.advance(now, quota);
+            (u64::from(part.used(now, quota)) << 16) / u64::from(quota.capacity())
+        };
+        parts.map(share).max().unwrap_or(0)
+    }
+
     /// Makes state that was kept under another form of the policy serve this one: quotas that
     /// were added start empty, and where the algorithm has changed, the units in use are
     /// charged by the new one.
-    fn fit(&mut self, policy: &Policy, now: Micros) {
+    pub(crate) fn fit(&mut self, policy: &Policy, now: Micros) {
         let algorithm = policy.get_algorithm();
         let quotas = policy.quotas();
         let parts = self.parts_mut();

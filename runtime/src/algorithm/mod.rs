@@ -80,7 +80,7 @@ trait Core: Default {
 }
 
 /// The state of one quota for one subject.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Part {
     SlidingWindow(SlidingWindow),
     SlidingWindowCounter(SlidingWindowCounter),

@@ -20,7 +20,7 @@ use crate::Quota;
 const RESOLUTION: u64 = 1024;
 
 /// The log of one quota for one subject. Empty is the state of a subject never seen.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct SlidingWindow {
     /// Oldest first, each in a granule of its own.
     entries: VecDeque<Entry>,

@@ -7,7 +7,7 @@ mod redis;
 
 use std::future::Future;
 
-pub use self::memory::{MemoryBackend, MemoryBackendBuilder};
+pub use self::memory::{MemoryBackend, MemoryBackendBuilder, MemoryStats};
 #[cfg(feature = "redis")]
 pub use self::redis::{RedisBackend, RedisBackendBuilder};
 use crate::policy::MAX_QUOTAS;

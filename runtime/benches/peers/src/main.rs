@@ -2,13 +2,19 @@
 //! interleaved runs, with the absolute figures beside it.
 
 mod macros;
+mod memory;
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let result = match std::env::args().nth(1).as_deref() {
+    let mut arguments = std::env::args().skip(1);
+    let result = match arguments.next().as_deref() {
         Some("macros") => macros::run(),
-        _ => Err("say which comparison to run: macros".into()),
+        Some("memory") => match arguments.next() {
+            Some(store) => memory::bytes_per_key_of(&store),
+            None => memory::run(),
+        },
+        _ => Err("say which comparison to run: memory or macros".into()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

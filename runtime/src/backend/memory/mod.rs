@@ -1,39 +1,56 @@
 //! The default backend: counters in this process.
 
 mod overflow;
+mod policies;
 mod shard;
+mod stats;
 
 use std::fmt;
-use std::hash::{BuildHasher, RandomState};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::hash::BuildHasher;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use foldhash::quality::RandomState;
 
 use self::overflow::Overflow;
-use self::shard::{Place, Shard};
+use self::policies::Policies;
+use self::shard::{Shard, Slot};
+use self::stats::Counts;
+pub use self::stats::MemoryStats;
 use super::{Action, Answer, Backend, Operation, Verdict};
-use crate::algorithm::{Counters, Mode};
-use crate::{BackendError, Clock, SystemClock};
+use crate::algorithm::{Micros, Mode};
+use crate::clock::Time;
+use crate::{BackendError, Clock, Policy};
 
 const DEFAULT_MAX_KEYS: usize = 100_000;
 
-/// A shard holds at least this many keys, so that sampling it says something.
-const MIN_SHARD_KEYS: usize = 256;
-const MAX_SHARDS: usize = 64;
+/// How many keys a shard holds when the backend is full, on average.
+const SHARD_KEYS: usize = 256;
+const MAX_SHARDS: usize = 1 << 16;
 
 /// Counters in this process's memory: exact, and bounded.
 ///
 /// It holds at most `max_keys` keys, one for each subject of each policy. Keys whose quotas
 /// are whole again are collected a few at a time as others are charged. When a new subject
 /// finds no room, of a bounded sample one goes that is whole again, else the least used one,
-/// but never one that is being refused. If none can go, the new subject is charged to one
-/// counter that all such subjects of its policy share: it may then be refused early, and
-/// nobody is ever admitted beyond their limit. What such a subject takes cannot be refunded.
+/// but never one that is being refused or would be. If none can go, the new subject is charged
+/// to one counter that all such subjects of its policy share: it may then be refused early,
+/// also for what is left of that counter's period once there is room for it again, and nobody
+/// is ever admitted beyond their limit. What such a subject takes cannot be refunded.
 pub struct MemoryBackend {
-    clock: Arc<dyn Clock>,
+    max_keys: usize,
+    time: Time,
     hasher: RandomState,
     /// As many as a power of two.
-    shards: Box<[Mutex<Shard>]>,
+    shards: Box<[Padded]>,
+    policies: Policies,
     overflow: Overflow,
+    counts: Counts,
 }
+
+/// On cache lines of its own, so that threads on different shards do not disturb each other.
+#[repr(align(64))]
+#[derive(Default)]
+struct Padded(Lock<Shard>);
 
 impl MemoryBackend {
     /// A backend on the machine's clock with room for 100,000 keys.
@@ -45,78 +62,97 @@ impl MemoryBackend {
     /// Sets what [`new`](Self::new) leaves at its default.
     #[must_use]
     pub fn builder() -> MemoryBackendBuilder {
-        MemoryBackendBuilder { max_keys: DEFAULT_MAX_KEYS, clock: Arc::new(SystemClock::new()) }
+        MemoryBackendBuilder { max_keys: DEFAULT_MAX_KEYS, time: Time::system() }
     }
 
-    /// How many keys it holds.
+    /// What it holds and has been doing.
     #[must_use]
-    pub fn len(&self) -> usize {
-        self.shards.iter().map(|shard| lock(shard).len()).sum()
+    pub fn stats(&self) -> MemoryStats {
+        self.counts.read()
     }
 
-    /// Whether it holds no key.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// How many checks so far found no room for their subject and were answered from their
-    /// policy's shared counter.
-    #[must_use]
-    pub fn overflowed(&self) -> u64 {
-        self.overflow.count()
-    }
-
+    #[inline]
     fn answer(&self, operation: &Operation<'_>) -> Result<Answer, BackendError> {
         let Operation { policy, subject, action } = *operation;
-        if let Some(reason) = policy.unsupported() {
-            return Err(BackendError::not_executed(reason));
-        }
-        let hash = self.hasher.hash_one((policy.name(), subject));
-        // Bits from the middle choose the shard; within it the table uses the lowest and highest.
+        let hash = self.hasher.hash_one((policy.name_hash(), subject));
+        // The table within the shard uses the lowest and the highest bits.
         let index = (hash >> 32) as usize & (self.shards.len() - 1);
-        let mut shard = lock(&self.shards[index]);
-        let now = self.clock.now_micros();
+        let mut shard = lock(&self.shards[index].0);
+        // Read under the lock, so that a key's time does not go back.
+        let now = self.time.now_micros();
         Ok(match action {
             Action::Charge { cost } => {
-                shard.collect(now);
-                Answer::Verdict(self.decide(&mut shard, operation, hash, now, cost, Mode::Charge))
+                if shard.collect_sometimes(now) {
+                    self.counts.released(1);
+                }
+                match shard.find(policy, subject, hash) {
+                    Some(slot) => Answer::Verdict(slot.decide(policy, now, cost, Mode::Charge)),
+                    None => Answer::Verdict(self.admit(&mut shard, operation, hash, now, cost)?),
+                }
             }
-            Action::Peek { cost } => {
-                Answer::Verdict(self.decide(&mut shard, operation, hash, now, cost, Mode::Peek))
-            }
+            Action::Peek { cost } => Answer::Verdict(match shard.find(policy, subject, hash) {
+                Some(slot) => slot.decide(policy, now, cost, Mode::Peek),
+                None => self.overflow.newcomer(policy, now).decide(policy, now, cost, Mode::Peek),
+            }),
             Action::Reset => {
-                shard.remove(policy, subject, hash);
+                self.counts.released(shard.remove(policy, subject, hash).into());
                 Answer::Reset
             }
             Action::Refund { stamp_micros, cost } => {
-                Answer::Refunded(shard.refund(operation, hash, now, stamp_micros, cost))
+                let slot = shard.find(policy, subject, hash);
+                let refund = |slot: &mut Slot| slot.refund(policy, now, stamp_micros, cost);
+                Answer::Refunded(slot.is_some_and(refund))
             }
         })
     }
 
-    fn decide(
+    /// Charges a subject that is not held, and holds it if that leaves a trace.
+    #[cold]
+    fn admit(
         &self,
         shard: &mut Shard,
         operation: &Operation<'_>,
         hash: u64,
-        now: u64,
+        now: Micros,
         cost: u32,
-        mode: Mode,
-    ) -> Verdict {
-        let policy = operation.policy;
-        match shard.place(policy, operation.subject, hash, now) {
-            Place::Held(slot) => shard.decide(slot, policy, now, cost, mode),
-            Place::Room { victim } => {
-                let mut counters = Counters::new(policy);
-                let verdict = counters.decide(policy, now, cost, mode);
-                if counters.empty_at(policy) > now {
-                    shard.insert(victim, operation, hash, counters, &verdict);
-                }
-                verdict
-            }
-            Place::Full => self.overflow.decide(policy, now, cost, mode),
+    ) -> Result<Verdict, BackendError> {
+        let Operation { policy, subject, .. } = *operation;
+        if let Some(reason) = policy.unsupported() {
+            return Err(BackendError::not_executed(reason));
         }
+        self.counts.released(shard.collect(now));
+        let mut counters = self.overflow.newcomer(policy, now);
+        let leaves_trace = cost > 0 && policy.quotas().iter().all(|quota| cost <= quota.capacity());
+        if !leaves_trace {
+            return Ok(counters.decide(policy, now, cost, Mode::Peek));
+        }
+        if !self.counts.reserve(self.max_keys) && !self.make_room(shard, now) {
+            return Ok(self.overflow(policy, now, cost));
+        }
+        let policy_handle = self.policies.share(policy);
+        let verdict = counters.decide(policy, now, cost, Mode::Charge);
+        shard.insert(Slot::new(policy_handle, subject, hash, counters), &self.counts);
+        Ok(verdict)
+    }
+
+    fn make_room(&self, shard: &mut Shard, now: Micros) -> bool {
+        let made = shard.evict(now, &self.counts);
+        if made {
+            self.counts.evicted();
+        }
+        made
+    }
+
+    fn overflow(&self, policy: &Policy, now: Micros, cost: u32) -> Verdict {
+        if self.counts.overflowed() {
+            tracing::warn!(
+                policy = policy.name(),
+                "the memory backend is full of subjects that are being refused; new subjects \
+                 now share one counter per policy and may be refused early. Raise \
+                 `max_keys`, or find out who sends so many distinct keys"
+            );
+        }
+        self.overflow.decide(policy, now, cost, Mode::Charge)
     }
 }
 
@@ -138,14 +174,14 @@ impl Backend for MemoryBackend {
 
 impl fmt::Debug for MemoryBackend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MemoryBackend").field("len", &self.len()).finish_non_exhaustive()
+        f.debug_struct("MemoryBackend").field("stats", &self.stats()).finish_non_exhaustive()
     }
 }
 
 /// Builds a [`MemoryBackend`].
 pub struct MemoryBackendBuilder {
     max_keys: usize,
-    clock: Arc<dyn Clock>,
+    time: Time,
 }
 
 impl MemoryBackendBuilder {
@@ -160,35 +196,39 @@ impl MemoryBackendBuilder {
     /// Reads time from `clock` instead of the machine.
     #[must_use]
     pub fn clock(mut self, clock: impl Clock) -> Self {
-        self.clock = Arc::new(clock);
+        self.time = Time::of(clock);
         self
     }
 
     /// The backend.
     #[must_use]
     pub fn build(self) -> MemoryBackend {
-        let wanted = (self.max_keys / MIN_SHARD_KEYS).clamp(1, MAX_SHARDS);
-        // The power of two at or below, so that a mask picks the shard.
-        let shard_count = 1 << wanted.ilog2();
-        let shard_keys = self.max_keys / shard_count;
+        // A power of two, so that a mask picks the shard.
+        let shards = self.max_keys.div_ceil(SHARD_KEYS).next_power_of_two().min(MAX_SHARDS);
         MemoryBackend {
-            clock: self.clock,
-            hasher: RandomState::new(),
-            shards: (0..shard_count).map(|_| Mutex::new(Shard::new(shard_keys))).collect(),
+            max_keys: self.max_keys,
+            time: self.time,
+            hasher: RandomState::default(),
+            shards: (0..shards).map(|_| Padded::default()).collect(),
+            policies: Policies::default(),
             overflow: Overflow::default(),
+            counts: Counts::default(),
         }
     }
 }
 
 impl fmt::Debug for MemoryBackendBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { max_keys, clock: _ } = self;
+        let Self { max_keys, time: _ } = self;
         f.debug_struct("MemoryBackendBuilder").field("max_keys", max_keys).finish_non_exhaustive()
     }
 }
 
+type Lock<T> = Mutex<T>;
+
 /// Nothing panics while it holds one of these locks; if something ever does, the counters are
 /// still whole numbers, and going on beats failing every later request.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+#[inline]
+fn lock<T>(mutex: &Lock<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

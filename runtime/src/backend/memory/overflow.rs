@@ -1,40 +1,43 @@
 //! Where subjects are counted for whom there is no room.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use smol_str::SmolStr;
 
-use super::lock;
+use super::{Lock, lock};
 use crate::Policy;
-use crate::algorithm::{Counters, Mode};
+use crate::algorithm::{Counters, Micros, Mode};
 use crate::backend::Verdict;
 
 /// One shared counter per policy. A program has few policies, so there are few of these.
 #[derive(Default)]
 pub(super) struct Overflow {
-    counters: Mutex<HashMap<SmolStr, Counters>>,
-    checks: AtomicU64,
+    counters: Lock<HashMap<SmolStr, Counters>>,
+    /// When all of them will be whole again.
+    whole_at: AtomicU64,
 }
 
 impl Overflow {
-    pub(super) fn decide(&self, policy: &Policy, now: u64, cost: u32, mode: Mode) -> Verdict {
-        if self.checks.fetch_add(1, Ordering::Relaxed) == 0 {
-            tracing::warn!(
-                policy = policy.name(),
-                "the memory backend is full of subjects that are being refused; new subjects \
-                 now share one counter per policy and may be refused early. Raise \
-                 `max_keys`, or find out who sends so many distinct keys"
-            );
-        }
+    pub(super) fn decide(&self, policy: &Policy, now: Micros, cost: u32, mode: Mode) -> Verdict {
         let mut counters = lock(&self.counters);
         let counters =
             counters.entry(policy.name_handle().clone()).or_insert_with(|| Counters::new(policy));
-        counters.decide(policy, now, cost, mode)
+        counters.fit(policy, now);
+        let verdict = counters.decide(policy, now, cost, mode);
+        self.whole_at.fetch_max(counters.empty_at(policy), Ordering::Relaxed);
+        verdict
     }
 
-    pub(super) fn count(&self) -> u64 {
-        self.checks.load(Ordering::Relaxed)
+    /// The state of a subject for whom there is a place now. If others of its policy were
+    /// counted here, it may have been among them, and what they used is taken for its own.
+    pub(super) fn newcomer(&self, policy: &Policy, now: Micros) -> Counters {
+        if self.whole_at.load(Ordering::Relaxed) > now
+            && let Some(counters) = lock(&self.counters).get_mut(policy.name())
+        {
+            counters.fit(policy, now);
+            return counters.clone();
+        }
+        Counters::new(policy)
     }
 }

@@ -1,215 +1,184 @@
-//! A part of the keys under one lock: found by hash, collected by a cursor.
+//! A part of the keys under one lock.
+//!
+//! There are many shards, each of a few hundred keys, so that nothing done to one, not even
+//! the growth of its table, takes work that grows with the number of keys.
 
-use std::num::NonZeroUsize;
+use std::cell::Cell;
+use std::sync::Arc;
 
 use hashbrown::HashTable;
 use smol_str::SmolStr;
 
+use super::stats::Counts;
 use crate::Policy;
-use crate::algorithm::{Counters, Mode};
-use crate::backend::{Operation, Verdict};
+use crate::algorithm::{Counters, Micros, Mode};
+use crate::backend::Verdict;
 use crate::decision::Outcome;
 
-/// How many keys a charge looks at to see whether they can be collected.
-const COLLECT: usize = 2;
+/// How many places of the table are looked at, for keys that can be collected, when a key is
+/// added.
+const COLLECT: usize = 4;
+/// One place is looked at in this many other charges.
+const COLLECT_EVERY: u32 = 8;
 /// How many keys are considered when one has to make room.
 const SAMPLE: usize = 16;
 
-/// Keys in the order of their coming, with gaps closed from the end, and an index by hash.
+#[derive(Default)]
 pub(super) struct Shard {
-    max_keys: usize,
-    index: HashTable<usize>,
-    slots: Vec<Slot>,
-    /// Where collecting and sampling go on.
+    table: HashTable<Slot>,
+    /// The place where collecting and sampling go on.
     cursor: usize,
+    charges: u32,
 }
 
-struct Slot {
+/// One subject of one policy.
+pub(super) struct Slot {
     hash: u64,
-    policy: SmolStr,
-    subject: Box<str>,
+    /// The policy by which the counters count.
+    policy: Arc<Policy>,
+    subject: SmolStr,
     counters: Counters,
-    standing: Standing,
-}
-
-/// What decides whether a key may be forgotten, as of its last decision.
-#[derive(Clone, Copy)]
-struct Standing {
-    /// When forgetting it loses nothing.
-    empty_at: u64,
-    /// Until when it refuses somebody who has asked.
-    refusing_until: u64,
-    /// The used share of its tightest quota, in 1/65536.
-    used: u32,
-}
-
-/// Where a subject's counters are, or could go.
-pub(super) enum Place {
-    Held(usize),
-    Room { victim: Option<usize> },
-    Full,
+    /// The least cost that has been refused since one as large was admitted; 0 if none has.
+    refused: u32,
 }
 
 impl Shard {
-    pub(super) fn new(max_keys: usize) -> Self {
-        Self { max_keys, index: HashTable::new(), slots: Vec::new(), cursor: 0 }
+    #[inline]
+    pub(super) fn find(&mut self, policy: &Policy, subject: &str, hash: u64) -> Option<&mut Slot> {
+        self.table.find_mut(hash, |slot| slot.is_of(policy, subject, hash))
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.slots.len()
+    /// Takes a key in, for which there is no slot yet.
+    pub(super) fn insert(&mut self, slot: Slot, counts: &Counts) {
+        // The hash is asked for when the table grows, once for each key that moves.
+        let moved = Cell::new(0);
+        self.table.insert_unique(slot.hash, slot, |slot| {
+            moved.set(moved.get() + 1);
+            slot.hash
+        });
+        counts.visited(moved.get());
     }
 
-    pub(super) fn place(&mut self, policy: &Policy, subject: &str, hash: u64, now: u64) -> Place {
-        if let Some(slot) = self.find(policy, subject, hash) {
-            Place::Held(slot)
-        } else if self.slots.len() < self.max_keys {
-            Place::Room { victim: None }
-        } else {
-            self.victim(now).map_or(Place::Full, |victim| Place::Room { victim: Some(victim) })
+    /// Says whether there was such a key.
+    pub(super) fn remove(&mut self, policy: &Policy, subject: &str, hash: u64) -> bool {
+        let is_it = |slot: &Slot| slot.is_of(policy, subject, hash);
+        self.table.find_entry(hash, is_it).map(|entry| entry.remove()).is_ok()
+    }
+
+    /// As keys are charged, forgets one now and then that is whole again. Says whether it did.
+    #[inline]
+    pub(super) fn collect_sometimes(&mut self, now: Micros) -> bool {
+        self.charges = self.charges.wrapping_add(1);
+        self.charges.is_multiple_of(COLLECT_EVERY) && self.collect_one(now)
+    }
+
+    /// Forgets those in the next few places that are whole again, and says how many.
+    pub(super) fn collect(&mut self, now: Micros) -> usize {
+        (0..COLLECT).filter(|_| self.collect_one(now)).count()
+    }
+
+    fn collect_one(&mut self, now: Micros) -> bool {
+        let place = self.next_place();
+        let whole = self.table.get_bucket(place).is_some_and(|slot| slot.is_whole(now));
+        whole && self.remove_at(place)
+    }
+
+    /// Makes room: of a few keys the one goes that is missed least. Says whether any could.
+    pub(super) fn evict(&mut self, now: Micros, counts: &Counts) -> bool {
+        let (mut visited, mut sampled) = (0, 0);
+        let mut least_used = None;
+        while sampled < SAMPLE && visited < self.table.num_buckets() {
+            visited += 1;
+            let place = self.next_place();
+            let Some(slot) = self.table.get_bucket(place) else { continue };
+            sampled += 1;
+            if slot.is_whole(now) {
+                least_used = Some((0, place));
+                break;
+            }
+            if slot.is_refusing(now) {
+                continue;
+            }
+            let used = slot.counters.used_share(&slot.policy, now);
+            if least_used.is_none_or(|(least, _)| used < least) {
+                least_used = Some((used, place));
+            }
         }
+        counts.visited(visited);
+        least_used.is_some_and(|(_, place)| self.remove_at(place))
     }
 
+    fn remove_at(&mut self, place: usize) -> bool {
+        self.table.get_bucket_entry(place).map(|entry| entry.remove()).is_ok()
+    }
+
+    fn next_place(&mut self) -> usize {
+        let place = self.cursor;
+        self.cursor = if place + 1 < self.table.num_buckets() { place + 1 } else { 0 };
+        place
+    }
+}
+
+impl Slot {
+    pub(super) fn new(policy: Arc<Policy>, subject: &str, hash: u64, counters: Counters) -> Self {
+        Self { hash, policy, subject: subject.into(), counters, refused: 0 }
+    }
+
+    #[inline]
+    fn is_of(&self, policy: &Policy, subject: &str, hash: u64) -> bool {
+        self.hash == hash && self.subject == subject && self.policy.has_name_of(policy)
+    }
+
+    #[inline]
     pub(super) fn decide(
         &mut self,
-        slot: usize,
         policy: &Policy,
-        now: u64,
+        now: Micros,
         cost: u32,
         mode: Mode,
     ) -> Verdict {
-        let slot = &mut self.slots[slot];
-        let verdict = slot.counters.decide(policy, now, cost, mode);
+        self.follow(policy, now);
+        let verdict = self.counters.decide(policy, now, cost, mode);
         if mode == Mode::Charge {
-            slot.standing = Standing::after(&verdict, &slot.counters, policy);
+            match verdict.outcome() {
+                Outcome::Allowed if self.refused > 0 && cost >= self.refused => self.refused = 0,
+                Outcome::Refused { .. } if self.refused == 0 || cost < self.refused => {
+                    self.refused = cost;
+                }
+                // What can never be admitted is refused by its cost, not by these counters.
+                Outcome::Allowed | Outcome::Refused { .. } | Outcome::Never => {}
+            }
         }
         verdict
     }
 
-    /// Takes a new key in, in the place of `victim` if there is one.
-    pub(super) fn insert(
-        &mut self,
-        victim: Option<usize>,
-        operation: &Operation<'_>,
-        hash: u64,
-        counters: Counters,
-        verdict: &Verdict,
-    ) {
-        if let Some(victim) = victim {
-            self.remove_slot(victim);
-        }
-        let Operation { policy, subject, .. } = *operation;
-        let standing = Standing::after(verdict, &counters, policy);
-        let slots = &self.slots;
-        self.index.insert_unique(hash, slots.len(), |&slot| slots[slot].hash);
-        let policy = policy.name_handle().clone();
-        self.slots.push(Slot { hash, policy, subject: subject.into(), counters, standing });
-    }
-
     pub(super) fn refund(
         &mut self,
-        operation: &Operation<'_>,
-        hash: u64,
-        now: u64,
-        stamp: u64,
+        policy: &Policy,
+        now: Micros,
+        stamp: Micros,
         cost: u32,
     ) -> bool {
-        let Operation { policy, subject, .. } = *operation;
-        let Some(slot) = self.find(policy, subject, hash) else {
-            return false;
-        };
-        let slot = &mut self.slots[slot];
-        let refunded = slot.counters.refund(policy, now, stamp, cost);
-        if refunded {
-            slot.standing.empty_at = slot.counters.empty_at(policy);
-            slot.standing.refusing_until = now;
-        }
-        refunded
+        self.follow(policy, now);
+        self.counters.refund(policy, now, stamp, cost)
     }
 
-    pub(super) fn remove(&mut self, policy: &Policy, subject: &str, hash: u64) {
-        if let Some(slot) = self.find(policy, subject, hash) {
-            self.remove_slot(slot);
+    /// Counts by this form of the policy from now on.
+    #[inline]
+    fn follow(&mut self, policy: &Policy, now: Micros) {
+        if !self.policy.counts_like(policy) {
+            self.counters.fit(policy, now);
+            self.policy = Arc::new(policy.clone());
         }
     }
 
-    /// Forgets those of the next few keys that are whole again.
-    pub(super) fn collect(&mut self, now: u64) {
-        for _ in 0..COLLECT {
-            let Some(slot) = self.next_slot() else { return };
-            if self.slots[slot].standing.empty_at <= now {
-                self.remove_slot(slot);
-            }
-        }
+    /// Whether forgetting it loses nothing.
+    fn is_whole(&self, now: Micros) -> bool {
+        self.counters.empty_at(&self.policy) <= now
     }
 
-    /// Of a few keys from all over the shard the one that is missed least, if any may go.
-    fn victim(&mut self, now: u64) -> Option<usize> {
-        let start = self.next_slot()?;
-        let len = self.slots.len();
-        // Keys that came together often stand alike, so neighbours make a poor sample.
-        let stride = (len / SAMPLE).max(1);
-        let mut least_used = None;
-        for step in 0..SAMPLE.min(len) {
-            let slot = (start + step * stride) % len;
-            let standing = self.slots[slot].standing;
-            if standing.empty_at <= now {
-                return Some(slot);
-            }
-            if standing.refusing_until <= now
-                && least_used.is_none_or(|(used, _)| standing.used < used)
-            {
-                least_used = Some((standing.used, slot));
-            }
-        }
-        least_used.map(|(_, slot)| slot)
-    }
-
-    fn next_slot(&mut self) -> Option<usize> {
-        let len = NonZeroUsize::new(self.slots.len())?;
-        let slot = self.cursor % len;
-        self.cursor = slot + 1;
-        Some(slot)
-    }
-
-    fn find(&self, policy: &Policy, subject: &str, hash: u64) -> Option<usize> {
-        let is_it = |&slot: &usize| {
-            let slot = &self.slots[slot];
-            slot.hash == hash && *slot.subject == *subject && slot.policy == policy.name()
-        };
-        self.index.find(hash, is_it).copied()
-    }
-
-    fn remove_slot(&mut self, slot: usize) {
-        let last = self.slots.len() - 1;
-        if let Ok(entry) = self.index.find_entry(self.slots[slot].hash, |&at| at == slot) {
-            entry.remove();
-        }
-        if let Some(at) = self.index.find_mut(self.slots[last].hash, |&at| at == last) {
-            *at = slot;
-        }
-        self.slots.swap_remove(slot);
-    }
-}
-
-impl Standing {
-    fn after(verdict: &Verdict, counters: &Counters, policy: &Policy) -> Self {
-        let now = verdict.stamp_micros();
-        let refused_for = match verdict.outcome() {
-            Outcome::Refused { retry_after } => retry_after,
-            // What can never be admitted is refused by its cost, not by these counters.
-            Outcome::Allowed | Outcome::Never => std::time::Duration::ZERO,
-        };
-        let quotas = || verdict.quotas().iter().zip(policy.quotas());
-        let spent = quotas().filter(|(state, _)| state.remaining() == 0);
-        let spent_for = spent.map(|(state, _)| state.more_after()).max().unwrap_or_default();
-        let used = quotas().map(|(state, quota)| {
-            let used = u64::from(quota.limit().saturating_sub(state.remaining()));
-            ((used << 16) / u64::from(quota.limit())) as u32
-        });
-        Self {
-            empty_at: counters.empty_at(policy),
-            refusing_until: now + refused_for.max(spent_for).as_micros() as u64,
-            used: used.max().unwrap_or(0),
-        }
+    /// Whether somebody would be refused who has been or who comes now.
+    fn is_refusing(&self, now: Micros) -> bool {
+        self.counters.is_refusing(&self.policy, now, self.refused.max(1))
     }
 }
