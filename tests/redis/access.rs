@@ -161,7 +161,7 @@ fn tls_with_a_private_authority() {
         runtime().block_on(limiter.initialize()).unwrap_err()
     });
     println!("{error:?}");
-    let plain = builder(&server.url()).ca_certificate(certificates.ca.clone()).build().unwrap_err();
+    let plain = builder(&server.url()).ca_certificate(certificates.ca).build().unwrap_err();
     assert!(plain.to_string().contains("rediss://"), "{plain}");
 }
 

@@ -27,6 +27,11 @@ pub(super) enum Failure {
     Unknown(String),
 }
 
+/// With these the server says what it will not do, however often it is asked. The last is our
+/// script's own.
+const REFUSED: [&str; 7] =
+    ["NOPERM", "NOAUTH", "WRONGPASS", "WRONGTYPE", "CROSSSLOT", "MISCONF", "TOLLGATE"];
+
 impl Failure {
     /// Of an error with which the server answered.
     pub(super) fn of_server(error: &ServerError) -> Self {
@@ -51,9 +56,7 @@ impl Failure {
             Self::Elsewhere(owned())
         } else if has("LOADING") || has("BUSY") || has("OOM") || has("NOREPLICAS") {
             Self::NotYet(owned())
-        } else if has("NOPERM") || has("NOAUTH") || has("WRONGTYPE") || has("TOLLGATE") {
-            Self::Never(owned())
-        } else if has("CROSSSLOT") || has("WRONGPASS") || has("MISCONF") {
+        } else if REFUSED.iter().any(|code| has(code)) {
             Self::Never(owned())
         } else {
             Self::Unknown(owned())
@@ -94,4 +97,39 @@ impl Failure {
 
 fn server_error(error: &RedisError) -> Option<ServerError> {
     error.clone().into_server_errors().and_then(|errors| Some(errors.first()?.1.clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Failure;
+
+    #[test]
+    fn errors_are_what_they_are() {
+        let resent = |text: &str| Failure::of_text(text).may_be_resent();
+        for text in [
+            "NOSCRIPT No matching script. Please use EVAL.",
+            "LOADING Redis is loading the dataset in memory",
+            "READONLY You can't write against a read only replica.",
+            "CLUSTERDOWN Hash slot not served",
+            "MASTERDOWN Link with MASTER is down",
+            "TRYAGAIN Multiple keys request during rehashing of slot",
+            "BUSY Redis is busy running a script.",
+            "OOM command not allowed when used memory > 'maxmemory'.",
+            // As a script of an older server catches it.
+            "@user_script: 580: -READONLY You can't write against a read only replica.",
+        ] {
+            assert!(resent(text), "{text}");
+        }
+        for text in [
+            "ERR something else",
+            "NOPERM this user has no permissions",
+            "WRONGTYPE Operation against a key holding the wrong kind of value",
+            "TOLLGATE the key holds state of a format",
+            "MISCONF Redis is configured to save RDB snapshots",
+        ] {
+            assert!(!resent(text), "{text}");
+        }
+        assert!(matches!(Failure::of_text("ERR what"), Failure::Unknown(_)));
+        assert!(matches!(Failure::of_text("NOPERM what"), Failure::Never(_)));
+    }
 }

@@ -90,7 +90,7 @@ impl Lane {
             queue.flying = true;
             drop(queue);
             // The guard is made before the task runs, so that it is there even if it never does.
-            tokio::spawn(fly(Flying { lane: Arc::clone(self) }));
+            tokio::spawn(fly(Flying { lane: Arc::clone(self), has_landed: false }));
         }
     }
 
@@ -246,25 +246,26 @@ struct Call {
 /// the next one starts anew.
 struct Flying {
     lane: Arc<Lane>,
+    /// Whether it has found nothing more to carry. From then on the next flight may be
+    /// under way already.
+    has_landed: bool,
 }
 
 impl Drop for Flying {
     fn drop(&mut self) {
-        let mut queue = self.lane.lock();
-        if queue.flying {
+        if !self.has_landed {
+            let mut queue = self.lane.lock();
             queue.flying = false;
             let jobs = std::mem::take(&mut queue.jobs);
             drop(queue);
             drop(jobs);
-        } else {
-            drop(queue);
         }
         self.lane.landed.notify_waiters();
     }
 }
 
-async fn fly(flying: Flying) {
-    let lane = &flying.lane;
+async fn fly(mut flying: Flying) {
+    let lane = Arc::clone(&flying.lane);
     let mut pause = SHORTEST_PAUSE;
     let mut load = false;
     while let Some(batch) = lane.board() {
@@ -277,6 +278,7 @@ async fn fly(flying: Flying) {
             pause = LONGEST_PAUSE.min(pause * 2);
         }
     }
+    flying.has_landed = true;
 }
 
 /// Sends all calls in one write.
