@@ -36,7 +36,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
             Ok(decision) => println!("{second} s: refused for {:?}", decision.retry_after()),
             // The primary is gone, and no other one is named yet.
             Err(error) => {
-                println!("{second} s: {error}: {:?}", error.source().map(ToString::to_string))
+                println!("{second} s: {error}: {:?}", error.source().map(ToString::to_string));
             }
         }
         tokio::time::sleep(Duration::from_secs(1)).await;

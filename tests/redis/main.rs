@@ -19,4 +19,6 @@ mod given_up;
 mod rolling;
 mod round_trips;
 mod same_as_memory;
+mod seed_urls;
 mod subject;
+mod waiting;

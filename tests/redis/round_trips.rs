@@ -3,24 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_like::all;
+use tokio::task::JoinSet;
 use tollgate::{Limiter, Policy, Quota, RedisBackend};
 
 use crate::servers::{RedisCluster, RedisServer};
 use crate::subject::{PATIENCE, runtime};
 
-/// The least that is needed of a futures crate.
-mod futures_like {
-    use tokio::task::JoinSet;
-
-    pub(super) async fn all(futures: Vec<impl Future<Output = bool> + Send + 'static>) -> usize {
-        let mut set: JoinSet<bool> = futures.into_iter().collect();
-        let mut count = 0;
-        while let Some(done) = set.join_next().await {
-            count += usize::from(done.unwrap());
-        }
-        count
-    }
+/// Runs them all at once, and counts those that say yes.
+async fn all(futures: Vec<impl Future<Output = bool> + Send + 'static>) -> usize {
+    let set: JoinSet<bool> = futures.into_iter().collect();
+    set.join_all().await.into_iter().filter(|yes| *yes).count()
 }
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -94,7 +86,7 @@ fn a_cluster_gets_one_write_for_many_checks() {
         let idle: Vec<u64> =
             turns().iter().zip(&quiet).map(|(after, before)| after - before).collect();
         let before = turns();
-        storm_again(&limiter).await;
+        storm(&limiter).await;
         let after = turns();
         for ((after, before), idle) in after.iter().zip(&before).zip(&idle) {
             let turns = (after - before).saturating_sub(*idle);
@@ -102,8 +94,4 @@ fn a_cluster_gets_one_write_for_many_checks() {
             assert!(turns <= 16, "{turns}");
         }
     });
-}
-
-async fn storm_again(limiter: &Limiter) {
-    storm(limiter).await;
 }

@@ -47,6 +47,10 @@ impl Sentinels {
         format!("redis://{}/0?sentinel_master={MASTER}", hosts.join(","))
     }
 
+    pub(crate) fn ports(&self) -> Vec<u16> {
+        self.sentinels.iter().map(|sentinel| sentinel.port).collect()
+    }
+
     /// The port of the primary, as the first sentinel knows it.
     pub(crate) fn primary(&self) -> u16 {
         let mut connection = connection(self.sentinels[0].url());

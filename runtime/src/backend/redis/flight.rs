@@ -373,3 +373,85 @@ impl Lane {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use redis::ConnectionAddr;
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::backend::redis::connect::{Access, Place};
+    use crate::backend::redis::job::Ticket;
+    use crate::backend::redis::script::Plan;
+    use crate::backend::{Action, Operation};
+    use crate::{Execution, Policy, Quota};
+
+    fn lane() -> Arc<Lane> {
+        let access = Access {
+            username: None,
+            password: None,
+            database: 0,
+            tls: false,
+            ca_certificate: None,
+            pool_size: 1,
+            patience: Duration::from_secs(1),
+        };
+        let nowhere = Place::At(ConnectionAddr::Unix("/nowhere".into()));
+        Lane::new(Source::new(access, nowhere), None, None)
+    }
+
+    fn job() -> (Job, Ticket) {
+        let policy = Policy::new("p", Quota::new(1, Duration::from_secs(1)));
+        let action = Action::Charge { cost: 1 };
+        let plan = Plan::of(&Operation { policy: &policy, subject: "s", action });
+        Job::new(Box::default(), plan, 0, Instant::now() + Duration::from_secs(60))
+    }
+
+    #[tokio::test]
+    async fn a_flight_that_has_landed_leaves_the_next_alone() {
+        let lane = lane();
+        let (job, ticket) = job();
+        lane.lock().jobs.push_back(job);
+        lane.lock().flying = true;
+        drop(Flying { lane: Arc::clone(&lane), has_landed: true });
+        assert!(lane.lock().flying && lane.lock().jobs.len() == 1);
+        // One that ends before, with its runtime, tells those who wait.
+        drop(Flying { lane: Arc::clone(&lane), has_landed: false });
+        assert!(!lane.lock().flying && lane.lock().jobs.is_empty());
+        let error = ticket.answer().await.unwrap_err();
+        assert_eq!(error.execution(), Execution::NotExecuted);
+    }
+
+    #[tokio::test]
+    async fn what_was_called_off_does_not_board() {
+        let lane = lane();
+        let (mut waiting, mut called_off) = (Vec::new(), Vec::new());
+        for number in 0..300 {
+            let (job, ticket) = job();
+            lane.lock().jobs.push_back(job);
+            if number % 2 == 0 { waiting.push(ticket) } else { called_off.push(ticket) }
+        }
+        drop(called_off);
+        assert_eq!(lane.board().map(|batch| batch.len()), Some(MAX_CHECKS));
+        assert_eq!(lane.board().map(|batch| batch.len()), Some(150 - MAX_CHECKS));
+        assert!(lane.board().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_full_queue_says_so() {
+        let lane = lane();
+        // As if a call were under way.
+        lane.lock().flying = true;
+        let mut tickets = Vec::new();
+        for _ in 0..MAX_WAITING {
+            let (job, ticket) = job();
+            lane.submit(job);
+            tickets.push(ticket);
+        }
+        let (job, ticket) = job();
+        lane.submit(job);
+        let error = ticket.answer().await.unwrap_err();
+        assert_eq!(error.execution(), Execution::NotExecuted);
+        assert!(error.to_string().contains("16384 checks are waiting"), "{error}");
+    }
+}
