@@ -3,6 +3,7 @@
 
 mod macros;
 mod memory;
+mod redis;
 
 use std::process::ExitCode;
 
@@ -14,7 +15,8 @@ fn main() -> ExitCode {
             Some(store) => memory::bytes_per_key_of(&store),
             None => memory::run(),
         },
-        _ => Err("say which comparison to run: memory or macros".into()),
+        Some("redis") => redis::run(),
+        _ => Err("say which comparison to run: memory, redis or macros".into()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -66,7 +66,16 @@ fn algorithms() -> [Algorithm; 6] {
 }
 
 fn compare(case: Case, algorithm: Algorithm, key_count: usize, threads: usize) {
-    if let Ok(only) = std::env::var("ONLY") && !format!("{}{}.{key_count}.{threads}t", if case == Case::Allowed {""} else {"refused."}, algorithm.name()).contains(&only) { return; }
+    if let Ok(only) = std::env::var("ONLY")
+        && !format!(
+            "{}{}.{key_count}.{threads}t",
+            if case == Case::Allowed { "" } else { "refused." },
+            algorithm.name()
+        )
+        .contains(&only)
+    {
+        return;
+    }
     let ours = Ours::new(case, algorithm, key_count);
     let theirs = theirs(case);
     let orders: Vec<Vec<String>> = (0..threads).map(|_| shuffled(key_count)).collect();
