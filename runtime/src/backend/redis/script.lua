@@ -35,26 +35,27 @@ local function plan_of(number)
   local plan = plans[number]
   if not plan then
     local text = ARGV[number + 2]
-    local _, at
-    plan = {}
-    plan.family, plan.op, plan.count, _, plan.cost, plan.stamp, at = unpack('<BBBBI4d', text)
-    plan.quotas = sub(text, at, at + plan.count * 28 - 1)
-    for i = 1, plan.count do
-      local q = {}
-      -- A bucket's `span` is the time that its capacity takes; rests are in 1/limit of a
-      -- microsecond.
-      q.limit, q.cap, q.period, q.span, q.span_rest, at = unpack('<I4I4ddI4', text, at)
-      q.granule = q.limit <= 1024 and 1 or ceil(q.period / 1024)
-      plan[i] = q
-    end
-    for i = 1, plan.count do
-      -- The time that the cost takes of a bucket.
-      plan[i].take, plan[i].take_rest, at = unpack('<dI4', text, at)
-    end
-    plan.quick = plan.count == 1 and plan.family ~= LOG and plan.op == CHARGE and plan.cost > 0
-    if plan.quick then
-      plan.head = pack('<BBBB', VERSION, plan.family, 1, 0)
-      plan.same = sub(plan.quotas, 1, 16)
+    local family, op, count, _, cost, stamp, at = unpack('<BBBBI4d', text)
+    local quotas = sub(text, at, at + count * 28 - 1)
+    local quick = count == 1 and family ~= LOG and op == CHARGE and cost > 0
+    plan = {
+      family = family, op = op, count = count, cost = cost, stamp = stamp, quotas = quotas,
+      quick = quick,
+      -- What is stored before and after the time of the last charge.
+      head = quick and pack('<BBBB', VERSION, family, 1, 0), same = quick and sub(quotas, 1, 16),
+    }
+    local takes = at + count * 28
+    for i = 1, count do
+      -- A bucket's `span` is the time that its capacity takes, and `take` that of the cost; rests
+      -- are in 1/limit of a microsecond.
+      local limit, cap, period, span, span_rest, take, take_rest
+      limit, cap, period, span, span_rest, at = unpack('<I4I4ddI4', text, at)
+      take, take_rest, takes = unpack('<dI4', text, takes)
+      plan[i] = {
+        limit = limit, cap = cap, period = period, span = span, span_rest = span_rest,
+        take = take, take_rest = take_rest,
+        granule = limit <= 1024 and 1 or ceil(period / 1024),
+      }
     end
     plans[number] = plan
   end
@@ -213,7 +214,7 @@ end
 
 -- Most checks: one quota, of few numbers, as this release has stored it. Says nothing if it is
 -- anything else, and then nothing has been done.
-local scratch = {}
+local scratch = { tat = 0, rest = 0, start = 0, used = 0, opening = 0, current = 0, previous = 0 }
 local function quick(key, plan)
   local q, family, p, a, b, c = plan[1], plan.family, scratch, 0, 0, 0
   local text = call('GET', key)
