@@ -74,6 +74,29 @@ fn quotas_come_and_go() {
     }
 }
 
+/// What a release with a shorter period no longer counts, another one still does.
+#[test]
+fn a_shorter_period_forgets_for_itself_alone() {
+    let timed = Timed::start();
+    for before in ALGORITHMS {
+        for after in ALGORITHMS {
+            let start = START - START % (1_440 * MINUTE);
+            timed.clock.set_micros(start);
+            let (old, new) = (policy(before, 1_000, 1_440 * MINUTE), policy(after, 10, MINUTE));
+            let subject = timed.subject();
+            assert!(timed.check(&old, &subject, 500).is_allowed());
+            assert!(!timed.check(&new, &subject, 1).is_allowed(), "{before:?} to {after:?}");
+            timed.clock.set_micros(start + 5 * MINUTE);
+            assert!(timed.check(&new, &subject, 1).is_allowed(), "{before:?} to {after:?}");
+            // In five minutes a bucket gets back four.
+            let remaining = timed.peek(&old, &subject, 1).remaining();
+            assert!((499..=503).contains(&remaining), "{before:?} to {after:?}: {remaining}");
+            timed.clock.set_micros(start + 8 * MINUTE);
+            assert!(timed.check(&new, &subject, 1).is_allowed(), "{before:?} to {after:?}");
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Release {
     algorithm: usize,
