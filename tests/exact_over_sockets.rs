@@ -41,12 +41,13 @@ fn app() -> Router {
         .route("/unlimited", get(unlimited))
 }
 
-/// A client that comes from `address`.
+/// A client that comes from `address`, and keeps few connections for later.
 fn client(address: IpAddr) -> Client {
-    Client::builder().no_proxy().local_address(address).build().unwrap()
+    let builder = Client::builder().no_proxy().local_address(address);
+    builder.pool_max_idle_per_host(10).build().unwrap()
 }
 
-/// A listener's queue holds 1,024 connections; what comes beyond is reset on a busy machine.
+/// What comes beyond a listener's queue is reset on a busy machine.
 static CONNECTIONS: Semaphore = Semaphore::const_new(1_000);
 
 /// Sends all at once, and counts the successes; everything else has to be a 429.

@@ -9,7 +9,8 @@ use strict_2024 as _;
 use tollgate::{Algorithm, Limiter};
 
 /// What each of the two libraries declares.
-const NAMES: [&str; 6] = ["Api::number", "call", "call_now", "list", "show", "show+global"];
+const NAMES: [&str; 7] =
+    ["Api::number", "call", "call_now", "generic", "list", "show", "show+global"];
 
 fn expected() -> Vec<String> {
     let libraries = ["strict_2021", "strict_2024"].into_iter();

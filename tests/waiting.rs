@@ -28,21 +28,49 @@ fn limiter() -> (Limiter, ManualClock) {
 
 type Waiter<'a> = Pin<Box<dyn Future<Output = Result<Decision, Unavailable>> + 'a>>;
 
-/// Polls all that have not ended until none of them makes progress, and says which have ended
-/// now and whether they were admitted.
-fn run(waiters: &mut [Option<Waiter<'_>>]) -> Vec<(usize, bool)> {
-    let mut ended = Vec::new();
-    loop {
-        let before = ended.len();
-        for (index, slot) in waiters.iter_mut().enumerate() {
-            let Some(waiter) = slot else { continue };
-            if let Poll::Ready(decision) = poll(waiter.as_mut()) {
-                ended.push((index, decision.unwrap().is_allowed()));
-                *slot = None;
-            }
+/// Those who wait, in the order of arrival.
+#[derive(Default)]
+struct Crowd<'a> {
+    waiters: Vec<Option<Waiter<'a>>>,
+    /// Who has left, and whether admitted.
+    left: Vec<(usize, bool)>,
+}
+
+impl<'a> Crowd<'a> {
+    fn of(waiters: impl IntoIterator<Item = Waiter<'a>>) -> Self {
+        let mut crowd = Self::default();
+        waiters.into_iter().for_each(|waiter| crowd.join(waiter));
+        crowd
+    }
+
+    fn join(&mut self, waiter: Waiter<'a>) {
+        self.waiters.push(Some(waiter));
+        self.poll(self.waiters.len() - 1);
+    }
+
+    fn give_up(&mut self, index: usize) {
+        if let Some(waiter) = self.waiters.get_mut(index) {
+            *waiter = None;
         }
-        if ended.len() == before {
-            return ended;
+    }
+
+    fn poll(&mut self, index: usize) {
+        let Some(waiter) = &mut self.waiters[index] else { return };
+        if let Poll::Ready(decision) = poll(waiter.as_mut()) {
+            self.left.push((index, decision.unwrap().is_allowed()));
+            self.waiters[index] = None;
+        }
+    }
+
+    /// Polls all until none of them makes progress, and says who has left since the last time.
+    /// The last to arrive is polled first: were there no line, it would leave first.
+    fn run(&mut self) -> Vec<(usize, bool)> {
+        loop {
+            let before = self.left.len();
+            (0..self.waiters.len()).rev().for_each(|index| self.poll(index));
+            if self.left.len() == before {
+                return std::mem::take(&mut self.left);
+            }
         }
     }
 }
@@ -55,15 +83,14 @@ fn poll<F: Future + ?Sized>(future: Pin<&mut F>) -> Poll<F::Output> {
 fn a_hundred_on_ten_per_second_leave_in_the_order_of_arrival() {
     let (limiter, clock) = limiter();
     let policy = Policy::new("ten", Quota::new(10, SECOND));
-    let mut waiters: Vec<Option<Waiter<'_>>> = (0..100)
-        .map(|_| Some(Box::pin(limiter.wait(&policy, "s", 1, 60 * SECOND)) as Waiter<'_>))
-        .collect();
+    let waiter = |_| Box::pin(limiter.wait(&policy, "s", 1, 60 * SECOND)) as Waiter<'_>;
+    let mut crowd = Crowd::of((0..100).map(waiter));
     for second in 0..10 {
         let expected: Vec<_> =
             (second * 10..(second + 1) * 10).map(|index| (index, true)).collect();
-        assert_eq!(run(&mut waiters), expected, "in second {second}");
+        assert_eq!(crowd.run(), expected, "in second {second}");
         clock.advance(SECOND - Duration::from_micros(1));
-        assert_eq!(run(&mut waiters), [], "just before second {}", second + 1);
+        assert_eq!(crowd.run(), [], "just before second {}", second + 1);
         clock.advance(Duration::from_micros(1));
     }
 }
@@ -100,16 +127,16 @@ async fn real_tasks_wake_when_the_clock_moves() {
 fn who_gives_up_frees_the_place_and_costs_nothing() {
     let (limiter, clock) = limiter();
     let policy = Policy::new("one", Quota::new(1, SECOND));
-    let mut waiters: Vec<Option<Waiter<'_>>> = (0..5)
-        .map(|_| Some(Box::pin(limiter.wait(&policy, "s", 1, 4 * SECOND)) as Waiter<'_>))
-        .collect();
-    assert_eq!(run(&mut waiters), [(0, true)]);
+    let waiter = |_| Box::pin(limiter.wait(&policy, "s", 1, 4 * SECOND)) as Waiter<'_>;
+    let mut crowd = Crowd::of((0..5).map(waiter));
+    assert_eq!(crowd.run(), [(0, true)]);
     // The head of the line and one in its midst give up.
-    (waiters[1], waiters[3]) = (None, None);
+    crowd.give_up(1);
+    crowd.give_up(3);
     clock.advance(SECOND);
-    assert_eq!(run(&mut waiters), [(2, true)]);
+    assert_eq!(crowd.run(), [(2, true)]);
     clock.advance(SECOND);
-    assert_eq!(run(&mut waiters), [(4, true)]);
+    assert_eq!(crowd.run(), [(4, true)]);
     clock.advance(SECOND);
     // Nothing of them is left: a newcomer goes at once.
     let decision = poll(pin!(limiter.wait(&policy, "s", 1, Duration::ZERO)).as_mut());
@@ -124,13 +151,12 @@ fn a_full_line_refuses_at_once_and_the_head_when_its_turn_comes_too_late() {
     assert!(admitted.is_allowed());
     // In 1.5 s two windows admit four at the most; only the first two of them in time, in fact.
     let patience = Duration::from_millis(1_500);
-    let mut waiters: Vec<Option<Waiter<'_>>> = (0..6)
-        .map(|_| Some(Box::pin(limiter.wait(&policy, "s", 1, patience)) as Waiter<'_>))
-        .collect();
-    assert_eq!(run(&mut waiters), [(4, false), (5, false)]);
+    let waiter = |_| Box::pin(limiter.wait(&policy, "s", 1, patience)) as Waiter<'_>;
+    let mut crowd = Crowd::of((0..6).map(waiter));
+    assert_eq!(crowd.run(), [(4, false), (5, false)]);
     clock.advance(SECOND);
     // The third gets to the head and its turn is in a second: too late. So for the fourth.
-    assert_eq!(run(&mut waiters), [(0, true), (1, true), (2, false), (3, false)]);
+    assert_eq!(crowd.run(), [(0, true), (1, true), (2, false), (3, false)]);
 }
 
 #[test]
@@ -149,6 +175,20 @@ fn who_stands_in_line_too_long_is_refused_and_told_when() {
     let Poll::Ready(Ok(decision)) = poll(second.as_mut()) else { panic!("still waiting") };
     assert!(!decision.is_allowed());
     assert!(matches!(poll(head.as_mut()), Poll::Ready(Ok(decision)) if decision.is_allowed()));
+}
+
+#[test]
+fn patience_may_be_without_end() {
+    let (limiter, clock) = limiter();
+    let policy = Policy::new("one", Quota::new(1, SECOND));
+    let _ = limiter.check_now(&policy, "s", 1);
+    for patience in [Duration::MAX, Duration::from_secs(1 << 58)] {
+        let mut waiting = pin!(limiter.wait(&policy, "s", 1, patience));
+        assert!(poll(waiting.as_mut()).is_pending());
+        clock.advance(SECOND);
+        let decision = poll(waiting.as_mut());
+        assert!(matches!(decision, Poll::Ready(Ok(decision)) if decision.is_allowed()));
+    }
 }
 
 #[test]
@@ -209,22 +249,18 @@ proptest! {
     ) {
         let (limiter, clock) = limiter();
         let policy = Policy::new("p", Quota::new(limit, SECOND));
-        let mut waiters: Vec<Option<Waiter<'_>>> = Vec::new();
+        let mut crowd = Crowd::default();
         let (mut admitted, mut now) = (Vec::new(), 0_u64);
         for (kind, number) in steps {
             match kind {
-                0 | 1 => waiters.push(Some(Box::pin(limiter.wait(&policy, "s", 1, 30 * SECOND)))),
-                2 => {
-                    if let Some(waiter) = waiters.get_mut(number) {
-                        *waiter = None;
-                    }
-                }
+                0 | 1 => crowd.join(Box::pin(limiter.wait(&policy, "s", 1, 30 * SECOND))),
+                2 => crowd.give_up(number),
                 _ => {
                     now += number as u64 * 150;
                     clock.advance(Duration::from_millis(number as u64 * 150));
                 }
             }
-            for (index, is_admitted) in run(&mut waiters) {
+            for (index, is_admitted) in crowd.run() {
                 if is_admitted {
                     admitted.push((index, now));
                 }

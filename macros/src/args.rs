@@ -126,7 +126,7 @@ impl Arguments {
         }
         let grammar = grammar_of(text);
         match text {
-            "per" => self.per = Some(Period::parse(input)?),
+            "per" => self.per = Some(Period::parse(input, "per", "period")?),
             "algorithm" => self.algorithm = Some(given(name, Algorithm::parse(input)?)),
             "burst" => self.burst = Some(given(name, parse_count(input, "burst")?)),
             "key" => self.key = Some(given(name, Key::parse(input)?)),
@@ -140,7 +140,7 @@ impl Arguments {
             "exempt" => self.exempt = Some(given(name, parse_path(input, grammar)?)),
             "on_blocked" => self.on_blocked = Some(given(name, parse_path(input, grammar)?)),
             "refund_if" => self.refund_if = Some(given(name, RefundIf::parse(input)?)),
-            "wait" => self.wait = Some(given(name, Period::parse(input)?)),
+            "wait" => self.wait = Some(given(name, Period::parse(input, "wait", "wait")?)),
             _ => self.krate = Some(given(name, parse_crate(input)?)),
         }
         if input.is_empty() || input.peek(Token![,]) {
@@ -254,7 +254,9 @@ fn parse_count(input: ParseStream<'_>, what: &str) -> syn::Result<Expr> {
             Ok(_) | Err(_) => format!("the {what} must be at most 4294967295"),
         },
         Expr::Lit(_) => format!("the {what} is a whole number of requests, such as `100`"),
-        Expr::Unary(_) => format!("the {what} is not negative"),
+        Expr::Unary(_) => {
+            format!("the {what} is not negative: it is a whole number, such as `100`")
+        }
         _ => return Ok(count),
     };
     Err(syn::Error::new_spanned(count, mistake))
@@ -266,7 +268,8 @@ fn parse_text(input: ParseStream<'_>, grammar: &str) -> syn::Result<LitStr> {
     })?;
     let value = text.value();
     if value.is_empty() {
-        return Err(syn::Error::new(text.span(), "a name cannot be empty"));
+        let message = format!("a name cannot be empty: write `{grammar}`, or leave it out");
+        return Err(syn::Error::new(text.span(), message));
     }
     if !value.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
         let message = "a name is shown in HTTP headers: use printable ASCII only";
@@ -276,15 +279,16 @@ fn parse_text(input: ParseStream<'_>, grammar: &str) -> syn::Result<LitStr> {
 }
 
 fn parse_crate(input: ParseStream<'_>) -> syn::Result<Path> {
-    let path = input.call(Path::parse_mod_style)?;
+    let message = "the path must be absolute: write `crate = ::name`, `crate = crate::path` or \
+                   `crate = $crate::path`";
+    let path = input.call(Path::parse_mod_style);
+    let path = path.map_err(|error| syn::Error::new(error.span(), message))?;
     let first = path.segments.first().map(|segment| segment.ident.to_string());
     let absolute =
         path.leading_colon.is_some() || matches!(first.as_deref(), Some("crate" | "$crate"));
     if absolute {
         return Ok(path);
     }
-    let message = "the path must be absolute: write `crate = ::name`, `crate = crate::path` or \
-                   `crate = $crate::path`";
     Err(syn::Error::new_spanned(path, message))
 }
 

@@ -148,7 +148,8 @@ impl Kind {
                 return Err(whole());
             }
             if name.value().is_empty() {
-                return Err(syn::Error::new(name.span(), "a name cannot be empty"));
+                let message = format!("a name cannot be empty: write `{}`", example(&text));
+                return Err(syn::Error::new(name.span(), message));
             }
             Ok(name)
         };
@@ -240,7 +241,11 @@ fn check_token(name: &LitStr, what: &str) -> syn::Result<()> {
     if text.bytes().all(is_token) {
         return Ok(());
     }
-    let message = format!("\"{text}\" cannot be the name of a {what}");
+    let message = format!(
+        "\"{text}\" cannot be the name of a {what}: write letters, digits and hyphens, such as \
+         `{}`",
+        example(what)
+    );
     Err(syn::Error::new(name.span(), message))
 }
 

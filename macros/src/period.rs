@@ -11,7 +11,6 @@ use crate::suggest;
 
 const MICROS_PER_SECOND: u64 = 1_000_000;
 const MAX_SECONDS: u64 = 366 * 24 * 60 * 60;
-const TOO_LONG: &str = "the period must be at most 366 days";
 
 /// How long something lasts.
 #[derive(Clone)]
@@ -23,31 +22,32 @@ pub(crate) enum Period {
 }
 
 impl Period {
-    pub(crate) fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
+    /// `argument` is what it is written after, and `noun` what it is called there.
+    pub(crate) fn parse(input: ParseStream<'_>, argument: &str, noun: &str) -> syn::Result<Self> {
         let value = parse_expression(input)?;
+        let too_long = || format!("the {noun} must be at most 366 days");
         let micros = match &value {
             Expr::Lit(ExprLit { lit: Lit::Int(seconds), .. }) => {
                 let seconds = seconds.base10_parse::<u64>().ok();
                 let seconds = seconds.filter(|seconds| *seconds <= MAX_SECONDS);
-                seconds
-                    .map(|seconds| seconds * MICROS_PER_SECOND)
-                    .ok_or_else(|| TOO_LONG.to_owned())
+                seconds.map(|seconds| seconds * MICROS_PER_SECOND).ok_or_else(too_long)
             }
-            Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => parse(&text.value()),
-            Expr::Lit(_) => Err("a period is whole seconds, or text with units: write `per = 60` \
-                                 or `per = \"250ms\"`"
-                .to_owned()),
-            Expr::Unary(_) => Err("a period is not negative".to_owned()),
-            Expr::Path(path) if let Some(word) = path.path.get_ident() => match unit(word) {
+            Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => parse(&text.value(), noun),
+            Expr::Lit(_) => Err(format!(
+                "a {noun} is whole seconds, or text with units: write `{argument} = 60` or \
+                 `{argument} = \"250ms\"`"
+            )),
+            Expr::Unary(_) => Err(format!("a {noun} is not negative: write `{argument} = 60`")),
+            Expr::Path(path) if let Some(word) = path.path.get_ident() => match unit(word, noun) {
                 Some(result) => result,
                 None => return Ok(Self::Const(value)),
             },
             _ => return Ok(Self::Const(value)),
         };
         let micros = micros.and_then(|micros| match micros {
-            0 => Err("the period must be longer than zero".to_owned()),
-            1..1_000 => Err("the period must be at least 1 ms".to_owned()),
-            _ if micros > MAX_SECONDS * MICROS_PER_SECOND => Err(TOO_LONG.to_owned()),
+            0 => Err(format!("the {noun} must be longer than zero")),
+            1..1_000 => Err(format!("the {noun} must be at least 1 ms")),
+            _ if micros > MAX_SECONDS * MICROS_PER_SECOND => Err(too_long()),
             _ => Ok(micros),
         });
         let span = value.span();
@@ -83,7 +83,7 @@ impl Period {
                     expression.to_token_stream()
                 };
                 let private = private.at(expression.span());
-                quote_spanned!(expression.span()=> #private::Period(#typed).get())
+                quote_spanned!(expression.span()=> #private::Period::new(#typed).get())
             }
         }
     }
@@ -99,7 +99,7 @@ pub(crate) fn parse_expression(input: ParseStream<'_>) -> syn::Result<Expr> {
 }
 
 /// What a bare word after `per =` means; `None` if it is a constant.
-fn unit(word: &Ident) -> Option<Result<u64, String>> {
+fn unit(word: &Ident, noun: &str) -> Option<Result<u64, String>> {
     const UNITS: [&str; 4] = ["second", "minute", "hour", "day"];
     let text = word.to_string();
     let seconds = match text.as_str() {
@@ -116,7 +116,7 @@ fn unit(word: &Ident) -> Option<Result<u64, String>> {
                      path, such as `self::{text}`"
                 ),
             };
-            return Some(Err(format!("unknown period `{text}`: {hint}")));
+            return Some(Err(format!("unknown {noun} `{text}`: {hint}")));
         }
     };
     Some(Ok(seconds * MICROS_PER_SECOND))
@@ -144,7 +144,7 @@ const UNITS: [(&str, u64); 6] = [
 ];
 
 /// The microseconds that `text` means: whole numbers, each with a unit, from long to short.
-fn parse(text: &str) -> Result<u64, String> {
+fn parse(text: &str, noun: &str) -> Result<u64, String> {
     let mut micros = 0_u64;
     let mut units = UNITS.iter();
     let mut rest = text;
@@ -154,23 +154,24 @@ fn parse(text: &str) -> Result<u64, String> {
         (unit, rest) = split(rest, |c| !c.is_ascii_digit());
         // `find` leaves off behind the unit, so that none comes twice or out of order.
         let Some((_, unit_micros)) = units.find(|(name, _)| *name == unit) else {
-            return Err(explain(text));
+            return Err(explain(text, noun));
         };
-        let number: u64 = number.parse().map_err(|_| explain(text))?;
+        let number: u64 = number.parse().map_err(|_| explain(text, noun))?;
         let part = number.checked_mul(*unit_micros);
-        micros =
-            part.and_then(|part| micros.checked_add(part)).ok_or_else(|| TOO_LONG.to_owned())?;
+        micros = part
+            .and_then(|part| micros.checked_add(part))
+            .ok_or_else(|| format!("the {noun} must be at most 366 days"))?;
     }
-    if text.is_empty() { Err(explain(text)) } else { Ok(micros) }
+    if text.is_empty() { Err(explain(text, noun)) } else { Ok(micros) }
 }
 
 fn split(text: &str, belongs: impl Fn(char) -> bool) -> (&str, &str) {
     text.split_at(text.find(|c| !belongs(c)).unwrap_or(text.len()))
 }
 
-fn explain(text: &str) -> String {
+fn explain(text: &str, noun: &str) -> String {
     format!(
-        "cannot read \"{text}\" as a period: write whole numbers with units, from long to \
+        "cannot read \"{text}\" as a {noun}: write whole numbers with units, from long to \
          short, such as \"250ms\", \"90s\", \"1m\", \"1h30m\" or \"1d\""
     )
 }
@@ -179,22 +180,26 @@ fn explain(text: &str) -> String {
 mod tests {
     use super::*;
 
+    fn period(text: &str) -> Result<u64, String> {
+        parse(text, "period")
+    }
+
     #[test]
     fn reads_what_people_write() {
-        assert_eq!(parse("250ms"), Ok(250_000));
-        assert_eq!(parse("1500us"), Ok(1_500));
-        assert_eq!(parse("1m"), Ok(60_000_000));
-        assert_eq!(parse("1h30m"), Ok(5_400_000_000));
-        assert_eq!(parse("366d"), Ok(366 * 86_400_000_000));
-        assert_eq!(parse("1m5ms"), Ok(60_005_000));
+        assert_eq!(period("250ms"), Ok(250_000));
+        assert_eq!(period("1500us"), Ok(1_500));
+        assert_eq!(period("1m"), Ok(60_000_000));
+        assert_eq!(period("1h30m"), Ok(5_400_000_000));
+        assert_eq!(period("366d"), Ok(366 * 86_400_000_000));
+        assert_eq!(period("1m5ms"), Ok(60_005_000));
     }
 
     #[test]
     fn refuses_what_is_ambiguous() {
         for text in ["", "m", "10", "1.5s", "1 m", "30m1h", "1m1m", "1M", "-1s", "1min", "s1"] {
-            assert!(parse(text).is_err(), "{text}");
+            assert!(period(text).is_err(), "{text}");
         }
-        assert!(parse("99999999999999999999s").is_err());
-        assert!(parse("9999999999999999d").is_err());
+        assert!(period("99999999999999999999s").is_err());
+        assert!(period("9999999999999999d").is_err());
     }
 }

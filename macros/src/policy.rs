@@ -1,6 +1,6 @@
 //! What the arguments mean together: the policies of one annotated function.
 
-use proc_macro2::{TokenStream, TokenTree};
+use proc_macro2::{Ident, TokenStream, TokenTree};
 use quote::ToTokens;
 use syn::{Expr, ExprLit, Lit, LitStr, Path};
 
@@ -68,8 +68,18 @@ pub(crate) fn policies(
             None => policies.push(policy),
         }
     }
-    for policy in &policies {
+    for (index, policy) in policies.iter().enumerate() {
         policy.check(mode, errors);
+        let names = |policy: &Policy| policy.given_name().map(|given| given.value.value());
+        if let Some(given) = policy.given_name()
+            && policies[..index].iter().any(|earlier| names(earlier) == names(policy))
+        {
+            errors.at(
+                &given.value,
+                "limits on different keys count apart and cannot share a name: give each key's \
+                 limits a name of their own",
+            );
+        }
     }
     complete.then_some((mode, policies))
 }
@@ -104,6 +114,11 @@ impl Policy {
             shadow: arguments.shadow,
             wait: arguments.wait,
         })
+    }
+
+    /// The name that is written, be it a group's.
+    pub(crate) fn given_name(&self) -> Option<&Given<LitStr>> {
+        self.name.as_ref().or(self.group.as_ref())
     }
 
     /// Takes in a limit on the same key that is stacked below: one decision, and so one of each
@@ -186,7 +201,7 @@ impl Policy {
             [Some(&quota.limit), quota.period.expression(), burst].into_iter().flatten()
         });
         for expression in quotas.chain(cost) {
-            if names_self(expression.to_token_stream()) {
+            if find_self(expression.to_token_stream()).is_some() {
                 errors.at(expression, "`Self` is not known here: write the type's name");
             }
         }
@@ -270,10 +285,11 @@ fn join<T>(option: &mut Option<Given<T>>, other: Option<Given<T>>, errors: &mut 
     }
 }
 
-fn names_self(tokens: TokenStream) -> bool {
-    tokens.into_iter().any(|token| match token {
-        TokenTree::Ident(ident) => ident == "Self",
-        TokenTree::Group(group) => names_self(group.stream()),
-        TokenTree::Punct(_) | TokenTree::Literal(_) => false,
+/// The first `Self` among the tokens.
+pub(crate) fn find_self(tokens: TokenStream) -> Option<Ident> {
+    tokens.into_iter().find_map(|token| match token {
+        TokenTree::Ident(ident) => (ident == "Self").then_some(ident),
+        TokenTree::Group(group) => find_self(group.stream()),
+        TokenTree::Punct(_) | TokenTree::Literal(_) => None,
     })
 }

@@ -24,7 +24,8 @@ pub trait Clock: Send + Sync + 'static {
 #[derive(Clone, Debug)]
 pub struct SystemClock {
     clock: quanta::Clock,
-    started: quanta::Instant,
+    /// What the counter showed at `epoch_micros`.
+    started: u64,
     epoch_micros: u64,
 }
 
@@ -35,7 +36,7 @@ impl SystemClock {
         // A machine whose time is set before 1970 counts from 1970 instead.
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let clock = quanta::Clock::new();
-        let started = clock.now();
+        let started = clock.raw();
         Self { clock, started, epoch_micros: since_epoch.as_micros() as u64 }
     }
 }
@@ -49,8 +50,7 @@ impl Default for SystemClock {
 impl Clock for SystemClock {
     #[inline]
     fn now_micros(&self) -> u64 {
-        let elapsed = self.clock.now().duration_since(self.started);
-        self.epoch_micros + elapsed.as_micros() as u64
+        self.epoch_micros + self.clock.delta_as_nanos(self.started, self.clock.raw()) / 1_000
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use smol_str::SmolStr;
 
 use crate::Policy;
+use crate::algorithm::Reading;
 use crate::backend::{Action, Verdict};
 
 /// What was decided.
@@ -33,27 +34,12 @@ pub enum Source {
 }
 
 /// One quota, as it stands after a decision. Its times are exact to the microsecond.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct QuotaState {
-    remaining: u32,
-    exceeded: bool,
-    more_after: u64,
-    reset_after: u64,
-}
+#[derive(Clone, Copy, Debug)]
+pub struct QuotaState(Reading);
 
 impl QuotaState {
-    /// As [`new`](Self::new), in microseconds.
-    pub(crate) const fn from_micros(
-        exceeded: bool,
-        remaining: u32,
-        more_after: u64,
-        reset_after: u64,
-    ) -> Self {
-        Self { remaining, exceeded, more_after, reset_after }
-    }
-
     /// For a backend to say what it found; the arguments are described at the methods of the
-    /// same names.
+    /// same names. What is not whole microseconds is rounded up, so that nobody comes early.
     #[must_use]
     pub const fn new(
         exceeded: bool,
@@ -61,40 +47,102 @@ impl QuotaState {
         more_after: Duration,
         reset_after: Duration,
     ) -> Self {
-        Self::from_micros(exceeded, remaining, micros(more_after), micros(reset_after))
+        let [more_after, reset_after] = [micros(more_after), micros(reset_after)];
+        Self(Reading::Known { exceeded, remaining, more_after, reset_after })
+    }
+
+    #[inline]
+    pub(crate) fn read(exceeded: bool, mut reading: Reading) -> Self {
+        reading.set_exceeded(exceeded);
+        Self(reading)
     }
 
     /// Whether this quota refused the request.
     #[must_use]
-    pub const fn is_exceeded(&self) -> bool {
-        self.exceeded
+    pub fn is_exceeded(&self) -> bool {
+        self.0.exceeded()
     }
 
     /// How much more it would admit now.
     #[must_use]
-    pub const fn remaining(&self) -> u32 {
-        self.remaining
+    pub fn remaining(&self) -> u32 {
+        self.0.remaining()
     }
 
     /// Until it would admit more than [`remaining`](Self::remaining), if nobody came before
     /// then; zero when nothing is used.
     #[must_use]
-    pub const fn more_after(&self) -> Duration {
-        Duration::from_micros(self.more_after)
+    pub fn more_after(&self) -> Duration {
+        Duration::from_micros(self.0.more_after())
     }
 
     /// Until it would be whole again, if nobody came before then; zero when nothing is used.
     #[must_use]
-    pub const fn reset_after(&self) -> Duration {
-        Duration::from_micros(self.reset_after)
+    pub fn reset_after(&self) -> Duration {
+        Duration::from_micros(self.0.reset_after())
     }
 }
 
-/// In whole microseconds, rounded up so that nobody comes early; what lasts longer than half a
-/// million years is taken for that.
+/// Two are equal if they say the same.
+impl PartialEq for QuotaState {
+    fn eq(&self, other: &Self) -> bool {
+        let says = |state: &Self| (state.is_exceeded(), state.remaining(), state.more_after());
+        says(self) == says(other) && self.reset_after() == other.reset_after()
+    }
+}
+
+impl Eq for QuotaState {}
+
+/// What lasts longer than half a million years is taken for that.
 const fn micros(span: Duration) -> u64 {
     let micros = span.as_nanos().div_ceil(1_000);
     if micros > u64::MAX as u128 { u64::MAX } else { micros as u64 }
+}
+
+/// What the limiter says of a request. It does not name what was charged: whoever wants that
+/// given back says it again.
+#[derive(Debug)]
+pub struct Ruling {
+    source: Source,
+    verdict: Verdict,
+}
+
+impl Ruling {
+    /// Let through because the backend failed.
+    #[inline]
+    #[must_use]
+    pub fn open() -> Self {
+        Self { source: Source::Open, verdict: Verdict::new(Outcome::Allowed, 0) }
+    }
+
+    /// Makes it the store's, which is to say what it is.
+    #[inline]
+    pub(crate) fn by_store(&mut self) -> &mut Verdict {
+        self.source = Source::Store;
+        &mut self.verdict
+    }
+
+    #[inline]
+    pub(crate) fn outcome(&self) -> Outcome {
+        self.verdict.outcome()
+    }
+
+    /// Whether the request may go on.
+    #[inline]
+    #[must_use]
+    pub fn is_allowed(&self) -> bool {
+        self.outcome() == Outcome::Allowed
+    }
+
+    pub(crate) fn quotas(&self) -> &[QuotaState] {
+        self.verdict.quotas()
+    }
+
+    /// What gives back the `cost` that was charged; `None` if nothing was.
+    pub(crate) fn undo(&self, cost: u32) -> Option<Action> {
+        let charged = self.is_allowed() && self.source == Source::Store && cost > 0;
+        charged.then(|| Action::Refund { stamp_micros: self.verdict.stamp_micros(), cost })
+    }
 }
 
 /// The answer to one request.
@@ -106,8 +154,7 @@ const fn micros(span: Duration) -> u64 {
 #[derive(Debug)]
 #[must_use = "a refused request must not go on"]
 pub struct Decision {
-    source: Source,
-    verdict: Verdict,
+    ruling: Ruling,
     receipt: Option<Receipt>,
 }
 
@@ -116,32 +163,23 @@ pub struct Decision {
 pub(crate) struct Receipt {
     pub(crate) policy: Policy,
     pub(crate) subject: SmolStr,
-    pub(crate) stamp_micros: u64,
-    pub(crate) cost: u32,
-}
-
-impl Receipt {
-    pub(crate) fn action(&self) -> Action {
-        Action::Refund { stamp_micros: self.stamp_micros, cost: self.cost }
-    }
+    pub(crate) action: Action,
 }
 
 impl Decision {
-    /// The store's verdict on a peek.
-    pub(crate) fn peeked(verdict: Verdict) -> Self {
-        Self { source: Source::Store, verdict, receipt: None }
+    /// What was said of a peek, or of what is not going to be given back.
+    pub(crate) fn final_one(ruling: Ruling) -> Self {
+        Self { ruling, receipt: None }
     }
 
-    /// The store's verdict on a charge.
-    pub(crate) fn charged(verdict: Verdict, policy: &Policy, subject: &str, cost: u32) -> Self {
-        let took_something = verdict.outcome() == Outcome::Allowed && cost > 0;
-        let receipt = took_something.then(|| Receipt {
+    /// What was said of a charge.
+    pub(crate) fn charged(ruling: Ruling, policy: &Policy, subject: &str, cost: u32) -> Self {
+        let receipt = ruling.undo(cost).map(|action| Receipt {
             policy: policy.clone(),
             subject: subject.into(),
-            stamp_micros: verdict.stamp_micros(),
-            cost,
+            action,
         });
-        Self { source: Source::Store, verdict, receipt }
+        Self { ruling, receipt }
     }
 
     /// For who could not get a turn in time: refused for at least `span`, even if there is room
@@ -150,18 +188,12 @@ impl Decision {
         let retry_after = self.retry_after().unwrap_or_default().max(span);
         match self.outcome() {
             Outcome::Never => self,
-            Outcome::Allowed | Outcome::Refused { .. } => Self {
-                verdict: self.verdict.with_outcome(Outcome::Refused { retry_after }),
-                receipt: None,
-                ..self
-            },
+            Outcome::Allowed | Outcome::Refused { .. } => {
+                let Ruling { source, verdict } = self.ruling;
+                let verdict = verdict.with_outcome(Outcome::Refused { retry_after });
+                Self::final_one(Ruling { source, verdict })
+            }
         }
-    }
-
-    /// Let through because the backend failed.
-    pub(crate) fn open() -> Self {
-        let verdict = Verdict::new(Outcome::Allowed, 0);
-        Self { source: Source::Open, verdict, receipt: None }
     }
 
     /// Whether the request may go on.
@@ -173,7 +205,7 @@ impl Decision {
     /// What was decided.
     #[must_use]
     pub fn outcome(&self) -> Outcome {
-        self.verdict.outcome()
+        self.ruling.outcome()
     }
 
     /// The least that remains in any of the quotas; 0 when nobody knows (see
@@ -197,13 +229,13 @@ impl Decision {
     /// [`Source::Open`]).
     #[must_use]
     pub fn quotas(&self) -> &[QuotaState] {
-        self.verdict.quotas()
+        self.ruling.quotas()
     }
 
     /// Who decided.
     #[must_use]
     pub fn source(&self) -> Source {
-        self.source
+        self.ruling.source
     }
 
     pub(crate) fn into_receipt(self) -> Option<Receipt> {

@@ -17,7 +17,11 @@ pub enum Execution {
 
 /// A backend could not answer.
 #[derive(Debug)]
-pub struct BackendError {
+pub struct BackendError(Box<Failure>);
+
+/// Behind a pointer, for every check may return one.
+#[derive(Debug)]
+struct Failure {
     execution: Execution,
     source: Box<dyn Error + Send + Sync>,
 }
@@ -25,34 +29,34 @@ pub struct BackendError {
 impl BackendError {
     /// The operation certainly had no effect.
     pub fn not_executed(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self { execution: Execution::NotExecuted, source: source.into() }
+        Self(Box::new(Failure { execution: Execution::NotExecuted, source: source.into() }))
     }
 
     /// The operation may have had its effect.
     pub fn unknown(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self { execution: Execution::Unknown, source: source.into() }
+        Self(Box::new(Failure { execution: Execution::Unknown, source: source.into() }))
     }
 
     /// Whether the operation may have had its effect.
     #[must_use]
     pub fn execution(&self) -> Execution {
-        self.execution
+        self.0.execution
     }
 }
 
 impl fmt::Display for BackendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.execution {
+        match self.0.execution {
             Execution::NotExecuted => write!(f, "the rate limit's backend did not act: "),
             Execution::Unknown => write!(f, "the rate limit's backend may or may not have acted: "),
         }?;
-        self.source.fmt(f)
+        self.0.source.fmt(f)
     }
 }
 
 impl Error for BackendError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.source.source()
+        self.0.source.source()
     }
 }
 
@@ -63,7 +67,7 @@ impl Error for BackendError {
 #[derive(Debug, thiserror::Error)]
 #[error("no rate limit decision")]
 pub struct Unavailable {
-    source: Cause,
+    source: Box<Cause>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -85,13 +89,13 @@ impl Unavailable {
 
 impl From<BackendError> for Unavailable {
     fn from(error: BackendError) -> Self {
-        Self { source: Cause::Backend(error) }
+        Self { source: Box::new(Cause::Backend(error)) }
     }
 }
 
 impl From<Arc<StartError>> for Unavailable {
     fn from(error: Arc<StartError>) -> Self {
-        Self { source: Cause::Start(error) }
+        Self { source: Box::new(Cause::Start(error)) }
     }
 }
 

@@ -6,7 +6,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::backend::erased::ErasedBackend;
-use crate::backend::{Action, Answer, Operation, Verdict};
+use crate::backend::{Action, Answer, Operation, mismatched};
+use crate::decision::Ruling;
 use crate::queue::Queue;
 use crate::registry::{self, RegisteredPolicy};
 use crate::{
@@ -126,9 +127,9 @@ impl Limiter {
         subject: &str,
         cost: u32,
     ) -> Result<Decision, Unavailable> {
-        self.validated()?;
-        let answer = self.ask(policy, subject, Action::Charge { cost }).await;
-        self.decision(policy, answer, |verdict| Decision::charged(verdict, policy, subject, cost))
+        let mut ruling = Ruling::open();
+        self.rule(policy, subject, cost, &mut ruling).await?;
+        Ok(Decision::charged(ruling, policy, subject, cost))
     }
 
     /// As [`check_cost`](Self::check_cost), if the backend can answer without waiting.
@@ -143,16 +144,44 @@ impl Limiter {
         subject: &str,
         cost: u32,
     ) -> Option<Result<Decision, Unavailable>> {
+        let mut ruling = Ruling::open();
+        let charged = self.rule_now(policy, subject, cost, &mut ruling)?;
+        Some(charged.map(|()| Decision::charged(ruling, policy, subject, cost)))
+    }
+
+    /// As [`check_cost`](Self::check_cost), in place, for those who do not ask for a refund with
+    /// nothing but the decision in hand.
+    #[inline]
+    pub(crate) async fn rule(
+        &self,
+        policy: &Policy,
+        subject: &str,
+        cost: u32,
+        ruling: &mut Ruling,
+    ) -> Result<(), Unavailable> {
+        if let Some(charged) = self.rule_now(policy, subject, cost, ruling) {
+            return charged;
+        }
+        let operation = Operation { policy, subject, action: Action::Charge { cost } };
+        let answer = self.ask_and_wait(operation).await;
+        self.ruled(policy, answer.and_then(|answer| answer.into_verdict(ruling.by_store())), ruling)
+    }
+
+    /// As [`check_now`](Self::check_now), likewise.
+    #[inline]
+    pub(crate) fn rule_now(
+        &self,
+        policy: &Policy,
+        subject: &str,
+        cost: u32,
+        ruling: &mut Ruling,
+    ) -> Option<Result<(), Unavailable>> {
         if let Err(error) = self.validated() {
             return Some(Err(error));
         }
-        let operation = Operation { policy, subject, action: Action::Charge { cost } };
-        let answer = self.shared.backend.apply_now(&operation)?;
-        Some(
-            self.decision(policy, answer, |verdict| {
-                Decision::charged(verdict, policy, subject, cost)
-            }),
-        )
+        let backend = &self.shared.backend;
+        let charged = backend.charge_now(policy, subject, cost, ruling.by_store())?;
+        Some(self.ruled(policy, charged, ruling))
     }
 
     /// As [`check_cost`](Self::check_cost), but waits for a turn, up to `patience`.
@@ -187,8 +216,11 @@ impl Limiter {
         cost: u32,
     ) -> Result<Decision, Unavailable> {
         self.validated()?;
+        let mut ruling = Ruling::open();
         let answer = self.ask(policy, subject, Action::Peek { cost }).await;
-        self.decision(policy, answer, Decision::peeked)
+        let peeked = answer.and_then(|answer| answer.into_verdict(ruling.by_store()));
+        self.ruled(policy, peeked, &mut ruling)?;
+        Ok(Decision::final_one(ruling))
     }
 
     /// Forgets what `subject` has used of `policy`.
@@ -211,7 +243,7 @@ impl Limiter {
     /// If the backend cannot answer, whatever the policy says of that.
     pub async fn refund(&self, decision: Decision) -> Result<bool, Unavailable> {
         let Some(receipt) = decision.into_receipt() else { return Ok(false) };
-        refunded(self.ask(&receipt.policy, &receipt.subject, receipt.action()).await)
+        refunded(self.ask(&receipt.policy, &receipt.subject, receipt.action).await)
     }
 
     /// As [`refund`](Self::refund), if the backend can answer without waiting; otherwise it is
@@ -219,12 +251,21 @@ impl Limiter {
     pub(crate) fn refund_now(&self, decision: Decision) -> Option<Result<bool, Unavailable>> {
         let Some(receipt) = decision.into_receipt() else { return Some(Ok(false)) };
         let (policy, subject) = (&receipt.policy, &*receipt.subject);
-        let operation = Operation { policy, subject, action: receipt.action() };
+        let operation = Operation { policy, subject, action: receipt.action };
         Some(refunded(self.shared.backend.apply_now(&operation)?))
     }
 
     /// Looks at the program's annotations the first time.
+    #[inline]
     fn validated(&self) -> Result<(), Unavailable> {
+        match self.shared.registry.get() {
+            Some(Ok(())) => Ok(()),
+            _ => self.validate(),
+        }
+    }
+
+    #[cold]
+    fn validate(&self) -> Result<(), Unavailable> {
         let validate = || registry::validate(Self::policies()).map_err(Arc::new);
         match self.shared.registry.get_or_init(validate) {
             Ok(()) => Ok(()),
@@ -238,37 +279,53 @@ impl Limiter {
         subject: &str,
         action: Action,
     ) -> Result<Answer, BackendError> {
-        let backend = &self.shared.backend;
         let operation = Operation { policy, subject, action };
-        if let Some(answer) = backend.apply_now(&operation) {
-            return answer;
+        match self.shared.backend.apply_now(&operation) {
+            Some(answer) => answer,
+            None => self.ask_and_wait(operation).await,
         }
-        let answers = backend.apply(&[operation]).await;
+    }
+
+    async fn ask_and_wait(&self, operation: Operation<'_>) -> Result<Answer, BackendError> {
+        let answers = self.shared.backend.apply(&[operation]).await;
         answers.into_iter().next().unwrap_or_else(|| {
             Err(BackendError::unknown("it gave fewer answers than it was asked for"))
         })
     }
 
-    /// Makes a decision of a backend's answer, or of its failure what the policy says.
-    fn decision(
+    /// What the policy says of a backend's failure, if it is one.
+    #[inline]
+    fn ruled(
         &self,
         policy: &Policy,
-        answer: Result<Answer, BackendError>,
-        decide: impl FnOnce(Verdict) -> Decision,
-    ) -> Result<Decision, Unavailable> {
-        let verdict = answer.and_then(|answer| match answer {
-            Answer::Verdict(verdict) => Ok(verdict),
-            other => Err(mismatched("a check", &other)),
-        });
-        self.note_health(verdict.as_ref().err());
-        match (verdict, policy.get_on_error()) {
-            (Ok(verdict), _) => Ok(decide(verdict)),
-            (Err(_), OnError::Open) => Ok(Decision::open()),
-            (Err(error), OnError::Closed | OnError::Local) => Err(error.into()),
+        charged: Result<(), BackendError>,
+        ruling: &mut Ruling,
+    ) -> Result<(), Unavailable> {
+        self.note_health(charged.as_ref().err());
+        match charged {
+            Ok(()) => Ok(()),
+            Err(error) => self.failed(policy, error, ruling),
+        }
+    }
+
+    #[cold]
+    fn failed(
+        &self,
+        policy: &Policy,
+        error: BackendError,
+        ruling: &mut Ruling,
+    ) -> Result<(), Unavailable> {
+        match policy.get_on_error() {
+            OnError::Open => {
+                *ruling = Ruling::open();
+                Ok(())
+            }
+            OnError::Closed | OnError::Local => Err(error.into()),
         }
     }
 
     /// Logs when the backend begins to fail and when it answers again, and nothing between.
+    #[inline]
     fn note_health(&self, error: Option<&BackendError>) {
         let failing = &self.shared.failing;
         // Read first: while nothing changes, checks on many cores write nothing shared.
@@ -292,10 +349,6 @@ fn refunded(answer: Result<Answer, BackendError>) -> Result<bool, Unavailable> {
         Answer::Refunded(refunded) => Ok(refunded),
         other => Err(mismatched("a refund", &other).into()),
     }
-}
-
-fn mismatched(asked: &str, answer: &Answer) -> BackendError {
-    BackendError::unknown(format!("it answered {asked} with {answer:?}"))
 }
 
 /// Builds a [`Limiter`].

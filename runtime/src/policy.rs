@@ -173,6 +173,7 @@ impl Policy {
     }
 
     /// The quotas, in the order in which they were written.
+    #[inline]
     #[must_use]
     pub fn quotas(&self) -> &[Quota] {
         &self.quotas[..usize::from(self.quota_count)]
@@ -190,7 +191,9 @@ impl Policy {
     /// Whether the two go by one name.
     #[inline]
     pub(crate) fn has_name_of(&self, other: &Self) -> bool {
-        self.name_hash == other.name_hash && self.name == other.name
+        let [name, other_name] = [self.name(), other.name()];
+        // Most names are constants, and then nothing is compared.
+        self.name_hash == other.name_hash && (std::ptr::eq(name, other_name) || name == other_name)
     }
 
     /// Whether the two count alike.

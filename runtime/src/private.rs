@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 pub use crate::annotation::Limit;
-pub use crate::call::{CallLimit, FromRateLimited, Permit, admit, admit_now, call_once};
+pub use crate::call::{CallLimit, FromRateLimited, Permit, Refusal, admit, admit_now, call_once};
+pub use crate::decision::Ruling;
 pub use crate::registry::POLICIES;
 pub use crate::{Algorithm, Blocked, OnError, Policy, Quota, RegisteredPolicy, Subject};
 pub use linkme;
@@ -19,10 +20,29 @@ pub use axum::http::request::Parts;
 #[cfg(feature = "axum")]
 pub use axum::response::Response;
 
-/// Makes a [`Duration`] of whatever type a `per = …` expression has; another type has no
-/// `get`.
+/// What a `per = …` expression may be.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a length of time",
+    label = "this counts no time",
+    note = "write a constant of type `Duration`, or of type `u32` or `u64`, which counts seconds"
+)]
+pub trait IsPeriod: Copy {}
+
+impl IsPeriod for Duration {}
+impl IsPeriod for u32 {}
+impl IsPeriod for u64 {}
+
+/// Makes a [`Duration`] of an expression of any of those types: a trait's method could not be
+/// called in a constant.
 #[derive(Clone, Copy, Debug)]
-pub struct Period<T>(pub T);
+pub struct Period<T>(T);
+
+impl<T: IsPeriod> Period<T> {
+    #[must_use]
+    pub const fn new(value: T) -> Self {
+        Self(value)
+    }
+}
 
 impl Period<Duration> {
     #[must_use]
@@ -44,6 +64,21 @@ impl Period<u64> {
         Duration::from_secs(self.0)
     }
 }
+
+/// A number of another type is reported by the bound above, and not once more for want of a
+/// method.
+macro_rules! are_no_periods {
+    ($($number:ty)*) => {$(
+        impl Period<$number> {
+            #[must_use]
+            pub const fn get(self) -> Duration {
+                Duration::ZERO
+            }
+        }
+    )*};
+}
+
+are_no_periods!(i8 i16 i32 i64 i128 isize u8 u16 u128 usize f32 f64);
 
 /// What is wrong with the limit, whatever the period.
 #[must_use]
@@ -80,8 +115,15 @@ pub const fn cost_error(cost: u32, quotas: &[Quota]) -> Option<&'static str> {
     }
     let mut index = 0;
     while index < quotas.len() {
-        if cost > quotas[index].capacity() {
-            return Some("no request of this cost can ever be admitted: it is more than the limit");
+        let quota = &quotas[index];
+        if cost > quota.capacity() {
+            return Some(if quota.capacity() == quota.limit() {
+                "no request of this cost can ever be admitted: it is more than the limit; lower \
+                 the cost or raise the limit"
+            } else {
+                "no request of this cost can ever be admitted: it is more than the burst; lower \
+                 the cost or raise the burst"
+            });
         }
         index += 1;
     }
@@ -117,15 +159,32 @@ pub const fn policy(name: &'static str, label: &'static str, quotas: &[Quota]) -
     policy
 }
 
+/// What the guard and [`admit`] ask for each limit, here so that it can be measured.
+#[inline]
+pub async fn rule(
+    limiter: &crate::Limiter,
+    policy: &Policy,
+    subject: &str,
+    cost: u32,
+    ruling: &mut Ruling,
+) -> Result<(), crate::Unavailable> {
+    limiter.rule(policy, subject, cost, ruling).await
+}
+
 /// The subject of a call.
 #[must_use]
 pub fn subject(parts: &[&dyn std::fmt::Display]) -> Subject {
     Subject::of(parts)
 }
 
-/// The error that says that a limit is reached.
-pub fn refuse<E: FromRateLimited>(limited: crate::RateLimited) -> E {
-    E::from_rate_limited(limited)
+/// The result that says that a limit is reached.
+pub fn refuse<R: Refusal>(limited: crate::RateLimited) -> R {
+    R::refusal(limited)
+}
+
+/// Whether a user's condition holds for a result.
+pub fn holds<R>(result: &R, condition: impl FnOnce(&R) -> bool) -> bool {
+    condition(result)
 }
 
 /// A value of any type, for branches that are never taken.

@@ -51,7 +51,7 @@ impl Queue {
             let decision = limiter.peek(policy, subject, cost).await?;
             return Ok(decision.refused_for(patience));
         };
-        let until = self.clock.now_micros().saturating_add(patience.as_micros() as u64);
+        let until = self.instant_in(patience);
         match first_of(place.head.lock(), self.clock.sleep(patience)).await {
             Some(_head) if policy.get_algorithm() == Algorithm::LeakyBucket => {
                 self.at_the_head(limiter, &spaced(policy, cost), subject, cost, until).await
@@ -85,7 +85,13 @@ impl Queue {
     }
 
     fn passes_before(&self, span: Duration, until: u64) -> bool {
-        self.clock.now_micros().saturating_add(span.as_micros() as u64) <= until
+        self.instant_in(span) <= until
+    }
+
+    /// The instant that is `span` from now; the last there is if it is farther.
+    fn instant_in(&self, span: Duration) -> u64 {
+        let micros = u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
+        self.clock.now_micros().saturating_add(micros)
     }
 
     /// A place at the end of the line; `None` if those before it take all that can be had in

@@ -1,5 +1,6 @@
 //! A quota: so many requests in a period.
 
+use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
 const MICROS_PER_SECOND: u64 = 1_000_000;
@@ -11,11 +12,14 @@ const MAX_PERIOD: u64 = 366 * 24 * 60 * 60 * MICROS_PER_SECOND;
 ///
 /// The limit is at least 1; the period is 1 ms to 366 days in whole microseconds; limit ÷
 /// period is at most 1,000,000 per second. Within these ranges all arithmetic is exact.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug)]
 pub struct Quota {
     limit: u32,
     burst: u32,
     period_micros: u64,
+    /// Period ÷ limit, and the remainder.
+    interval_micros: u64,
+    interval_rest: u32,
 }
 
 impl Quota {
@@ -60,7 +64,18 @@ impl Quota {
         if limit as u64 > period_micros {
             return Err(QuotaError::RateTooHigh);
         }
-        Ok(Self { limit, burst: limit, period_micros })
+        Ok(Self::of(limit, period_micros))
+    }
+
+    /// Both are at least 1.
+    const fn of(limit: u32, period_micros: u64) -> Self {
+        Self {
+            limit,
+            burst: limit,
+            period_micros,
+            interval_micros: period_micros / limit as u64,
+            interval_rest: (period_micros % limit as u64) as u32,
+        }
     }
 
     /// Sets the size of the bucket, for algorithms that have one; without this it is the limit.
@@ -117,10 +132,31 @@ impl Quota {
         self.period_micros
     }
 
+    /// What one unit takes to come back: whole microseconds, and 1/limit of one.
+    pub(crate) const fn interval(&self) -> (u64, u32) {
+        (self.interval_micros, self.interval_rest)
+    }
+
     /// Stands in for a quota whose numbers have already been reported as wrong at compile
     /// time, so that they are reported once.
-    pub(crate) const PLACEHOLDER: Self =
-        Self { limit: 1, burst: 1, period_micros: MICROS_PER_SECOND };
+    pub(crate) const PLACEHOLDER: Self = Self::of(1, MICROS_PER_SECOND);
+}
+
+impl PartialEq for Quota {
+    #[inline]
+    fn eq(&self, other: &Self) -> bool {
+        // The interval follows from these.
+        (self.limit, self.burst, self.period_micros)
+            == (other.limit, other.burst, other.period_micros)
+    }
+}
+
+impl Eq for Quota {}
+
+impl Hash for Quota {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.limit, self.burst, self.period_micros).hash(state);
+    }
 }
 
 /// Why a limit and a period do not make a [`Quota`].
@@ -163,7 +199,9 @@ impl QuotaError {
             Self::PeriodTooShort => "the period must be at least 1 ms",
             Self::PeriodTooLong => "the period must be at most 366 days",
             Self::ZeroBurst => "the burst must be at least 1",
-            Self::BurstTooLarge => "burst × period ÷ limit must be at most ten years",
+            Self::BurstTooLarge => {
+                "burst × period ÷ limit must be at most ten years: lower the burst"
+            }
             Self::RateTooHigh => {
                 "limit ÷ period must be at most 1,000,000 per second: lower the limit or lengthen the period"
             }

@@ -75,7 +75,8 @@ impl Clock for ManualClock {
     }
 
     fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
-        let wake_at = self.now_micros().saturating_add(duration.as_micros() as u64);
+        let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        let wake_at = self.now_micros().saturating_add(micros);
         Box::pin(async move {
             loop {
                 // Counts from here on, so a move between the look and the wait is not missed.

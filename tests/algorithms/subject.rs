@@ -5,6 +5,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use proptest::prelude::*;
+use proptest::test_runner::RngAlgorithm;
 use tollgate::testing::ManualClock;
 use tollgate::{Algorithm, Decision, Limiter, MemoryBackend, Policy};
 
@@ -90,8 +91,9 @@ impl Replay {
             }
             Action::Peek(cost) => (Answer::Decision(said(&self.subject.peek(cost))), None),
             Action::Refund(index) => {
-                let decision = self.decisions[index].take().unwrap();
-                (Answer::Refunded(self.subject.refund(decision)), None)
+                let decision = self.decisions[index].take();
+                let refund = |decision| self.subject.refund(decision);
+                (Answer::Refunded(decision.is_some_and(refund)), None)
             }
             Action::Reset => {
                 self.subject.reset();
@@ -130,6 +132,8 @@ fn ready<T>(future: impl Future<Output = T>) -> T {
 pub(crate) fn cases(quick: u32, full: u32) -> ProptestConfig {
     ProptestConfig {
         failure_persistence: None,
+        // A third of the time would go into better random numbers than these tests need.
+        rng_algorithm: RngAlgorithm::XorShift,
         ..ProptestConfig::with_cases(crate::support::scaled(quick, full))
     }
 }

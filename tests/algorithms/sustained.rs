@@ -36,6 +36,27 @@ fn greedy_get_the_whole_rate(algorithm: Algorithm) {
 
 for_all_six!(greedy_get_the_whole_rate);
 
+/// However the first units lie in the period, each is replaced exactly one period later.
+#[test]
+fn the_sliding_window_replaces_each_unit_a_period_later() {
+    let algorithm = Algorithm::SlidingWindow;
+    let offsets = prop::collection::vec(0_u64..1_000, 12);
+    proptest!(cases(100, 2_000), |(numbers in small(algorithm), offsets in offsets)| {
+        let (limit, period) = (u64::from(numbers.limit), numbers.period);
+        let mut offsets: Vec<u64> =
+            offsets.iter().take(limit as usize).map(|share| share * (period - 1) / 999).collect();
+        offsets.sort_unstable();
+        let mut subject = Subject::new(algorithm, &[numbers]);
+        let start = subject.now;
+        for offset in offsets {
+            subject.set(start + offset);
+            prop_assert!(subject.check(1).is_allowed());
+        }
+        let later = subject.take_greedily(1, start + PERIODS * period);
+        prop_assert_eq!(later.len() as u64, (PERIODS - 1) * limit);
+    });
+}
+
 /// After all of it at the start of a window, the next unit comes a period and one share later.
 #[test]
 fn the_counter_waits_for_a_period_and_one_share() {
@@ -53,9 +74,10 @@ fn the_counter_waits_for_a_period_and_one_share() {
 /// Above a limit of 1024, granules cost a steady demand less than one part in 1024.
 #[test]
 fn granules_cost_less_than_one_part_in_1024() {
-    let demand = (1_025_u32..=4_096, 1_u64..=3_000, 1_u64..=300);
+    let share = prop_oneof![3 => Just(300_u64), 1 => 1_u64..=300];
+    let demand = (1_025_u32..=4_096, 1_u64..=3_000, share);
     proptest!(cases(8, 200), |((limit, interval, share) in demand)| {
-        // Anything from many requests in an interval to one in each.
+        // One request in each interval, or more.
         let period = (u64::from(limit) * interval).max(1_025);
         let gap = (interval * share).div_ceil(300);
         let mut subject = Subject::new(Algorithm::SlidingWindow, &[Numbers::new(limit, period)]);

@@ -9,7 +9,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::connect_info::MockConnectInfo;
 use axum::http::{Request, Response, StatusCode};
-use tokio::net::TcpListener;
+use tokio::net::TcpSocket;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tollgate::testing::ManualClock;
@@ -65,7 +65,12 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) async fn start(router: Router, limiter: &Limiter) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        // A thousand connections at once need more files than many a shell allows, and a longer
+        // line than is usual: the system resets those for which there is no room in it.
+        rlimit::increase_nofile_limit(16_384).unwrap();
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+        let listener = socket.listen(4_096).unwrap();
         let address = listener.local_addr().unwrap();
         let service =
             router.layer(limiter.layer()).into_make_service_with_connect_info::<SocketAddr>();

@@ -47,7 +47,8 @@ fn the_attribute_does_not_change_what_the_compiler_says() {
     assert!(pairs >= 10, "only {pairs} pairs");
 }
 
-/// The errors and where they are: each error's first line, its place and its carets.
+/// The errors and where they are: each error's first line, its place, and the lines with carets
+/// and what is said there.
 fn said(stderr: &str) -> Vec<&str> {
     let mut said = Vec::new();
     let mut in_error = false;
@@ -57,7 +58,7 @@ fn said(stderr: &str) -> Vec<&str> {
             said.push(line);
         } else if line.starts_with("note") || line.starts_with("help") {
             in_error = false;
-        } else if in_error && line.trim_start().starts_with("-->") {
+        } else if in_error && (line.trim_start().starts_with("-->") || line.contains('^')) {
             said.push(line);
         }
     }

@@ -97,7 +97,7 @@ fn check_call(
     };
     let private_at_output = private.at(output_span);
     let refuse = quote_spanned! {output_span=>
-        return ::core::result::Result::Err(#private_at_output::refuse(#limited))
+        return #private_at_output::refuse(#limited)
     };
     quote_spanned! {site=>
         let #permit = {
@@ -169,7 +169,10 @@ fn call(
             None => quote!(false),
             Some(RefundIf::Failure) => quote!(::core::result::Result::is_err(&#result)),
             Some(RefundIf::Success) => quote!(::core::result::Result::is_ok(&#result)),
-            Some(RefundIf::Function(path)) => quote_spanned!(path.span()=> #path(&#result)),
+            Some(RefundIf::Function(path)) => {
+                let private = private.at(path.span());
+                quote_spanned!(path.span()=> #private::holds(&#result, #path))
+            }
         });
     if is_async {
         quote_spanned! {site=>

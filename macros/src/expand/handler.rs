@@ -5,7 +5,7 @@
 //! extracts the arguments in order, and a tuple from left to right.
 
 use proc_macro2::{Span, TokenStream};
-use quote::{format_ident, quote, quote_spanned};
+use quote::{ToTokens as _, format_ident, quote, quote_spanned};
 use syn::spanned::Spanned as _;
 use syn::{Attribute, FnArg, Ident, PatType, ReturnType, Type, parse_quote};
 
@@ -13,22 +13,26 @@ use super::limits;
 use crate::args::{Cost, Given};
 use crate::errors::Errors;
 use crate::item::{Function, is_named, return_edge};
-use crate::policy::Policy;
+use crate::policy::{Policy, find_self};
 use crate::private::Private;
 use crate::words::RefundIf;
 
 /// axum implements `Handler` for functions of up to this many arguments.
 const MAX_ARGUMENTS: usize = 16;
 
-/// Reports what cannot be an axum handler.
-pub(super) fn check(function: &Function, errors: &mut Errors) {
+/// Reports what cannot be an axum handler, or not where it stands.
+pub(super) fn check(function: &Function, is_in_block: bool, errors: &mut Errors) {
     for argument in &function.sig.inputs {
         let reason = match argument {
             FnArg::Receiver(_) => "an axum handler has no `self`",
-            FnArg::Typed(PatType { ty, .. }) if matches!(**ty, Type::Reference(_)) => {
-                "a reference is no extractor, so this is no axum handler"
-            }
-            FnArg::Typed(_) => continue,
+            FnArg::Typed(PatType { ty, .. }) => match &**ty {
+                Type::Reference(_) => "a reference is no extractor, so this is no axum handler",
+                ty if is_plain_value(ty) => {
+                    "a plain value is no extractor, so this is no axum handler (which would \
+                     extract it, such as `Path(id): Path<u32>`)"
+                }
+                _ => continue,
+            },
         };
         let message = format!(
             "{reason}: to limit a plain function, write `key = args(…)` with what it is called \
@@ -36,6 +40,25 @@ pub(super) fn check(function: &Function, errors: &mut Errors) {
         );
         errors.at(argument, message);
     }
+    let is_method = function.sig.receiver().is_some();
+    let written = (!is_in_block && !is_method).then(|| function.sig.to_token_stream());
+    if let Some(word) = written.and_then(find_self) {
+        errors.at(
+            word,
+            "a handler in an `impl` block needs `#[rate_limit]` on the block, too: write it there, \
+             without arguments",
+        );
+    }
+}
+
+/// Whether the type is a number, a truth or a letter.
+fn is_plain_value(ty: &Type) -> bool {
+    const NAMES: [&str; 16] = [
+        "bool", "char", "f32", "f64", "i8", "i16", "i32", "i64", "i128", "isize", "u8", "u16",
+        "u32", "u64", "u128", "usize",
+    ];
+    matches!(ty, Type::Path(path)
+        if path.path.get_ident().is_some_and(|name| NAMES.iter().any(|known| name == known)))
 }
 
 /// The type that names the limits, to stand beside the function, and the function with its

@@ -40,7 +40,7 @@ pub(super) fn limit(
         }
         _ => (TokenStream::new(), quotas),
     };
-    let given = policy.name.as_ref().or(policy.group.as_ref());
+    let given = policy.given_name();
     let named = given.is_some();
     let name = match given {
         Some(Given { value, .. }) => quote!(#value, #value),

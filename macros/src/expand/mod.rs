@@ -64,6 +64,7 @@ impl Limited {
         krate: Option<&syn::Path>,
         errors: &mut Errors,
     ) -> Option<Self> {
+        let is_in_block = first.is_none();
         let mut stack: Vec<Arguments> = first.into_iter().collect();
         for attribute in function.take_limits() {
             let tokens = match &attribute.meta {
@@ -82,7 +83,7 @@ impl Limited {
         let policies = policy::policies(stack, is_async, errors);
         let (mode, policies) = policies?;
         match mode {
-            Mode::Handler => handler::check(&function, errors),
+            Mode::Handler => handler::check(&function, is_in_block, errors),
             Mode::Function { .. } => function::check(&function, errors),
         }
         Some(Self { mode, policies, function, private })

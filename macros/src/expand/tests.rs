@@ -215,3 +215,91 @@ fn nothing_makes_it_panic() {
         }
     }
 }
+
+/// Arguments put together at random of what arguments are made of, on a handler, a function and
+/// a block: it answers with tokens, and with an error or code that parses.
+#[test]
+fn no_arguments_make_it_panic() {
+    const WORDS: [&str; 44] = [
+        "per",
+        "algorithm",
+        "burst",
+        "key",
+        "cost",
+        "name",
+        "group",
+        "skip_on_error",
+        "on_error",
+        "exempt",
+        "on_blocked",
+        "refund_if",
+        "shadow",
+        "wait",
+        "crate",
+        "=",
+        "=",
+        "=",
+        "=",
+        ",",
+        ",",
+        ",",
+        ",",
+        "::",
+        "100",
+        "0",
+        "60",
+        "-",
+        "1.5",
+        "\"1m\"",
+        "\"\"",
+        "\"x-a\"",
+        "LIMIT",
+        "self::f",
+        "ip",
+        "global",
+        "header(\"a\")",
+        "args(a.b, c)",
+        "(ip, query(\"q\"))",
+        "gcra",
+        "failure",
+        "extension(Vec<u8>)",
+        "Self::X",
+        "{ 1 + 2 }",
+    ];
+    let block = quote! {
+        impl Api {
+            #[rate_limit(10, per = second)]
+            async fn list() {}
+        }
+    };
+    let sync = quote!(
+        fn read() -> io::Result<()> {
+            read_all()
+        }
+    );
+    // A generator of its own, so that a failure is the same failure the next time.
+    let mut state = 1_u64;
+    let mut below = |bound: usize| {
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % bound
+    };
+    let is_full = std::env::var("TOLLGATE_TEST_SCALE").is_ok_and(|scale| scale == "full");
+    let mut expanded = 0;
+    for _ in 0..if is_full { 4_000 } else { 250 } {
+        let count = below(14);
+        let prefix = if below(2) == 0 { "100, per = 60, " } else { "" };
+        let text: String = (0..count)
+            .map(|_| WORDS[below(WORDS.len())])
+            .fold(prefix.to_owned(), |text, word| text + word + " ");
+        let arguments: TokenStream = text.parse().unwrap();
+        for item in [handler(), function(), sync.clone(), block.clone()] {
+            let expansion = rate_limit(arguments.clone(), item);
+            let file: syn::File = syn::parse2(expansion.clone())
+                .unwrap_or_else(|error| panic!("{text}: {error}: {expansion}"));
+            expanded += usize::from(!names(expansion, "compile_error"));
+            assert!(!file.items.is_empty());
+        }
+    }
+    assert!(expanded > 20, "only {expanded} were right");
+}

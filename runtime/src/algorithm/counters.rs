@@ -1,11 +1,9 @@
 //! One subject's state under one policy, and the decision about all its quotas at once.
 
-use std::time::Duration;
-
 use super::{LAST_INSTANT, Micros, Part, Wait};
 use crate::backend::Verdict;
 use crate::policy::MAX_QUOTAS;
-use crate::{Outcome, Policy, Quota};
+use crate::{Policy, Quota};
 
 /// Whether a decision takes what it decides about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,32 +33,23 @@ impl Counters {
 
     /// Decides about `cost` at `now`, and with [`Mode::Charge`] takes it if every quota
     /// admits it. A refusal changes nothing.
+    #[inline]
     pub(crate) fn decide(
         &mut self,
         policy: &Policy,
         now: Micros,
         cost: u32,
         mode: Mode,
-    ) -> Verdict {
+        verdict: &mut Verdict,
+    ) {
         let now = now.min(LAST_INSTANT);
-        let quotas = policy.quotas();
-        let parts = self.parts_mut();
-        let mut waits = [Wait::None; MAX_QUOTAS];
-        let mut longest = Wait::None;
-        for ((part, quota), wait) in parts.iter_mut().zip(quotas).zip(&mut waits) {
-            part.advance(now, quota);
-            *wait = part.wait(now, quota, cost);
-            longest = longest.max(*wait);
-        }
-        let charged = longest == Wait::None && mode == Mode::Charge && cost > 0;
-        let mut verdict = Verdict::new(outcome(longest), now);
-        for ((part, quota), wait) in parts.iter_mut().zip(quotas).zip(&waits) {
-            if charged {
-                part.charge(now, quota, cost);
+        let charges = mode == Mode::Charge && cost > 0;
+        match (self, policy.quotas()) {
+            (Self::One(part), [quota]) => part.decide(now, quota, cost, charges, verdict),
+            (counters, quotas) => {
+                decide_all(counters.parts_mut(), quotas, now, cost, charges, verdict);
             }
-            verdict.push(part.state(now, quota, *wait != Wait::None));
         }
-        verdict
     }
 
     /// Gives back `cost` charged at `stamp` to every quota that still holds it, and says
@@ -115,11 +104,13 @@ impl Counters {
         let quotas = policy.quotas();
         let parts = self.parts_mut();
         if parts.len() == quotas.len() && parts.iter().all(|part| part.serves(algorithm)) {
+            parts.iter_mut().zip(quotas).for_each(|(part, quota)| part.fit(quota));
             return;
         }
         let mut fitted = Self::new(policy);
         for ((new, old), quota) in fitted.parts_mut().iter_mut().zip(parts).zip(quotas) {
             if old.serves(algorithm) {
+                old.fit(quota);
                 std::mem::swap(new, old);
                 continue;
             }
@@ -148,10 +139,26 @@ impl Counters {
     }
 }
 
-pub(super) fn outcome(wait: Wait) -> Outcome {
-    match wait {
-        Wait::None => Outcome::Allowed,
-        Wait::For(micros) => Outcome::Refused { retry_after: Duration::from_micros(micros) },
-        Wait::Forever => Outcome::Never,
+fn decide_all(
+    parts: &mut [Part],
+    quotas: &[Quota],
+    now: Micros,
+    cost: u32,
+    charges: bool,
+    verdict: &mut Verdict,
+) {
+    let mut waits = [Wait::None; MAX_QUOTAS];
+    let mut longest = Wait::None;
+    for ((part, quota), wait) in parts.iter_mut().zip(quotas).zip(&mut waits) {
+        part.advance(now, quota);
+        *wait = part.wait(now, quota, cost);
+        longest = longest.max(*wait);
+    }
+    verdict.say(longest.into(), now);
+    for ((part, quota), wait) in parts.iter_mut().zip(quotas).zip(&waits) {
+        if charges && longest == Wait::None {
+            part.charge(now, quota, cost);
+        }
+        verdict.push(part.state(now, quota, *wait != Wait::None));
     }
 }

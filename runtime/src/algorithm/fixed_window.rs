@@ -53,7 +53,7 @@ impl Core for FixedWindow {
     fn read(&self, now: Micros, quota: &Quota) -> Reading {
         let until_end = if self.used == 0 { 0 } else { self.end(quota) - now };
         let remaining = quota.limit().saturating_sub(self.used);
-        Reading { remaining, more_after: until_end, reset_after: until_end }
+        Reading::known(remaining, until_end, until_end)
     }
 
     fn charge(&mut self, now: Micros, _: &Quota, cost: u32) {

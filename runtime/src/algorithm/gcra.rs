@@ -37,13 +37,20 @@ impl Gcra {
         Self { tat, fraction }
     }
 
-    /// How far ahead the TAT is, in 1/limit of a microsecond.
-    fn level(&self, now: Micros, quota: &Quota) -> u128 {
-        if self.tat < now {
-            return 0;
+    /// How far ahead the TAT is.
+    fn level(&self, now: Micros, quota: &Quota) -> Level {
+        let limit = quota.limit();
+        match self.tat.checked_sub(now) {
+            Some(micros) => Level { micros, fraction: self.fraction, limit },
+            None => Level { micros: 0, fraction: 0, limit },
         }
-        let ahead = u128::from(self.tat - now) * u128::from(quota.limit());
-        ahead + u128::from(self.fraction)
+    }
+
+    /// A fraction in units of another limit is rounded up.
+    pub(super) fn fit(&mut self, quota: &Quota) {
+        if self.fraction >= quota.limit() {
+            *self = Self { tat: self.tat + 1, fraction: 0 };
+        }
     }
 
     fn set_level(&mut self, now: Micros, quota: &Quota, level: u128) {
@@ -58,7 +65,107 @@ impl Gcra {
     }
 }
 
+impl Core for Gcra {
+    /// What has passed is judged by arithmetic. A bucket that is more than full is one whose
+    /// clock went back or whose quota has changed; it is made full and drains from now on.
+    #[inline]
+    fn advance(&mut self, now: Micros, quota: &Quota) {
+        let full = units(quota, quota.capacity());
+        if self.level(now, quota).get() > full {
+            self.set_level(now, quota, full);
+        }
+    }
+
+    #[inline]
+    fn wait(&self, now: Micros, quota: &Quota, cost: u32) -> Micros {
+        let level = self.level(now, quota).get() + units(quota, cost);
+        match level.checked_sub(units(quota, quota.capacity())) {
+            None | Some(0) => 0,
+            Some(beyond) => div_ceil(beyond, quota.limit().into()),
+        }
+    }
+
+    #[inline]
+    fn read(&self, now: Micros, quota: &Quota) -> Reading {
+        let Level { micros, fraction, limit } = self.level(now, quota);
+        Reading::Bucket {
+            exceeded: false,
+            micros,
+            fraction,
+            limit,
+            capacity: quota.capacity(),
+            period: quota.period_micros(),
+        }
+    }
+
+    #[inline]
+    fn charge(&mut self, now: Micros, quota: &Quota, cost: u32) {
+        if cost > 1 {
+            let level = self.level(now, quota).get() + units(quota, cost);
+            return self.set_level(now, quota, level);
+        }
+        if self.tat < now {
+            *self = Self { tat: now, fraction: 0 };
+        }
+        let (micros, fraction) = quota.interval();
+        self.tat += micros;
+        // Both are less than the limit.
+        match (u64::from(self.fraction) + u64::from(fraction)).checked_sub(quota.limit().into()) {
+            Some(rest) => {
+                self.tat += 1;
+                self.fraction = rest as u32;
+            }
+            None => self.fraction += fraction,
+        }
+    }
+
+    fn refund(&mut self, now: Micros, quota: &Quota, stamp: Micros, cost: u32) -> bool {
+        let Some(elapsed) = now.checked_sub(stamp) else { return false };
+        let drained = u128::from(elapsed) * u128::from(quota.limit());
+        let level = self.level(now, quota).get();
+        let back = units(quota, cost).saturating_sub(drained).min(level);
+        if back > 0 {
+            self.set_level(now, quota, level - back);
+        }
+        back > 0
+    }
+
+    fn empty_at(&self, _: &Quota) -> Micros {
+        self.tat + Micros::from(self.fraction > 0)
+    }
+}
+
+/// How full a bucket is: what is in it takes this long to drain.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Level {
+    pub(super) micros: Micros,
+    /// In 1/limit of a microsecond.
+    pub(super) fraction: u32,
+    pub(super) limit: u32,
+}
+
+impl Level {
+    /// In 1/limit of a microsecond.
+    #[inline]
+    fn get(&self) -> u128 {
+        u128::from(self.micros) * u128::from(self.limit) + u128::from(self.fraction)
+    }
+
+    /// The units that are in it, begun ones included: at most the capacity, as the level is.
+    pub(super) fn used(&self, period: Micros) -> u32 {
+        div_ceil(self.get(), period) as u32
+    }
+
+    /// Until one unit less is in it.
+    pub(super) fn more_after(&self, period: Micros) -> Micros {
+        let Some(whole) = self.used(period).checked_sub(1) else { return 0 };
+        let more = self.get() - u128::from(whole) * u128::from(period);
+        div_ceil(more, self.limit.into())
+    }
+}
+
 /// What `count` units take, in 1/limit of a microsecond: one takes a period.
+#[inline]
 fn units(quota: &Quota, count: u32) -> u128 {
     u128::from(count) * u128::from(quota.period_micros())
 }
@@ -76,57 +183,4 @@ fn div_rem(number: u128, by: u64) -> (u64, u64) {
 fn div_ceil(number: u128, by: u64) -> u64 {
     let (quotient, remainder) = div_rem(number, by);
     quotient + u64::from(remainder > 0)
-}
-
-impl Core for Gcra {
-    /// What has passed is judged by arithmetic. A bucket that is more than full is one whose
-    /// clock went back or whose quota has changed; it is made full and drains from now on.
-    fn advance(&mut self, now: Micros, quota: &Quota) {
-        let full = units(quota, quota.capacity());
-        if self.level(now, quota) > full {
-            self.set_level(now, quota, full);
-        }
-    }
-
-    fn wait(&self, now: Micros, quota: &Quota, cost: u32) -> Micros {
-        let level = self.level(now, quota) + units(quota, cost);
-        match level.checked_sub(units(quota, quota.capacity())) {
-            None | Some(0) => 0,
-            Some(beyond) => div_ceil(beyond, quota.limit().into()),
-        }
-    }
-
-    fn read(&self, now: Micros, quota: &Quota) -> Reading {
-        let level = self.level(now, quota);
-        if level == 0 {
-            return Reading { remaining: quota.capacity(), more_after: 0, reset_after: 0 };
-        }
-        // At least one, and at most the capacity, for the level is.
-        let used = div_ceil(level, quota.period_micros()) as u32;
-        let more = level - units(quota, used - 1);
-        Reading {
-            remaining: quota.capacity() - used,
-            more_after: div_ceil(more, quota.limit().into()),
-            reset_after: div_ceil(level, quota.limit().into()),
-        }
-    }
-
-    fn charge(&mut self, now: Micros, quota: &Quota, cost: u32) {
-        self.set_level(now, quota, self.level(now, quota) + units(quota, cost));
-    }
-
-    fn refund(&mut self, now: Micros, quota: &Quota, stamp: Micros, cost: u32) -> bool {
-        let Some(elapsed) = now.checked_sub(stamp) else { return false };
-        let drained = u128::from(elapsed) * u128::from(quota.limit());
-        let level = self.level(now, quota);
-        let back = units(quota, cost).saturating_sub(drained).min(level);
-        if back > 0 {
-            self.set_level(now, quota, level - back);
-        }
-        back > 0
-    }
-
-    fn empty_at(&self, _: &Quota) -> Micros {
-        self.tat + Micros::from(self.fraction > 0)
-    }
 }

@@ -3,10 +3,13 @@
 //! One file per algorithm, each a [`Core`]. [`Part`] is the state of one quota by whichever
 //! algorithm, and [`Counters`] puts the quotas of a policy together into one atomic decision.
 
+use std::time::Duration;
+
 mod counters;
 mod fixed_window;
 mod gcra;
 mod leaky_bucket;
+mod reading;
 mod sliding_window;
 mod sliding_window_counter;
 mod token_bucket;
@@ -18,12 +21,14 @@ use self::fixed_window::FixedWindow;
 use self::gcra::Gcra;
 use self::leaky_bucket::LeakyBucket;
 pub(crate) use self::leaky_bucket::spaced;
+pub(crate) use self::reading::Reading;
 use self::sliding_window::SlidingWindow;
 use self::sliding_window_counter::SlidingWindowCounter;
 use self::token_bucket::TokenBucket;
 #[cfg(feature = "redis")]
 pub(crate) use self::told::told;
-use crate::{Algorithm, Quota, QuotaState};
+use crate::backend::Verdict;
+use crate::{Algorithm, Outcome, Quota, QuotaState};
 
 /// Microseconds: since the epoch where it is an instant, otherwise a span.
 pub(crate) type Micros = u64;
@@ -42,14 +47,15 @@ pub(crate) enum Wait {
     Forever,
 }
 
-/// What one quota says at one instant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Reading {
-    remaining: u32,
-    /// Until more than `remaining` could be admitted; 0 when nothing is used.
-    more_after: Micros,
-    /// Until all is as if nothing had been used.
-    reset_after: Micros,
+impl From<Wait> for Outcome {
+    #[inline]
+    fn from(wait: Wait) -> Self {
+        match wait {
+            Wait::None => Self::Allowed,
+            Wait::For(micros) => Self::Refused { retry_after: Duration::from_micros(micros) },
+            Wait::Forever => Self::Never,
+        }
+    }
 }
 
 /// One quota's state for one subject, by one algorithm. The default is the state of a subject
@@ -124,27 +130,36 @@ impl Part {
         }
     }
 
+    /// Makes state that was kept under another quota serve this one.
+    fn fit(&mut self, quota: &Quota) {
+        if let Self::Bucket(bucket) = self {
+            bucket.fit(quota);
+        }
+    }
+
+    /// A whole decision, for a policy of one quota.
+    #[inline]
+    fn decide(
+        &mut self,
+        now: Micros,
+        quota: &Quota,
+        cost: u32,
+        charges: bool,
+        verdict: &mut Verdict,
+    ) {
+        core!(self, core => decide(core, now, quota, cost, charges, verdict));
+    }
+
     fn advance(&mut self, now: Micros, quota: &Quota) {
         core!(self, core => core.advance(now, quota));
     }
 
     fn wait(&self, now: Micros, quota: &Quota, cost: u32) -> Wait {
-        if cost == 0 {
-            return Wait::None;
-        }
-        if cost > quota.capacity() {
-            return Wait::Forever;
-        }
-        match core!(self, core => core.wait(now, quota, cost)) {
-            0 => Wait::None,
-            micros => Wait::For(micros),
-        }
+        core!(self, core => wait(core, now, quota, cost))
     }
 
     fn state(&self, now: Micros, quota: &Quota, exceeded: bool) -> QuotaState {
-        let reading = core!(self, core => core.read(now, quota));
-        let Reading { remaining, more_after, reset_after } = reading;
-        QuotaState::from_micros(exceeded, remaining, more_after, reset_after)
+        QuotaState::read(exceeded, core!(self, core => core.read(now, quota)))
     }
 
     fn charge(&mut self, now: Micros, quota: &Quota, cost: u32) {
@@ -162,6 +177,39 @@ impl Part {
     /// The units in use.
     fn used(&self, now: Micros, quota: &Quota) -> u32 {
         let reading = core!(self, core => core.read(now, quota));
-        quota.capacity().saturating_sub(reading.remaining)
+        quota.capacity().saturating_sub(reading.remaining())
     }
+}
+
+#[inline]
+fn wait(core: &impl Core, now: Micros, quota: &Quota, cost: u32) -> Wait {
+    if cost == 0 {
+        return Wait::None;
+    }
+    if cost > quota.capacity() {
+        return Wait::Forever;
+    }
+    match core.wait(now, quota, cost) {
+        0 => Wait::None,
+        micros => Wait::For(micros),
+    }
+}
+
+/// Compiled for each core as a whole, so that what its steps have in common is done once.
+#[inline]
+fn decide(
+    core: &mut impl Core,
+    now: Micros,
+    quota: &Quota,
+    cost: u32,
+    charges: bool,
+    verdict: &mut Verdict,
+) {
+    core.advance(now, quota);
+    let wait = wait(core, now, quota, cost);
+    if charges && wait == Wait::None {
+        core.charge(now, quota, cost);
+    }
+    verdict.say(wait.into(), now);
+    verdict.push(QuotaState::read(wait != Wait::None, core.read(now, quota)));
 }

@@ -58,6 +58,7 @@ impl SlidingWindow {
 }
 
 impl Core for SlidingWindow {
+    #[inline]
     fn advance(&mut self, now: Micros, quota: &Quota) {
         if self.entries.back().is_some_and(|entry| entry.newest > now) {
             self.fold_future(now, granule(quota));
@@ -70,6 +71,7 @@ impl Core for SlidingWindow {
         }
     }
 
+    #[inline]
     fn wait(&self, now: Micros, quota: &Quota, cost: u32) -> Micros {
         let room = quota.limit() - cost;
         let mut used = self.used;
@@ -84,6 +86,7 @@ impl Core for SlidingWindow {
         wait
     }
 
+    #[inline]
     fn read(&self, now: Micros, quota: &Quota) -> Reading {
         let until_gone = |entry: &Entry| entry.newest + quota.period_micros() - now;
         let mut more_after = self.entries.front().map_or(0, until_gone);
@@ -91,18 +94,15 @@ impl Core for SlidingWindow {
             // A lowered limit: nothing more until that much has left.
             more_after = self.wait(now, quota, 1);
         }
-        Reading {
-            remaining: quota.limit().saturating_sub(self.used),
-            more_after,
-            reset_after: self.entries.back().map_or(0, until_gone),
-        }
+        let reset_after = self.entries.back().map_or(0, until_gone);
+        Reading::known(quota.limit().saturating_sub(self.used), more_after, reset_after)
     }
 
+    #[inline]
     fn charge(&mut self, now: Micros, quota: &Quota, cost: u32) {
         self.used += cost;
-        let granule = granule(quota);
         match self.entries.back_mut() {
-            Some(newest) if newest.newest / granule == now / granule => {
+            Some(newest) if together(newest.newest, now, granule(quota)) => {
                 newest.newest = now;
                 newest.units += cost;
             }
@@ -133,6 +133,14 @@ impl Core for SlidingWindow {
     }
 }
 
+/// Whether two admissions share an entry.
+#[inline]
+fn together(earlier: Micros, later: Micros, granule: Micros) -> bool {
+    // A limit that is not divided into granules need not divide.
+    earlier == later || (granule > 1 && earlier / granule == later / granule)
+}
+
+#[inline]
 fn granule(quota: &Quota) -> Micros {
     if u64::from(quota.limit()) <= RESOLUTION {
         1

@@ -95,7 +95,7 @@ impl Core for SlidingWindowCounter {
 
     fn read(&self, now: Micros, quota: &Quota) -> Reading {
         if self.is_empty() {
-            return Reading { remaining: quota.limit(), more_after: 0, reset_after: 0 };
+            return Reading::known(quota.limit(), 0, 0);
         }
         let period = u128::from(quota.period_micros());
         let weighed = u128::from(self.previous) * u128::from(self.covered(now, quota));
@@ -107,7 +107,7 @@ impl Core for SlidingWindowCounter {
             Some(room) => self.until(now, quota, room),
             None => reset_after,
         };
-        Reading { remaining, more_after, reset_after }
+        Reading::known(remaining, more_after, reset_after)
     }
 
     fn charge(&mut self, _: Micros, _: &Quota, cost: u32) {

@@ -2,7 +2,6 @@
 
 use smallvec::SmallVec;
 
-use super::counters::outcome;
 use super::{FixedWindow, Gcra, Micros, Part, SlidingWindow, SlidingWindowCounter, Wait};
 use crate::backend::Verdict;
 use crate::policy::MAX_QUOTAS;
@@ -28,7 +27,7 @@ pub(crate) fn told(
     if raw.next().is_some() || admitted != (longest == Wait::None) {
         return None;
     }
-    let outcome = if admitted { Outcome::Allowed } else { outcome(longest) };
+    let outcome = if admitted { Outcome::Allowed } else { longest.into() };
     let mut verdict = Verdict::new(outcome, now);
     let told = |((part, wait), quota): (&(Part, Wait), &Quota)| {
         part.state(now, quota, *wait != Wait::None)
@@ -77,7 +76,7 @@ fn part(
             let (tat, fraction) = (raw.next()?, units(raw)?);
             let ahead = u128::from(tat.saturating_sub(now)) * u128::from(quota.limit());
             let full = u128::from(quota.capacity()) * u128::from(quota.period_micros());
-            if tat >= now && ahead + u128::from(fraction) > full {
+            if fraction >= quota.limit() || (tat >= now && ahead + u128::from(fraction) > full) {
                 return None;
             }
             Part::Bucket(Gcra::from_raw(tat, fraction))

@@ -3,8 +3,8 @@
 use std::future::Future;
 use std::pin::Pin;
 
-use super::{Answer, Backend, Operation};
-use crate::BackendError;
+use super::{Answer, Backend, Operation, Verdict};
+use crate::{BackendError, Policy};
 
 type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -14,6 +14,13 @@ pub(crate) trait ErasedBackend: Send + Sync {
         batch: &'a [Operation<'a>],
     ) -> BoxFuture<'a, Vec<Result<Answer, BackendError>>>;
     fn apply_now(&self, operation: &Operation<'_>) -> Option<Result<Answer, BackendError>>;
+    fn charge_now(
+        &self,
+        policy: &Policy,
+        subject: &str,
+        cost: u32,
+        verdict: &mut Verdict,
+    ) -> Option<Result<(), BackendError>>;
     fn initialize(&self) -> BoxFuture<'_, Result<(), BackendError>>;
     fn close(&self) -> BoxFuture<'_, ()>;
 }
@@ -28,6 +35,16 @@ impl<B: Backend> ErasedBackend for B {
 
     fn apply_now(&self, operation: &Operation<'_>) -> Option<Result<Answer, BackendError>> {
         Backend::apply_now(self, operation)
+    }
+
+    fn charge_now(
+        &self,
+        policy: &Policy,
+        subject: &str,
+        cost: u32,
+        verdict: &mut Verdict,
+    ) -> Option<Result<(), BackendError>> {
+        Backend::charge_now(self, policy, subject, cost, verdict)
     }
 
     fn initialize(&self) -> BoxFuture<'_, Result<(), BackendError>> {

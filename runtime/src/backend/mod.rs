@@ -7,6 +7,8 @@ mod redis;
 
 use std::future::Future;
 
+use arrayvec::ArrayVec;
+
 pub use self::memory::{MemoryBackend, MemoryBackendBuilder, MemoryStats};
 #[cfg(feature = "redis")]
 pub use self::redis::{RedisBackend, RedisBackendBuilder};
@@ -33,6 +35,20 @@ pub trait Backend: Send + Sync + 'static {
         None
     }
 
+    /// As [`apply_now`](Self::apply_now) for a charge, whose verdict it writes in place.
+    #[doc(hidden)]
+    #[inline]
+    fn charge_now(
+        &self,
+        policy: &Policy,
+        subject: &str,
+        cost: u32,
+        verdict: &mut Verdict,
+    ) -> Option<Result<(), BackendError>> {
+        let operation = Operation { policy, subject, action: Action::Charge { cost } };
+        Some(self.apply_now(&operation)?.and_then(|answer| answer.into_verdict(verdict)))
+    }
+
     /// Connects, checks and warms up whatever would otherwise be found out by the first
     /// request.
     fn initialize(&self) -> impl Future<Output = Result<(), BackendError>> + Send {
@@ -43,6 +59,11 @@ pub trait Backend: Send + Sync + 'static {
     fn close(&self) -> impl Future<Output = ()> + Send {
         async {}
     }
+}
+
+/// A store's answer is of another kind than the question.
+pub(crate) fn mismatched(asked: &str, answer: &Answer) -> BackendError {
+    BackendError::unknown(format!("it answered {asked} with {answer:?}"))
 }
 
 /// One thing to do for one subject of one policy.
@@ -93,25 +114,44 @@ pub enum Answer {
     Refunded(bool),
 }
 
+impl Answer {
+    /// Moves the verdict that it should be.
+    pub(crate) fn into_verdict(self, verdict: &mut Verdict) -> Result<(), BackendError> {
+        match self {
+            Self::Verdict(given) => {
+                *verdict = given;
+                Ok(())
+            }
+            other => Err(mismatched("a check", &other)),
+        }
+    }
+}
+
 /// What a store says to a charge or a peek: the outcome, and how each quota stands after it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
     outcome: Outcome,
     stamp_micros: u64,
-    states: [QuotaState; MAX_QUOTAS],
-    state_count: u8,
+    states: ArrayVec<QuotaState, MAX_QUOTAS>,
 }
 
 impl Verdict {
     /// A verdict given at `stamp_micros` on the store's clock.
     #[must_use]
     pub fn new(outcome: Outcome, stamp_micros: u64) -> Self {
-        let states = [QuotaState::default(); MAX_QUOTAS];
-        Self { outcome, stamp_micros, states, state_count: 0 }
+        Self { outcome, stamp_micros, states: ArrayVec::new() }
     }
 
     pub(crate) fn with_outcome(self, outcome: Outcome) -> Self {
         Self { outcome, ..self }
+    }
+
+    /// Says something else, of which [`push`](Self::push) adds the rest.
+    #[inline]
+    pub(crate) fn say(&mut self, outcome: Outcome, stamp_micros: u64) {
+        self.outcome = outcome;
+        self.stamp_micros = stamp_micros;
+        self.states.clear();
     }
 
     /// Adds the state of the policy's next quota, in written order.
@@ -119,9 +159,9 @@ impl Verdict {
     /// # Panics
     ///
     /// Past [`MAX_QUOTAS`], which is the most that a policy holds.
+    #[inline]
     pub fn push(&mut self, state: QuotaState) {
-        self.states[usize::from(self.state_count)] = state;
-        self.state_count += 1;
+        self.states.push(state);
     }
 
     /// What was decided.
@@ -139,6 +179,6 @@ impl Verdict {
     /// How each quota stands, in written order.
     #[must_use]
     pub fn quotas(&self) -> &[QuotaState] {
-        &self.states[..usize::from(self.state_count)]
+        &self.states
     }
 }

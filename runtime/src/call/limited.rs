@@ -146,3 +146,21 @@ impl<E: From<RateLimited>> FromRateLimited for E {
         limited.into()
     }
 }
+
+/// What an annotated function returns: a result, which has room for the refusal.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot say that a limit was reached",
+    label = "a function with a limit returns a `Result`",
+    note = "write `Result<{Self}, E>` with an `E` that is `From<tollgate::RateLimited>`, such as \
+            `tollgate::RateLimited` itself"
+)]
+pub trait Refusal {
+    /// The refusal.
+    fn refusal(limited: RateLimited) -> Self;
+}
+
+impl<T, E: FromRateLimited> Refusal for Result<T, E> {
+    fn refusal(limited: RateLimited) -> Self {
+        Err(E::from_rate_limited(limited))
+    }
+}

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 
-pub use self::limited::{FromRateLimited, RateLimited};
+pub use self::limited::{FromRateLimited, RateLimited, Refusal};
 use crate::annotation::Limit;
 use crate::global::current_limiter;
 use crate::subject::Subject;

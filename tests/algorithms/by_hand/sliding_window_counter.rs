@@ -101,6 +101,20 @@ fn follows_what_was_worked_out() {
                 ",
             ),
             (
+                // `a` came in the last microsecond of its window, `b` in the first of the next:
+                // at 20 s `a` is gone and `b` weighs in full.
+                "a refund knows on which side of the edge the charge was",
+                &[per(10, "10s")],
+                "
+                9s+999999us   take 2 a  => yes | 8 5s+1us 10s+1us
+                10s           take 5 b  => yes | 3 5s 20s
+                20s           back a    => no
+                20s           peek 5    => yes | 5 2s 10s
+                29s+999999us  back b    => yes
+                29s+999999us  peek 0    => yes | 10 0 0
+                ",
+            ),
+            (
                 "a reset forgets both counters",
                 &[per(5, "10s")],
                 "

@@ -38,9 +38,7 @@ async fn send(&mut self, to: &str) -> Result<&Receipt, SendError> {
         match ::tollgate::__private::admit(limits, subjects).await {
             ::core::result::Result::Ok(permit) => permit,
             ::core::result::Result::Err(limited) => {
-                return ::core::result::Result::Err(
-                    ::tollgate::__private::refuse(limited),
-                );
+                return ::tollgate::__private::refuse(limited);
             }
         }
     };

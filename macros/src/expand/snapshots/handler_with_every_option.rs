@@ -12,7 +12,7 @@ const _: () = {
                                         &[
                                             {
                                                 const __TOLLGATE_LIMIT: ::core::primitive::u32 = LIMIT;
-                                                const __TOLLGATE_PERIOD: ::core::time::Duration = ::tollgate::__private::Period(
+                                                const __TOLLGATE_PERIOD: ::core::time::Duration = ::tollgate::__private::Period::new(
                                                         PERIOD,
                                                     )
                                                     .get();

@@ -38,15 +38,13 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
         match ::tollgate::__private::admit_now(limits, subjects) {
             ::core::result::Result::Ok(permit) => permit,
             ::core::result::Result::Err(limited) => {
-                return ::core::result::Result::Err(
-                    ::tollgate::__private::refuse(limited),
-                );
+                return ::tollgate::__private::refuse(limited);
             }
         }
     };
     let result = ::tollgate::__private::call_once(move || -> io::Result<Vec<u8>> {
         fs::read(path)
     });
-    permit.refund_now(&[self::is_empty(&result)]);
+    permit.refund_now(&[::tollgate::__private::holds(&result, self::is_empty)]);
     result
 }

@@ -11,10 +11,8 @@ fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     let result = match arguments.next().as_deref() {
         Some("macros") => macros::run(),
-        Some("memory") => match arguments.next() {
-            Some(store) => memory::bytes_per_key_of(&store),
-            None => memory::run(),
-        },
+        Some("memory") => memory::run(&arguments.next().unwrap_or_default()),
+        Some("memory-of") => memory::bytes_per_key_of(&arguments.next().unwrap_or_default()),
         Some("redis") => redis::run(),
         _ => Err("say which comparison to run: memory, redis or macros".into()),
     };

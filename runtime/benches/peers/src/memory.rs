@@ -1,7 +1,7 @@
 //! Checks in memory, against governor's keyed limiter over its default store.
 //!
 //! Both get a `&str`, read the clock, find the key and decide. Ours is asked through
-//! `Limiter::check_cost`, which is what generated code calls; governor's keys are `String`s, so
+//! what generated code calls for each limit; governor's keys are `String`s, so
 //! one is made of the `&str`. Each thread goes through all keys in an order of its own, which is
 //! not the one in which they were inserted.
 
@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use governor::clock::DefaultClock;
 use governor::state::keyed::DefaultKeyedStateStore;
 use governor::{Quota as TheirQuota, RateLimiter};
+use tollgate::__private::{Ruling, rule};
 use tollgate::{Algorithm, Limiter, MemoryBackend, Policy, Quota};
 
 use crate::median;
@@ -35,22 +36,32 @@ enum Case {
     Refused,
 }
 
-pub(crate) fn run() -> Result<(), Box<dyn std::error::Error>> {
+impl Case {
+    fn prefix(self) -> &'static str {
+        match self {
+            Self::Allowed => "",
+            Self::Refused => "refused.",
+        }
+    }
+}
+
+/// Those comparisons whose name contains `only`.
+pub(crate) fn run(only: &str) -> Result<(), Box<dyn std::error::Error>> {
     for threads in THREADS {
         for keys in KEYS {
             for algorithm in algorithms() {
-                compare(Case::Allowed, algorithm, keys, threads);
+                compare(only, Case::Allowed, algorithm, keys, threads);
             }
         }
     }
     for algorithm in [Algorithm::Gcra, Algorithm::SlidingWindow] {
-        compare(Case::Allowed, algorithm, 1, 2);
-        compare(Case::Refused, algorithm, 1, 2);
+        compare(only, Case::Allowed, algorithm, 1, 2);
+        compare(only, Case::Refused, algorithm, 1, 2);
         for keys in KEYS {
-            compare(Case::Refused, algorithm, keys, 1);
+            compare(only, Case::Refused, algorithm, keys, 1);
         }
     }
-    bytes_per_key()
+    if only.is_empty() { bytes_per_key() } else { Ok(()) }
 }
 
 /// Those with a target first.
@@ -65,15 +76,9 @@ fn algorithms() -> [Algorithm; 6] {
     ]
 }
 
-fn compare(case: Case, algorithm: Algorithm, key_count: usize, threads: usize) {
-    if let Ok(only) = std::env::var("ONLY")
-        && !format!(
-            "{}{}.{key_count}.{threads}t",
-            if case == Case::Allowed { "" } else { "refused." },
-            algorithm.name()
-        )
-        .contains(&only)
-    {
+fn compare(only: &str, case: Case, algorithm: Algorithm, key_count: usize, threads: usize) {
+    let name = format!("{}{}.{key_count}.{threads}t", case.prefix(), algorithm.name());
+    if !name.contains(only) {
         return;
     }
     let ours = Ours::new(case, algorithm, key_count);
@@ -91,14 +96,9 @@ fn compare(case: Case, algorithm: Algorithm, key_count: usize, threads: usize) {
         let check_theirs = |key: &str| theirs.check_key(&key.to_owned()).is_ok();
         samples.push((our_time, time(&orders, checks, check_theirs, case)));
     }
-    let kind = match case {
-        Case::Allowed => "",
-        Case::Refused => "refused.",
-    };
     let of = |pick: fn(&(f64, f64)) -> f64| median(samples.iter().map(pick).collect());
     println!(
-        "ratio memory.{kind}{}.{key_count}.{threads}t {:.2}   (ours {:.1} ns, governor {:.1} ns)",
-        algorithm.name(),
+        "ratio memory.{name} {:.2}   (ours {:.1} ns, governor {:.1} ns)",
         of(|(ours, theirs)| ours / theirs),
         of(|(ours, _)| *ours),
         of(|(_, theirs)| *theirs),
@@ -165,11 +165,13 @@ impl Ours {
     }
 
     fn check(&self, key: &str) -> bool {
-        let check = pin!(self.limiter.check_cost(&self.policy, key, 1));
-        match check.poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(Ok(decision)) => decision.is_allowed(),
-            Poll::Ready(Err(_)) | Poll::Pending => unreachable!("memory answers at once"),
-        }
+        let mut ruling = Ruling::open();
+        let answered = {
+            let check = pin!(rule(&self.limiter, &self.policy, key, 1, &mut ruling));
+            check.poll(&mut Context::from_waker(Waker::noop()))
+        };
+        assert!(matches!(answered, Poll::Ready(Ok(()))), "memory answers at once");
+        ruling.is_allowed()
     }
 }
 
@@ -200,7 +202,7 @@ fn shuffled(count: usize) -> Vec<String> {
 /// What a million keys add to the resident memory, each store in a process of its own.
 fn bytes_per_key() -> Result<(), Box<dyn std::error::Error>> {
     for store in algorithms().map(Algorithm::name).into_iter().chain(["governor"]) {
-        Command::new(std::env::current_exe()?).args(["memory", store]).status()?;
+        Command::new(std::env::current_exe()?).args(["memory-of", store]).status()?;
     }
     Ok(())
 }

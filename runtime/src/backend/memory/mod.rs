@@ -5,11 +5,12 @@ mod policies;
 mod shard;
 mod stats;
 
+use spin::Yield;
+use spin::mutex::{SpinMutex, SpinMutexGuard};
 use std::fmt;
-use std::hash::BuildHasher;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::hash::{BuildHasher, Hasher};
 
-use foldhash::quality::RandomState;
+use foldhash::fast::RandomState;
 
 use self::overflow::Overflow;
 use self::policies::Policies;
@@ -19,7 +20,7 @@ pub use self::stats::MemoryStats;
 use super::{Action, Answer, Backend, Operation, Verdict};
 use crate::algorithm::{Micros, Mode};
 use crate::clock::Time;
-use crate::{BackendError, Clock, Policy};
+use crate::{BackendError, Clock, Outcome, Policy};
 
 const DEFAULT_MAX_KEYS: usize = 100_000;
 
@@ -71,39 +72,87 @@ impl MemoryBackend {
         self.counts.read()
     }
 
-    #[inline]
     fn answer(&self, operation: &Operation<'_>) -> Result<Answer, BackendError> {
         let Operation { policy, subject, action } = *operation;
-        let hash = self.hasher.hash_one((policy.name_hash(), subject));
-        // The table within the shard uses the lowest and the highest bits.
-        let index = (hash >> 32) as usize & (self.shards.len() - 1);
-        let mut shard = lock(&self.shards[index].0);
-        // Read under the lock, so that a key's time does not go back.
-        let now = self.time.now_micros();
+        let mut verdict = Verdict::new(Outcome::Allowed, 0);
         Ok(match action {
             Action::Charge { cost } => {
-                if shard.collect_sometimes(now) {
-                    self.counts.released(1);
-                }
-                match shard.find(policy, subject, hash) {
-                    Some(slot) => Answer::Verdict(slot.decide(policy, now, cost, Mode::Charge)),
-                    None => Answer::Verdict(self.admit(&mut shard, operation, hash, now, cost)?),
-                }
+                self.charge(policy, subject, cost, &mut verdict)?;
+                Answer::Verdict(verdict)
             }
-            Action::Peek { cost } => Answer::Verdict(match shard.find(policy, subject, hash) {
-                Some(slot) => slot.decide(policy, now, cost, Mode::Peek),
-                None => self.overflow.newcomer(policy, now).decide(policy, now, cost, Mode::Peek),
-            }),
+            Action::Peek { cost } => {
+                self.peek(policy, subject, cost, &mut verdict);
+                Answer::Verdict(verdict)
+            }
             Action::Reset => {
-                self.counts.released(shard.remove(policy, subject, hash).into());
+                let hash = self.hash(policy, subject);
+                let removed = self.shard(hash).remove(policy, subject, hash);
+                self.counts.released(removed.into());
                 Answer::Reset
             }
             Action::Refund { stamp_micros, cost } => {
-                let slot = shard.find(policy, subject, hash);
+                let hash = self.hash(policy, subject);
+                let mut shard = self.shard(hash);
+                let now = self.time.now_micros();
                 let refund = |slot: &mut Slot| slot.refund(policy, now, stamp_micros, cost);
-                Answer::Refunded(slot.is_some_and(refund))
+                Answer::Refunded(shard.find(policy, subject, hash).is_some_and(refund))
             }
         })
+    }
+
+    fn peek(&self, policy: &Policy, subject: &str, cost: u32, verdict: &mut Verdict) {
+        let hash = self.hash(policy, subject);
+        let mut shard = self.shard(hash);
+        let now = self.time.now_micros();
+        match shard.find(policy, subject, hash) {
+            Some(slot) => slot.decide(policy, now, cost, Mode::Peek, verdict),
+            None => {
+                let mut counters = self.overflow.newcomer(policy, now);
+                counters.decide(policy, now, cost, Mode::Peek, verdict);
+            }
+        }
+    }
+
+    #[inline]
+    fn charge(
+        &self,
+        policy: &Policy,
+        subject: &str,
+        cost: u32,
+        verdict: &mut Verdict,
+    ) -> Result<(), BackendError> {
+        let hash = self.hash(policy, subject);
+        let mut shard = self.shard(hash);
+        let now = self.time.now_micros();
+        if shard.collect_sometimes(now) {
+            self.counts.released(1);
+        }
+        match shard.find(policy, subject, hash) {
+            Some(slot) => {
+                slot.decide(policy, now, cost, Mode::Charge, verdict);
+                Ok(())
+            }
+            None => {
+                let charge = Action::Charge { cost };
+                let operation = Operation { policy, subject, action: charge };
+                self.admit(&mut shard, &operation, cost, hash, now, verdict)
+            }
+        }
+    }
+
+    #[inline]
+    fn hash(&self, policy: &Policy, subject: &str) -> u64 {
+        // What is the same for all subjects need not be mixed again.
+        let mut hasher = self.hasher.build_hasher();
+        hasher.write(subject.as_bytes());
+        hasher.finish() ^ policy.name_hash()
+    }
+
+    /// The shard, whose lock is to be held when the time is read: so no key's time goes back.
+    #[inline]
+    fn shard(&self, hash: u64) -> SpinMutexGuard<'_, Shard, Yield> {
+        // The table within the shard uses the lowest and the highest bits.
+        lock(&self.shards[(hash >> 32) as usize & (self.shards.len() - 1)].0)
     }
 
     /// Charges a subject that is not held, and holds it if that leaves a trace.
@@ -112,10 +161,11 @@ impl MemoryBackend {
         &self,
         shard: &mut Shard,
         operation: &Operation<'_>,
+        cost: u32,
         hash: u64,
         now: Micros,
-        cost: u32,
-    ) -> Result<Verdict, BackendError> {
+        verdict: &mut Verdict,
+    ) -> Result<(), BackendError> {
         let Operation { policy, subject, .. } = *operation;
         if let Some(reason) = policy.unsupported() {
             return Err(BackendError::not_executed(reason));
@@ -124,15 +174,15 @@ impl MemoryBackend {
         let mut counters = self.overflow.newcomer(policy, now);
         let leaves_trace = cost > 0 && policy.quotas().iter().all(|quota| cost <= quota.capacity());
         if !leaves_trace {
-            return Ok(counters.decide(policy, now, cost, Mode::Peek));
+            counters.decide(policy, now, cost, Mode::Peek, verdict);
+        } else if self.counts.reserve(self.max_keys) || self.make_room(shard, now) {
+            counters.decide(policy, now, cost, Mode::Charge, verdict);
+            let policy = self.policies.share(policy);
+            shard.insert(Slot::new(policy, subject, hash, counters), &self.counts);
+        } else {
+            self.overflow(policy, now, cost, verdict);
         }
-        if !self.counts.reserve(self.max_keys) && !self.make_room(shard, now) {
-            return Ok(self.overflow(policy, now, cost));
-        }
-        let policy_handle = self.policies.share(policy);
-        let verdict = counters.decide(policy, now, cost, Mode::Charge);
-        shard.insert(Slot::new(policy_handle, subject, hash, counters), &self.counts);
-        Ok(verdict)
+        Ok(())
     }
 
     fn make_room(&self, shard: &mut Shard, now: Micros) -> bool {
@@ -143,7 +193,7 @@ impl MemoryBackend {
         made
     }
 
-    fn overflow(&self, policy: &Policy, now: Micros, cost: u32) -> Verdict {
+    fn overflow(&self, policy: &Policy, now: Micros, cost: u32, verdict: &mut Verdict) {
         if self.counts.overflowed() {
             tracing::warn!(
                 policy = policy.name(),
@@ -152,7 +202,7 @@ impl MemoryBackend {
                  `max_keys`, or find out who sends so many distinct keys"
             );
         }
-        self.overflow.decide(policy, now, cost, Mode::Charge)
+        self.overflow.charge(policy, now, cost, verdict);
     }
 }
 
@@ -169,6 +219,17 @@ impl Backend for MemoryBackend {
 
     fn apply_now(&self, operation: &Operation<'_>) -> Option<Result<Answer, BackendError>> {
         Some(self.answer(operation))
+    }
+
+    #[inline]
+    fn charge_now(
+        &self,
+        policy: &Policy,
+        subject: &str,
+        cost: u32,
+        verdict: &mut Verdict,
+    ) -> Option<Result<(), BackendError>> {
+        Some(self.charge(policy, subject, cost, verdict))
     }
 }
 
@@ -224,11 +285,12 @@ impl fmt::Debug for MemoryBackendBuilder {
     }
 }
 
-type Lock<T> = Mutex<T>;
+/// It is held for less time than it takes to put a thread to sleep, and giving it back is a
+/// plain store. Who finds it taken lets other threads run: if its holder was interrupted, that one
+/// gets to go on.
+type Lock<T> = SpinMutex<T, Yield>;
 
-/// Nothing panics while it holds one of these locks; if something ever does, the counters are
-/// still whole numbers, and going on beats failing every later request.
 #[inline]
-fn lock<T>(mutex: &Lock<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(mutex: &Lock<T>) -> SpinMutexGuard<'_, T, Yield> {
+    mutex.lock()
 }

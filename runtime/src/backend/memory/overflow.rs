@@ -19,14 +19,13 @@ pub(super) struct Overflow {
 }
 
 impl Overflow {
-    pub(super) fn decide(&self, policy: &Policy, now: Micros, cost: u32, mode: Mode) -> Verdict {
+    pub(super) fn charge(&self, policy: &Policy, now: Micros, cost: u32, verdict: &mut Verdict) {
         let mut counters = lock(&self.counters);
         let counters =
             counters.entry(policy.name_handle().clone()).or_insert_with(|| Counters::new(policy));
         counters.fit(policy, now);
-        let verdict = counters.decide(policy, now, cost, mode);
+        counters.decide(policy, now, cost, Mode::Charge, verdict);
         self.whole_at.fetch_max(counters.empty_at(policy), Ordering::Relaxed);
-        verdict
     }
 
     /// The state of a subject for whom there is a place now. If others of its policy were

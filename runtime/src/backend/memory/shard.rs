@@ -136,9 +136,10 @@ impl Slot {
         now: Micros,
         cost: u32,
         mode: Mode,
-    ) -> Verdict {
+        verdict: &mut Verdict,
+    ) {
         self.follow(policy, now);
-        let verdict = self.counters.decide(policy, now, cost, mode);
+        self.counters.decide(policy, now, cost, mode, verdict);
         if mode == Mode::Charge {
             match verdict.outcome() {
                 Outcome::Allowed if self.refused > 0 && cost >= self.refused => self.refused = 0,
@@ -149,7 +150,6 @@ impl Slot {
                 Outcome::Allowed | Outcome::Refused { .. } | Outcome::Never => {}
             }
         }
-        verdict
     }
 
     pub(super) fn refund(

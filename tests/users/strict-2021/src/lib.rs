@@ -4,4 +4,4 @@
 #![forbid(unsafe_code)]
 #![deny(warnings, missing_docs, missing_debug_implementations, unreachable_pub, clippy::pedantic)]
 
-mod unreferenced;
+pub mod unreferenced;

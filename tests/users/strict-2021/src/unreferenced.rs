@@ -1,14 +1,12 @@
 //! Referred to by nobody.
 
-#![allow(dead_code, reason = "that is the point")]
-
 use axum::extract::{Path, State};
 use axum::Json;
 use limits::{rate_limit, RateLimited};
 
 /// A handler.
 #[rate_limit(10, per = minute, crate = ::limits)]
-pub(crate) async fn list(State(names): State<Vec<String>>) -> Json<Vec<String>> {
+pub async fn list(State(names): State<Vec<String>>) -> Json<Vec<String>> {
     Json(names)
 }
 
@@ -19,7 +17,7 @@ pub(crate) async fn list(State(names): State<Vec<String>>) -> Json<Vec<String>> 
 /// None.
 #[rate_limit(10, per = second, key = (ip, header("x-user")), refund_if = failure, crate = ::limits)]
 #[rate_limit(100, per = hour, key = global, skip_on_error, cost = 2, crate = ::limits)]
-pub(crate) async fn show(Path(id): Path<u32>) -> Result<String, String> {
+pub async fn show(Path(id): Path<u32>) -> Result<String, String> {
     if id == 0 {
         Err("none".to_owned())
     } else {
@@ -33,7 +31,7 @@ pub(crate) async fn show(Path(id): Path<u32>) -> Result<String, String> {
 ///
 /// If the limit is reached.
 #[rate_limit(10, per = second, key = args(name), wait = "1s", refund_if = failure, crate = ::limits)]
-pub(crate) async fn call(name: &str) -> Result<usize, RateLimited> {
+pub async fn call(name: &str) -> Result<usize, RateLimited> {
     Ok(name.len())
 }
 
@@ -43,19 +41,29 @@ pub(crate) async fn call(name: &str) -> Result<usize, RateLimited> {
 ///
 /// If the limit is reached.
 #[rate_limit(10, per = second, refund_if = success, crate = ::limits)]
-pub(crate) fn call_now(name: &str) -> Result<usize, RateLimited> {
+pub fn call_now(name: &str) -> Result<usize, RateLimited> {
     Ok(name.len())
+}
+
+/// A function that is generic, and of which no instance is ever made.
+///
+/// # Errors
+///
+/// If the limit is reached.
+#[rate_limit(10, per = second, key = args(name), crate = ::limits)]
+pub async fn generic<T: std::fmt::Display + Sync>(name: &T) -> Result<usize, RateLimited> {
+    Ok(name.to_string().len())
 }
 
 /// A type with handlers.
 #[derive(Clone, Debug)]
-pub(crate) struct Api(u32);
+pub struct Api(u32);
 
 #[rate_limit(crate = ::limits)]
 impl Api {
     /// A handler.
     #[rate_limit(10, per = minute)]
-    pub(crate) async fn number(State(api): State<Self>) -> String {
+    pub async fn number(State(api): State<Self>) -> String {
         api.0.to_string()
     }
 }

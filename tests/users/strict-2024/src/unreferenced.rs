@@ -43,6 +43,16 @@ pub(crate) fn call_now(name: &str) -> Result<usize, RateLimited> {
     Ok(name.len())
 }
 
+/// A function that is generic, and of which no instance is ever made.
+///
+/// # Errors
+///
+/// If the limit is reached.
+#[rate_limit(10, per = second, key = args(name))]
+pub(crate) async fn generic<T: std::fmt::Display + Sync>(name: &T) -> Result<usize, RateLimited> {
+    Ok(name.to_string().len())
+}
+
 /// A type with handlers.
 #[derive(Clone, Debug)]
 pub(crate) struct Api(u32);

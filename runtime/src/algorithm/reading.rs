@@ -1,0 +1,78 @@
+//! What one quota says at one instant.
+
+use super::Micros;
+use super::gcra::Level;
+
+/// What is left of a quota, and until when. A check does not divide to say it: a bucket's
+/// level is turned into these numbers for whoever asks. A decision holds one for each quota, so
+/// its fields lie where they take the least room.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Reading {
+    Known {
+        exceeded: bool,
+        remaining: u32,
+        /// Until more than `remaining` could be admitted; 0 when nothing is used.
+        more_after: Micros,
+        /// Until all is as if nothing had been used.
+        reset_after: Micros,
+    },
+    /// A [`Level`] in a bucket.
+    Bucket {
+        exceeded: bool,
+        micros: Micros,
+        fraction: u32,
+        limit: u32,
+        capacity: u32,
+        period: Micros,
+    },
+}
+
+impl Reading {
+    #[inline]
+    pub(crate) fn known(remaining: u32, more_after: Micros, reset_after: Micros) -> Self {
+        Self::Known { exceeded: false, remaining, more_after, reset_after }
+    }
+
+    /// Says whether the quota refused.
+    #[inline]
+    pub(crate) fn set_exceeded(&mut self, now: bool) {
+        match self {
+            Self::Known { exceeded, .. } | Self::Bucket { exceeded, .. } => *exceeded = now,
+        }
+    }
+
+    /// Whether the quota refused.
+    pub(crate) fn exceeded(&self) -> bool {
+        match *self {
+            Self::Known { exceeded, .. } | Self::Bucket { exceeded, .. } => exceeded,
+        }
+    }
+
+    /// How much would be admitted.
+    pub(crate) fn remaining(&self) -> u32 {
+        match *self {
+            Self::Known { remaining, .. } => remaining,
+            Self::Bucket { micros, fraction, limit, capacity, period, .. } => {
+                capacity - Level { micros, fraction, limit }.used(period)
+            }
+        }
+    }
+
+    /// Until more than that would be; 0 when nothing is used.
+    pub(crate) fn more_after(&self) -> Micros {
+        match *self {
+            Self::Known { more_after, .. } => more_after,
+            Self::Bucket { micros, fraction, limit, period, .. } => {
+                Level { micros, fraction, limit }.more_after(period)
+            }
+        }
+    }
+
+    /// Until all is as if nothing had been used.
+    pub(crate) fn reset_after(&self) -> Micros {
+        match *self {
+            Self::Known { reset_after, .. } => reset_after,
+            Self::Bucket { micros, fraction, .. } => micros + Micros::from(fraction > 0),
+        }
+    }
+}
