@@ -28,6 +28,8 @@ pub mod __private;
 pub use self::backend::{
     Action, Answer, Backend, MemoryBackend, MemoryBackendBuilder, MemoryStats, Operation, Verdict,
 };
+#[cfg(feature = "redis")]
+pub use self::backend::{RedisBackend, RedisBackendBuilder};
 pub use self::blocked::Blocked;
 pub use self::call::RateLimited;
 pub use self::clock::{Clock, SystemClock};

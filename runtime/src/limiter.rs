@@ -56,6 +56,27 @@ impl Limiter {
         Self::builder(backend).build()
     }
 
+    /// A limiter over the Redis that the environment variable `REDIS_URL` names, as
+    /// [`RedisBackend::from_url`](crate::RedisBackend::from_url) reads it; in memory, with a
+    /// word in the log, if it is not set.
+    ///
+    /// # Errors
+    ///
+    /// If what is set is no such URL.
+    #[cfg(feature = "redis")]
+    pub fn from_env() -> Result<Self, BackendError> {
+        match std::env::var("REDIS_URL") {
+            Ok(url) => Ok(Self::new(crate::RedisBackend::builder(&url).build()?)),
+            Err(std::env::VarError::NotPresent) => {
+                tracing::info!("REDIS_URL is not set: limits are counted in this process's memory");
+                Ok(Self::new(crate::MemoryBackend::new()))
+            }
+            Err(std::env::VarError::NotUnicode(_)) => {
+                Err(BackendError::not_executed("REDIS_URL is not text"))
+            }
+        }
+    }
+
     /// Sets what [`new`](Self::new) leaves at its default.
     #[must_use]
     pub fn builder(backend: impl Backend) -> LimiterBuilder {

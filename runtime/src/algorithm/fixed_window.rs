@@ -22,6 +22,11 @@ pub(crate) struct FixedWindow {
 }
 
 impl FixedWindow {
+    #[cfg(feature = "redis")]
+    pub(super) fn from_raw(start: Micros, used: u32, opening: u32) -> Self {
+        Self { start, used, opening }
+    }
+
     fn end(&self, quota: &Quota) -> Micros {
         self.start + quota.period_micros()
     }

@@ -32,6 +32,11 @@ pub(crate) struct Gcra {
 }
 
 impl Gcra {
+    #[cfg(feature = "redis")]
+    pub(super) fn from_raw(tat: Micros, fraction: u32) -> Self {
+        Self { tat, fraction }
+    }
+
     /// How far ahead the TAT is.
     fn level(&self, now: Micros, quota: &Quota) -> Level {
         let limit = quota.limit();

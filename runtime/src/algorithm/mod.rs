@@ -14,6 +14,8 @@ mod reading;
 mod sliding_window;
 mod sliding_window_counter;
 mod token_bucket;
+#[cfg(feature = "redis")]
+mod told;
 
 pub(crate) use self::counters::{Counters, Mode};
 use self::fixed_window::FixedWindow;
@@ -24,6 +26,8 @@ pub(crate) use self::reading::Reading;
 use self::sliding_window::SlidingWindow;
 use self::sliding_window_counter::SlidingWindowCounter;
 use self::token_bucket::TokenBucket;
+#[cfg(feature = "redis")]
+pub(crate) use self::told::told;
 use crate::backend::Verdict;
 use crate::{Algorithm, Outcome, Quota, QuotaState};
 

@@ -27,6 +27,14 @@ pub(crate) struct SlidingWindow {
 }
 
 impl SlidingWindow {
+    /// From (time, units) pairs, the oldest first.
+    #[cfg(feature = "redis")]
+    pub(super) fn from_raw(entries: impl Iterator<Item = (Micros, u32)>) -> Self {
+        let mut log = Log::default();
+        entries.for_each(|(newest, units)| log.push_back(Entry { newest, units }));
+        Self { log }
+    }
+
     /// Brings what lies ahead of `now` down to it: it then leaves one period from now, and
     /// counts until then.
     fn fold_future(&mut self, now: Micros, granule: Micros) {

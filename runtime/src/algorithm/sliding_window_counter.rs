@@ -28,6 +28,11 @@ pub(crate) struct SlidingWindowCounter {
 }
 
 impl SlidingWindowCounter {
+    #[cfg(feature = "redis")]
+    pub(super) fn from_raw(start: Micros, current: u32, previous: u32) -> Self {
+        Self { start, current, previous }
+    }
+
     fn is_empty(&self) -> bool {
         self.current == 0 && self.previous == 0
     }

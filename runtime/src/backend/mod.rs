@@ -2,12 +2,16 @@
 
 pub(crate) mod erased;
 mod memory;
+#[cfg(feature = "redis")]
+mod redis;
 
 use std::future::Future;
 
 use arrayvec::ArrayVec;
 
 pub use self::memory::{MemoryBackend, MemoryBackendBuilder, MemoryStats};
+#[cfg(feature = "redis")]
+pub use self::redis::{RedisBackend, RedisBackendBuilder};
 use crate::policy::MAX_QUOTAS;
 use crate::{BackendError, Outcome, Policy, QuotaState};
 

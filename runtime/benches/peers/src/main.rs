@@ -4,6 +4,7 @@
 mod http;
 mod macros;
 mod memory;
+mod redis;
 
 use std::process::ExitCode;
 
@@ -14,7 +15,8 @@ fn main() -> ExitCode {
         Some("macros") => macros::run(),
         Some("memory") => memory::run(&arguments.next().unwrap_or_default()),
         Some("memory-of") => memory::bytes_per_key_of(&arguments.next().unwrap_or_default()),
-        _ => Err("say which comparison to run: memory, http or macros".into()),
+        Some("redis") => redis::run(),
+        _ => Err("say which comparison to run: memory, http, redis or macros".into()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

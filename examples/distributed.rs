@@ -1,0 +1,116 @@
+//! Three instances of one app share a Redis: 150 concurrent requests, spread over them, against
+//! a limit of 100. Exactly 100 get through; otherwise it exits with an error.
+//!
+//! ```console
+//! cargo run --example distributed
+//! ```
+//!
+//! It starts a Redis of its own, which must be installed, unless `REDIS_URL` names one.
+
+use std::error::Error;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::get;
+use tollgate::{Limiter, RedisBackend, rate_limit};
+
+const INSTANCES: usize = 3;
+const REQUESTS: usize = 150;
+const LIMIT: usize = 100;
+
+#[rate_limit(LIMIT as u32, per = minute)]
+async fn data() -> &'static str {
+    "data\n"
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    tracing_subscriber::fmt::init();
+    let mut own = None;
+    let url = match std::env::var("REDIS_URL") {
+        Ok(url) => url,
+        Err(_) => own.insert(OwnRedis::start()?).url(),
+    };
+    // A budget of this run's own: who runs it twice in a minute sees the same twice.
+    let prefix = format!("tollgate:distributed-example:{}:", std::process::id());
+
+    let mut instances = Vec::new();
+    for _ in 0..INSTANCES {
+        let backend = RedisBackend::builder(&url)
+            .key_prefix(&prefix)
+            .deadline(Duration::from_secs(5))
+            .build()?;
+        let limiter = Limiter::new(backend);
+        limiter.initialize().await?;
+        let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        instances.push(listener.local_addr()?);
+        let app = Router::new().route("/api/data", get(data)).layer(limiter.layer());
+        let app = app.into_make_service_with_connect_info::<SocketAddr>();
+        tokio::spawn(async move { axum::serve(listener, app).await });
+    }
+
+    let client = reqwest::Client::new();
+    let requests: tokio::task::JoinSet<_> = (0..REQUESTS)
+        .map(|number| {
+            let instance = instances[number % INSTANCES];
+            let request = client.get(format!("http://{instance}/api/data"));
+            async move { request.send().await.map(|response| response.status().as_u16()) }
+        })
+        .collect();
+    let mut counts = [0, 0];
+    for status in requests.join_all().await {
+        match status? {
+            200 => counts[0] += 1,
+            429 => counts[1] += 1,
+            other => return Err(format!("a request was answered with {other}").into()),
+        }
+    }
+    let [successes, limited] = counts;
+    println!("Successes: {successes}, Rate limited: {limited}");
+    if successes == LIMIT && limited == REQUESTS - LIMIT {
+        Ok(())
+    } else {
+        Err(format!("{LIMIT} should have succeeded").into())
+    }
+}
+
+/// A Redis for this run alone, ended with it.
+struct OwnRedis {
+    process: Child,
+    port: u16,
+}
+
+impl OwnRedis {
+    fn start() -> Result<Self, Box<dyn Error>> {
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
+        let process = Command::new("redis-server")
+            .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
+            .args(["--save", "", "--appendonly", "no"])
+            .stdout(Stdio::null())
+            .spawn()
+            .map_err(|error| {
+                format!("cannot start redis-server: {error}. Install it, or set REDIS_URL")
+            })?;
+        let own = Self { process, port };
+        for _ in 0..500 {
+            if std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok() {
+                return Ok(own);
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Err("redis-server does not answer".into())
+    }
+
+    fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+}
+
+impl Drop for OwnRedis {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}

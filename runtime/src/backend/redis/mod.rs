@@ -1,0 +1,171 @@
+//! Counters in Redis: one budget for all processes that share it.
+//!
+//! `script.lua` decides; `script` asks it, `flight` carries many questions in one round trip,
+//! `cluster` finds the node that can answer, `connect` the server itself, and `failure` says what
+//! may be sent again.
+
+mod builder;
+mod cluster;
+mod connect;
+mod failure;
+mod flight;
+mod job;
+mod script;
+mod start;
+mod url;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+pub use self::builder::RedisBackendBuilder;
+use self::cluster::{Cluster, slot_of};
+use self::flight::Lane;
+use self::job::{Job, Ticket, Told};
+use self::script::Plan;
+use super::{Action, Answer, Backend, Operation};
+use crate::algorithm::told;
+use crate::{BackendError, Policy};
+
+#[doc = include_str!("../../docs/redis.md")]
+pub struct RedisBackend {
+    key_prefix: String,
+    deadline: Duration,
+    servers: Servers,
+}
+
+enum Servers {
+    /// One, or the one that sentinels name.
+    One(Arc<Lane>),
+    Cluster(Arc<Cluster>),
+}
+
+impl RedisBackend {
+    /// A backend for the servers that `url` names. It connects when it is first asked, or
+    /// when the limiter is initialized.
+    ///
+    /// # Errors
+    ///
+    /// If that is no such URL; the error says what to write instead.
+    pub async fn from_url(url: &str) -> Result<Self, BackendError> {
+        Self::builder(url).build()
+    }
+
+    /// Sets what `url` leaves open.
+    #[must_use]
+    pub fn builder(url: &str) -> RedisBackendBuilder {
+        RedisBackendBuilder::new(url)
+    }
+
+    /// The key of a subject: the length tells where the policy's name ends.
+    fn key(&self, operation: &Operation<'_>) -> Box<[u8]> {
+        let name = operation.policy.name();
+        let key = format!("{}{}:{name}:{}", self.key_prefix, name.len(), operation.subject);
+        key.into_bytes().into()
+    }
+
+    /// Sends an operation on its way.
+    fn submit(&self, operation: &Operation<'_>, deadline: Instant) -> Result<Ticket, BackendError> {
+        if let Some(reason) = operation.policy.unsupported() {
+            return Err(BackendError::not_executed(reason));
+        }
+        let (key, plan) = (self.key(operation), Plan::of(operation));
+        let (lane, slot) = match &self.servers {
+            Servers::One(lane) => (Arc::clone(lane), 0),
+            Servers::Cluster(cluster) => {
+                let slot = slot_of(&key);
+                let lane = cluster.route(slot).or_else(|| cluster.masters().into_iter().next());
+                let lane = lane
+                    .ok_or_else(|| BackendError::not_executed("no node of the cluster is known"))?;
+                (lane, slot)
+            }
+        };
+        let (job, ticket) = Job::new(key, plan, slot, deadline);
+        lane.submit(job);
+        Ok(ticket)
+    }
+}
+
+impl Backend for RedisBackend {
+    async fn apply(&self, batch: &[Operation<'_>]) -> Vec<Result<Answer, BackendError>> {
+        let deadline = Instant::now() + self.deadline;
+        if let Servers::Cluster(cluster) = &self.servers {
+            let late = || BackendError::not_executed("no node answered before the deadline");
+            let ready = tokio::time::timeout_at(deadline, cluster.ready()).await;
+            if let Err(error) = ready.unwrap_or_else(|_| Err(late())) {
+                let reason = error.to_string();
+                let error = || Err(BackendError::not_executed(reason.clone()));
+                return batch.iter().map(|_| error()).collect();
+            }
+        }
+        let tickets: Vec<_> =
+            batch.iter().map(|operation| self.submit(operation, deadline)).collect();
+        let mut answers = Vec::with_capacity(batch.len());
+        for (ticket, operation) in tickets.into_iter().zip(batch) {
+            answers.push(match ticket {
+                Ok(ticket) => ticket.answer().await.and_then(|told| answer(operation, told)),
+                Err(error) => Err(error),
+            });
+        }
+        answers
+    }
+
+    async fn initialize(&self) -> Result<(), BackendError> {
+        match &self.servers {
+            Servers::One(lane) => start::check(lane).await,
+            Servers::Cluster(cluster) => {
+                cluster.ready().await?;
+                for lane in cluster.masters() {
+                    start::check(&lane).await?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    async fn close(&self) {
+        match &self.servers {
+            Servers::One(lane) => lane.close().await,
+            Servers::Cluster(cluster) => {
+                for lane in cluster.lanes() {
+                    lane.close().await;
+                }
+            }
+        }
+    }
+}
+
+/// What the script's answer means.
+fn answer(operation: &Operation<'_>, told: Told) -> Result<Answer, BackendError> {
+    let Told { now, numbers } = told;
+    let mut numbers = numbers.into_iter();
+    let status = numbers.next();
+    let answer = match operation.action {
+        Action::Charge { cost } | Action::Peek { cost } => {
+            status.and_then(|status| verdict(operation.policy, now, cost, status == 1, numbers))
+        }
+        Action::Reset => Some(Answer::Reset),
+        Action::Refund { .. } => status.map(|status| Answer::Refunded(status == 1)),
+    };
+    answer.ok_or_else(|| BackendError::unknown("the server's answer makes no sense"))
+}
+
+fn verdict(
+    policy: &Policy,
+    now: u64,
+    cost: u32,
+    admitted: bool,
+    raw: impl Iterator<Item = u64>,
+) -> Option<Answer> {
+    // What can never be admitted is not asked for: the script only looked.
+    let never = policy.quotas().iter().any(|quota| cost > quota.capacity());
+    told(policy, now, cost, admitted && !never, raw).map(Answer::Verdict)
+}
+
+impl fmt::Debug for RedisBackend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisBackend").field("key_prefix", &self.key_prefix).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,319 @@
+//! URLs: where the servers are, and how to speak to them.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use percent_encoding::percent_decode_str;
+
+use crate::BackendError;
+
+const DEFAULT_PORT: u16 = 6379;
+const DEFAULT_SENTINEL_PORT: u16 = 26379;
+const PARAMETERS: [&str; 6] =
+    ["sentinel_master", "key_prefix", "cluster", "pool_size", "deadline", "db"];
+
+/// What a URL says. What it leaves open is `None`.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub(super) struct RedisUrl {
+    pub(super) place: Place,
+    pub(super) tls: bool,
+    pub(super) username: Option<String>,
+    pub(super) password: Option<String>,
+    pub(super) database: i64,
+    pub(super) sentinel_master: Option<String>,
+    pub(super) key_prefix: Option<String>,
+    pub(super) cluster: Option<bool>,
+    pub(super) pool_size: Option<usize>,
+    pub(super) deadline: Option<Duration>,
+}
+
+/// Where it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Host and, if it was given, port.
+    Hosts(Vec<(String, Option<u16>)>),
+    Socket(PathBuf),
+}
+
+impl Default for Place {
+    fn default() -> Self {
+        Self::Hosts(Vec::new())
+    }
+}
+
+impl RedisUrl {
+    pub(super) fn parse(text: &str) -> Result<Self, BackendError> {
+        parse(text).map_err(|reason| {
+            BackendError::not_executed(format!("this is not a URL of Redis: {reason}"))
+        })
+    }
+
+    /// The hosts with their ports; those of sentinels if they are sentinels.
+    pub(super) fn hosts(&self) -> Vec<(String, u16)> {
+        let default =
+            if self.sentinel_master.is_some() { DEFAULT_SENTINEL_PORT } else { DEFAULT_PORT };
+        match &self.place {
+            Place::Hosts(hosts) => {
+                hosts.iter().map(|(host, port)| (host.clone(), port.unwrap_or(default))).collect()
+            }
+            Place::Socket(_) => Vec::new(),
+        }
+    }
+
+    /// Whether the servers are a cluster; or what does not go together.
+    pub(super) fn is_cluster(&self) -> Result<bool, BackendError> {
+        let several = matches!(&self.place, Place::Hosts(hosts) if hosts.len() > 1);
+        let socket = matches!(&self.place, Place::Socket(_));
+        let is_cluster = self.cluster.unwrap_or(several && self.sentinel_master.is_none());
+        let reason = if self.sentinel_master.is_some() && is_cluster {
+            "`sentinel_master` and `cluster=true` contradict each other: give one of them"
+        } else if several && !is_cluster && self.sentinel_master.is_none() {
+            "several hosts are a cluster, or sentinels if `sentinel_master` is given; with \
+             `cluster=false` give one host"
+        } else if socket && (is_cluster || self.sentinel_master.is_some()) {
+            "a Unix socket is a single server: leave `cluster` and `sentinel_master` out"
+        } else if is_cluster && self.database != 0 {
+            "a cluster has only database 0: leave the number out"
+        } else {
+            return Ok(is_cluster);
+        };
+        Err(BackendError::not_executed(reason))
+    }
+}
+
+impl fmt::Debug for RedisUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisUrl").field("place", &self.place).finish_non_exhaustive()
+    }
+}
+
+fn parse(text: &str) -> Result<RedisUrl, String> {
+    let (scheme, rest) = text
+        .split_once("://")
+        .ok_or("it begins with `redis://`, `rediss://` or `redis+unix://`")?;
+    // The password, if any, is not repeated in an error.
+    let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let mut url = RedisUrl { tls: scheme == "rediss", ..RedisUrl::default() };
+    match scheme {
+        "redis" | "rediss" => {
+            let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+            let hosts = url.take_credentials(authority)?;
+            let hosts: Result<Vec<_>, String> = hosts.split(',').map(host).collect();
+            url.place = Place::Hosts(hosts?);
+            if !path.is_empty() {
+                url.database = database(path)?;
+            }
+        }
+        "redis+unix" | "unix" => {
+            let path = match rest.find('/') {
+                Some(at) => {
+                    url.take_credentials(&rest[..at])?;
+                    decode(&rest[at..])?
+                }
+                None => {
+                    return Err(
+                        "a socket's path begins with `/`: redis+unix:///run/redis.sock".into()
+                    );
+                }
+            };
+            url.place = Place::Socket(path.into());
+        }
+        other => {
+            return Err(format!(
+                "its scheme is `{other}`; it begins with `redis://`, `rediss://` or `redis+unix://`"
+            ));
+        }
+    }
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        url.take_parameter(&name, &value)?;
+    }
+    Ok(url)
+}
+
+impl RedisUrl {
+    /// Takes what stands before `@`, and gives what stands behind it.
+    fn take_credentials<'a>(&mut self, authority: &'a str) -> Result<&'a str, String> {
+        let Some((credentials, hosts)) = authority.rsplit_once('@') else { return Ok(authority) };
+        let (username, password) = credentials.split_once(':').unwrap_or((credentials, ""));
+        let given =
+            |text: &str| Ok::<_, String>(Some(decode(text)?).filter(|text| !text.is_empty()));
+        self.username = given(username)?;
+        self.password = given(password)?;
+        if self.username.is_some() && self.password.is_none() {
+            return Err("a user name comes with a password: `redis://user:password@host`; for a \
+                        password alone, write `redis://:password@host`"
+                .into());
+        }
+        Ok(hosts)
+    }
+
+    fn take_parameter(&mut self, name: &str, value: &str) -> Result<(), String> {
+        let wrong = |expected: &str| Err(format!("`{name}` is {expected}, not `{value}`"));
+        match name {
+            "sentinel_master" if value.is_empty() => return wrong("a name"),
+            "sentinel_master" => self.sentinel_master = Some(value.to_owned()),
+            "key_prefix" => self.key_prefix = Some(value.to_owned()),
+            "cluster" => match value {
+                "true" => self.cluster = Some(true),
+                "false" => self.cluster = Some(false),
+                _ => return wrong("`true` or `false`"),
+            },
+            "pool_size" => match value.parse() {
+                Ok(size) if size > 0 => self.pool_size = Some(size),
+                _ => return wrong("a number of at least 1"),
+            },
+            "deadline" => match duration(value) {
+                Some(deadline) => self.deadline = Some(deadline),
+                None => return wrong("a duration such as `100ms` or `2s`"),
+            },
+            "db" if matches!(self.place, Place::Socket(_)) => self.database = database(value)?,
+            "db" => {
+                return Err("the database number stands behind the hosts: `redis://host/1`".into());
+            }
+            unknown => return Err(unknown_parameter(unknown)),
+        }
+        Ok(())
+    }
+}
+
+fn unknown_parameter(name: &str) -> String {
+    let nearest = PARAMETERS.iter().min_by_key(|known| strsim::damerau_levenshtein(known, name));
+    match nearest.filter(|known| strsim::damerau_levenshtein(known, name) <= 3) {
+        Some(known) => format!("it has no parameter `{name}`; did you mean `{known}`?"),
+        None => format!("it has no parameter `{name}`; there are {}", PARAMETERS.join(", ")),
+    }
+}
+
+fn host(text: &str) -> Result<(String, Option<u16>), String> {
+    let (host, port) = match text.strip_prefix('[') {
+        Some(rest) => {
+            let (host, rest) = rest.split_once(']').ok_or("a `[` has no `]`")?;
+            (host, rest.strip_prefix(':'))
+        }
+        None => match text.split_once(':') {
+            Some((host, port)) => (host, Some(port)),
+            None => (text, None),
+        },
+    };
+    if host.is_empty() {
+        return Err("a host is missing".into());
+    }
+    let port = port.map(|port| match port.parse() {
+        Ok(port) if port > 0 => Ok(port),
+        _ => Err(format!("`{port}` is not a port")),
+    });
+    Ok((decode(host)?, port.transpose()?))
+}
+
+fn database(text: &str) -> Result<i64, String> {
+    match text.parse::<u32>() {
+        Ok(number) => Ok(number.into()),
+        Err(_) => Err(format!("`{text}` is not the number of a database")),
+    }
+}
+
+fn duration(text: &str) -> Option<Duration> {
+    let digits = text.find(|char: char| !char.is_ascii_digit())?;
+    let number: u32 = text[..digits].parse().ok().filter(|number| *number > 0)?;
+    match &text[digits..] {
+        "ms" => Some(Duration::from_millis(number.into())),
+        "s" => Some(Duration::from_secs(number.into())),
+        _ => None,
+    }
+}
+
+fn decode(text: &str) -> Result<String, String> {
+    let decoded = percent_decode_str(text).decode_utf8();
+    decoded.map(Into::into).map_err(|_| "a `%` does not stand for text".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> RedisUrl {
+        RedisUrl::parse(text).unwrap()
+    }
+
+    fn error(text: &str) -> String {
+        match RedisUrl::parse(text).and_then(|url| url.is_cluster()) {
+            Ok(_) => panic!("{text} was accepted"),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    fn at(host: &str, port: u16) -> (String, u16) {
+        (host.to_owned(), port)
+    }
+
+    #[test]
+    fn the_urls_of_the_guide() {
+        let single = parse("redis://redis-server:6379/0");
+        assert_eq!(single.hosts(), [at("redis-server", 6379)]);
+        assert!(!single.is_cluster().unwrap());
+        let mut sentinels = parse("redis://sentinel1:26379,sentinel2:26379,sentinel3:26379/0");
+        sentinels.sentinel_master = Some("mymaster".into());
+        assert!(!sentinels.is_cluster().unwrap());
+        assert_eq!(sentinels.hosts().len(), 3);
+        let cluster = parse("redis://node1:6379,node2:6379,node3:6379/0");
+        assert!(cluster.is_cluster().unwrap());
+        assert_eq!(cluster.hosts()[2], at("node3", 6379));
+    }
+
+    #[test]
+    fn every_part_is_read() {
+        let url = parse(
+            "rediss://me:p%40s%2Fs@[::1]:7000/3?key_prefix=a%3A&pool_size=7&deadline=250ms&cluster=false",
+        );
+        assert!(url.tls);
+        assert_eq!(url.hosts(), [at("::1", 7000)]);
+        assert_eq!(url.username.as_deref(), Some("me"));
+        assert_eq!(url.password.as_deref(), Some("p@s/s"));
+        assert_eq!((url.database, url.pool_size), (3, Some(7)));
+        assert_eq!(url.key_prefix.as_deref(), Some("a:"));
+        assert_eq!(url.deadline, Some(Duration::from_millis(250)));
+        assert_eq!(parse("redis://:secret@h").password.as_deref(), Some("secret"));
+        assert_eq!(parse("redis://h").hosts(), [at("h", 6379)]);
+        assert_eq!(parse("redis://a,b:1?sentinel_master=m").hosts(), [at("a", 26379), at("b", 1)]);
+        assert!(parse("redis://h?cluster=true").is_cluster().unwrap());
+        let socket = parse("redis+unix://me:secret@/run/a%20b.sock?db=2");
+        assert_eq!(socket.place, Place::Socket("/run/a b.sock".into()));
+        assert_eq!((socket.database, socket.username.as_deref()), (2, Some("me")));
+    }
+
+    #[test]
+    fn mistakes_are_told() {
+        for (url, told) in [
+            ("h:6379", "redis://"),
+            ("http://h", "`http`"),
+            ("redis://", "host is missing"),
+            ("redis://a,,b", "host is missing"),
+            ("redis://h:port", "`port` is not a port"),
+            ("redis://h/one", "`one` is not the number"),
+            ("redis://h?sentinel_mastr=m", "did you mean `sentinel_master`?"),
+            ("redis://h?prefix=m", "there are sentinel_master"),
+            ("redis://h?cluster=yes", "`true` or `false`"),
+            ("redis://h?pool_size=0", "at least 1"),
+            ("redis://h?deadline=100", "`100ms`"),
+            ("redis://h?db=1", "redis://host/1"),
+            ("redis://user@h", "comes with a password"),
+            ("redis+unix://run", "begins with `/`"),
+            ("redis://a,b/1", "only database 0"),
+            ("redis://h/1?cluster=true", "only database 0"),
+            ("redis://a,b?cluster=false", "several hosts"),
+            ("redis://a?cluster=true&sentinel_master=m", "contradict"),
+            ("redis+unix:///s?cluster=true", "single server"),
+        ] {
+            let error = error(url);
+            assert!(error.contains(told), "{url}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_password_is_never_shown() {
+        let url = parse("redis://:secret@h");
+        assert!(!format!("{url:?}").contains("secret"));
+        assert!(!error("redis://:secret@h:x").contains("secret"));
+    }
+}

@@ -1,0 +1,181 @@
+//! Who may connect, and how: URLs, users, TLS, sockets.
+
+use std::time::Duration;
+
+use tollgate::{Limiter, Policy, Quota, RedisBackend, RedisBackendBuilder};
+
+use crate::servers::{Certificates, RedisCluster, RedisServer, Sentinels, ask};
+use crate::subject::{PATIENCE, runtime};
+
+const POLICY: Policy = Policy::new("access", Quota::new(2, Duration::from_secs(3600)))
+    .and(Quota::new(9, Duration::from_secs(7200)));
+
+fn builder(url: &str) -> RedisBackendBuilder {
+    RedisBackend::builder(url).deadline(PATIENCE)
+}
+
+/// All that a limiter asks of a server.
+fn works(backend: RedisBackendBuilder) {
+    let limiter = Limiter::new(backend.build().unwrap());
+    runtime().block_on(async {
+        limiter.initialize().await.unwrap();
+        let first = limiter.check(&POLICY, "s").await.unwrap();
+        assert_eq!(first.remaining(), 1);
+        assert!(limiter.refund(first).await.unwrap());
+        assert_eq!(limiter.peek(&POLICY, "s", 1).await.unwrap().remaining(), 2);
+        assert!(limiter.check_cost(&POLICY, "s", 2).await.unwrap().is_allowed());
+        assert!(!limiter.check(&POLICY, "s").await.unwrap().is_allowed());
+        limiter.reset(&POLICY, "s").await.unwrap();
+        assert!(limiter.check(&POLICY, "s").await.unwrap().is_allowed());
+        limiter.reset(&POLICY, "s").await.unwrap();
+        limiter.close().await;
+        assert!(limiter.check(&POLICY, "s").await.is_err(), "it is closed");
+    });
+}
+
+fn start_error(backend: RedisBackendBuilder) -> String {
+    let limiter = Limiter::new(backend.build().unwrap());
+    let error = runtime().block_on(limiter.initialize()).unwrap_err();
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(&error);
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+#[test]
+fn hosts_databases_prefixes_and_sockets() {
+    let server = RedisServer::start();
+    works(builder(&format!("redis://127.0.0.1:{}", server.port)));
+    works(builder(&format!("redis://localhost:{}/3?key_prefix=x:&pool_size=1", server.port)));
+    works(builder(&format!("redis+unix://{}?db=2", server.socket().display())));
+    works(builder(&format!("redis://127.0.0.1:{}", server.port)).key_prefix("mine:"));
+    let limiter =
+        Limiter::new(builder(&format!("{}/5?key_prefix=p%3A", server.url())).build().unwrap());
+    let _ = runtime().block_on(limiter.check(&POLICY, "s:t")).unwrap();
+    let mut connection = crate::servers::connection(format!("{}/5", server.url()).as_str());
+    assert_eq!(ask::<Vec<String>>(&mut connection, "KEYS *"), ["p:6:access:s:t"]);
+    let ttl: i64 = redis::cmd("TTL").arg("p:6:access:s:t").query(&mut connection).unwrap();
+    assert!((7199..=7201).contains(&ttl), "{ttl}");
+}
+
+#[test]
+fn a_password_and_a_user() {
+    let server = RedisServer::start_with(&["--requirepass", "s3cret/@"]);
+    works(builder(&format!("redis://:s3cret%2F%40@127.0.0.1:{}", server.port)));
+    let error = start_error(builder(&format!("redis://:wrong@127.0.0.1:{}", server.port)));
+    assert!(error.contains("uthent") || error.contains("WRONGPASS"), "{error}");
+    assert!(!error.contains("wrong@"), "{error}");
+    let error = start_error(builder(&server.url()));
+    assert!(error.contains("NOAUTH") || error.contains("uthent"), "{error}");
+}
+
+/// The user of the documentation.
+fn documented_user() -> Vec<String> {
+    let docs = include_str!("../../runtime/src/docs/redis.md");
+    let text = docs.split("```text\n").nth(1).unwrap().split("```").next().unwrap();
+    text.split_ascii_whitespace().skip(2).map(str::to_owned).collect()
+}
+
+fn set_user(server: &RedisServer, more: &[&str]) {
+    let mut command = redis::cmd("ACL");
+    command.arg("SETUSER").arg(documented_user()).arg(more);
+    command.exec(&mut server.connection()).unwrap();
+}
+
+#[test]
+fn the_documented_user_suffices() {
+    let server = RedisServer::start();
+    set_user(&server, &[]);
+    works(builder(&format!("redis://tollgate:password@127.0.0.1:{}", server.port)));
+    let error =
+        start_error(builder(&format!("redis://tollgate:password@127.0.0.1:{}/1", server.port)));
+    assert!(error.contains("select"), "{error}");
+    set_user(&server, &["+select", "+info"]);
+    works(builder(&format!("redis://tollgate:password@127.0.0.1:{}/1", server.port)));
+    // It may do nothing else.
+    let url = format!("redis://tollgate:password@127.0.0.1:{}", server.port);
+    let mut connection = crate::servers::connection(url.as_str());
+    for forbidden in ["FLUSHALL", "KEYS *", "GET tollgate:x", "CONFIG GET *"] {
+        let mut words = forbidden.split(' ');
+        let refused =
+            redis::cmd(words.next().unwrap()).arg(words.collect::<Vec<_>>()).exec(&mut connection);
+        assert_eq!(refused.unwrap_err().code(), Some("NOPERM"), "{forbidden}");
+    }
+    // Keys of others are none of its.
+    let limiter = Limiter::new(builder(&url).key_prefix("other:").build().unwrap());
+    let error = runtime().block_on(limiter.check(&POLICY, "s")).unwrap_err();
+    assert!(
+        std::error::Error::source(&error).is_some_and(|error| error.to_string().contains("NOPERM")
+            || error.to_string().contains("permission")),
+        "{error:?}"
+    );
+}
+
+#[test]
+fn the_documented_user_suffices_in_a_cluster_and_with_sentinels() {
+    let cluster = RedisCluster::start();
+    for node in &cluster.nodes {
+        set_user(node, &["+cluster|slots", "+asking"]);
+    }
+    works(builder(&cluster.url().replace("redis://", "redis://tollgate:password@")));
+    let sentinels = Sentinels::start();
+    for server in &sentinels.servers {
+        set_user(server, &["+role"]);
+    }
+    works(builder(&sentinels.url().replace("redis://", "redis://tollgate:password@")));
+}
+
+#[test]
+fn sentinels_and_clusters_are_found() {
+    let cluster = RedisCluster::start();
+    works(builder(&cluster.url()));
+    works(builder(&format!("redis://127.0.0.1:{}?cluster=true", cluster.nodes[5].port)));
+    let single = RedisServer::start();
+    let error = start_error(builder(&format!("{}?cluster=true", single.url())));
+    assert!(error.contains("cluster"), "{error}");
+    let sentinels = Sentinels::start();
+    works(builder(&sentinels.url()));
+    let error = start_error(builder(&sentinels.url().replace("mymaster", "other")));
+    assert!(error.contains("no sentinel names a master `other`"), "{error}");
+}
+
+#[test]
+fn tls_with_a_private_authority() {
+    let certificates = Certificates::new();
+    let server = RedisServer::start_tls(&certificates);
+    let port = server.tls_port();
+    for host in ["127.0.0.1", "localhost"] {
+        works(builder(&format!("rediss://{host}:{port}")).ca_certificate(certificates.ca.clone()));
+    }
+    let url = format!("rediss://127.0.0.1:{port}");
+    let error = start_error(builder(&url).ca_certificate(Certificates::new().ca));
+    assert!(error.contains("certificate"), "{error}");
+    // The machine's authorities do not know this one.
+    let error = start_error(builder(&url));
+    assert!(error.contains("certificate"), "{error}");
+    let error = builder(&url).ca_certificate("no certificate").build().map(|backend| {
+        let limiter = Limiter::new(backend);
+        runtime().block_on(limiter.initialize()).unwrap_err()
+    });
+    println!("{error:?}");
+    let plain = builder(&server.url()).ca_certificate(certificates.ca).build().unwrap_err();
+    assert!(plain.to_string().contains("rediss://"), "{plain}");
+}
+
+#[test]
+fn a_server_that_is_not_there_is_an_error_in_time() {
+    let mut server = RedisServer::start();
+    server.kill();
+    let backend = RedisBackend::builder(&server.url()).deadline(Duration::from_millis(50));
+    let limiter = Limiter::new(backend.build().unwrap());
+    runtime().block_on(async {
+        let error = limiter.check(&POLICY, "s").await.unwrap_err();
+        let cause = std::error::Error::source(&error).unwrap().to_string();
+        assert!(cause.contains("did not act"), "{cause}");
+    });
+    let error = start_error(builder(&server.url()));
+    assert!(error.contains("onnection refused"), "{error}");
+}

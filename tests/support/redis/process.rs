@@ -1,0 +1,114 @@
+//! A process that ends with the test, whatever becomes of that.
+
+use std::io::{BufRead as _, BufReader};
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+/// Runs the program and waits on its own input, which ends when whoever holds the other end
+/// does, killed or not; then it ends the program by its id.
+const WATCHDOG: &str = r#"
+log=$1; shift
+"$@" >>"$log" 2>&1 </dev/null &
+echo $!
+read -r _
+kill -9 $! 2>/dev/null
+wait 2>/dev/null
+"#;
+
+pub(super) struct Process {
+    watchdog: Child,
+    pid: u32,
+    log: PathBuf,
+}
+
+impl Process {
+    pub(super) fn start(program: &str, arguments: &[&str], log: &Path) -> Self {
+        let found = Command::new(program).arg("--version").stdout(Stdio::null()).status();
+        assert!(
+            found.is_ok_and(|status| status.success()),
+            "{program} is missing: ./tests/run.sh installs it"
+        );
+        let mut watchdog = Command::new("sh")
+            .args(["-c", WATCHDOG, "watchdog"])
+            .arg(log)
+            .arg(program)
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(watchdog.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        Self { watchdog, pid: line.trim().parse().unwrap(), log: log.to_owned() }
+    }
+
+    /// Waits until it is ready; `false` if it has ended.
+    pub(super) fn is_ready(&self, ready: impl Fn() -> bool) -> bool {
+        let since = Instant::now();
+        while since.elapsed() < super::PATIENCE {
+            if ready() {
+                return true;
+            }
+            let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+            if log.contains("Address already in use") || log.contains("Failed listening") {
+                return false;
+            }
+            assert!(!log.contains("FATAL CONFIG FILE ERROR"), "{log}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        panic!("it does not answer: {}", std::fs::read_to_string(&self.log).unwrap_or_default());
+    }
+
+    pub(super) fn signal(&self, signal: &str) {
+        let status = Command::new("kill")
+            .args([format!("-{signal}"), self.pid.to_string()])
+            .status()
+            .unwrap();
+        assert!(status.success(), "kill -{signal} {}", self.pid);
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Ends the watchdog's input.
+        drop(self.watchdog.stdin.take());
+        let _ = self.watchdog.wait();
+    }
+}
+
+/// A directory that goes with the test.
+pub(super) struct Directory(PathBuf);
+
+impl Directory {
+    pub(super) fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = format!(
+            "tollgate-test-{}-{}",
+            std::process::id(),
+            NEXT.fetch_add(1, Ordering::Relaxed)
+        );
+        // A socket's path must be short.
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    pub(super) fn path(&self) -> PathBuf {
+        self.0.clone()
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A port that nobody listens on, for a moment at least.
+pub(super) fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    listener.local_addr().unwrap().port()
+}
