@@ -5,35 +5,21 @@
 
 mod support;
 
-use std::sync::{Arc, Barrier};
+use std::sync::Barrier;
 use std::time::Duration;
 
-use support::scaled;
+use support::{SharedMemory, scaled};
 use tollgate::testing::ManualClock;
 use tollgate::{Action, Answer, BackendError, Verdict};
 use tollgate::{Backend, Limiter, MemoryBackend, Operation, Policy, Quota};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// A backend that the test and its limiter both hold.
-#[derive(Clone)]
-struct Shared(Arc<MemoryBackend>);
-
-impl Backend for Shared {
-    async fn apply(&self, batch: &[Operation<'_>]) -> Vec<Result<Answer, BackendError>> {
-        self.0.apply(batch).await
-    }
-
-    fn apply_now(&self, operation: &Operation<'_>) -> Option<Result<Answer, BackendError>> {
-        self.0.apply_now(operation)
-    }
-}
-
-fn backend(max_keys: usize) -> (Limiter, Arc<MemoryBackend>, ManualClock) {
+fn backend(max_keys: usize) -> (Limiter, SharedMemory, ManualClock) {
     let clock = ManualClock::new();
-    let backend =
-        Arc::new(MemoryBackend::builder().max_keys(max_keys).clock(clock.clone()).build());
-    (Limiter::new(Shared(Arc::clone(&backend))), backend, clock)
+    let builder = MemoryBackend::builder().max_keys(max_keys).clock(clock.clone());
+    let backend = SharedMemory::new(builder);
+    (Limiter::new(backend.clone()), backend, clock)
 }
 
 fn admits(limiter: &Limiter, policy: &Policy, subject: &str) -> bool {

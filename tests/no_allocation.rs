@@ -1,0 +1,80 @@
+//! A warm check in memory allocates nothing, allowed or refused, by whichever algorithm.
+
+#![allow(clippy::unwrap_used, reason = "a test that panics fails, as it should")]
+
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use tollgate::__private::{Ruling, rule};
+use tollgate::{Algorithm, Limiter, MemoryBackend, Policy, Quota};
+
+#[global_allocator]
+static ALLOCATOR: dhat::Alloc = dhat::Alloc;
+
+const SUBJECTS: [&str; 3] = ["192.0.2.1", "2001:db8:1:2/64", "2bb80d537b1da3e38bd30361aa855686"];
+
+/// As many allocations as `checks` make.
+fn allocations(checks: impl FnOnce()) -> u64 {
+    let before = dhat::HeapStats::get().total_blocks;
+    checks();
+    dhat::HeapStats::get().total_blocks - before
+}
+
+/// Asks as generated code does.
+fn admits(limiter: &Limiter, policy: &Policy, subject: &str) -> bool {
+    let mut ruling = Ruling::open();
+    let answered = {
+        let check = pin!(rule(limiter, policy, subject, 1, &mut ruling));
+        check.poll(&mut Context::from_waker(Waker::noop()))
+    };
+    assert!(matches!(answered, Poll::Ready(Ok(()))));
+    ruling.is_allowed()
+}
+
+/// One test, for the allocations of another would be counted, too.
+#[test]
+fn warm_checks_allocate_nothing() {
+    let _profiler = dhat::Profiler::builder().testing().build();
+    // It can count.
+    assert_eq!(allocations(|| drop(std::hint::black_box(Box::new(1)))), 1);
+
+    let (minute, day) = (Duration::from_secs(60), Duration::from_secs(86_400));
+    for algorithm in [
+        Algorithm::SlidingWindow,
+        Algorithm::SlidingWindowCounter,
+        Algorithm::FixedWindow,
+        Algorithm::TokenBucket,
+        Algorithm::LeakyBucket,
+        Algorithm::Gcra,
+    ] {
+        let one = Policy::new("one", Quota::new(64, minute)).algorithm(algorithm);
+        let several = Policy::new("several", Quota::new(64, minute))
+            .and(Quota::new(1_000, day))
+            .algorithm(algorithm);
+        for policy in [one, several] {
+            let limiter = Limiter::new(MemoryBackend::new());
+            // The log of a window grows as it fills, to a size that it keeps: 33 entries leave
+            // room for those up to the limit. Short subjects are spared the public answer's copy.
+            for subject in SUBJECTS {
+                (0..33).for_each(|_| assert!(admits(&limiter, &policy, subject)));
+            }
+            let allowed = allocations(|| {
+                for subject in SUBJECTS {
+                    (0..25).for_each(|_| assert!(admits(&limiter, &policy, subject)));
+                }
+            });
+            while admits(&limiter, &policy, SUBJECTS[0]) {}
+            let refused = allocations(|| {
+                (0..25).for_each(|_| assert!(!admits(&limiter, &policy, SUBJECTS[0])));
+            });
+            let public = allocations(|| {
+                for _ in 0..5 {
+                    let decision = limiter.check_now(&policy, SUBJECTS[1], 1).unwrap().unwrap();
+                    assert!(decision.is_allowed());
+                }
+            });
+            assert_eq!((allowed, refused, public), (0, 0, 0), "{} {policy:?}", algorithm.name());
+        }
+    }
+}
