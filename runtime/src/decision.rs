@@ -138,6 +138,12 @@ impl Ruling {
         self.verdict.quotas()
     }
 
+    /// When, in microseconds on the store's clock.
+    #[cfg(feature = "axum")]
+    pub(crate) fn stamp_micros(&self) -> u64 {
+        self.verdict.stamp_micros()
+    }
+
     /// What gives back the `cost` that was charged; `None` if nothing was.
     pub(crate) fn undo(&self, cost: u32) -> Option<Action> {
         let charged = self.is_allowed() && self.source == Source::Store && cost > 0;
@@ -232,10 +238,9 @@ impl Decision {
         self.ruling.quotas()
     }
 
-    /// When, in microseconds on the store's clock.
     #[cfg(feature = "axum")]
-    pub(crate) fn stamp_micros(&self) -> u64 {
-        self.ruling.verdict.stamp_micros()
+    pub(crate) fn ruling(&self) -> &Ruling {
+        &self.ruling
     }
 
     /// Who decided.

@@ -74,8 +74,20 @@ async fn ask_later(
         Ok(None) => return Asked::Uncounted,
         Err(error) => return nobody(limit, limiter, parts, error),
     };
-    let answer = limiter.check_cost(limit.policy(), subject.as_str(), limit.cost(parts)).await;
-    settle(limit, limiter, parts, &subject, answer, keep)
+    let mut ruling = Ruling::open();
+    let cost = limit.cost(parts);
+    let ruled = limiter.rule(limit.policy(), subject.as_str(), cost, &mut ruling).await;
+    let asked = Question { subject: &subject, cost, keep };
+    settle(limit, limiter, parts, asked, ruled, ruling)
+}
+
+/// Who asked for how much.
+#[derive(Clone, Copy)]
+struct Question<'a> {
+    subject: &'a Subject,
+    cost: u32,
+    /// Whether the decision is needed afterwards.
+    keep: bool,
 }
 
 /// As [`ask`]; `None` if that would have to wait.
@@ -93,17 +105,11 @@ pub(super) fn ask_now(
         Ok(None) => return Some(Asked::Uncounted),
         Err(error) => return Some(nobody(limit, limiter, parts, error)),
     };
-    let (policy, cost) = (limit.policy(), limit.cost(parts));
-    // Without a receipt, where nothing can be given back.
-    let answer = match keep {
-        true => limiter.check_now(policy, subject.as_str(), cost)?,
-        false => {
-            let mut ruling = Ruling::open();
-            let charged = limiter.rule_now(policy, subject.as_str(), cost, &mut ruling)?;
-            charged.map(|()| Decision::final_one(ruling))
-        }
-    };
-    Some(settle(limit, limiter, parts, &subject, answer, keep))
+    let mut ruling = Ruling::open();
+    let cost = limit.cost(parts);
+    let ruled = limiter.rule_now(limit.policy(), subject.as_str(), cost, &mut ruling)?;
+    let asked = Question { subject: &subject, cost, keep };
+    Some(settle(limit, limiter, parts, asked, ruled, ruling))
 }
 
 fn how<'a>(limit: &impl Limiting, limiter: &'a Limiter) -> How<'a> {
@@ -122,20 +128,21 @@ fn settle(
     limit: &impl Limiting,
     limiter: &Limiter,
     parts: &Parts,
-    subject: &Subject,
-    answer: Result<Decision, Unavailable>,
-    keep: bool,
+    asked: Question<'_>,
+    ruled: Result<(), Unavailable>,
+    ruling: Ruling,
 ) -> Asked {
-    let decision = match answer {
-        Ok(decision) => decision,
+    match ruled {
+        Ok(()) => {}
         Err(_) if limit.is_shadow() => return Asked::Uncounted,
         Err(error) => return refuse(limit, limiter, parts, Reason::Unavailable(&error)),
-    };
-    if decision.is_allowed() {
-        return Asked::Granted(granted(limit, limiter, decision, keep));
     }
+    if ruling.is_allowed() {
+        return Asked::Granted(granted(limit, limiter, asked, ruling));
+    }
+    let decision = Decision::final_one(ruling);
     let (policy, shadow) = (limit.policy(), limit.is_shadow());
-    let subject = subject.as_str();
+    let subject = asked.subject.as_str();
     limit.on_blocked(&Blocked {
         policy,
         subject,
@@ -145,7 +152,8 @@ fn settle(
     });
     if shadow {
         tracing::info!(policy = policy.name(), "a shadow limit would have refused");
-        return Asked::Granted(granted(limit, limiter, decision, keep));
+        let decision = asked.keep.then(|| Box::new(decision));
+        return Asked::Granted(Granted { written: Written::NOTHING, decision });
     }
     refuse(limit, limiter, parts, Reason::QuotaExceeded(&decision))
 }
@@ -161,16 +169,25 @@ fn refuse(limit: &impl Limiting, limiter: &Limiter, parts: &Parts, reason: Reaso
 }
 
 /// A shadow limit is not shown to clients: it refuses nobody.
-fn granted(limit: &impl Limiting, limiter: &Limiter, decision: Decision, keep: bool) -> Granted {
+fn granted(
+    limit: &impl Limiting,
+    limiter: &Limiter,
+    asked: Question<'_>,
+    ruling: Ruling,
+) -> Granted {
     let style = if limit.is_shadow() { HeaderStyle::None } else { style(limit, limiter) };
     let written = match style {
         HeaderStyle::None => Written::NOTHING,
         style => {
             let texts = limit.fields().texts(limit.policy());
-            texts.write(Some(&decision), style, limiter.http().legacy_reset)
+            texts.write(Some(&ruling), style, limiter.http().legacy_reset)
         }
     };
-    Granted { written, decision: keep.then(|| Box::new(decision)) }
+    let decision = asked.keep.then(|| {
+        let subject = asked.subject.as_str();
+        Box::new(Decision::charged(ruling, limit.policy(), subject, asked.cost))
+    });
+    Granted { written, decision }
 }
 
 /// Adds the fields to the response of a request that was let through.

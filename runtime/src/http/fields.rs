@@ -13,7 +13,8 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use smallvec::SmallVec;
 
 use super::options::{HeaderStyle, LegacyReset};
-use crate::{Decision, Policy, Quota, QuotaState};
+use crate::decision::Ruling;
+use crate::{Policy, Quota, QuotaState};
 
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const LIMIT: HeaderName = HeaderName::from_static("ratelimit");
@@ -75,19 +76,19 @@ impl Texts {
         }
     }
 
-    /// The fields; `decision` is what there is to say of now, if anything.
+    /// The fields; `ruling` is what there is to say of now, if anything.
     pub(super) fn write(
         &self,
-        decision: Option<&Decision>,
+        ruling: Option<&Ruling>,
         style: HeaderStyle,
         reset: LegacyReset,
     ) -> Written {
-        let states = decision.map(Decision::quotas).unwrap_or_default();
+        let states = ruling.map(Ruling::quotas).unwrap_or_default();
         Written {
             ietf: style.has_ietf(),
             limit_field: if style.has_ietf() { self.limit_field(states) } else { None },
             legacy: if style.has_legacy() {
-                self.legacy(states, decision.map(Decision::stamp_micros), reset)
+                self.legacy(states, ruling.map(Ruling::stamp_micros), reset)
             } else {
                 None
             },

@@ -241,7 +241,10 @@ impl<'a> Refusal<'a> {
             headers.entry(RETRY_AFTER).or_insert_with(|| seconds.into());
         }
         let reset = how.options.legacy_reset;
-        self.texts.add(headers, self.texts.write(self.decision(), how.headers, reset));
+        self.texts.add(
+            headers,
+            self.texts.write(self.decision().map(Decision::ruling), how.headers, reset),
+        );
         response
     }
 
