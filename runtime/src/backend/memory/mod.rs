@@ -5,12 +5,12 @@ mod policies;
 mod shard;
 mod stats;
 
-use spin::Yield;
-use spin::mutex::{SpinMutex, SpinMutexGuard};
 use std::fmt;
 use std::hash::{BuildHasher, Hasher};
 
 use foldhash::quality::RandomState;
+use spin::Yield;
+use spin::mutex::{SpinMutex, SpinMutexGuard};
 
 use self::overflow::Overflow;
 use self::policies::Policies;
@@ -132,11 +132,7 @@ impl MemoryBackend {
                 slot.decide(policy, now, cost, Mode::Charge, verdict);
                 Ok(())
             }
-            None => {
-                let charge = Action::Charge { cost };
-                let operation = Operation { policy, subject, action: charge };
-                self.admit(&mut shard, &operation, cost, now, verdict)
-            }
+            None => self.admit(&mut shard, policy, subject, cost, now, verdict),
         }
     }
 
@@ -160,12 +156,12 @@ impl MemoryBackend {
     fn admit(
         &self,
         shard: &mut Shard,
-        operation: &Operation<'_>,
+        policy: &Policy,
+        subject: &str,
         cost: u32,
         now: Micros,
         verdict: &mut Verdict,
     ) -> Result<(), BackendError> {
-        let Operation { policy, subject, .. } = *operation;
         if let Some(reason) = policy.unsupported() {
             return Err(BackendError::not_executed(reason));
         }
@@ -246,8 +242,9 @@ pub struct MemoryBackendBuilder {
 }
 
 impl MemoryBackendBuilder {
-    /// The most keys to hold, at least 1. A key takes about 150 bytes, its subject, and 16
-    /// bytes for each admission that is still in its window.
+    /// The most keys to hold, at least 1. A key takes 75 to 150 bytes, and up to 300 when new ones
+    /// keep pushing others out; besides, a subject of more than 23 bytes, and by the sliding window
+    /// 16 bytes for each admission in the period, with room for as many again.
     #[must_use]
     pub fn max_keys(mut self, max_keys: usize) -> Self {
         self.max_keys = max_keys.max(1);
