@@ -11,7 +11,7 @@ use std::time::Duration;
 use support::{SharedMemory, scaled};
 use tollgate::testing::ManualClock;
 use tollgate::{Action, Answer, BackendError, Verdict};
-use tollgate::{Backend, Limiter, MemoryBackend, Operation, Policy, Quota};
+use tollgate::{Backend, Limiter, MemoryBackend, Operation, Policy, Quota, Source};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -207,12 +207,12 @@ async fn a_batch_is_answered_in_order() {
         Answer::Verdict(verdict) => Verdict::stamp_micros(verdict),
         other => panic!("{other:?}"),
     };
-    let refund = Action::Refund { stamp_micros: stamp, cost: 1 };
+    let refund = Action::Refund { stamp_micros: stamp, cost: 1, source: Source::Store };
     let refund = Operation { policy: &policy, subject: "s", action: refund };
     // More than was charged is not a refund of that charge, nor is one at another time.
-    let too_much = Action::Refund { stamp_micros: stamp, cost: 2 };
+    let too_much = Action::Refund { stamp_micros: stamp, cost: 2, source: Source::Store };
     let too_much = Operation { action: too_much, ..refund };
-    let elsewhen = Action::Refund { stamp_micros: stamp - 1, cost: 1 };
+    let elsewhen = Action::Refund { stamp_micros: stamp - 1, cost: 1, source: Source::Store };
     let elsewhen = Operation { action: elsewhen, ..refund };
     let answers = backend.apply(&[too_much, elsewhen, refund, refund]).await;
     let answers: Vec<_> = answers.into_iter().map(Result::unwrap).collect();

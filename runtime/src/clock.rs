@@ -1,6 +1,7 @@
 //! Where the time comes from.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// A source of time. Stores and guards read time through it and never otherwise, so a test
@@ -13,6 +14,16 @@ pub trait Clock: Send + Sync + 'static {
     /// has to be awaited inside a tokio runtime whose time is enabled.
     fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
         Box::pin(tokio::time::sleep(duration))
+    }
+}
+
+impl<C: Clock + ?Sized> Clock for Arc<C> {
+    fn now_micros(&self) -> u64 {
+        (**self).now_micros()
+    }
+
+    fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        (**self).sleep(duration)
     }
 }
 

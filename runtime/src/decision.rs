@@ -24,13 +24,48 @@ pub enum Outcome {
 }
 
 /// Who decided.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Source {
     /// The backend's own state.
+    #[default]
     Store,
+    /// What is remembered of an earlier refusal, which still holds.
+    DenyCache,
+    /// Permits that the backend has charged before, several at once.
+    Lease,
+    /// The limiter in this process, for the backend failed ([`OnError::Local`]).
+    ///
+    /// [`OnError::Local`]: crate::OnError::Local
+    Local,
     /// Nobody: the backend failed and the policy lets requests through.
     Open,
+    /// Nobody: the backend failed and the policy is closed. Then there is no decision, but
+    /// [`Unavailable`](crate::Unavailable); it is here for those who count.
+    Closed,
+}
+
+impl Source {
+    /// A word for it, as for a metric's label.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Store => "store",
+            Self::DenyCache => "deny_cache",
+            Self::Lease => "lease",
+            Self::Local => "local",
+            Self::Open => "open",
+            Self::Closed => "closed",
+        }
+    }
+
+    /// Whether somebody keeps the charge, who can give it back.
+    const fn keeps_charges(self) -> bool {
+        match self {
+            Self::Store | Self::Lease | Self::Local => true,
+            Self::DenyCache | Self::Open | Self::Closed => false,
+        }
+    }
 }
 
 /// One quota, as it stands after a decision. Its times are exact to the microsecond.
@@ -103,7 +138,6 @@ const fn micros(span: Duration) -> u64 {
 /// given back says it again.
 #[derive(Debug)]
 pub struct Ruling {
-    source: Source,
     verdict: Verdict,
 }
 
@@ -112,14 +146,20 @@ impl Ruling {
     #[inline]
     #[must_use]
     pub fn open() -> Self {
-        Self { source: Source::Open, verdict: Verdict::new(Outcome::Allowed, 0) }
+        Self { verdict: Verdict::new(Outcome::Allowed, 0).from(Source::Open) }
     }
 
-    /// Makes it the store's, which is to say what it is.
+    /// Makes it the store's, which is to say what it is; a guard in front of the store that
+    /// answers itself says so.
     #[inline]
     pub(crate) fn by_store(&mut self) -> &mut Verdict {
-        self.source = Source::Store;
+        self.verdict.set_source(Source::Store);
         &mut self.verdict
+    }
+
+    #[inline]
+    pub(crate) fn source(&self) -> Source {
+        self.verdict.source()
     }
 
     #[inline]
@@ -146,8 +186,9 @@ impl Ruling {
 
     /// What gives back the `cost` that was charged; `None` if nothing was.
     pub(crate) fn undo(&self, cost: u32) -> Option<Action> {
-        let charged = self.is_allowed() && self.source == Source::Store && cost > 0;
-        charged.then(|| Action::Refund { stamp_micros: self.verdict.stamp_micros(), cost })
+        let source = self.source();
+        let charged = self.is_allowed() && source.keeps_charges() && cost > 0;
+        charged.then(|| Action::Refund { stamp_micros: self.verdict.stamp_micros(), cost, source })
     }
 }
 
@@ -195,9 +236,9 @@ impl Decision {
         match self.outcome() {
             Outcome::Never => self,
             Outcome::Allowed | Outcome::Refused { .. } => {
-                let Ruling { source, verdict } = self.ruling;
+                let Ruling { verdict } = self.ruling;
                 let verdict = verdict.with_outcome(Outcome::Refused { retry_after });
-                Self::final_one(Ruling { source, verdict })
+                Self::final_one(Ruling { verdict })
             }
         }
     }
@@ -246,7 +287,7 @@ impl Decision {
     /// Who decided.
     #[must_use]
     pub fn source(&self) -> Source {
-        self.ruling.source
+        self.ruling.source()
     }
 
     pub(crate) fn into_receipt(self) -> Option<Receipt> {

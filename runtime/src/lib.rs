@@ -9,6 +9,7 @@ mod clock;
 mod decision;
 mod error;
 mod global;
+mod guard;
 #[cfg(feature = "axum")]
 mod http;
 #[cfg(feature = "axum")]

@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::backend::erased::ErasedBackend;
 use crate::backend::{Action, Answer, Operation, mismatched};
 use crate::decision::Ruling;
+use crate::guard;
 use crate::queue::Queue;
 use crate::registry::{self, RegisteredPolicy};
 use crate::{
@@ -82,7 +83,7 @@ impl Limiter {
     pub fn builder(backend: impl Backend) -> LimiterBuilder {
         LimiterBuilder {
             backend: Box::new(backend),
-            clock: Box::new(SystemClock::new()),
+            clock: Arc::new(SystemClock::new()),
             #[cfg(feature = "axum")]
             http: crate::HttpOptions::new(),
         }
@@ -367,7 +368,7 @@ fn refunded(answer: Result<Answer, BackendError>) -> Result<bool, Unavailable> {
 /// Builds a [`Limiter`].
 pub struct LimiterBuilder {
     backend: Box<dyn ErasedBackend>,
-    clock: Box<dyn Clock>,
+    clock: Arc<dyn Clock>,
     #[cfg(feature = "axum")]
     http: crate::HttpOptions,
 }
@@ -377,7 +378,7 @@ impl LimiterBuilder {
     /// it decides.
     #[must_use]
     pub fn clock(mut self, clock: impl Clock) -> Self {
-        self.clock = Box::new(clock);
+        self.clock = Arc::new(clock);
         self
     }
 
@@ -393,7 +394,7 @@ impl LimiterBuilder {
     #[must_use]
     pub fn build(self) -> Limiter {
         let shared = Shared {
-            backend: self.backend,
+            backend: guard::stand_before(self.backend, &self.clock),
             failing: AtomicBool::new(false),
             registry: OnceLock::new(),
             queue: Queue::new(self.clock),

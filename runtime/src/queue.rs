@@ -14,7 +14,7 @@ use crate::{Algorithm, Clock, Decision, Limiter, Outcome, Policy, Quota, Unavail
 
 /// The lines in which somebody stands.
 pub(crate) struct Queue {
-    clock: Box<dyn Clock>,
+    clock: Arc<dyn Clock>,
     lines: Mutex<HashMap<Key, Line>>,
 }
 
@@ -31,7 +31,7 @@ struct Line {
 }
 
 impl Queue {
-    pub(crate) fn new(clock: Box<dyn Clock>) -> Self {
+    pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
         Self { clock, lines: Mutex::default() }
     }
 

@@ -48,6 +48,10 @@ impl Backend for SharedMemory {
     fn apply_now(&self, operation: &Operation<'_>) -> Option<Result<Answer, BackendError>> {
         self.0.apply_now(operation)
     }
+
+    fn answers_at_once(&self) -> bool {
+        true
+    }
 }
 
 /// The router with a limiter of its own and a client address, for [`send`].

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
 use super::{Answer, Backend, Operation, Verdict};
 use crate::{BackendError, Policy};
@@ -21,6 +22,8 @@ pub(crate) trait ErasedBackend: Send + Sync {
         cost: u32,
         verdict: &mut Verdict,
     ) -> Option<Result<(), BackendError>>;
+    fn answers_at_once(&self) -> bool;
+    fn keeps_deadline(&mut self, deadline: Option<Duration>) -> bool;
     fn initialize(&self) -> BoxFuture<'_, Result<(), BackendError>>;
     fn close(&self) -> BoxFuture<'_, ()>;
 }
@@ -45,6 +48,14 @@ impl<B: Backend> ErasedBackend for B {
         verdict: &mut Verdict,
     ) -> Option<Result<(), BackendError>> {
         Backend::charge_now(self, policy, subject, cost, verdict)
+    }
+
+    fn answers_at_once(&self) -> bool {
+        Backend::answers_at_once(self)
+    }
+
+    fn keeps_deadline(&mut self, deadline: Option<Duration>) -> bool {
+        Backend::keeps_deadline(self, deadline)
     }
 
     fn initialize(&self) -> BoxFuture<'_, Result<(), BackendError>> {

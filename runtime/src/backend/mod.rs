@@ -6,6 +6,7 @@ mod memory;
 mod redis;
 
 use std::future::Future;
+use std::time::Duration;
 
 use arrayvec::ArrayVec;
 
@@ -13,7 +14,7 @@ pub use self::memory::{MemoryBackend, MemoryBackendBuilder, MemoryStats};
 #[cfg(feature = "redis")]
 pub use self::redis::{RedisBackend, RedisBackendBuilder};
 use crate::policy::MAX_QUOTAS;
-use crate::{BackendError, Outcome, Policy, QuotaState};
+use crate::{BackendError, Outcome, Policy, QuotaState, Source};
 
 /// A store of counters.
 ///
@@ -47,6 +48,21 @@ pub trait Backend: Send + Sync + 'static {
     ) -> Option<Result<(), BackendError>> {
         let operation = Operation { policy, subject, action: Action::Charge { cost } };
         Some(self.apply_now(&operation)?.and_then(|answer| answer.into_verdict(verdict)))
+    }
+
+    /// Whether it always answers without waiting, as memory does, and never fails. Then nothing
+    /// stands between it and the limiter: no deadline, no breaker, no deny cache.
+    #[doc(hidden)]
+    fn answers_at_once(&self) -> bool {
+        false
+    }
+
+    /// Takes over that no operation takes longer than `deadline`, where that was set (else it
+    /// keeps its own). `false`: it leaves that to the limiter.
+    #[doc(hidden)]
+    fn keeps_deadline(&mut self, deadline: Option<Duration>) -> bool {
+        let _ = deadline;
+        false
     }
 
     /// Connects, checks and warms up whatever would otherwise be found out by the first
@@ -99,6 +115,8 @@ pub enum Action {
         stamp_micros: u64,
         /// The cost of the charge.
         cost: u32,
+        /// Who took it, and gives it back: a store is only asked for its own.
+        source: Source,
     },
 }
 
@@ -131,6 +149,7 @@ impl Answer {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
     outcome: Outcome,
+    source: Source,
     stamp_micros: u64,
     states: ArrayVec<QuotaState, MAX_QUOTAS>,
 }
@@ -139,7 +158,22 @@ impl Verdict {
     /// A verdict given at `stamp_micros` on the store's clock.
     #[must_use]
     pub fn new(outcome: Outcome, stamp_micros: u64) -> Self {
-        Self { outcome, stamp_micros, states: ArrayVec::new() }
+        Self { outcome, source: Source::Store, stamp_micros, states: ArrayVec::new() }
+    }
+
+    /// The same, said by somebody else.
+    pub(crate) fn from(self, source: Source) -> Self {
+        Self { source, ..self }
+    }
+
+    #[inline]
+    pub(crate) fn set_source(&mut self, source: Source) {
+        self.source = source;
+    }
+
+    #[inline]
+    pub(crate) fn source(&self) -> Source {
+        self.source
     }
 
     pub(crate) fn with_outcome(self, outcome: Outcome) -> Self {

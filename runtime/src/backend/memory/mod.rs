@@ -90,7 +90,7 @@ impl MemoryBackend {
                 self.counts.released(removed.into());
                 Answer::Reset
             }
-            Action::Refund { stamp_micros, cost } => {
+            Action::Refund { stamp_micros, cost, source: _ } => {
                 let hash = self.hash(policy, subject);
                 let mut shard = self.shard(hash);
                 let now = self.time.now_micros();
@@ -226,6 +226,10 @@ impl Backend for MemoryBackend {
         verdict: &mut Verdict,
     ) -> Option<Result<(), BackendError>> {
         Some(self.charge(policy, subject, cost, verdict))
+    }
+
+    fn answers_at_once(&self) -> bool {
+        true
     }
 }
 

@@ -75,7 +75,7 @@ impl Plan {
             Action::Charge { cost } => (0, cost, 0),
             Action::Peek { cost } => (1, cost, 0),
             Action::Reset => (2, 0, 0),
-            Action::Refund { stamp_micros, cost } => (3, cost, stamp_micros),
+            Action::Refund { stamp_micros, cost, source: _ } => (3, cost, stamp_micros),
         };
         let family = match operation.policy.get_algorithm() {
             Algorithm::SlidingWindow => 1,

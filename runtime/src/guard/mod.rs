@@ -1,0 +1,59 @@
+//! What stands between limiter and backend. Each guard is a backend over another one, and one
+//! that can answer itself does.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::backend::Verdict;
+use crate::backend::erased::ErasedBackend;
+use crate::{Answer, Backend, BackendError, Clock, Operation, Policy};
+
+/// Puts the guards before a backend. One that answers at once and never fails needs none.
+pub(crate) fn stand_before(
+    backend: Box<dyn ErasedBackend>,
+    _clock: &Arc<dyn Clock>,
+) -> Box<dyn ErasedBackend> {
+    if backend.answers_at_once() {
+        return backend;
+    }
+    Box::new(Inner(backend))
+}
+
+/// The backend that the innermost guard stands before.
+pub(crate) struct Inner(Box<dyn ErasedBackend>);
+
+impl Backend for Inner {
+    async fn apply(&self, batch: &[Operation<'_>]) -> Vec<Result<Answer, BackendError>> {
+        self.0.apply(batch).await
+    }
+
+    fn apply_now(&self, operation: &Operation<'_>) -> Option<Result<Answer, BackendError>> {
+        self.0.apply_now(operation)
+    }
+
+    fn charge_now(
+        &self,
+        policy: &Policy,
+        subject: &str,
+        cost: u32,
+        verdict: &mut Verdict,
+    ) -> Option<Result<(), BackendError>> {
+        self.0.charge_now(policy, subject, cost, verdict)
+    }
+
+    fn answers_at_once(&self) -> bool {
+        self.0.answers_at_once()
+    }
+
+    fn keeps_deadline(&mut self, deadline: Option<Duration>) -> bool {
+        self.0.keeps_deadline(deadline)
+    }
+
+    fn initialize(&self) -> impl Future<Output = Result<(), BackendError>> + Send {
+        self.0.initialize()
+    }
+
+    fn close(&self) -> impl Future<Output = ()> + Send {
+        self.0.close()
+    }
+}
