@@ -12,7 +12,7 @@ use crate::guard;
 use crate::queue::Queue;
 use crate::registry::{self, RegisteredPolicy};
 use crate::{
-    Backend, BackendError, Clock, Decision, OnError, Policy, StartError, SystemClock, Unavailable,
+    Backend, BackendError, Clock, Decision, LocalTier, OnError, Policy, StartError, SystemClock, Unavailable,
 };
 
 /// Decides who may go on. It joins policies with the backend that counts for them.
@@ -84,6 +84,7 @@ impl Limiter {
         LimiterBuilder {
             backend: Box::new(backend),
             clock: Arc::new(SystemClock::new()),
+            tier: LocalTier::default(),
             #[cfg(feature = "axum")]
             http: crate::HttpOptions::new(),
         }
@@ -369,6 +370,7 @@ fn refunded(answer: Result<Answer, BackendError>) -> Result<bool, Unavailable> {
 pub struct LimiterBuilder {
     backend: Box<dyn ErasedBackend>,
     clock: Arc<dyn Clock>,
+    tier: LocalTier,
     #[cfg(feature = "axum")]
     http: crate::HttpOptions,
 }
@@ -379,6 +381,14 @@ impl LimiterBuilder {
     #[must_use]
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
+        self
+    }
+
+    /// What it decides by itself before it asks the backend, unless that is one that answers
+    /// without waiting. Without this, that is [`LocalTier::deny_cache`].
+    #[must_use]
+    pub fn local_tier(mut self, tier: LocalTier) -> Self {
+        self.tier = tier;
         self
     }
 
@@ -394,7 +404,7 @@ impl LimiterBuilder {
     #[must_use]
     pub fn build(self) -> Limiter {
         let shared = Shared {
-            backend: guard::stand_before(self.backend, &self.clock),
+            backend: guard::stand_before(self.backend, &self.clock, &self.tier),
             failing: AtomicBool::new(false),
             registry: OnceLock::new(),
             queue: Queue::new(self.clock),

@@ -97,6 +97,10 @@ pub struct Policy {
     quota_count: u8,
     algorithm: Algorithm,
     on_error: OnError,
+    /// If somebody has said.
+    deny_cache: Option<bool>,
+    /// Whether what it charges is often given back (`refund_if`).
+    refunds: bool,
 }
 
 impl Policy {
@@ -123,6 +127,8 @@ impl Policy {
             quota_count: 1,
             algorithm: Algorithm::SlidingWindow,
             on_error: OnError::Closed,
+            deny_cache: None,
+            refunds: false,
         }
     }
 
@@ -151,6 +157,26 @@ impl Policy {
     pub const fn on_error(mut self, mode: OnError) -> Self {
         self.on_error = mode;
         self
+    }
+
+    /// Whether refusals may be answered by the deny cache (see [`LocalTier`](crate::LocalTier)).
+    /// Unless this says so they may, but not those of a policy with `refund_if`: what another
+    /// process gives back would be noticed late.
+    #[must_use]
+    pub const fn deny_cache(mut self, on: bool) -> Self {
+        self.deny_cache = Some(on);
+        self
+    }
+
+    /// Says that what it charges is often given back.
+    pub(crate) const fn set_refunds(&mut self) {
+        self.refunds = true;
+    }
+
+    /// Whether refusals may be answered from memory.
+    #[inline]
+    pub(crate) fn has_deny_cache(&self) -> bool {
+        self.deny_cache.unwrap_or(!self.refunds)
     }
 
     /// Shows clients `label` instead of the name.

@@ -1,8 +1,15 @@
 //! What stands between limiter and backend. Each guard is a backend over another one, and one
 //! that can answer itself does.
 
+mod deny_cache;
+mod keyed;
+mod local_tier;
+
 use std::sync::Arc;
 use std::time::Duration;
+
+use self::deny_cache::DenyCache;
+pub use self::local_tier::LocalTier;
 
 use crate::backend::Verdict;
 use crate::backend::erased::ErasedBackend;
@@ -11,12 +18,24 @@ use crate::{Answer, Backend, BackendError, Clock, Operation, Policy};
 /// Puts the guards before a backend. One that answers at once and never fails needs none.
 pub(crate) fn stand_before(
     backend: Box<dyn ErasedBackend>,
-    _clock: &Arc<dyn Clock>,
+    clock: &Arc<dyn Clock>,
+    tier: &LocalTier,
 ) -> Box<dyn ErasedBackend> {
     if backend.answers_at_once() {
         return backend;
     }
-    Box::new(Inner(backend))
+    local_tier(Box::new(Inner(backend)), clock, tier)
+}
+
+fn local_tier(
+    mut backend: Box<dyn ErasedBackend>,
+    clock: &Arc<dyn Clock>,
+    tier: &LocalTier,
+) -> Box<dyn ErasedBackend> {
+    if let Some(max_age) = tier.max_age {
+        backend = Box::new(DenyCache::new(backend, Arc::clone(clock), tier.max_keys, max_age));
+    }
+    backend
 }
 
 /// The backend that the innermost guard stands before.

@@ -76,6 +76,7 @@ impl HandlerLimit {
     #[must_use]
     pub const fn refund_if(mut self, function: fn(&Response) -> bool) -> Self {
         self.refund_if = Some(function);
+        self.limit.set_refunds();
         self
     }
 
