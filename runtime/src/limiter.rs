@@ -12,7 +12,8 @@ use crate::guard;
 use crate::queue::Queue;
 use crate::registry::{self, RegisteredPolicy};
 use crate::{
-    Backend, BackendError, Clock, Decision, LocalTier, OnError, Policy, StartError, SystemClock, Unavailable,
+    Backend, BackendError, Clock, Decision, LocalTier, OnError, Policy, StartError, SystemClock,
+    Unavailable,
 };
 
 /// Decides who may go on. It joins policies with the backend that counts for them.

@@ -61,7 +61,9 @@ impl Reading {
                     None | Some(0) => {
                         Self::known(remaining.saturating_add(1), reset_after, reset_after)
                     }
-                    Some(more_after) => Self::Known { exceeded, remaining, more_after, reset_after },
+                    Some(more_after) => {
+                        Self::Known { exceeded, remaining, more_after, reset_after }
+                    }
                 }
             }
             Self::Bucket { exceeded, micros, fraction, limit, capacity, period } => {
