@@ -100,6 +100,12 @@ impl QuotaState {
         Self(reading)
     }
 
+    /// The same with `units` more that remain, which were charged before.
+    pub(crate) fn with_more(&self, units: u32) -> Self {
+        let remaining = self.remaining().saturating_add(units);
+        Self(Reading::known(remaining, self.0.more_after(), self.0.reset_after()))
+    }
+
     /// Whether this quota refused the request.
     #[must_use]
     pub fn is_exceeded(&self) -> bool {

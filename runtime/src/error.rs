@@ -37,6 +37,11 @@ impl BackendError {
         Self(Box::new(Failure { execution: Execution::Unknown, source: source.into() }))
     }
 
+    /// Why, for somebody else who waited for the same.
+    pub(crate) fn reason(&self) -> String {
+        self.0.source.to_string()
+    }
+
     /// Whether the operation may have had its effect.
     #[must_use]
     pub fn execution(&self) -> Execution {

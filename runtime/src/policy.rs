@@ -101,6 +101,8 @@ pub struct Policy {
     deny_cache: Option<bool>,
     /// Whether what it charges is often given back (`refund_if`).
     refunds: bool,
+    /// If somebody has said.
+    lease: Option<u32>,
 }
 
 impl Policy {
@@ -129,6 +131,7 @@ impl Policy {
             on_error: OnError::Closed,
             deny_cache: None,
             refunds: false,
+            lease: None,
         }
     }
 
@@ -166,6 +169,21 @@ impl Policy {
     pub const fn deny_cache(mut self, on: bool) -> Self {
         self.deny_cache = Some(on);
         self
+    }
+
+    /// Leases up to `max` permits at a time, instead of the limiter's own number (see
+    /// [`LocalTier::lease`](crate::LocalTier::lease)), if the limiter leases at all. With 0 or 1
+    /// every check of this policy is the store's.
+    #[must_use]
+    pub const fn lease(mut self, max: u32) -> Self {
+        self.lease = Some(max);
+        self
+    }
+
+    /// The most permits of one lease.
+    #[inline]
+    pub(crate) fn max_lease(&self, default: u32) -> u32 {
+        self.lease.unwrap_or(default)
     }
 
     /// Says that what it charges is often given back.

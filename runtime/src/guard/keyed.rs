@@ -42,7 +42,7 @@ pub(super) struct Shard<V> {
 
 /// One subject of one policy.
 pub(super) struct Entry<V> {
-    hash: u64,
+    pub(super) hash: u64,
     /// The policy by which the value came to be.
     pub(super) policy: Arc<Policy>,
     pub(super) subject: SmolStr,

@@ -3,12 +3,14 @@
 
 mod deny_cache;
 mod keyed;
+mod lease;
 mod local_tier;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use self::deny_cache::DenyCache;
+use self::lease::Lease;
 pub use self::local_tier::LocalTier;
 
 use crate::backend::Verdict;
@@ -34,6 +36,10 @@ fn local_tier(
 ) -> Box<dyn ErasedBackend> {
     if let Some(max_age) = tier.max_age {
         backend = Box::new(DenyCache::new(backend, Arc::clone(clock), tier.max_keys, max_age));
+    }
+    if tier.lease > 1 {
+        let clock = Arc::clone(clock);
+        backend = Box::new(Lease::new(backend, clock, tier.max_keys, tier.lease, tier.hold));
     }
     backend
 }
