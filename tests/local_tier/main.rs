@@ -11,4 +11,6 @@ mod reference;
 mod support;
 
 mod deny_cache;
+mod lease;
+mod lease_traces;
 mod traces;

@@ -10,7 +10,7 @@ use proptest::test_runner::TestRunner;
 use tollgate::{Action, Answer, Backend, BackendError, Clock as _, Decision, Limiter, LocalTier};
 use tollgate::{Algorithm, MAX_QUOTAS, Operation, Outcome, Policy, Source};
 
-use crate::far::FarStore;
+use crate::far::{FarStore, settle};
 use crate::reference::{ALGORITHMS, Numbers, quotas};
 use crate::support::scaled;
 
@@ -404,13 +404,6 @@ async fn pass(world: &World, until: u64) {
     let clock = &world.store.clock;
     clock.advance(Duration::from_micros(until.saturating_sub(clock.now_micros())));
     settle().await;
-}
-
-/// Lets all go on that can.
-async fn settle() {
-    for _ in 0..12 {
-        tokio::task::yield_now().await;
-    }
 }
 
 fn decides_as_the_store_alone(algorithm: Algorithm) {

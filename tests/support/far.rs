@@ -1,5 +1,8 @@
 //! A store that takes a journey to ask.
 
+#![allow(dead_code, reason = "each test file uses its part")]
+#![allow(clippy::panic, reason = "a test that panics fails, as it should")]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -67,5 +70,12 @@ impl FarStore {
 impl Backend for FarStore {
     async fn apply(&self, batch: &[Operation<'_>]) -> Vec<Result<Answer, BackendError>> {
         self.apply_then(batch, || ()).await
+    }
+}
+
+/// Lets all go on that can.
+pub(crate) async fn settle() {
+    for _ in 0..12 {
+        tokio::task::yield_now().await;
     }
 }

@@ -39,7 +39,7 @@ impl LocalTier {
     }
 
     /// The most keys that it remembers, at least 1; 100,000 unless this is set, and as many again
-    /// for leases. A key takes about 150 bytes, and more if its subject is longer than 23 bytes or
+    /// for leases. A key takes about 200 bytes, and more if its subject is longer than 23 bytes or
     /// its policy has several quotas.
     #[must_use]
     pub fn max_keys(mut self, max_keys: usize) -> Self {
