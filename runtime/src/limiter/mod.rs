@@ -1,19 +1,19 @@
 //! The limiter: asks the backend and does what the policy says about the answer.
 
+mod builder;
+
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+pub use self::builder::LimiterBuilder;
 use crate::backend::erased::ErasedBackend;
 use crate::backend::{Action, Answer, Operation, mismatched};
 use crate::decision::Ruling;
-use crate::guard;
 use crate::queue::Queue;
 use crate::registry::{self, RegisteredPolicy};
-use crate::{
-    Backend, BackendError, Clock, Decision, OnError, Policy, StartError, SystemClock, Unavailable,
-};
+use crate::{Backend, BackendError, Decision, OnError, Policy, StartError, Unavailable};
 
 /// Decides who may go on. It joins policies with the backend that counts for them.
 ///
@@ -81,12 +81,7 @@ impl Limiter {
     /// Sets what [`new`](Self::new) leaves at its default.
     #[must_use]
     pub fn builder(backend: impl Backend) -> LimiterBuilder {
-        LimiterBuilder {
-            backend: Box::new(backend),
-            clock: Arc::new(SystemClock::new()),
-            #[cfg(feature = "axum")]
-            http: crate::HttpOptions::new(),
-        }
+        LimiterBuilder::new(Box::new(backend))
     }
 
     /// Every policy that an annotation in the program declares, in no particular order.
@@ -362,52 +357,6 @@ fn refunded(answer: Result<Answer, BackendError>) -> Result<bool, Unavailable> {
     match answer? {
         Answer::Refunded(refunded) => Ok(refunded),
         other => Err(mismatched("a refund", &other).into()),
-    }
-}
-
-/// Builds a [`Limiter`].
-pub struct LimiterBuilder {
-    backend: Box<dyn ErasedBackend>,
-    clock: Arc<dyn Clock>,
-    #[cfg(feature = "axum")]
-    http: crate::HttpOptions,
-}
-
-impl LimiterBuilder {
-    /// Waits on `clock` instead of the machine's. The backend has a clock of its own, by which
-    /// it decides.
-    #[must_use]
-    pub fn clock(mut self, clock: impl Clock) -> Self {
-        self.clock = Arc::new(clock);
-        self
-    }
-
-    /// What it does at the HTTP boundary: whose requests it counts, and what clients see.
-    #[cfg(feature = "axum")]
-    #[must_use]
-    pub fn http(mut self, options: crate::HttpOptions) -> Self {
-        self.http = options;
-        self
-    }
-
-    /// The limiter.
-    #[must_use]
-    pub fn build(self) -> Limiter {
-        let shared = Shared {
-            backend: guard::stand_before(self.backend, &self.clock),
-            failing: AtomicBool::new(false),
-            registry: OnceLock::new(),
-            queue: Queue::new(self.clock),
-            #[cfg(feature = "axum")]
-            http: self.http,
-        };
-        Limiter { shared: Arc::new(shared) }
-    }
-}
-
-impl fmt::Debug for LimiterBuilder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LimiterBuilder").finish_non_exhaustive()
     }
 }
 
