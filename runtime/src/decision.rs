@@ -5,8 +5,8 @@ use std::time::Duration;
 use smol_str::SmolStr;
 
 use crate::Policy;
-use crate::algorithm::Reading;
-use crate::backend::{Action, Verdict};
+use crate::algorithm::{Micros, Reading};
+use crate::backend::{Action, Operation, Verdict};
 
 /// What was decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,6 +139,8 @@ const fn micros(span: Duration) -> u64 {
 #[derive(Debug)]
 pub struct Ruling {
     verdict: Verdict,
+    /// The instant that names this charge in the limiter's fallback, where it was noted; else 0.
+    noted: Micros,
 }
 
 impl Ruling {
@@ -146,7 +148,7 @@ impl Ruling {
     #[inline]
     #[must_use]
     pub fn open() -> Self {
-        Self { verdict: Verdict::new(Outcome::Allowed, 0).from(Source::Open) }
+        Self { verdict: Verdict::new(Outcome::Allowed, 0).from(Source::Open), noted: 0 }
     }
 
     /// Makes it the store's, which is to say what it is; a guard in front of the store that
@@ -160,6 +162,10 @@ impl Ruling {
     #[inline]
     pub(crate) fn source(&self) -> Source {
         self.verdict.source()
+    }
+
+    pub(crate) fn note(&mut self, instant: Micros) {
+        self.noted = instant;
     }
 
     #[inline]
@@ -211,6 +217,15 @@ pub(crate) struct Receipt {
     pub(crate) policy: Policy,
     pub(crate) subject: SmolStr,
     pub(crate) action: Action,
+    /// As [`Ruling::note`] has it.
+    pub(crate) noted: Micros,
+}
+
+impl Receipt {
+    /// What gives the charge back.
+    pub(crate) fn operation(&self) -> Operation<'_> {
+        Operation { policy: &self.policy, subject: &self.subject, action: self.action }
+    }
 }
 
 impl Decision {
@@ -225,6 +240,7 @@ impl Decision {
             policy: policy.clone(),
             subject: subject.into(),
             action,
+            noted: ruling.noted,
         });
         Self { ruling, receipt }
     }
@@ -236,9 +252,8 @@ impl Decision {
         match self.outcome() {
             Outcome::Never => self,
             Outcome::Allowed | Outcome::Refused { .. } => {
-                let Ruling { verdict } = self.ruling;
-                let verdict = verdict.with_outcome(Outcome::Refused { retry_after });
-                Self::final_one(Ruling { verdict })
+                let verdict = self.ruling.verdict.with_outcome(Outcome::Refused { retry_after });
+                Self::final_one(Ruling { verdict, noted: 0 })
             }
         }
     }

@@ -118,7 +118,10 @@ impl Queue {
 }
 
 /// What `turn` gives, or `None` if `late` ends before it.
-async fn first_of<T>(turn: impl Future<Output = T>, late: impl Future<Output = ()>) -> Option<T> {
+pub(crate) async fn first_of<T>(
+    turn: impl Future<Output = T>,
+    late: impl Future<Output = ()>,
+) -> Option<T> {
     let (mut turn, mut late) = (pin!(turn), pin!(late));
     poll_fn(|context| match turn.as_mut().poll(context) {
         Poll::Ready(value) => Poll::Ready(Some(value)),

@@ -1,22 +1,50 @@
 //! What stands between limiter and backend. Each guard is a backend over another one, and one
 //! that can answer itself does.
 
+mod breaker;
+mod circuit;
+mod deadline;
+mod fallback;
+mod owed;
+
 use std::sync::Arc;
 use std::time::Duration;
+
+use self::breaker::Breaker;
+pub(crate) use self::circuit::Circuit;
+pub use self::circuit::{BreakerState, BreakerStats, CircuitBreaker};
+use self::deadline::Deadline;
+pub(crate) use self::fallback::{Fallback, NO_INSTANCES};
 
 use crate::backend::Verdict;
 use crate::backend::erased::ErasedBackend;
 use crate::{Answer, Backend, BackendError, Clock, Operation, Policy};
 
-/// Puts the guards before a backend. One that answers at once and never fails needs none.
-pub(crate) fn stand_before(
-    backend: Box<dyn ErasedBackend>,
-    _clock: &Arc<dyn Clock>,
-) -> Box<dyn ErasedBackend> {
-    if backend.answers_at_once() {
-        return backend;
+/// What stands before a backend.
+pub(crate) struct Guards {
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) deadline: Option<Duration>,
+    pub(crate) breaker: Option<CircuitBreaker>,
+}
+
+/// A backend with its guards, and what is to be known of those.
+pub(crate) struct Guarded {
+    pub(crate) backend: Box<dyn ErasedBackend>,
+    pub(crate) circuit: Option<Arc<Circuit>>,
+}
+
+impl Guards {
+    /// Puts them before a backend. One that answers at once and never fails needs none.
+    pub(crate) fn before(&self, backend: Box<dyn ErasedBackend>) -> Guarded {
+        if backend.answers_at_once() {
+            return Guarded { backend, circuit: None };
+        }
+        let circuit = self.breaker.map(|settings| Circuit::new(settings, Arc::clone(&self.clock)));
+        let circuit = circuit.map(Arc::new);
+        let timely = Deadline::new(Inner(backend), Arc::clone(&self.clock), self.deadline);
+        let unbroken = Breaker::new(timely, circuit.clone());
+        Guarded { backend: Box::new(unbroken), circuit }
     }
-    Box::new(Inner(backend))
 }
 
 /// The backend that the innermost guard stands before.

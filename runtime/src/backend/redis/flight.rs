@@ -8,7 +8,7 @@ use std::time::Duration;
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, Pipeline, RedisResult, Value};
 use tokio::sync::Notify;
-use tokio::time::{sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::cluster::Cluster;
 use super::connect::{Held, Source};
@@ -117,8 +117,9 @@ impl Lane {
 
     /// Carries the jobs to the server and the answers back. Gives what had no effect and may
     /// be sent again, with the reason.
-    async fn carry(&self, batch: Vec<Job>, load: bool) -> Vec<(Job, Failure)> {
-        let mut connection = match self.connection().await {
+    async fn carry(self: &Arc<Self>, batch: Vec<Job>, load: bool) -> Vec<(Job, Failure)> {
+        let last = batch.iter().map(|job| job.deadline).max();
+        let mut connection = match self.connection_by(last.unwrap_or_else(Instant::now)).await {
             Ok(connection) => connection,
             Err(failure) => return batch.into_iter().map(|job| (job, failure.clone())).collect(),
         };
@@ -171,19 +172,38 @@ impl Lane {
         calls
     }
 
+    /// The connection in use, or another one. If that takes too long it is made nevertheless,
+    /// for later flights, which do not wait for it if they find another sooner: a server that
+    /// hangs and comes back need not answer who called while it hung.
+    async fn connection_by(
+        self: &Arc<Self>,
+        deadline: Instant,
+    ) -> Result<MultiplexedConnection, Failure> {
+        let lane = Arc::clone(self);
+        let mut connecting = Box::pin(async move { lane.connection().await });
+        if let Ok(connection) = timeout_at(deadline, &mut connecting).await {
+            return connection;
+        }
+        tokio::spawn(connecting);
+        Err(Failure::Unconnected("no connection before the deadline".to_owned()))
+    }
+
     /// The connection in use, or another one.
     pub(super) async fn connection(&self) -> Result<MultiplexedConnection, Failure> {
-        let mut held = self.held.lock().await;
-        if let Some(held) = &*held
-            && self.source.trusts(held)
         {
-            return Ok(held.shared());
+            let mut held = self.held.lock().await;
+            if let Some(held) = &*held
+                && self.source.trusts(held)
+            {
+                return Ok(held.shared());
+            }
+            // Back to its pool, which tests it before it gives it out again.
+            *held = None;
         }
-        // Back to its pool, which tests it before it gives it out again.
-        *held = None;
+        // Others may connect meanwhile; the last one's is used, the pool has the rest.
         let fresh = self.source.connect().await?;
         let shared = fresh.shared();
-        *held = Some(fresh);
+        *self.held.lock().await = Some(fresh);
         Ok(shared)
     }
 
@@ -377,7 +397,6 @@ impl Lane {
 #[cfg(test)]
 mod tests {
     use redis::ConnectionAddr;
-    use tokio::time::Instant;
 
     use super::*;
     use crate::backend::redis::connect::{Access, Place};
@@ -394,7 +413,6 @@ mod tests {
             tls: false,
             ca_certificate: None,
             pool_size: 1,
-            patience: Duration::from_secs(1),
         };
         let nowhere = Place::At(ConnectionAddr::Unix("/nowhere".into()));
         Lane::new(Source::new(access, nowhere), None, None)
