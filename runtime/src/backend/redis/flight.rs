@@ -8,6 +8,7 @@ use std::time::Duration;
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, Pipeline, RedisResult, Value};
 use tokio::sync::Notify;
+use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::cluster::Cluster;
@@ -39,6 +40,8 @@ pub(super) struct Lane {
     cluster: Option<Weak<Cluster>>,
     queue: Mutex<Queue>,
     held: tokio::sync::Mutex<Option<Held>>,
+    /// Attempts to connect for which no check waits any more.
+    attempts: Mutex<Vec<AbortHandle>>,
     landed: Notify,
 }
 
@@ -55,9 +58,15 @@ impl Lane {
         virtual_time: Option<Arc<dyn Clock>>,
         cluster: Option<Weak<Cluster>>,
     ) -> Arc<Self> {
-        let (queue, held, landed) =
-            (Mutex::default(), tokio::sync::Mutex::default(), Notify::new());
-        Arc::new(Self { source, virtual_time, cluster, queue, held, landed })
+        Arc::new(Self {
+            source,
+            virtual_time,
+            cluster,
+            queue: Mutex::default(),
+            held: tokio::sync::Mutex::default(),
+            attempts: Mutex::default(),
+            landed: Notify::new(),
+        })
     }
 
     /// Takes a job on its way, behind those that wait.
@@ -184,8 +193,21 @@ impl Lane {
         if let Ok(connection) = timeout_at(deadline, &mut connecting).await {
             return connection;
         }
-        tokio::spawn(connecting);
+        self.go_on(tokio::spawn(connecting).abort_handle());
         Err(Failure::Unconnected("no connection before the deadline".to_owned()))
+    }
+
+    /// Lets an attempt to connect go on in the background. Of those that hang the oldest may
+    /// take all its time, and the newest may be luckier: no more, for the pool's sake.
+    fn go_on(&self, attempt: AbortHandle) {
+        let mut attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
+        attempts.retain(|attempt| !attempt.is_finished());
+        if attempts.len() > 1
+            && let Some(newest) = attempts.pop()
+        {
+            newest.abort();
+        }
+        attempts.push(attempt);
     }
 
     /// The connection in use, or another one.
