@@ -5,7 +5,7 @@ use std::time::Duration;
 use smol_str::SmolStr;
 
 use crate::algorithm::{Micros, Reading};
-use crate::backend::{Action, Verdict};
+use crate::backend::{Action, Operation, Verdict};
 use crate::{Policy, Quota};
 
 /// What was decided.
@@ -153,6 +153,8 @@ const fn micros(span: Duration) -> u64 {
 #[derive(Debug)]
 pub struct Ruling {
     verdict: Verdict,
+    /// The instant that names this charge in the limiter's fallback, where it was noted; else 0.
+    noted: Micros,
 }
 
 impl Ruling {
@@ -160,7 +162,7 @@ impl Ruling {
     #[inline]
     #[must_use]
     pub fn open() -> Self {
-        Self { verdict: Verdict::new(Outcome::Allowed, 0).from(Source::Open) }
+        Self { verdict: Verdict::new(Outcome::Allowed, 0).from(Source::Open), noted: 0 }
     }
 
     /// Makes it the store's, which is to say what it is; a guard in front of the store that
@@ -174,6 +176,10 @@ impl Ruling {
     #[inline]
     pub(crate) fn source(&self) -> Source {
         self.verdict.source()
+    }
+
+    pub(crate) fn note(&mut self, instant: Micros) {
+        self.noted = instant;
     }
 
     #[inline]
@@ -225,6 +231,15 @@ pub(crate) struct Receipt {
     pub(crate) policy: Policy,
     pub(crate) subject: SmolStr,
     pub(crate) action: Action,
+    /// As [`Ruling::note`] has it.
+    pub(crate) noted: Micros,
+}
+
+impl Receipt {
+    /// What gives the charge back.
+    pub(crate) fn operation(&self) -> Operation<'_> {
+        Operation { policy: &self.policy, subject: &self.subject, action: self.action }
+    }
 }
 
 impl Decision {
@@ -239,6 +254,7 @@ impl Decision {
             policy: policy.clone(),
             subject: subject.into(),
             action,
+            noted: ruling.noted,
         });
         Self { ruling, receipt }
     }
@@ -250,9 +266,8 @@ impl Decision {
         match self.outcome() {
             Outcome::Never => self,
             Outcome::Allowed | Outcome::Refused { .. } => {
-                let Ruling { verdict } = self.ruling;
-                let verdict = verdict.with_outcome(Outcome::Refused { retry_after });
-                Self::final_one(Ruling { verdict })
+                let verdict = self.ruling.verdict.with_outcome(Outcome::Refused { retry_after });
+                Self::final_one(Ruling { verdict, noted: 0 })
             }
         }
     }

@@ -23,23 +23,61 @@ pub struct BackendError(Box<Failure>);
 #[derive(Debug)]
 struct Failure {
     execution: Execution,
+    is_rejection: bool,
+    retry_in: Option<Duration>,
     source: Box<dyn Error + Send + Sync>,
 }
 
 impl BackendError {
     /// The operation certainly had no effect.
     pub fn not_executed(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self(Box::new(Failure { execution: Execution::NotExecuted, source: source.into() }))
+        Self::new(Execution::NotExecuted, source.into())
     }
 
     /// The operation may have had its effect.
     pub fn unknown(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self(Box::new(Failure { execution: Execution::Unknown, source: source.into() }))
+        Self::new(Execution::Unknown, source.into())
     }
 
-    /// Why, for somebody else who waited for the same.
-    pub(crate) fn reason(&self) -> String {
-        self.0.source.to_string()
+    /// The operation had no effect, and that is its own fault: others may succeed. It says
+    /// nothing of how the backend is, and does not open a [`CircuitBreaker`].
+    ///
+    /// [`CircuitBreaker`]: crate::CircuitBreaker
+    pub fn rejected(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        let mut error = Self::not_executed(source);
+        error.0.is_rejection = true;
+        error
+    }
+
+    fn new(execution: Execution, source: Box<dyn Error + Send + Sync>) -> Self {
+        Self(Box::new(Failure { execution, is_rejection: false, retry_in: None, source }))
+    }
+
+    /// Says when it may be worth while to try again.
+    pub(crate) fn retry_in(mut self, span: Duration) -> Self {
+        self.0.retry_in = Some(span);
+        self
+    }
+
+    pub(crate) fn is_rejection(&self) -> bool {
+        self.0.is_rejection
+    }
+
+    /// Whether it certainly had no effect, and may have one the next time.
+    pub(crate) fn had_no_effect(&self) -> bool {
+        self.execution() == Execution::NotExecuted && !self.is_rejection()
+    }
+
+    /// The same for another operation, which waited for this one to succeed.
+    pub(crate) fn for_another(&self) -> Self {
+        let Failure { is_rejection, retry_in, .. } = *self.0;
+        let source = self.0.source.to_string().into();
+        Self(Box::new(Failure {
+            execution: Execution::NotExecuted,
+            is_rejection,
+            retry_in,
+            source,
+        }))
     }
 
     /// Whether the operation may have had its effect.
@@ -85,10 +123,15 @@ enum Cause {
 }
 
 impl Unavailable {
-    /// How long a client should wait before it tries again.
+    /// How long a client should wait before it tries again: until the backend is tried, but at
+    /// least 1 s.
     #[must_use]
     pub fn retry_after(&self) -> Duration {
-        Duration::from_secs(1)
+        let retry_in = match &*self.source {
+            Cause::Backend(error) => error.0.retry_in,
+            Cause::Start(_) => None,
+        };
+        retry_in.unwrap_or_default().max(Duration::from_secs(1))
     }
 }
 

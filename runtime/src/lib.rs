@@ -37,7 +37,7 @@ pub use self::clock::{Clock, SystemClock};
 pub use self::decision::{Decision, Outcome, QuotaState, Source};
 pub use self::error::{BackendError, Execution, StartError, Unavailable};
 pub use self::global::{get_limiter, set_limiter};
-pub use self::guard::LocalTier;
+pub use self::guard::{BreakerState, BreakerStats, CircuitBreaker, LocalTier};
 #[cfg(feature = "axum")]
 pub use self::http::{
     ForwardedHeader, HeaderStyle, HttpOptions, HttpOptionsError, LegacyReset, OnMissingKey,
@@ -46,7 +46,7 @@ pub use self::http::{
 };
 #[cfg(feature = "axum")]
 pub use self::key::{Key, KeyError, KeyExtractor};
-pub use self::limiter::{Limiter, LimiterBuilder};
+pub use self::limiter::{Limiter, LimiterBuilder, LimiterStats};
 pub use self::policy::{Algorithm, MAX_QUOTAS, OnError, Policy};
 pub use self::quota::{Quota, QuotaError};
 pub use self::registry::RegisteredPolicy;

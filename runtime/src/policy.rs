@@ -70,7 +70,9 @@ pub enum OnError {
     Closed,
     /// They pass, uncounted. The attribute writes it `skip_on_error`.
     Open,
-    /// A limiter in this process decides. Not built yet: such a policy fails at start.
+    /// A limiter in this process decides, by its share of the limit. For that the limiter has to
+    /// know [among how many](crate::LimiterBuilder::instances) it is shared; if it does not, it
+    /// does not start.
     Local,
 }
 
@@ -96,7 +98,8 @@ pub struct Policy {
     quotas: [Quota; MAX_QUOTAS],
     quota_count: u8,
     algorithm: Algorithm,
-    on_error: OnError,
+    /// `None`: as the limiter has it.
+    on_error: Option<OnError>,
     /// If somebody has said.
     deny_cache: Option<bool>,
     /// Whether what it charges is often given back (`refund_if`).
@@ -128,7 +131,7 @@ impl Policy {
             quotas: [quota; MAX_QUOTAS],
             quota_count: 1,
             algorithm: Algorithm::SlidingWindow,
-            on_error: OnError::Closed,
+            on_error: None,
             deny_cache: None,
             refunds: false,
             lease: None,
@@ -155,10 +158,11 @@ impl Policy {
         self
     }
 
-    /// What happens while the backend cannot answer.
+    /// What happens while the backend cannot answer; unless set, what
+    /// [the limiter](crate::LimiterBuilder::on_error) says.
     #[must_use]
     pub const fn on_error(mut self, mode: OnError) -> Self {
-        self.on_error = mode;
+        self.on_error = Some(mode);
         self
     }
 
@@ -254,8 +258,6 @@ impl Policy {
                 "it has a burst, but its algorithm has no bucket: leave the burst out, or use \
                  `token_bucket`, `leaky_bucket` or `gcra`",
             )
-        } else if self.on_error == OnError::Local {
-            Some("`on_error = local` is not built yet: use `closed` or `open`")
         } else {
             None
         }
@@ -267,7 +269,7 @@ impl Policy {
         self
     }
 
-    pub(crate) fn get_on_error(&self) -> OnError {
+    pub(crate) fn get_on_error(&self) -> Option<OnError> {
         self.on_error
     }
 

@@ -128,6 +128,13 @@ impl Quota {
         self
     }
 
+    /// What each of so many processes may admit, so that together they admit about this. It
+    /// may take a tenth longer to fill than a quota that is set, for which there is room.
+    pub(crate) fn share(self, instances: u32) -> Self {
+        let share = |units: u32| units.div_ceil(instances.max(1));
+        Self::of(share(self.limit), self.period_micros).with_capacity(share(self.burst))
+    }
+
     pub(crate) const fn period_micros(&self) -> u64 {
         self.period_micros
     }

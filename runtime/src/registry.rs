@@ -92,13 +92,15 @@ pub(crate) fn policies() -> impl Iterator<Item = &'static RegisteredPolicy> {
     policies.filter(move |policy| seen.insert((policy.name(), policy.file, policy.line)))
 }
 
-/// Finds annotations that contradict each other.
+/// Finds annotations that contradict each other, or of which `unsupported` says why they cannot be
+/// kept.
 pub(crate) fn validate<'a>(
     policies: impl Iterator<Item = &'a RegisteredPolicy>,
+    unsupported: impl Fn(&Policy) -> Option<&'static str>,
 ) -> Result<(), StartError> {
     let mut by_name = HashMap::<&str, &RegisteredPolicy>::new();
     for policy in policies {
-        if let Some(reason) = policy.policy.unsupported() {
+        if let Some(reason) = unsupported(&policy.policy) {
             return Err(StartError::Unsupported { name: policy.name().to_owned(), reason });
         }
         let Some(other) = by_name.insert(policy.name(), policy) else { continue };
@@ -128,7 +130,7 @@ mod tests {
     }
 
     fn error(policies: &[RegisteredPolicy]) -> Option<String> {
-        validate(policies.iter()).err().map(|error| error.to_string())
+        validate(policies.iter(), Policy::unsupported).err().map(|error| error.to_string())
     }
 
     #[test]
@@ -148,10 +150,8 @@ mod tests {
         assert!(error.contains("`a`"), "{error}");
         assert!(error.contains("src/lib.rs:1") && error.contains("src/lib.rs:2"), "{error}");
         let more = Policy::new("a", TEN).and(TWENTY);
-        assert!(
-            super::validate([at(1, Policy::new("a", TEN), true), at(2, more, true)].iter())
-                .is_err()
-        );
+        let one = at(1, Policy::new("a", TEN), true);
+        assert!(super::validate([one, at(2, more, true)].iter(), Policy::unsupported).is_err());
     }
 
     #[test]

@@ -52,6 +52,19 @@ impl Counters {
         }
     }
 
+    /// Charges to each quota what of `cost` it has room for, whatever the others say: it was
+    /// admitted elsewhere.
+    pub(crate) fn note(&mut self, policy: &Policy, now: Micros, cost: u32) {
+        let now = now.min(LAST_INSTANT);
+        for (part, quota) in self.parts_mut().iter_mut().zip(policy.quotas()) {
+            part.advance(now, quota);
+            let room = quota.capacity() - part.used(now, quota).min(quota.capacity());
+            if room > 0 && cost > 0 {
+                part.charge(now, quota, cost.min(room));
+            }
+        }
+    }
+
     /// Gives back `cost` charged at `stamp` to every quota that still holds it, and says
     /// whether any did.
     pub(crate) fn refund(

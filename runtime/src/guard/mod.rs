@@ -1,15 +1,25 @@
 //! What stands between limiter and backend. Each guard is a backend over another one, and one
 //! that can answer itself does.
 
+mod breaker;
+mod circuit;
+mod deadline;
 mod deny_cache;
+mod fallback;
 mod keyed;
 mod lease;
 mod local_tier;
+mod owed;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::breaker::Breaker;
+pub(crate) use self::circuit::Circuit;
+pub use self::circuit::{BreakerState, BreakerStats, CircuitBreaker};
+use self::deadline::Deadline;
 use self::deny_cache::DenyCache;
+pub(crate) use self::fallback::{Fallback, NO_INSTANCES};
 use self::lease::Lease;
 pub use self::local_tier::LocalTier;
 
@@ -17,31 +27,46 @@ use crate::backend::Verdict;
 use crate::backend::erased::ErasedBackend;
 use crate::{Answer, Backend, BackendError, Clock, Operation, Policy};
 
-/// Puts the guards before a backend. One that answers at once and never fails needs none.
-pub(crate) fn stand_before(
-    backend: Box<dyn ErasedBackend>,
-    clock: &Arc<dyn Clock>,
-    tier: &LocalTier,
-) -> Box<dyn ErasedBackend> {
-    if backend.answers_at_once() {
-        return backend;
-    }
-    local_tier(Box::new(Inner(backend)), clock, tier)
+/// What stands before a backend.
+pub(crate) struct Guards {
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) deadline: Option<Duration>,
+    pub(crate) breaker: Option<CircuitBreaker>,
+    pub(crate) tier: LocalTier,
 }
 
-fn local_tier(
-    mut backend: Box<dyn ErasedBackend>,
-    clock: &Arc<dyn Clock>,
-    tier: &LocalTier,
-) -> Box<dyn ErasedBackend> {
-    if let Some(max_age) = tier.max_age {
-        backend = Box::new(DenyCache::new(backend, Arc::clone(clock), tier.max_keys, max_age));
+/// A backend with its guards, and what is to be known of those.
+pub(crate) struct Guarded {
+    pub(crate) backend: Box<dyn ErasedBackend>,
+    pub(crate) circuit: Option<Arc<Circuit>>,
+}
+
+impl Guards {
+    /// Puts them before a backend. One that answers at once and never fails needs none.
+    pub(crate) fn before(&self, backend: Box<dyn ErasedBackend>) -> Guarded {
+        if backend.answers_at_once() {
+            return Guarded { backend, circuit: None };
+        }
+        let circuit = self.breaker.map(|settings| Circuit::new(settings, Arc::clone(&self.clock)));
+        let circuit = circuit.map(Arc::new);
+        let timely = Deadline::new(Inner(backend), Arc::clone(&self.clock), self.deadline);
+        let unbroken = Breaker::new(timely, circuit.clone());
+        Guarded { backend: self.before_store(Box::new(unbroken)), circuit }
     }
-    if tier.lease > 1 {
-        let clock = Arc::clone(clock);
-        backend = Box::new(Lease::new(backend, clock, tier.max_keys, tier.lease, tier.hold));
+
+    /// Puts the local tier before a store.
+    fn before_store(&self, mut backend: Box<dyn ErasedBackend>) -> Box<dyn ErasedBackend> {
+        let LocalTier { max_age, max_keys, lease, hold } = self.tier;
+        if let Some(max_age) = max_age {
+            let clock = Arc::clone(&self.clock);
+            backend = Box::new(DenyCache::new(backend, clock, max_keys, max_age));
+        }
+        if lease > 1 {
+            let clock = Arc::clone(&self.clock);
+            backend = Box::new(Lease::new(backend, clock, max_keys, lease, hold));
+        }
+        backend
     }
-    backend
 }
 
 /// The backend that the innermost guard stands before.

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use super::process::free_port;
-use super::{RedisServer, calls, eventually};
+use super::{Proxy, RedisServer, calls, eventually};
 
 pub(crate) struct RedisCluster {
     pub(crate) nodes: Vec<RedisServer>,
@@ -15,8 +15,18 @@ impl RedisCluster {
     }
 
     pub(crate) fn start_with(options: &[&str]) -> Self {
+        Self::start_nodes(options, &[])
+    }
+
+    /// Six proxies, each of which the nodes take for one of them.
+    pub(crate) fn start_behind(proxies: &[Proxy]) -> Self {
+        Self::start_nodes(&[], proxies)
+    }
+
+    fn start_nodes(options: &[&str], proxies: &[Proxy]) -> Self {
         let nodes: Vec<RedisServer> = (0..6)
-            .map(|_| {
+            .map(|number| {
+                let proxy = proxies.get(number).map(|proxy| proxy.port.to_string());
                 let bus = free_port().to_string();
                 let mut all = vec![
                     "--cluster-enabled",
@@ -31,7 +41,14 @@ impl RedisCluster {
                     "0",
                 ];
                 all.extend(options);
-                RedisServer::start_with(&all)
+                if let Some(port) = &proxy {
+                    all.extend(["--cluster-announce-port", port]);
+                }
+                let node = RedisServer::start_with(&all);
+                if let Some(proxy) = proxies.get(number) {
+                    proxy.leads_to(node.port);
+                }
+                node
             })
             .collect();
         let hosts: Vec<String> =

@@ -5,6 +5,7 @@
 
 mod cluster;
 mod process;
+mod proxy;
 mod sentinel;
 mod tls;
 
@@ -15,6 +16,7 @@ use redis::{Connection, FromRedisValue, IntoConnectionInfo};
 
 pub(crate) use self::cluster::RedisCluster;
 use self::process::{Directory, Process};
+pub(crate) use self::proxy::{Fault, Proxy};
 pub(crate) use self::sentinel::Sentinels;
 pub(crate) use self::tls::Certificates;
 

@@ -1,7 +1,7 @@
 //! A primary, two replicas, and three sentinels that watch them.
 
 use super::process::{Directory, Process, free_port};
-use super::{RedisServer, ask, connection, eventually, program};
+use super::{Proxy, RedisServer, ask, connection, eventually, program};
 
 pub(crate) const MASTER: &str = "mymaster";
 
@@ -18,8 +18,17 @@ struct Sentinel {
 
 impl Sentinels {
     pub(crate) fn start() -> Self {
+        Self::start_behind(None)
+    }
+
+    /// If there is a proxy, that is what the sentinels take for the primary.
+    pub(crate) fn start_behind(proxy: Option<&Proxy>) -> Self {
         let primary = RedisServer::start();
         let port = primary.port.to_string();
+        let watched = proxy.map_or_else(|| port.clone(), |proxy| proxy.port.to_string());
+        if let Some(proxy) = proxy {
+            proxy.leads_to(primary.port);
+        }
         let mut servers = vec![primary];
         for _ in 0..2 {
             servers.push(RedisServer::start_with(&["--replicaof", "127.0.0.1", &port]));
@@ -29,7 +38,7 @@ impl Sentinels {
                 replica.ask::<String>("INFO replication").contains("master_link_status:up")
             });
         }
-        let sentinels: Vec<Sentinel> = (0..3).map(|_| Sentinel::start(&port)).collect();
+        let sentinels: Vec<Sentinel> = (0..3).map(|_| Sentinel::start(&watched)).collect();
         for sentinel in &sentinels {
             eventually("the sentinels know all", || {
                 let mut connection = connection(sentinel.url());

@@ -136,6 +136,29 @@ impl MemoryBackend {
         }
     }
 
+    /// Counts what was admitted elsewhere, as far as there is room for it; says when.
+    pub(crate) fn note(&self, policy: &Policy, subject: &str, cost: u32) -> Micros {
+        let hash = self.hash(policy, subject);
+        let mut shard = self.shard(hash);
+        let now = self.time.now_micros();
+        if shard.collect_sometimes(now) {
+            self.counts.released(1);
+        }
+        let mut rest = cost;
+        if shard.find(policy, subject, hash).is_none() {
+            let capacities = policy.quotas().iter().map(|quota| quota.capacity());
+            let fits = cost.min(capacities.min().unwrap_or(0));
+            let mut verdict = Verdict::new(Outcome::Allowed, 0);
+            // A policy that cannot be kept admits nothing elsewhere either.
+            let _ = self.admit(&mut shard, policy, subject, fits, now, &mut verdict);
+            rest -= fits;
+        }
+        if let Some(slot) = shard.find(policy, subject, hash) {
+            slot.note(policy, now, rest);
+        }
+        now
+    }
+
     #[inline]
     fn hash(&self, policy: &Policy, subject: &str) -> u64 {
         // What is the same for all subjects need not be mixed again.
@@ -163,7 +186,7 @@ impl MemoryBackend {
         verdict: &mut Verdict,
     ) -> Result<(), BackendError> {
         if let Some(reason) = policy.unsupported() {
-            return Err(BackendError::not_executed(reason));
+            return Err(BackendError::rejected(reason));
         }
         self.counts.released(shard.collect(now));
         let mut counters = self.overflow.newcomer(policy, now);

@@ -161,6 +161,11 @@ impl Slot {
         }
     }
 
+    pub(super) fn note(&mut self, policy: &Policy, now: Micros, cost: u32) {
+        self.follow(policy, now);
+        self.counters.note(policy, now, cost);
+    }
+
     pub(super) fn refund(
         &mut self,
         policy: &Policy,

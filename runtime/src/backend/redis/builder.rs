@@ -73,6 +73,7 @@ impl RedisBackendBuilder {
     }
 
     /// How long an operation may take, waiting and connecting included; 100 ms unless set.
+    /// [`LimiterBuilder::deadline`](crate::LimiterBuilder::deadline) wins over it.
     #[must_use]
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = Some(deadline);
@@ -122,7 +123,6 @@ impl RedisBackendBuilder {
             tls: url.tls,
             ca_certificate: self.ca_certificate,
             pool_size: self.pool_size.or(url.pool_size).unwrap_or(DEFAULT_POOL_SIZE),
-            patience: deadline,
         };
         let servers = if is_cluster {
             Servers::Cluster(Cluster::new(access, url.hosts(), self.virtual_time))

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use redis::Value;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use super::connect::{Access, Place, Source};
 use super::failure::Failure;
@@ -148,14 +148,25 @@ impl Cluster {
         nodes.retain(|_, lane| masters.iter().any(|master| Arc::ptr_eq(master, lane)));
     }
 
+    /// As [`learn`](Self::learn), but nobody waits beyond `deadline`: a node that hangs takes its
+    /// time in the background.
+    async fn learn_by(&self, deadline: Instant) {
+        let Some(cluster) = self.itself.upgrade() else { return };
+        let mut learning = Box::pin(async move { cluster.learn().await });
+        // If nobody can be asked now, the next failure asks again.
+        if timeout_at(deadline, &mut learning).await.is_err() {
+            tokio::spawn(learning);
+        }
+    }
+
     /// Sends jobs of `lane` that had no effect where they belong now.
     pub(super) async fn redirect(&self, lane: &Arc<Lane>, failed: Vec<(Job, Failure)>) {
         let stale = |failure: &Failure| {
             matches!(failure, Failure::Moved(_) | Failure::Elsewhere(_) | Failure::Unconnected(_))
         };
         if failed.iter().any(|(_, failure)| stale(failure)) {
-            // If nobody can be asked now, the next failure asks again.
-            let _ = self.learn().await;
+            let last = failed.iter().map(|(job, _)| job.deadline).max();
+            self.learn_by(last.unwrap_or_else(Instant::now)).await;
         }
         let mut groups: Vec<(Arc<Lane>, Vec<Job>)> = Vec::new();
         for (mut job, failure) in failed {

@@ -17,9 +17,9 @@ use tokio::runtime::{Handle, Id};
 
 use super::failure::Failure;
 
-/// How long making a connection may take. A check does not wait for it beyond its own
-/// deadline; the connection then serves later ones.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long making a connection may take, or finding out whether one is alive. A check does not
+/// wait for it beyond its own deadline; the connection then serves later ones.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The runtimes whose connections are kept.
 const MAX_RUNTIMES: usize = 4;
@@ -34,8 +34,6 @@ pub(super) struct Access {
     /// Instead of the machine's certificate authorities, in PEM.
     pub(super) ca_certificate: Option<Vec<u8>>,
     pub(super) pool_size: usize,
-    /// How long to wait for a connection of the pool, and for it to prove alive.
-    pub(super) patience: Duration,
 }
 
 impl Access {
@@ -217,9 +215,8 @@ impl Source {
         let info = self.access.info(address).map_err(|error| with_causes(&error))?;
         let manager =
             Manager::new_with_config(info, config).map_err(|error| with_causes(&error))?;
-        let patience = Some(self.access.patience);
-        let timeouts =
-            Timeouts { wait: patience, create: Some(CONNECT_TIMEOUT), recycle: patience };
+        let patience = Some(CONNECT_TIMEOUT);
+        let timeouts = Timeouts { wait: patience, create: patience, recycle: patience };
         let size =
             PoolConfig { max_size: self.access.pool_size, timeouts, ..PoolConfig::default() };
         let builder = Pool::builder(manager).config(size).runtime(Runtime::Tokio1);

@@ -23,14 +23,16 @@ pub(super) enum Failure {
     Elsewhere(String),
     /// Not executed, and it would not be the next time.
     Never(String),
+    /// As [`Never`](Self::Never), but others may be: it is this one's own fault.
+    Odd(String),
     /// Perhaps executed.
     Unknown(String),
 }
 
-/// With these the server says what it will not do, however often it is asked. The last is our
-/// script's own.
-const REFUSED: [&str; 7] =
-    ["NOPERM", "NOAUTH", "WRONGPASS", "WRONGTYPE", "CROSSSLOT", "MISCONF", "TOLLGATE"];
+/// With these the server says what it will not do, however often it is asked.
+const REFUSED: [&str; 4] = ["NOPERM", "NOAUTH", "WRONGPASS", "MISCONF"];
+/// With these, that it cannot do it to this key. The last is our script's own.
+const ODD: [&str; 3] = ["WRONGTYPE", "CROSSSLOT", "TOLLGATE"];
 
 impl Failure {
     /// Of an error with which the server answered.
@@ -58,6 +60,8 @@ impl Failure {
             Self::NotYet(owned())
         } else if REFUSED.iter().any(|code| has(code)) {
             Self::Never(owned())
+        } else if ODD.iter().any(|code| has(code)) {
+            Self::Odd(owned())
         } else {
             Self::Unknown(owned())
         }
@@ -76,12 +80,13 @@ impl Failure {
 
     /// Whether the check may be sent again.
     pub(super) fn may_be_resent(&self) -> bool {
-        !matches!(self, Self::Never(_) | Self::Unknown(_))
+        !matches!(self, Self::Never(_) | Self::Odd(_) | Self::Unknown(_))
     }
 
     pub(super) fn into_error(self) -> BackendError {
         match self {
             Self::Unknown(text) => BackendError::unknown(text),
+            Self::Odd(text) => BackendError::rejected(text),
             Self::Unconnected(text)
             | Self::NotYet(text)
             | Self::Elsewhere(text)
@@ -131,5 +136,6 @@ mod tests {
         }
         assert!(matches!(Failure::of_text("ERR what"), Failure::Unknown(_)));
         assert!(matches!(Failure::of_text("NOPERM what"), Failure::Never(_)));
+        assert!(matches!(Failure::of_text("WRONGTYPE what"), Failure::Odd(_)));
     }
 }

@@ -8,7 +8,8 @@ use std::time::Duration;
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, Pipeline, RedisResult, Value};
 use tokio::sync::Notify;
-use tokio::time::{sleep, timeout_at};
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::cluster::Cluster;
 use super::connect::{Held, Source};
@@ -39,6 +40,8 @@ pub(super) struct Lane {
     cluster: Option<Weak<Cluster>>,
     queue: Mutex<Queue>,
     held: tokio::sync::Mutex<Option<Held>>,
+    /// Attempts to connect for which no check waits any more.
+    attempts: Mutex<Vec<AbortHandle>>,
     landed: Notify,
 }
 
@@ -55,9 +58,15 @@ impl Lane {
         virtual_time: Option<Arc<dyn Clock>>,
         cluster: Option<Weak<Cluster>>,
     ) -> Arc<Self> {
-        let (queue, held, landed) =
-            (Mutex::default(), tokio::sync::Mutex::default(), Notify::new());
-        Arc::new(Self { source, virtual_time, cluster, queue, held, landed })
+        Arc::new(Self {
+            source,
+            virtual_time,
+            cluster,
+            queue: Mutex::default(),
+            held: tokio::sync::Mutex::default(),
+            attempts: Mutex::default(),
+            landed: Notify::new(),
+        })
     }
 
     /// Takes a job on its way, behind those that wait.
@@ -117,8 +126,9 @@ impl Lane {
 
     /// Carries the jobs to the server and the answers back. Gives what had no effect and may
     /// be sent again, with the reason.
-    async fn carry(&self, batch: Vec<Job>, load: bool) -> Vec<(Job, Failure)> {
-        let mut connection = match self.connection().await {
+    async fn carry(self: &Arc<Self>, batch: Vec<Job>, load: bool) -> Vec<(Job, Failure)> {
+        let last = batch.iter().map(|job| job.deadline).max();
+        let mut connection = match self.connection_by(last.unwrap_or_else(Instant::now)).await {
             Ok(connection) => connection,
             Err(failure) => return batch.into_iter().map(|job| (job, failure.clone())).collect(),
         };
@@ -171,19 +181,51 @@ impl Lane {
         calls
     }
 
+    /// The connection in use, or another one. If that takes too long it is made nevertheless,
+    /// for later flights, which do not wait for it if they find another sooner: a server that
+    /// hangs and comes back need not answer who called while it hung.
+    async fn connection_by(
+        self: &Arc<Self>,
+        deadline: Instant,
+    ) -> Result<MultiplexedConnection, Failure> {
+        let lane = Arc::clone(self);
+        let mut connecting = Box::pin(async move { lane.connection().await });
+        if let Ok(connection) = timeout_at(deadline, &mut connecting).await {
+            return connection;
+        }
+        self.go_on(tokio::spawn(connecting).abort_handle());
+        Err(Failure::Unconnected("no connection before the deadline".to_owned()))
+    }
+
+    /// Lets an attempt to connect go on in the background. Of those that hang the oldest may
+    /// take all its time, and the newest may be luckier: no more, for the pool's sake.
+    fn go_on(&self, attempt: AbortHandle) {
+        let mut attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
+        attempts.retain(|attempt| !attempt.is_finished());
+        if attempts.len() > 1
+            && let Some(newest) = attempts.pop()
+        {
+            newest.abort();
+        }
+        attempts.push(attempt);
+    }
+
     /// The connection in use, or another one.
     pub(super) async fn connection(&self) -> Result<MultiplexedConnection, Failure> {
-        let mut held = self.held.lock().await;
-        if let Some(held) = &*held
-            && self.source.trusts(held)
         {
-            return Ok(held.shared());
+            let mut held = self.held.lock().await;
+            if let Some(held) = &*held
+                && self.source.trusts(held)
+            {
+                return Ok(held.shared());
+            }
+            // Back to its pool, which tests it before it gives it out again.
+            *held = None;
         }
-        // Back to its pool, which tests it before it gives it out again.
-        *held = None;
+        // Others may connect meanwhile; the last one's is used, the pool has the rest.
         let fresh = self.source.connect().await?;
         let shared = fresh.shared();
-        *held = Some(fresh);
+        *self.held.lock().await = Some(fresh);
         Ok(shared)
     }
 
@@ -377,7 +419,6 @@ impl Lane {
 #[cfg(test)]
 mod tests {
     use redis::ConnectionAddr;
-    use tokio::time::Instant;
 
     use super::*;
     use crate::backend::redis::connect::{Access, Place};
@@ -394,7 +435,6 @@ mod tests {
             tls: false,
             ca_certificate: None,
             pool_size: 1,
-            patience: Duration::from_secs(1),
         };
         let nowhere = Place::At(ConnectionAddr::Unix("/nowhere".into()));
         Lane::new(Source::new(access, nowhere), None, None)

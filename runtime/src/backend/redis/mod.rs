@@ -69,7 +69,7 @@ impl RedisBackend {
     /// Sends an operation on its way.
     fn submit(&self, operation: &Operation<'_>, deadline: Instant) -> Result<Ticket, BackendError> {
         if let Some(reason) = operation.policy.unsupported() {
-            return Err(BackendError::not_executed(reason));
+            return Err(BackendError::rejected(reason));
         }
         let (key, plan) = (self.key(operation), Plan::of(operation));
         let (lane, slot) = match &self.servers {
@@ -110,6 +110,13 @@ impl Backend for RedisBackend {
             });
         }
         answers
+    }
+
+    /// It knows whether a check that is given up was sent, and does not wait for its connection
+    /// any longer.
+    fn keeps_deadline(&mut self, deadline: Option<Duration>) -> bool {
+        self.deadline = deadline.unwrap_or(self.deadline);
+        true
     }
 
     async fn initialize(&self) -> Result<(), BackendError> {

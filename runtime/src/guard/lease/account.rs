@@ -5,7 +5,7 @@ use tokio::sync::watch;
 
 use crate::algorithm::Micros;
 use crate::backend::Verdict;
-use crate::{Outcome, Policy, Quota, QuotaState, Source};
+use crate::{BackendError, Outcome, Policy, Quota, QuotaState, Source};
 
 /// A lease takes at most one in so many of what remains. Near the limit that is less than
 /// two, and then every check asks the store.
@@ -47,12 +47,11 @@ pub(super) struct Grant {
 }
 
 /// How a refill ended.
-#[derive(Clone)]
 pub(super) enum Landing {
     /// It has not.
     Pending,
     Landed,
-    Failed(String),
+    Failed(BackendError),
 }
 
 /// What to do about a check.

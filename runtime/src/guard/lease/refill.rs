@@ -120,7 +120,7 @@ impl Shared {
         };
         let told = match &brought {
             Ok(_) => Landing::Landed,
-            Err(error) => Landing::Failed(error.reason()),
+            Err(error) => Landing::Failed(error.for_another()),
         };
         // Nobody may be waiting.
         let _ = landing.send(told);
@@ -163,7 +163,7 @@ impl Shared {
 pub(super) async fn landed(mut landing: watch::Receiver<Landing>) -> Result<(), BackendError> {
     let has_landed = |landing: &Landing| !matches!(landing, Landing::Pending);
     match landing.wait_for(has_landed).await.as_deref() {
-        Ok(Landing::Failed(reason)) => Err(BackendError::not_executed(reason.clone())),
+        Ok(Landing::Failed(error)) => Err(error.for_another()),
         // If who brought it is gone, everybody asks for themselves.
         Ok(Landing::Pending | Landing::Landed) | Err(_) => Ok(()),
     }

@@ -1,19 +1,22 @@
 //! The limiter: asks the backend and does what the policy says about the answer.
 
+mod builder;
+mod outage;
+
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+pub use self::builder::LimiterBuilder;
 use crate::backend::erased::ErasedBackend;
 use crate::backend::{Action, Answer, Operation, mismatched};
 use crate::decision::Ruling;
-use crate::guard;
+use crate::guard::{Circuit, Fallback};
 use crate::queue::Queue;
 use crate::registry::{self, RegisteredPolicy};
 use crate::{
-    Backend, BackendError, Clock, Decision, LocalTier, OnError, Policy, StartError, SystemClock,
-    Unavailable,
+    Backend, BackendError, BreakerStats, Decision, OnError, Policy, StartError, Unavailable,
 };
 
 /// Decides who may go on. It joins policies with the backend that counts for them.
@@ -42,6 +45,13 @@ pub struct Limiter {
 
 struct Shared {
     backend: Box<dyn ErasedBackend>,
+    /// Whether it may have to be waited for, and may fail. Then guards stand before it.
+    can_fail: bool,
+    circuit: Option<Arc<Circuit>>,
+    /// What policies do that do not say.
+    on_error: OnError,
+    /// What decides for those that say [`OnError::Local`].
+    fallback: Option<Fallback>,
     /// Whether the last answer was a failure, so that a change is logged once.
     failing: AtomicBool,
     /// What is wrong with the program's annotations, once that has been looked at.
@@ -82,13 +92,7 @@ impl Limiter {
     /// Sets what [`new`](Self::new) leaves at its default.
     #[must_use]
     pub fn builder(backend: impl Backend) -> LimiterBuilder {
-        LimiterBuilder {
-            backend: Box::new(backend),
-            clock: Arc::new(SystemClock::new()),
-            tier: LocalTier::default(),
-            #[cfg(feature = "axum")]
-            http: crate::HttpOptions::new(),
-        }
+        LimiterBuilder::new(Box::new(backend))
     }
 
     /// Every policy that an annotation in the program declares, in no particular order.
@@ -107,13 +111,14 @@ impl Limiter {
     /// If annotations contradict each other or ask for what cannot be kept, and if the backend
     /// is not ready.
     pub async fn initialize(&self) -> Result<(), StartError> {
-        registry::validate(Self::policies())?;
+        registry::validate(Self::policies(), |policy| self.unsupported(policy))?;
         Ok(self.shared.backend.initialize().await?)
     }
 
     /// Lets the backend finish what is under way. The limiter and its clones are not to be
     /// used afterwards.
     pub async fn close(&self) {
+        self.post_debts().await;
         self.shared.backend.close().await;
     }
 
@@ -172,9 +177,14 @@ impl Limiter {
         if let Some(charged) = self.rule_now(policy, subject, cost, ruling) {
             return charged;
         }
+        if let Some(reason) = self.unsupported(policy) {
+            let name = policy.name().to_owned();
+            return Err(Arc::new(StartError::Unsupported { name, reason }).into());
+        }
         let operation = Operation { policy, subject, action: Action::Charge { cost } };
         let answer = self.ask_and_wait(operation).await;
-        self.ruled(policy, answer.and_then(|answer| answer.into_verdict(ruling.by_store())), ruling)
+        let charged = answer.and_then(|answer| answer.into_verdict(ruling.by_store()));
+        self.ruled(&operation, charged, ruling)
     }
 
     /// As [`check_now`](Self::check_now), likewise.
@@ -191,7 +201,8 @@ impl Limiter {
         }
         let backend = &self.shared.backend;
         let charged = backend.charge_now(policy, subject, cost, ruling.by_store())?;
-        Some(self.ruled(policy, charged, ruling))
+        let operation = Operation { policy, subject, action: Action::Charge { cost } };
+        Some(self.ruled(&operation, charged, ruling))
     }
 
     /// As [`check_cost`](Self::check_cost), but waits for a turn, up to `patience`.
@@ -227,9 +238,10 @@ impl Limiter {
     ) -> Result<Decision, Unavailable> {
         self.validated()?;
         let mut ruling = Ruling::open();
-        let answer = self.ask(policy, subject, Action::Peek { cost }).await;
+        let operation = Operation { policy, subject, action: Action::Peek { cost } };
+        let answer = self.ask(operation).await;
         let peeked = answer.and_then(|answer| answer.into_verdict(ruling.by_store()));
-        self.ruled(policy, peeked, &mut ruling)?;
+        self.ruled(&operation, peeked, &mut ruling)?;
         Ok(Decision::final_one(ruling))
     }
 
@@ -239,7 +251,10 @@ impl Limiter {
     ///
     /// If the backend cannot answer, whatever the policy says of that.
     pub async fn reset(&self, policy: &Policy, subject: &str) -> Result<(), Unavailable> {
-        match self.ask(policy, subject, Action::Reset).await? {
+        if let Some(fallback) = &self.shared.fallback {
+            fallback.reset(policy, subject);
+        }
+        match self.ask(Operation { policy, subject, action: Action::Reset }).await? {
             Answer::Reset => Ok(()),
             other => Err(mismatched("a reset", &other).into()),
         }
@@ -253,16 +268,26 @@ impl Limiter {
     /// If the backend cannot answer, whatever the policy says of that.
     pub async fn refund(&self, decision: Decision) -> Result<bool, Unavailable> {
         let Some(receipt) = decision.into_receipt() else { return Ok(false) };
-        refunded(self.ask(&receipt.policy, &receipt.subject, receipt.action).await)
+        match self.refund_here(&receipt) {
+            Some(refunded) => Ok(refunded),
+            None => refunded(self.ask(receipt.operation()).await),
+        }
     }
 
     /// As [`refund`](Self::refund), if the backend can answer without waiting; otherwise it is
     /// not attempted.
     pub(crate) fn refund_now(&self, decision: Decision) -> Option<Result<bool, Unavailable>> {
         let Some(receipt) = decision.into_receipt() else { return Some(Ok(false)) };
-        let (policy, subject) = (&receipt.policy, &*receipt.subject);
-        let operation = Operation { policy, subject, action: receipt.action };
-        Some(refunded(self.shared.backend.apply_now(&operation)?))
+        match self.refund_here(&receipt) {
+            Some(refunded) => Some(Ok(refunded)),
+            None => Some(refunded(self.shared.backend.apply_now(&receipt.operation())?)),
+        }
+    }
+
+    /// What stands between this limiter and its backend, and what that has been doing.
+    #[must_use]
+    pub fn stats(&self) -> LimiterStats {
+        LimiterStats { breaker: self.shared.circuit.as_deref().map(Circuit::stats) }
     }
 
     /// What it does at the HTTP boundary.
@@ -282,20 +307,15 @@ impl Limiter {
 
     #[cold]
     fn validate(&self) -> Result<(), Unavailable> {
-        let validate = || registry::validate(Self::policies()).map_err(Arc::new);
+        let unsupported = |policy: &Policy| self.unsupported(policy);
+        let validate = || registry::validate(Self::policies(), unsupported).map_err(Arc::new);
         match self.shared.registry.get_or_init(validate) {
             Ok(()) => Ok(()),
             Err(error) => Err(Arc::clone(error).into()),
         }
     }
 
-    async fn ask(
-        &self,
-        policy: &Policy,
-        subject: &str,
-        action: Action,
-    ) -> Result<Answer, BackendError> {
-        let operation = Operation { policy, subject, action };
+    async fn ask(&self, operation: Operation<'_>) -> Result<Answer, BackendError> {
         match self.shared.backend.apply_now(&operation) {
             Some(answer) => answer,
             None => self.ask_and_wait(operation).await,
@@ -308,117 +328,20 @@ impl Limiter {
             Err(BackendError::unknown("it gave fewer answers than it was asked for"))
         })
     }
+}
 
-    /// What the policy says of a backend's failure, if it is one.
-    #[inline]
-    fn ruled(
-        &self,
-        policy: &Policy,
-        charged: Result<(), BackendError>,
-        ruling: &mut Ruling,
-    ) -> Result<(), Unavailable> {
-        self.note_health(charged.as_ref().err());
-        match charged {
-            Ok(()) => Ok(()),
-            Err(error) => self.failed(policy, error, ruling),
-        }
-    }
-
-    #[cold]
-    fn failed(
-        &self,
-        policy: &Policy,
-        error: BackendError,
-        ruling: &mut Ruling,
-    ) -> Result<(), Unavailable> {
-        match policy.get_on_error() {
-            OnError::Open => {
-                *ruling = Ruling::open();
-                Ok(())
-            }
-            OnError::Closed | OnError::Local => Err(error.into()),
-        }
-    }
-
-    /// Logs when the backend begins to fail and when it answers again, and nothing between.
-    #[inline]
-    fn note_health(&self, error: Option<&BackendError>) {
-        let failing = &self.shared.failing;
-        // Read first: while nothing changes, checks on many cores write nothing shared.
-        if failing.load(Ordering::Relaxed) != error.is_some()
-            && failing.swap(error.is_some(), Ordering::Relaxed) != error.is_some()
-        {
-            match error {
-                Some(error) => tracing::warn!(
-                    %error,
-                    "the rate limit's backend fails; requests now pass or are refused with \
-                     503, as each limit says"
-                ),
-                None => tracing::info!("the rate limit's backend answers again"),
-            }
-        }
-    }
+/// What stands between a limiter and its backend, and what that has been doing.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct LimiterStats {
+    /// The circuit breaker; `None` if there is none, as before a backend in memory.
+    pub breaker: Option<BreakerStats>,
 }
 
 fn refunded(answer: Result<Answer, BackendError>) -> Result<bool, Unavailable> {
     match answer? {
         Answer::Refunded(refunded) => Ok(refunded),
         other => Err(mismatched("a refund", &other).into()),
-    }
-}
-
-/// Builds a [`Limiter`].
-pub struct LimiterBuilder {
-    backend: Box<dyn ErasedBackend>,
-    clock: Arc<dyn Clock>,
-    tier: LocalTier,
-    #[cfg(feature = "axum")]
-    http: crate::HttpOptions,
-}
-
-impl LimiterBuilder {
-    /// Waits on `clock` instead of the machine's. The backend has a clock of its own, by which
-    /// it decides.
-    #[must_use]
-    pub fn clock(mut self, clock: impl Clock) -> Self {
-        self.clock = Arc::new(clock);
-        self
-    }
-
-    /// What it decides by itself before it asks the backend, unless that is one that answers
-    /// without waiting. Without this, that is [`LocalTier::deny_cache`].
-    #[must_use]
-    pub fn local_tier(mut self, tier: LocalTier) -> Self {
-        self.tier = tier;
-        self
-    }
-
-    /// What it does at the HTTP boundary: whose requests it counts, and what clients see.
-    #[cfg(feature = "axum")]
-    #[must_use]
-    pub fn http(mut self, options: crate::HttpOptions) -> Self {
-        self.http = options;
-        self
-    }
-
-    /// The limiter.
-    #[must_use]
-    pub fn build(self) -> Limiter {
-        let shared = Shared {
-            backend: guard::stand_before(self.backend, &self.clock, &self.tier),
-            failing: AtomicBool::new(false),
-            registry: OnceLock::new(),
-            queue: Queue::new(self.clock),
-            #[cfg(feature = "axum")]
-            http: self.http,
-        };
-        Limiter { shared: Arc::new(shared) }
-    }
-}
-
-impl fmt::Debug for LimiterBuilder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LimiterBuilder").finish_non_exhaustive()
     }
 }
 

@@ -1,0 +1,129 @@
+//! Builds a [`Limiter`].
+
+use std::fmt;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use super::{Limiter, Shared};
+use crate::backend::erased::ErasedBackend;
+use crate::guard::{Fallback, Guarded, Guards};
+use crate::queue::Queue;
+use crate::{CircuitBreaker, Clock, LocalTier, OnError, SystemClock};
+
+/// Builds a [`Limiter`].
+///
+/// What stands between the limiter and a backend that can fail, a deadline and a circuit breaker,
+/// does so without being asked for; a [`MemoryBackend`](crate::MemoryBackend) needs neither.
+pub struct LimiterBuilder {
+    backend: Box<dyn ErasedBackend>,
+    guards: Guards,
+    on_error: OnError,
+    instances: Option<u32>,
+    #[cfg(feature = "axum")]
+    http: crate::HttpOptions,
+}
+
+impl LimiterBuilder {
+    pub(super) fn new(backend: Box<dyn ErasedBackend>) -> Self {
+        Self {
+            backend,
+            guards: Guards {
+                clock: Arc::new(SystemClock::new()),
+                deadline: None,
+                breaker: Some(CircuitBreaker::new()),
+                tier: LocalTier::default(),
+            },
+            on_error: OnError::Closed,
+            instances: None,
+            #[cfg(feature = "axum")]
+            http: crate::HttpOptions::new(),
+        }
+    }
+
+    /// Goes by `clock` instead of the machine's: those who wait for their turn, the circuit
+    /// breaker, the deadline (unless the backend keeps that itself) and what decides in this
+    /// process. The backend has a clock of its own, by which it decides.
+    #[must_use]
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.guards.clock = Arc::new(clock);
+        self
+    }
+
+    /// How long the backend may take for an operation, waiting for a connection included; then
+    /// it has failed. 100 ms unless set here or, for
+    /// [`RedisBackend`](crate::RedisBackendBuilder::deadline), there.
+    #[must_use]
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.guards.deadline = Some(deadline);
+        self
+    }
+
+    /// When a failing backend is not asked any more, and when again. With `None`, it always is.
+    #[must_use]
+    pub fn breaker(mut self, breaker: impl Into<Option<CircuitBreaker>>) -> Self {
+        self.guards.breaker = breaker.into();
+        self
+    }
+
+    /// What it decides by itself before it asks the backend, unless that is one that answers
+    /// without waiting. Unless set, that is [`LocalTier::deny_cache`].
+    #[must_use]
+    pub fn local_tier(mut self, tier: LocalTier) -> Self {
+        self.guards.tier = tier;
+        self
+    }
+
+    /// What happens to requests while the backend cannot answer, for policies that do not say;
+    /// they are refused unless set.
+    #[must_use]
+    pub fn on_error(mut self, mode: OnError) -> Self {
+        self.on_error = mode;
+        self
+    }
+
+    /// How many processes share the backend's counters, at least 1: what [`OnError::Local`]
+    /// divides the limits by. Where it varies, name the most.
+    #[must_use]
+    pub fn instances(mut self, instances: u32) -> Self {
+        self.instances = Some(instances.max(1));
+        self
+    }
+
+    /// What it does at the HTTP boundary: whose requests it counts, and what clients see.
+    #[cfg(feature = "axum")]
+    #[must_use]
+    pub fn http(mut self, options: crate::HttpOptions) -> Self {
+        self.http = options;
+        self
+    }
+
+    /// The limiter.
+    #[must_use]
+    pub fn build(self) -> Limiter {
+        let can_fail = !self.backend.answers_at_once();
+        let Guarded { backend, circuit } = self.guards.before(self.backend);
+        let clock = self.guards.clock;
+        let instances = self.instances.filter(|_| can_fail);
+        let fallback = instances.map(|instances| Fallback::new(instances, Arc::clone(&clock)));
+        let shared = Shared {
+            backend,
+            can_fail,
+            circuit,
+            on_error: self.on_error,
+            fallback,
+            failing: AtomicBool::new(false),
+            registry: OnceLock::new(),
+            queue: Queue::new(clock),
+            #[cfg(feature = "axum")]
+            http: self.http,
+        };
+        Limiter { shared: Arc::new(shared) }
+    }
+}
+
+impl fmt::Debug for LimiterBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LimiterBuilder").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,206 @@
+//! What stands between a client and a server, and does to them what networks do.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::watch;
+
+/// What goes wrong. Where it is about a request, that is one that calls a script: connections can
+/// still be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    None,
+    /// Nobody listens, and what was open is closed.
+    Refuse,
+    /// Connections are accepted, and nothing ever comes through them, not even later.
+    Hang,
+    /// The connection is closed when a request comes; the server never sees it.
+    DropRequest,
+    /// The connection is closed when the server has worked and replied.
+    DropReply,
+    /// Half of the reply comes.
+    CutReply,
+    /// Replies take this long.
+    Delay(Duration),
+    /// Replies come byte by byte, this long apart.
+    Trickle(Duration),
+}
+
+/// On a port of its own, in a thread of its own; it ends when it is dropped.
+pub(crate) struct Proxy {
+    pub(crate) port: u16,
+    shared: Arc<Shared>,
+    /// Its end ends the thread.
+    fault: Option<watch::Sender<Fault>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Default)]
+struct Shared {
+    server: AtomicU16,
+    connections: AtomicU64,
+    requests: AtomicU64,
+}
+
+impl Proxy {
+    /// In front of the server at a port.
+    pub(crate) fn start(server: u16) -> Self {
+        let proxy = Self::start_alone();
+        proxy.leads_to(server);
+        proxy
+    }
+
+    /// In front of nothing yet.
+    pub(crate) fn start_alone() -> Self {
+        let shared = Arc::new(Shared::default());
+        let (fault, faults) = watch::channel(Fault::None);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let listener = runtime.block_on(async { listen(0) });
+        let port = listener.local_addr().unwrap().port();
+        let thread = std::thread::spawn({
+            let shared = Arc::clone(&shared);
+            move || runtime.block_on(accept(listener, shared, faults))
+        });
+        Self { port, shared, fault: Some(fault), thread: Some(thread) }
+    }
+
+    pub(crate) fn leads_to(&self, server: u16) {
+        self.shared.server.store(server, Ordering::SeqCst);
+    }
+
+    pub(crate) fn set(&self, fault: Fault) {
+        self.fault.as_ref().unwrap().send_replace(fault);
+        if fault == Fault::None {
+            super::eventually("the proxy listens again", || {
+                std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_ok()
+            });
+        }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// The connections and requests that have come so far.
+    pub(crate) fn seen(&self) -> u64 {
+        let Shared { connections, requests, .. } = &*self.shared;
+        connections.load(Ordering::SeqCst) + requests.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.fault = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn listen(port: u16) -> TcpListener {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_reuseaddr(true).unwrap();
+    socket.bind((Ipv4Addr::LOCALHOST, port).into()).unwrap();
+    socket.listen(1_024).unwrap()
+}
+
+async fn accept(listener: TcpListener, shared: Arc<Shared>, mut faults: watch::Receiver<Fault>) {
+    let port = listener.local_addr().unwrap().port();
+    let mut listener = Some(listener);
+    loop {
+        if *faults.borrow_and_update() == Fault::Refuse {
+            listener = None;
+        } else if listener.is_none() {
+            listener = Some(listen(port));
+        }
+        let accepted = async {
+            match &listener {
+                Some(listener) => listener.accept().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            accepted = accepted => {
+                let (client, _) = accepted.unwrap();
+                shared.connections.fetch_add(1, Ordering::SeqCst);
+                let (shared, faults) = (Arc::clone(&shared), faults.clone());
+                tokio::spawn(async move {
+                    // A connection that breaks is what this is for.
+                    let _ = carry(client, &shared, faults).await;
+                });
+            }
+            changed = faults.changed() => if changed.is_err() { return },
+        }
+    }
+}
+
+/// Carries what comes to and fro until somebody closes it, or a fault does.
+async fn carry(
+    mut client: TcpStream,
+    shared: &Shared,
+    mut faults: watch::Receiver<Fault>,
+) -> std::io::Result<()> {
+    let mut server =
+        TcpStream::connect((Ipv4Addr::LOCALHOST, shared.server.load(Ordering::SeqCst))).await?;
+    let (mut asked, mut told) = (vec![0; 1 << 16], vec![0; 1 << 16]);
+    let mut is_script = false;
+    loop {
+        let fault = *faults.borrow_and_update();
+        if fault == Fault::Hang {
+            return hang(&mut client, shared, &mut asked).await;
+        }
+        tokio::select! {
+            changed = faults.changed() => {
+                if changed.is_err() || *faults.borrow() == Fault::Refuse {
+                    return Ok(());
+                }
+            }
+            read = client.read(&mut asked) => {
+                let request = &asked[..read?];
+                if request.is_empty() {
+                    return Ok(());
+                }
+                shared.requests.fetch_add(1, Ordering::SeqCst);
+                is_script = request.windows(7).any(|word| word == b"EVALSHA");
+                if is_script && fault == Fault::DropRequest {
+                    return Ok(());
+                }
+                server.write_all(request).await?;
+            }
+            read = server.read(&mut told) => {
+                let reply = &told[..read?];
+                match fault {
+                    _ if reply.is_empty() => return Ok(()),
+                    Fault::DropReply if is_script => return Ok(()),
+                    Fault::CutReply if is_script => {
+                        return client.write_all(&reply[..reply.len() / 2]).await;
+                    }
+                    Fault::Delay(span) => {
+                        tokio::time::sleep(span).await;
+                        client.write_all(reply).await?;
+                    }
+                    Fault::Trickle(span) => {
+                        for byte in reply {
+                            client.write_all(&[*byte]).await?;
+                            tokio::time::sleep(span).await;
+                        }
+                    }
+                    _ => client.write_all(reply).await?,
+                }
+            }
+        }
+    }
+}
+
+/// Takes what comes, and never says anything.
+async fn hang(client: &mut TcpStream, shared: &Shared, asked: &mut [u8]) -> std::io::Result<()> {
+    while client.read(asked).await? > 0 {
+        shared.requests.fetch_add(1, Ordering::SeqCst);
+    }
+    Ok(())
+}
