@@ -242,6 +242,31 @@ async fn a_check_given_up_leaves_what_it_brings_to_others() {
     assert_eq!(decision.source(), Source::Lease);
 }
 
+/// Those who wait for one journey are told of its failure, and do not set out themselves.
+#[tokio::test]
+async fn who_waits_for_permits_fails_with_who_brings_them() {
+    let store = FarStore::new();
+    let (limiter, policy) = (limiter(&store), policy(10_000));
+    assert_eq!(spend(&limiter, &policy, "s", 200).await, 200);
+    while limiter.check_now(&policy, "s", 1).is_some() {}
+    store.set_fails(true);
+    store.set_ways([10, 10]);
+    let calls = store.calls();
+    let mut checks = JoinSet::new();
+    for _ in 0..30 {
+        let (limiter, policy) = (limiter.clone(), policy.clone());
+        checks.spawn(async move { limiter.check(&policy, "s").await.is_err() });
+        settle().await;
+    }
+    store.clock.advance(Duration::from_micros(10));
+    assert_eq!(checks.join_all().await, [true; 30]);
+    assert_eq!(store.calls() - calls, 1);
+    // And when it is back, so are they.
+    store.set_fails(false);
+    store.set_ways([0, 0]);
+    assert_eq!(spend(&limiter, &policy, "s", 50).await, 50);
+}
+
 #[tokio::test]
 async fn a_reset_forgets_what_is_leased() {
     let store = FarStore::new();

@@ -4,7 +4,7 @@
 #![allow(clippy::panic, reason = "a test that panics fails, as it should")]
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tollgate::testing::ManualClock;
@@ -21,13 +21,20 @@ pub(crate) struct FarStore {
     calls: Arc<AtomicU64>,
     /// How long the ways there and back take, in microseconds.
     ways: Arc<[AtomicU64; 2]>,
+    fails: Arc<AtomicBool>,
 }
 
 impl FarStore {
     pub(crate) fn new() -> Self {
         let clock = ManualClock::new();
         let store = MemoryBackend::builder().clock(clock.clone()).build();
-        Self { store: Arc::new(store), clock, calls: Arc::default(), ways: Arc::default() }
+        Self {
+            store: Arc::new(store),
+            clock,
+            calls: Arc::default(),
+            ways: Arc::default(),
+            fails: Arc::default(),
+        }
     }
 
     /// How often it was asked.
@@ -42,6 +49,11 @@ impl FarStore {
         }
     }
 
+    /// Whether it fails from now on, once it has been reached.
+    pub(crate) fn set_fails(&self, fails: bool) {
+        self.fails.store(fails, Ordering::SeqCst);
+    }
+
     /// Carries out `batch`, and `then` tells that it happens.
     pub(crate) async fn apply_then(
         &self,
@@ -51,6 +63,10 @@ impl FarStore {
         self.calls.fetch_add(1, Ordering::SeqCst);
         let [there, back] = [0, 1].map(|way: usize| self.ways[way].load(Ordering::SeqCst));
         self.clock.sleep(Duration::from_micros(there)).await;
+        if self.fails.load(Ordering::SeqCst) {
+            let down = || Err(BackendError::not_executed("it is down"));
+            return batch.iter().map(|_| down()).collect();
+        }
         then();
         let answers = self.store.apply(batch).await;
         self.clock.sleep(Duration::from_micros(back)).await;
