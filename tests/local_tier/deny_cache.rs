@@ -11,7 +11,7 @@ use tollgate::{
     rate_limit,
 };
 
-use crate::far::{FarStore, settle};
+use crate::far::{FarStore, limiter_on, settle};
 use crate::reference::ALGORITHMS;
 use crate::support::{self, local};
 
@@ -19,11 +19,11 @@ const MINUTE: Duration = Duration::from_secs(60);
 const SECOND: Duration = Duration::from_secs(1);
 
 fn limiter(store: &FarStore) -> Limiter {
-    Limiter::builder(store.clone()).clock(store.clock.clone()).build()
+    limiter_on(store.clone(), &store.clock).build()
 }
 
 fn with_tier(store: &FarStore, tier: LocalTier) -> Limiter {
-    Limiter::builder(store.clone()).clock(store.clock.clone()).local_tier(tier).build()
+    limiter_on(store.clone(), &store.clock).local_tier(tier).build()
 }
 
 fn policy(limit: u32) -> Policy {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tollgate::{Limiter, LocalTier, Policy, Quota, Source};
 
-use crate::far::{FarStore, settle};
+use crate::far::{FarStore, limiter_on, settle};
 use crate::support::scaled;
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -14,7 +14,7 @@ const MAX: u32 = 50;
 
 fn limiter(store: &FarStore) -> Limiter {
     let tier = LocalTier::deny_cache().lease(MAX);
-    Limiter::builder(store.clone()).clock(store.clock.clone()).local_tier(tier).build()
+    limiter_on(store.clone(), &store.clock).local_tier(tier).build()
 }
 
 fn policy(limit: u32) -> Policy {

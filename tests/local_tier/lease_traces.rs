@@ -10,7 +10,7 @@ use tollgate::testing::ManualClock;
 use tollgate::{Action, Algorithm, Answer, Backend, BackendError, Clock as _, Decision, Limiter};
 use tollgate::{LocalTier, Operation, Outcome, Source};
 
-use crate::far::{FarStore, settle};
+use crate::far::{FarStore, limiter_on, settle};
 use crate::reference::{ALGORITHMS, Numbers, has_bucket};
 use crate::support::scaled;
 
@@ -131,8 +131,7 @@ async fn play(case: &Case, algorithm: Algorithm, seen: &mut Seen) -> Result<(), 
     let tier = LocalTier::deny_cache().lease(*max).hold(Duration::from_micros(hold));
     let instances: Vec<Arc<Instance>> = (0..INSTANCES)
         .map(|_| {
-            let limiter = Limiter::builder(way.clone()).clock(clock.clone());
-            let limiter = limiter.local_tier(tier.clone()).build();
+            let limiter = limiter_on(way.clone(), &clock).local_tier(tier.clone()).build();
             Arc::new(Instance { limiter, granted: Mutex::default() })
         })
         .collect();
@@ -250,7 +249,7 @@ fn within_bounds(
 fn stay_within_the_bounds() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     for algorithm in ALGORITHMS {
-        let cases = scaled(60, 5_000);
+        let cases = scaled(40, 5_000);
         let config =
             ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(cases) };
         let seen = std::cell::RefCell::new(Seen::default());

@@ -10,7 +10,7 @@ use proptest::test_runner::TestRunner;
 use tollgate::{Action, Answer, Backend, BackendError, Clock as _, Decision, Limiter, LocalTier};
 use tollgate::{Algorithm, MAX_QUOTAS, Operation, Outcome, Policy, Source};
 
-use crate::far::{FarStore, settle};
+use crate::far::{FarStore, limiter_on, settle};
 use crate::reference::{ALGORITHMS, Numbers, quotas};
 use crate::support::scaled;
 
@@ -296,8 +296,7 @@ async fn play(case: &Case, algorithm: Algorithm) -> Result<Arc<World>, String> {
         .map(|number| {
             let way = Way { world: Arc::clone(&world), instance: number };
             let tier = LocalTier::deny_cache().max_age(Duration::from_micros(*max_age));
-            let limiter =
-                Limiter::builder(way).clock(world.store.clock.clone()).local_tier(tier).build();
+            let limiter = limiter_on(way, &world.store.clock).local_tier(tier).build();
             Arc::new(Instance {
                 number,
                 world: Arc::clone(&world),
@@ -409,7 +408,7 @@ async fn pass(world: &World, until: u64) {
 fn decides_as_the_store_alone(algorithm: Algorithm) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let total = RefCell::new(HashMap::<&str, u32>::new());
-    let cases = scaled(250, 20_000);
+    let cases = scaled(150, 20_000);
     let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(cases) };
     let mut runner = TestRunner::new(config);
     let outcome =

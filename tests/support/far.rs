@@ -8,9 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tollgate::testing::ManualClock;
-use tollgate::{
-    Action, Answer, Backend, BackendError, Clock, MemoryBackend, Operation, Policy, Verdict,
-};
+use tollgate::{Action, Answer, Backend, BackendError, Clock, Limiter, LimiterBuilder};
+use tollgate::{MemoryBackend, Operation, Policy, Verdict};
 
 /// A store in memory that answers only after a while, and counts how often it is asked. Clones
 /// are ways to the same store.
@@ -87,6 +86,11 @@ impl Backend for FarStore {
     async fn apply(&self, batch: &[Operation<'_>]) -> Vec<Result<Answer, BackendError>> {
         self.apply_then(batch, || ()).await
     }
+}
+
+/// A limiter on `backend`, a way to a far store, that gives it as long as it takes.
+pub(crate) fn limiter_on(backend: impl Backend, clock: &ManualClock) -> LimiterBuilder {
+    Limiter::builder(backend).clock(clock.clone()).deadline(Duration::MAX).breaker(None)
 }
 
 /// Lets all go on that can.
