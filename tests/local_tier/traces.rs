@@ -251,9 +251,10 @@ impl Instance {
         }
     }
 
-    /// A refusal's times count from when it was told, which is later than when it was given.
+    /// A refusal's times count from when it was told, which is later than when it was given; but
+    /// none is remembered that took longer than that.
     fn slack(&self) -> Duration {
-        Duration::from_micros(self.world.max_age * WAY / 1_000)
+        Duration::from_micros(self.world.max_age)
     }
 
     async fn reset(&self, policy: Policy, subject: String) {
