@@ -115,6 +115,12 @@ impl Ruling {
         Self { source: Source::Open, verdict: Verdict::new(Outcome::Allowed, 0) }
     }
 
+    /// Leaves [`open`](Self::open) in its place.
+    #[cfg(feature = "axum")]
+    pub(crate) fn take(&mut self) -> Self {
+        std::mem::replace(self, Self::open())
+    }
+
     /// Makes it the store's, which is to say what it is.
     #[inline]
     pub(crate) fn by_store(&mut self) -> &mut Verdict {
