@@ -406,37 +406,30 @@ async fn pass(world: &World, until: u64) {
     settle().await;
 }
 
-fn decides_as_the_store_alone(algorithm: Algorithm) {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let total = RefCell::new(HashMap::<&str, u32>::new());
-    let cases = scaled(150, 20_000);
-    let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(cases) };
-    let mut runner = TestRunner::new(config);
-    let outcome =
-        runner.run(&case(algorithm), |case| match runtime.block_on(play(&case, algorithm)) {
-            Ok(world) => {
-                for (what, times) in world.counts.lock().unwrap().iter() {
-                    *total.borrow_mut().entry(what).or_default() += times;
-                }
-                Ok(())
-            }
-            Err(failure) => Err(TestCaseError::fail(failure)),
-        });
-    if let Err(failure) = outcome {
-        panic!("{algorithm:?}: {failure}");
-    }
-    let total = total.into_inner();
-    println!("{algorithm:?}: {total:?}");
-    // It must have gone where it matters.
-    for what in ["by the store", "by the deny cache", "wrong for a change elsewhere"] {
-        let times = total.get(what).copied().unwrap_or(0);
-        assert!(times >= cases / 20, "{what}: only {times} times; all: {total:?}");
-    }
-}
-
 #[test]
 fn never_more_and_never_wrongly_less_than_the_store_alone() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let counts = RefCell::new(HashMap::<&str, u32>::new());
+    let cases = scaled(150, 20_000);
     for algorithm in ALGORITHMS {
-        decides_as_the_store_alone(algorithm);
+        let config =
+            ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(cases) };
+        let outcome = TestRunner::new(config).run(&case(algorithm), |case| {
+            let world = runtime.block_on(play(&case, algorithm)).map_err(TestCaseError::fail)?;
+            for (what, times) in world.counts.lock().unwrap().iter() {
+                *counts.borrow_mut().entry(what).or_default() += times;
+            }
+            Ok(())
+        });
+        if let Err(failure) = outcome {
+            panic!("{algorithm:?}: {failure:#}");
+        }
+    }
+    let counts = counts.into_inner();
+    println!("decided {counts:?}");
+    // It must have gone where it matters.
+    for what in ["by the store", "by the deny cache", "wrong for a change elsewhere"] {
+        let times = counts.get(what).copied().unwrap_or(0);
+        assert!(times >= cases / 4, "{what}: only {times} times; all: {counts:?}");
     }
 }
