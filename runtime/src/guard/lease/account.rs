@@ -20,7 +20,7 @@ pub(super) struct Account {
     demand: Demand,
     /// What the store said last that remains.
     remaining: u32,
-    /// Changes when what was leased until then is no longer to be spent.
+    /// Changes when the store forgets what was charged until then.
     era: u32,
     /// Whether somebody will look for what is left when its time is over.
     pub(super) watched: bool,
@@ -155,7 +155,7 @@ impl Account {
         self.remaining = least(verdict.quotas());
     }
 
-    /// Ends a refill that began in `era`, and says whether what it brought may be spent.
+    /// Ends a refill that began in `era`, and says whether the store still knows what it brought.
     pub(super) fn land(&mut self, era: u32) -> bool {
         self.refill = None;
         self.era == era
@@ -180,11 +180,16 @@ impl Account {
         }
     }
 
-    /// What is left is no longer to be spent.
+    /// What is left, which is no longer to be spent.
     pub(super) fn retire(&mut self) -> Option<Grant> {
-        self.era = self.era.wrapping_add(1);
         self.remaining = 0;
         self.grant.take().filter(|grant| grant.left > 0)
+    }
+
+    /// The store forgets what was leased, so it is neither to be spent nor to be given back.
+    pub(super) fn forget(&mut self) {
+        self.era = self.era.wrapping_add(1);
+        self.retire();
     }
 
     /// What is left when its time is over; else when that will be.

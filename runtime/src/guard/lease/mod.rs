@@ -80,14 +80,10 @@ impl Lease {
                 if shared.take_back(policy, subject, stamp_micros, cost) {
                     return Ok(Answer::Refunded(true));
                 }
-                // It is a charge of the store like any other.
-                let action = Action::Refund { stamp_micros, cost, source: Source::Store };
-                shared.ask(&Operation { action, ..*operation }).await
+                shared.ask(&of_store(operation)).await
             }
             Action::Reset => {
-                // What is leased is forgotten by the store, also while this is on its way.
-                let _forgetting = Forgetting { shared, policy, subject };
-                shared.forget(policy, subject);
+                let _forgetting = Forgetting::new(shared, policy, subject);
                 shared.ask(operation).await
             }
             Action::Peek { .. } => shared.ask(operation).await,
@@ -97,11 +93,17 @@ impl Lease {
 
 impl Backend for Lease {
     async fn apply(&self, batch: &[Operation<'_>]) -> Vec<Result<Answer, BackendError>> {
-        let mut answers = Vec::with_capacity(batch.len());
-        for operation in batch {
-            answers.push(self.one(operation).await);
+        if let [operation] = batch {
+            return vec![self.one(operation).await];
         }
-        answers
+        // Several at once are no requests'. They are the store's, in one journey.
+        let _forgetting: Vec<_> = batch
+            .iter()
+            .filter(|operation| operation.action == Action::Reset)
+            .map(|operation| Forgetting::new(&self.shared, operation.policy, operation.subject))
+            .collect();
+        let batch: Vec<_> = batch.iter().map(of_store).collect();
+        self.shared.inner.apply(&batch).await
     }
 
     fn apply_now(&self, operation: &Operation<'_>) -> Option<Result<Answer, BackendError>> {
@@ -179,11 +181,11 @@ impl Shared {
         })
     }
 
-    /// Drops what is leased.
+    /// Forgets what is leased, as the store does.
     fn forget(&self, policy: &Policy, subject: &str) {
         let hash = self.accounts.hash(policy, subject);
         if let Some(entry) = self.accounts.shard(hash).find(policy, subject, hash) {
-            entry.value.retire();
+            entry.value.forget();
         }
     }
 
@@ -218,11 +220,30 @@ impl Key {
     }
 }
 
-/// Drops what is leased, when dropped.
+/// The charge of a lease is one of the store's like any other.
+fn of_store<'a>(operation: &Operation<'a>) -> Operation<'a> {
+    let action = match operation.action {
+        Action::Refund { stamp_micros, cost, .. } => {
+            Action::Refund { stamp_micros, cost, source: Source::Store }
+        }
+        other => other,
+    };
+    Operation { action, ..*operation }
+}
+
+/// A reset under way. What is leased is forgotten, now and, if more is leased before it has
+/// reached the store, once more when it has.
 struct Forgetting<'a> {
     shared: &'a Shared,
     policy: &'a Policy,
     subject: &'a str,
+}
+
+impl<'a> Forgetting<'a> {
+    fn new(shared: &'a Shared, policy: &'a Policy, subject: &'a str) -> Self {
+        shared.forget(policy, subject);
+        Self { shared, policy, subject }
+    }
 }
 
 impl Drop for Forgetting<'_> {

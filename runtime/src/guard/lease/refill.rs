@@ -142,12 +142,12 @@ impl Shared {
         let Some(entry) = shard.find(&key.policy, &key.subject, key.hash) else {
             return self.give_back_soon(key.clone(), grant);
         };
-        let account = &mut entry.value;
-        let spendable = account.land(era) && !self.closed.load(Ordering::SeqCst);
-        let Some(grant) = grant else { return };
-        if !spendable {
+        let is_known = entry.value.land(era);
+        let Some(grant) = grant.filter(|_| is_known) else { return };
+        if self.closed.load(Ordering::SeqCst) || !entry.policy.counts_like(&key.policy) {
             return self.give_back_soon(key.clone(), Some(grant));
         }
+        let account = &mut entry.value;
         let until: Micros = grant.until;
         let before = account.put(grant);
         let watched = std::mem::replace(&mut account.watched, true);

@@ -115,9 +115,11 @@ fn a_lease_is_spent_in_its_time_and_not_past_its_end() {
 }
 
 #[test]
-fn what_was_brought_in_an_earlier_era_is_not_spent() {
+fn what_the_store_has_forgotten_is_not_spent() {
     let mut account = asked(40, 1_000);
     let refill = refill(&mut account, 1, NOW).unwrap();
-    assert!(account.retire().is_none());
+    account.put(Grant::new(20, 19, NOW, HOLD, &verdict(900)));
+    account.forget();
+    assert!(!account.spend(1, NOW, TERMS, &mut verdict(0)));
     assert!(!account.land(refill.era));
 }
