@@ -242,6 +242,39 @@ async fn a_check_given_up_leaves_what_it_brings_to_others() {
     assert_eq!(decision.source(), Source::Lease);
 }
 
+/// As in tests, or where each thread has its own.
+#[test]
+fn a_runtime_that_ends_leaves_the_next_one_all_it_needs() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let store = FarStore::new();
+    let (limiter, policy) = (limiter(&store), policy(10_000));
+    let (first, second) = (runtime(), runtime());
+    let mut spent = first.block_on(spend_until_leased(&store, &limiter, &policy));
+    while let Some(decision) = limiter.check_now(&policy, "s", 1) {
+        assert!(decision.unwrap().is_allowed());
+        spent += 1;
+    }
+    // The next lease is on its way, and so is somebody who waits for it.
+    store.set_ways([0, 10]);
+    for _ in 0..2 {
+        let (limiter, policy) = (limiter.clone(), policy.clone());
+        first.spawn(async move { limiter.check(&policy, "s").await.is_ok() });
+    }
+    first.block_on(settle());
+    let lost = used(&store, &policy, "s") - spent;
+    assert!(lost > 1, "{lost}");
+    drop(first);
+    store.set_ways([0, 0]);
+    second.block_on(async {
+        spent += spend(&limiter, &policy, "s", 100).await;
+        assert!(limiter.check_now(&policy, "s", 1).is_some());
+        spent += 1;
+        store.clock.advance(SECOND);
+        settle().await;
+        assert_eq!(used(&store, &policy, "s"), spent + lost);
+    });
+}
+
 /// Those who wait for one journey are told of its failure, and do not set out themselves.
 #[tokio::test]
 async fn who_waits_for_permits_fails_with_who_brings_them() {

@@ -6,18 +6,21 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use proptest::prelude::*;
+use tokio::task::JoinSet;
 use tollgate::testing::ManualClock;
 use tollgate::{
     Algorithm, Clock as _, Limiter, LocalTier, Outcome, Policy, Quota, RedisBackend, Source,
 };
 
-use crate::reference::{Numbers, START, quotas};
+use crate::reference::{ALGORITHMS, Numbers, START, quotas};
 use crate::servers::{RedisServer, eventually};
 use crate::subject::{PATIENCE, cases, for_all_six, runtime};
 use crate::support::scaled;
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3_600);
+/// So long that nothing comes back while a test runs.
+const LONG: Duration = Duration::from_secs(300 * 24 * 3_600);
 
 /// A limiter on a server, both on this clock.
 fn limiter(server: &RedisServer, clock: &ManualClock, tier: LocalTier) -> Limiter {
@@ -119,6 +122,46 @@ fn a_hot_key_is_leased_and_closing_returns_it() {
         limiter.close().await;
         assert_eq!(used().await, spent);
     });
+}
+
+/// Threads of several instances take all there is of one key.
+#[test]
+fn instances_that_lease_admit_what_they_charge() {
+    let server = RedisServer::start();
+    let backend = || RedisBackend::builder(&server.url()).deadline(PATIENCE).build().unwrap();
+    let limit = scaled(5_000, 200_000);
+    let (runtime, tier) = (runtime(), LocalTier::deny_cache().lease(50));
+    for algorithm in ALGORITHMS {
+        let policy = Policy::named(algorithm.name(), Quota::new(limit, LONG)).algorithm(algorithm);
+        let before = server.calls("evalsha");
+        let (admitted, used) = runtime.block_on(async {
+            let instances =
+                [(); 3].map(|()| Limiter::builder(backend()).local_tier(tier.clone()).build());
+            let mut tasks = JoinSet::new();
+            for task in 0..48 {
+                let (limiter, policy) = (instances[task % 3].clone(), policy.clone());
+                tasks.spawn(async move {
+                    let mut admitted = 0;
+                    while limiter.check(&policy, "s").await.unwrap().is_allowed() {
+                        admitted += 1;
+                        tokio::task::yield_now().await;
+                    }
+                    admitted
+                });
+            }
+            let admitted = tasks.join_all().await.into_iter().sum::<u32>();
+            for limiter in &instances {
+                limiter.close().await;
+            }
+            let watcher = Limiter::builder(backend()).local_tier(LocalTier::none()).build();
+            (admitted, limit - watcher.peek(&policy, "s", 0).await.unwrap().remaining())
+        });
+        let calls = server.calls("evalsha") - before;
+        println!("{algorithm:?}: {admitted} of {limit} admitted in {calls} calls");
+        assert_eq!(admitted, used, "{algorithm:?}");
+        // Who is refused once does not come again here, though something may have come back.
+        assert!(admitted <= limit && admitted > limit - 3 * 50, "{algorithm:?}: {admitted}");
+    }
 }
 
 const FROZEN: Policy = Policy::new("frozen", Quota::new(100_000, HOUR));

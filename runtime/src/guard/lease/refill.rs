@@ -153,7 +153,9 @@ impl Shared {
         let watched = std::mem::replace(&mut account.watched, true);
         drop(shard);
         self.give_back_soon(key.clone(), before);
-        if !watched {
+        if watched {
+            self.attend();
+        } else {
             self.watch(key.clone(), until);
         }
     }

@@ -68,6 +68,7 @@ impl Shared {
         if grant.is_some() {
             self.returns.collect(key, grant);
             self.attend();
+            self.returns.changed.notify_one();
         }
     }
 
@@ -75,14 +76,13 @@ impl Shared {
     pub(super) fn watch(self: &Arc<Self>, key: Key, until: Micros) {
         self.returns.collect_at(key, until);
         self.attend();
+        self.returns.changed.notify_one();
     }
 
-    /// Sees to it that somebody looks at the lists.
-    fn attend(self: &Arc<Self>) {
+    /// Sees to it that somebody looks at the lists. Who did may be gone, with its runtime.
+    pub(super) fn attend(self: &Arc<Self>) {
         let attended = std::mem::replace(&mut self.returns.lock().attended, true);
-        if attended {
-            self.returns.changed.notify_one();
-        } else {
+        if !attended {
             // Made before the task runs, so that it is there even if the task never does.
             let attending = Attending { shared: Arc::clone(self), ended: false };
             tokio::spawn(attending.run());
