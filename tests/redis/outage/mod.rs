@@ -2,3 +2,4 @@
 
 mod charged_once;
 mod never_slow;
+mod soak;
