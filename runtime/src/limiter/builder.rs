@@ -50,8 +50,7 @@ impl LimiterBuilder {
     }
 
     /// How long the backend may take for an operation, waiting for a connection included; then
-    /// it has failed. 100 ms unless set here or, for
-    /// [`RedisBackend`](crate::RedisBackendBuilder::deadline), there.
+    /// it has failed. 100 ms unless set here or, for a Redis, in its URL or builder.
     #[must_use]
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.guards.deadline = Some(deadline);
