@@ -1,12 +1,13 @@
 //! The circuit breaker, as callers see it. Its states have a table of their own, beside them.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 use tollgate::testing::ManualClock;
-use tollgate::{BreakerState, CircuitBreaker, Limiter, MemoryBackend, Policy, Quota};
+use tollgate::{Answer, Backend, BackendError, BreakerState, CircuitBreaker, Limiter};
+use tollgate::{MemoryBackend, Operation, Policy, Quota};
 
 use crate::store::{Health, Store};
 
@@ -144,6 +145,43 @@ async fn clients_are_told_to_come_back_when_the_store_is_tried() {
     store.is(Health::Well);
     clock.advance(told);
     assert!(limiter.check(&POLICY, "s").await.is_ok());
+}
+
+/// A function that is not async can be the probe, if the store can answer it.
+#[test]
+fn who_cannot_wait_can_try() {
+    let clock = ManualClock::new();
+    let health = Arc::new(Mutex::new(Health::Down));
+    let memory = MemoryBackend::builder().clock(clock.clone()).build();
+    let store = Sync { memory, health: Arc::clone(&health) };
+    let limiter = Limiter::builder(store).clock(clock.clone()).instances(1).build();
+    for _ in 0..10 {
+        assert!(limiter.check_now(&POLICY, "s", 1).unwrap().is_err());
+    }
+    assert_eq!(state(&limiter), BreakerState::Open);
+    *health.lock().unwrap() = Health::Well;
+    clock.advance(LONG);
+    assert!(limiter.check_now(&POLICY, "s", 1).unwrap().unwrap().is_allowed());
+    assert_eq!(state(&limiter), BreakerState::Closed);
+}
+
+/// A store that answers without waiting, and may fail.
+struct Sync {
+    memory: MemoryBackend,
+    health: Arc<Mutex<Health>>,
+}
+
+impl Backend for Sync {
+    async fn apply(&self, batch: &[Operation<'_>]) -> Vec<Result<Answer, BackendError>> {
+        batch.iter().map(|operation| self.apply_now(operation).unwrap()).collect()
+    }
+
+    fn apply_now(&self, operation: &Operation<'_>) -> Option<Result<Answer, BackendError>> {
+        match *self.health.lock().unwrap() {
+            Health::Well => self.memory.apply_now(operation),
+            _ => Some(Err(BackendError::not_executed("the disk is full"))),
+        }
+    }
 }
 
 #[tokio::test]
