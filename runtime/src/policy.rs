@@ -61,7 +61,7 @@ impl Algorithm {
     }
 }
 
-/// What happens to requests while the backend cannot answer.
+#[doc = include_str!("docs/outages.md")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum OnError {

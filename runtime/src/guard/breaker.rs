@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::circuit::{Circuit, Sign, Standing, stopped};
+use super::circuit::{Circuit, Sign, stopped};
 use crate::backend::Verdict;
 use crate::{Answer, Backend, BackendError, Operation, Policy};
 
@@ -18,20 +18,26 @@ impl<B: Backend> Breaker<B> {
         Self { inner, circuit }
     }
 
-    /// Asks what takes no waiting. A backend that has to be tried is left to those who can wait.
+    /// Asks what takes no waiting. What would take some is left to those who can wait, who may
+    /// then be the probe.
     fn now<T>(
         &self,
         ask: impl FnOnce(&B) -> Option<Result<T, BackendError>>,
     ) -> Option<Result<T, BackendError>> {
         let Some(circuit) = &self.circuit else { return ask(&self.inner) };
-        match circuit.standing() {
-            Standing::Go(pass) => {
-                let answer = ask(&self.inner)?;
+        let pass = match circuit.enter() {
+            Ok(pass) => pass,
+            Err(left) => return Some(Err(stopped(left))),
+        };
+        match ask(&self.inner) {
+            Some(answer) => {
                 pass.report(sign(&answer));
                 Some(answer)
             }
-            Standing::Stop(left) => Some(Err(stopped(left))),
-            Standing::Due => None,
+            None => {
+                pass.give_back();
+                None
+            }
         }
     }
 }

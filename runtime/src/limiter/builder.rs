@@ -13,8 +13,9 @@ use crate::{CircuitBreaker, Clock, LocalTier, OnError, SystemClock};
 
 /// Builds a [`Limiter`].
 ///
-/// What stands between the limiter and a backend that can fail, a deadline and a circuit breaker,
-/// does so without being asked for; a [`MemoryBackend`](crate::MemoryBackend) needs neither.
+/// What stands between the limiter and a backend that can fail, a deny cache, a deadline and a
+/// circuit breaker, does so without being asked for; a [`MemoryBackend`](crate::MemoryBackend)
+/// needs none.
 pub struct LimiterBuilder {
     backend: Box<dyn ErasedBackend>,
     guards: Guards,
@@ -42,8 +43,8 @@ impl LimiterBuilder {
     }
 
     /// Goes by `clock` instead of the machine's: those who wait for their turn, the circuit
-    /// breaker, the deadline (unless the backend keeps that itself) and what decides in this
-    /// process. The backend has a clock of its own, by which it decides.
+    /// breaker, the deadline (unless the backend keeps that itself), the local tier and what decides
+    /// in this process. The backend has a clock of its own, by which it decides.
     #[must_use]
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.guards.clock = Arc::new(clock);
@@ -51,8 +52,7 @@ impl LimiterBuilder {
     }
 
     /// How long the backend may take for an operation, waiting for a connection included; then
-    /// it has failed. 100 ms unless set here or, for
-    /// [`RedisBackend`](crate::RedisBackendBuilder::deadline), there.
+    /// it has failed. 100 ms unless set here or, for a Redis, in its URL or builder.
     #[must_use]
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.guards.deadline = Some(deadline);

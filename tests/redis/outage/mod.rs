@@ -1,5 +1,5 @@
 //! Servers and networks that fail, and what their limiter's callers see of it.
 
 mod charged_once;
-mod modes;
 mod never_slow;
+mod soak;

@@ -9,8 +9,8 @@ use tokio::time::timeout;
 use tollgate::testing::ManualClock;
 use tollgate::{BreakerState, Limiter, Policy, Quota, RedisBackend};
 
-use crate::servers::{Fault, Proxy, RedisServer};
-use crate::subject::runtime;
+use crate::servers::{Fault, Proxy, RedisCluster, RedisServer};
+use crate::subject::{PATIENCE, runtime};
 
 const DEADLINE: Duration = Duration::from_millis(100);
 const AMPLE: Policy = Policy::new("ample", Quota::new(1_000_000, Duration::from_secs(86_400)));
@@ -50,8 +50,9 @@ fn outage<S>(
 ) {
     // The breaker's time stands still, so that it is closed again only when it is due.
     let clock = ManualClock::new();
-    let backend = RedisBackend::builder(url).deadline(DEADLINE).build().unwrap();
-    let limiter = Limiter::builder(backend).clock(clock.clone()).build();
+    let backend = RedisBackend::builder(url).deadline(PATIENCE).build().unwrap();
+    // The limiter's deadline wins.
+    let limiter = Limiter::builder(backend).clock(clock.clone()).deadline(DEADLINE).build();
     let breaker = {
         let limiter = limiter.clone();
         move || limiter.stats().breaker.unwrap()
@@ -168,6 +169,25 @@ fn replies_are_late() {
 #[test]
 fn replies_trickle() {
     fault(Fault::Trickle(DEADLINE / 5));
+}
+
+/// Of the network before all nodes of a cluster, one fault after the other.
+#[test]
+fn a_cluster_behind_such_networks() {
+    let mut proxies: Vec<Proxy> = (0..6).map(|_| Proxy::start_alone()).collect();
+    let cluster = RedisCluster::start_behind(&proxies);
+    let set = |proxies: &[Proxy], fault| proxies.iter().for_each(|proxy| proxy.set(fault));
+    for fault in [Fault::Refuse, Fault::Hang, Fault::DropReply, Fault::Delay(DEADLINE * 3)] {
+        outage(
+            &format!("cluster, {fault:?}"),
+            &cluster.url(),
+            &mut proxies,
+            |proxies| set(proxies, fault),
+            |proxies| set(proxies, Fault::None),
+            // The nodes speak to each other through them, too.
+            |_| cluster.calls("evalsha").iter().sum(),
+        );
+    }
 }
 
 /// A fault of the server, behind a proxy that only counts.

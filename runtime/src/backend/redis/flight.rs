@@ -188,8 +188,11 @@ impl Lane {
         self: &Arc<Self>,
         deadline: Instant,
     ) -> Result<MultiplexedConnection, Failure> {
+        if let Some(connection) = self.present().await {
+            return Ok(connection);
+        }
         let lane = Arc::clone(self);
-        let mut connecting = Box::pin(async move { lane.connection().await });
+        let mut connecting = Box::pin(async move { lane.connect().await });
         if let Ok(connection) = timeout_at(deadline, &mut connecting).await {
             return connection;
         }
@@ -212,17 +215,27 @@ impl Lane {
 
     /// The connection in use, or another one.
     pub(super) async fn connection(&self) -> Result<MultiplexedConnection, Failure> {
-        {
-            let mut held = self.held.lock().await;
-            if let Some(held) = &*held
-                && self.source.trusts(held)
-            {
-                return Ok(held.shared());
-            }
-            // Back to its pool, which tests it before it gives it out again.
-            *held = None;
+        match self.present().await {
+            Some(connection) => Ok(connection),
+            None => self.connect().await,
         }
-        // Others may connect meanwhile; the last one's is used, the pool has the rest.
+    }
+
+    /// The connection in use, if nothing speaks against it.
+    async fn present(&self) -> Option<MultiplexedConnection> {
+        let mut held = self.held.lock().await;
+        if let Some(held) = &*held
+            && self.source.trusts(held)
+        {
+            return Some(held.shared());
+        }
+        // Back to its pool, which tests it before it gives it out again.
+        *held = None;
+        None
+    }
+
+    /// Another one. If several are made at a time the last is used, and the pool has the rest.
+    async fn connect(&self) -> Result<MultiplexedConnection, Failure> {
         let fresh = self.source.connect().await?;
         let shared = fresh.shared();
         *self.held.lock().await = Some(fresh);

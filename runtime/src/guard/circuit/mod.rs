@@ -60,16 +60,6 @@ enum Phase {
     },
 }
 
-/// What may be done with an operation.
-pub(super) enum Standing<'a> {
-    /// The backend may be asked, and what it says is to be reported.
-    Go(Pass<'a>),
-    /// It is not asked, for this long at least.
-    Stop(Duration),
-    /// It may be asked by whoever gets to be the probe.
-    Due,
-}
-
 /// Leave to ask the backend, for one operation.
 pub(super) struct Pass<'a> {
     circuit: &'a Circuit,
@@ -96,29 +86,26 @@ impl Circuit {
         }
     }
 
-    /// Whether the backend may be asked, without being the one who tries.
-    pub(super) fn standing(&self) -> Standing<'_> {
-        if let Some(pass) = self.pass_if_closed() {
-            return Standing::Go(pass);
+    /// Whether the backend may be asked; if it is time to try, by whoever asks this. If not, how
+    /// long until it is time; zero while somebody tries.
+    #[inline]
+    pub(super) fn enter(&self) -> Result<Pass<'_>, Duration> {
+        let epoch = self.epoch.load(Ordering::Acquire);
+        if epoch.is_multiple_of(2) {
+            return Ok(Pass { circuit: self, epoch, probe: None });
         }
-        let state = self.lock();
-        match self.time_left(&state.phase) {
-            0 => Standing::Due,
-            left => self.stop(left),
-        }
+        self.enter_if_due()
     }
 
-    /// Whether the backend may be asked; if it is time to try, by whoever asks this.
-    pub(super) fn enter(&self) -> Result<Pass<'_>, Duration> {
-        if let Some(pass) = self.pass_if_closed() {
-            return Ok(pass);
-        }
+    #[cold]
+    fn enter_if_due(&self) -> Result<Pass<'_>, Duration> {
         let mut state = self.lock();
         let left = self.time_left(&state.phase);
         let epoch = self.epoch.load(Ordering::Relaxed);
         if left > 0 {
             self.rejected.fetch_add(1, Ordering::Relaxed);
-            return Err(Duration::from_micros(left));
+            let is_tried = matches!(state.phase, Phase::HalfOpen { .. });
+            return Err(Duration::from_micros(if is_tried { 0 } else { left }));
         }
         let mut probe = None;
         if !matches!(state.phase, Phase::Closed) {
@@ -126,7 +113,6 @@ impl Circuit {
             probe = Some(state.probes);
             let until = self.clock.now_micros().saturating_add(self.settings.longest());
             state.phase = Phase::HalfOpen { until };
-            tracing::debug!("the circuit breaker lets one operation through, to see");
         }
         Ok(Pass { circuit: self, epoch, probe })
     }
@@ -146,17 +132,7 @@ impl Circuit {
         }
     }
 
-    fn pass_if_closed(&self) -> Option<Pass<'_>> {
-        let epoch = self.epoch.load(Ordering::Acquire);
-        epoch.is_multiple_of(2).then_some(Pass { circuit: self, epoch, probe: None })
-    }
-
-    fn stop(&self, left: Micros) -> Standing<'_> {
-        self.rejected.fetch_add(1, Ordering::Relaxed);
-        Standing::Stop(Duration::from_micros(left))
-    }
-
-    /// Until the next probe.
+    /// Until somebody may try.
     fn time_left(&self, phase: &Phase) -> Micros {
         let (Phase::Open { until } | Phase::HalfOpen { until }) = phase else { return 0 };
         match until.saturating_sub(self.clock.now_micros()) {
@@ -223,6 +199,15 @@ impl Circuit {
         }
     }
 
+    /// The probe did not come to ask: the next one may.
+    fn not_probed(&self, number: u64) {
+        let mut state = self.lock();
+        if state.probes == number && matches!(state.phase, Phase::HalfOpen { .. }) {
+            state.probes -= 1;
+            state.phase = Phase::Open { until: 0 };
+        }
+    }
+
     /// Nothing panics while it is held.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -230,6 +215,13 @@ impl Circuit {
 }
 
 impl Pass<'_> {
+    /// Gives it back: the backend was not asked.
+    pub(super) fn give_back(mut self) {
+        if let Some(probe) = self.probe.take() {
+            self.circuit.not_probed(probe);
+        }
+    }
+
     /// Says what the operation has shown.
     #[inline]
     pub(super) fn report(mut self, sign: Sign) {

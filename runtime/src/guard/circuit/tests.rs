@@ -14,10 +14,7 @@ fn circuit(settings: CircuitBreaker) -> (Circuit, ManualClock) {
 
 /// How long until the next probe, if the backend may not be asked.
 fn stopped_for(circuit: &Circuit) -> Option<Duration> {
-    match circuit.standing() {
-        Standing::Stop(left) => Some(left),
-        Standing::Go(_) | Standing::Due => None,
-    }
+    circuit.enter().map(Pass::give_back).err()
 }
 
 fn report(circuit: &Circuit, sign: Sign) {
@@ -27,10 +24,14 @@ fn report(circuit: &Circuit, sign: Sign) {
 /// Moves on to just before the next probe, and then to it.
 fn wait_for_probe(circuit: &Circuit, clock: &ManualClock) {
     let left = stopped_for(circuit).unwrap();
+    wait(circuit, clock, left);
+}
+
+fn wait(circuit: &Circuit, clock: &ManualClock, left: Duration) {
     clock.advance(left - Duration::from_micros(1));
     assert!(circuit.enter().is_err(), "not one microsecond before");
     clock.advance(Duration::from_micros(1));
-    assert!(matches!(circuit.standing(), Standing::Due));
+    assert!(stopped_for(circuit).is_none());
 }
 
 #[test]
@@ -55,7 +56,7 @@ fn every_state_and_every_sign() {
             assert_eq!(state(), Open, "until somebody tries");
             let probe = circuit.enter().unwrap_or_else(|_| panic!("it is due"));
             assert_eq!(state(), HalfOpen);
-            assert!(circuit.enter().is_err() && stopped_for(&circuit).is_some(), "one at a time");
+            assert_eq!(stopped_for(&circuit), Some(Duration::ZERO), "one at a time");
             probe.report(sign);
         } else {
             report(&circuit, sign);
@@ -131,7 +132,7 @@ fn a_probe_that_is_never_heard_of_is_given_up() {
     report(&circuit, Sign::Unwell);
     wait_for_probe(&circuit, &clock);
     let lost = circuit.enter().unwrap_or_else(|_| panic!("it is due"));
-    wait_for_probe(&circuit, &clock);
+    wait(&circuit, &clock, SECOND * 60);
     let probe = circuit.enter().unwrap_or_else(|_| panic!("it is due"));
     // What the lost one says after all is not what was asked last.
     lost.report(Sign::Well);
@@ -212,10 +213,15 @@ proptest! {
                         prop_assert_eq!(left, Duration::ZERO);
                         number += 1;
                         model.probe = Some(number);
-                        model.until = stopped_for(&circuit);
+                        model.until = Some(SECOND * 60);
                         calls.push((pass, model.changes, Some(number)));
                     }
-                    (Err(left), until) => prop_assert_eq!(Some(left), until),
+                    (Err(left), Some(until)) => {
+                        prop_assert!(until > Duration::ZERO);
+                        let told = if model.probe.is_some() { Duration::ZERO } else { until };
+                        prop_assert_eq!(left, told);
+                    }
+                    (Err(_), None) => prop_assert!(false, "it is closed"),
                 },
                 Event::Report(..) | Event::Drop(_) if calls.is_empty() => {}
                 Event::Report(call, _) | Event::Drop(call) => {
