@@ -75,7 +75,12 @@ impl Cluster {
 
     /// Learns the slots if nobody has yet.
     pub(super) async fn ready(&self) -> Result<(), BackendError> {
-        if self.slots.load().is_empty() { self.learn().await } else { Ok(()) }
+        if self.slots.load().is_empty() {
+            // Boxed, for it is deep, and every check's future would be.
+            Box::pin(self.learn()).await
+        } else {
+            Ok(())
+        }
     }
 
     /// Asks the nodes, one after the other, which of them serves which slots.
