@@ -8,7 +8,6 @@ use tokio::sync::watch;
 
 use super::account::{Account, Grant, Landing, Next, Refill};
 use super::{Key, Shared};
-use crate::algorithm::Micros;
 use crate::backend::{Verdict, mismatched};
 use crate::{Action, Answer, BackendError, Operation, Outcome, Policy, Source};
 
@@ -97,20 +96,19 @@ impl Shared {
         let Refill { units, era, landing } = refill;
         let asked = self.clock.now_micros();
         let brought = match self.charge_at_store(&key, units).await {
-            Ok(verdict) if verdict.outcome() == Outcome::Allowed => {
+            Ok(mut verdict) if verdict.outcome() == Outcome::Allowed => {
                 let hold = self.terms.of(&key.policy).hold;
                 let grant = Grant::new(units, units - cost, asked, hold, &verdict);
-                let mut verdict = verdict;
                 grant.say(Source::Store, &mut verdict);
                 self.land(&key, era, Some(grant));
                 Ok(verdict)
             }
             Ok(_) => {
                 let alone = self.charge_at_store(&key, cost).await;
-                self.land(&key, era, None);
                 if let Ok(verdict) = &alone {
                     self.note(&key.policy, &key.subject, key.hash, cost, verdict);
                 }
+                self.land(&key, era, None);
                 alone
             }
             Err(error) => {
@@ -148,7 +146,7 @@ impl Shared {
             return self.give_back_soon(key.clone(), Some(grant));
         }
         let account = &mut entry.value;
-        let until: Micros = grant.until;
+        let until = grant.until;
         let before = account.put(grant);
         let watched = std::mem::replace(&mut account.watched, true);
         drop(shard);
