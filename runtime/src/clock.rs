@@ -38,6 +38,8 @@ pub struct SystemClock {
     /// What the counter showed at `epoch_micros`.
     started: u64,
     epoch_micros: u64,
+    /// What one count of it takes, in 2⁻⁶⁴ µs.
+    count_micros: u64,
 }
 
 impl SystemClock {
@@ -48,7 +50,10 @@ impl SystemClock {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let clock = quanta::Clock::new();
         let started = clock.raw();
-        Self { clock, started, epoch_micros: since_epoch.as_micros() as u64 }
+        let nanos = clock.delta_as_nanos(0, COUNTS);
+        // A count takes less than a microsecond, so this is less than 2⁶⁴.
+        let count_micros = ((u128::from(nanos) << 64) / (1_000 * u128::from(COUNTS))) as u64;
+        Self { clock, started, epoch_micros: since_epoch.as_micros() as u64, count_micros }
     }
 }
 
@@ -61,9 +66,14 @@ impl Default for SystemClock {
 impl Clock for SystemClock {
     #[inline]
     fn now_micros(&self) -> u64 {
-        self.epoch_micros + self.clock.delta_as_nanos(self.started, self.clock.raw()) / 1_000
+        let counts = self.clock.raw().saturating_sub(self.started);
+        let micros = (u128::from(counts) * u128::from(self.count_micros)) >> 64;
+        self.epoch_micros + micros as u64
     }
 }
+
+/// Over so many counts their length is taken: minutes, so that nothing is lost by rounding.
+const COUNTS: u64 = 1 << 40;
 
 /// Either the machine's clock, which is asked without a detour, or a user's.
 pub(crate) enum Time {
@@ -78,6 +88,15 @@ impl Time {
 
     pub(crate) fn of(clock: impl Clock) -> Self {
         Self::Of(Box::new(clock))
+    }
+
+    /// The time of a clock that never goes back.
+    #[inline]
+    pub(crate) fn steady_micros(&self) -> Option<u64> {
+        match self {
+            Self::System(clock) => Some(clock.now_micros()),
+            Self::Of(_) => None,
+        }
     }
 
     #[inline]

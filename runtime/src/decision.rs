@@ -151,6 +151,12 @@ impl Ruling {
         Self { verdict: Verdict::new(Outcome::Allowed, 0).from(Source::Open), noted: 0 }
     }
 
+    /// Leaves [`open`](Self::open) in its place.
+    #[cfg(feature = "axum")]
+    pub(crate) fn take(&mut self) -> Self {
+        std::mem::replace(self, Self::open())
+    }
+
     /// Makes it the store's, which is to say what it is; a guard in front of the store that
     /// answers itself says so.
     #[inline]

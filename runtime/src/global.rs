@@ -24,17 +24,19 @@ pub fn set_limiter(limiter: Limiter) {
 /// The limiter that was last set. If none was, one in memory, with a warning the first time.
 #[must_use]
 pub fn get_limiter() -> Limiter {
+    with_global(Limiter::clone)
+}
+
+fn with_global<T>(ask: impl FnOnce(&Limiter) -> T) -> T {
     match &*GLOBAL.load() {
-        Some(limiter) => Limiter::clone(limiter),
-        None => FALLBACK
-            .get_or_init(|| {
-                tracing::warn!(
-                    "no limiter was set: limits are counted in this process's memory. Call \
-                     `tollgate::set_limiter` at start-up"
-                );
-                Limiter::new(MemoryBackend::new())
-            })
-            .clone(),
+        Some(limiter) => ask(limiter),
+        None => ask(FALLBACK.get_or_init(|| {
+            tracing::warn!(
+                "no limiter was set: limits are counted in this process's memory. Call \
+                 `tollgate::set_limiter` at start-up"
+            );
+            Limiter::new(MemoryBackend::new())
+        })),
     }
 }
 
@@ -45,5 +47,13 @@ pub(crate) async fn scope<F: Future>(limiter: Limiter, future: F) -> F::Output {
 
 /// The scoped limiter if there is one, else the global one.
 pub(crate) fn current_limiter() -> Limiter {
-    SCOPED.try_with(Limiter::clone).unwrap_or_else(|_| get_limiter())
+    with_current_limiter(Limiter::clone)
+}
+
+/// Asks that one. The global one stays where it is: all cores would write a count of its users.
+pub(crate) fn with_current_limiter<T>(ask: impl FnOnce(&Limiter) -> T) -> T {
+    match SCOPED.try_with(Limiter::clone) {
+        Ok(limiter) => ask(&limiter),
+        Err(_) => with_global(ask),
+    }
 }

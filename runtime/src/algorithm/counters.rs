@@ -88,25 +88,18 @@ impl Counters {
         parts.map(|(part, quota)| part.empty_at(quota)).max().unwrap_or(0)
     }
 
-    /// Whether a request of `cost` would be refused at `now`.
-    pub(crate) fn is_refusing(&self, policy: &Policy, now: Micros, cost: u32) -> bool {
-        let mut parts = self.parts().iter().zip(policy.quotas());
-        parts.any(|(part, quota)| {
-            let mut part = part.clone();
+    /// How much of its tightest quota is used, in 1/65536; `None` if a request of `cost` would be
+    /// refused at `now`.
+    pub(crate) fn used_share(&mut self, policy: &Policy, now: Micros, cost: u32) -> Option<u64> {
+        let mut parts = self.parts_mut().iter_mut().zip(policy.quotas());
+        parts.try_fold(0, |most, (part, quota)| {
             part.advance(now, quota);
-            matches!(part.wait(now, quota, cost), Wait::For(_))
+            if let Wait::For(_) = part.wait(now, quota, cost) {
+                return None;
+            }
+            let share = (u64::from(part.used(now, quota)) << 16) / u64::from(quota.capacity());
+            Some(most.max(share))
         })
-    }
-
-    /// How much of its tightest quota is used, in 1/65536.
-    pub(crate) fn used_share(&self, policy: &Policy, now: Micros) -> u64 {
-        let parts = self.parts().iter().zip(policy.quotas());
-        let share = |(part, quota): (&Part, &Quota)| {
-            let mut part = part.clone();
-            part.advance(now, quota);
-            (u64::from(part.used(now, quota)) << 16) / u64::from(quota.capacity())
-        };
-        parts.map(share).max().unwrap_or(0)
     }
 
     /// Makes state that was kept under another form of the policy serve this one: quotas that

@@ -1,5 +1,7 @@
 //! Admissions in the order of their time, in a ring.
 
+use thin_vec::{ThinVec, thin_vec};
+
 use super::Micros;
 
 /// What was admitted at one time, or in one granule.
@@ -12,27 +14,32 @@ pub(super) struct Entry {
 
 /// Entries, the oldest first, and the sum of their units.
 ///
-/// A store holds very many of these, so all is in one allocation: the first place holds the
-/// bookkeeping, beside the entries that are looked at with it. Nothing is allocated while it is
-/// empty for the first time.
+/// A store holds very many of these, so it takes little room where it is, and what is looked at
+/// to find the oldest and the newest entry is there. Nothing is allocated while it is empty for
+/// the first time.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Log {
-    places: Box<[Entry]>,
+    places: ThinVec<Entry>,
+    /// The place of the oldest.
+    head: u16,
+    /// How many there are: at most one more than a window's resolution.
+    len: u16,
+    used: u32,
 }
 
-/// The first allocation, in places: a cache line.
-const FIRST_PLACES: usize = 4;
+/// The first allocation, in places: with its header, a cache line.
+const FIRST_PLACES: usize = 3;
 
 impl Log {
     /// The sum of all entries' units.
     #[inline]
     pub(super) fn used(&self) -> u32 {
-        self.places.first().map_or(0, |bookkeeping| bookkeeping.units)
+        self.used
     }
 
     #[inline]
     pub(super) fn len(&self) -> usize {
-        self.bookkeeping().1
+        self.len.into()
     }
 
     #[inline]
@@ -48,8 +55,7 @@ impl Log {
     /// The entry that `index` others are older than.
     #[inline]
     pub(super) fn get(&self, index: usize) -> Option<Entry> {
-        let (head, len) = self.bookkeeping();
-        (index < len).then(|| self.places[self.place(head, index)])
+        (index < self.len()).then(|| self.places[self.place(index)])
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = Entry> {
@@ -58,97 +64,75 @@ impl Log {
 
     #[inline]
     pub(super) fn push_back(&mut self, entry: Entry) {
-        let (mut head, len) = self.bookkeeping();
-        if len + 1 >= self.places.len() {
+        if self.len() == self.places.len() {
             self.grow();
-            head = 0;
         }
-        let place = self.place(head, len);
+        let place = self.place(self.len());
         self.places[place] = entry;
-        self.keep(head, len + 1, self.used() + entry.units);
+        self.len += 1;
+        self.used += entry.units;
     }
 
     /// Adds `units` to the newest entry, which is of `newest` now.
     #[inline]
     pub(super) fn add_to_back(&mut self, newest: Micros, units: u32) {
-        let (head, len) = self.bookkeeping();
-        if len > 0 {
-            let place = self.place(head, len - 1);
+        if self.len > 0 {
+            let place = self.place(self.len() - 1);
             self.places[place].newest = newest;
             self.places[place].units += units;
-            self.keep(head, len, self.used() + units);
+            self.used += units;
         }
     }
 
     #[inline]
     pub(super) fn pop_front(&mut self) {
         if let Some(entry) = self.front() {
-            let (head, len) = self.bookkeeping();
-            let next = if head + 2 < self.places.len() { head + 1 } else { 0 };
-            self.keep(next, len - 1, self.used() - entry.units);
+            self.head =
+                if usize::from(self.head) + 1 < self.places.len() { self.head + 1 } else { 0 };
+            self.len -= 1;
+            self.used -= entry.units;
         }
     }
 
     pub(super) fn pop_back(&mut self) {
         if let Some(entry) = self.back() {
-            let (head, len) = self.bookkeeping();
-            self.keep(head, len - 1, self.used() - entry.units);
+            self.len -= 1;
+            self.used -= entry.units;
         }
     }
 
     /// Takes `units`, no more than it has, from the entry at `index`, which goes with its last.
     pub(super) fn take(&mut self, index: usize, units: u32) {
         let Some(mut entry) = self.get(index) else { return };
-        let (head, mut len) = self.bookkeeping();
         entry.units -= units;
+        self.used -= units;
         if entry.units > 0 {
-            let place = self.place(head, index);
+            let place = self.place(index);
             self.places[place] = entry;
-        } else {
-            for later in index + 1..len {
-                let (from, to) = (self.place(head, later), self.place(head, later - 1));
-                self.places[to] = self.places[from];
-            }
-            len -= 1;
+            return;
         }
-        self.keep(head, len, self.used() - units);
-    }
-
-    /// Where the oldest entry is, counted from the first that is an entry's, and how many
-    /// there are.
-    #[inline]
-    fn bookkeeping(&self) -> (usize, usize) {
-        match self.places.first() {
-            Some(bookkeeping) => {
-                ((bookkeeping.newest >> 32) as usize, bookkeeping.newest as u32 as usize)
-            }
-            None => (0, 0),
+        for later in index + 1..self.len() {
+            let (from, to) = (self.place(later), self.place(later - 1));
+            self.places[to] = self.places[from];
         }
+        self.len -= 1;
     }
 
     #[inline]
-    fn keep(&mut self, head: usize, len: usize, used: u32) {
-        if let Some(bookkeeping) = self.places.first_mut() {
-            *bookkeeping = Entry { newest: (head as u64) << 32 | len as u64, units: used };
-        }
+    fn place(&self, index: usize) -> usize {
+        let at = usize::from(self.head) + index;
+        if at < self.places.len() { at } else { at - self.places.len() }
     }
 
-    #[inline]
-    fn place(&self, head: usize, index: usize) -> usize {
-        let room = self.places.len() - 1;
-        let at = head + index;
-        1 + if at < room { at } else { at - room }
-    }
-
+    /// To twice the memory.
     #[cold]
     fn grow(&mut self) {
-        let mut places = vec![Entry::default(); FIRST_PLACES.max(self.places.len() * 2)];
-        for (place, entry) in places[1..].iter_mut().zip(self.iter()) {
+        let mut places = thin_vec![Entry::default(); FIRST_PLACES.max(self.places.len() * 2 + 1)];
+        for (place, entry) in places.iter_mut().zip(self.iter()) {
             *place = entry;
         }
-        let (len, used) = (self.len(), self.used());
-        self.places = places.into_boxed_slice();
-        self.keep(0, len, used);
+        self.places = places;
+        self.head = 0;
     }
 }
 

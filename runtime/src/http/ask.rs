@@ -26,21 +26,21 @@ pub(super) trait Limiting: Send + Sync {
     fn answer(&self) -> Option<&dyn Fn(&Refusal<'_>) -> Response>;
 }
 
-/// What came of it.
+/// What came of it. It passes through many hands, so what is large is in a box.
 pub(super) enum Asked {
     /// It may go on.
-    Granted(Granted),
+    Granted(Box<Granted>),
     /// It may go on, and is not counted.
     Uncounted,
     /// It may not.
-    Refused(Response),
+    Refused(Box<Response>),
 }
 
-/// What is left of a decision that lets a request through: it is large, and rarely needed.
+/// What is left of a decision that lets a request through.
 pub(super) struct Granted {
     pub(super) written: Written,
     /// If it was asked to be kept.
-    pub(super) decision: Option<Box<Decision>>,
+    pub(super) decision: Option<Decision>,
 }
 
 /// Asks; `keep` is whether the decision is needed afterwards.
@@ -55,16 +55,6 @@ pub(super) async fn ask(
     {
         return asked;
     }
-    // Boxed, so that those who need not wait do not carry it along.
-    Box::pin(ask_later(limit, limiter, parts, keep)).await
-}
-
-async fn ask_later(
-    limit: &impl Limiting,
-    limiter: &Limiter,
-    parts: &mut Parts,
-    keep: bool,
-) -> Asked {
     if limit.exempts(parts) {
         return Asked::Uncounted;
     }
@@ -78,7 +68,7 @@ async fn ask_later(
     let cost = limit.cost(parts);
     let ruled = limiter.rule(limit.policy(), subject.as_str(), cost, &mut ruling).await;
     let asked = Question { subject: &subject, cost, keep };
-    settle(limit, limiter, parts, asked, ruled, ruling)
+    settle(limit, limiter, parts, asked, ruled, &mut ruling)
 }
 
 /// Who asked for how much.
@@ -109,7 +99,7 @@ pub(super) fn ask_now(
     let cost = limit.cost(parts);
     let ruled = limiter.rule_now(limit.policy(), subject.as_str(), cost, &mut ruling)?;
     let asked = Question { subject: &subject, cost, keep };
-    Some(settle(limit, limiter, parts, asked, ruled, ruling))
+    Some(settle(limit, limiter, parts, asked, ruled, &mut ruling))
 }
 
 fn how<'a>(limit: &impl Limiting, limiter: &'a Limiter) -> How<'a> {
@@ -124,13 +114,14 @@ fn nobody(limit: &impl Limiting, limiter: &Limiter, parts: &Parts, error: KeyErr
     refuse(limit, limiter, parts, Reason::NoKey(error))
 }
 
+/// The ruling is only taken from where it is if somebody needs it as a decision: it is large.
 fn settle(
     limit: &impl Limiting,
     limiter: &Limiter,
     parts: &Parts,
     asked: Question<'_>,
     ruled: Result<(), Unavailable>,
-    ruling: Ruling,
+    ruling: &mut Ruling,
 ) -> Asked {
     match ruled {
         Ok(()) => {}
@@ -140,7 +131,7 @@ fn settle(
     if ruling.is_allowed() {
         return Asked::Granted(granted(limit, limiter, asked, ruling));
     }
-    let decision = Decision::final_one(ruling);
+    let decision = Decision::final_one(ruling.take());
     let (policy, shadow) = (limit.policy(), limit.is_shadow());
     let subject = asked.subject.as_str();
     limit.on_blocked(&Blocked {
@@ -152,8 +143,8 @@ fn settle(
     });
     if shadow {
         tracing::info!(policy = policy.name(), "a shadow limit would have refused");
-        let decision = asked.keep.then(|| Box::new(decision));
-        return Asked::Granted(Granted { written: Written::NOTHING, decision });
+        let decision = asked.keep.then_some(decision);
+        return Asked::Granted(Box::new(Granted { written: Written::NOTHING, decision }));
     }
     refuse(limit, limiter, parts, Reason::QuotaExceeded(&decision))
 }
@@ -165,7 +156,8 @@ fn refuse(limit: &impl Limiting, limiter: &Limiter, parts: &Parts, reason: Reaso
         function: limit.answer(),
     };
     let texts = limit.fields().texts(limit.policy());
-    Asked::Refused(Refusal::new(limit.policy(), texts, reason, Some(parts)).answer(how))
+    let refusal = Refusal::new(limit.policy(), texts, reason, Some(parts));
+    Asked::Refused(Box::new(refusal.answer(how)))
 }
 
 /// A shadow limit is not shown to clients: it refuses nobody.
@@ -173,21 +165,21 @@ fn granted(
     limit: &impl Limiting,
     limiter: &Limiter,
     asked: Question<'_>,
-    ruling: Ruling,
-) -> Granted {
+    ruling: &mut Ruling,
+) -> Box<Granted> {
     let style = if limit.is_shadow() { HeaderStyle::None } else { style(limit, limiter) };
     let written = match style {
         HeaderStyle::None => Written::NOTHING,
         style => {
             let texts = limit.fields().texts(limit.policy());
-            texts.write(Some(&ruling), style, limiter.http().legacy_reset)
+            texts.write(Some(ruling), style, limiter.http().legacy_reset)
         }
     };
     let decision = asked.keep.then(|| {
         let subject = asked.subject.as_str();
-        Box::new(Decision::charged(ruling, limit.policy(), subject, asked.cost))
+        Decision::charged(ruling.take(), limit.policy(), subject, asked.cost)
     });
-    Granted { written, decision }
+    Box::new(Granted { written, decision })
 }
 
 /// Adds the fields to the response of a request that was let through.

@@ -12,13 +12,13 @@ use axum::response::{IntoResponse, Response};
 use pin_project_lite::pin_project;
 use smallvec::SmallVec;
 
-use super::ask::{Asked, Granted, Limiting, add_fields, ask, give_back};
+use super::ask::{Asked, Granted, Limiting, add_fields, ask, ask_now, give_back};
 use super::fields::{Fields, Written};
 use super::options::{HeaderStyle, OnMissingKey};
 use super::refusal::Refusal;
 use super::shown::RateLimit;
 use crate::annotation::Limit;
-use crate::global::current_limiter;
+use crate::global::with_current_limiter;
 use crate::key::Key;
 use crate::{Blocked, Limiter, Policy};
 
@@ -177,12 +177,12 @@ where
     T: FromRequestParts<S>,
     S: Send + Sync,
 {
-    type Rejection = Response;
+    type Rejection = Refused;
 
     fn from_request_parts(
         parts: &mut Parts,
         state: &S,
-    ) -> impl Future<Output = Result<Self, Response>> + Send {
+    ) -> impl Future<Output = Result<Self, Refused>> + Send {
         Marked { future: extract_parts(A::limits(), parts, state), handler: PhantomData }
     }
 }
@@ -193,12 +193,12 @@ where
     T: FromRequest<S>,
     S: Send + Sync,
 {
-    type Rejection = Response;
+    type Rejection = Refused;
 
     fn from_request(
         request: Request,
         state: &S,
-    ) -> impl Future<Output = Result<Self, Response>> + Send {
+    ) -> impl Future<Output = Result<Self, Refused>> + Send {
         Marked { future: extract(A::limits(), request, state), handler: PhantomData }
     }
 }
@@ -207,21 +207,43 @@ async fn extract_parts<T: FromRequestParts<S>, S: Send + Sync>(
     limits: &'static [HandlerLimit],
     parts: &mut Parts,
     state: &S,
-) -> Result<(Admission, T), Response> {
-    let admission = Admission::ask(limits, parts).await?;
+) -> Result<(Admission, T), Refused> {
+    let admission = match Admission::ask_now(limits, parts) {
+        Some(asked) => asked?,
+        None => Box::pin(Admission::ask(limits, parts)).await?,
+    };
     let argument = T::from_request_parts(parts, state).await;
-    Ok((admission, argument.map_err(IntoResponse::into_response)?))
+    Ok((admission, argument.map_err(Refused::of)?))
 }
 
 async fn extract<T: FromRequest<S>, S: Send + Sync>(
     limits: &'static [HandlerLimit],
     request: Request,
     state: &S,
-) -> Result<(Admission, T), Response> {
+) -> Result<(Admission, T), Refused> {
     let (mut parts, body) = request.into_parts();
-    let admission = Admission::ask(limits, &mut parts).await?;
+    let admission = match Admission::ask_now(limits, &mut parts) {
+        Some(asked) => asked?,
+        None => Box::pin(Admission::ask(limits, &mut parts)).await?,
+    };
     let argument = T::from_request(Request::from_parts(parts, body), state).await;
-    Ok((admission, argument.map_err(IntoResponse::into_response)?))
+    Ok((admission, argument.map_err(Refused::of)?))
+}
+
+/// What a client is answered instead: in a box, as it passes through many hands.
+#[derive(Debug)]
+pub struct Refused(Box<Response>);
+
+impl Refused {
+    fn of(rejection: impl IntoResponse) -> Self {
+        Self(Box::new(rejection.into_response()))
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        *self.0
+    }
 }
 
 pin_project! {
@@ -236,9 +258,9 @@ pin_project! {
 
 impl<F, A, T> Future for Marked<F, A>
 where
-    F: Future<Output = Result<(Admission, T), Response>>,
+    F: Future<Output = Result<(Admission, T), Refused>>,
 {
-    type Output = Result<Guarded<A, T>, Response>;
+    type Output = Result<Guarded<A, T>, Refused>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().future.poll(context) {
@@ -260,14 +282,39 @@ impl<A, T: fmt::Debug> fmt::Debug for Guarded<A, T> {
 
 /// A request that may go on: the limits that let it through, and what they left.
 pub struct Admission {
-    granted: SmallVec<[(&'static HandlerLimit, Granted); 1]>,
+    granted: SmallVec<[(&'static HandlerLimit, Box<Granted>); 1]>,
     /// If something may have to be given back.
     limiter: Option<Limiter>,
 }
 
 impl Admission {
-    async fn ask(limits: &'static [HandlerLimit], parts: &mut Parts) -> Result<Self, Response> {
-        let limiter = limiter_of(parts);
+    /// Asks a limit that is alone; `None` if that would take waiting.
+    fn ask_now(
+        limits: &'static [HandlerLimit],
+        parts: &mut Parts,
+    ) -> Option<Result<Self, Refused>> {
+        let [limit] = limits else { return None };
+        if !limit.key.is_immediate() {
+            return None;
+        }
+        let (asked, limiter) = with_limiter(parts, |limiter| {
+            let keep = limit.shows || limit.refund_if.is_some();
+            let asked = ask_now(limit, limiter, parts, keep)?;
+            Some((asked, limit.refund_if.map(|_| limiter.clone())))
+        })?;
+        let mut admission = Self { granted: SmallVec::new(), limiter };
+        match asked {
+            Asked::Granted(grant) => admission.granted.push((limit, grant)),
+            Asked::Uncounted => {}
+            Asked::Refused(refusal) => return Some(Err(Refused(refusal))),
+        }
+        admission.show(parts);
+        Some(Ok(admission))
+    }
+
+    /// Asks them one after the other.
+    async fn ask(limits: &'static [HandlerLimit], parts: &mut Parts) -> Result<Self, Refused> {
+        let limiter = with_limiter(parts, Limiter::clone);
         let mut granted = SmallVec::new();
         for limit in limits {
             // A later limit may refuse, and then what was taken is given back.
@@ -277,20 +324,25 @@ impl Admission {
                 Asked::Uncounted => {}
                 Asked::Refused(refusal) => {
                     if !granted.is_empty() {
-                        let admission = Self { granted, limiter: Some(limiter) };
-                        Box::pin(admission.give_back()).await;
+                        Self { granted, limiter: Some(limiter) }.give_back().await;
                     }
-                    return Err(refusal);
+                    return Err(Refused(refusal));
                 }
             }
         }
-        for (limit, grant) in &granted {
+        let refunds = limits.iter().any(|limit| limit.refund_if.is_some());
+        let admission = Self { granted, limiter: refunds.then_some(limiter) };
+        admission.show(parts);
+        Ok(admission)
+    }
+
+    /// Puts the decisions where a handler finds them that looks at them.
+    fn show(&self, parts: &mut Parts) {
+        for (limit, grant) in &self.granted {
             if let (true, Some(decision)) = (limit.shows, &grant.decision) {
                 RateLimit::show(&mut parts.extensions, limit.policy(), decision);
             }
         }
-        let refunds = limits.iter().any(|limit| limit.refund_if.is_some());
-        Ok(Self { granted, limiter: refunds.then_some(limiter) })
     }
 
     /// Completes the handler's response.
@@ -319,15 +371,19 @@ impl Admission {
         let Some(limiter) = self.limiter else { return };
         for (limit, grant) in self.granted {
             if let Some(decision) = grant.decision {
-                give_back(limit.policy(), &limiter, *decision).await;
+                give_back(limit.policy(), &limiter, decision).await;
             }
         }
     }
 }
 
-/// The request's own limiter, if a layer has given it one; else the scoped or the global one.
-pub(super) fn limiter_of(parts: &Parts) -> Limiter {
-    parts.extensions.get::<Limiter>().cloned().unwrap_or_else(current_limiter)
+/// Asks the request's own limiter, if a layer has given it one; else the scoped or the global
+/// one.
+pub(super) fn with_limiter<T>(parts: &Parts, ask: impl FnOnce(&Limiter) -> T) -> T {
+    match parts.extensions.get::<Limiter>() {
+        Some(limiter) => ask(limiter),
+        None => with_current_limiter(ask),
+    }
 }
 
 impl fmt::Debug for Admission {

@@ -13,7 +13,7 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::ask::{Asked, Granted, Limiting as _, add_fields, ask, ask_now, give_back};
-use super::guard::limiter_of;
+use super::guard::with_limiter;
 use super::layer::LayerLimit;
 use super::shown::RateLimit;
 use crate::{Decision, Limiter};
@@ -49,7 +49,8 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (parts, body) = request.into_parts();
-        let limiter = self.limit.limiter.clone().unwrap_or_else(|| limiter_of(&parts));
+        let limiter =
+            self.limit.limiter.clone().unwrap_or_else(|| with_limiter(&parts, Limiter::clone));
         let limit = Arc::clone(&self.limit);
         let keep = limit.keeps_decisions();
         let asked = if limit.waits { None } else { ask_now(&*limit, &limiter, &parts, keep) };
@@ -87,7 +88,7 @@ where
     let granted = match ask(&*limit, &limiter, &mut parts, limit.keeps_decisions()).await {
         Asked::Granted(granted) => Some(granted),
         Asked::Uncounted => None,
-        Asked::Refused(refusal) => return Ok(refusal),
+        Asked::Refused(refusal) => return Ok(*refusal),
     };
     let admitted = Admitted { limit, limiter, granted };
     let request = admitted.shown(parts, body);
@@ -104,7 +105,7 @@ struct Admitted {
     limit: Arc<LayerLimit>,
     limiter: Limiter,
     /// `None` if it is not counted.
-    granted: Option<Granted>,
+    granted: Option<Box<Granted>>,
 }
 
 impl Admitted {
@@ -119,7 +120,8 @@ impl Admitted {
     /// Completes the service's response, and hands back the charge if it is to be given back.
     fn finish(self, mut response: Response<Body>) -> (Response<Body>, Option<Charge>) {
         let Self { limit, limiter, granted } = self;
-        let Some(Granted { written, decision }) = granted else { return (response, None) };
+        let Some(granted) = granted else { return (response, None) };
+        let Granted { written, decision } = *granted;
         add_fields(&*limit, written, &mut response);
         let refunds = limit.refund_if.as_ref().is_some_and(|refund_if| refund_if(&response));
         let charge = match decision {
@@ -134,12 +136,12 @@ impl Admitted {
 struct Charge {
     limit: Arc<LayerLimit>,
     limiter: Limiter,
-    decision: Box<Decision>,
+    decision: Decision,
 }
 
 impl Charge {
     async fn give_back(self) {
-        give_back(self.limit.policy(), &self.limiter, *self.decision).await;
+        give_back(self.limit.policy(), &self.limiter, self.decision).await;
     }
 }
 
@@ -164,7 +166,7 @@ pin_project! {
         },
         /// It was not.
         Refused {
-            response: Option<Response<Body>>,
+            response: Option<Box<Response<Body>>>,
         },
         /// Something has to be waited for: the key, the store, or a refund.
         Boxed {
@@ -207,7 +209,7 @@ where
                     // A future is not polled again after it is ready.
                     return response
                         .take()
-                        .map_or(Poll::Pending, |refusal| Poll::Ready(Ok(refusal)));
+                        .map_or(Poll::Pending, |refusal| Poll::Ready(Ok(*refusal)));
                 }
                 StateProjection::Boxed { future } => return future.as_mut().poll(context),
             };

@@ -62,7 +62,13 @@ fn ipv4(address: Ipv4Addr) -> Subject {
         if index > 0 {
             text.push(b'.');
         }
-        text.push_digits(octet.into(), 10);
+        if octet >= 100 {
+            text.push(b'0' + octet / 100);
+        }
+        if octet >= 10 {
+            text.push(b'0' + octet / 10 % 10);
+        }
+        text.push(b'0' + octet % 10);
     }
     Subject::plain(text.as_str())
 }

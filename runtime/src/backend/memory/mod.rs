@@ -24,9 +24,12 @@ use crate::{BackendError, Clock, Outcome, Policy};
 
 const DEFAULT_MAX_KEYS: usize = 100_000;
 
-/// How many keys a shard holds when the backend is full, on average.
-const SHARD_KEYS: usize = 512;
-const MAX_SHARDS: usize = 1 << 16;
+/// How many keys a shard holds, on average, when the backend is full: not many, so that threads
+/// seldom meet; but not so few that the shards themselves fill the cache, as long as ..
+const SHARD_KEYS: usize = 64;
+const SHARDS: usize = 1024;
+/// .. none holds more than this: the growth of its table is the most work that one check does.
+const MAX_SHARD_KEYS: usize = 512;
 
 /// Counters in this process's memory: exact, and bounded.
 ///
@@ -121,9 +124,14 @@ impl MemoryBackend {
         cost: u32,
         verdict: &mut Verdict,
     ) -> Result<(), BackendError> {
+        // Read while the key is being looked for, where that is allowed.
+        let steady = self.time.steady_micros();
         let hash = self.hash(policy, subject);
         let mut shard = self.shard(hash);
-        let now = self.time.now_micros();
+        let now = match steady {
+            Some(steady) => shard.not_before(steady),
+            None => self.time.now_micros(),
+        };
         if shard.collect_sometimes(now) {
             self.counts.released(1);
         }
@@ -167,7 +175,8 @@ impl MemoryBackend {
         hasher.finish() ^ policy.name_hash()
     }
 
-    /// The shard, whose lock is to be held when the time is read: so no key's time goes back.
+    /// The shard, whose lock is to be held when the time is read, unless
+    /// [`Shard::not_before`] is given it: so no key's time goes back.
     #[inline]
     fn shard(&self, hash: u64) -> SpinMutexGuard<'_, Shard, Yield> {
         // The table within the shard uses the lowest and the highest bits.
@@ -289,7 +298,8 @@ impl MemoryBackendBuilder {
     #[must_use]
     pub fn build(self) -> MemoryBackend {
         // A power of two, so that a mask picks the shard.
-        let shards = self.max_keys.div_ceil(SHARD_KEYS).next_power_of_two().min(MAX_SHARDS);
+        let shards = self.max_keys.div_ceil(SHARD_KEYS).min(SHARDS);
+        let shards = shards.max(self.max_keys.div_ceil(MAX_SHARD_KEYS)).next_power_of_two();
         MemoryBackend {
             max_keys: self.max_keys,
             time: self.time,

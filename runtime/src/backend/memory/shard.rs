@@ -31,6 +31,8 @@ pub(super) struct Shard {
     /// The place where collecting and sampling go on.
     cursor: usize,
     charges: u32,
+    /// When it was last charged, by a clock that never goes back.
+    latest: Micros,
 }
 
 /// One subject of one policy, in one cache line.
@@ -45,6 +47,13 @@ pub(super) struct Slot {
 }
 
 impl Shard {
+    /// The time, if it was read before the lock was taken: others may have come since.
+    #[inline]
+    pub(super) fn not_before(&mut self, now: Micros) -> Micros {
+        self.latest = self.latest.max(now);
+        self.latest
+    }
+
     #[inline]
     pub(super) fn find(&mut self, policy: &Policy, subject: &str, hash: u64) -> Option<&mut Slot> {
         self.table.find_mut(hash, |slot| slot.is_of(policy, subject))
@@ -98,17 +107,15 @@ impl Shard {
         while sampled < SAMPLE && visited < self.table.num_buckets() {
             visited += 1;
             let place = self.next_place();
-            let Some(slot) = self.table.get_bucket(place) else { continue };
+            let Some(slot) = self.table.get_bucket_mut(place) else { continue };
             sampled += 1;
             if slot.is_whole(now) {
                 least_used = Some((0, place));
                 break;
             }
-            if slot.is_refusing(now) {
-                continue;
-            }
-            let used = slot.counters.used_share(&slot.policy, now);
-            if least_used.is_none_or(|(least, _)| used < least) {
+            if let Some(used) = slot.used_share(now)
+                && least_used.is_none_or(|(least, _)| used < least)
+            {
                 least_used = Some((used, place));
             }
         }
@@ -191,8 +198,8 @@ impl Slot {
         self.counters.empty_at(&self.policy) <= now
     }
 
-    /// Whether somebody would be refused who has been or who comes now.
-    fn is_refusing(&self, now: Micros) -> bool {
-        self.counters.is_refusing(&self.policy, now, self.refused.max(1))
+    /// How much is used, unless somebody would be refused who has been or who comes now.
+    fn used_share(&mut self, now: Micros) -> Option<u64> {
+        self.counters.used_share(&self.policy, now, self.refused.max(1))
     }
 }
