@@ -45,6 +45,10 @@ struct Shared {
     server: AtomicU16,
     connections: AtomicU64,
     requests: AtomicU64,
+    /// The connections that are open.
+    open: AtomicU64,
+    /// The replies that are late.
+    late: AtomicU64,
 }
 
 impl Proxy {
@@ -73,12 +77,19 @@ impl Proxy {
         self.shared.server.store(server, Ordering::SeqCst);
     }
 
+    /// From now on. The last fault is over when it listens again and what was late has come.
     pub(crate) fn set(&self, fault: Fault) {
         self.fault.as_ref().unwrap().send_replace(fault);
-        if fault == Fault::None {
-            super::eventually("the proxy listens again", || {
-                std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_ok()
-            });
+        let listens = || std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_ok();
+        let none = |count: &AtomicU64| count.load(Ordering::SeqCst) == 0;
+        match fault {
+            Fault::None => {
+                super::eventually("all is well again", || none(&self.shared.late) && listens())
+            }
+            Fault::Refuse => {
+                super::eventually("nobody listens", || none(&self.shared.open) && !listens())
+            }
+            _ => {}
         }
     }
 
@@ -129,9 +140,11 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, mut faults: watch::R
                 let (client, _) = accepted.unwrap();
                 shared.connections.fetch_add(1, Ordering::SeqCst);
                 let (shared, faults) = (Arc::clone(&shared), faults.clone());
+                shared.open.fetch_add(1, Ordering::SeqCst);
                 tokio::spawn(async move {
                     // A connection that breaks is what this is for.
                     let _ = carry(client, &shared, faults).await;
+                    shared.open.fetch_sub(1, Ordering::SeqCst);
                 });
             }
             changed = faults.changed() => if changed.is_err() { return },
@@ -151,21 +164,23 @@ async fn carry(
     let mut is_script = false;
     loop {
         let fault = *faults.borrow_and_update();
-        if fault == Fault::Hang {
-            return hang(&mut client, shared, &mut asked).await;
+        match fault {
+            Fault::Hang => return hang(&mut client, shared, &mut asked).await,
+            Fault::Refuse => return Ok(()),
+            _ => {}
         }
         tokio::select! {
-            changed = faults.changed() => {
-                if changed.is_err() || *faults.borrow() == Fault::Refuse {
-                    return Ok(());
-                }
-            }
+            changed = faults.changed() => if changed.is_err() { return Ok(()) },
             read = client.read(&mut asked) => {
                 let request = &asked[..read?];
                 if request.is_empty() {
                     return Ok(());
                 }
                 shared.requests.fetch_add(1, Ordering::SeqCst);
+                let fault = *faults.borrow();
+                if fault == Fault::Hang {
+                    continue;
+                }
                 is_script = request.windows(7).any(|word| word == b"EVALSHA");
                 if is_script && fault == Fault::DropRequest {
                     return Ok(());
@@ -174,27 +189,37 @@ async fn carry(
             }
             read = server.read(&mut told) => {
                 let reply = &told[..read?];
+                let fault = *faults.borrow();
                 match fault {
+                    Fault::Hang => {}
                     _ if reply.is_empty() => return Ok(()),
                     Fault::DropReply if is_script => return Ok(()),
                     Fault::CutReply if is_script => {
                         return client.write_all(&reply[..reply.len() / 2]).await;
                     }
-                    Fault::Delay(span) => {
-                        tokio::time::sleep(span).await;
-                        client.write_all(reply).await?;
-                    }
-                    Fault::Trickle(span) => {
-                        for byte in reply {
-                            client.write_all(&[*byte]).await?;
-                            tokio::time::sleep(span).await;
-                        }
+                    Fault::Delay(_) | Fault::Trickle(_) => {
+                        shared.late.fetch_add(1, Ordering::SeqCst);
+                        let told = tell_late(&mut client, reply, fault).await;
+                        shared.late.fetch_sub(1, Ordering::SeqCst);
+                        told?;
                     }
                     _ => client.write_all(reply).await?,
                 }
             }
         }
     }
+}
+
+async fn tell_late(client: &mut TcpStream, reply: &[u8], fault: Fault) -> std::io::Result<()> {
+    if let Fault::Delay(span) = fault {
+        tokio::time::sleep(span).await;
+    }
+    let Fault::Trickle(span) = fault else { return client.write_all(reply).await };
+    for byte in reply {
+        client.write_all(&[*byte]).await?;
+        tokio::time::sleep(span).await;
+    }
+    Ok(())
 }
 
 /// Takes what comes, and never says anything.

@@ -1,6 +1,7 @@
 //! A cluster: which node serves which slot, and where checks go when that changes.
 
 use std::collections::HashMap;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -75,12 +76,12 @@ impl Cluster {
 
     /// Learns the slots if nobody has yet.
     pub(super) async fn ready(&self) -> Result<(), BackendError> {
-        if self.slots.load().is_empty() {
-            // Boxed, for it is deep, and every check's future would be.
-            Box::pin(self.learn()).await
-        } else {
-            Ok(())
+        if !self.slots.load().is_empty() {
+            return Ok(());
         }
+        // Boxed, so that no check carries along what only the first one needs.
+        let learning: Pin<Box<dyn Future<Output = _> + Send + '_>> = Box::pin(self.learn());
+        learning.await
     }
 
     /// Asks the nodes, one after the other, which of them serves which slots.
