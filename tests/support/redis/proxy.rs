@@ -84,10 +84,10 @@ impl Proxy {
         let none = |count: &AtomicU64| count.load(Ordering::SeqCst) == 0;
         match fault {
             Fault::None => {
-                super::eventually("all is well again", || none(&self.shared.late) && listens())
+                super::eventually("all is well again", || none(&self.shared.late) && listens());
             }
             Fault::Refuse => {
-                super::eventually("nobody listens", || none(&self.shared.open) && !listens())
+                super::eventually("nobody listens", || none(&self.shared.open) && !listens());
             }
             _ => {}
         }
