@@ -32,6 +32,11 @@ impl Limit {
         self
     }
 
+    /// Says that what it charges may be given back after the call.
+    pub(crate) const fn set_refunds(&mut self) {
+        self.registered.set_refunds();
+    }
+
     /// What goes into the registry.
     pub const fn registered(&self) -> &RegisteredPolicy {
         &self.registered

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use smol_str::SmolStr;
 
-use crate::Policy;
 use crate::algorithm::{Micros, Reading};
 use crate::backend::{Action, Operation, Verdict};
+use crate::{Policy, Quota};
 
 /// What was decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,6 +90,20 @@ impl QuotaState {
     pub(crate) fn read(exceeded: bool, mut reading: Reading) -> Self {
         reading.set_exceeded(exceeded);
         Self(reading)
+    }
+
+    /// The same when `elapsed` has passed, for a request of `cost`. More may remain than it says,
+    /// for not everything that has come back since is known.
+    pub(crate) fn aged(&self, elapsed: Micros, quota: &Quota, cost: u32) -> Self {
+        let mut reading = self.0.aged(elapsed, quota.capacity());
+        reading.set_exceeded(cost > reading.remaining());
+        Self(reading)
+    }
+
+    /// The same with `units` more that remain, which were charged before.
+    pub(crate) fn with_more(&self, units: u32) -> Self {
+        let remaining = self.remaining().saturating_add(units);
+        Self(Reading::known(remaining, self.0.more_after(), self.0.reset_after()))
     }
 
     /// Whether this quota refused the request.

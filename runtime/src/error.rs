@@ -68,6 +68,18 @@ impl BackendError {
         self.execution() == Execution::NotExecuted
     }
 
+    /// The same for another operation, which waited for this one to succeed.
+    pub(crate) fn for_another(&self) -> Self {
+        let Failure { is_rejection, retry_in, .. } = *self.0;
+        let source = self.0.source.to_string().into();
+        Self(Box::new(Failure {
+            execution: Execution::NotExecuted,
+            is_rejection,
+            retry_in,
+            source,
+        }))
+    }
+
     /// Whether the operation may have had its effect.
     #[must_use]
     pub fn execution(&self) -> Execution {

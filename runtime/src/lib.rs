@@ -37,7 +37,7 @@ pub use self::clock::{Clock, SystemClock};
 pub use self::decision::{Decision, Outcome, QuotaState, Source};
 pub use self::error::{BackendError, Execution, StartError, Unavailable};
 pub use self::global::{get_limiter, set_limiter};
-pub use self::guard::{BreakerState, BreakerStats, CircuitBreaker};
+pub use self::guard::{BreakerState, BreakerStats, CircuitBreaker, LocalTier};
 #[cfg(feature = "axum")]
 pub use self::http::{
     ForwardedHeader, HeaderStyle, HttpOptions, HttpOptionsError, LegacyReset, OnMissingKey,

@@ -100,6 +100,12 @@ pub struct Policy {
     algorithm: Algorithm,
     /// `None`: as the limiter has it.
     on_error: Option<OnError>,
+    /// If somebody has said.
+    deny_cache: Option<bool>,
+    /// Whether what it charges is often given back (`refund_if`).
+    refunds: bool,
+    /// If somebody has said.
+    lease: Option<u32>,
 }
 
 impl Policy {
@@ -126,6 +132,9 @@ impl Policy {
             quota_count: 1,
             algorithm: Algorithm::SlidingWindow,
             on_error: None,
+            deny_cache: None,
+            refunds: false,
+            lease: None,
         }
     }
 
@@ -155,6 +164,41 @@ impl Policy {
     pub const fn on_error(mut self, mode: OnError) -> Self {
         self.on_error = Some(mode);
         self
+    }
+
+    /// Whether refusals may be answered by the deny cache (see [`LocalTier`](crate::LocalTier)).
+    /// Unless this says so they may, but not those of a policy with `refund_if`: what another
+    /// process gives back would be noticed late.
+    #[must_use]
+    pub const fn deny_cache(mut self, on: bool) -> Self {
+        self.deny_cache = Some(on);
+        self
+    }
+
+    /// Leases up to `max` permits at a time, instead of the limiter's own number (see
+    /// [`LocalTier::lease`](crate::LocalTier::lease)), if the limiter leases at all. With 0 or 1
+    /// every check of this policy is the store's.
+    #[must_use]
+    pub const fn lease(mut self, max: u32) -> Self {
+        self.lease = Some(max);
+        self
+    }
+
+    /// The most permits of one lease.
+    #[inline]
+    pub(crate) fn max_lease(&self, default: u32) -> u32 {
+        self.lease.unwrap_or(default)
+    }
+
+    /// Says that what it charges is often given back.
+    pub(crate) const fn set_refunds(&mut self) {
+        self.refunds = true;
+    }
+
+    /// Whether refusals may be answered from memory.
+    #[inline]
+    pub(crate) fn has_deny_cache(&self) -> bool {
+        self.deny_cache.unwrap_or(!self.refunds)
     }
 
     /// Shows clients `label` instead of the name.

@@ -26,6 +26,10 @@ impl RegisteredPolicy {
         Self { policy, named, file, line }
     }
 
+    pub(crate) const fn set_refunds(&mut self) {
+        self.policy.set_refunds();
+    }
+
     /// The policy.
     #[must_use]
     pub const fn policy(&self) -> &Policy {

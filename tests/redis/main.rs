@@ -16,6 +16,7 @@ mod clock_jumps;
 mod exact;
 mod failover;
 mod given_up;
+mod local_tier;
 mod outage;
 mod rolling;
 mod round_trips;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
-use tollgate::{Limiter, Policy, Quota, RedisBackend};
+use tollgate::{Limiter, LocalTier, Policy, Quota, RedisBackend};
 
 use crate::servers::{RedisCluster, RedisServer};
 use crate::subject::{PATIENCE, runtime};
@@ -18,7 +18,8 @@ async fn all(futures: Vec<impl Future<Output = bool> + Send + 'static>) -> usize
 const HOUR: Duration = Duration::from_secs(3600);
 
 fn limiter(url: &str) -> Limiter {
-    Limiter::new(RedisBackend::builder(url).deadline(PATIENCE).build().unwrap())
+    let backend = RedisBackend::builder(url).deadline(PATIENCE).build().unwrap();
+    Limiter::builder(backend).local_tier(LocalTier::none()).build()
 }
 
 #[test]

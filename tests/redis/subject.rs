@@ -6,7 +6,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use tokio::runtime::Runtime;
 use tollgate::testing::ManualClock;
-use tollgate::{Algorithm, Decision, Limiter, Policy, RedisBackend};
+use tollgate::{Algorithm, Decision, Limiter, LocalTier, Policy, RedisBackend};
 
 use crate::reference::{Action, Answer, Event, Expected, Numbers, START};
 use crate::servers::RedisServer;
@@ -60,7 +60,8 @@ impl Timed {
 
 fn limiter_on(url: &str, clock: &ManualClock) -> Limiter {
     let backend = RedisBackend::builder(url).virtual_time(clock.clone()).deadline(PATIENCE);
-    Limiter::new(backend.build().unwrap())
+    // What the server decides is looked at, so nobody else is to decide.
+    Limiter::builder(backend.build().unwrap()).local_tier(LocalTier::none()).build()
 }
 
 /// The answers to a trace, one event after another.

@@ -137,7 +137,8 @@ fn call_limit(
         let patience = given.value.tokens(private);
         quote!(.wait(#patience))
     });
-    quote!(#private::CallLimit::new(#limit, #cost)#wait)
+    let refunds = policy.refund_if.as_ref().map(|_| quote!(.refunds()));
+    quote!(#private::CallLimit::new(#limit, #cost)#wait #refunds)
 }
 
 /// The subject of a call, made of its arguments.

@@ -48,6 +48,34 @@ impl Reading {
         }
     }
 
+    /// The same, `elapsed` later, if nobody came meanwhile. Of what came back one by one, only
+    /// the first is known, and all.
+    pub(crate) fn aged(self, elapsed: Micros, capacity: u32) -> Self {
+        match self {
+            Self::Known { reset_after, .. } if elapsed >= reset_after => {
+                Self::known(capacity, 0, 0)
+            }
+            Self::Known { exceeded, remaining, more_after, reset_after } => {
+                let reset_after = reset_after - elapsed;
+                match more_after.checked_sub(elapsed) {
+                    None | Some(0) => {
+                        Self::known(remaining.saturating_add(1), reset_after, reset_after)
+                    }
+                    Some(more_after) => {
+                        Self::Known { exceeded, remaining, more_after, reset_after }
+                    }
+                }
+            }
+            Self::Bucket { exceeded, micros, fraction, limit, capacity, period } => {
+                let (micros, fraction) = match micros.checked_sub(elapsed) {
+                    Some(micros) => (micros, fraction),
+                    None => (0, 0),
+                };
+                Self::Bucket { exceeded, micros, fraction, limit, capacity, period }
+            }
+        }
+    }
+
     /// How much would be admitted.
     pub(crate) fn remaining(&self) -> u32 {
         match *self {

@@ -1,7 +1,7 @@
 //! Backends: where counters live.
 
 pub(crate) mod erased;
-mod memory;
+pub(crate) mod memory;
 #[cfg(feature = "redis")]
 mod redis;
 

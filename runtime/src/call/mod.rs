@@ -36,6 +36,13 @@ impl CallLimit {
         self
     }
 
+    /// Says that the cost may be given back after the call.
+    #[must_use]
+    pub const fn refunds(mut self) -> Self {
+        self.limit.set_refunds();
+        self
+    }
+
     /// What it has in common with a handler's limit.
     pub const fn limit(&self) -> &Limit {
         &self.limit

@@ -4,7 +4,11 @@
 mod breaker;
 mod circuit;
 mod deadline;
+mod deny_cache;
 mod fallback;
+mod keyed;
+mod lease;
+mod local_tier;
 mod owed;
 
 use std::sync::Arc;
@@ -14,7 +18,10 @@ use self::breaker::Breaker;
 pub(crate) use self::circuit::Circuit;
 pub use self::circuit::{BreakerState, BreakerStats, CircuitBreaker};
 use self::deadline::Deadline;
+use self::deny_cache::DenyCache;
 pub(crate) use self::fallback::{Fallback, NO_INSTANCES};
+use self::lease::Lease;
+pub use self::local_tier::LocalTier;
 
 use crate::backend::Verdict;
 use crate::backend::erased::ErasedBackend;
@@ -25,6 +32,7 @@ pub(crate) struct Guards {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) deadline: Option<Duration>,
     pub(crate) breaker: Option<CircuitBreaker>,
+    pub(crate) tier: LocalTier,
 }
 
 /// A backend with its guards, and what is to be known of those.
@@ -43,7 +51,21 @@ impl Guards {
         let circuit = circuit.map(Arc::new);
         let timely = Deadline::new(Inner(backend), Arc::clone(&self.clock), self.deadline);
         let unbroken = Breaker::new(timely, circuit.clone());
-        Guarded { backend: Box::new(unbroken), circuit }
+        Guarded { backend: self.before_store(Box::new(unbroken)), circuit }
+    }
+
+    /// Puts the local tier before a store.
+    fn before_store(&self, mut backend: Box<dyn ErasedBackend>) -> Box<dyn ErasedBackend> {
+        let LocalTier { max_age, max_keys, lease, hold } = self.tier;
+        if let Some(max_age) = max_age {
+            let clock = Arc::clone(&self.clock);
+            backend = Box::new(DenyCache::new(backend, clock, max_keys, max_age));
+        }
+        if lease > 1 {
+            let clock = Arc::clone(&self.clock);
+            backend = Box::new(Lease::new(backend, clock, max_keys, lease, hold));
+        }
+        backend
     }
 }
 

@@ -26,10 +26,10 @@ pub(super) trait Limiting: Send + Sync {
     fn answer(&self) -> Option<&dyn Fn(&Refusal<'_>) -> Response>;
 }
 
-/// What came of it. It passes through many hands, so what is large is in a box.
+/// What came of it.
 pub(super) enum Asked {
     /// It may go on.
-    Granted(Box<Granted>),
+    Granted(Granted),
     /// It may go on, and is not counted.
     Uncounted,
     /// It may not.
@@ -39,8 +39,8 @@ pub(super) enum Asked {
 /// What is left of a decision that lets a request through.
 pub(super) struct Granted {
     pub(super) written: Written,
-    /// If it was asked to be kept.
-    pub(super) decision: Option<Decision>,
+    /// If it was asked to be kept, which is rare.
+    pub(super) decision: Option<Box<Decision>>,
 }
 
 /// Asks; `keep` is whether the decision is needed afterwards.
@@ -143,8 +143,8 @@ fn settle(
     });
     if shadow {
         tracing::info!(policy = policy.name(), "a shadow limit would have refused");
-        let decision = asked.keep.then_some(decision);
-        return Asked::Granted(Box::new(Granted { written: Written::NOTHING, decision }));
+        let decision = asked.keep.then(|| Box::new(decision));
+        return Asked::Granted(Granted { written: Written::NOTHING, decision });
     }
     refuse(limit, limiter, parts, Reason::QuotaExceeded(&decision))
 }
@@ -166,7 +166,7 @@ fn granted(
     limiter: &Limiter,
     asked: Question<'_>,
     ruling: &mut Ruling,
-) -> Box<Granted> {
+) -> Granted {
     let style = if limit.is_shadow() { HeaderStyle::None } else { style(limit, limiter) };
     let written = match style {
         HeaderStyle::None => Written::NOTHING,
@@ -177,9 +177,9 @@ fn granted(
     };
     let decision = asked.keep.then(|| {
         let subject = asked.subject.as_str();
-        Decision::charged(ruling.take(), limit.policy(), subject, asked.cost)
+        Box::new(Decision::charged(ruling.take(), limit.policy(), subject, asked.cost))
     });
-    Box::new(Granted { written, decision })
+    Granted { written, decision }
 }
 
 /// Adds the fields to the response of a request that was let through.

@@ -76,6 +76,7 @@ impl HandlerLimit {
     #[must_use]
     pub const fn refund_if(mut self, function: fn(&Response) -> bool) -> Self {
         self.refund_if = Some(function);
+        self.limit.set_refunds();
         self
     }
 
@@ -208,9 +209,9 @@ async fn extract_parts<T: FromRequestParts<S>, S: Send + Sync>(
     parts: &mut Parts,
     state: &S,
 ) -> Result<(Admission, T), Refused> {
-    let admission = match Admission::ask_now(limits, parts) {
+    let admission = match Grants::ask_now(limits, parts) {
         Some(asked) => asked?,
-        None => Box::pin(Admission::ask(limits, parts)).await?,
+        None => Box::pin(Grants::ask(limits, parts)).await?,
     };
     let argument = T::from_request_parts(parts, state).await;
     Ok((admission, argument.map_err(Refused::of)?))
@@ -222,9 +223,9 @@ async fn extract<T: FromRequest<S>, S: Send + Sync>(
     state: &S,
 ) -> Result<(Admission, T), Refused> {
     let (mut parts, body) = request.into_parts();
-    let admission = match Admission::ask_now(limits, &mut parts) {
+    let admission = match Grants::ask_now(limits, &mut parts) {
         Some(asked) => asked?,
-        None => Box::pin(Admission::ask(limits, &mut parts)).await?,
+        None => Box::pin(Grants::ask(limits, &mut parts)).await?,
     };
     let argument = T::from_request(Request::from_parts(parts, body), state).await;
     Ok((admission, argument.map_err(Refused::of)?))
@@ -280,19 +281,54 @@ impl<A, T: fmt::Debug> fmt::Debug for Guarded<A, T> {
     }
 }
 
-/// A request that may go on: the limits that let it through, and what they left.
-pub struct Admission {
-    granted: SmallVec<[(&'static HandlerLimit, Box<Granted>); 1]>,
+/// A request that may go on; nothing, if no limit has anything left to do about it.
+///
+/// The handlers' crate does not see what is in it: the compiler would look into that at each of
+/// them.
+#[derive(Debug)]
+pub struct Admission(Option<Box<dyn Admitted>>);
+
+trait Admitted: fmt::Debug + Send + Sync {
+    fn finish(self: Box<Self>, response: Response) -> Response;
+    fn finish_and_refund(
+        self: Box<Self>,
+        response: Response,
+    ) -> Pin<Box<dyn Future<Output = Response> + Send>>;
+}
+
+impl Admission {
+    /// Completes the handler's response.
+    #[must_use]
+    pub fn finish(self, response: Response) -> Response {
+        match self.0 {
+            Some(admitted) => admitted.finish(response),
+            None => response,
+        }
+    }
+
+    /// Completes the handler's response, and gives back what is to be given back after such
+    /// a one.
+    pub async fn finish_and_refund(self, response: Response) -> Response {
+        match self.0 {
+            Some(admitted) => admitted.finish_and_refund(response).await,
+            None => response,
+        }
+    }
+}
+
+/// The limits that let a request through, and what they left.
+struct Grants {
+    granted: SmallVec<[(&'static HandlerLimit, Granted); 1]>,
     /// If something may have to be given back.
     limiter: Option<Limiter>,
 }
 
-impl Admission {
+impl Grants {
     /// Asks a limit that is alone; `None` if that would take waiting.
     fn ask_now(
         limits: &'static [HandlerLimit],
         parts: &mut Parts,
-    ) -> Option<Result<Self, Refused>> {
+    ) -> Option<Result<Admission, Refused>> {
         let [limit] = limits else { return None };
         if !limit.key.is_immediate() {
             return None;
@@ -302,18 +338,18 @@ impl Admission {
             let asked = ask_now(limit, limiter, parts, keep)?;
             Some((asked, limit.refund_if.map(|_| limiter.clone())))
         })?;
-        let mut admission = Self { granted: SmallVec::new(), limiter };
-        match asked {
-            Asked::Granted(grant) => admission.granted.push((limit, grant)),
-            Asked::Uncounted => {}
-            Asked::Refused(refusal) => return Some(Err(Refused(refusal))),
-        }
-        admission.show(parts);
-        Some(Ok(admission))
+        Some(match asked {
+            Asked::Granted(grant) => {
+                let granted = SmallVec::from_buf([(limit, grant)]);
+                Ok(Self { granted, limiter }.admit(parts))
+            }
+            Asked::Uncounted => Ok(Admission(None)),
+            Asked::Refused(refusal) => Err(Refused(refusal)),
+        })
     }
 
     /// Asks them one after the other.
-    async fn ask(limits: &'static [HandlerLimit], parts: &mut Parts) -> Result<Self, Refused> {
+    async fn ask(limits: &'static [HandlerLimit], parts: &mut Parts) -> Result<Admission, Refused> {
         let limiter = with_limiter(parts, Limiter::clone);
         let mut granted = SmallVec::new();
         for limit in limits {
@@ -331,49 +367,53 @@ impl Admission {
             }
         }
         let refunds = limits.iter().any(|limit| limit.refund_if.is_some());
-        let admission = Self { granted, limiter: refunds.then_some(limiter) };
-        admission.show(parts);
-        Ok(admission)
+        Ok(Self { granted, limiter: refunds.then_some(limiter) }.admit(parts))
     }
 
     /// Puts the decisions where a handler finds them that looks at them.
-    fn show(&self, parts: &mut Parts) {
+    fn admit(self, parts: &mut Parts) -> Admission {
         for (limit, grant) in &self.granted {
             if let (true, Some(decision)) = (limit.shows, &grant.decision) {
                 RateLimit::show(&mut parts.extensions, limit.policy(), decision);
             }
         }
+        Admission(Some(Box::new(self)))
     }
 
-    /// Completes the handler's response.
-    #[must_use]
-    pub fn finish(self, mut response: Response) -> Response {
-        for (limit, grant) in self.granted {
-            add_fields(limit, grant.written, &mut response);
-        }
-        response
-    }
-
-    /// Completes the handler's response, and gives back what is to be given back after such
-    /// a one.
-    pub async fn finish_and_refund(mut self, mut response: Response) -> Response {
+    fn add_fields(&mut self, response: &mut Response) {
         for (limit, grant) in &mut self.granted {
             let written = mem::replace(&mut grant.written, Written::NOTHING);
-            add_fields(*limit, written, &mut response);
+            add_fields(*limit, written, response);
         }
-        self.granted
-            .retain(|(limit, _)| limit.refund_if.is_some_and(|refund_if| refund_if(&response)));
-        self.give_back().await;
-        response
     }
 
     async fn give_back(self) {
         let Some(limiter) = self.limiter else { return };
         for (limit, grant) in self.granted {
             if let Some(decision) = grant.decision {
-                give_back(limit.policy(), &limiter, decision).await;
+                give_back(limit.policy(), &limiter, *decision).await;
             }
         }
+    }
+}
+
+impl Admitted for Grants {
+    fn finish(mut self: Box<Self>, mut response: Response) -> Response {
+        self.add_fields(&mut response);
+        response
+    }
+
+    fn finish_and_refund(
+        mut self: Box<Self>,
+        mut response: Response,
+    ) -> Pin<Box<dyn Future<Output = Response> + Send>> {
+        self.add_fields(&mut response);
+        Box::pin(async move {
+            self.granted
+                .retain(|(limit, _)| limit.refund_if.is_some_and(|refund_if| refund_if(&response)));
+            self.give_back().await;
+            response
+        })
     }
 }
 
@@ -386,7 +426,7 @@ pub(super) fn with_limiter<T>(parts: &Parts, ask: impl FnOnce(&Limiter) -> T) ->
     }
 }
 
-impl fmt::Debug for Admission {
+impl fmt::Debug for Grants {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.granted.iter().map(|(limit, _)| limit.policy().name())).finish()
     }

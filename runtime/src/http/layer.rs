@@ -155,7 +155,10 @@ impl RateLimitLayer {
     /// Gives the cost back after a response of which `function` says so.
     #[must_use]
     pub fn refund_if(self, function: impl Fn(&Response) -> bool + Send + Sync + 'static) -> Self {
-        self.with(|limit| limit.refund_if = Some(Arc::new(function)))
+        self.with(|limit| {
+            limit.refund_if = Some(Arc::new(function));
+            limit.policy.set_refunds();
+        })
     }
 
     /// Tells clients of it in this style, whatever the limiter's.

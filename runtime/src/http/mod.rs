@@ -23,7 +23,9 @@ pub use self::options::{
 pub use self::problem::Problem;
 pub(crate) use self::refusal::refuse_call;
 pub use self::refusal::{Reason, Refusal};
-pub use self::respond::{IntoLimitedResponse, answered, failure, require_send, success};
+pub use self::respond::{
+    IntoAnswer, IntoLimitedResponse, answered, failure, require_send, success,
+};
 pub use self::service::{RateLimitService, ResponseFuture};
 pub use self::shown::{PolicyDecision, RateLimit};
 use crate::Limiter;

@@ -7,7 +7,9 @@ use axum::response::{IntoResponse, Response};
     message = "`{Self}` is not an axum response",
     label = "an annotated handler returns a response",
     note = "a handler returns what implements `axum::response::IntoResponse`, for instance \
-            `Json<T>`, or `Result<T, E>` where both do"
+            `Json<T>`, or `Result<T, E>` where both do",
+    note = "to limit a plain function, write `key = args(…)` with what it is called with, and \
+            return a `Result`"
 )]
 pub trait IntoLimitedResponse {
     /// The response.
@@ -21,9 +23,28 @@ impl<T: IntoResponse> IntoLimitedResponse for T {
     }
 }
 
+/// What a `refusal = …` function may return: all that axum takes as a response.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an axum response",
+    label = "a function that answers refusals returns a response",
+    note = "it returns what implements `axum::response::IntoResponse`, for instance \
+            `(StatusCode, String)`"
+)]
+pub trait IntoAnswer {
+    /// The response.
+    fn into_answer(self) -> Response;
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: IntoResponse> IntoAnswer for T {
+    fn into_answer(self) -> Response {
+        self.into_response()
+    }
+}
+
 /// What a user's function answers to a refusal.
-pub fn answered(answer: impl IntoLimitedResponse) -> Response {
-    answer.into_limited()
+pub fn answered(answer: impl IntoAnswer) -> Response {
+    answer.into_answer()
 }
 
 /// Asks for `Send` where the handler's own body is to blame, not at the router far away.

@@ -68,7 +68,7 @@ where
         };
         let admitted = Admitted { limit, limiter, granted };
         let request = admitted.shown(parts, body);
-        State::Inner { future: self.inner.call(request), admitted: Some(admitted) }.into()
+        State::Inner { future: self.inner.call(request), admitted: Some(Box::new(admitted)) }.into()
     }
 }
 
@@ -105,7 +105,7 @@ struct Admitted {
     limit: Arc<LayerLimit>,
     limiter: Limiter,
     /// `None` if it is not counted.
-    granted: Option<Box<Granted>>,
+    granted: Option<Granted>,
 }
 
 impl Admitted {
@@ -120,8 +120,7 @@ impl Admitted {
     /// Completes the service's response, and hands back the charge if it is to be given back.
     fn finish(self, mut response: Response<Body>) -> (Response<Body>, Option<Charge>) {
         let Self { limit, limiter, granted } = self;
-        let Some(granted) = granted else { return (response, None) };
-        let Granted { written, decision } = *granted;
+        let Some(Granted { written, decision }) = granted else { return (response, None) };
         add_fields(&*limit, written, &mut response);
         let refunds = limit.refund_if.as_ref().is_some_and(|refund_if| refund_if(&response));
         let charge = match decision {
@@ -136,12 +135,12 @@ impl Admitted {
 struct Charge {
     limit: Arc<LayerLimit>,
     limiter: Limiter,
-    decision: Decision,
+    decision: Box<Decision>,
 }
 
 impl Charge {
     async fn give_back(self) {
-        give_back(self.limit.policy(), &self.limiter, self.decision).await;
+        give_back(self.limit.policy(), &self.limiter, *self.decision).await;
     }
 }
 
@@ -162,7 +161,7 @@ pin_project! {
         Inner {
             #[pin]
             future: F,
-            admitted: Option<Admitted>,
+            admitted: Option<Box<Admitted>>,
         },
         /// It was not.
         Refused {

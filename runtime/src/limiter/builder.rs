@@ -9,12 +9,13 @@ use super::{Limiter, Shared};
 use crate::backend::erased::ErasedBackend;
 use crate::guard::{Fallback, Guarded, Guards};
 use crate::queue::Queue;
-use crate::{CircuitBreaker, Clock, OnError, SystemClock};
+use crate::{CircuitBreaker, Clock, LocalTier, OnError, SystemClock};
 
 /// Builds a [`Limiter`].
 ///
-/// What stands between the limiter and a backend that can fail, a deadline and a circuit breaker,
-/// does so without being asked for; a [`MemoryBackend`](crate::MemoryBackend) needs neither.
+/// What stands between the limiter and a backend that can fail, a deny cache, a deadline and a
+/// circuit breaker, does so without being asked for; a [`MemoryBackend`](crate::MemoryBackend)
+/// needs none.
 pub struct LimiterBuilder {
     backend: Box<dyn ErasedBackend>,
     guards: Guards,
@@ -32,6 +33,7 @@ impl LimiterBuilder {
                 clock: Arc::new(SystemClock::new()),
                 deadline: None,
                 breaker: Some(CircuitBreaker::new()),
+                tier: LocalTier::default(),
             },
             on_error: OnError::Closed,
             instances: None,
@@ -41,8 +43,8 @@ impl LimiterBuilder {
     }
 
     /// Goes by `clock` instead of the machine's: those who wait for their turn, the circuit
-    /// breaker, the deadline (unless the backend keeps that itself) and what decides in this
-    /// process. The backend has a clock of its own, by which it decides.
+    /// breaker, the deadline (unless the backend keeps that itself), the local tier and what decides
+    /// in this process. The backend has a clock of its own, by which it decides.
     #[must_use]
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.guards.clock = Arc::new(clock);
@@ -61,6 +63,14 @@ impl LimiterBuilder {
     #[must_use]
     pub fn breaker(mut self, breaker: impl Into<Option<CircuitBreaker>>) -> Self {
         self.guards.breaker = breaker.into();
+        self
+    }
+
+    /// What it decides by itself before it asks the backend, unless that is one that answers
+    /// without waiting. Unless set, that is [`LocalTier::deny_cache`].
+    #[must_use]
+    pub fn local_tier(mut self, tier: LocalTier) -> Self {
+        self.guards.tier = tier;
         self
     }
 

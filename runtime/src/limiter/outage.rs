@@ -31,7 +31,10 @@ impl Limiter {
     ) -> Result<(), Unavailable> {
         match ruled {
             Ok(()) => {
-                self.note_health(None);
+                // What was remembered says nothing of how the backend is.
+                if ruling.source() == Source::Store {
+                    self.note_health(None);
+                }
                 if let Some(fallback) = &self.shared.fallback {
                     self.keep_warm(fallback, operation, ruling);
                 }

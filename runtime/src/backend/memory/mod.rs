@@ -1,7 +1,7 @@
 //! The default backend: counters in this process.
 
 mod overflow;
-mod policies;
+pub(crate) mod policies;
 mod shard;
 mod stats;
 

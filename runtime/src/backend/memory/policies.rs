@@ -11,13 +11,13 @@ use crate::Policy;
 /// As many as a program has names for, so few; of those that nobody uses any more, not many are
 /// kept.
 #[derive(Default)]
-pub(super) struct Policies {
+pub(crate) struct Policies {
     known: Lock<HashMap<SmolStr, Arc<Policy>>>,
 }
 
 impl Policies {
     /// The policy, shared with other keys that are counted alike.
-    pub(super) fn share(&self, policy: &Policy) -> Arc<Policy> {
+    pub(crate) fn share(&self, policy: &Policy) -> Arc<Policy> {
         let mut known = lock(&self.known);
         if let Some(shared) = known.get(policy.name())
             && shared.counts_like(policy)

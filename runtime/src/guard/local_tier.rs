@@ -1,0 +1,71 @@
+//! What a limiter decides by itself before it asks its store.
+
+use std::time::Duration;
+
+const DEFAULT_MAX_AGE: Duration = Duration::from_secs(1);
+const DEFAULT_MAX_KEYS: usize = 100_000;
+const DEFAULT_HOLD: Duration = Duration::from_secs(1);
+
+#[doc = include_str!("../docs/local_tier.md")]
+#[derive(Clone, Debug)]
+pub struct LocalTier {
+    /// `None`: no deny cache.
+    pub(super) max_age: Option<Duration>,
+    pub(super) max_keys: usize,
+    /// The most permits of one lease; below 2 there are none.
+    pub(super) lease: u32,
+    pub(super) hold: Duration,
+}
+
+impl LocalTier {
+    /// The deny cache alone, which is what every limiter has unless it is told otherwise.
+    #[must_use]
+    pub fn deny_cache() -> Self {
+        Self { max_age: Some(DEFAULT_MAX_AGE), ..Self::none() }
+    }
+
+    /// Nothing: every decision is the store's.
+    #[must_use]
+    pub fn none() -> Self {
+        Self { max_age: None, max_keys: DEFAULT_MAX_KEYS, lease: 0, hold: DEFAULT_HOLD }
+    }
+
+    /// How long the deny cache may answer by one refusal of the store, at most; 1 second unless
+    /// this is set. Zero turns it off.
+    #[must_use]
+    pub fn max_age(mut self, max_age: Duration) -> Self {
+        self.max_age = (!max_age.is_zero()).then_some(max_age);
+        self
+    }
+
+    /// The most keys that it remembers, at least 1; 100,000 unless this is set, and as many again
+    /// for leases. A key takes about 200 bytes, and more if its subject is longer than 23 bytes or
+    /// its policy has several quotas.
+    #[must_use]
+    pub fn max_keys(mut self, max_keys: usize) -> Self {
+        self.max_keys = max_keys.max(1);
+        self
+    }
+
+    /// Leases up to `max` permits of a hot key at a time. With 0 or 1 it leases nothing, as
+    /// without this.
+    #[must_use]
+    pub fn lease(mut self, max: u32) -> Self {
+        self.lease = max;
+        self
+    }
+
+    /// How long a lease may be spent; 1 second unless this is set, and at most a tenth of the
+    /// policy's shortest period.
+    #[must_use]
+    pub fn hold(mut self, hold: Duration) -> Self {
+        self.hold = hold;
+        self
+    }
+}
+
+impl Default for LocalTier {
+    fn default() -> Self {
+        Self::deny_cache()
+    }
+}
