@@ -39,7 +39,7 @@ impl BackendError {
         Self::new(Execution::Unknown, source.into())
     }
 
-    /// The operation had no effect, and that is its own fault: others may succeed. It says
+    /// The operation had no effect, and that is its own fault: others may succeed. That says
     /// nothing of how the backend is, and does not open a [`CircuitBreaker`].
     ///
     /// [`CircuitBreaker`]: crate::CircuitBreaker
@@ -63,9 +63,9 @@ impl BackendError {
         self.0.is_rejection
     }
 
-    /// Whether it certainly had no effect, and may have one the next time.
+    /// Whether it certainly had no effect.
     pub(crate) fn had_no_effect(&self) -> bool {
-        self.execution() == Execution::NotExecuted && !self.is_rejection()
+        self.execution() == Execution::NotExecuted
     }
 
     /// The same for another operation, which waited for this one to succeed.

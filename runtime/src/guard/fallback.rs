@@ -156,7 +156,9 @@ async fn pay(backend: &dyn ErasedBackend, mut batch: Vec<Debt>) -> Result<(), Ve
                 }
                 Ok(_) => {}
                 // What may have been charged is not charged again.
-                Err(error) if error.had_no_effect() => failed.push(debt),
+                Err(error) if error.had_no_effect() && !error.is_rejection() => {
+                    failed.push(debt);
+                }
                 Err(_) => {}
             }
         }

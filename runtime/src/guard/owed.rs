@@ -113,3 +113,27 @@ impl Owed {
 fn key(policy: &Policy, subject: &str) -> Key {
     (policy.name_handle().clone(), subject.into())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::Quota;
+
+    #[test]
+    fn however_many_subjects_come_only_so_many_are_remembered() {
+        let policy = Policy::new("p", Quota::new(5, Duration::from_secs(1)));
+        let owed = Owed::default();
+        for round in 1..=2 {
+            for subject in 0..=MAX_DEBTS {
+                owed.add(&policy, &subject.to_string(), 2, round);
+            }
+        }
+        assert!(owed.claim() && !owed.claim());
+        let debts = owed.take();
+        assert_eq!(debts.len(), MAX_DEBTS);
+        assert!(debts.iter().all(|debt| debt.units == 4 && debt.last == 2));
+        assert!(owed.take().is_empty());
+    }
+}

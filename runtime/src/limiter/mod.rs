@@ -115,8 +115,9 @@ impl Limiter {
         Ok(self.shared.backend.initialize().await?)
     }
 
-    /// Lets the backend finish what is under way. The limiter and its clones are not to be
-    /// used afterwards.
+    /// Lets the backend finish what is under way, and first, if it can, learn what was charged in
+    /// this process while it could not answer. The limiter and its clones are not to be used
+    /// afterwards.
     pub async fn close(&self) {
         self.post_debts().await;
         self.shared.backend.close().await;

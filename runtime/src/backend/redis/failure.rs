@@ -23,7 +23,8 @@ pub(super) enum Failure {
     Elsewhere(String),
     /// Not executed, and it would not be the next time.
     Never(String),
-    /// As [`Never`](Self::Never), but others may be: it is this one's own fault.
+    /// As [`Never`](Self::Never), but others may be: it is this one's own fault, or it came when
+    /// there was no room for it.
     Odd(String),
     /// Perhaps executed.
     Unknown(String),

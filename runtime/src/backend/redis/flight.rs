@@ -79,7 +79,7 @@ impl Lane {
         if queue.jobs.len() >= MAX_WAITING {
             drop(queue);
             let reason = format!("{MAX_WAITING} checks are waiting for the server already");
-            return job.answer(Err(Failure::Never(reason)));
+            return job.answer(Err(Failure::Odd(reason)));
         }
         queue.jobs.push_back(job);
         self.take_off(queue);
@@ -506,5 +506,6 @@ mod tests {
         let error = ticket.answer().await.unwrap_err();
         assert_eq!(error.execution(), Execution::NotExecuted);
         assert!(error.to_string().contains("16384 checks are waiting"), "{error}");
+        assert!(error.is_rejection(), "it says nothing of the server");
     }
 }
