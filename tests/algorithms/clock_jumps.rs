@@ -4,28 +4,11 @@
 use proptest::prelude::*;
 use tollgate::{Algorithm, Outcome};
 
-use crate::reference::{DAY, START, numbers};
-use crate::subject::{Subject, cases, for_all_six, micros};
-use crate::worst_window::worst_window;
-
-#[derive(Clone, Copy, Debug)]
-enum Jump {
-    Forward(u64),
-    Back(u64),
-    To(u64),
-}
-
-fn jump() -> impl Strategy<Value = Jump> {
-    let span = || prop_oneof![0_u64..=5, 0_u64..=1_000_000, 0_u64..=800 * DAY];
-    prop_oneof![
-        4 => span().prop_map(Jump::Forward),
-        3 => span().prop_map(Jump::Back),
-        1 => prop_oneof![0_u64..=10, 0_u64..=2 * START, any::<u64>()].prop_map(Jump::To),
-    ]
-}
+use crate::reference::{DAY, START, cases, for_all_six, jump, micros, numbers, worst_window};
+use crate::subject::Subject;
 
 fn admit_at_most_the_bound_again(algorithm: Algorithm) {
-    let requests = prop::collection::vec((jump(), 0_u64..=1_000), 1..80);
+    let requests = prop::collection::vec((jump(any::<u64>()), 0_u64..=1_000), 1..80);
     proptest!(cases(200, 5_000), |(numbers in numbers(algorithm), requests in requests)| {
         let longest = numbers.longest_wait(algorithm);
         let mut subject = Subject::new(algorithm, &[numbers]);
@@ -33,11 +16,7 @@ fn admit_at_most_the_bound_again(algorithm: Algorithm) {
         let mut admitted = Vec::new();
         for (jump, share) in requests {
             let before = subject.now;
-            subject.set(match jump {
-                Jump::Forward(span) => before.saturating_add(span),
-                Jump::Back(span) => before.saturating_sub(span),
-                Jump::To(instant) => instant,
-            });
+            subject.set(jump.from(before));
             if subject.now < before {
                 admitted.clear();
             }

@@ -8,8 +8,10 @@ use proptest::strategy::ValueTree as _;
 use proptest::test_runner::TestRunner;
 use tollgate::{Algorithm, Outcome};
 
-use crate::reference::{Action, Answer, Event, Numbers, Reference, START, play, quotas, steps};
-use crate::subject::{cases, for_all_six, micros};
+use crate::reference::{
+    Action, Answer, Event, Numbers, Reference, START, cases, for_all_six, micros, play, quotas,
+    steps,
+};
 
 /// One by one over all costs and all microseconds, with periods short enough for that.
 fn searching_finds_what_trying_finds(algorithm: Algorithm) {

@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 use tollgate::{Algorithm, Outcome};
 
-use crate::reference::quotas;
-use crate::subject::{Subject, cases, for_all_six, said};
+use crate::reference::{cases, for_all_six, quotas, said};
+use crate::subject::Subject;
 use std::time::Duration;
 
 const MICROSECOND: Duration = Duration::from_micros(1);
@@ -29,7 +29,7 @@ fn is_exact(algorithm: Algorithm) {
                 continue;
             };
             prop_assert!(retry_after >= MICROSECOND);
-            subject.pass(crate::subject::micros(retry_after) - 1);
+            subject.pass(crate::reference::micros(retry_after) - 1);
             let early = Outcome::Refused { retry_after: MICROSECOND };
             let before = subject.peek(cost);
             prop_assert_eq!(before.outcome(), early);

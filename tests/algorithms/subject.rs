@@ -2,14 +2,11 @@
 
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 
-use proptest::prelude::*;
-use proptest::test_runner::RngAlgorithm;
 use tollgate::testing::ManualClock;
 use tollgate::{Algorithm, Decision, Limiter, MemoryBackend, Policy};
 
-use crate::reference::{Action, Answer, Event, Expected, Numbers, START};
+use crate::reference::{Action, Answer, Event, Numbers, START, micros, said};
 
 pub(crate) struct Subject {
     limiter: Limiter,
@@ -110,15 +107,6 @@ impl Replay {
     }
 }
 
-/// What a decision tells.
-pub(crate) fn said(decision: &Decision) -> Expected {
-    Expected { outcome: decision.outcome(), quotas: decision.quotas().to_vec() }
-}
-
-pub(crate) fn micros(span: Duration) -> u64 {
-    u64::try_from(span.as_micros()).unwrap()
-}
-
 /// The memory store answers without waiting.
 fn ready<T>(future: impl Future<Output = T>) -> T {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
@@ -126,50 +114,3 @@ fn ready<T>(future: impl Future<Output = T>) -> T {
         Poll::Pending => panic!("the memory store made somebody wait"),
     }
 }
-
-/// So many random cases. A failure is printed with its smallest input; nothing is written
-/// beside the tests.
-pub(crate) fn cases(quick: u32, full: u32) -> ProptestConfig {
-    ProptestConfig {
-        failure_persistence: None,
-        // A third of the time would go into better random numbers than these tests need.
-        rng_algorithm: RngAlgorithm::XorShift,
-        ..ProptestConfig::with_cases(crate::support::scaled(quick, full))
-    }
-}
-
-/// A test for each of the six algorithms, from one that takes the algorithm.
-macro_rules! for_all_six {
-    ($test:ident) => {
-        mod $test {
-            use tollgate::Algorithm;
-
-            #[test]
-            fn sliding_window() {
-                super::$test(Algorithm::SlidingWindow);
-            }
-            #[test]
-            fn sliding_window_counter() {
-                super::$test(Algorithm::SlidingWindowCounter);
-            }
-            #[test]
-            fn fixed_window() {
-                super::$test(Algorithm::FixedWindow);
-            }
-            #[test]
-            fn token_bucket() {
-                super::$test(Algorithm::TokenBucket);
-            }
-            #[test]
-            fn leaky_bucket() {
-                super::$test(Algorithm::LeakyBucket);
-            }
-            #[test]
-            fn gcra() {
-                super::$test(Algorithm::Gcra);
-            }
-        }
-    };
-}
-
-pub(crate) use for_all_six;

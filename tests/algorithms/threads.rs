@@ -5,8 +5,8 @@ use std::thread;
 
 use tollgate::Algorithm;
 
-use crate::reference::{Numbers, has_bucket};
-use crate::subject::{Subject, for_all_six};
+use crate::reference::{Numbers, for_all_six, has_bucket};
+use crate::subject::Subject;
 use crate::support::scaled;
 
 const THREADS: usize = 8;

@@ -5,19 +5,10 @@ use proptest::prelude::*;
 use tollgate::{Algorithm, Outcome};
 
 use crate::reference::{
-    Action, Answer, Cost, Event, Move, Numbers, Step, numbers, play, quotas, steps,
+    Action, Answer, Cost, Event, Move, Numbers, Step, cases, for_all_six, numbers, play, quotas,
+    steps, worst_window,
 };
-use crate::subject::{Replay, Subject, cases, for_all_six};
-
-/// The most that any half-open window of `period` holds. One that begins with an admission
-/// holds as much as any.
-pub(crate) fn worst_window(admitted: &[(u64, u64)], period: u64) -> u64 {
-    let window = |start: u64| {
-        let inside = admitted.iter().filter(|(at, _)| (start..start + period).contains(at));
-        inside.map(|(_, units)| units).sum()
-    };
-    admitted.iter().map(|(start, _)| window(*start)).max().unwrap_or(0)
-}
+use crate::subject::{Replay, Subject};
 
 /// What the limiter admits of a trace and does not take back: when, and how much.
 fn admitted(algorithm: Algorithm, numbers: &[Numbers], events: &[Event]) -> Vec<(u64, u64)> {

@@ -4,41 +4,14 @@
 use proptest::prelude::*;
 use tollgate::{Algorithm, Outcome};
 
-use crate::reference::{DAY, Numbers, START, numbers};
-use crate::subject::{Timed, cases, for_all_six};
-
-#[derive(Clone, Copy, Debug)]
-enum Jump {
-    Forward(u64),
-    Back(u64),
-    To(u64),
-}
-
-fn jump() -> impl Strategy<Value = Jump> {
-    let span = || prop_oneof![0_u64..=5, 0_u64..=1_000_000, 0_u64..=800 * DAY];
-    prop_oneof![
-        4 => span().prop_map(Jump::Forward),
-        3 => span().prop_map(Jump::Back),
-        1 => prop_oneof![0_u64..=10, 0_u64..=2 * START].prop_map(Jump::To),
-    ]
-}
-
-fn micros(span: std::time::Duration) -> u64 {
-    u64::try_from(span.as_micros()).unwrap()
-}
-
-/// The most units admitted in any half-open window of one period.
-fn worst_window(admitted: &[(u64, u64)], period: u64) -> u64 {
-    let from = |(index, (start, _)): (usize, &(u64, u64))| {
-        let inside = admitted[index..].iter().take_while(|(at, _)| *at < start + period);
-        inside.map(|(_, units)| units).sum()
-    };
-    admitted.iter().enumerate().map(from).max().unwrap_or(0)
-}
+use crate::reference::{
+    DAY, Numbers, START, cases, for_all_six, jump, micros, numbers, worst_window,
+};
+use crate::subject::Timed;
 
 fn admit_at_most_the_bound_again(algorithm: Algorithm) {
     let timed = Timed::start();
-    let requests = prop::collection::vec((jump(), 0_u64..=1_000), 1..50);
+    let requests = prop::collection::vec((jump(START..=2 * START), 0_u64..=1_000), 1..50);
     proptest!(cases(40, 1_000), |(numbers in numbers(algorithm), requests in requests)| {
         let policy = Numbers::policy(algorithm, &[numbers]);
         let longest = numbers.longest_wait(algorithm);
@@ -49,11 +22,7 @@ fn admit_at_most_the_bound_again(algorithm: Algorithm) {
         let mut admitted = Vec::new();
         for (jump, share) in requests {
             let before = now;
-            now = match jump {
-                Jump::Forward(span) => before + span,
-                Jump::Back(span) => before.saturating_sub(span),
-                Jump::To(instant) => instant,
-            };
+            now = jump.from(before);
             at(now);
             if now < before {
                 admitted.clear();

@@ -12,9 +12,9 @@ use tollgate::{
     Algorithm, Clock as _, Limiter, LocalTier, Outcome, Policy, Quota, RedisBackend, Source,
 };
 
-use crate::reference::{ALGORITHMS, Numbers, START, quotas};
+use crate::reference::{ALGORITHMS, Numbers, START, cases, for_all_six, quotas};
 use crate::servers::{RedisServer, eventually};
-use crate::subject::{PATIENCE, cases, for_all_six, runtime};
+use crate::subject::{PATIENCE, runtime};
 use crate::support::scaled;
 
 const MINUTE: Duration = Duration::from_secs(60);

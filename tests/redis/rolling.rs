@@ -5,8 +5,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 use tollgate::{Algorithm, Policy, Quota};
 
-use crate::reference::{ALGORITHMS, START};
-use crate::subject::{Timed, cases};
+use crate::reference::{ALGORITHMS, START, cases};
+use crate::subject::Timed;
 
 const MINUTE: u64 = 60_000_000;
 

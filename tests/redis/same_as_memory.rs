@@ -4,8 +4,10 @@ use proptest::prelude::*;
 use tollgate::testing::ManualClock;
 use tollgate::{Algorithm, Decision, Limiter, MemoryBackend};
 
-use crate::reference::{Action, Answer, Event, Numbers, START, play, quotas, steps};
-use crate::subject::{Replay, Timed, cases, for_all_six, said};
+use crate::reference::{
+    Action, Answer, Event, Numbers, START, cases, for_all_six, play, quotas, said, steps,
+};
+use crate::subject::{Replay, Timed};
 
 /// The same events in memory.
 struct InMemory {

@@ -3,12 +3,11 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use proptest::prelude::*;
 use tokio::runtime::Runtime;
 use tollgate::testing::ManualClock;
 use tollgate::{Algorithm, Decision, Limiter, LocalTier, Policy, RedisBackend};
 
-use crate::reference::{Action, Answer, Event, Expected, Numbers, START};
+use crate::reference::{Action, Answer, Event, Numbers, START, said};
 use crate::servers::RedisServer;
 
 /// Long enough that no loaded machine misses it: no test asks how long something took.
@@ -102,53 +101,3 @@ impl<'a> Replay<'a> {
         answer
     }
 }
-
-/// What a decision tells.
-pub(crate) fn said(decision: &Decision) -> Expected {
-    Expected { outcome: decision.outcome(), quotas: decision.quotas().to_vec() }
-}
-
-/// So many random cases. A failure is printed with its smallest input; nothing is written
-/// beside the tests.
-pub(crate) fn cases(quick: u32, full: u32) -> ProptestConfig {
-    ProptestConfig {
-        failure_persistence: None,
-        ..ProptestConfig::with_cases(crate::support::scaled(quick, full))
-    }
-}
-
-/// A test for each of the six algorithms, from one that takes the algorithm.
-macro_rules! for_all_six {
-    ($test:ident) => {
-        mod $test {
-            use tollgate::Algorithm;
-
-            #[test]
-            fn sliding_window() {
-                super::$test(Algorithm::SlidingWindow);
-            }
-            #[test]
-            fn sliding_window_counter() {
-                super::$test(Algorithm::SlidingWindowCounter);
-            }
-            #[test]
-            fn fixed_window() {
-                super::$test(Algorithm::FixedWindow);
-            }
-            #[test]
-            fn token_bucket() {
-                super::$test(Algorithm::TokenBucket);
-            }
-            #[test]
-            fn leaky_bucket() {
-                super::$test(Algorithm::LeakyBucket);
-            }
-            #[test]
-            fn gcra() {
-                super::$test(Algorithm::Gcra);
-            }
-        }
-    };
-}
-
-pub(crate) use for_all_six;

@@ -12,6 +12,7 @@ mod fixed_window;
 mod gcra;
 mod leaky_bucket;
 mod numbers;
+mod property;
 mod sliding_window;
 mod sliding_window_counter;
 mod token_bucket;
@@ -22,6 +23,7 @@ use std::time::Duration;
 use tollgate::{Algorithm, Outcome, QuotaState};
 
 pub(crate) use self::numbers::{DAY, Numbers, has_bucket, numbers, quotas};
+pub(crate) use self::property::{Jump, cases, for_all_six, jump, micros, said, worst_window};
 pub(crate) use self::trace::{Action, Answer, Cost, Event, Move, START, Step, play, steps};
 
 /// All six.
