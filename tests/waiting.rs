@@ -1,7 +1,7 @@
 //! Waiting for a turn: first come first served, given up for nothing, refused when hopeless.
 
 #![deny(warnings)]
-#![allow(clippy::unwrap_used, reason = "a test that panics fails, as it should")]
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a test that panics fails, as it should")]
 
 mod support;
 
@@ -14,7 +14,8 @@ use proptest::prelude::*;
 use support::scaled;
 use tollgate::testing::{self, ManualClock};
 use tollgate::{
-    Decision, Limiter, MemoryBackend, Policy, Quota, RateLimited, Unavailable, rate_limit,
+    Algorithm, Decision, Limiter, MemoryBackend, Policy, Quota, RateLimited, Unavailable,
+    rate_limit,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -189,6 +190,25 @@ fn patience_may_be_without_end() {
         let decision = poll(waiting.as_mut());
         assert!(matches!(decision, Poll::Ready(Ok(decision)) if decision.is_allowed()));
     }
+}
+
+/// With a leaky bucket calls leave spaced, once what others have taken at once is gone.
+#[test]
+fn a_hopeless_wait_leaves_the_bucket_as_it_is() {
+    let (limiter, clock) = limiter();
+    let policy = Policy::new("leaky", Quota::new(3, 3 * SECOND)).algorithm(Algorithm::LeakyBucket);
+    let check = || limiter.check_now(&policy, "s", 1).unwrap().unwrap();
+    (0..3).for_each(|_| assert!(check().is_allowed()));
+    for patience in [Duration::ZERO, SECOND] {
+        let Poll::Ready(decision) = poll(pin!(limiter.wait(&policy, "s", 1, patience))) else {
+            panic!("there is no turn in time, which is known at once")
+        };
+        let decision = decision.unwrap();
+        assert_eq!((decision.retry_after(), decision.remaining()), (Some(3 * SECOND), 0));
+        assert_eq!(check().retry_after(), Some(SECOND));
+    }
+    clock.advance(3 * SECOND);
+    assert!(check().is_allowed());
 }
 
 #[test]

@@ -244,6 +244,15 @@ impl Policy {
         self.name_hash == other.name_hash && (std::ptr::eq(name, other_name) || name == other_name)
     }
 
+    /// Whether the same state serves both.
+    #[inline]
+    pub(crate) fn is_kept_like(&self, other: &Self) -> bool {
+        let [quotas, others] = [self.quotas(), other.quotas()];
+        self.algorithm == other.algorithm
+            && quotas.len() == others.len()
+            && quotas.iter().zip(others).all(|(quota, other)| quota.is_kept_like(other))
+    }
+
     /// Whether the two count alike.
     #[inline]
     pub(crate) fn counts_like(&self, other: &Self) -> bool {

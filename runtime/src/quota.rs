@@ -16,6 +16,8 @@ const MAX_PERIOD: u64 = 366 * 24 * 60 * 60 * MICROS_PER_SECOND;
 pub struct Quota {
     limit: u32,
     burst: u32,
+    /// How much of the burst one may use: all, except where calls are spaced.
+    usable: u32,
     period_micros: u64,
     /// Period ÷ limit, and the remainder.
     interval_micros: u64,
@@ -72,6 +74,7 @@ impl Quota {
         Self {
             limit,
             burst: limit,
+            usable: limit,
             period_micros,
             interval_micros: period_micros / limit as u64,
             interval_rest: (period_micros % limit as u64) as u32,
@@ -102,6 +105,7 @@ impl Quota {
             return Err(QuotaError::BurstTooLarge);
         }
         self.burst = burst;
+        self.usable = burst;
         Ok(())
     }
 
@@ -125,7 +129,27 @@ impl Quota {
     /// This quota with a bucket of another size, at least 1 and at most its own.
     pub(crate) const fn with_capacity(mut self, capacity: u32) -> Self {
         self.burst = capacity;
+        self.usable = capacity;
         self
+    }
+
+    /// This quota, for a request that may use only so much of the bucket.
+    pub(crate) const fn using(mut self, usable: u32) -> Self {
+        self.usable = usable;
+        self
+    }
+
+    /// Whether the same state serves both.
+    #[inline]
+    pub(crate) fn is_kept_like(&self, other: &Self) -> bool {
+        // The interval follows from these, and what a request may use is its own matter.
+        (self.limit, self.burst, self.period_micros)
+            == (other.limit, other.burst, other.period_micros)
+    }
+
+    /// The most that this request finds, at most the capacity.
+    pub(crate) const fn usable(&self) -> u32 {
+        self.usable
     }
 
     /// What each of so many processes may admit, so that together they admit about this. It
@@ -152,9 +176,7 @@ impl Quota {
 impl PartialEq for Quota {
     #[inline]
     fn eq(&self, other: &Self) -> bool {
-        // The interval follows from these.
-        (self.limit, self.burst, self.period_micros)
-            == (other.limit, other.burst, other.period_micros)
+        self.is_kept_like(other) && self.usable == other.usable
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tollgate::{Algorithm, Limiter, Policy, Quota, RedisBackend};
 
 use crate::servers::RedisServer;
-use crate::subject::{PATIENCE, runtime};
+use crate::subject::{PATIENCE, Timed, runtime};
 
 #[test]
 fn whoever_waits_gets_a_turn() {
@@ -27,6 +27,18 @@ fn whoever_waits_gets_a_turn() {
         let hopeless = limiter.wait(&policy, "s", 1, Duration::ZERO).await.unwrap();
         assert!(!hopeless.is_allowed());
     });
+}
+
+/// Where calls leave spaced, who has no time for that changes nothing for others.
+#[test]
+fn a_hopeless_wait_leaves_the_bucket_as_it_is() {
+    let timed = Timed::start();
+    let second = Duration::from_secs(1);
+    let policy = Policy::new("leaky", Quota::new(3, 3 * second)).algorithm(Algorithm::LeakyBucket);
+    (0..3).for_each(|_| assert!(timed.check(&policy, "s", 1).is_allowed()));
+    let wait = timed.limiter.wait(&policy, "s", 1, Duration::ZERO);
+    assert!(!timed.runtime.block_on(wait).unwrap().is_allowed());
+    assert_eq!(timed.check(&policy, "s", 1).retry_after(), Some(second));
 }
 
 #[test]

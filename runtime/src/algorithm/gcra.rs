@@ -79,7 +79,7 @@ impl Core for Gcra {
     #[inline]
     fn wait(&self, now: Micros, quota: &Quota, cost: u32) -> Micros {
         let level = self.level(now, quota).get() + units(quota, cost);
-        match level.checked_sub(units(quota, quota.capacity())) {
+        match level.checked_sub(units(quota, quota.usable())) {
             None | Some(0) => 0,
             Some(beyond) => div_ceil(beyond, quota.limit().into()),
         }
@@ -93,7 +93,7 @@ impl Core for Gcra {
             micros,
             fraction,
             limit,
-            capacity: quota.capacity(),
+            capacity: quota.usable(),
             period: quota.period_micros(),
         }
     }
@@ -151,14 +151,14 @@ impl Level {
         u128::from(self.micros) * u128::from(self.limit) + u128::from(self.fraction)
     }
 
-    /// The units that are in it, begun ones included: at most the capacity, as the level is.
+    /// The units that are in it, begun ones included.
     pub(super) fn used(&self, period: Micros) -> u32 {
         div_ceil(self.get(), period) as u32
     }
 
-    /// Until one unit less is in it.
-    pub(super) fn more_after(&self, period: Micros) -> Micros {
-        let Some(whole) = self.used(period).checked_sub(1) else { return 0 };
+    /// Until one unit less is in it, and less than `capacity`.
+    pub(super) fn more_after(&self, period: Micros, capacity: u32) -> Micros {
+        let Some(whole) = self.used(period).min(capacity).checked_sub(1) else { return 0 };
         let more = self.get() - u128::from(whole) * u128::from(period);
         div_ceil(more, self.limit.into())
     }

@@ -16,8 +16,8 @@ pub(super) use super::gcra::Gcra as LeakyBucket;
 use crate::Policy;
 
 /// The policy by which the first in line leaves: once the bucket is empty, that is one
-/// interval for each unit of the cost after the one before it. A bucket of just this cost says
-/// so.
+/// interval for each unit of the cost after the one before it. Who may use no more of the bucket
+/// than this cost has to wait for that.
 pub(crate) fn spaced(policy: &Policy, cost: u32) -> Policy {
-    policy.clone().map_quotas(|quota| quota.with_capacity(cost))
+    policy.clone().map_quotas(|quota| quota.using(cost))
 }

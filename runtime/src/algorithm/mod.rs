@@ -177,7 +177,8 @@ impl Part {
 
     /// The units in use.
     fn used(&self, now: Micros, quota: &Quota) -> u32 {
-        let reading = core!(self, core => core.read(now, quota));
+        let quota = quota.using(quota.capacity());
+        let reading = core!(self, core => core.read(now, &quota));
         quota.capacity().saturating_sub(reading.remaining())
     }
 }

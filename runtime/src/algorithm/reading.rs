@@ -81,7 +81,7 @@ impl Reading {
         match *self {
             Self::Known { remaining, .. } => remaining,
             Self::Bucket { micros, fraction, limit, capacity, period, .. } => {
-                capacity - Level { micros, fraction, limit }.used(period)
+                capacity.saturating_sub(Level { micros, fraction, limit }.used(period))
             }
         }
     }
@@ -90,8 +90,8 @@ impl Reading {
     pub(crate) fn more_after(&self) -> Micros {
         match *self {
             Self::Known { more_after, .. } => more_after,
-            Self::Bucket { micros, fraction, limit, period, .. } => {
-                Level { micros, fraction, limit }.more_after(period)
+            Self::Bucket { micros, fraction, limit, capacity, period, .. } => {
+                Level { micros, fraction, limit }.more_after(period, capacity)
             }
         }
     }

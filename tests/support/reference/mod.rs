@@ -5,7 +5,7 @@
 //! decision tells (what remains, when to come again, when there is more, when all is back) is
 //! found by asking it again and again, not by a formula.
 
-#![allow(dead_code, unused_imports, reason = "each test uses its part")]
+#![allow(dead_code, unused_imports, unused_macros, reason = "each test uses its part")]
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a test that panics fails, as it should")]
 
 mod fixed_window;

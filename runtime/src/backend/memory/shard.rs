@@ -187,7 +187,7 @@ impl Slot {
     /// Counts by this form of the policy from now on.
     #[inline]
     fn follow(&mut self, policy: &Policy, now: Micros) {
-        if !self.policy.counts_like(policy) {
+        if !self.policy.is_kept_like(policy) {
             self.counters.fit(policy, now);
             self.policy = Arc::new(policy.clone());
         }

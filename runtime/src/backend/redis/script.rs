@@ -89,9 +89,10 @@ impl Plan {
         plan.extend(cost.to_le_bytes());
         plan.extend(number(stamp));
         for quota in quotas {
-            let (span, rest) = span(quota, quota.capacity());
+            // Refused, it writes nothing, so what one request may use is the bucket it knows.
+            let (span, rest) = span(quota, quota.usable());
             plan.extend(quota.limit().to_le_bytes());
-            plan.extend(quota.capacity().to_le_bytes());
+            plan.extend(quota.usable().to_le_bytes());
             plan.extend(number(quota.period_micros()));
             plan.extend(number(span));
             plan.extend(rest.to_le_bytes());
