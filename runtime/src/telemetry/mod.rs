@@ -8,6 +8,7 @@ mod near_limit;
 #[cfg(feature = "metrics")]
 mod settings;
 
+use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -90,7 +91,8 @@ impl Told<'_> {
         let Self { policy, subject, ruling, waited, .. } = *self;
         let name = policy.name();
         if let Some(error) = self.failure {
-            tracing::debug!(policy = name, %error, "a rate limit could not be checked");
+            let error: &(dyn Error + 'static) = error;
+            tracing::debug!(policy = name, error, "a rate limit could not be checked");
             return;
         }
         let source = ruling.source().name();
