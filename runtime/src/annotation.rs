@@ -1,13 +1,12 @@
 //! What every annotation says, on a handler or on a function.
 
 use crate::registry::RegisteredPolicy;
-use crate::{Blocked, Decision, Policy};
+use crate::{Blocked, Decision, Limiter, Policy};
 
 /// One policy of an annotated function, in a static beside it.
 #[derive(Debug)]
 pub struct Limit {
     registered: RegisteredPolicy,
-    shadow: bool,
     on_blocked: Option<fn(&Blocked<'_>)>,
 }
 
@@ -15,13 +14,13 @@ impl Limit {
     /// A limit that refuses and tells nobody.
     #[must_use]
     pub const fn new(registered: RegisteredPolicy) -> Self {
-        Self { registered, shadow: false, on_blocked: None }
+        Self { registered, on_blocked: None }
     }
 
     /// Makes it decide and report, but never refuse.
     #[must_use]
     pub const fn shadow(mut self) -> Self {
-        self.shadow = true;
+        self.registered.set_shadow();
         self
     }
 
@@ -47,26 +46,23 @@ impl Limit {
     }
 
     pub(crate) const fn is_shadow(&self) -> bool {
-        self.shadow
+        self.policy().is_shadow()
     }
 
     /// Whether a call may go on, all told; if it was refused, who wants to know is told.
-    pub(crate) fn lets_through(&self, subject: &str, decision: &Decision) -> bool {
+    pub(crate) fn lets_through(
+        &self,
+        limiter: &Limiter,
+        subject: &str,
+        decision: &Decision,
+    ) -> bool {
         if decision.is_allowed() {
             return true;
         }
-        self.tell(&Blocked {
-            policy: self.policy(),
-            subject,
-            decision,
-            shadow: self.shadow,
-            #[cfg(feature = "axum")]
-            request: None,
-        });
-        if self.shadow {
-            tracing::info!(policy = self.policy().name(), "a shadow limit would have refused");
-        }
-        self.shadow
+        let blocked = Blocked::new(self.policy(), subject, decision);
+        self.tell(&blocked);
+        limiter.tell_blocked(&blocked);
+        self.is_shadow()
     }
 
     /// Tells who wants to know of a refusal.

@@ -9,12 +9,22 @@ pub struct Blocked<'a> {
     pub(crate) policy: &'a Policy,
     pub(crate) subject: &'a str,
     pub(crate) decision: &'a Decision,
-    pub(crate) shadow: bool,
     #[cfg(feature = "axum")]
     pub(crate) request: Option<&'a axum::http::request::Parts>,
 }
 
-impl Blocked<'_> {
+impl<'a> Blocked<'a> {
+    /// Outside of HTTP.
+    pub(crate) fn new(policy: &'a Policy, subject: &'a str, decision: &'a Decision) -> Self {
+        Self {
+            policy,
+            subject,
+            decision,
+            #[cfg(feature = "axum")]
+            request: None,
+        }
+    }
+
     /// The policy that refused.
     #[must_use]
     pub fn policy(&self) -> &Policy {
@@ -35,7 +45,7 @@ impl Blocked<'_> {
     /// Whether the policy is in `shadow`, so that the request goes on all the same.
     #[must_use]
     pub fn is_shadow(&self) -> bool {
-        self.shadow
+        self.policy.is_shadow()
     }
 
     /// The request; `None` for a function that is no handler.

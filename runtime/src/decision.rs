@@ -314,7 +314,6 @@ impl Decision {
         self.ruling.quotas()
     }
 
-    #[cfg(feature = "axum")]
     pub(crate) fn ruling(&self) -> &Ruling {
         &self.ruling
     }

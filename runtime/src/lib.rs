@@ -20,6 +20,7 @@ mod queue;
 mod quota;
 mod registry;
 mod subject;
+mod telemetry;
 pub mod testing;
 
 #[doc(hidden)]
@@ -29,8 +30,10 @@ pub mod __private;
 pub use self::backend::{
     Action, Answer, Backend, MemoryBackend, MemoryBackendBuilder, MemoryStats, Operation, Verdict,
 };
+#[doc(hidden)]
+pub use self::backend::{BackendStats, Gauges, ServerStats};
 #[cfg(feature = "redis")]
-pub use self::backend::{RedisBackend, RedisBackendBuilder};
+pub use self::backend::{RedisBackend, RedisBackendBuilder, RedisStats};
 pub use self::blocked::Blocked;
 pub use self::call::RateLimited;
 pub use self::clock::{Clock, SystemClock};
@@ -51,5 +54,8 @@ pub use self::policy::{Algorithm, MAX_QUOTAS, OnError, Policy};
 pub use self::quota::{Quota, QuotaError};
 pub use self::registry::RegisteredPolicy;
 pub use self::subject::{IntoSubject, Subject};
+#[cfg(feature = "metrics")]
+pub use self::telemetry::Metrics;
+pub use self::telemetry::NearLimit;
 #[doc = include_str!("docs/rate_limit.md")]
 pub use tollgate_macros::rate_limit;

@@ -104,6 +104,8 @@ pub struct Policy {
     deny_cache: Option<bool>,
     /// Whether what it charges is often given back (`refund_if`).
     refunds: bool,
+    /// Whether it only reports what it would refuse.
+    shadow: bool,
     /// If somebody has said.
     lease: Option<u32>,
 }
@@ -134,6 +136,7 @@ impl Policy {
             on_error: None,
             deny_cache: None,
             refunds: false,
+            shadow: false,
             lease: None,
         }
     }
@@ -193,6 +196,15 @@ impl Policy {
     /// Says that what it charges is often given back.
     pub(crate) const fn set_refunds(&mut self) {
         self.refunds = true;
+    }
+
+    /// Makes it decide and report, but never refuse.
+    pub(crate) const fn set_shadow(&mut self) {
+        self.shadow = true;
+    }
+
+    pub(crate) const fn is_shadow(&self) -> bool {
+        self.shadow
     }
 
     /// Whether refusals may be answered from memory.

@@ -10,6 +10,7 @@ use std::time::Duration;
 use smol_str::SmolStr;
 
 use crate::algorithm::spaced;
+use crate::decision::Ruling;
 use crate::{Algorithm, Clock, Decision, Limiter, Outcome, Policy, Quota, Unavailable};
 
 /// The lines in which somebody stands.
@@ -45,7 +46,7 @@ impl Queue {
     ) -> Result<Decision, Unavailable> {
         let never = policy.quotas().iter().any(|quota| cost > quota.capacity());
         if cost == 0 || never {
-            return limiter.check_cost(policy, subject, cost).await;
+            return attempt(limiter, policy, subject, cost).await;
         }
         let Some(place) = self.line_up(policy, subject, cost, patience) else {
             let decision = limiter.peek(policy, subject, cost).await?;
@@ -74,7 +75,7 @@ impl Queue {
         until: u64,
     ) -> Result<Decision, Unavailable> {
         loop {
-            let decision = limiter.check_cost(policy, subject, cost).await?;
+            let decision = attempt(limiter, policy, subject, cost).await?;
             match decision.outcome() {
                 Outcome::Refused { retry_after } if self.passes_before(retry_after, until) => {
                     self.clock.sleep(retry_after).await;
@@ -115,6 +116,18 @@ impl Queue {
         drop(lines);
         Some(Place { queue: self, key, cost, head })
     }
+}
+
+/// Of what it comes to, whoever waits is told at the end.
+async fn attempt(
+    limiter: &Limiter,
+    policy: &Policy,
+    subject: &str,
+    cost: u32,
+) -> Result<Decision, Unavailable> {
+    let mut ruling = Ruling::open();
+    limiter.attempt(policy, subject, cost, &mut ruling).await?;
+    Ok(Decision::charged(ruling, policy, subject, cost))
 }
 
 /// What `turn` gives, or `None` if `late` ends before it.

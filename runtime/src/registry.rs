@@ -30,6 +30,10 @@ impl RegisteredPolicy {
         self.policy.set_refunds();
     }
 
+    pub(crate) const fn set_shadow(&mut self) {
+        self.policy.set_shadow();
+    }
+
     /// The policy.
     #[must_use]
     pub const fn policy(&self) -> &Policy {

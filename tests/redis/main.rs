@@ -4,6 +4,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that panics fails, as it should")]
 
+#[path = "../support/exporter.rs"]
+mod exporter;
 #[path = "../support/reference/mod.rs"]
 mod reference;
 #[path = "../support/redis/mod.rs"]
@@ -23,4 +25,5 @@ mod round_trips;
 mod same_as_memory;
 mod seed_urls;
 mod subject;
+mod telemetry;
 mod waiting;

@@ -2,9 +2,10 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Answer, Backend, Operation, Verdict};
+use super::{Answer, Backend, Gauges, Operation, Verdict};
 use crate::{BackendError, Policy};
 
 type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -24,6 +25,8 @@ pub(crate) trait ErasedBackend: Send + Sync {
     ) -> Option<Result<(), BackendError>>;
     fn answers_at_once(&self) -> bool;
     fn keeps_deadline(&mut self, deadline: Option<Duration>) -> bool;
+    fn name(&self) -> &'static str;
+    fn gauges(&self) -> Option<Arc<dyn Gauges>>;
     fn initialize(&self) -> BoxFuture<'_, Result<(), BackendError>>;
     fn close(&self) -> BoxFuture<'_, ()>;
 }
@@ -56,6 +59,14 @@ impl<B: Backend> ErasedBackend for B {
 
     fn keeps_deadline(&mut self, deadline: Option<Duration>) -> bool {
         Backend::keeps_deadline(self, deadline)
+    }
+
+    fn name(&self) -> &'static str {
+        Backend::name(self)
+    }
+
+    fn gauges(&self) -> Option<Arc<dyn Gauges>> {
+        Backend::gauges(self)
     }
 
     fn initialize(&self) -> BoxFuture<'_, Result<(), BackendError>> {

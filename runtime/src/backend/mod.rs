@@ -1,18 +1,21 @@
 //! Backends: where counters live.
 
 pub(crate) mod erased;
+mod gauges;
 pub(crate) mod memory;
 #[cfg(feature = "redis")]
 mod redis;
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use arrayvec::ArrayVec;
 
+pub use self::gauges::{BackendStats, Gauges, ServerStats};
 pub use self::memory::{MemoryBackend, MemoryBackendBuilder, MemoryStats};
 #[cfg(feature = "redis")]
-pub use self::redis::{RedisBackend, RedisBackendBuilder};
+pub use self::redis::{RedisBackend, RedisBackendBuilder, RedisStats};
 use crate::policy::MAX_QUOTAS;
 use crate::{BackendError, Outcome, Policy, QuotaState, Source};
 
@@ -63,6 +66,17 @@ pub trait Backend: Send + Sync + 'static {
     fn keeps_deadline(&mut self, deadline: Option<Duration>) -> bool {
         let _ = deadline;
         false
+    }
+
+    /// A word for it, as for a metric's label.
+    fn name(&self) -> &'static str {
+        "custom"
+    }
+
+    /// Its instruments, if it has some.
+    #[doc(hidden)]
+    fn gauges(&self) -> Option<Arc<dyn Gauges>> {
+        None
     }
 
     /// Connects, checks and warms up whatever would otherwise be found out by the first

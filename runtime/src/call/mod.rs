@@ -51,21 +51,22 @@ impl CallLimit {
     async fn ask(&self, limiter: &Limiter, subject: &str) -> Result<Decision, Unavailable> {
         let policy = self.limit.policy();
         match self.wait {
-            Some(patience) => limiter.wait(policy, subject, self.cost, patience).await,
-            None => limiter.check_cost(policy, subject, self.cost).await,
+            Some(patience) => limiter.charge_in_turn(policy, subject, self.cost, patience).await,
+            None => limiter.charge(policy, subject, self.cost).await,
         }
     }
 
     /// What a decision, or its absence, means for the call.
     fn permit(
         &self,
+        limiter: &Limiter,
         subject: &str,
         answer: Result<Decision, Unavailable>,
     ) -> Result<Option<Decision>, RateLimited> {
         let policy = self.limit.policy();
         match answer {
             Ok(decision) => {
-                if self.limit.lets_through(subject, &decision) {
+                if self.limit.lets_through(limiter, subject, &decision) {
                     Ok(Some(decision))
                 } else {
                     Err(RateLimited::refused(policy, decision))
@@ -121,7 +122,7 @@ pub async fn admit(
     let mut permit = Permit::new(current_limiter());
     for (limit, subject) in limits.iter().zip(&subjects) {
         let answer = limit.ask(&permit.limiter, subject.as_str()).await;
-        match limit.permit(subject.as_str(), answer) {
+        match limit.permit(&permit.limiter, subject.as_str(), answer) {
             Ok(decision) => permit.decisions.push(decision),
             Err(limited) => {
                 permit.refund(ALL).await;
@@ -140,9 +141,9 @@ pub fn admit_now(
     let mut permit = Permit::new(current_limiter());
     for (limit, subject) in limits.iter().zip(&subjects) {
         let policy = limit.limit.policy();
-        let answer = permit.limiter.check_now(policy, subject.as_str(), limit.cost);
+        let answer = permit.limiter.charge_now(policy, subject.as_str(), limit.cost);
         let answer = answer.ok_or_else(|| RateLimited::cannot_wait(policy));
-        match answer.and_then(|answer| limit.permit(subject.as_str(), answer)) {
+        match answer.and_then(|answer| limit.permit(&permit.limiter, subject.as_str(), answer)) {
             Ok(decision) => permit.decisions.push(decision),
             Err(limited) => {
                 permit.refund_now(ALL);

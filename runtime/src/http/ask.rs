@@ -17,7 +17,6 @@ pub(super) trait Limiting: Send + Sync {
     fn key(&self) -> &Key;
     fn cost(&self, parts: &Parts) -> u32;
     fn exempts(&self, parts: &Parts) -> bool;
-    fn is_shadow(&self) -> bool;
     fn on_blocked(&self, blocked: &Blocked<'_>);
     fn headers(&self) -> Option<HeaderStyle>;
     fn on_missing_key(&self) -> Option<OnMissingKey>;
@@ -108,7 +107,7 @@ fn how<'a>(limit: &impl Limiting, limiter: &'a Limiter) -> How<'a> {
 }
 
 fn nobody(limit: &impl Limiting, limiter: &Limiter, parts: &Parts, error: KeyError) -> Asked {
-    if limit.is_shadow() {
+    if limit.policy().is_shadow() {
         return Asked::Uncounted;
     }
     refuse(limit, limiter, parts, Reason::NoKey(error))
@@ -125,24 +124,18 @@ fn settle(
 ) -> Asked {
     match ruled {
         Ok(()) => {}
-        Err(_) if limit.is_shadow() => return Asked::Uncounted,
+        Err(_) if limit.policy().is_shadow() => return Asked::Uncounted,
         Err(error) => return refuse(limit, limiter, parts, Reason::Unavailable(&error)),
     }
     if ruling.is_allowed() {
         return Asked::Granted(granted(limit, limiter, asked, ruling));
     }
     let decision = Decision::final_one(ruling.take());
-    let (policy, shadow) = (limit.policy(), limit.is_shadow());
-    let subject = asked.subject.as_str();
-    limit.on_blocked(&Blocked {
-        policy,
-        subject,
-        decision: &decision,
-        shadow,
-        request: Some(parts),
-    });
-    if shadow {
-        tracing::info!(policy = policy.name(), "a shadow limit would have refused");
+    let (policy, subject) = (limit.policy(), asked.subject.as_str());
+    let blocked = Blocked { policy, subject, decision: &decision, request: Some(parts) };
+    limit.on_blocked(&blocked);
+    limiter.tell_blocked(&blocked);
+    if policy.is_shadow() {
         let decision = asked.keep.then(|| Box::new(decision));
         return Asked::Granted(Granted { written: Written::NOTHING, decision });
     }
@@ -167,7 +160,7 @@ fn granted(
     asked: Question<'_>,
     ruling: &mut Ruling,
 ) -> Granted {
-    let style = if limit.is_shadow() { HeaderStyle::None } else { style(limit, limiter) };
+    let style = if limit.policy().is_shadow() { HeaderStyle::None } else { style(limit, limiter) };
     let written = match style {
         HeaderStyle::None => Written::NOTHING,
         style => {

@@ -134,10 +134,6 @@ impl Limiting for HandlerLimit {
         self.exempt.is_some_and(|exempt| exempt(parts))
     }
 
-    fn is_shadow(&self) -> bool {
-        self.limit.is_shadow()
-    }
-
     fn on_blocked(&self, blocked: &Blocked<'_>) {
         self.limit.tell(blocked);
     }

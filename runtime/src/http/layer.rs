@@ -54,7 +54,6 @@ pub(super) struct LayerLimit {
     fixed_cost: u32,
     skip: Skip,
     exempt: Option<Function<bool>>,
-    shadow: bool,
     on_blocked: Option<BlockedFunction>,
     headers: Option<HeaderStyle>,
     on_missing_key: Option<OnMissingKey>,
@@ -83,7 +82,6 @@ impl RateLimitLayer {
             fixed_cost: 1,
             skip: Skip::default(),
             exempt: None,
-            shadow: false,
             on_blocked: None,
             headers: None,
             on_missing_key: None,
@@ -143,7 +141,7 @@ impl RateLimitLayer {
     /// Decides and reports, but never refuses.
     #[must_use]
     pub fn shadow(self) -> Self {
-        self.with(|limit| limit.shadow = true)
+        self.with(|limit| limit.policy.set_shadow())
     }
 
     /// Calls `function` on every refusal.
@@ -226,7 +224,6 @@ impl LayerLimit {
             fixed_cost: self.fixed_cost,
             skip: self.skip.clone(),
             exempt: self.exempt.clone(),
-            shadow: self.shadow,
             on_blocked: self.on_blocked.clone(),
             headers: self.headers,
             on_missing_key: self.on_missing_key,
@@ -255,10 +252,6 @@ impl Limiting for LayerLimit {
 
     fn exempts(&self, parts: &Parts) -> bool {
         self.skip.contains(parts) || self.exempt.as_ref().is_some_and(|exempt| exempt(parts))
-    }
-
-    fn is_shadow(&self) -> bool {
-        self.shadow
     }
 
     fn on_blocked(&self, blocked: &Blocked<'_>) {

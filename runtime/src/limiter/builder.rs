@@ -9,7 +9,8 @@ use super::{Limiter, Shared};
 use crate::backend::erased::ErasedBackend;
 use crate::guard::{Fallback, Guarded, Guards};
 use crate::queue::Queue;
-use crate::{CircuitBreaker, Clock, LocalTier, OnError, SystemClock};
+use crate::telemetry::{NearLimit, Telemetry};
+use crate::{Blocked, CircuitBreaker, Clock, LocalTier, OnError, SystemClock};
 
 /// Builds a [`Limiter`].
 ///
@@ -21,6 +22,9 @@ pub struct LimiterBuilder {
     guards: Guards,
     on_error: OnError,
     instances: Option<u32>,
+    telemetry: Telemetry,
+    #[cfg(feature = "metrics")]
+    metrics: Option<crate::Metrics>,
     #[cfg(feature = "axum")]
     http: crate::HttpOptions,
 }
@@ -37,6 +41,9 @@ impl LimiterBuilder {
             },
             on_error: OnError::Closed,
             instances: None,
+            telemetry: Telemetry::new(),
+            #[cfg(feature = "metrics")]
+            metrics: Some(crate::Metrics::new()),
             #[cfg(feature = "axum")]
             http: crate::HttpOptions::new(),
         }
@@ -90,6 +97,42 @@ impl LimiterBuilder {
         self
     }
 
+    /// Calls `function` on every refusal, after the policy's own `on_blocked`: those of handlers,
+    /// with their request, of functions and of direct checks, but not those of a peek.
+    #[must_use]
+    pub fn on_blocked(mut self, function: impl Fn(&Blocked<'_>) + Send + Sync + 'static) -> Self {
+        self.telemetry.on_blocked = Some(Arc::new(function));
+        self
+    }
+
+    /// Calls `function` on every admission that leaves little of a quota: less than a tenth, or the
+    /// part that [`near_limit`](Self::near_limit) sets. It is called before the request goes on,
+    /// so it should be quick.
+    #[must_use]
+    pub fn on_near_limit(
+        mut self,
+        function: impl Fn(&NearLimit<'_>) + Send + Sync + 'static,
+    ) -> Self {
+        self.telemetry.on_near_limit = Some(Arc::new(function));
+        self
+    }
+
+    /// An admission is near the limit if less than this part of a quota is left after it: 0.1
+    /// unless set.
+    #[must_use]
+    pub fn near_limit(mut self, part: f64) -> Self {
+        self.telemetry.near = part;
+        self
+    }
+
+    /// What it counts for the recorder of the [`metrics`] facade; with `None`, nothing.
+    #[cfg(feature = "metrics")]
+    #[must_use]
+    pub fn metrics(mut self, metrics: impl Into<Option<crate::Metrics>>) -> Self {
+        self.metrics = metrics.into();
+        self
+    }
+
     /// What it does at the HTTP boundary: whose requests it counts, and what clients see.
     #[cfg(feature = "axum")]
     #[must_use]
@@ -100,7 +143,14 @@ impl LimiterBuilder {
 
     /// The limiter.
     #[must_use]
-    pub fn build(self) -> Limiter {
+    #[cfg_attr(not(feature = "metrics"), expect(unused_mut, reason = "nobody counts"))]
+    pub fn build(mut self) -> Limiter {
+        let (backend_name, gauges) = (self.backend.name(), self.backend.gauges());
+        #[cfg(feature = "metrics")]
+        {
+            let meter = |metrics| crate::telemetry::Meter::new(backend_name, metrics);
+            self.telemetry.meter = self.metrics.map(meter);
+        }
         let can_fail = !self.backend.answers_at_once();
         let Guarded { backend, circuit } = self.guards.before(self.backend);
         let clock = self.guards.clock;
@@ -115,6 +165,9 @@ impl LimiterBuilder {
             failing: AtomicBool::new(false),
             registry: OnceLock::new(),
             queue: Queue::new(clock),
+            telemetry: self.telemetry,
+            backend_name,
+            gauges,
             #[cfg(feature = "axum")]
             http: self.http,
         };

@@ -2,22 +2,25 @@
 
 mod builder;
 mod outage;
+mod sight;
 
 use std::fmt;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use tracing::Instrument as _;
+
 pub use self::builder::LimiterBuilder;
+pub use self::sight::LimiterStats;
 use crate::backend::erased::ErasedBackend;
-use crate::backend::{Action, Answer, Operation, mismatched};
+use crate::backend::{Action, Answer, Gauges, Operation, mismatched};
 use crate::decision::Ruling;
 use crate::guard::{Circuit, Fallback};
 use crate::queue::Queue;
 use crate::registry::{self, RegisteredPolicy};
-use crate::{
-    Backend, BackendError, BreakerStats, Decision, OnError, Policy, StartError, Unavailable,
-};
+use crate::telemetry::Telemetry;
+use crate::{Backend, BackendError, Decision, OnError, Policy, StartError, Unavailable};
 
 /// Decides who may go on. It joins policies with the backend that counts for them.
 ///
@@ -57,6 +60,10 @@ struct Shared {
     /// What is wrong with the program's annotations, once that has been looked at.
     registry: OnceLock<Result<(), Arc<StartError>>>,
     queue: Queue,
+    telemetry: Telemetry,
+    /// The backend's own, before which no guard stands.
+    backend_name: &'static str,
+    gauges: Option<Arc<dyn Gauges>>,
     #[cfg(feature = "axum")]
     http: crate::HttpOptions,
 }
@@ -143,9 +150,9 @@ impl Limiter {
         subject: &str,
         cost: u32,
     ) -> Result<Decision, Unavailable> {
-        let mut ruling = Ruling::open();
-        self.rule(policy, subject, cost, &mut ruling).await?;
-        Ok(Decision::charged(ruling, policy, subject, cost))
+        let decision = self.charge(policy, subject, cost).await?;
+        self.tell_of_refusal(policy, subject, &decision);
+        Ok(decision)
     }
 
     /// As [`check_cost`](Self::check_cost), if the backend can answer without waiting.
@@ -155,6 +162,29 @@ impl Limiter {
     ///
     /// If the backend fails and the policy is closed.
     pub fn check_now(
+        &self,
+        policy: &Policy,
+        subject: &str,
+        cost: u32,
+    ) -> Option<Result<Decision, Unavailable>> {
+        let charged = self.charge_now(policy, subject, cost)?;
+        Some(charged.inspect(|decision| self.tell_of_refusal(policy, subject, decision)))
+    }
+
+    /// As [`check_cost`](Self::check_cost), for those who tell of refusals themselves.
+    pub(crate) async fn charge(
+        &self,
+        policy: &Policy,
+        subject: &str,
+        cost: u32,
+    ) -> Result<Decision, Unavailable> {
+        let mut ruling = Ruling::open();
+        self.rule(policy, subject, cost, &mut ruling).await?;
+        Ok(Decision::charged(ruling, policy, subject, cost))
+    }
+
+    /// As [`check_now`](Self::check_now), likewise.
+    pub(crate) fn charge_now(
         &self,
         policy: &Policy,
         subject: &str,
@@ -175,7 +205,37 @@ impl Limiter {
         cost: u32,
         ruling: &mut Ruling,
     ) -> Result<(), Unavailable> {
-        if let Some(charged) = self.rule_now(policy, subject, cost, ruling) {
+        let watch = self.shared.telemetry.watch();
+        let ruled = self.attempt(policy, subject, cost, ruling).await;
+        self.note(watch, policy, subject, ruled.as_ref().err(), ruling);
+        ruled
+    }
+
+    /// As [`check_now`](Self::check_now), likewise.
+    #[inline]
+    pub(crate) fn rule_now(
+        &self,
+        policy: &Policy,
+        subject: &str,
+        cost: u32,
+        ruling: &mut Ruling,
+    ) -> Option<Result<(), Unavailable>> {
+        let watch = self.shared.telemetry.watch();
+        let ruled = self.attempt_now(policy, subject, cost, ruling)?;
+        self.note(watch, policy, subject, ruled.as_ref().err(), ruling);
+        Some(ruled)
+    }
+
+    /// Asks; nobody is told.
+    #[inline]
+    pub(crate) async fn attempt(
+        &self,
+        policy: &Policy,
+        subject: &str,
+        cost: u32,
+        ruling: &mut Ruling,
+    ) -> Result<(), Unavailable> {
+        if let Some(charged) = self.attempt_now(policy, subject, cost, ruling) {
             return charged;
         }
         if let Some(reason) = self.unsupported(policy) {
@@ -188,9 +248,8 @@ impl Limiter {
         self.ruled(&operation, charged, ruling)
     }
 
-    /// As [`check_now`](Self::check_now), likewise.
     #[inline]
-    pub(crate) fn rule_now(
+    fn attempt_now(
         &self,
         policy: &Policy,
         subject: &str,
@@ -223,7 +282,23 @@ impl Limiter {
         cost: u32,
         patience: Duration,
     ) -> Result<Decision, Unavailable> {
-        self.shared.queue.wait(self, policy, subject, cost, patience).await
+        let decision = self.charge_in_turn(policy, subject, cost, patience).await?;
+        self.tell_of_refusal(policy, subject, &decision);
+        Ok(decision)
+    }
+
+    /// As [`wait`](Self::wait), for those who tell of refusals themselves.
+    pub(crate) async fn charge_in_turn(
+        &self,
+        policy: &Policy,
+        subject: &str,
+        cost: u32,
+        patience: Duration,
+    ) -> Result<Decision, Unavailable> {
+        let watch = self.shared.telemetry.watch();
+        let waited = self.shared.queue.wait(self, policy, subject, cost, patience).await;
+        self.note_wait(watch, policy, subject, &waited);
+        waited
     }
 
     /// What [`check_cost`](Self::check_cost) would answer now, charging nothing.
@@ -285,12 +360,6 @@ impl Limiter {
         }
     }
 
-    /// What stands between this limiter and its backend, and what that has been doing.
-    #[must_use]
-    pub fn stats(&self) -> LimiterStats {
-        LimiterStats { breaker: self.shared.circuit.as_deref().map(Circuit::stats) }
-    }
-
     /// What it does at the HTTP boundary.
     #[cfg(feature = "axum")]
     pub(crate) fn http(&self) -> &crate::HttpOptions {
@@ -324,19 +393,13 @@ impl Limiter {
     }
 
     async fn ask_and_wait(&self, operation: Operation<'_>) -> Result<Answer, BackendError> {
-        let answers = self.shared.backend.apply(&[operation]).await;
+        // So that a trace shows how long a request stood before its limit.
+        let span = tracing::debug_span!("rate_limit", policy = operation.policy.name());
+        let answers = self.shared.backend.apply(&[operation]).instrument(span).await;
         answers.into_iter().next().unwrap_or_else(|| {
             Err(BackendError::unknown("it gave fewer answers than it was asked for"))
         })
     }
-}
-
-/// What stands between a limiter and its backend, and what that has been doing.
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub struct LimiterStats {
-    /// The circuit breaker; `None` if there is none, as before a backend in memory.
-    pub breaker: Option<BreakerStats>,
 }
 
 fn refunded(answer: Result<Answer, BackendError>) -> Result<bool, Unavailable> {

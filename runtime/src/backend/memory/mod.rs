@@ -7,6 +7,7 @@ mod stats;
 
 use std::fmt;
 use std::hash::{BuildHasher, Hasher};
+use std::sync::Arc;
 
 use foldhash::quality::RandomState;
 use spin::Yield;
@@ -17,7 +18,7 @@ use self::policies::Policies;
 use self::shard::{Shard, Slot};
 use self::stats::Counts;
 pub use self::stats::MemoryStats;
-use super::{Action, Answer, Backend, Operation, Verdict};
+use super::{Action, Answer, Backend, Gauges, Operation, Verdict};
 use crate::algorithm::{Micros, Mode};
 use crate::clock::Time;
 use crate::{BackendError, Clock, Outcome, Policy};
@@ -48,7 +49,7 @@ pub struct MemoryBackend {
     shards: Box<[Padded]>,
     policies: Policies,
     overflow: Overflow,
-    counts: Counts,
+    counts: Arc<Counts>,
 }
 
 /// On cache lines of its own, so that threads on different shards do not disturb each other.
@@ -263,6 +264,14 @@ impl Backend for MemoryBackend {
     fn answers_at_once(&self) -> bool {
         true
     }
+
+    fn name(&self) -> &'static str {
+        "memory"
+    }
+
+    fn gauges(&self) -> Option<Arc<dyn Gauges>> {
+        Some(Arc::clone(&self.counts) as _)
+    }
 }
 
 impl fmt::Debug for MemoryBackend {
@@ -307,7 +316,7 @@ impl MemoryBackendBuilder {
             shards: (0..shards).map(|_| Padded::default()).collect(),
             policies: Policies::default(),
             overflow: Overflow::default(),
-            counts: Counts::default(),
+            counts: Arc::default(),
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+use crate::backend::{BackendStats, Gauges};
+
 /// What a [`MemoryBackend`](super::MemoryBackend) holds, and what it has done since it was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -62,5 +64,11 @@ impl Counts {
             overflowed: self.overflowed.load(Ordering::Relaxed),
             most_visited: self.most_visited.load(Ordering::Relaxed),
         }
+    }
+}
+
+impl Gauges for Counts {
+    fn read(&self) -> BackendStats {
+        BackendStats::Memory(Counts::read(self))
     }
 }

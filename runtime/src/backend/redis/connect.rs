@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use deadpool_redis::{Connection, Manager, Pool, PoolConfig, Runtime, Timeouts};
+use deadpool_redis::{Connection, Manager, Pool, PoolConfig, Runtime, Status, Timeouts};
 use redis::aio::MultiplexedConnection;
 use redis::sentinel::{SentinelClientBuilder, SentinelServerType};
 use redis::{
@@ -16,6 +16,7 @@ use redis::{
 use tokio::runtime::{Handle, Id};
 
 use super::failure::Failure;
+use super::stats::RedisStats;
 
 /// How long making a connection may take, or finding out whether one is alive. A check does not
 /// wait for it beyond its own deadline; the connection then serves later ones.
@@ -186,7 +187,7 @@ impl Source {
     }
 
     fn pool(&self, runtime: Id, address: &ConnectionAddr) -> Result<Pool, Failure> {
-        let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pools = self.lock();
         let at = |known: &RuntimePool| known.runtime == runtime;
         if let Some(known) = pools.iter().find(|known| at(known) && known.address == *address) {
             return Ok(known.pool.clone());
@@ -223,10 +224,29 @@ impl Source {
         builder.build().map_err(|error| error.to_string())
     }
 
+    /// How many connections there are in all pools.
+    pub(super) fn count(&self, stats: &mut RedisStats) {
+        for RuntimePool { pool, .. } in self.lock().iter() {
+            let Status { max_size, size, available, waiting } = pool.status();
+            stats.pool_size += max_size;
+            stats.connections += size;
+            stats.idle += available;
+            stats.waiting += waiting;
+        }
+    }
+
+    /// Where the server was last found.
+    pub(super) fn address(&self) -> Option<String> {
+        self.lock().last().map(|known| known.address.to_string())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<RuntimePool>> {
+        self.pools.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Closes all connections that are not in use.
     pub(super) fn close(&self) {
-        let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
-        for known in pools.drain(..) {
+        for known in self.lock().drain(..) {
             known.pool.close();
         }
     }

@@ -2,6 +2,7 @@
 //! when it has landed: no timer, in the order of their coming.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -16,7 +17,8 @@ use super::connect::{Held, Source};
 use super::failure::Failure;
 use super::job::{Job, Told};
 use super::script;
-use crate::{BackendError, Clock};
+use super::stats::RedisStats;
+use crate::{BackendError, Clock, telemetry};
 
 /// The most checks in one call, so that it keeps the server from others for about a
 /// millisecond at most.
@@ -43,6 +45,9 @@ pub(super) struct Lane {
     /// Attempts to connect for which no check waits any more.
     attempts: Mutex<Vec<AbortHandle>>,
     landed: Notify,
+    trips: AtomicU64,
+    /// What they carried.
+    carried: AtomicU64,
 }
 
 #[derive(Default)]
@@ -66,6 +71,8 @@ impl Lane {
             held: tokio::sync::Mutex::default(),
             attempts: Mutex::default(),
             landed: Notify::new(),
+            trips: AtomicU64::new(0),
+            carried: AtomicU64::new(0),
         })
     }
 
@@ -136,9 +143,13 @@ impl Lane {
         let Some(deadline) = batch.iter().map(|job| job.deadline).max() else {
             return Vec::new();
         };
+        let (since, checks) = (Instant::now(), batch.len());
+        self.trips.fetch_add(1, Ordering::Relaxed);
+        self.carried.fetch_add(checks as u64, Ordering::Relaxed);
         let calls = self.calls(batch);
         let micros = self.virtual_time.as_ref().map(|clock| clock.now_micros());
         let sent = timeout_at(deadline, send(&mut connection, &calls, load, micros)).await;
+        telemetry::round_trip(checks, since.elapsed());
         let unknown = |reason: String| Failure::Unknown(reason);
         let (values, failure) = match sent {
             Ok(Ok(values)) => (values, unknown("the server answered too little".to_owned())),
@@ -236,7 +247,9 @@ impl Lane {
 
     /// Another one. If several are made at a time the last is used, and the pool has the rest.
     async fn connect(&self) -> Result<MultiplexedConnection, Failure> {
+        let since = Instant::now();
         let fresh = self.source.connect().await?;
+        telemetry::connected(since.elapsed());
         let shared = fresh.shared();
         *self.held.lock().await = Some(fresh);
         Ok(shared)
@@ -264,6 +277,18 @@ impl Lane {
             Some(cluster) => cluster.redirect(self, failed).await,
             None => self.resubmit(failed.into_iter().map(|(job, _)| job).collect()),
         }
+    }
+
+    pub(super) fn count(&self, stats: &mut RedisStats) {
+        stats.round_trips += self.trips.load(Ordering::Relaxed);
+        stats.checks += self.carried.load(Ordering::Relaxed);
+        stats.queued += self.lock().jobs.len();
+        self.source.count(stats);
+    }
+
+    /// Where the server was last found.
+    pub(super) fn address(&self) -> Option<String> {
+        self.source.address()
     }
 
     /// Takes nothing more, and waits until all is answered.

@@ -12,6 +12,7 @@ mod flight;
 mod job;
 mod script;
 mod start;
+mod stats;
 mod url;
 
 use std::fmt;
@@ -25,7 +26,8 @@ use self::cluster::{Cluster, slot_of};
 use self::flight::Lane;
 use self::job::{Job, Ticket, Told};
 use self::script::Plan;
-use super::{Action, Answer, Backend, Operation};
+pub use self::stats::RedisStats;
+use super::{Action, Answer, Backend, Gauges, Operation};
 use crate::algorithm::told;
 use crate::{BackendError, Policy};
 
@@ -36,6 +38,7 @@ pub struct RedisBackend {
     servers: Servers,
 }
 
+#[derive(Clone)]
 enum Servers {
     /// One, or the one that sentinels name.
     One(Arc<Lane>),
@@ -57,6 +60,12 @@ impl RedisBackend {
     #[must_use]
     pub fn builder(url: &str) -> RedisBackendBuilder {
         RedisBackendBuilder::new(url)
+    }
+
+    /// What it has been doing.
+    #[must_use]
+    pub fn stats(&self) -> RedisStats {
+        self.servers.stats()
     }
 
     /// The key of a subject: the length tells where the policy's name ends.
@@ -85,6 +94,15 @@ impl RedisBackend {
         let (job, ticket) = Job::new(key, plan, slot, deadline);
         lane.submit(job);
         Ok(ticket)
+    }
+}
+
+impl Servers {
+    fn lanes(&self) -> Vec<Arc<Lane>> {
+        match self {
+            Self::One(lane) => vec![Arc::clone(lane)],
+            Self::Cluster(cluster) => cluster.lanes(),
+        }
     }
 }
 
@@ -119,6 +137,14 @@ impl Backend for RedisBackend {
         true
     }
 
+    fn name(&self) -> &'static str {
+        "redis"
+    }
+
+    fn gauges(&self) -> Option<Arc<dyn Gauges>> {
+        Some(Arc::new(self.servers.clone()))
+    }
+
     async fn initialize(&self) -> Result<(), BackendError> {
         match &self.servers {
             Servers::One(lane) => start::check(lane).await,
@@ -133,13 +159,8 @@ impl Backend for RedisBackend {
     }
 
     async fn close(&self) {
-        match &self.servers {
-            Servers::One(lane) => lane.close().await,
-            Servers::Cluster(cluster) => {
-                for lane in cluster.lanes() {
-                    lane.close().await;
-                }
-            }
+        for lane in self.servers.lanes() {
+            lane.close().await;
         }
     }
 }

@@ -27,7 +27,7 @@ pub(super) async fn check(lane: &Lane) -> Result<(), BackendError> {
     Ok(())
 }
 
-fn text(value: &Value) -> Option<String> {
+pub(super) fn text(value: &Value) -> Option<String> {
     match value {
         Value::BulkString(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
         Value::VerbatimString { text, .. } | Value::SimpleString(text) => Some(text.clone()),
@@ -35,11 +35,14 @@ fn text(value: &Value) -> Option<String> {
     }
 }
 
+/// What `INFO` says under a name.
+pub(super) fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
+    info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
+}
+
 /// What `INFO` says that an operator should know.
 fn warnings(info: &str) -> Vec<String> {
-    let field = |name: &str| {
-        info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
-    };
+    let field = |name| field(info, name);
     let mut warnings = Vec::new();
     let policy = field("maxmemory_policy").unwrap_or("noeviction");
     let bounded = field("maxmemory").is_some_and(|bytes| bytes != "0");

@@ -1,0 +1,79 @@
+//! What a Redis backend has been doing, and what its servers say of themselves.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use super::Servers;
+use super::flight::Lane;
+use super::start::{field, text};
+use crate::backend::{BackendStats, Gauges, ServerStats};
+
+/// How long a server may take to say how it is.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What a [`RedisBackend`](super::RedisBackend) has been doing since it was made, in all its
+/// servers together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RedisStats {
+    /// The calls that were sent.
+    pub round_trips: u64,
+    /// The operations that they carried.
+    pub checks: u64,
+    /// The operations that wait to be sent.
+    pub queued: usize,
+    /// The most connections that there may be.
+    pub pool_size: usize,
+    /// The connections that there are.
+    pub connections: usize,
+    /// Those of them that nobody uses.
+    pub idle: usize,
+    /// How many wait for a connection.
+    pub waiting: usize,
+}
+
+impl Servers {
+    pub(super) fn stats(&self) -> RedisStats {
+        let mut stats = RedisStats::default();
+        for lane in self.lanes() {
+            lane.count(&mut stats);
+        }
+        stats
+    }
+}
+
+impl Gauges for Servers {
+    fn read(&self) -> BackendStats {
+        BackendStats::Redis(self.stats())
+    }
+
+    fn ask_servers(&self) -> Pin<Box<dyn Future<Output = Vec<ServerStats>> + Send + '_>> {
+        Box::pin(async {
+            let mut stats = Vec::new();
+            for lane in self.lanes() {
+                stats.extend(ask(&lane).await);
+            }
+            stats
+        })
+    }
+}
+
+/// `None` if it does not say, or may not be asked.
+async fn ask(lane: &Lane) -> Option<ServerStats> {
+    let info = match lane.ask(&redis::cmd("INFO"), PATIENCE).await {
+        Ok(info) => text(&info)?,
+        Err(error) => {
+            tracing::debug!(%error, "Redis does not say how it is");
+            return None;
+        }
+    };
+    let number = |name| field(&info, name)?.parse().ok();
+    Some(ServerStats {
+        address: lane.address()?,
+        memory: number("used_memory")?,
+        max_memory: number("maxmemory").unwrap_or(0),
+        clients: number("connected_clients")?,
+        evicted_keys: number("evicted_keys").unwrap_or(0),
+    })
+}

@@ -1,0 +1,125 @@
+//! What a limiter lets be seen of itself.
+
+use super::Limiter;
+use crate::backend::BackendStats;
+use crate::decision::Ruling;
+use crate::guard::Circuit;
+use crate::telemetry::{Told, Watch};
+use crate::{Blocked, BreakerStats, Decision, MemoryStats, Policy, Unavailable};
+
+/// What a limiter's parts have been doing.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct LimiterStats {
+    /// The backend's [name](crate::Backend::name).
+    pub backend: &'static str,
+    /// The circuit breaker; `None` if there is none, as before a backend in memory.
+    pub breaker: Option<BreakerStats>,
+    /// The backend, if it is one in memory.
+    pub memory: Option<MemoryStats>,
+    /// The backend, if it is a Redis.
+    #[cfg(feature = "redis")]
+    pub redis: Option<crate::RedisStats>,
+}
+
+impl Limiter {
+    /// What its parts have been doing: the circuit breaker, and the backend.
+    #[must_use]
+    pub fn stats(&self) -> LimiterStats {
+        let mut stats = LimiterStats {
+            backend: self.shared.backend_name,
+            breaker: self.shared.circuit.as_deref().map(Circuit::stats),
+            memory: None,
+            #[cfg(feature = "redis")]
+            redis: None,
+        };
+        match self.shared.gauges.as_ref().map(|gauges| gauges.read()) {
+            Some(BackendStats::Memory(memory)) => stats.memory = Some(memory),
+            #[cfg(feature = "redis")]
+            Some(BackendStats::Redis(redis)) => stats.redis = Some(redis),
+            None => {}
+        }
+        stats
+    }
+
+    /// Reads the instruments of the backend and the circuit breaker, and tells the recorder, as
+    /// happens now and then on a check; if [`Metrics::servers`](crate::Metrics::servers) says so,
+    /// also those of the servers. Call it before the metrics are shown to somebody.
+    #[cfg(feature = "metrics")]
+    pub async fn record_metrics(&self) {
+        self.read_instruments().await;
+    }
+
+    async fn read_instruments(&self) {
+        let Some(meter) = &self.shared.telemetry.meter else { return };
+        meter.publish(&self.stats());
+        if meter.asks_servers()
+            && let Some(gauges) = &self.shared.gauges
+        {
+            meter.publish_servers(&gauges.ask_servers().await);
+        }
+    }
+
+    /// The same, but nobody waits for it.
+    #[cold]
+    fn read_instruments_soon(&self) {
+        let Some(meter) = &self.shared.telemetry.meter else { return };
+        if !meter.asks_servers() {
+            meter.publish(&self.stats());
+        } else if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let limiter = self.clone();
+            runtime.spawn(async move { limiter.read_instruments().await });
+        }
+    }
+
+    /// What came of a check.
+    #[inline]
+    pub(super) fn note(
+        &self,
+        watch: Watch,
+        policy: &Policy,
+        subject: &str,
+        failure: Option<&Unavailable>,
+        ruling: &Ruling,
+    ) {
+        self.tell(watch, &Told { policy, subject, ruling, failure, waited: false });
+    }
+
+    /// What came of waiting for a turn.
+    pub(super) fn note_wait(
+        &self,
+        watch: Watch,
+        policy: &Policy,
+        subject: &str,
+        waited: &Result<Decision, Unavailable>,
+    ) {
+        let none = Ruling::open();
+        let (ruling, failure) = match waited {
+            Ok(decision) => (decision.ruling(), None),
+            Err(failure) => (&none, Some(failure)),
+        };
+        self.tell(watch, &Told { policy, subject, ruling, failure, waited: true });
+    }
+
+    #[inline]
+    fn tell(&self, watch: Watch, told: &Told<'_>) {
+        if self.shared.telemetry.note(watch, told) {
+            self.read_instruments_soon();
+        }
+    }
+
+    /// Tells who wants to know of a refusal.
+    pub(crate) fn tell_blocked(&self, blocked: &Blocked<'_>) {
+        if let Some(on_blocked) = &self.shared.telemetry.on_blocked {
+            on_blocked(blocked);
+        }
+    }
+
+    /// As [`tell_blocked`](Self::tell_blocked), if it is one.
+    #[inline]
+    pub(super) fn tell_of_refusal(&self, policy: &Policy, subject: &str, decision: &Decision) {
+        if !decision.is_allowed() {
+            self.tell_blocked(&Blocked::new(policy, subject, decision));
+        }
+    }
+}

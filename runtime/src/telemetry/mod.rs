@@ -1,0 +1,127 @@
+//! What an operator sees of a limiter: events, hooks and, with the feature `metrics`, metrics.
+
+#[cfg_attr(not(feature = "metrics"), path = "no_meter.rs")]
+mod meter;
+#[cfg(feature = "metrics")]
+mod names;
+mod near_limit;
+#[cfg(feature = "metrics")]
+mod settings;
+
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+
+use quanta::Instant;
+
+pub(crate) use self::meter::Meter;
+#[cfg(feature = "redis")]
+pub(crate) use self::meter::{connected, round_trip};
+pub use self::near_limit::NearLimit;
+#[cfg(feature = "metrics")]
+pub use self::settings::Metrics;
+use crate::decision::Ruling;
+use crate::{Blocked, Outcome, Policy, Unavailable};
+
+/// How little may remain of a quota for an admission to be near the limit, as a part of it, where
+/// nobody says otherwise.
+const NEAR: f64 = 0.1;
+
+pub(crate) type BlockedHook = Arc<dyn Fn(&Blocked<'_>) + Send + Sync>;
+pub(crate) type NearLimitHook = Arc<dyn Fn(&NearLimit<'_>) + Send + Sync>;
+
+/// What is told of each check, and to whom.
+pub(crate) struct Telemetry {
+    pub(crate) on_blocked: Option<BlockedHook>,
+    pub(crate) on_near_limit: Option<NearLimitHook>,
+    pub(crate) near: f64,
+    /// `None`: nobody counts.
+    pub(crate) meter: Option<Meter>,
+}
+
+/// When a check began, if somebody wants to know how long it takes.
+#[derive(Clone, Copy)]
+pub(crate) struct Watch(Option<Instant>);
+
+impl Telemetry {
+    pub(crate) fn new() -> Self {
+        Self { on_blocked: None, on_near_limit: None, near: NEAR, meter: None }
+    }
+
+    /// A check begins.
+    #[inline]
+    pub(crate) fn watch(&self) -> Watch {
+        Watch(self.meter.as_ref().and_then(Meter::watch))
+    }
+
+    /// What came of a check. It says whether it is time to read the instruments.
+    #[inline]
+    pub(crate) fn note(&self, watch: Watch, told: &Told<'_>) -> bool {
+        if !told.is_admission() {
+            told.log();
+        } else if let Some(on_near_limit) = &self.on_near_limit
+            && let Some(near) = NearLimit::of(told, self.near)
+        {
+            on_near_limit(&near);
+        }
+        match (&self.meter, watch) {
+            (Some(meter), Watch(Some(since))) => meter.count(since, told, self.near),
+            _ => false,
+        }
+    }
+}
+
+/// What came of a check.
+pub(crate) struct Told<'a> {
+    pub(crate) policy: &'a Policy,
+    pub(crate) subject: &'a str,
+    pub(crate) ruling: &'a Ruling,
+    pub(crate) failure: Option<&'a Unavailable>,
+    /// Whether it was a wait for a turn.
+    pub(crate) waited: bool,
+}
+
+impl Told<'_> {
+    fn is_admission(&self) -> bool {
+        self.failure.is_none() && self.ruling.is_allowed()
+    }
+
+    #[cold]
+    fn log(&self) {
+        let Self { policy, subject, ruling, waited, .. } = *self;
+        let name = policy.name();
+        if let Some(error) = self.failure {
+            let error: &(dyn Error + 'static) = error;
+            tracing::debug!(policy = name, error, "a rate limit could not be checked");
+            return;
+        }
+        let source = ruling.source().name();
+        let (outcome, retry_after) = match ruling.outcome() {
+            Outcome::Refused { retry_after } => ("refused", Some(retry_after)),
+            Outcome::Never => ("never", None),
+            Outcome::Allowed => return,
+        };
+        let retry_after = retry_after.as_ref().map(Duration::as_secs_f64);
+        if policy.is_shadow() {
+            tracing::info!(
+                policy = name,
+                subject,
+                outcome,
+                source,
+                retry_after,
+                waited,
+                "a shadow limit would have refused"
+            );
+        } else {
+            tracing::debug!(
+                policy = name,
+                subject,
+                outcome,
+                source,
+                retry_after,
+                waited,
+                "refused"
+            );
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! What is logged of a check.
+
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::Request;
+use axum::routing::get;
+use tollgate::{Limiter, Policy, Quota, rate_limit};
+use tracing::Level;
+use tracing_subscriber::fmt::format::FmtSpan;
+
+use crate::support::{FailingBackend, limiter, local, status};
+
+const HOUR: Duration = Duration::from_secs(3_600);
+
+/// What is written while it is the thread's subscriber.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn listen(&self, level: Level) -> tracing::subscriber::DefaultGuard {
+        let log = self.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(level)
+            .with_span_events(FmtSpan::CLOSE)
+            .with_ansi(false)
+            .with_writer(move || log.clone())
+            .finish();
+        tracing::subscriber::set_default(subscriber)
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[rate_limit(1, per = hour, key = header("x-api-key"), name = "keyed")]
+async fn keyed() {}
+
+#[tokio::test]
+async fn refusals_are_logged_and_credentials_are_not() {
+    for (level, lines) in [(Level::DEBUG, 2), (Level::INFO, 0)] {
+        let log = Log::default();
+        let _listening = log.listen(level);
+        let (limiter, _clock) = limiter();
+        let router = local(Router::new().route("/", get(keyed)), &limiter);
+        for _ in 0..3 {
+            let request = Request::get("/").header("x-api-key", "s3cret-t0ken");
+            let _ = status(&router, request.body(axum::body::Body::empty()).unwrap()).await;
+        }
+        let text = log.text();
+        let told = text.lines().filter(|line| line.contains("outcome=\"refused\""));
+        let told: Vec<_> = told.collect();
+        assert_eq!(told.len(), lines, "{text}");
+        for line in told {
+            for part in ["policy=\"keyed\"", "source=\"store\"", "retry_after=3600", "subject="] {
+                assert!(line.contains(part), "{line}");
+            }
+        }
+        assert!(!text.contains("s3cret"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn failures_are_logged_with_their_cause_and_the_span_of_the_store_s_answer() {
+    let log = Log::default();
+    let _listening = log.listen(Level::DEBUG);
+    let limiter = Limiter::new(FailingBackend);
+    let policy = Policy::new("p", Quota::new(1, HOUR));
+    assert!(limiter.check(&policy, "s").await.is_err());
+    let text = log.text();
+    let told = text.lines().find(|line| line.contains("could not be checked")).unwrap();
+    assert!(told.contains("policy=\"p\"") && told.contains("connection refused"), "{told}");
+    assert!(text.contains("rate_limit{policy=\"p\"}: ") && text.contains("close"), "{text}");
+}
