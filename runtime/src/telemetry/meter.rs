@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 use hashbrown::HashTable;
 use metrics::{Counter, Histogram, counter, gauge, histogram};
 use quanta::Instant;
@@ -99,8 +99,7 @@ impl Meter {
     /// A check has ended. It says whether the instruments are to be read, by the caller.
     pub(super) fn count(&self, since: Instant, told: &Told<'_>, near: f64) -> bool {
         let now = Instant::now();
-        self.ready();
-        let handles = self.handles.load();
+        let handles = self.handles();
         let seconds = if told.waited { &handles.wait_seconds } else { &handles.check_seconds };
         seconds.record(now.duration_since(since));
         match handles.find(told.policy) {
@@ -117,14 +116,19 @@ impl Meter {
             && self.due.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
-    /// Makes the handles those of the present recorder.
+    /// Those of the present recorder.
     #[inline]
-    fn ready(&self) {
+    fn handles(&self) -> Guard<Arc<Handles>> {
         let recorder = Recorder::current();
-        if self.handles.load().recorder != recorder {
-            self.handles.store(Arc::new(Handles::of(recorder, self.backend)));
-            describe();
-        }
+        let handles = self.handles.load();
+        if handles.recorder == recorder { handles } else { self.take_hold(recorder) }
+    }
+
+    #[cold]
+    fn take_hold(&self, recorder: Recorder) -> Guard<Arc<Handles>> {
+        describe();
+        self.handles.store(Arc::new(Handles::of(recorder, self.backend)));
+        self.handles.load()
     }
 
     #[cold]
@@ -148,8 +152,7 @@ impl Meter {
         if Recorder::current() == Recorder::NONE {
             return;
         }
-        self.ready();
-        let handles = self.handles.load();
+        let handles = self.handles();
         // Nothing panics while it is held but a recorder, and the numbers are whole then, too.
         let mut told = handles.told.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(breaker) = &stats.breaker {

@@ -5,6 +5,8 @@ mod http;
 mod macros;
 mod memory;
 mod redis;
+#[cfg(feature = "telemetry")]
+mod telemetry;
 
 use std::process::ExitCode;
 
@@ -16,7 +18,9 @@ fn main() -> ExitCode {
         Some("memory") => memory::run(&arguments.next().unwrap_or_default()),
         Some("memory-of") => memory::bytes_per_key_of(&arguments.next().unwrap_or_default()),
         Some("redis") => redis::run(),
-        _ => Err("say which comparison to run: memory, http, redis or macros".into()),
+        #[cfg(feature = "telemetry")]
+        Some("telemetry") => telemetry::run(),
+        _ => Err("say which comparison to run: memory, http, redis or macros, or telemetry with the feature of that name".into()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
