@@ -1,5 +1,6 @@
 //! What every annotation says, on a handler or on a function.
 
+use crate::overrides::Current;
 use crate::registry::RegisteredPolicy;
 use crate::{Blocked, Decision, Policy};
 
@@ -51,22 +52,28 @@ impl Limit {
     }
 
     /// Whether a call may go on, all told; if it was refused, who wants to know is told.
-    pub(crate) fn lets_through(&self, subject: &str, decision: &Decision) -> bool {
+    pub(crate) fn lets_through(
+        &self,
+        policy: &Current<'_>,
+        subject: &str,
+        decision: &Decision,
+    ) -> bool {
         if decision.is_allowed() {
             return true;
         }
+        let shadow = policy.is_shadow(self.shadow);
         self.tell(&Blocked {
-            policy: self.policy(),
+            policy,
             subject,
             decision,
-            shadow: self.shadow,
+            shadow,
             #[cfg(feature = "axum")]
             request: None,
         });
-        if self.shadow {
-            tracing::info!(policy = self.policy().name(), "a shadow limit would have refused");
+        if shadow {
+            tracing::info!(policy = policy.name(), "a shadow limit would have refused");
         }
-        self.shadow
+        shadow
     }
 
     /// Tells who wants to know of a refusal.

@@ -43,6 +43,8 @@ pub enum Source {
     /// Nobody: the backend failed and the policy is closed. Then there is no decision, but
     /// [`Unavailable`](crate::Unavailable); it is here for those who count.
     Closed,
+    /// Nobody: an override has switched the policy off.
+    Disabled,
 }
 
 impl Source {
@@ -56,6 +58,7 @@ impl Source {
             Self::Local => "local",
             Self::Open => "open",
             Self::Closed => "closed",
+            Self::Disabled => "disabled",
         }
     }
 
@@ -63,7 +66,7 @@ impl Source {
     const fn keeps_charges(self) -> bool {
         match self {
             Self::Store | Self::Lease | Self::Local => true,
-            Self::DenyCache | Self::Open | Self::Closed => false,
+            Self::DenyCache | Self::Open | Self::Closed | Self::Disabled => false,
         }
     }
 }
@@ -163,6 +166,11 @@ impl Ruling {
     #[must_use]
     pub fn open() -> Self {
         Self { verdict: Verdict::new(Outcome::Allowed, 0).from(Source::Open), noted: 0 }
+    }
+
+    /// Let through because the policy is switched off.
+    pub(crate) fn disabled() -> Self {
+        Self { verdict: Verdict::new(Outcome::Allowed, 0).from(Source::Disabled), noted: 0 }
     }
 
     /// Leaves [`open`](Self::open) in its place.

@@ -15,11 +15,13 @@ mod http;
 #[cfg(feature = "axum")]
 mod key;
 mod limiter;
+mod overrides;
 mod policy;
 mod queue;
 mod quota;
 mod registry;
 mod subject;
+mod suggest;
 pub mod testing;
 
 #[doc(hidden)]
@@ -47,6 +49,7 @@ pub use self::http::{
 #[cfg(feature = "axum")]
 pub use self::key::{Key, KeyError, KeyExtractor};
 pub use self::limiter::{Limiter, LimiterBuilder, LimiterStats};
+pub use self::overrides::{Override, OverrideMistake, Overrides, OverridesError};
 pub use self::policy::{Algorithm, MAX_QUOTAS, OnError, Policy};
 pub use self::quota::{Quota, QuotaError};
 pub use self::registry::RegisteredPolicy;

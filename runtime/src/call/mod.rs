@@ -11,6 +11,7 @@ use smallvec::SmallVec;
 pub use self::limited::{FromRateLimited, RateLimited, Refusal};
 use crate::annotation::Limit;
 use crate::global::current_limiter;
+use crate::overrides::Current;
 use crate::subject::Subject;
 use crate::{Decision, Limiter, Unavailable};
 
@@ -48,30 +49,40 @@ impl CallLimit {
         &self.limit
     }
 
-    async fn ask(&self, limiter: &Limiter, subject: &str) -> Result<Decision, Unavailable> {
-        let policy = self.limit.policy();
-        match self.wait {
-            Some(patience) => limiter.wait(policy, subject, self.cost, patience).await,
-            None => limiter.check_cost(policy, subject, self.cost).await,
-        }
+    /// What the limiter says of a call of `subject`; without a decision if it goes on without.
+    async fn ask(&self, limiter: &Limiter, subject: &str) -> Result<Option<Decision>, RateLimited> {
+        let written = self.limit.policy();
+        let policy = limiter.current(written);
+        let answer = match self.wait {
+            Some(patience) => limiter.wait(written, subject, self.cost, patience).await,
+            None => limiter.check_current(&policy, subject, self.cost).await,
+        };
+        self.permit(&policy, subject, answer)
+    }
+
+    /// As [`ask`](Self::ask), where nothing can be awaited.
+    fn ask_now(&self, limiter: &Limiter, subject: &str) -> Result<Option<Decision>, RateLimited> {
+        let policy = limiter.current(self.limit.policy());
+        let answer = limiter.check_current_now(&policy, subject, self.cost);
+        self.permit(&policy, subject, answer.ok_or_else(|| RateLimited::cannot_wait(&policy))?)
     }
 
     /// What a decision, or its absence, means for the call.
     fn permit(
         &self,
+        policy: &Current<'_>,
         subject: &str,
         answer: Result<Decision, Unavailable>,
     ) -> Result<Option<Decision>, RateLimited> {
-        let policy = self.limit.policy();
         match answer {
             Ok(decision) => {
-                if self.limit.lets_through(subject, &decision) {
+                if self.limit.lets_through(policy, subject, &decision) {
                     Ok(Some(decision))
                 } else {
                     Err(RateLimited::refused(policy, decision))
                 }
             }
-            Err(_) if self.limit.is_shadow() => Ok(None),
+            Err(_) if policy.is_shadow(self.limit.is_shadow()) => Ok(None),
             Err(unavailable) => Err(RateLimited::unavailable(policy, unavailable)),
         }
     }
@@ -120,8 +131,7 @@ pub async fn admit(
 ) -> Result<Permit, RateLimited> {
     let mut permit = Permit::new(current_limiter());
     for (limit, subject) in limits.iter().zip(&subjects) {
-        let answer = limit.ask(&permit.limiter, subject.as_str()).await;
-        match limit.permit(subject.as_str(), answer) {
+        match limit.ask(&permit.limiter, subject.as_str()).await {
             Ok(decision) => permit.decisions.push(decision),
             Err(limited) => {
                 permit.refund(ALL).await;
@@ -139,10 +149,7 @@ pub fn admit_now(
 ) -> Result<Permit, RateLimited> {
     let mut permit = Permit::new(current_limiter());
     for (limit, subject) in limits.iter().zip(&subjects) {
-        let policy = limit.limit.policy();
-        let answer = permit.limiter.check_now(policy, subject.as_str(), limit.cost);
-        let answer = answer.ok_or_else(|| RateLimited::cannot_wait(policy));
-        match answer.and_then(|answer| limit.permit(subject.as_str(), answer)) {
+        match limit.ask_now(&permit.limiter, subject.as_str()) {
             Ok(decision) => permit.decisions.push(decision),
             Err(limited) => {
                 permit.refund_now(ALL);

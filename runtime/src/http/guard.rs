@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::marker::PhantomData;
-use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -12,8 +11,8 @@ use axum::response::{IntoResponse, Response};
 use pin_project_lite::pin_project;
 use smallvec::SmallVec;
 
-use super::ask::{Asked, Granted, Limiting, add_fields, ask, ask_now, give_back};
-use super::fields::{Fields, Written};
+use super::ask::{Asked, Granted, Limiting, ask, ask_now, give_back};
+use super::fields::Fields;
 use super::options::{HeaderStyle, OnMissingKey};
 use super::refusal::Refusal;
 use super::shown::RateLimit;
@@ -341,7 +340,7 @@ impl Admission {
     fn show(&self, parts: &mut Parts) {
         for (limit, grant) in &self.granted {
             if let (true, Some(decision)) = (limit.shows, &grant.decision) {
-                RateLimit::show(&mut parts.extensions, limit.policy(), decision);
+                RateLimit::show(&mut parts.extensions, grant.policy(*limit), decision);
             }
         }
     }
@@ -349,8 +348,8 @@ impl Admission {
     /// Completes the handler's response.
     #[must_use]
     pub fn finish(self, mut response: Response) -> Response {
-        for (limit, grant) in self.granted {
-            add_fields(limit, grant.written, &mut response);
+        for (limit, mut grant) in self.granted {
+            grant.add_fields(limit, &mut response);
         }
         response
     }
@@ -359,8 +358,7 @@ impl Admission {
     /// a one.
     pub async fn finish_and_refund(mut self, mut response: Response) -> Response {
         for (limit, grant) in &mut self.granted {
-            let written = mem::replace(&mut grant.written, Written::NOTHING);
-            add_fields(*limit, written, &mut response);
+            grant.add_fields(*limit, &mut response);
         }
         self.granted
             .retain(|(limit, _)| limit.refund_if.is_some_and(|refund_if| refund_if(&response)));

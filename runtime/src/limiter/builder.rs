@@ -8,8 +8,9 @@ use std::time::Duration;
 use super::{Limiter, Shared};
 use crate::backend::erased::ErasedBackend;
 use crate::guard::{Fallback, Guarded, Guards};
+use crate::overrides::Table;
 use crate::queue::Queue;
-use crate::{CircuitBreaker, Clock, LocalTier, OnError, SystemClock};
+use crate::{CircuitBreaker, Clock, LocalTier, OnError, Policy, SystemClock};
 
 /// Builds a [`Limiter`].
 ///
@@ -21,6 +22,7 @@ pub struct LimiterBuilder {
     guards: Guards,
     on_error: OnError,
     instances: Option<u32>,
+    declared: Vec<Policy>,
     #[cfg(feature = "axum")]
     http: crate::HttpOptions,
 }
@@ -37,6 +39,7 @@ impl LimiterBuilder {
             },
             on_error: OnError::Closed,
             instances: None,
+            declared: Vec::new(),
             #[cfg(feature = "axum")]
             http: crate::HttpOptions::new(),
         }
@@ -90,6 +93,14 @@ impl LimiterBuilder {
         self
     }
 
+    /// Makes known a policy that no annotation declares, of a layer for instance, so that it can
+    /// be [overridden](Limiter::set_overrides).
+    #[must_use]
+    pub fn declare(mut self, policy: Policy) -> Self {
+        self.declared.push(policy);
+        self
+    }
+
     /// What it does at the HTTP boundary: whose requests it counts, and what clients see.
     #[cfg(feature = "axum")]
     #[must_use]
@@ -115,6 +126,8 @@ impl LimiterBuilder {
             failing: AtomicBool::new(false),
             registry: OnceLock::new(),
             queue: Queue::new(clock),
+            overrides: Table::default(),
+            declared: self.declared,
             #[cfg(feature = "axum")]
             http: self.http,
         };

@@ -13,10 +13,12 @@ use crate::backend::erased::ErasedBackend;
 use crate::backend::{Action, Answer, Operation, mismatched};
 use crate::decision::Ruling;
 use crate::guard::{Circuit, Fallback};
+use crate::overrides::{Current, Table};
 use crate::queue::Queue;
 use crate::registry::{self, RegisteredPolicy};
 use crate::{
-    Backend, BackendError, BreakerStats, Decision, OnError, Policy, StartError, Unavailable,
+    Backend, BackendError, BreakerStats, Decision, OnError, Overrides, OverridesError, Policy,
+    StartError, Unavailable,
 };
 
 /// Decides who may go on. It joins policies with the backend that counts for them.
@@ -57,6 +59,9 @@ struct Shared {
     /// What is wrong with the program's annotations, once that has been looked at.
     registry: OnceLock<Result<(), Arc<StartError>>>,
     queue: Queue,
+    overrides: Table,
+    /// Policies that can be overridden, beside those of annotations.
+    declared: Vec<Policy>,
     #[cfg(feature = "axum")]
     http: crate::HttpOptions,
 }
@@ -142,6 +147,32 @@ impl Limiter {
         subject: &str,
         cost: u32,
     ) -> Result<Decision, Unavailable> {
+        self.check_current(&self.current(policy), subject, cost).await
+    }
+
+    /// As [`check_cost`](Self::check_cost), of a policy that has been looked up.
+    #[inline]
+    pub(crate) async fn check_current(
+        &self,
+        policy: &Current<'_>,
+        subject: &str,
+        cost: u32,
+    ) -> Result<Decision, Unavailable> {
+        if !policy.is_enabled() {
+            return Ok(Decision::final_one(Ruling::disabled()));
+        }
+        let mut ruling = Ruling::open();
+        self.rule(policy, subject, cost, &mut ruling).await?;
+        Ok(Decision::charged(ruling, policy, subject, cost))
+    }
+
+    /// As [`check_cost`](Self::check_cost), whatever overrides there are.
+    pub(crate) async fn check_as_it_is(
+        &self,
+        policy: &Policy,
+        subject: &str,
+        cost: u32,
+    ) -> Result<Decision, Unavailable> {
         let mut ruling = Ruling::open();
         self.rule(policy, subject, cost, &mut ruling).await?;
         Ok(Decision::charged(ruling, policy, subject, cost))
@@ -159,12 +190,26 @@ impl Limiter {
         subject: &str,
         cost: u32,
     ) -> Option<Result<Decision, Unavailable>> {
+        self.check_current_now(&self.current(policy), subject, cost)
+    }
+
+    /// As [`check_now`](Self::check_now), of a policy that has been looked up.
+    #[inline]
+    pub(crate) fn check_current_now(
+        &self,
+        policy: &Current<'_>,
+        subject: &str,
+        cost: u32,
+    ) -> Option<Result<Decision, Unavailable>> {
+        if !policy.is_enabled() {
+            return Some(Ok(Decision::final_one(Ruling::disabled())));
+        }
         let mut ruling = Ruling::open();
         let charged = self.rule_now(policy, subject, cost, &mut ruling)?;
         Some(charged.map(|()| Decision::charged(ruling, policy, subject, cost)))
     }
 
-    /// As [`check_cost`](Self::check_cost), in place, for those who do not ask for a refund with
+    /// As [`check_cost`](Self::check_cost), whatever overrides there are, in place, for those who do not ask for a refund with
     /// nothing but the decision in hand.
     #[inline]
     pub(crate) async fn rule(
@@ -236,6 +281,10 @@ impl Limiter {
         subject: &str,
         cost: u32,
     ) -> Result<Decision, Unavailable> {
+        let policy = &self.current(policy);
+        if !policy.is_enabled() {
+            return Ok(Decision::final_one(Ruling::disabled()));
+        }
         self.validated()?;
         let mut ruling = Ruling::open();
         let operation = Operation { policy, subject, action: Action::Peek { cost } };
@@ -251,6 +300,7 @@ impl Limiter {
     ///
     /// If the backend cannot answer, whatever the policy says of that.
     pub async fn reset(&self, policy: &Policy, subject: &str) -> Result<(), Unavailable> {
+        let policy = &*self.current(policy);
         if let Some(fallback) = &self.shared.fallback {
             fallback.reset(policy, subject);
         }
@@ -282,6 +332,36 @@ impl Limiter {
             Some(refunded) => Some(Ok(refunded)),
             None => Some(refunded(self.shared.backend.apply_now(&receipt.operation())?)),
         }
+    }
+
+    /// Replaces what is said of policies instead of what the program says, all at once. Requests
+    /// that are asked about from then on are judged by that; what has been counted is kept, and
+    /// weighs against the new limits. Each change is told as a `tracing` event of the target
+    /// `tollgate::audit`.
+    ///
+    /// What can be overridden are the policies of annotations, and those that were
+    /// [declared](LimiterBuilder::declare).
+    ///
+    /// # Errors
+    ///
+    /// If one of them names no policy, or would make of it what cannot be; then all stays as it
+    /// was.
+    pub fn set_overrides(&self, overrides: Overrides) -> Result<(), OverridesError> {
+        let annotated = Self::policies().map(|registered| registered.policy());
+        let declared = annotated.chain(&self.shared.declared);
+        self.shared.overrides.replace(overrides, declared, |policy| self.unsupported(policy))
+    }
+
+    /// What is said of policies instead of what the program says.
+    #[must_use]
+    pub fn overrides(&self) -> Overrides {
+        self.shared.overrides.overrides()
+    }
+
+    /// A policy as it is kept now.
+    #[inline]
+    pub(crate) fn current<'a>(&self, policy: &'a Policy) -> Current<'a> {
+        Current::new(policy, self.shared.overrides.find(policy))
     }
 
     /// What stands between this limiter and its backend, and what that has been doing.
