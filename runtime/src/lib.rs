@@ -6,6 +6,8 @@ mod backend;
 mod blocked;
 mod call;
 mod clock;
+#[cfg(feature = "config")]
+mod config;
 mod decision;
 mod error;
 mod global;
@@ -36,6 +38,8 @@ pub use self::backend::{RedisBackend, RedisBackendBuilder};
 pub use self::blocked::Blocked;
 pub use self::call::RateLimited;
 pub use self::clock::{Clock, SystemClock};
+#[cfg(feature = "config")]
+pub use self::config::{Config, ConfigError, ConfigWatcher};
 pub use self::decision::{Decision, Outcome, QuotaState, Source};
 pub use self::error::{BackendError, Execution, StartError, Unavailable};
 pub use self::global::{get_limiter, set_limiter};
