@@ -7,7 +7,7 @@ use crate::servers::RedisServer;
 use crate::support::counts_kept::{counts_are_kept, policies};
 
 #[tokio::test]
-async fn counts_are_kept() {
+async fn counts_are_kept_on_redis() {
     let server = RedisServer::start();
     for policy in policies() {
         let backend = RedisBackend::builder(&server.url()).virtual_time(ManualClock::new());

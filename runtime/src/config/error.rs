@@ -56,10 +56,13 @@ pub(super) fn key<'a>(path: impl IntoIterator<Item = &'a str>) -> String {
     let is_bare = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
     let mut key = String::new();
     for (depth, part) in path.into_iter().enumerate() {
-        let separator = if depth > 0 { "." } else { "" };
-        key += separator;
         // A policy's name is always quoted, so that it is seen where it ends.
-        let is_name = depth == 1 && key == "policies.";
+        let is_name = depth == 1 && key == "policies";
+        if depth > 0 && !is_name && part.bytes().all(|byte| byte.is_ascii_digit()) {
+            key += &format!("[{part}]");
+            continue;
+        }
+        key += if depth > 0 { "." } else { "" };
         if is_name || part.is_empty() || !part.bytes().all(is_bare) {
             key += &format!("{part:?}");
         } else {

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -26,8 +27,17 @@ enum Told {
 #[derive(Debug)]
 #[must_use = "when it is dropped, the file is not watched any more"]
 pub struct ConfigWatcher {
+    broken: Arc<Mutex<Option<ConfigError>>>,
     tell: Sender<Told>,
     thread: Option<JoinHandle<()>>,
+}
+
+impl ConfigWatcher {
+    /// What is wrong with the file, if it says something else than what is in force.
+    #[must_use]
+    pub fn error(&self) -> Option<ConfigError> {
+        lock(&self.broken).clone()
+    }
 }
 
 impl Config {
@@ -67,11 +77,13 @@ impl Config {
         }
         // It may have changed before it was watched.
         let _ = tell.send(Told::Changed);
-        let follower = Follower { path, config: self, limiter: limiter.clone(), broken: None };
+        let broken = Arc::default();
+        let limiter = limiter.clone();
+        let follower = Follower { path, config: self, limiter, broken: Arc::clone(&broken) };
         let thread = thread::Builder::new().name("tollgate-config".to_owned());
         let thread = thread.spawn(move || follower.follow(&told, watcher));
         match thread {
-            Ok(thread) => Ok(ConfigWatcher { tell, thread: Some(thread) }),
+            Ok(thread) => Ok(ConfigWatcher { broken, tell, thread: Some(thread) }),
             Err(error) => Err(ConfigError::new("the configuration", None, error.to_string())),
         }
     }
@@ -108,7 +120,7 @@ struct Follower {
     config: Config,
     limiter: Limiter,
     /// What was wrong since, told once.
-    broken: Option<ConfigError>,
+    broken: Arc<Mutex<Option<ConfigError>>>,
 }
 
 impl Follower {
@@ -130,12 +142,13 @@ impl Follower {
     }
 
     fn look(&mut self) {
+        let is_broken = lock(&self.broken).is_some();
         match Config::read(Some(&self.path), self.config.variables.clone()) {
-            Ok(config) if config.text == self.config.text && self.broken.is_none() => {}
+            Ok(config) if config.text == self.config.text && !is_broken => {}
             Ok(config) => match self.take(&config) {
                 Ok(()) => {
                     self.config = config;
-                    self.broken = None;
+                    *lock(&self.broken) = None;
                 }
                 Err(error) => self.complain(error),
             },
@@ -160,13 +173,19 @@ impl Follower {
         Ok(())
     }
 
-    fn complain(&mut self, error: ConfigError) {
-        if self.broken.as_ref() != Some(&error) {
+    fn complain(&self, error: ConfigError) {
+        let mut broken = lock(&self.broken);
+        if broken.as_ref() != Some(&error) {
             tracing::error!(
                 file = %self.path.display(), %error,
                 "the configuration cannot be taken; the last good one stays in force"
             );
-            self.broken = Some(error);
+            *broken = Some(error);
         }
     }
+}
+
+/// It is whole whenever the lock is free.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
