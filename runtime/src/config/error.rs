@@ -8,7 +8,7 @@ use crate::{OverridesError, suggest};
 
 /// A configuration that cannot be. For each thing that is wrong, a line says where it stands (a
 /// file, or a variable of the environment), which key it is and what to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct ConfigError {
     mistakes: Vec<Mistake>,
 }
@@ -135,6 +135,13 @@ impl fmt::Display for ConfigError {
             f.write_str(reason)?;
         }
         Ok(())
+    }
+}
+
+/// In words, too, for that is what a `main` that returns it shows.
+impl fmt::Debug for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

@@ -177,7 +177,7 @@ impl Follower {
         let mut broken = lock(&self.broken);
         if broken.as_ref() != Some(&error) {
             tracing::error!(
-                file = %self.path.display(), %error,
+                %error,
                 "the configuration cannot be taken; the last good one stays in force"
             );
             *broken = Some(error);
