@@ -53,7 +53,7 @@ pub use self::http::{
 #[cfg(feature = "axum")]
 pub use self::key::{Key, KeyError, KeyExtractor};
 pub use self::limiter::{Limiter, LimiterBuilder, LimiterStats};
-pub use self::overrides::{Override, OverrideMistake, Overrides, OverridesError};
+pub use self::overrides::{Override, OverrideMistake, Overrides, OverridesError, PerSubject};
 pub use self::policy::{Algorithm, MAX_QUOTAS, OnError, Policy};
 pub use self::quota::{Quota, QuotaError};
 pub use self::registry::RegisteredPolicy;

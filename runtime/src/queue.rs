@@ -43,7 +43,7 @@ impl Queue {
         cost: u32,
         patience: Duration,
     ) -> Result<Decision, Unavailable> {
-        let current = limiter.current(policy);
+        let current = limiter.current_for(policy, subject);
         if !current.is_enabled() {
             return limiter.check_current(&current, subject, cost).await;
         }
@@ -76,7 +76,7 @@ impl Queue {
     ) -> Result<Decision, Unavailable> {
         loop {
             // What it is may change while it waits.
-            let current = limiter.current(policy);
+            let current = limiter.current_for(policy, subject);
             let decision =
                 if current.is_enabled() && current.get_algorithm() == Algorithm::LeakyBucket {
                     limiter.check_as_it_is(&spaced(&current, cost), subject, cost).await?

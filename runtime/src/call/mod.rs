@@ -52,7 +52,7 @@ impl CallLimit {
     /// What the limiter says of a call of `subject`; without a decision if it goes on without.
     async fn ask(&self, limiter: &Limiter, subject: &str) -> Result<Option<Decision>, RateLimited> {
         let written = self.limit.policy();
-        let policy = limiter.current(written);
+        let policy = limiter.current_for(written, subject);
         let answer = match self.wait {
             Some(patience) => limiter.wait(written, subject, self.cost, patience).await,
             None => limiter.check_current(&policy, subject, self.cost).await,
@@ -62,7 +62,7 @@ impl CallLimit {
 
     /// As [`ask`](Self::ask), where nothing can be awaited.
     fn ask_now(&self, limiter: &Limiter, subject: &str) -> Result<Option<Decision>, RateLimited> {
-        let policy = limiter.current(self.limit.policy());
+        let policy = limiter.current_for(self.limit.policy(), subject);
         let answer = limiter.check_current_now(&policy, subject, self.cost);
         self.permit(&policy, subject, answer.ok_or_else(|| RateLimited::cannot_wait(&policy))?)
     }

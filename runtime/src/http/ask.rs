@@ -91,6 +91,10 @@ pub(super) async fn ask(
         Ok(None) => return Asked::Uncounted,
         Err(error) => return nobody(limit, limiter, parts, &policy, error),
     };
+    let policy = limiter.for_subject(policy, subject.as_str());
+    if !policy.is_enabled() {
+        return Asked::Uncounted;
+    }
     let mut ruling = Ruling::open();
     let cost = limit.cost(parts);
     let ruled = limiter.rule(&policy, subject.as_str(), cost, &mut ruling).await;
@@ -124,6 +128,10 @@ pub(super) fn ask_now(
         Ok(None) => return Some(Asked::Uncounted),
         Err(error) => return Some(nobody(limit, limiter, parts, &policy, error)),
     };
+    let policy = limiter.for_subject(policy, subject.as_str());
+    if !policy.is_enabled() {
+        return Some(Asked::Uncounted);
+    }
     let mut ruling = Ruling::open();
     let cost = limit.cost(parts);
     let ruled = limiter.rule_now(&policy, subject.as_str(), cost, &mut ruling)?;

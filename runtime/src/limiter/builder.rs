@@ -8,9 +8,9 @@ use std::time::Duration;
 use super::{Limiter, Shared};
 use crate::backend::erased::ErasedBackend;
 use crate::guard::{Fallback, Guarded, Guards};
-use crate::overrides::Table;
+use crate::overrides::{Subjects, Table};
 use crate::queue::Queue;
-use crate::{CircuitBreaker, Clock, LocalTier, OnError, Policy, SystemClock};
+use crate::{CircuitBreaker, Clock, LocalTier, OnError, PerSubject, Policy, SystemClock};
 
 /// Builds a [`Limiter`].
 ///
@@ -23,6 +23,7 @@ pub struct LimiterBuilder {
     on_error: OnError,
     instances: Option<u32>,
     declared: Vec<Policy>,
+    subjects: Option<PerSubject>,
     #[cfg(feature = "axum")]
     http: crate::HttpOptions,
 }
@@ -40,6 +41,7 @@ impl LimiterBuilder {
             on_error: OnError::Closed,
             instances: None,
             declared: Vec::new(),
+            subjects: None,
             #[cfg(feature = "axum")]
             http: crate::HttpOptions::new(),
         }
@@ -101,6 +103,13 @@ impl LimiterBuilder {
         self
     }
 
+    /// Lets subjects have quotas of their own.
+    #[must_use]
+    pub fn per_subject(mut self, subjects: PerSubject) -> Self {
+        self.subjects = Some(subjects);
+        self
+    }
+
     /// What it does at the HTTP boundary: whose requests it counts, and what clients see.
     #[cfg(feature = "axum")]
     #[must_use]
@@ -117,6 +126,7 @@ impl LimiterBuilder {
         let clock = self.guards.clock;
         let instances = self.instances.filter(|_| can_fail);
         let fallback = instances.map(|instances| Fallback::new(instances, Arc::clone(&clock)));
+        let subjects = self.subjects.map(|subjects| Subjects::new(subjects, Arc::clone(&clock)));
         let shared = Shared {
             backend,
             can_fail,
@@ -128,6 +138,7 @@ impl LimiterBuilder {
             queue: Queue::new(clock),
             overrides: Table::default(),
             declared: self.declared,
+            subjects,
             #[cfg(feature = "axum")]
             http: self.http,
         };

@@ -13,7 +13,7 @@ use crate::backend::erased::ErasedBackend;
 use crate::backend::{Action, Answer, Operation, mismatched};
 use crate::decision::Ruling;
 use crate::guard::{Circuit, Fallback};
-use crate::overrides::{Current, Table};
+use crate::overrides::{Current, Subjects, Table};
 use crate::queue::Queue;
 use crate::registry::{self, RegisteredPolicy};
 use crate::{
@@ -62,6 +62,7 @@ struct Shared {
     overrides: Table,
     /// Policies that can be overridden, beside those of annotations.
     declared: Vec<Policy>,
+    subjects: Option<Subjects>,
     #[cfg(feature = "axum")]
     http: crate::HttpOptions,
 }
@@ -147,7 +148,7 @@ impl Limiter {
         subject: &str,
         cost: u32,
     ) -> Result<Decision, Unavailable> {
-        self.check_current(&self.current(policy), subject, cost).await
+        self.check_current(&self.current_for(policy, subject), subject, cost).await
     }
 
     /// As [`check_cost`](Self::check_cost), of a policy that has been looked up.
@@ -190,7 +191,7 @@ impl Limiter {
         subject: &str,
         cost: u32,
     ) -> Option<Result<Decision, Unavailable>> {
-        self.check_current_now(&self.current(policy), subject, cost)
+        self.check_current_now(&self.current_for(policy, subject), subject, cost)
     }
 
     /// As [`check_now`](Self::check_now), of a policy that has been looked up.
@@ -281,7 +282,7 @@ impl Limiter {
         subject: &str,
         cost: u32,
     ) -> Result<Decision, Unavailable> {
-        let policy = &self.current(policy);
+        let policy = &self.current_for(policy, subject);
         if !policy.is_enabled() {
             return Ok(Decision::final_one(Ruling::disabled()));
         }
@@ -300,7 +301,7 @@ impl Limiter {
     ///
     /// If the backend cannot answer, whatever the policy says of that.
     pub async fn reset(&self, policy: &Policy, subject: &str) -> Result<(), Unavailable> {
-        let policy = &*self.current(policy);
+        let policy = &*self.current_for(policy, subject);
         if let Some(fallback) = &self.shared.fallback {
             fallback.reset(policy, subject);
         }
@@ -362,6 +363,23 @@ impl Limiter {
     #[inline]
     pub(crate) fn current<'a>(&self, policy: &'a Policy) -> Current<'a> {
         Current::new(policy, self.shared.overrides.find(policy))
+    }
+
+    /// The same as it is for this subject.
+    #[inline]
+    pub(crate) fn for_subject<'a>(&self, policy: Current<'a>, subject: &str) -> Current<'a> {
+        match &self.shared.subjects {
+            Some(subjects) if policy.is_enabled() => {
+                subjects.of(policy, subject, |policy| self.unsupported(policy))
+            }
+            _ => policy,
+        }
+    }
+
+    /// A policy as it is kept now for this subject.
+    #[inline]
+    pub(crate) fn current_for<'a>(&self, policy: &'a Policy, subject: &str) -> Current<'a> {
+        self.for_subject(self.current(policy), subject)
     }
 
     /// What stands between this limiter and its backend, and what that has been doing.

@@ -49,8 +49,16 @@ impl<'a> Current<'a> {
     /// Whether it never refuses, where the program says `written` of that.
     #[inline]
     pub(crate) fn is_shadow(&self, written: bool) -> bool {
-        let overridden = self.overridden.as_ref().and_then(|overridden| overridden.shadow);
-        overridden.unwrap_or(written)
+        self.shadow().unwrap_or(written)
+    }
+
+    #[inline]
+    pub(super) fn shadow(&self) -> Option<bool> {
+        self.overridden.as_ref().and_then(|overridden| overridden.shadow)
+    }
+
+    pub(super) fn replace(&mut self, overridden: Arc<Overridden>) {
+        self.overridden = Some(overridden);
     }
 
     #[cfg(feature = "axum")]

@@ -2,6 +2,7 @@
 
 mod current;
 mod error;
+mod per_subject;
 mod table;
 
 use std::collections::BTreeMap;
@@ -10,6 +11,8 @@ use std::time::Duration;
 
 pub(crate) use self::current::{Current, Overridden};
 pub use self::error::{OverrideMistake, OverridesError};
+pub use self::per_subject::PerSubject;
+pub(crate) use self::per_subject::Subjects;
 pub(crate) use self::table::Table;
 use crate::policy::MAX_QUOTAS;
 use crate::{Algorithm, OnError, Policy, Quota, QuotaError};
