@@ -307,3 +307,27 @@ async fn who_waits_is_judged_by_what_there_is_then() {
     assert_eq!(decision.quotas().len(), 1);
     assert!(decision.remaining() <= 3, "{}", decision.remaining());
 }
+
+/// As when a dashboard's users change different limits at a time.
+#[test]
+fn of_changes_at_the_same_time_none_is_lost() {
+    let policies = (0..8).map(|number| Policy::named(number.to_string(), Quota::new(1, SECOND)));
+    let limiter = policies
+        .clone()
+        .fold(Limiter::builder(MemoryBackend::new()), |builder, policy| builder.declare(policy));
+    let limiter = limiter.build();
+    std::thread::scope(|threads| {
+        for policy in policies {
+            let limiter = &limiter;
+            threads.spawn(move || {
+                for limit in 1..=scaled(50, 1_000) {
+                    let changes = Override::new().limit(limit);
+                    let update = |all: Overrides| all.with(policy.name(), changes);
+                    limiter.update_overrides(update).unwrap();
+                }
+            });
+        }
+    });
+    let last = Override::new().limit(scaled(50, 1_000));
+    assert_eq!(limiter.overrides().iter().filter(|(_, changes)| **changes == last).count(), 8);
+}

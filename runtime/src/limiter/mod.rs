@@ -397,9 +397,23 @@ impl Limiter {
     /// If one of them names no policy, or would make of it what cannot be; then all stays as it
     /// was.
     pub fn set_overrides(&self, overrides: Overrides) -> Result<(), OverridesError> {
+        self.update_overrides(|_| overrides)
+    }
+
+    /// As [`set_overrides`](Self::set_overrides), with what `change` makes of those that there are;
+    /// of two that change them at a time, neither undoes what the other did. It must not look at
+    /// or change this limiter's overrides itself.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn update_overrides(
+        &self,
+        change: impl FnOnce(Overrides) -> Overrides,
+    ) -> Result<(), OverridesError> {
         let annotated = Self::policies().map(|registered| registered.policy());
         let declared = annotated.chain(&self.shared.declared);
-        self.shared.overrides.replace(overrides, declared, |policy| self.unsupported(policy))
+        self.shared.overrides.update(change, declared, |policy| self.unsupported(policy))
     }
 
     /// What is said of policies instead of what the program says.

@@ -18,7 +18,8 @@ pub(crate) struct Table {
     /// Whether there are any: all that a check looks at if there are none.
     any: AtomicBool,
     entries: ArcSwap<Entries>,
-    /// Held by who replaces them, so that the audit tells it in the order in which it was done.
+    /// Held by who replaces them, so that no change is lost and the audit tells of them in the order
+    /// in which they were made.
     replacing: Mutex<()>,
 }
 
@@ -46,14 +47,16 @@ impl Table {
         self.entries.load().overrides.clone()
     }
 
-    /// Replaces them, if nothing is wrong with the new ones. `declared` is all that can be
-    /// overridden, and `unsupported` says what of a policy this limiter cannot keep.
-    pub(crate) fn replace<'a>(
+    /// Replaces them by what `change` makes of them, if nothing is wrong with that. `declared` is
+    /// all that can be overridden, and `unsupported` says what of a policy this limiter cannot keep.
+    pub(crate) fn update<'a>(
         &self,
-        overrides: Overrides,
+        change: impl FnOnce(Overrides) -> Overrides,
         declared: impl Iterator<Item = &'a Policy>,
         unsupported: impl Fn(&Policy) -> Option<&'static str>,
     ) -> Result<(), OverridesError> {
+        let _replacing = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
+        let overrides = change(self.overrides());
         let declared: Vec<&Policy> = declared.collect();
         let mut by_name = HashMap::<_, _, RandomState>::default();
         let mut mistakes = Vec::new();
@@ -70,7 +73,6 @@ impl Table {
         if let Some(error) = OverridesError::of(mistakes) {
             return Err(error);
         }
-        let _replacing = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
         let any = !overrides.is_empty();
         let old = self.entries.swap(Arc::new(Entries { overrides, by_name }));
         self.any.store(any, Ordering::Relaxed);

@@ -3,7 +3,8 @@
 //! - *pooled*, the usual design: a connection of deadpool-redis' pool, and one `EVALSHA` of a
 //!   straightforward GCRA script for each check. That pool asks a connection whether it is alive
 //!   (`UNWATCH` and `PING` in one round trip) each time before it gives it out;
-//! - *multiplexed*, the same script over one shared connection of the driver, without a pool.
+//! - *multiplexed*, the same script over one shared connection of the driver, without a pool;
+//! - *limitador*, with the feature of that name: its Redis store, a fixed window.
 //!
 //! 10,000 keys, none ever refused, asked by 1, 16, 64 and 256 callers at a time. The
 //! contenders take turns; each figure is the median of its turns.
@@ -88,6 +89,8 @@ enum Contender {
     Ours(Limiter, Policy),
     Pooled(deadpool_redis::Pool, Script),
     Multiplexed(MultiplexedConnection, Script),
+    #[cfg(feature = "limitador")]
+    Limitador(limitador::AsyncRateLimiter),
 }
 
 async fn contenders(url: &str) -> Result<Vec<Arc<Contender>>> {
@@ -101,10 +104,23 @@ async fn contenders(url: &str) -> Result<Vec<Arc<Contender>>> {
         Contender::Ours(Limiter::new(backend), policy),
         Contender::Pooled(pool, Script::new(GCRA)),
         Contender::Multiplexed(connection, Script::new(GCRA)),
+        #[cfg(feature = "limitador")]
+        Contender::Limitador(limitador(url).await?),
     ]
     .into_iter()
     .map(Arc::new)
     .collect())
+}
+
+#[cfg(feature = "limitador")]
+async fn limitador(url: &str) -> Result<limitador::AsyncRateLimiter> {
+    use limitador::limit::Limit;
+    use limitador::storage::redis::AsyncRedisStorage;
+    let storage = AsyncRedisStorage::new(url).await?;
+    let limiter = limitador::AsyncRateLimiter::new_with_storage(Box::new(storage));
+    let subject = "subject".try_into()?;
+    limiter.add_limit(Limit::new("bench", LIMIT.into(), HOUR.as_secs(), [], [subject]));
+    Ok(limiter)
 }
 
 impl Contender {
@@ -113,6 +129,8 @@ impl Contender {
             Self::Ours(..) => "tollgate",
             Self::Pooled(..) => "pooled",
             Self::Multiplexed(..) => "multiplexed",
+            #[cfg(feature = "limitador")]
+            Self::Limitador(_) => "limitador",
         }
     }
 
@@ -131,6 +149,17 @@ impl Contender {
                 let [allowed, ..]: [i64; 4] =
                     usual(gcra, key).invoke_async(&mut connection).await?;
                 allowed == 1
+            }
+            #[cfg(feature = "limitador")]
+            Self::Limitador(limiter) => {
+                let subject = std::collections::HashMap::from([("subject".into(), key.to_owned())]);
+                let asked = limiter
+                    .check_rate_limited_and_update(&"bench".into(), &subject.into(), 1, false)
+                    .await?;
+                if asked.counters.is_empty() {
+                    return Err("limitador does not count it".into());
+                }
+                !asked.limited
             }
         };
         if allowed { Ok(()) } else { Err("a check was refused".into()) }
