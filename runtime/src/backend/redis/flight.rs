@@ -16,7 +16,8 @@ use super::cluster::Cluster;
 use super::connect::{Held, Source};
 use super::failure::Failure;
 use super::job::Job;
-use super::script::{self, Answers};
+use super::landed::{Call, Landed};
+use super::script;
 use super::stats::RedisStats;
 use crate::{BackendError, Clock, telemetry};
 
@@ -140,7 +141,9 @@ impl Lane {
         let last = batch.iter().map(|job| job.deadline).max();
         let mut connection = match self.connection_by(last.unwrap_or_else(Instant::now)).await {
             Ok(connection) => connection,
-            Err(failure) => return Landed { calls: self.calls(batch), values: Vec::new(), failure },
+            Err(failure) => {
+                return Landed { calls: self.calls(batch), values: Vec::new(), failure };
+            }
         };
         let batch: Vec<Job> = batch.into_iter().filter(Job::mark_sent).collect();
         let calls = self.calls(batch);
@@ -310,44 +313,6 @@ impl Lane {
     }
 }
 
-/// What a flight has brought back.
-struct Landed {
-    calls: Vec<Call>,
-    /// One for each call, and for each `ASKING` before one.
-    values: Vec<Value>,
-    /// Why a call has none.
-    failure: Failure,
-}
-
-impl Landed {
-    /// Whether every call was answered, so that nothing but answers is to be handed out.
-    fn is_answered(&self) -> bool {
-        let is_answer = |value: &Value| matches!(value, Value::BulkString(_));
-        self.values.len() == self.calls.len() && self.values.iter().all(is_answer)
-    }
-
-    /// Hands the answers out. Gives what had no effect and may be sent again, with the reason.
-    fn deliver(self) -> Vec<(Job, Failure)> {
-        let mut values = self.values.into_iter();
-        let mut again = Vec::new();
-        for call in self.calls {
-            if call.asking {
-                values.next();
-            }
-            deliver(call.jobs, values.next(), &self.failure, &mut again);
-        }
-        again
-    }
-}
-
-/// One call of the script.
-struct Call {
-    slot: u16,
-    asking: bool,
-    alone: bool,
-    jobs: Vec<Job>,
-}
-
 /// What flies; if it ends before its time, with its runtime, those who wait learn of it and
 /// the next one starts anew.
 struct Flying {
@@ -440,38 +405,6 @@ async fn send(
         values.remove(0);
     }
     Ok(values)
-}
-
-/// Hands the answers of a call out.
-fn deliver(jobs: Vec<Job>, value: Option<Value>, lost: &Failure, again: &mut Vec<(Job, Failure)>) {
-    let mut fail = |job: Job, failure: Failure| {
-        if !failure.may_be_resent() {
-            job.answer(Err(failure));
-        } else {
-            job.mark_unsent();
-            if job.is_wanted() {
-                again.push((job, failure));
-            }
-        }
-    };
-    let answers = match &value {
-        Some(Value::BulkString(answers)) => Answers::of(answers),
-        Some(Value::ServerError(error)) => {
-            let failure = Failure::of_server(error);
-            return jobs.into_iter().for_each(|job| fail(job, failure.clone()));
-        }
-        _ => None,
-    };
-    let Some(mut answers) = answers else {
-        return jobs.into_iter().for_each(|job| fail(job, lost.clone()));
-    };
-    for job in jobs {
-        match answers.next() {
-            Some(Ok(told)) => job.answer(Ok(told)),
-            Some(Err(text)) => fail(job, Failure::of_text(&text)),
-            None => fail(job, lost.clone()),
-        }
-    }
 }
 
 impl Lane {
