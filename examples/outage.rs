@@ -8,16 +8,19 @@
 //!
 //! It starts a Redis of its own, which must be installed.
 
+mod own_redis;
+
 use std::collections::BTreeMap;
 use std::error::Error;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::routing::get;
 use tollgate::{BreakerState, CircuitBreaker, Limiter, RateLimit, RedisBackend, rate_limit};
+
+use self::own_redis::OwnRedis;
 
 /// What each limit admits, and how many requests a second come to each.
 const LIMIT: u32 = 40;
@@ -80,7 +83,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         match part {
             "killed" => redis.kill(),
             "hangs" => redis.signal("STOP")?,
-            _ if redis.process.is_none() => redis.run()?,
+            _ if !redis.runs() => redis.run()?,
             _ => redis.signal("CONT")?,
         }
         for _ in 0..seconds.max(1) {
@@ -168,61 +171,4 @@ impl std::fmt::Display for Tally {
 
 fn lock(tally: &Mutex<Tally>) -> MutexGuard<'_, Tally> {
     tally.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// A Redis for this run alone, ended with it.
-struct OwnRedis {
-    process: Option<Child>,
-    port: u16,
-}
-
-impl OwnRedis {
-    fn start() -> Result<Self, Box<dyn Error>> {
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
-        let mut own = Self { process: None, port };
-        own.run()?;
-        Ok(own)
-    }
-
-    fn run(&mut self) -> Result<(), Box<dyn Error>> {
-        let process = Command::new("redis-server")
-            .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1"])
-            .args(["--save", "", "--appendonly", "no"])
-            .stdout(Stdio::null())
-            .spawn()
-            .map_err(|error| format!("cannot start redis-server: {error}. Install it"))?;
-        self.process = Some(process);
-        for _ in 0..500 {
-            if TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_ok() {
-                return Ok(());
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        Err("redis-server does not answer".into())
-    }
-
-    fn signal(&self, signal: &str) -> Result<(), Box<dyn Error>> {
-        if let Some(process) = &self.process {
-            let pid = process.id().to_string();
-            Command::new("kill").args([format!("-{signal}"), pid]).status()?;
-        }
-        Ok(())
-    }
-
-    fn kill(&mut self) {
-        if let Some(mut process) = self.process.take() {
-            let _ = process.kill();
-            let _ = process.wait();
-        }
-    }
-
-    fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}/0", self.port)
-    }
-}
-
-impl Drop for OwnRedis {
-    fn drop(&mut self) {
-        self.kill();
-    }
 }

@@ -2,7 +2,7 @@
 //! whenever that one is lost.
 //!
 //! ```console
-//! cargo run --example sentinel
+//! cargo run --example sentinel          # 30 seconds
 //! ```
 //!
 //! It expects sentinels on localhost:26379 to 26381 that watch `mymaster`; name others as
@@ -18,6 +18,10 @@ const POLICY: Policy = Policy::new("sentinel-example", Quota::new(20, Duration::
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     tracing_subscriber::fmt::init();
+    let seconds: u32 = match std::env::args().nth(1) {
+        Some(text) => text.parse().map_err(|_| format!("{text:?} is no number of seconds"))?,
+        None => 30,
+    };
     let backend = match std::env::var("REDIS_URL") {
         Ok(url) => RedisBackend::from_url(&url).await?,
         Err(_) => {
@@ -28,7 +32,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     };
     let limiter = Limiter::new(backend);
     limiter.initialize().await?;
-    for second in 0..30 {
+    for second in 0..seconds {
         match limiter.check(&POLICY, "somebody").await {
             Ok(decision) if decision.is_allowed() => {
                 println!("{second} s: allowed, {} remain", decision.remaining());

@@ -7,12 +7,14 @@
 //!
 //! It starts a Redis of its own, which must be installed, unless `REDIS_URL` names one.
 
+mod own_redis;
+
 use std::error::Error;
-use std::net::{Ipv4Addr, TcpListener};
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use tollgate::{Limiter, LocalTier, Policy, Quota, RedisBackend, Source};
+
+use self::own_redis::OwnRedis;
 
 const MINUTE: Duration = Duration::from_secs(60);
 /// Nothing here is in a hurry.
@@ -77,43 +79,4 @@ fn calls(server: &mut redis::Connection) -> Result<u64, Box<dyn Error>> {
     let line = info.lines().find_map(|line| line.strip_prefix("cmdstat_evalsha:calls="));
     let calls = line.and_then(|line| line.split(',').next()).unwrap_or("0");
     Ok(calls.parse()?)
-}
-
-/// A Redis for this run alone, ended with it.
-struct OwnRedis {
-    process: Child,
-    port: u16,
-}
-
-impl OwnRedis {
-    fn start() -> Result<Self, Box<dyn Error>> {
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
-        let process = Command::new("redis-server")
-            .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
-            .args(["--save", "", "--appendonly", "no"])
-            .stdout(Stdio::null())
-            .spawn()
-            .map_err(|error| {
-                format!("cannot start redis-server: {error}. Install it, or set REDIS_URL")
-            })?;
-        let own = Self { process, port };
-        for _ in 0..500 {
-            if std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok() {
-                return Ok(own);
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        Err("redis-server does not answer".into())
-    }
-
-    fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
-    }
-}
-
-impl Drop for OwnRedis {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
 }

@@ -45,24 +45,22 @@ impl Limit {
         self.registered.policy()
     }
 
-    pub(crate) const fn is_shadow(&self) -> bool {
-        self.policy().is_shadow()
-    }
-
-    /// Whether a call may go on, all told; if it was refused, who wants to know is told.
+    /// Whether a call may go on, all told, by the policy as it is kept now; if it was refused, who
+    /// wants to know is told.
     pub(crate) fn lets_through(
         &self,
         limiter: &Limiter,
+        policy: &Policy,
         subject: &str,
         decision: &Decision,
     ) -> bool {
         if decision.is_allowed() {
             return true;
         }
-        let blocked = Blocked::new(self.policy(), subject, decision);
+        let blocked = Blocked::new(policy, subject, decision);
         self.tell(&blocked);
         limiter.tell_blocked(&blocked);
-        self.is_shadow()
+        policy.is_shadow()
     }
 
     /// Tells who wants to know of a refusal.

@@ -43,6 +43,8 @@ pub enum Source {
     /// Nobody: the backend failed and the policy is closed. Then there is no decision, but
     /// [`Unavailable`](crate::Unavailable); it is here for those who count.
     Closed,
+    /// Nobody: an override has switched the policy off.
+    Disabled,
 }
 
 impl Source {
@@ -56,6 +58,7 @@ impl Source {
             Self::Local => "local",
             Self::Open => "open",
             Self::Closed => "closed",
+            Self::Disabled => "disabled",
         }
     }
 
@@ -63,7 +66,7 @@ impl Source {
     const fn keeps_charges(self) -> bool {
         match self {
             Self::Store | Self::Lease | Self::Local => true,
-            Self::DenyCache | Self::Open | Self::Closed => false,
+            Self::DenyCache | Self::Open | Self::Closed | Self::Disabled => false,
         }
     }
 }
@@ -252,6 +255,12 @@ impl Decision {
     /// What was said of a peek, or of what is not going to be given back.
     pub(crate) fn final_one(ruling: Ruling) -> Self {
         Self { ruling, receipt: None }
+    }
+
+    /// Let through because the policy is switched off.
+    pub(crate) fn disabled() -> Self {
+        let verdict = Verdict::new(Outcome::Allowed, 0).from(Source::Disabled);
+        Self::final_one(Ruling { verdict, noted: 0 })
     }
 
     /// What was said of a charge.

@@ -6,6 +6,8 @@ mod backend;
 mod blocked;
 mod call;
 mod clock;
+#[cfg(feature = "config")]
+mod config;
 mod decision;
 mod error;
 mod global;
@@ -15,11 +17,13 @@ mod http;
 #[cfg(feature = "axum")]
 mod key;
 mod limiter;
+mod overrides;
 mod policy;
 mod queue;
 mod quota;
 mod registry;
 mod subject;
+mod suggest;
 mod telemetry;
 pub mod testing;
 
@@ -37,6 +41,8 @@ pub use self::backend::{RedisBackend, RedisBackendBuilder, RedisStats};
 pub use self::blocked::Blocked;
 pub use self::call::RateLimited;
 pub use self::clock::{Clock, SystemClock};
+#[cfg(feature = "config")]
+pub use self::config::{Config, ConfigError, ConfigWatcher};
 pub use self::decision::{Decision, Outcome, QuotaState, Source};
 pub use self::error::{BackendError, Execution, StartError, Unavailable};
 pub use self::global::{get_limiter, set_limiter};
@@ -50,6 +56,7 @@ pub use self::http::{
 #[cfg(feature = "axum")]
 pub use self::key::{Key, KeyError, KeyExtractor};
 pub use self::limiter::{Limiter, LimiterBuilder, LimiterStats};
+pub use self::overrides::{Override, OverrideMistake, Overrides, OverridesError, PerSubject};
 pub use self::policy::{Algorithm, MAX_QUOTAS, OnError, Policy};
 pub use self::quota::{Quota, QuotaError};
 pub use self::registry::RegisteredPolicy;

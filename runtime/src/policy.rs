@@ -76,6 +76,18 @@ pub enum OnError {
     Local,
 }
 
+impl OnError {
+    /// The name by which the attribute knows it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Open => "open",
+            Self::Local => "local",
+        }
+    }
+}
+
 /// A named set of quotas with an algorithm and its options.
 ///
 /// The name is the policy's identity: subjects are counted under it, so two policies that
@@ -198,9 +210,9 @@ impl Policy {
         self.refunds = true;
     }
 
-    /// Makes it decide and report, but never refuse.
-    pub(crate) const fn set_shadow(&mut self) {
-        self.shadow = true;
+    /// Whether it decides and reports, but never refuses.
+    pub(crate) const fn set_shadow(&mut self, on: bool) {
+        self.shadow = on;
     }
 
     pub(crate) const fn is_shadow(&self) -> bool {
@@ -282,6 +294,15 @@ impl Policy {
         } else {
             None
         }
+    }
+
+    /// The same policy with these quotas, as many as a policy can have.
+    pub(crate) fn with_quotas(mut self, quotas: &[Quota]) -> Self {
+        let count = quotas.len().min(MAX_QUOTAS);
+        self.quotas[..count].copy_from_slice(&quotas[..count]);
+        // At most 4.
+        self.quota_count = count as u8;
+        self
     }
 
     /// The same policy with other quotas, each made of one of these.

@@ -44,19 +44,20 @@ impl Queue {
         cost: u32,
         patience: Duration,
     ) -> Result<Decision, Unavailable> {
-        let never = policy.quotas().iter().any(|quota| cost > quota.capacity());
-        if cost == 0 || never {
-            return attempt(limiter, policy, subject, cost).await;
+        let current = limiter.current_for(policy, subject);
+        if !current.is_enabled() {
+            return Ok(Decision::disabled());
         }
-        let Some(place) = self.line_up(policy, subject, cost, patience) else {
+        let never = current.quotas().iter().any(|quota| cost > quota.capacity());
+        if cost == 0 || never {
+            return attempt(limiter, &current, subject, cost).await;
+        }
+        let Some(place) = self.line_up(&current, subject, cost, patience) else {
             let decision = limiter.peek(policy, subject, cost).await?;
             return Ok(decision.refused_for(patience));
         };
         let until = self.instant_in(patience);
         match first_of(place.head.lock(), self.clock.sleep(patience)).await {
-            Some(_head) if policy.get_algorithm() == Algorithm::LeakyBucket => {
-                self.at_the_head(limiter, &spaced(policy, cost), subject, cost, until).await
-            }
             Some(_head) => self.at_the_head(limiter, policy, subject, cost, until).await,
             None => {
                 let decision = limiter.peek(policy, subject, cost).await?;
@@ -75,7 +76,15 @@ impl Queue {
         until: u64,
     ) -> Result<Decision, Unavailable> {
         loop {
-            let decision = attempt(limiter, policy, subject, cost).await?;
+            // What it is may change while it waits.
+            let current = limiter.current_for(policy, subject);
+            let decision = if !current.is_enabled() {
+                Decision::disabled()
+            } else if current.get_algorithm() == Algorithm::LeakyBucket {
+                attempt(limiter, &spaced(&current, cost), subject, cost).await?
+            } else {
+                attempt(limiter, &current, subject, cost).await?
+            };
             match decision.outcome() {
                 Outcome::Refused { retry_after } if self.passes_before(retry_after, until) => {
                     self.clock.sleep(retry_after).await;

@@ -31,7 +31,7 @@ impl RegisteredPolicy {
     }
 
     pub(crate) const fn set_shadow(&mut self) {
-        self.policy.set_shadow();
+        self.policy.set_shadow(true);
     }
 
     /// The policy.

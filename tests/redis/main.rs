@@ -20,6 +20,7 @@ mod failover;
 mod given_up;
 mod local_tier;
 mod outage;
+mod overrides;
 mod rolling;
 mod round_trips;
 mod same_as_memory;

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a test that panics fails, as it should")]
 
+pub(crate) mod counts_kept;
 pub(crate) mod subjects;
 
 use std::net::{Ipv4Addr, SocketAddr};

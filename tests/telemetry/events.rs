@@ -7,11 +7,12 @@ use std::time::Duration;
 use axum::Router;
 use axum::http::Request;
 use axum::routing::get;
-use tollgate::{Limiter, Policy, Quota, rate_limit};
+use tollgate::{
+    Answer, Backend, BackendError, Limiter, Operation, Policy, Quota, RateLimitLayer, rate_limit,
+};
 use tracing::Level;
-use tracing_subscriber::fmt::format::FmtSpan;
 
-use crate::support::{FailingBackend, limiter, local, status};
+use crate::support::{self, FailingBackend, limiter, local, status};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -24,7 +25,6 @@ impl Log {
         let log = self.clone();
         let subscriber = tracing_subscriber::fmt()
             .with_max_level(level)
-            .with_span_events(FmtSpan::CLOSE)
             .with_ansi(false)
             .with_writer(move || log.clone())
             .finish();
@@ -74,15 +74,43 @@ async fn refusals_are_logged_and_credentials_are_not() {
     }
 }
 
+/// What a shadow limit would have refused is for who watches it, and so not at `debug`.
 #[tokio::test]
-async fn failures_are_logged_with_their_cause_and_the_span_of_the_store_s_answer() {
+async fn what_a_shadow_limit_would_refuse_is_logged() {
+    let log = Log::default();
+    let _listening = log.listen(Level::INFO);
+    let (limiter, _clock) = limiter();
+    let policy = Policy::new("p", Quota::new(1, HOUR));
+    let layer = RateLimitLayer::new(policy).shadow();
+    let router = local(Router::new().route("/", get(|| async {})).layer(layer), &limiter);
+    for _ in 0..3 {
+        let _ = status(&router, support::get("/")).await;
+    }
+    let text = log.text();
+    let told = text.lines().filter(|line| line.contains("a shadow limit would have refused"));
+    assert_eq!(told.filter(|line| line.contains("policy=\"p\"")).count(), 2, "{text}");
+}
+
+/// A store that is down, and says when it is asked.
+struct Loud;
+
+impl Backend for Loud {
+    async fn apply(&self, batch: &[Operation<'_>]) -> Vec<Result<Answer, BackendError>> {
+        tracing::info!("asked");
+        FailingBackend.apply(batch).await
+    }
+}
+
+#[tokio::test]
+async fn failures_are_logged_with_their_cause_and_the_store_is_asked_in_a_span() {
     let log = Log::default();
     let _listening = log.listen(Level::DEBUG);
-    let limiter = Limiter::new(FailingBackend);
+    let limiter = Limiter::new(Loud);
     let policy = Policy::new("p", Quota::new(1, HOUR));
     assert!(limiter.check(&policy, "s").await.is_err());
     let text = log.text();
     let told = text.lines().find(|line| line.contains("could not be checked")).unwrap();
     assert!(told.contains("policy=\"p\"") && told.contains("connection refused"), "{told}");
-    assert!(text.contains("rate_limit{policy=\"p\"}: ") && text.contains("close"), "{text}");
+    let asked = text.lines().find(|line| line.ends_with("asked")).unwrap();
+    assert!(asked.contains("rate_limit{policy=\"p\"}: "), "{asked}");
 }

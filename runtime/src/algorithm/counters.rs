@@ -105,23 +105,27 @@ impl Counters {
     /// Makes state that was kept under another form of the policy serve this one: quotas that
     /// were added start empty, and where the algorithm has changed, the units in use are
     /// charged by the new one.
-    pub(crate) fn fit(&mut self, policy: &Policy, now: Micros) {
+    pub(crate) fn fit(&mut self, former: &Policy, policy: &Policy, now: Micros) {
+        let now = now.min(LAST_INSTANT);
         let algorithm = policy.get_algorithm();
         let quotas = policy.quotas();
         let parts = self.parts_mut();
         if parts.len() == quotas.len() && parts.iter().all(|part| part.serves(algorithm)) {
-            parts.iter_mut().zip(quotas).for_each(|(part, quota)| part.fit(quota));
+            for ((part, former), quota) in parts.iter_mut().zip(former.quotas()).zip(quotas) {
+                part.fit(now, former, quota);
+            }
             return;
         }
         let mut fitted = Self::new(policy);
-        for ((new, old), quota) in fitted.parts_mut().iter_mut().zip(parts).zip(quotas) {
+        let olds = parts.iter_mut().zip(former.quotas());
+        for ((new, (old, former)), quota) in fitted.parts_mut().iter_mut().zip(olds).zip(quotas) {
             if old.serves(algorithm) {
-                old.fit(quota);
+                old.fit(now, former, quota);
                 std::mem::swap(new, old);
                 continue;
             }
-            old.advance(now, quota);
-            let used = old.used(now, quota);
+            old.advance(now, former);
+            let used = old.used(now, former).min(quota.capacity());
             if used > 0 {
                 new.advance(now, quota);
                 new.charge(now, quota, used);

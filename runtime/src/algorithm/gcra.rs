@@ -46,11 +46,13 @@ impl Gcra {
         }
     }
 
-    /// A fraction in units of another limit is rounded up.
-    pub(super) fn fit(&mut self, quota: &Quota) {
-        if self.fraction >= quota.limit() {
-            *self = Self { tat: self.tat + 1, fraction: 0 };
-        }
+    /// As many units are in it as were under the former quota, however long they take now.
+    pub(super) fn fit(&mut self, now: Micros, former: &Quota, quota: &Quota) {
+        self.advance(now, former);
+        // At most 2^32 units of a period each, which like the other period is less than 2^45 µs.
+        let level = self.level(now, former).get() * u128::from(quota.period_micros());
+        let level = level.div_ceil(u128::from(former.period_micros()));
+        self.set_level(now, quota, level.min(units(quota, quota.capacity())));
     }
 
     fn set_level(&mut self, now: Micros, quota: &Quota, level: u128) {

@@ -132,9 +132,9 @@ impl Part {
     }
 
     /// Makes state that was kept under another quota serve this one.
-    fn fit(&mut self, quota: &Quota) {
+    fn fit(&mut self, now: Micros, former: &Quota, quota: &Quota) {
         if let Self::Bucket(bucket) = self {
-            bucket.fit(quota);
+            bucket.fit(now, former, quota);
         }
     }
 

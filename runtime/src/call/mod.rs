@@ -12,7 +12,7 @@ pub use self::limited::{FromRateLimited, RateLimited, Refusal};
 use crate::annotation::Limit;
 use crate::global::current_limiter;
 use crate::subject::Subject;
-use crate::{Decision, Limiter, Unavailable};
+use crate::{Decision, Limiter, Policy, Unavailable};
 
 /// One policy of an annotated function, in a static inside it.
 #[derive(Debug)]
@@ -48,31 +48,42 @@ impl CallLimit {
         &self.limit
     }
 
-    async fn ask(&self, limiter: &Limiter, subject: &str) -> Result<Decision, Unavailable> {
-        let policy = self.limit.policy();
-        match self.wait {
-            Some(patience) => limiter.charge_in_turn(policy, subject, self.cost, patience).await,
+    /// What the limiter says of a call of `subject`; without a decision if it goes on without.
+    async fn ask(&self, limiter: &Limiter, subject: &str) -> Result<Option<Decision>, RateLimited> {
+        let written = self.limit.policy();
+        let policy = &limiter.current_for(written, subject);
+        let answer = match self.wait {
+            Some(patience) => limiter.charge_in_turn(written, subject, self.cost, patience).await,
             None => limiter.charge(policy, subject, self.cost).await,
-        }
+        };
+        self.permit(limiter, policy, subject, answer)
+    }
+
+    /// As [`ask`](Self::ask), where nothing can be awaited.
+    fn ask_now(&self, limiter: &Limiter, subject: &str) -> Result<Option<Decision>, RateLimited> {
+        let policy = &limiter.current_for(self.limit.policy(), subject);
+        let answer = limiter.charge_now(policy, subject, self.cost);
+        let answer = answer.ok_or_else(|| RateLimited::cannot_wait(policy))?;
+        self.permit(limiter, policy, subject, answer)
     }
 
     /// What a decision, or its absence, means for the call.
     fn permit(
         &self,
         limiter: &Limiter,
+        policy: &Policy,
         subject: &str,
         answer: Result<Decision, Unavailable>,
     ) -> Result<Option<Decision>, RateLimited> {
-        let policy = self.limit.policy();
         match answer {
             Ok(decision) => {
-                if self.limit.lets_through(limiter, subject, &decision) {
+                if self.limit.lets_through(limiter, policy, subject, &decision) {
                     Ok(Some(decision))
                 } else {
                     Err(RateLimited::refused(policy, decision))
                 }
             }
-            Err(_) if self.limit.is_shadow() => Ok(None),
+            Err(_) if policy.is_shadow() => Ok(None),
             Err(unavailable) => Err(RateLimited::unavailable(policy, unavailable)),
         }
     }
@@ -121,8 +132,7 @@ pub async fn admit(
 ) -> Result<Permit, RateLimited> {
     let mut permit = Permit::new(current_limiter());
     for (limit, subject) in limits.iter().zip(&subjects) {
-        let answer = limit.ask(&permit.limiter, subject.as_str()).await;
-        match limit.permit(&permit.limiter, subject.as_str(), answer) {
+        match limit.ask(&permit.limiter, subject.as_str()).await {
             Ok(decision) => permit.decisions.push(decision),
             Err(limited) => {
                 permit.refund(ALL).await;
@@ -140,10 +150,7 @@ pub fn admit_now(
 ) -> Result<Permit, RateLimited> {
     let mut permit = Permit::new(current_limiter());
     for (limit, subject) in limits.iter().zip(&subjects) {
-        let policy = limit.limit.policy();
-        let answer = permit.limiter.charge_now(policy, subject.as_str(), limit.cost);
-        let answer = answer.ok_or_else(|| RateLimited::cannot_wait(policy));
-        match answer.and_then(|answer| limit.permit(&permit.limiter, subject.as_str(), answer)) {
+        match limit.ask_now(&permit.limiter, subject.as_str()) {
             Ok(decision) => permit.decisions.push(decision),
             Err(limited) => {
                 permit.refund_now(ALL);

@@ -20,7 +20,7 @@ const SAMPLE: usize = 8;
 
 /// A value for each of at most so many keys. At the bound the one goes that has not been asked
 /// for since the hand came by last, as a clock's hand goes around them.
-pub(super) struct Keyed<V> {
+pub(crate) struct Keyed<V> {
     hasher: RandomState,
     /// As many as a power of two.
     shards: Box<[Padded<V>]>,
@@ -32,7 +32,7 @@ pub(super) struct Keyed<V> {
 struct Padded<V>(SpinMutex<Shard<V>, Yield>);
 
 /// A part of the keys, under one lock.
-pub(super) struct Shard<V> {
+pub(crate) struct Shard<V> {
     /// Where in `entries`.
     index: HashTable<u32>,
     entries: Vec<Entry<V>>,
@@ -41,19 +41,19 @@ pub(super) struct Shard<V> {
 }
 
 /// One subject of one policy.
-pub(super) struct Entry<V> {
+pub(crate) struct Entry<V> {
     pub(super) hash: u64,
     /// The policy by which the value came to be.
     pub(super) policy: Arc<Policy>,
     pub(super) subject: SmolStr,
     /// Whether it has been asked for since the hand came by.
     recent: bool,
-    pub(super) value: V,
+    pub(crate) value: V,
 }
 
 impl<V> Keyed<V> {
     /// With room for `max_keys`, which is at least 1.
-    pub(super) fn new(max_keys: usize) -> Self {
+    pub(crate) fn new(max_keys: usize) -> Self {
         // A power of two, so that a mask picks the shard; and none without room.
         let shards = (max_keys / SHARD_KEYS).clamp(1, MAX_SHARDS).next_power_of_two();
         let most = max_keys / shards;
@@ -66,7 +66,7 @@ impl<V> Keyed<V> {
     }
 
     #[inline]
-    pub(super) fn hash(&self, policy: &Policy, subject: &str) -> u64 {
+    pub(crate) fn hash(&self, policy: &Policy, subject: &str) -> u64 {
         let mut hasher = self.hasher.build_hasher();
         hasher.write(subject.as_bytes());
         hasher.finish() ^ policy.name_hash()
@@ -74,7 +74,7 @@ impl<V> Keyed<V> {
 
     /// The shard of that hash. The lock is held for no longer than it takes to look.
     #[inline]
-    pub(super) fn shard(&self, hash: u64) -> SpinMutexGuard<'_, Shard<V>, Yield> {
+    pub(crate) fn shard(&self, hash: u64) -> SpinMutexGuard<'_, Shard<V>, Yield> {
         // The table within the shard uses the lowest and the highest bits.
         self.shards[(hash >> 32) as usize & (self.shards.len() - 1)].0.lock()
     }
@@ -85,14 +85,14 @@ impl<V> Keyed<V> {
     }
 
     /// The policy, shared with other keys that are counted alike.
-    pub(super) fn share(&self, policy: &Policy) -> Arc<Policy> {
+    pub(crate) fn share(&self, policy: &Policy) -> Arc<Policy> {
         self.policies.share(policy)
     }
 }
 
 impl<V> Shard<V> {
     #[inline]
-    pub(super) fn find(
+    pub(crate) fn find(
         &mut self,
         policy: &Policy,
         subject: &str,
@@ -108,7 +108,7 @@ impl<V> Shard<V> {
 
     /// Takes in a key that is not there. At the bound another one goes for it, but none that
     /// `stays`; `None` if there is no such other one.
-    pub(super) fn insert(
+    pub(crate) fn insert(
         &mut self,
         hash: u64,
         policy: Arc<Policy>,

@@ -20,6 +20,7 @@ pub use self::circuit::{BreakerState, BreakerStats, CircuitBreaker};
 use self::deadline::Deadline;
 use self::deny_cache::DenyCache;
 pub(crate) use self::fallback::{Fallback, NO_INSTANCES};
+pub(crate) use self::keyed::Keyed;
 use self::lease::Lease;
 pub use self::local_tier::LocalTier;
 

@@ -1,13 +1,16 @@
 //! Asking about one request, for whoever stands in front of it: a handler's guard or a layer.
 
+use std::sync::Arc;
+
 use axum::http::request::Parts;
 use axum::response::Response;
 
-use super::fields::{Fields, Written};
+use super::fields::{Fields, Texts, Written};
 use super::options::{HeaderStyle, OnMissingKey};
 use super::refusal::{Answering, Reason, Refusal};
 use crate::decision::Ruling;
 use crate::key::{How, Key, KeyError};
+use crate::overrides::{Current, Overridden};
 use crate::subject::Subject;
 use crate::{Blocked, Decision, Limiter, Policy, Unavailable};
 
@@ -37,9 +40,32 @@ pub(super) enum Asked {
 
 /// What is left of a decision that lets a request through.
 pub(super) struct Granted {
-    pub(super) written: Written,
+    written: Written,
     /// If it was asked to be kept, which is rare.
     pub(super) decision: Option<Box<Decision>>,
+    /// What overrides had made of the policy, if they had.
+    overridden: Option<Arc<Overridden>>,
+}
+
+impl Granted {
+    /// The policy that let it through.
+    pub(super) fn policy<'a>(&'a self, limit: &'a impl Limiting) -> &'a Policy {
+        self.overridden.as_ref().map_or_else(|| limit.policy(), |overridden| overridden.policy())
+    }
+
+    /// Adds the fields to the response.
+    pub(super) fn add_fields(&mut self, limit: &impl Limiting, response: &mut Response) {
+        let written = std::mem::replace(&mut self.written, Written::NOTHING);
+        texts(limit, self.overridden.as_ref()).add(response.headers_mut(), written);
+    }
+}
+
+/// The policy in the words of its fields and its refusals.
+fn texts<'a>(limit: &'a impl Limiting, overridden: Option<&'a Arc<Overridden>>) -> &'a Texts {
+    match overridden {
+        Some(overridden) => overridden.fields().texts(overridden.policy()),
+        None => limit.fields().texts(limit.policy()),
+    }
 }
 
 /// Asks; `keep` is whether the decision is needed afterwards.
@@ -54,25 +80,31 @@ pub(super) async fn ask(
     {
         return asked;
     }
-    if limit.exempts(parts) {
+    let policy = limiter.current(limit.policy());
+    if !policy.is_enabled() || limit.exempts(parts) {
         return Asked::Uncounted;
     }
     let subject = limit.key().subject(parts, how(limit, limiter)).await;
     let subject = match subject {
         Ok(Some(subject)) => subject,
         Ok(None) => return Asked::Uncounted,
-        Err(error) => return nobody(limit, limiter, parts, error),
+        Err(error) => return nobody(limit, limiter, parts, &policy, error),
     };
+    let policy = limiter.for_subject(policy, subject.as_str());
+    if !policy.is_enabled() {
+        return Asked::Uncounted;
+    }
     let mut ruling = Ruling::open();
     let cost = limit.cost(parts);
-    let ruled = limiter.rule(limit.policy(), subject.as_str(), cost, &mut ruling).await;
-    let asked = Question { subject: &subject, cost, keep };
+    let ruled = limiter.rule(&policy, subject.as_str(), cost, &mut ruling).await;
+    let asked = Question { policy: &policy, subject: &subject, cost, keep };
     settle(limit, limiter, parts, asked, ruled, &mut ruling)
 }
 
 /// Who asked for how much.
 #[derive(Clone, Copy)]
 struct Question<'a> {
+    policy: &'a Current<'a>,
     subject: &'a Subject,
     cost: u32,
     /// Whether the decision is needed afterwards.
@@ -86,18 +118,23 @@ pub(super) fn ask_now(
     parts: &Parts,
     keep: bool,
 ) -> Option<Asked> {
-    if limit.exempts(parts) {
+    let policy = limiter.current(limit.policy());
+    if !policy.is_enabled() || limit.exempts(parts) {
         return Some(Asked::Uncounted);
     }
     let subject = match limit.key().subject_now(parts, how(limit, limiter))? {
         Ok(Some(subject)) => subject,
         Ok(None) => return Some(Asked::Uncounted),
-        Err(error) => return Some(nobody(limit, limiter, parts, error)),
+        Err(error) => return Some(nobody(limit, limiter, parts, &policy, error)),
     };
+    let policy = limiter.for_subject(policy, subject.as_str());
+    if !policy.is_enabled() {
+        return Some(Asked::Uncounted);
+    }
     let mut ruling = Ruling::open();
     let cost = limit.cost(parts);
-    let ruled = limiter.rule_now(limit.policy(), subject.as_str(), cost, &mut ruling)?;
-    let asked = Question { subject: &subject, cost, keep };
+    let ruled = limiter.rule_now(&policy, subject.as_str(), cost, &mut ruling)?;
+    let asked = Question { policy: &policy, subject: &subject, cost, keep };
     Some(settle(limit, limiter, parts, asked, ruled, &mut ruling))
 }
 
@@ -106,11 +143,17 @@ fn how<'a>(limit: &impl Limiting, limiter: &'a Limiter) -> How<'a> {
     How { options, on_missing: limit.on_missing_key().unwrap_or(options.on_missing_key) }
 }
 
-fn nobody(limit: &impl Limiting, limiter: &Limiter, parts: &Parts, error: KeyError) -> Asked {
-    if limit.policy().is_shadow() {
+fn nobody(
+    limit: &impl Limiting,
+    limiter: &Limiter,
+    parts: &Parts,
+    policy: &Current<'_>,
+    error: KeyError,
+) -> Asked {
+    if policy.is_shadow() {
         return Asked::Uncounted;
     }
-    refuse(limit, limiter, parts, Reason::NoKey(error))
+    refuse(limit, limiter, parts, policy, Reason::NoKey(error))
 }
 
 /// The ruling is only taken from where it is if somebody needs it as a decision: it is large.
@@ -122,34 +165,42 @@ fn settle(
     ruled: Result<(), Unavailable>,
     ruling: &mut Ruling,
 ) -> Asked {
+    let policy = asked.policy;
     match ruled {
         Ok(()) => {}
-        Err(_) if limit.policy().is_shadow() => return Asked::Uncounted,
-        Err(error) => return refuse(limit, limiter, parts, Reason::Unavailable(&error)),
+        Err(_) if policy.is_shadow() => return Asked::Uncounted,
+        Err(error) => return refuse(limit, limiter, parts, policy, Reason::Unavailable(&error)),
     }
     if ruling.is_allowed() {
         return Asked::Granted(granted(limit, limiter, asked, ruling));
     }
     let decision = Decision::final_one(ruling.take());
-    let (policy, subject) = (limit.policy(), asked.subject.as_str());
+    let subject = asked.subject.as_str();
     let blocked = Blocked { policy, subject, decision: &decision, request: Some(parts) };
     limit.on_blocked(&blocked);
     limiter.tell_blocked(&blocked);
     if policy.is_shadow() {
         let decision = asked.keep.then(|| Box::new(decision));
-        return Asked::Granted(Granted { written: Written::NOTHING, decision });
+        let overridden = policy.overridden().cloned();
+        return Asked::Granted(Granted { written: Written::NOTHING, decision, overridden });
     }
-    refuse(limit, limiter, parts, Reason::QuotaExceeded(&decision))
+    refuse(limit, limiter, parts, policy, Reason::QuotaExceeded(&decision))
 }
 
-fn refuse(limit: &impl Limiting, limiter: &Limiter, parts: &Parts, reason: Reason<'_>) -> Asked {
+fn refuse(
+    limit: &impl Limiting,
+    limiter: &Limiter,
+    parts: &Parts,
+    policy: &Current<'_>,
+    reason: Reason<'_>,
+) -> Asked {
     let how = Answering {
         options: limiter.http(),
         headers: style(limit, limiter),
         function: limit.answer(),
     };
-    let texts = limit.fields().texts(limit.policy());
-    let refusal = Refusal::new(limit.policy(), texts, reason, Some(parts));
+    let texts = texts(limit, policy.overridden());
+    let refusal = Refusal::new(policy, texts, reason, Some(parts));
     Asked::Refused(Box::new(refusal.answer(how)))
 }
 
@@ -160,24 +211,20 @@ fn granted(
     asked: Question<'_>,
     ruling: &mut Ruling,
 ) -> Granted {
-    let style = if limit.policy().is_shadow() { HeaderStyle::None } else { style(limit, limiter) };
+    let policy = asked.policy;
+    let style = if policy.is_shadow() { HeaderStyle::None } else { style(limit, limiter) };
     let written = match style {
         HeaderStyle::None => Written::NOTHING,
         style => {
-            let texts = limit.fields().texts(limit.policy());
+            let texts = texts(limit, policy.overridden());
             texts.write(Some(ruling), style, limiter.http().legacy_reset)
         }
     };
     let decision = asked.keep.then(|| {
         let subject = asked.subject.as_str();
-        Box::new(Decision::charged(ruling.take(), limit.policy(), subject, asked.cost))
+        Box::new(Decision::charged(ruling.take(), policy, subject, asked.cost))
     });
-    Granted { written, decision }
-}
-
-/// Adds the fields to the response of a request that was let through.
-pub(super) fn add_fields(limit: &impl Limiting, written: Written, response: &mut Response) {
-    limit.fields().texts(limit.policy()).add(response.headers_mut(), written);
+    Granted { written, decision, overridden: policy.overridden().cloned() }
 }
 
 fn style(limit: &impl Limiting, limiter: &Limiter) -> HeaderStyle {

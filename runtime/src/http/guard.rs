@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::marker::PhantomData;
-use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -12,8 +11,8 @@ use axum::response::{IntoResponse, Response};
 use pin_project_lite::pin_project;
 use smallvec::SmallVec;
 
-use super::ask::{Asked, Granted, Limiting, add_fields, ask, ask_now, give_back};
-use super::fields::{Fields, Written};
+use super::ask::{Asked, Granted, Limiting, ask, ask_now, give_back};
+use super::fields::Fields;
 use super::options::{HeaderStyle, OnMissingKey};
 use super::refusal::Refusal;
 use super::shown::RateLimit;
@@ -370,7 +369,7 @@ impl Grants {
     fn admit(self, parts: &mut Parts) -> Admission {
         for (limit, grant) in &self.granted {
             if let (true, Some(decision)) = (limit.shows, &grant.decision) {
-                RateLimit::show(&mut parts.extensions, limit.policy(), decision);
+                RateLimit::show(&mut parts.extensions, grant.policy(*limit), decision);
             }
         }
         Admission(Some(Box::new(self)))
@@ -378,8 +377,7 @@ impl Grants {
 
     fn add_fields(&mut self, response: &mut Response) {
         for (limit, grant) in &mut self.granted {
-            let written = mem::replace(&mut grant.written, Written::NOTHING);
-            add_fields(*limit, written, response);
+            grant.add_fields(*limit, response);
         }
     }
 

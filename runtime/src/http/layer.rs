@@ -141,7 +141,7 @@ impl RateLimitLayer {
     /// Decides and reports, but never refuses.
     #[must_use]
     pub fn shadow(self) -> Self {
-        self.with(|limit| limit.policy.set_shadow())
+        self.with(|limit| limit.policy.set_shadow(true))
     }
 
     /// Calls `function` on every refusal.

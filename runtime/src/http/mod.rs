@@ -15,6 +15,7 @@ mod service;
 mod shown;
 mod skip;
 
+pub(crate) use self::fields::Fields;
 pub use self::guard::{Annotated, Cost, Guarded, HandlerLimit};
 pub use self::layer::RateLimitLayer;
 pub use self::options::{

@@ -12,7 +12,7 @@ use axum::http::{Request, Response};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::ask::{Asked, Granted, Limiting as _, add_fields, ask, ask_now, give_back};
+use super::ask::{Asked, Granted, Limiting as _, ask, ask_now, give_back};
 use super::guard::with_limiter;
 use super::layer::LayerLimit;
 use super::shown::RateLimit;
@@ -110,9 +110,11 @@ struct Admitted {
 
 impl Admitted {
     fn shown<B>(&self, mut parts: Parts, body: B) -> Request<B> {
-        let decision = self.granted.as_ref().and_then(|granted| granted.decision.as_ref());
-        if let (true, Some(decision)) = (self.limit.shows, decision) {
-            RateLimit::show(&mut parts.extensions, self.limit.policy(), decision);
+        if self.limit.shows
+            && let Some(granted) = &self.granted
+            && let Some(decision) = &granted.decision
+        {
+            RateLimit::show(&mut parts.extensions, granted.policy(&*self.limit), decision);
         }
         Request::from_parts(parts, body)
     }
@@ -120,10 +122,10 @@ impl Admitted {
     /// Completes the service's response, and hands back the charge if it is to be given back.
     fn finish(self, mut response: Response<Body>) -> (Response<Body>, Option<Charge>) {
         let Self { limit, limiter, granted } = self;
-        let Some(Granted { written, decision }) = granted else { return (response, None) };
-        add_fields(&*limit, written, &mut response);
+        let Some(mut granted) = granted else { return (response, None) };
+        granted.add_fields(&*limit, &mut response);
         let refunds = limit.refund_if.as_ref().is_some_and(|refund_if| refund_if(&response));
-        let charge = match decision {
+        let charge = match granted.decision {
             Some(decision) if refunds => Some(Charge { limit, limiter, decision }),
             _ => None,
         };

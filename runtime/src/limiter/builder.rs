@@ -8,9 +8,10 @@ use std::time::Duration;
 use super::{Limiter, Shared};
 use crate::backend::erased::ErasedBackend;
 use crate::guard::{Fallback, Guarded, Guards};
+use crate::overrides::{Subjects, Table};
 use crate::queue::Queue;
 use crate::telemetry::{NearLimit, Telemetry};
-use crate::{Blocked, CircuitBreaker, Clock, LocalTier, OnError, SystemClock};
+use crate::{Blocked, CircuitBreaker, Clock, LocalTier, OnError, PerSubject, Policy, SystemClock};
 
 /// Builds a [`Limiter`].
 ///
@@ -25,6 +26,8 @@ pub struct LimiterBuilder {
     telemetry: Telemetry,
     #[cfg(feature = "metrics")]
     metrics: Option<crate::Metrics>,
+    declared: Vec<Policy>,
+    subjects: Option<PerSubject>,
     #[cfg(feature = "axum")]
     http: crate::HttpOptions,
 }
@@ -44,6 +47,8 @@ impl LimiterBuilder {
             telemetry: Telemetry::new(),
             #[cfg(feature = "metrics")]
             metrics: Some(crate::Metrics::new()),
+            declared: Vec::new(),
+            subjects: None,
             #[cfg(feature = "axum")]
             http: crate::HttpOptions::new(),
         }
@@ -133,6 +138,21 @@ impl LimiterBuilder {
         self
     }
 
+    /// Makes known a policy that no annotation declares, of a layer for instance, so that it can
+    /// be [overridden](Limiter::set_overrides).
+    #[must_use]
+    pub fn declare(mut self, policy: Policy) -> Self {
+        self.declared.push(policy);
+        self
+    }
+
+    /// Lets subjects have quotas of their own.
+    #[must_use]
+    pub fn per_subject(mut self, subjects: PerSubject) -> Self {
+        self.subjects = Some(subjects);
+        self
+    }
+
     /// What it does at the HTTP boundary: whose requests it counts, and what clients see.
     #[cfg(feature = "axum")]
     #[must_use]
@@ -156,6 +176,7 @@ impl LimiterBuilder {
         let clock = self.guards.clock;
         let instances = self.instances.filter(|_| can_fail);
         let fallback = instances.map(|instances| Fallback::new(instances, Arc::clone(&clock)));
+        let subjects = self.subjects.map(|subjects| Subjects::new(subjects, Arc::clone(&clock)));
         let shared = Shared {
             backend,
             can_fail,
@@ -168,6 +189,9 @@ impl LimiterBuilder {
             telemetry: self.telemetry,
             backend_name,
             gauges,
+            overrides: Table::default(),
+            declared: self.declared,
+            subjects,
             #[cfg(feature = "axum")]
             http: self.http,
         };

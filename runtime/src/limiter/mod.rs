@@ -17,10 +17,14 @@ use crate::backend::erased::ErasedBackend;
 use crate::backend::{Action, Answer, Gauges, Operation, mismatched};
 use crate::decision::Ruling;
 use crate::guard::{Circuit, Fallback};
+use crate::overrides::{Current, Subjects, Table};
 use crate::queue::Queue;
 use crate::registry::{self, RegisteredPolicy};
 use crate::telemetry::Telemetry;
-use crate::{Backend, BackendError, Decision, OnError, Policy, StartError, Unavailable};
+use crate::{
+    Backend, BackendError, Decision, OnError, Overrides, OverridesError, Policy, StartError,
+    Unavailable,
+};
 
 /// Decides who may go on. It joins policies with the backend that counts for them.
 ///
@@ -64,6 +68,10 @@ struct Shared {
     /// The backend's own, before which no guard stands.
     backend_name: &'static str,
     gauges: Option<Arc<dyn Gauges>>,
+    overrides: Table,
+    /// Policies that can be overridden, beside those of annotations.
+    declared: Vec<Policy>,
+    subjects: Option<Subjects>,
     #[cfg(feature = "axum")]
     http: crate::HttpOptions,
 }
@@ -150,6 +158,7 @@ impl Limiter {
         subject: &str,
         cost: u32,
     ) -> Result<Decision, Unavailable> {
+        let policy = &self.current_for(policy, subject);
         let decision = self.charge(policy, subject, cost).await?;
         self.tell_of_refusal(policy, subject, &decision);
         Ok(decision)
@@ -167,36 +176,46 @@ impl Limiter {
         subject: &str,
         cost: u32,
     ) -> Option<Result<Decision, Unavailable>> {
+        let policy = &self.current_for(policy, subject);
         let charged = self.charge_now(policy, subject, cost)?;
         Some(charged.inspect(|decision| self.tell_of_refusal(policy, subject, decision)))
     }
 
-    /// As [`check_cost`](Self::check_cost), for those who tell of refusals themselves.
+    /// As [`check_cost`](Self::check_cost), of a policy that has been looked up, for those who
+    /// tell of refusals themselves.
+    #[inline]
     pub(crate) async fn charge(
         &self,
-        policy: &Policy,
+        policy: &Current<'_>,
         subject: &str,
         cost: u32,
     ) -> Result<Decision, Unavailable> {
+        if !policy.is_enabled() {
+            return Ok(Decision::disabled());
+        }
         let mut ruling = Ruling::open();
         self.rule(policy, subject, cost, &mut ruling).await?;
         Ok(Decision::charged(ruling, policy, subject, cost))
     }
 
     /// As [`check_now`](Self::check_now), likewise.
+    #[inline]
     pub(crate) fn charge_now(
         &self,
-        policy: &Policy,
+        policy: &Current<'_>,
         subject: &str,
         cost: u32,
     ) -> Option<Result<Decision, Unavailable>> {
+        if !policy.is_enabled() {
+            return Some(Ok(Decision::disabled()));
+        }
         let mut ruling = Ruling::open();
         let charged = self.rule_now(policy, subject, cost, &mut ruling)?;
         Some(charged.map(|()| Decision::charged(ruling, policy, subject, cost)))
     }
 
-    /// As [`check_cost`](Self::check_cost), in place, for those who do not ask for a refund with
-    /// nothing but the decision in hand.
+    /// As [`check_cost`](Self::check_cost), whatever overrides there are, and in place, for those
+    /// who do not ask for a refund with nothing but the decision in hand.
     #[inline]
     pub(crate) async fn rule(
         &self,
@@ -283,7 +302,7 @@ impl Limiter {
         patience: Duration,
     ) -> Result<Decision, Unavailable> {
         let decision = self.charge_in_turn(policy, subject, cost, patience).await?;
-        self.tell_of_refusal(policy, subject, &decision);
+        self.tell_of_refusal(&self.current_for(policy, subject), subject, &decision);
         Ok(decision)
     }
 
@@ -297,7 +316,7 @@ impl Limiter {
     ) -> Result<Decision, Unavailable> {
         let watch = self.shared.telemetry.watch();
         let waited = self.shared.queue.wait(self, policy, subject, cost, patience).await;
-        self.note_wait(watch, policy, subject, &waited);
+        self.note_wait(watch, &self.current_for(policy, subject), subject, &waited);
         waited
     }
 
@@ -312,6 +331,10 @@ impl Limiter {
         subject: &str,
         cost: u32,
     ) -> Result<Decision, Unavailable> {
+        let policy = &self.current_for(policy, subject);
+        if !policy.is_enabled() {
+            return Ok(Decision::disabled());
+        }
         self.validated()?;
         let mut ruling = Ruling::open();
         let operation = Operation { policy, subject, action: Action::Peek { cost } };
@@ -327,6 +350,7 @@ impl Limiter {
     ///
     /// If the backend cannot answer, whatever the policy says of that.
     pub async fn reset(&self, policy: &Policy, subject: &str) -> Result<(), Unavailable> {
+        let policy = &*self.current_for(policy, subject);
         if let Some(fallback) = &self.shared.fallback {
             fallback.reset(policy, subject);
         }
@@ -358,6 +382,53 @@ impl Limiter {
             Some(refunded) => Some(Ok(refunded)),
             None => Some(refunded(self.shared.backend.apply_now(&receipt.operation())?)),
         }
+    }
+
+    /// Replaces what is said of policies instead of what the program says, all at once. Requests
+    /// that are asked about from then on are judged by that; what has been counted is kept, and
+    /// weighs against the new limits. Each change is told as a `tracing` event of the target
+    /// `tollgate::audit`.
+    ///
+    /// What can be overridden are the policies of annotations, and those that were
+    /// [declared](LimiterBuilder::declare).
+    ///
+    /// # Errors
+    ///
+    /// If one of them names no policy, or would make of it what cannot be; then all stays as it
+    /// was.
+    pub fn set_overrides(&self, overrides: Overrides) -> Result<(), OverridesError> {
+        let annotated = Self::policies().map(|registered| registered.policy());
+        let declared = annotated.chain(&self.shared.declared);
+        self.shared.overrides.replace(overrides, declared, |policy| self.unsupported(policy))
+    }
+
+    /// What is said of policies instead of what the program says.
+    #[must_use]
+    pub fn overrides(&self) -> Overrides {
+        self.shared.overrides.overrides()
+    }
+
+    /// A policy as it is kept now.
+    #[inline]
+    pub(crate) fn current<'a>(&self, policy: &'a Policy) -> Current<'a> {
+        Current::new(policy, self.shared.overrides.find(policy))
+    }
+
+    /// The same as it is for this subject.
+    #[inline]
+    pub(crate) fn for_subject<'a>(&self, policy: Current<'a>, subject: &str) -> Current<'a> {
+        match &self.shared.subjects {
+            Some(subjects) if policy.is_enabled() => {
+                subjects.of(policy, subject, |policy| self.unsupported(policy))
+            }
+            _ => policy,
+        }
+    }
+
+    /// A policy as it is kept now for this subject.
+    #[inline]
+    pub(crate) fn current_for<'a>(&self, policy: &'a Policy, subject: &str) -> Current<'a> {
+        self.for_subject(self.current(policy), subject)
     }
 
     /// What it does at the HTTP boundary.

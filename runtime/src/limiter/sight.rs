@@ -4,7 +4,7 @@ use super::Limiter;
 use crate::backend::BackendStats;
 use crate::decision::Ruling;
 use crate::guard::Circuit;
-use crate::telemetry::{Told, Watch};
+use crate::telemetry::{Meter, Told, Watch};
 use crate::{Blocked, BreakerStats, Decision, MemoryStats, Policy, Unavailable};
 
 /// What a limiter's parts have been doing.
@@ -47,28 +47,33 @@ impl Limiter {
     /// also those of the servers. Call it before the metrics are shown to somebody.
     #[cfg(feature = "metrics")]
     pub async fn record_metrics(&self) {
-        self.read_instruments().await;
-    }
-
-    async fn read_instruments(&self) {
         let Some(meter) = &self.shared.telemetry.meter else { return };
         meter.publish(&self.stats());
-        if meter.asks_servers()
-            && let Some(gauges) = &self.shared.gauges
-        {
-            meter.publish_servers(&gauges.ask_servers().await);
+        if meter.asks_servers() {
+            self.ask_servers(meter).await;
         }
     }
 
     /// The same, but nobody waits for it.
     #[cold]
-    fn read_instruments_soon(&self) {
+    fn record_metrics_soon(&self) {
         let Some(meter) = &self.shared.telemetry.meter else { return };
-        if !meter.asks_servers() {
-            meter.publish(&self.stats());
-        } else if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+        meter.publish(&self.stats());
+        if meter.asks_servers()
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
             let limiter = self.clone();
-            runtime.spawn(async move { limiter.read_instruments().await });
+            runtime.spawn(async move {
+                if let Some(meter) = &limiter.shared.telemetry.meter {
+                    limiter.ask_servers(meter).await;
+                }
+            });
+        }
+    }
+
+    async fn ask_servers(&self, meter: &Meter) {
+        if let Some(gauges) = &self.shared.gauges {
+            meter.publish_servers(&gauges.ask_servers().await);
         }
     }
 
@@ -104,7 +109,7 @@ impl Limiter {
     #[inline]
     fn tell(&self, watch: Watch, told: &Told<'_>) {
         if self.shared.telemetry.note(watch, told) {
-            self.read_instruments_soon();
+            self.record_metrics_soon();
         }
     }
 

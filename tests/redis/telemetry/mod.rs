@@ -13,6 +13,16 @@ use crate::servers::{RedisCluster, RedisServer};
 const HOUR: Duration = Duration::from_secs(3_600);
 static POLICY: Policy = Policy::new("p", Quota::new(1, HOUR));
 
+/// Lets others go on until it is so.
+async fn until(is_so: impl Fn() -> bool) {
+    let wait = async {
+        while !is_so() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), wait).await.unwrap();
+}
+
 /// So many checks at once, each of a subject of its own.
 async fn crowd(limiter: &Limiter, checks: usize) {
     let mut tasks = JoinSet::new();
@@ -67,9 +77,7 @@ async fn what_waits_for_redis_is_shown() {
     server.freeze(true);
     let waiting = async {
         // One call is under way; the others wait for it.
-        while limiter.stats().redis.unwrap().queued < 9 {
-            tokio::task::yield_now().await;
-        }
+        until(|| limiter.stats().redis.unwrap().queued == 9).await;
         limiter.record_metrics().await;
         assert_eq!(exporter.value("tollgate_redis_queued", &[]), Some(9.0));
         server.freeze(false);
@@ -79,9 +87,7 @@ async fn what_waits_for_redis_is_shown() {
         async move { limiter.check(&POLICY, &format!("waiter-{number}")).await }
     };
     let first = tokio::spawn(one(0));
-    while limiter.stats().redis.unwrap().round_trips < 2 {
-        tokio::task::yield_now().await;
-    }
+    until(|| limiter.stats().redis.unwrap().round_trips == 2).await;
     let rest: Vec<_> = (1..10).map(|number| tokio::spawn(one(number))).collect();
     waiting.await;
     for check in rest.into_iter().chain([first]) {
@@ -101,11 +107,13 @@ async fn servers_are_asked_only_where_that_is_wanted() {
         let limiter = Limiter::builder(backend).metrics(metrics).build();
         crowd(&limiter, 1).await;
         server.ask::<()>("DEL tollgate:1:p:subject-0");
+        let shown = |name: &str| exporter.value(name, &[("server", &address)]);
+        // The first check has asked, in a task of its own.
+        until(|| !wanted || shown("tollgate_redis_server_clients").is_some()).await;
         let asked = server.calls("info");
         limiter.record_metrics().await;
         // To count the calls is one.
         assert_eq!(server.calls("info") - asked, 1 + u64::from(wanted));
-        let shown = |name: &str| exporter.value(name, &[("server", &address)]);
         if !wanted {
             assert_eq!(shown("tollgate_redis_server_memory_bytes"), None);
             continue;

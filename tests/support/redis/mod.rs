@@ -1,6 +1,6 @@
 //! Real servers for tests: on free ports, ended by their process id however the test ends.
 
-#![allow(dead_code, reason = "each test file uses its part")]
+#![allow(dead_code, unused_imports, reason = "each test file uses its part")]
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a test that panics fails, as it should")]
 
 mod cluster;

@@ -13,17 +13,38 @@ use crate::backend::Verdict;
 /// One shared counter per policy. A program has few policies, so there are few of these.
 #[derive(Default)]
 pub(super) struct Overflow {
-    counters: Lock<HashMap<SmolStr, Counters>>,
+    counters: Lock<HashMap<SmolStr, Shared>>,
     /// When all of them will be whole again.
     whole_at: AtomicU64,
+}
+
+struct Shared {
+    /// By which it counts.
+    policy: Policy,
+    counters: Counters,
+}
+
+impl Shared {
+    fn new(policy: &Policy) -> Self {
+        Self { policy: policy.clone(), counters: Counters::new(policy) }
+    }
+
+    /// Counts by this form of the policy from now on.
+    fn follow(&mut self, policy: &Policy, now: Micros) -> &mut Counters {
+        if !self.policy.counts_like(policy) {
+            self.counters.fit(&self.policy, policy, now);
+            self.policy = policy.clone();
+        }
+        &mut self.counters
+    }
 }
 
 impl Overflow {
     pub(super) fn charge(&self, policy: &Policy, now: Micros, cost: u32, verdict: &mut Verdict) {
         let mut counters = lock(&self.counters);
-        let counters =
-            counters.entry(policy.name_handle().clone()).or_insert_with(|| Counters::new(policy));
-        counters.fit(policy, now);
+        let shared =
+            counters.entry(policy.name_handle().clone()).or_insert_with(|| Shared::new(policy));
+        let counters = shared.follow(policy, now);
         counters.decide(policy, now, cost, Mode::Charge, verdict);
         self.whole_at.fetch_max(counters.empty_at(policy), Ordering::Relaxed);
     }
@@ -32,10 +53,9 @@ impl Overflow {
     /// counted here, it may have been among them, and what they used is taken for its own.
     pub(super) fn newcomer(&self, policy: &Policy, now: Micros) -> Counters {
         if self.whole_at.load(Ordering::Relaxed) > now
-            && let Some(counters) = lock(&self.counters).get_mut(policy.name())
+            && let Some(shared) = lock(&self.counters).get_mut(policy.name())
         {
-            counters.fit(policy, now);
-            return counters.clone();
+            return shared.follow(policy, now).clone();
         }
         Counters::new(policy)
     }

@@ -188,7 +188,7 @@ impl Slot {
     #[inline]
     fn follow(&mut self, policy: &Policy, now: Micros) {
         if !self.policy.is_kept_like(policy) {
-            self.counters.fit(policy, now);
+            self.counters.fit(&self.policy, policy, now);
             self.policy = Arc::new(policy.clone());
         }
     }

@@ -15,8 +15,8 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::cluster::Cluster;
 use super::connect::{Held, Source};
 use super::failure::Failure;
-use super::job::{Job, Told};
-use super::script;
+use super::job::Job;
+use super::script::{self, Answers};
 use super::stats::RedisStats;
 use crate::{BackendError, Clock, telemetry};
 
@@ -407,31 +407,22 @@ fn deliver(jobs: Vec<Job>, value: Option<Value>, lost: &Failure, again: &mut Vec
             }
         }
     };
-    let mut told = match value {
-        Some(Value::Array(told)) => told.into_iter(),
+    let answers = match &value {
+        Some(Value::BulkString(answers)) => Answers::of(answers),
         Some(Value::ServerError(error)) => {
-            let failure = Failure::of_server(&error);
+            let failure = Failure::of_server(error);
             return jobs.into_iter().for_each(|job| fail(job, failure.clone()));
         }
-        _ => return jobs.into_iter().for_each(|job| fail(job, lost.clone())),
+        _ => None,
     };
-    let now = match told.next() {
-        Some(Value::Int(now)) => now.unsigned_abs(),
-        _ => 0,
+    let Some(mut answers) = answers else {
+        return jobs.into_iter().for_each(|job| fail(job, lost.clone()));
     };
     for job in jobs {
-        match told.next() {
-            Some(Value::Array(numbers)) => {
-                let numbers = numbers.iter().filter_map(|number| match number {
-                    Value::Int(number) => u64::try_from(*number).ok(),
-                    _ => None,
-                });
-                job.answer(Ok(Told { now, numbers: numbers.collect() }));
-            }
-            Some(Value::BulkString(text)) => {
-                fail(job, Failure::of_text(&String::from_utf8_lossy(&text)));
-            }
-            _ => fail(job, lost.clone()),
+        match answers.next() {
+            Some(Ok(told)) => job.answer(Ok(told)),
+            Some(Err(text)) => fail(job, Failure::of_text(&text)),
+            None => fail(job, lost.clone()),
         }
     }
 }

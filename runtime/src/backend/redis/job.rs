@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
+use smallvec::SmallVec;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
@@ -35,8 +36,11 @@ pub(super) struct Job {
 #[derive(Debug)]
 pub(super) struct Told {
     pub(super) now: u64,
-    pub(super) numbers: Vec<u64>,
+    pub(super) numbers: Numbers,
 }
+
+/// Of one quota there are few.
+pub(super) type Numbers = SmallVec<[u64; 4]>;
 
 impl Job {
     pub(super) fn new(key: Box<[u8]>, plan: Plan, slot: u16, deadline: Instant) -> (Self, Ticket) {

@@ -7,11 +7,13 @@
 -- ARGV[2]  a byte for each check: the number of its plan.
 -- ARGV[3…] the plans: what to do, and the quotas (see `script.rs`).
 --
--- Answers the time, and for each check its status and the raw state of each quota, from
--- which the library computes what is left; or, for a check that failed, the error's text.
+-- Answers in one string, which costs a third of what as many integers do: the time, and for each
+-- check how many numbers follow, its status and the raw state of each quota, from which the
+-- library computes what is left. All are unsigned, 8 bytes, little-endian; what precedes them is
+-- one byte. For a check that failed it is 255, and then the error's text after its length.
 
 local floor, ceil, min, max = math.floor, math.ceil, math.min, math.max
-local pack, unpack, sub, call = struct.pack, struct.unpack, string.sub, redis.call
+local values, pack, unpack, sub, call = unpack, struct.pack, struct.unpack, string.sub, redis.call
 
 local VERSION, HEAD = 1, 12
 local LOG, COUNTER, FIXED, BUCKET = 1, 2, 3, 4
@@ -173,19 +175,14 @@ local function small_empty_at(family, p, q)
   return p.previous > 0 and p.start + q.period or 0
 end
 
-local function show_small(family, p, q, out)
-  local at = #out
-  if family == COUNTER then
-    out[at + 1], out[at + 2], out[at + 3] =
-      p.start, min(p.current, q.limit), min(p.previous, q.limit)
-  elseif family == FIXED then
-    out[at + 1], out[at + 2], out[at + 3] = p.start, p.used, p.opening
-  elseif p.tat > now + q.span or (p.tat == now + q.span and p.rest > q.span_rest) then
+local function shown_small(family, p, q)
+  if family == COUNTER then return p.start, min(p.current, q.limit), min(p.previous, q.limit) end
+  if family == FIXED then return p.start, p.used, p.opening end
+  if p.tat > now + q.span or (p.tat == now + q.span and p.rest > q.span_rest) then
     -- Another release has charged more than this one's bucket holds.
-    out[at + 1], out[at + 2] = now + q.span, q.span_rest
-  else
-    out[at + 1], out[at + 2] = p.tat, p.rest
+    return now + q.span, q.span_rest
   end
+  return p.tat, p.rest
 end
 
 -- The three numbers that are stored, and back.
@@ -212,6 +209,14 @@ local function millis_until(instant)
   return virtual and millis + 3600000 or millis
 end
 
+-- What a check of one quota answers, by its family.
+local ANSWERS = { [COUNTER] = '<BI8I8I8I8', [FIXED] = '<BI8I8I8I8', [BUCKET] = '<BI8I8I8' }
+local ANSWERED = { [COUNTER] = 4, [FIXED] = 4, [BUCKET] = 3 }
+
+local function answer_of(numbers)
+  return pack('<B' .. string.rep('I8', #numbers), #numbers, values(numbers))
+end
+
 -- Most checks: one quota, of few numbers, as this release has stored it. Says nothing if it is
 -- anything else, and then nothing has been done.
 local scratch = { tat = 0, rest = 0, start = 0, used = 0, opening = 0, current = 0, previous = 0 }
@@ -229,24 +234,21 @@ local function quick(key, plan)
   advance_small(family, p, q)
   if not small_admits(family, p, q, plan.cost) then
     if p.dirty then return end
-    local answer = { 0 }
-    show_small(family, p, q, answer)
-    return answer
+    return pack(ANSWERS[family], ANSWERED[family], 0, shown_small(family, p, q))
   end
   charge_small(family, p, q, plan.cost, 0)
   call('SET', key, plan.head .. pack('<d', now) .. plan.same .. pack('<dI4I4', numbers_of(family, p)),
     'PX', millis_until(small_empty_at(family, p, q)))
-  local answer = { 1 }
-  show_small(family, p, q, answer)
-  return answer
+  return pack(ANSWERS[family], ANSWERED[family], 1, shown_small(family, p, q))
 end
 
 ------------------------------------------------------------------------------------ the checks
 
-local states, order, out = {}, {}, { now }
+local states, order, out = {}, {}, { pack('<I8', now) }
 
 local function reason(failure)
-  return type(failure) == 'table' and failure.err or tostring(failure)
+  local text = type(failure) == 'table' and failure.err or tostring(failure)
+  return pack('<BI4', 255, #text) .. text
 end
 
 -- Everything that few checks need, made when one does.
@@ -435,7 +437,8 @@ local function thorough()
 
   local function show(family, p, q, cost, refused, out)
     if family == LOG then return show_log(p, q, cost, refused, out) end
-    return show_small(family, p, q, out)
+    local at = #out
+    out[at + 1], out[at + 2], out[at + 3] = shown_small(family, p, q)
   end
 
   local function refund(family, p, q, stamp, cost)
@@ -718,7 +721,7 @@ local function thorough()
     end
     if op == RESET then
       call('DEL', key)
-      return { 1 }
+      return answer_of({ 1 })
     end
     if not state then
       state = load(key, plan)
@@ -730,12 +733,12 @@ local function thorough()
     if op == REFUND then
       local any = false
       -- What was carried over from another release names no charges.
-      if state.foreign then return { 0 } end
+      if state.foreign then return answer_of({ 0 }) end
       for i = 1, plan.count do
         any = refund(family, state[i], plan[i], plan.stamp, cost) or any
       end
       if any then state.dirty = true end
-      return { any and 1 or 0 }
+      return answer_of({ any and 1 or 0 })
     end
 
     local admitted = true
@@ -758,7 +761,7 @@ local function thorough()
     end
     local answer = { admitted and 1 or 0 }
     for i = 1, plan.count do show(family, state[i], plan[i], cost, not admitted, answer) end
-    return answer
+    return answer_of(answer)
   end
 
   return { check = check, finish = finish }
@@ -796,4 +799,4 @@ end
 for _, state in ipairs(order) do
   if states[state.key] == state then tools.finish(state) end
 end
-return out
+return table.concat(out)

@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 
 use redis::{Cmd, Script};
 
+use super::job::Told;
 use crate::backend::{Action, Operation};
 use crate::{Algorithm, Quota};
 
@@ -54,6 +55,48 @@ pub(super) fn call<'a>(
     }
     command
 }
+
+/// What the script answers to a call, one after the other.
+pub(super) struct Answers<'a> {
+    now: u64,
+    rest: &'a [u8],
+}
+
+impl<'a> Answers<'a> {
+    pub(super) fn of(answer: &'a [u8]) -> Option<Self> {
+        let (now, rest) = answer.split_first_chunk()?;
+        Some(Self { now: u64::from_le_bytes(*now), rest })
+    }
+
+    fn take(&mut self, length: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.rest.split_at_checked(length)?;
+        self.rest = rest;
+        Some(taken)
+    }
+}
+
+/// A check that failed has the error's text.
+impl Iterator for Answers<'_> {
+    type Item = Result<Told, String>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self.take(1)? {
+            [FAILED] => {
+                let length = self.take(4)?.try_into().ok()?;
+                let text = self.take(u32::from_le_bytes(length) as usize)?;
+                Some(Err(String::from_utf8_lossy(text).into_owned()))
+            }
+            count => {
+                let numbers = self.take(usize::from(*count.first()?) * 8)?.as_chunks().0;
+                let numbers = numbers.iter().map(|number| u64::from_le_bytes(*number)).collect();
+                Some(Ok(Told { now: self.now, numbers }))
+            }
+        }
+    }
+}
+
+/// In place of how many numbers follow.
+const FAILED: u8 = 255;
 
 /// What to do and by which quotas, as the script reads it.
 #[derive(Debug, PartialEq, Eq)]

@@ -1,0 +1,148 @@
+//! What is wrong with a configuration.
+
+use std::fmt;
+
+use figment2::error::{Actual, Kind};
+
+use crate::{OverridesError, suggest};
+
+/// A configuration that cannot be. For each thing that is wrong, a line says where it stands (a
+/// file, or a variable of the environment), which key it is and what to do.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ConfigError {
+    mistakes: Vec<Mistake>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Mistake {
+    place: String,
+    /// As it is written in TOML; `None` if it is the whole.
+    key: Option<String>,
+    reason: String,
+}
+
+impl ConfigError {
+    pub(super) fn new(
+        place: impl Into<String>,
+        key: Option<String>,
+        reason: impl Into<String>,
+    ) -> Self {
+        let (place, reason) = (place.into(), reason.into());
+        Self { mistakes: vec![Mistake { place, key, reason }] }
+    }
+
+    pub(super) fn of_overrides(place: &str, error: &OverridesError) -> Self {
+        let mistakes = error.mistakes().iter().map(|mistake| Mistake {
+            place: place.to_owned(),
+            key: Some(key(["policies", mistake.policy()].into_iter().chain(mistake.key()))),
+            reason: mistake.reason().to_owned(),
+        });
+        Self { mistakes: mistakes.collect() }
+    }
+
+    /// What the library found that reads it.
+    pub(super) fn of_reading(error: figment2::Error) -> Self {
+        let mistakes = error.into_iter().map(|error| Mistake {
+            place: error.metadata.map_or("the configuration".into(), |found| found.name).into(),
+            key: Some(key(error.path.iter().map(String::as_str))),
+            reason: reason(&error.kind),
+        });
+        Self { mistakes: mistakes.collect() }
+    }
+}
+
+/// A path of keys in TOML's writing: what is no bare word is quoted.
+pub(super) fn key<'a>(path: impl IntoIterator<Item = &'a str>) -> String {
+    let is_bare = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    let mut key = String::new();
+    for (depth, part) in path.into_iter().enumerate() {
+        // A policy's name is always quoted, so that it is seen where it ends.
+        let is_name = depth == 1 && key == "policies";
+        if depth > 0 && !is_name && part.bytes().all(|byte| byte.is_ascii_digit()) {
+            key += &format!("[{part}]");
+            continue;
+        }
+        key += if depth > 0 { "." } else { "" };
+        if is_name || part.is_empty() || !part.bytes().all(is_bare) {
+            key += &format!("{part:?}");
+        } else {
+            key += part;
+        }
+    }
+    key
+}
+
+fn reason(kind: &Kind) -> String {
+    match kind {
+        Kind::UnknownField(_, known) => {
+            format!("there is no such key: {}", suggested(kind, known))
+        }
+        Kind::UnknownVariant(found, known) => {
+            format!("`{found}` is none of its words: {}", suggested(kind, known))
+        }
+        Kind::MissingField(name) => format!("`{name}` is missing: add it"),
+        Kind::DuplicateField(name) => format!("`{name}` is there twice: leave one out"),
+        Kind::InvalidType(found, wanted) | Kind::InvalidValue(found, wanted) => {
+            format!("write {}, not {}", wanted_words(wanted), found_words(found))
+        }
+        other => other.to_string(),
+    }
+}
+
+fn suggested(kind: &Kind, known: &'static [&'static str]) -> String {
+    let (Kind::UnknownField(found, _) | Kind::UnknownVariant(found, _)) = kind else {
+        return String::new();
+    };
+    suggest::hint(found, known.iter().copied(), "there is none")
+}
+
+/// What Rust calls it, in words for who has not written the program.
+fn wanted_words(wanted: &str) -> String {
+    let most = match wanted {
+        "u8" => u64::from(u8::MAX),
+        "u32" => u64::from(u32::MAX),
+        "u64" | "usize" => u64::MAX,
+        "a boolean" | "bool" => return "`true` or `false`".to_owned(),
+        "a string" => return "text in quotes".to_owned(),
+        "a sequence" => return "a list".to_owned(),
+        "a map" => return "a table of keys".to_owned(),
+        _ if wanted.starts_with("struct ") => return "a table of keys".to_owned(),
+        _ => return wanted.to_owned(),
+    };
+    format!("a whole number from 0 to {most}")
+}
+
+fn found_words(found: &Actual) -> String {
+    match found {
+        Actual::Bool(value) => format!("`{value}`"),
+        Actual::Unsigned(number) => format!("`{number}`"),
+        Actual::Signed(number) => format!("`{number}`"),
+        Actual::Float(number) => format!("`{number}`"),
+        Actual::Str(text) => format!("{text:?}"),
+        Actual::Seq => "a list".to_owned(),
+        Actual::Map => "a table of keys".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, Mistake { place, key, reason }) in self.mistakes.iter().enumerate() {
+            write!(f, "{}{place}: ", if index > 0 { "\n" } else { "" })?;
+            if let Some(key) = key {
+                write!(f, "{key}: ")?;
+            }
+            f.write_str(reason)?;
+        }
+        Ok(())
+    }
+}
+
+/// In words, too, for that is what a `main` that returns it shows.
+impl fmt::Debug for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl std::error::Error for ConfigError {}

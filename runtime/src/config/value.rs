@@ -1,0 +1,140 @@
+//! Values as people write them.
+
+use std::time::Duration;
+
+use serde::de::{self, Deserialize, Deserializer, Visitor};
+
+/// A length of time: whole seconds, or text with units.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Span(pub(super) Duration);
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+
+        impl Visitor<'_> for Reader {
+            type Value = Span;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(
+                    "whole seconds, or text with units from long to short, such as \"250ms\", \
+                     \"1m\" or \"1h30m\"",
+                )
+            }
+
+            fn visit_u64<E: de::Error>(self, seconds: u64) -> Result<Span, E> {
+                Ok(Span(Duration::from_secs(seconds)))
+            }
+
+            fn visit_i64<E: de::Error>(self, seconds: i64) -> Result<Span, E> {
+                match u64::try_from(seconds) {
+                    Ok(seconds) => self.visit_u64(seconds),
+                    Err(_) => Err(E::invalid_value(de::Unexpected::Signed(seconds), &self)),
+                }
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Span, E> {
+                let unexpected = de::Unexpected::Str(text);
+                span(text).map(Span).ok_or_else(|| E::invalid_value(unexpected, &self))
+            }
+        }
+
+        deserializer.deserialize_any(Reader)
+    }
+}
+
+/// The units, longest first, with their names in microseconds.
+const UNITS: [(&str, u64); 6] = [
+    ("d", 86_400_000_000),
+    ("h", 3_600_000_000),
+    ("m", 60_000_000),
+    ("s", 1_000_000),
+    ("ms", 1_000),
+    ("us", 1),
+];
+
+/// As the attribute reads it: whole numbers, each with a unit, from long to short.
+fn span(text: &str) -> Option<Duration> {
+    let mut micros = None;
+    let mut units = UNITS.iter();
+    let mut rest = text;
+    while !rest.is_empty() {
+        let (number, unit);
+        (number, rest) = split(rest, |c| c.is_ascii_digit());
+        (unit, rest) = split(rest, |c| !c.is_ascii_digit());
+        // `find` leaves off behind the unit, so that none comes twice or out of order.
+        let (_, unit_micros) = units.find(|(name, _)| *name == unit)?;
+        let part = number.parse::<u64>().ok()?.checked_mul(*unit_micros)?;
+        micros = Some(micros.unwrap_or(0_u64).checked_add(part)?);
+    }
+    micros.map(Duration::from_micros)
+}
+
+fn split(text: &str, belongs: impl Fn(char) -> bool) -> (&str, &str) {
+    text.split_at(text.find(|c| !belongs(c)).unwrap_or(text.len()))
+}
+
+/// One of several words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Word<T>(pub(super) T);
+
+/// What words stand for.
+pub(super) trait Named: Copy + 'static {
+    const NAMES: &'static [&'static str];
+    /// In the order of their names.
+    const ALL: &'static [Self];
+}
+
+impl<'de, T: Named> Deserialize<'de> for Word<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let word = String::deserialize(deserializer)?;
+        let named = T::NAMES.iter().zip(T::ALL).find(|(name, _)| **name == word);
+        let (_, value) = named.ok_or_else(|| de::Error::unknown_variant(&word, T::NAMES))?;
+        Ok(Self(*value))
+    }
+}
+
+macro_rules! named {
+    ($($(#[$attribute:meta])* $ty:ident { $($name:literal $variant:ident),* })*) => {$(
+        $(#[$attribute])*
+        impl Named for crate::$ty {
+            const NAMES: &'static [&'static str] = &[$($name),*];
+            const ALL: &'static [Self] = &[$(Self::$variant),*];
+        }
+    )*};
+}
+
+named! {
+    OnError { "closed" Closed, "open" Open, "local" Local }
+    Algorithm {
+        "sliding_window" SlidingWindow, "sliding_window_counter" SlidingWindowCounter,
+        "fixed_window" FixedWindow, "token_bucket" TokenBucket, "leaky_bucket" LeakyBucket,
+        "gcra" Gcra
+    }
+    #[cfg(feature = "axum")]
+    HeaderStyle { "ietf" Ietf, "legacy" Legacy, "both" Both, "none" None }
+    #[cfg(feature = "axum")]
+    LegacyReset { "epoch" Epoch, "delta" Delta }
+    #[cfg(feature = "axum")]
+    ForwardedHeader { "x-forwarded-for" XForwardedFor, "forwarded" Forwarded }
+    #[cfg(feature = "axum")]
+    OnMissingKey { "reject" Reject, "shared" Shared, "exempt" Exempt }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_are_as_in_the_attribute() {
+        let micros = |text| span(text).map(|span| span.as_micros());
+        assert_eq!(micros("250ms"), Some(250_000));
+        assert_eq!(micros("1h30m"), Some(5_400_000_000));
+        assert_eq!(micros("1m5us"), Some(60_000_005));
+        for text in ["", "m", "10", "1.5s", "1 m", "30m1h", "1m1m", "1M", "-1s", "1min", "s1"] {
+            assert_eq!(micros(text), None, "{text}");
+        }
+        assert_eq!(micros("99999999999999999999s"), None);
+        assert_eq!(micros("999999999999999999d"), None);
+    }
+}

@@ -1,0 +1,42 @@
+//! "Did you mean …?"
+
+use std::fmt::Write as _;
+
+/// Which of `known` is written most like `word`, if any is near enough to be meant.
+pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let distance = |candidate| strsim::damerau_levenshtein(word, candidate);
+    let (distance, candidate) =
+        known.into_iter().map(|candidate| (distance(candidate), candidate)).min()?;
+    (distance <= (candidate.chars().count() / 3).max(1)).then_some(candidate)
+}
+
+/// "did you mean …?", or what there is.
+pub(crate) fn hint<'a>(
+    word: &str,
+    known: impl IntoIterator<Item = &'a str> + Clone,
+    nothing: &str,
+) -> String {
+    if let Some(nearest) = nearest(word, known.clone()) {
+        return format!("did you mean `{nearest}`?");
+    }
+    let mut hint = String::new();
+    for candidate in known {
+        let separator = if hint.is_empty() { "there is " } else { ", " };
+        let _ = write!(hint, "{separator}`{candidate}`");
+    }
+    if hint.is_empty() { nothing.to_owned() } else { hint }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn near_misses_are_recognised_and_others_are_listed() {
+        let known = ["limit", "per", "burst"];
+        assert_eq!(hint("limti", known, ""), "did you mean `limit`?");
+        assert_eq!(hint("colour", known, ""), "there is `limit`, `per`, `burst`");
+        assert_eq!(hint("colour", [], "there is none"), "there is none");
+        assert_eq!(nearest("", known), None);
+    }
+}

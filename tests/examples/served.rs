@@ -1,0 +1,187 @@
+//! Examples that serve until they are told to end.
+
+use std::fs;
+use std::time::Duration;
+
+use reqwest::{Client, Response};
+
+use crate::example::{Example, Running};
+use crate::servers::RedisServer;
+
+/// How many of `count` requests are admitted.
+async fn admitted(client: &Client, url: &str, count: usize) -> usize {
+    let mut admitted = 0;
+    for _ in 0..count {
+        let response = client.get(url).send().await.unwrap();
+        match response.status().as_u16() {
+            200 => admitted += 1,
+            429 => {}
+            other => panic!("{other}"),
+        }
+    }
+    admitted
+}
+
+fn header<'a>(response: &'a Response, name: &str) -> &'a str {
+    response.headers().get(name).unwrap_or_else(|| panic!("no {name}")).to_str().unwrap()
+}
+
+#[tokio::test]
+async fn quickstart_says_no_the_sixth_time() {
+    let mut example = Example::new("quickstart").variable("PORT", "0").start();
+    let address = example.line_with("http://");
+    let address = address.split(". Try").next().unwrap();
+    let (client, url) = (Client::new(), format!("http://{address}/"));
+    assert_eq!(admitted(&client, &url, 5).await, 5);
+    let refused = client.get(&url).send().await.unwrap();
+    assert_eq!(refused.status(), 429);
+    assert!(header(&refused, "retry-after").parse::<u32>().unwrap() >= 1);
+    assert_eq!(header(&refused, "ratelimit-policy"), "\"greet\";q=5;w=10");
+    let health = client.get(format!("{url}health")).send().await.unwrap();
+    assert_eq!(health.text().await.unwrap(), "ok\n");
+    example.signal("INT");
+    example.finish();
+}
+
+#[tokio::test]
+async fn two_that_share_a_redis_admit_what_one_does() {
+    let server = RedisServer::start();
+    let mut examples: Vec<Running> = (0..2)
+        .map(|_| {
+            let example = Example::new("redis").variable("PORT", "0");
+            example.variable("REDIS_URL", &server.url()).start()
+        })
+        .collect();
+    let client = Client::new();
+    let mut sum = 0;
+    for example in &mut examples {
+        let url = example.line_with("curl -i ");
+        sum += admitted(&client, &url, 8).await;
+    }
+    assert_eq!(sum, 10);
+    for example in examples {
+        example.signal("INT");
+        example.finish();
+    }
+}
+
+/// As a deployment has it: three replicas, a mounted file that is edited, a signal at the end.
+#[tokio::test]
+async fn replicas_of_the_service_share_their_limits_and_follow_their_file() {
+    let server = RedisServer::start();
+    let folder = Mounted::new();
+    let mut examples: Vec<Running> = (0..3)
+        .map(|_| {
+            Example::new("service")
+                .variable("PORT", "0")
+                .variable("REDIS_URL", &server.url())
+                .variable("CONFIG_FILE", &folder.file())
+                .variable("TOLLGATE_INSTANCES", "3")
+                .start()
+        })
+        .collect();
+    let ports: Vec<String> =
+        examples.iter_mut().map(|example| example.line_with("Listening on port ")).collect();
+    let client = Client::new();
+    let all = async |each: usize| {
+        let mut sum = 0;
+        for port in &ports {
+            sum += admitted(&client, &format!("http://127.0.0.1:{port}/items"), each).await;
+        }
+        sum
+    };
+    assert_eq!(all(8).await, 20);
+
+    folder.write("[policies.items]\nlimit = 25\n");
+    for port in &ports {
+        let url = format!("http://127.0.0.1:{port}/items");
+        while header(&client.get(&url).send().await.unwrap(), "ratelimit-policy")
+            != "\"items\";q=25;w=60"
+        {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+    // At most five were admitted while the change was awaited.
+    assert!(all(8).await <= 5);
+
+    for port in &ports {
+        let metrics = client.get(format!("http://127.0.0.1:{port}/metrics")).send().await.unwrap();
+        assert!(
+            metrics.text().await.unwrap().contains("tollgate_decisions_total{policy=\"items\"")
+        );
+        let health = client.get(format!("http://127.0.0.1:{port}/health")).send().await.unwrap();
+        assert_eq!(health.status(), 200);
+    }
+    for example in examples {
+        example.signal("TERM");
+        example.finish();
+    }
+}
+
+/// It starts while its Redis is away, and each limit does what it says of that.
+#[tokio::test]
+async fn the_service_starts_in_an_outage() {
+    let mut example = Example::new("service")
+        .variable("PORT", "0")
+        .variable("REDIS_URL", "redis://127.0.0.1:1/0")
+        .start();
+    let base = format!("http://127.0.0.1:{}", example.line_with("Listening on port "));
+    let client = Client::new();
+    let items = client.get(format!("{base}/items")).send().await.unwrap();
+    assert_eq!(items.status(), 200);
+    let login = client.post(format!("{base}/login")).send().await.unwrap();
+    assert_eq!(login.status(), 503);
+    assert_eq!(client.get(format!("{base}/health")).send().await.unwrap().status(), 200);
+    example.signal("TERM");
+    example.finish();
+}
+
+#[test]
+fn a_service_with_a_mistake_in_its_file_does_not_start() {
+    let folder = Mounted::new();
+    folder.write("[policies.itmes]\nlimit = 25\n");
+    let example = Example::new("service").variable("CONFIG_FILE", &folder.file()).start();
+    let failed = std::panic::catch_unwind(|| example.finish());
+    assert!(failed.is_err(), "it started, or ended with success");
+}
+
+/// A folder as Kubernetes mounts a ConfigMap: the file is a link through `..data`, itself a link,
+/// which is replaced.
+struct Mounted {
+    path: std::path::PathBuf,
+}
+
+impl Mounted {
+    fn new() -> Self {
+        use std::sync::atomic::{AtomicU32, Ordering};
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("tollgate-test-mounted-{}-{number}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir_all(&path).unwrap();
+        let mounted = Self { path };
+        mounted.write("[policies.items]\nlimit = 20\n");
+        std::os::unix::fs::symlink("..data/tollgate.toml", mounted.file()).unwrap();
+        mounted
+    }
+
+    fn file(&self) -> String {
+        self.path.join("tollgate.toml").to_str().unwrap().to_owned()
+    }
+
+    fn write(&self, text: &str) {
+        let version = format!("..version-{}", fs::read_dir(&self.path).unwrap().count());
+        let folder = self.path.join(&version);
+        fs::create_dir(&folder).unwrap();
+        fs::write(folder.join("tollgate.toml"), text).unwrap();
+        let new = self.path.join("..data_tmp");
+        std::os::unix::fs::symlink(&version, &new).unwrap();
+        fs::rename(new, self.path.join("..data")).unwrap();
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.path);
+    }
+}
