@@ -70,6 +70,17 @@ impl Key {
             Self::Field(field) => field,
         }
     }
+
+    /// What it tells apart.
+    pub(crate) fn plural(&self) -> &'static str {
+        match self {
+            Self::Ip => "clients",
+            Self::User => "users",
+            Self::Path => "paths",
+            Self::Agent => "agents",
+            Self::Global | Self::Field(_) => "subjects",
+        }
+    }
 }
 
 /// What one line says.
@@ -158,9 +169,12 @@ impl Reader {
     fn time(&mut self, time: &str) -> Option<u64> {
         if self.last_time.0 != time {
             let instant = OffsetDateTime::parse(time, LOG_TIME)
-                .or_else(|_| OffsetDateTime::parse(time, &Rfc3339))
-                .ok()?;
-            let micros = u64::try_from(instant.unix_timestamp_nanos() / 1_000).ok()?;
+                .or_else(|_| OffsetDateTime::parse(time, &Rfc3339));
+            let micros = match instant {
+                Ok(instant) => u64::try_from(instant.unix_timestamp_nanos() / 1_000).ok()?,
+                // As nginx writes `$msec`.
+                Err(_) => from_number(time.parse().ok()?)?,
+            };
             self.last_time = (time.to_owned(), micros);
         }
         Some(self.last_time.1)
