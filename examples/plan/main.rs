@@ -26,7 +26,7 @@ use self::order::Order;
 use self::replay::Replay;
 
 fn main() -> ExitCode {
-    let task = match args::read(std::env::args_os()) {
+    let task = match args::read(std::env::args_os().skip(1)) {
         Ok(task) => task,
         Err(error) => {
             eprintln!("plan: {error}\nplan --help says what there is");

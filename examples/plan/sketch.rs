@@ -35,11 +35,6 @@ impl Frequent {
         self.counts.insert(subject.into(), 1);
     }
 
-    /// At least how often it came.
-    pub(crate) fn count(&self, subject: &str) -> Option<u64> {
-        self.counts.get(subject).copied()
-    }
-
     /// The most frequent, and at least how often each came.
     pub(crate) fn top(&self, most: usize) -> Vec<(&str, u64)> {
         let mut top: Vec<_> =
