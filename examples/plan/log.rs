@@ -40,7 +40,7 @@ impl Log {
         } else {
             let file = File::open(path).map_err(failed)?;
             let about = file.metadata().map_err(failed)?;
-            let length = about.is_file().then(|| about.len());
+            let length = about.is_file().then_some(about.len());
             (Box::new(file), length)
         };
         // On standard error, and nowhere if that is no terminal.

@@ -67,7 +67,9 @@ fn run(plan: &Plan, output: &mut impl Write) -> Result<(), Box<dyn Error>> {
                 replay.formats.insert(request.format);
                 match &request.subject {
                     Some(subject) => {
-                        order.push(request.micros, subject, |micros, it| replay.request(micros, it))
+                        order.push(request.micros, subject, |micros, it| {
+                            replay.request(micros, it);
+                        });
                     }
                     None => replay.without_subject += 1,
                 }

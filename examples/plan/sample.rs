@@ -65,7 +65,8 @@ impl Sample {
             let began = now - random.below(LONGEST_REQUEST_MICROS);
             let client = self.client(line, now, &mut random);
             let address = self.address(client);
-            let user = if client % 3 == 0 { format!("user{client}") } else { "-".to_owned() };
+            let user =
+                if client.is_multiple_of(3) { format!("user{client}") } else { "-".to_owned() };
             let path = PATHS[random.below(PATHS.len() as u64) as usize];
             let agent = AGENTS[client as usize % AGENTS.len()];
             let bytes = 200 + random.below(5_000);
@@ -106,7 +107,7 @@ impl Sample {
         let mut client = 0;
         for _ in 0..4 {
             client = (self.clients as f64).powf(random.unit()) as u64 - 1;
-            if mix(client ^ (now / 60_000_000) << 32) % 4 == 0 {
+            if mix(client ^ (now / 60_000_000) << 32).is_multiple_of(4) {
                 break;
             }
         }
