@@ -355,9 +355,11 @@ fn a_full_memory_is_told_of() {
     // Whoever is at their limit is never let go, and the rest share a counter.
     let full = row(&printed, "1/60s sliding_window");
     assert!(full.refused >= 10_000, "{printed}");
-    // More clients than are counted one by one.
+    // More of them than are counted by name, and more clients than are counted one by one.
+    assert!(printed.contains("  1/60s sliding_window (each at least; at most "), "{printed}");
     assert!(printed.contains("of about "), "{printed}");
     assert!((9_000..11_000).contains(&full.subjects), "{printed}");
+    assert!(full.subjects_refused <= full.subjects, "{printed}");
     let printed = folder.prints(&["--memory", "64", "-l", "1/60s", "access.log"]);
     assert!(!printed.contains("full"), "{printed}");
     assert_eq!(row(&printed, "1/60s sliding_window").refused, 10_000);

@@ -1,6 +1,7 @@
 //! The log's requests, put to limits at the time at which they came.
 
 use std::collections::BTreeSet;
+use std::hash::RandomState;
 
 use tollgate::testing::ManualClock;
 use tollgate::{Algorithm, Limiter, MemoryBackend, MemoryStats, Policy};
@@ -47,6 +48,7 @@ pub(crate) struct Replayed {
 impl Replay {
     pub(crate) fn new(plan: &Plan) -> Self {
         let clock = ManualClock::new();
+        let hasher = RandomState::new();
         let policies: Vec<(&Limit, Algorithm)> = plan
             .algorithms
             .iter()
@@ -57,7 +59,10 @@ impl Replay {
         let max_keys = (plan.memory_mib.saturating_mul(1 << 20) / bytes).clamp(1, MOST_KEYS);
         let policies = policies
             .into_iter()
-            .map(|(limit, algorithm)| Replayed::new(limit, algorithm, max_keys, &clock))
+            .map(|(limit, algorithm)| {
+                let backend = MemoryBackend::builder().max_keys(max_keys).clock(clock.clone());
+                Replayed::new(limit, algorithm, backend.build(), Distinct::new(hasher.clone()))
+            })
             .collect();
         Self {
             clock,
@@ -66,7 +71,7 @@ impl Replay {
             formats: BTreeSet::new(),
             requests: 0,
             without_subject: 0,
-            subjects: Distinct::new(),
+            subjects: Distinct::new(hasher),
             span: None,
         }
     }
@@ -85,14 +90,13 @@ impl Replay {
 }
 
 impl Replayed {
-    fn new(limit: &Limit, algorithm: Algorithm, max_keys: usize, clock: &ManualClock) -> Self {
+    fn new(limit: &Limit, algorithm: Algorithm, backend: MemoryBackend, none: Distinct) -> Self {
         let name = format!("{}/{} {}", limit.quota.limit(), limit.period, algorithm.name());
-        let backend = MemoryBackend::builder().max_keys(max_keys).clock(clock.clone()).build();
         Self {
             policy: Policy::named(name, limit.quota).algorithm(algorithm),
             limiter: Limiter::new(backend),
             refused: 0,
-            subjects_refused: Distinct::new(),
+            subjects_refused: none,
             most_refused: Frequent::new(FREQUENT),
         }
     }
