@@ -1,5 +1,6 @@
 //! Somebody who has nothing but the README: a new crate outside the workspace, built from the
-//! README's own snippets, gets a limited handler, then Redis, then a key of its own, then a test.
+//! README's own snippets on what would be published, gets a limited handler, then Redis, then a key
+//! of its own, then a test.
 
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a test that panics fails, as it should")]
 
@@ -15,6 +16,8 @@ use reqwest::{Client, Response};
 use servers::{RedisServer, eventually};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+/// The packages'; the workspace's own has none.
+const VERSION: &str = "0.1.0";
 const TARGET: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/adopt");
 
 /// The first snippet below `heading` that holds `text`, without what rustdoc would hide.
@@ -36,6 +39,15 @@ fn replaced(text: &str, from: &str, to: &str) -> String {
     text.replace(from, to)
 }
 
+/// What `command` prints, if it succeeds.
+fn run(command: &mut Command) -> String {
+    let ended = command.output().unwrap();
+    let output = String::from_utf8_lossy(&ended.stdout).into_owned();
+    let errors = String::from_utf8_lossy(&ended.stderr);
+    assert!(ended.status.success(), "{command:?}:\n{output}{errors}");
+    output
+}
+
 /// The new crate, removed when the test ends.
 struct NewCrate(PathBuf);
 
@@ -45,35 +57,40 @@ impl NewCrate {
         fs::create_dir_all(path.join("src")).unwrap();
         // The versions that are here already.
         fs::copy(Path::new(ROOT).join("Cargo.lock"), path.join("Cargo.lock")).unwrap();
-        Self(path)
+        let new = Self(path);
+        run(Command::new(env!("CARGO"))
+            .args(["package", "--quiet", "--no-verify", "--allow-dirty"])
+            .args(["--package", "tollgate", "--package", "tollgate-macros"])
+            .args(["--target-dir", TARGET])
+            .current_dir(ROOT));
+        for package in ["tollgate", "tollgate-macros"] {
+            let archive = format!("{TARGET}/package/{package}-{VERSION}.crate");
+            run(Command::new("tar").args(["-xzf", &archive]).current_dir(&new.0));
+        }
+        new
     }
 
-    /// Writes it, with the dependency as it stands in the README, but for its place.
+    /// Writes it. What is not published yet comes from the packages beside it.
     fn write(&self, tollgate: &str, main: &str) {
         let manifest = format!(
             "[package]\nname = \"adopt\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\n\
-             [workspace]\n\n[profile.dev]\ndebug = false\n\n[dependencies]\n{tollgate}\n\
-             axum = \"0.8\"\n\
+             [workspace]\n\n[profile.dev]\ndebug = false\n\n\
+             [patch.crates-io]\n\
+             tollgate = {{ path = \"tollgate-{VERSION}\" }}\n\
+             tollgate-macros = {{ path = \"tollgate-macros-{VERSION}\" }}\n\n\
+             [dependencies]\n{tollgate}\naxum = \"0.8\"\n\
              tokio = {{ version = \"1\", features = [\"macros\", \"net\", \"rt-multi-thread\"] }}\n"
         );
-        let here = format!("path = {:?}", Path::new(ROOT).join("runtime"));
-        let manifest = replaced(&manifest, "version = \"0.1\"", &here);
         fs::write(self.0.join("Cargo.toml"), manifest).unwrap();
         fs::write(self.0.join("src/main.rs"), main).unwrap();
     }
 
     fn cargo(&self, command: &str) -> String {
-        let run = Command::new(env!("CARGO"))
+        run(Command::new(env!("CARGO"))
             .args([command, "--quiet"])
             .current_dir(&self.0)
             .env("CARGO_TARGET_DIR", TARGET)
-            .env("RUSTFLAGS", "-Dwarnings")
-            .output()
-            .unwrap();
-        let (output, errors) =
-            (String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
-        assert!(run.status.success(), "cargo {command}:\n{output}{errors}");
-        output.into_owned()
+            .env("RUSTFLAGS", "-Dwarnings"))
     }
 }
 
