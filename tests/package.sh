@@ -11,7 +11,8 @@ version=$(cargo pkgid -p tollgate | sed 's/.*[@#]//')
 user=$(mktemp -d)
 trap 'rm -r "$user"' EXIT
 for name in tollgate tollgate-macros; do
-    tar -xzf "${CARGO_TARGET_DIR:-target}/package/$name-$version.crate" -C "$user"
+    # Packed files are all of one day in 2006: without `-m`, cargo would take them for built.
+    tar -xmzf "${CARGO_TARGET_DIR:-target}/package/$name-$version.crate" -C "$user"
     for file in README.md LICENSE-MIT LICENSE-APACHE; do
         [ -s "$user/$name-$version/$file" ] || { echo "$name is packed without $file" >&2; exit 1; }
     done
