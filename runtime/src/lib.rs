@@ -12,6 +12,7 @@ mod decision;
 mod error;
 mod global;
 mod guard;
+pub mod guide;
 #[cfg(feature = "axum")]
 mod http;
 #[cfg(feature = "axum")]
