@@ -60,25 +60,3 @@ fn every_file_that_is_linked_is_there() {
     }
     assert!(checked > 20, "only {checked} links were found");
 }
-
-/// The security page says which test shows what.
-#[test]
-fn every_test_that_is_named_is_there() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let page = fs::read_to_string(root.join("runtime/src/docs/guide/security.md")).unwrap();
-    let mut named = 0;
-    for row in page.lines().filter(|line| line.starts_with("| ") && line.contains(".rs`")) {
-        let shown_by = row.trim_end_matches('|').rsplit(" | ").next().unwrap();
-        let mut file = String::new();
-        for name in shown_by.split('`').skip(1).step_by(2) {
-            if name.ends_with(".rs") {
-                let path = root.join(name);
-                file = fs::read_to_string(path).unwrap_or_else(|_| panic!("no {name}"));
-            } else {
-                assert!(file.contains(&format!("fn {name}")), "no test {name}: {row}");
-            }
-            named += 1;
-        }
-    }
-    assert!(named > 20, "only {named} were found");
-}
