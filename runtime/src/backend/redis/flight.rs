@@ -16,7 +16,8 @@ use super::cluster::Cluster;
 use super::connect::{Held, Source};
 use super::failure::Failure;
 use super::job::Job;
-use super::script::{self, Answers};
+use super::landed::{Call, Landed};
+use super::script;
 use super::stats::RedisStats;
 use crate::{BackendError, Clock, telemetry};
 
@@ -110,6 +111,10 @@ impl Lane {
         }
     }
 
+    fn has_waiting(&self) -> bool {
+        !self.lock().jobs.is_empty()
+    }
+
     /// The next jobs to carry, or `None` if there are none, and then nothing flies any more.
     fn board(&self) -> Option<Vec<Job>> {
         let mut queue = self.lock();
@@ -131,44 +136,38 @@ impl Lane {
         Some(batch)
     }
 
-    /// Carries the jobs to the server and the answers back. Gives what had no effect and may
-    /// be sent again, with the reason.
-    async fn carry(self: &Arc<Self>, batch: Vec<Job>, load: bool) -> Vec<(Job, Failure)> {
+    /// Carries the jobs to the server, and brings what it says back.
+    async fn carry(self: &Arc<Self>, batch: Vec<Job>, load: bool) -> Landed {
         let last = batch.iter().map(|job| job.deadline).max();
         let mut connection = match self.connection_by(last.unwrap_or_else(Instant::now)).await {
             Ok(connection) => connection,
-            Err(failure) => return batch.into_iter().map(|job| (job, failure.clone())).collect(),
+            Err(failure) => {
+                return Landed { calls: self.calls(batch), values: Vec::new(), failure };
+            }
         };
         let batch: Vec<Job> = batch.into_iter().filter(Job::mark_sent).collect();
-        let Some(deadline) = batch.iter().map(|job| job.deadline).max() else {
-            return Vec::new();
+        let calls = self.calls(batch);
+        let jobs = || calls.iter().flat_map(|call| &call.jobs);
+        let unknown = |reason: &str| Failure::Unknown(reason.to_owned());
+        let Some(deadline) = jobs().map(|job| job.deadline).max() else {
+            return Landed { calls, values: Vec::new(), failure: unknown("nobody asks") };
         };
-        let (since, checks) = (Instant::now(), batch.len());
+        let (since, checks) = (Instant::now(), jobs().count());
         self.trips.fetch_add(1, Ordering::Relaxed);
         self.carried.fetch_add(checks as u64, Ordering::Relaxed);
-        let calls = self.calls(batch);
         let micros = self.virtual_time.as_ref().map(|clock| clock.now_micros());
         let sent = timeout_at(deadline, send(&mut connection, &calls, load, micros)).await;
         telemetry::round_trip(checks, since.elapsed());
-        let unknown = |reason: String| Failure::Unknown(reason);
         let (values, failure) = match sent {
-            Ok(Ok(values)) => (values, unknown("the server answered too little".to_owned())),
+            Ok(Ok(values)) => (values, unknown("the server answered too little")),
             Ok(Err(error)) => (Vec::new(), Failure::of_sent(&error)),
-            Err(_) => (Vec::new(), unknown("no answer before the deadline".to_owned())),
+            Err(_) => (Vec::new(), unknown("no answer before the deadline")),
         };
         if values.is_empty() && !failure.may_be_resent() {
             // Whatever still comes through it answers what nobody asks any more.
             self.discard().await;
         }
-        let mut values = values.into_iter();
-        let mut again = Vec::new();
-        for call in calls {
-            if call.asking {
-                values.next();
-            }
-            deliver(call.jobs, values.next(), &failure, &mut again);
-        }
-        again
+        Landed { calls, values, failure }
     }
 
     /// A single server gets one call; a node of a cluster one for each slot.
@@ -314,14 +313,6 @@ impl Lane {
     }
 }
 
-/// One call of the script.
-struct Call {
-    slot: u16,
-    asking: bool,
-    alone: bool,
-    jobs: Vec<Job>,
-}
-
 /// What flies; if it ends before its time, with its runtime, those who wait learn of it and
 /// the next one starts anew.
 struct Flying {
@@ -348,17 +339,38 @@ async fn fly(mut flying: Flying) {
     let lane = Arc::clone(&flying.lane);
     let mut pause = SHORTEST_PAUSE;
     let mut load = false;
-    while let Some(batch) = lane.board() {
-        let failed = lane.carry(batch, load).await;
-        load = failed.iter().any(|(_, failure)| matches!(failure, Failure::NoScript));
-        if failed.is_empty() {
-            pause = SHORTEST_PAUSE;
-        } else {
-            lane.resend(failed, pause).await;
-            pause = LONGEST_PAUSE.min(pause * 2);
+    let mut landed: Option<Landed> = None;
+    let mut again = Vec::new();
+    loop {
+        // Those who wait leave before the answers are handed out, so that the server need not stand
+        // idle meanwhile; but after what has to be sent again.
+        let is_plain = |landed: &mut Landed| landed.is_answered() && lane.has_waiting();
+        if let Some(landed) = landed.take_if(|landed| !again.is_empty() || !is_plain(landed)) {
+            again.extend(landed.deliver());
+            load = again.iter().any(|(_, failure)| matches!(failure, Failure::NoScript));
+            if again.is_empty() {
+                pause = SHORTEST_PAUSE;
+            } else {
+                lane.resend(std::mem::take(&mut again), pause).await;
+                pause = LONGEST_PAUSE.min(pause * 2);
+            }
         }
+        let Some(batch) = lane.board() else { break };
+        let handed_out = async {
+            let Some(landed) = landed.take() else { return Vec::new() };
+            // The driver writes the call meanwhile.
+            tokio::task::yield_now().await;
+            landed.deliver()
+        };
+        let (next, failed) = tokio::join!(lane.carry(batch, load), handed_out);
+        (landed, again) = (Some(next), failed);
     }
     flying.has_landed = true;
+    // Whoever waited has given up, so these have not been handed out.
+    if let Some(landed) = landed {
+        let failed = landed.deliver();
+        lane.resubmit(failed.into_iter().map(|(job, _)| job).collect());
+    }
 }
 
 /// Sends all calls in one write.
@@ -393,38 +405,6 @@ async fn send(
         values.remove(0);
     }
     Ok(values)
-}
-
-/// Hands the answers of a call out.
-fn deliver(jobs: Vec<Job>, value: Option<Value>, lost: &Failure, again: &mut Vec<(Job, Failure)>) {
-    let mut fail = |job: Job, failure: Failure| {
-        if !failure.may_be_resent() {
-            job.answer(Err(failure));
-        } else {
-            job.mark_unsent();
-            if job.is_wanted() {
-                again.push((job, failure));
-            }
-        }
-    };
-    let answers = match &value {
-        Some(Value::BulkString(answers)) => Answers::of(answers),
-        Some(Value::ServerError(error)) => {
-            let failure = Failure::of_server(error);
-            return jobs.into_iter().for_each(|job| fail(job, failure.clone()));
-        }
-        _ => None,
-    };
-    let Some(mut answers) = answers else {
-        return jobs.into_iter().for_each(|job| fail(job, lost.clone()));
-    };
-    for job in jobs {
-        match answers.next() {
-            Some(Ok(told)) => job.answer(Ok(told)),
-            Some(Err(text)) => fail(job, Failure::of_text(&text)),
-            None => fail(job, lost.clone()),
-        }
-    }
 }
 
 impl Lane {

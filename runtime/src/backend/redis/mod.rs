@@ -1,8 +1,8 @@
 //! Counters in Redis: one budget for all processes that share it.
 //!
 //! `script.lua` decides; `script` asks it, `flight` carries many questions in one round trip,
-//! `cluster` finds the node that can answer, `connect` the server itself, and `failure` says what
-//! may be sent again.
+//! `landed` hands their answers out, `cluster` finds the node that can answer, `connect` the server
+//! itself, and `failure` says what may be sent again.
 
 mod builder;
 mod cluster;
@@ -10,6 +10,7 @@ mod connect;
 mod failure;
 mod flight;
 mod job;
+mod landed;
 mod script;
 mod start;
 mod stats;
