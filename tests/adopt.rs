@@ -65,7 +65,8 @@ impl NewCrate {
             .current_dir(ROOT));
         for package in ["tollgate", "tollgate-macros"] {
             let archive = format!("{TARGET}/package/{package}-{VERSION}.crate");
-            run(Command::new("tar").args(["-xzf", &archive]).current_dir(&new.0));
+            // Packed files are all of one day in 2006: without `m`, cargo takes them for built.
+            run(Command::new("tar").args(["-xmzf", &archive]).current_dir(&new.0));
         }
         new
     }
