@@ -30,6 +30,7 @@ fn it_is_complete_in_a_test() {
 fn it_is_complete_in_a_release_with_link_time_optimisation() {
     let run = Command::new(env!("CARGO"))
         .args(["run", "--quiet", "--release", "--package", "registry-app"])
+        .args(["--example", "policies"])
         .args(["--config", "profile.release.lto = 'fat'"])
         .args(["--config", "profile.release.codegen-units = 1"])
         .args(["--target-dir", concat!(env!("CARGO_TARGET_TMPDIR"), "/registry")])

@@ -1,4 +1,4 @@
-#![doc = include_str!("../../README.md")]
+#![doc = include_str!("../README.md")]
 
 mod algorithm;
 mod annotation;
@@ -12,6 +12,7 @@ mod decision;
 mod error;
 mod global;
 mod guard;
+pub mod guide;
 #[cfg(feature = "axum")]
 mod http;
 #[cfg(feature = "axum")]

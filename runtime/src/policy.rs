@@ -251,7 +251,9 @@ impl Policy {
         &self.quotas[..usize::from(self.quota_count)]
     }
 
-    pub(crate) fn get_algorithm(&self) -> Algorithm {
+    /// The algorithm that a backend is to decide by.
+    #[must_use]
+    pub fn get_algorithm(&self) -> Algorithm {
         self.algorithm
     }
 

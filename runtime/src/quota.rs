@@ -121,8 +121,9 @@ impl Quota {
         Duration::from_micros(self.period_micros)
     }
 
-    /// The most that can be admitted at once.
-    pub(crate) const fn capacity(&self) -> u32 {
+    /// The most that can be admitted at once: the burst, or else the limit.
+    #[must_use]
+    pub const fn capacity(&self) -> u32 {
         self.burst
     }
 

@@ -1,0 +1,41 @@
+//! Beyond the reference: a page for each question that comes up between the first limit and
+//! production. All code in it is compiled, and what can run is run.
+//!
+//! Of what is not here, [`rate_limit`](macro@crate::rate_limit) is the attribute's own page,
+//! [`testing`](crate::testing) shows how limited handlers are tested,
+//! [`OnError`](crate::OnError) what happens while a store fails and
+//! [`LocalTier`](crate::LocalTier) what need not be asked of it.
+
+#[doc = include_str!("docs/guide/algorithms.md")]
+#[doc = include_str!("docs/guide/algorithms.svg")]
+pub mod algorithms {}
+
+#[doc = include_str!("docs/guide/keys.md")]
+#[cfg(feature = "axum")]
+pub mod keys {}
+
+#[doc = include_str!("docs/guide/distributed.md")]
+#[cfg(all(feature = "axum", feature = "redis"))]
+pub mod distributed {}
+
+#[doc = include_str!("docs/guide/functions.md")]
+pub mod functions {}
+
+#[doc = include_str!("docs/guide/security.md")]
+#[cfg(feature = "axum")]
+pub mod security {}
+
+#[doc = include_str!("docs/guide/backends.md")]
+pub mod backends {}
+
+#[doc = include_str!("docs/guide/from_tower_governor.md")]
+#[cfg(feature = "axum")]
+pub mod from_tower_governor {}
+
+#[doc = include_str!("docs/guide/from_axum_governor.md")]
+#[cfg(feature = "axum")]
+pub mod from_axum_governor {}
+
+#[doc = include_str!("docs/guide/from_python.md")]
+#[cfg(all(feature = "axum", feature = "redis"))]
+pub mod from_python {}
