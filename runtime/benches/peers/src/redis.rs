@@ -154,7 +154,7 @@ impl Contender {
             Self::Limitador(limiter) => {
                 let subject = std::collections::HashMap::from([("subject".into(), key.to_owned())]);
                 let asked = limiter
-                    .check_rate_limited_and_update(&"bench".into(), &subject.into(), 1, false)
+                    .check_rate_limited_and_update(&"bench".into(), &subject.into(), 1)
                     .await?;
                 if asked.counters.is_empty() {
                     return Err("limitador does not count it".into());
