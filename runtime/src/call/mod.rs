@@ -51,12 +51,15 @@ impl CallLimit {
     /// What the limiter says of a call of `subject`; without a decision if it goes on without.
     async fn ask(&self, limiter: &Limiter, subject: &str) -> Result<Option<Decision>, RateLimited> {
         let written = self.limit.policy();
-        let policy = &limiter.current_for(written, subject);
-        let answer = match self.wait {
+        let (policy, answer) = match self.wait {
             Some(patience) => limiter.charge_in_turn(written, subject, self.cost, patience).await,
-            None => limiter.charge(policy, subject, self.cost).await,
+            None => {
+                let policy = limiter.current_for(written, subject);
+                let answer = limiter.charge(&policy, subject, self.cost).await;
+                (policy, answer)
+            }
         };
-        self.permit(limiter, policy, subject, answer)
+        self.permit(limiter, &policy, subject, answer)
     }
 
     /// As [`ask`](Self::ask), where nothing can be awaited.

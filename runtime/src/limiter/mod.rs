@@ -301,23 +301,24 @@ impl Limiter {
         cost: u32,
         patience: Duration,
     ) -> Result<Decision, Unavailable> {
-        let decision = self.charge_in_turn(policy, subject, cost, patience).await?;
-        self.tell_of_refusal(&self.current_for(policy, subject), subject, &decision);
-        Ok(decision)
+        let (policy, waited) = self.charge_in_turn(policy, subject, cost, patience).await;
+        waited.inspect(|decision| self.tell_of_refusal(&policy, subject, decision))
     }
 
-    /// As [`wait`](Self::wait), for those who tell of refusals themselves.
-    pub(crate) async fn charge_in_turn(
+    /// As [`wait`](Self::wait), for those who tell of refusals themselves; with the policy as it is
+    /// kept at the end of it.
+    pub(crate) async fn charge_in_turn<'a>(
         &self,
-        policy: &Policy,
+        policy: &'a Policy,
         subject: &str,
         cost: u32,
         patience: Duration,
-    ) -> Result<Decision, Unavailable> {
+    ) -> (Current<'a>, Result<Decision, Unavailable>) {
         let watch = self.shared.telemetry.watch();
         let waited = self.shared.queue.wait(self, policy, subject, cost, patience).await;
-        self.note_wait(watch, &self.current_for(policy, subject), subject, &waited);
-        waited
+        let current = self.current_for(policy, subject);
+        self.note_wait(watch, &current, subject, &waited);
+        (current, waited)
     }
 
     /// What [`check_cost`](Self::check_cost) would answer now, charging nothing.

@@ -31,7 +31,7 @@ impl Shared {
 
     /// Counts by this form of the policy from now on.
     fn follow(&mut self, policy: &Policy, now: Micros) -> &mut Counters {
-        if !self.policy.counts_like(policy) {
+        if !self.policy.is_kept_like(policy) {
             self.counters.fit(&self.policy, policy, now);
             self.policy = policy.clone();
         }
