@@ -51,11 +51,11 @@ async fn show(path: &Path) -> Result<(), Box<dyn Error>> {
 
     let kept = limiter.overrides();
     fs::write(path, fs::read_to_string(path)?.replace("limit = 5", "limit = 8"))?;
-    until(|| limiter.overrides() != kept).await;
+    until(|| limiter.overrides() != kept).await?;
     println!("the limit is 8 now: of 20 more searches {} pass", searches().await);
 
     fs::write(path, fs::read_to_string(path)?.replace("limit = 8", "limti = 9"))?;
-    until(|| watcher.error().is_some()).await;
+    until(|| watcher.error().is_some()).await?;
     if let Some(error) = watcher.error() {
         println!("a typing mistake changes nothing: {error}");
     }
@@ -78,8 +78,12 @@ async fn exports() -> usize {
     passed
 }
 
-async fn until(holds: impl Fn() -> bool) {
-    while !holds() {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+async fn until(holds: impl Fn() -> bool) -> Result<(), Box<dyn Error>> {
+    let held = async {
+        while !holds() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let waited = tokio::time::timeout(Duration::from_secs(20), held).await;
+    waited.map_err(|_| "nobody has noticed that the file has changed".into())
 }

@@ -8,6 +8,9 @@ use reqwest::{Client, Response};
 use crate::example::{Example, Running};
 use crate::servers::RedisServer;
 
+/// How long a service may take to notice that its file has changed.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 /// How many of `count` requests are admitted.
 async fn admitted(client: &Client, url: &str, count: usize) -> usize {
     let mut admitted = 0;
@@ -95,11 +98,14 @@ async fn replicas_of_the_service_share_their_limits_and_follow_their_file() {
     folder.write("[policies.items]\nlimit = 25\n");
     for port in &ports {
         let url = format!("http://127.0.0.1:{port}/items");
-        while header(&client.get(&url).send().await.unwrap(), "ratelimit-policy")
-            != "\"items\";q=25;w=60"
-        {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        let followed = async {
+            while header(&client.get(&url).send().await.unwrap(), "ratelimit-policy")
+                != "\"items\";q=25;w=60"
+            {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, followed).await.expect("it does not follow its file");
     }
     // At most five were admitted while the change was awaited.
     assert!(all(8).await <= 5);
