@@ -168,11 +168,14 @@ fn quotas(text: &str) -> Result<Vec<Quota>, String> {
             [limit, "per", per, "burst", burst] => (limit, per, Some(burst)),
             _ => {
                 let text = text.trim();
-                return Err(format!("`{text}` is no quota: write `5 per 1m` or `5 per 1m burst 9`"));
+                return Err(format!(
+                    "`{text}` is no quota: write `5 per 1m` or `5 per 1m burst 9`"
+                ));
             }
         };
         let burst = burst.map(number).transpose()?;
-        quota(number(limit)?, period(per)?, burst).map_err(|error| format!("`{}`: {error}", text.trim()))
+        quota(number(limit)?, period(per)?, burst)
+            .map_err(|error| format!("`{}`: {error}", text.trim()))
     };
     text.split(',').map(one).collect()
 }

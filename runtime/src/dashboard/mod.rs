@@ -115,12 +115,22 @@ async fn change(
     if !served.dashboard.allows_changes {
         let said = "Changes are not allowed here: whoever runs this service allows them by \
                     `Dashboard::allow_changes`.";
-        return served.page(StatusCode::FORBIDDEN, &asked, Some(Said::mistakes([said.to_owned()])), None);
+        return served.page(
+            StatusCode::FORBIDDEN,
+            &asked,
+            Some(Said::mistakes([said.to_owned()])),
+            None,
+        );
     }
     if !origin::is_own(&headers, &uri) {
         let said = "This did not come from this page, as the browser tells it, so nothing was \
                     changed. Who sends it without a browser says `Sec-Fetch-Site: same-origin`.";
-        return served.page(StatusCode::FORBIDDEN, &asked, Some(Said::mistakes([said.to_owned()])), None);
+        return served.page(
+            StatusCode::FORBIDDEN,
+            &asked,
+            Some(Said::mistakes([said.to_owned()])),
+            None,
+        );
     }
     let form = Form::read(&body);
     match served.dashboard.apply(&form) {

@@ -27,7 +27,7 @@ pub use self::near_limit::NearLimit;
 pub use self::settings::Metrics;
 pub(crate) use self::tally::Tally;
 #[cfg(feature = "dashboard")]
-pub(crate) use self::tally::{Counts, Latency, MostRefused, SECONDS};
+pub(crate) use self::tally::{Counts, SECONDS};
 use crate::decision::Ruling;
 use crate::{Blocked, Outcome, Policy, Unavailable};
 

@@ -12,8 +12,8 @@ use arc_swap::ArcSwap;
 use hashbrown::HashTable;
 
 pub(crate) use self::latency::Latency;
-use self::refused::Refused;
 pub(crate) use self::refused::MostRefused;
+use self::refused::Refused;
 pub(crate) use self::seconds::{SECONDS, Seconds};
 use super::Told;
 use crate::{Clock, Policy, Source};

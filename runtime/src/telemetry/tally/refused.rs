@@ -69,13 +69,19 @@ impl Refused {
             match all.iter_mut().find(|it| it.policy == *policy && it.subject == *subject) {
                 Some(known) => known.times += times,
                 None => {
-                    all.push(MostRefused { policy: policy.clone(), subject: subject.clone(), times });
+                    all.push(MostRefused {
+                        policy: policy.clone(),
+                        subject: subject.clone(),
+                        times,
+                    });
                 }
             }
         }
         drop(windows);
         all.sort_by(|a, b| {
-            b.times.cmp(&a.times).then_with(|| (&a.policy, &a.subject).cmp(&(&b.policy, &b.subject)))
+            b.times
+                .cmp(&a.times)
+                .then_with(|| (&a.policy, &a.subject).cmp(&(&b.policy, &b.subject)))
         });
         all.truncate(most);
         all
@@ -105,8 +111,11 @@ impl Frequent {
             self.counts[index] += 1;
             return;
         }
-        let entry =
-            |inherited| Entry { policy: policy.name_handle().clone(), subject: subject.into(), inherited };
+        let entry = |inherited| Entry {
+            policy: policy.name_handle().clone(),
+            subject: subject.into(),
+            inherited,
+        };
         if self.entries.len() < ROOM {
             self.hashes.push(hash);
             self.counts.push(1);
