@@ -13,9 +13,8 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    /// `None`: the address is not that of the page. All is in the query, so that the page finds
-    /// itself wherever it is nested.
-    pub(super) fn by(uri: &Uri) -> Option<Self> {
+    /// All is in the query, so that the page finds itself wherever it is nested.
+    pub(super) fn by(uri: &Uri) -> Self {
         let mut asked = Self::default();
         for (key, value) in form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()) {
             match &*key {
@@ -25,12 +24,12 @@ impl Asked {
                 _ => {}
             }
         }
-        (uri.path() == "/").then_some(asked)
+        asked
     }
 
     /// Where to go when the policy has been changed, from wherever the page is.
     pub(super) fn after_change(&self, policy: &str) -> String {
-        let mut query = form_urlencoded::Serializer::new(String::from("?"));
+        let mut query = form_urlencoded::Serializer::for_suffix(String::from("?"), 1);
         if !self.find.is_empty() {
             query.append_pair("find", &self.find);
         }

@@ -89,7 +89,10 @@ impl Rates {
             values: counts.iter().map(|count| *count as f64).collect(),
         };
         let Minute { allowed, refused, failed } = minute;
-        let lines = [line(GOOD, allowed), line(BAD, refused), line(ILL, failed)];
+        let mut lines = vec![line(GOOD, allowed), line(BAD, refused)];
+        if failed.iter().any(|count| *count > 0) {
+            lines.push(line(ILL, failed));
+        }
         Self {
             allowed: rate(allowed),
             refused: rate(refused),

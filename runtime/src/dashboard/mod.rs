@@ -75,11 +75,8 @@ impl Dashboard {
     /// The page, to be nested at any path, behind what says who may see it.
     pub fn into_router<S: Clone + Send + Sync + 'static>(self) -> Router<S> {
         let served = Arc::new(Served { headers: headers(), dashboard: self });
-        let page = get(show).post(change);
-        // With a slash behind it, the path of a nest is not that of its root.
         Router::new()
-            .route("/", page.clone())
-            .fallback(page)
+            .route("/", get(show).post(change))
             .layer(DefaultBodyLimit::max(MAX_BODY))
             .with_state(served)
     }
@@ -101,8 +98,7 @@ struct Served {
 }
 
 async fn show(State(served): State<Arc<Served>>, uri: Uri) -> Response {
-    let Some(asked) = Asked::by(&uri) else { return StatusCode::NOT_FOUND.into_response() };
-    served.page(StatusCode::OK, &asked, None, None)
+    served.page(StatusCode::OK, &Asked::by(&uri), None, None)
 }
 
 async fn change(
@@ -111,7 +107,7 @@ async fn change(
     uri: Uri,
     body: Bytes,
 ) -> Response {
-    let Some(asked) = Asked::by(&uri) else { return StatusCode::NOT_FOUND.into_response() };
+    let asked = Asked::by(&uri);
     if !served.dashboard.allows_changes {
         let said = "Changes are not allowed here: whoever runs this service allows them by \
                     `Dashboard::allow_changes`.";

@@ -8,8 +8,8 @@ use super::asked::Asked;
 use super::change::{ALGORITHMS, Form, MODES, listed, switch};
 use super::figures::{Decided, Rates, Times, state};
 use super::known::Known;
-use crate::BreakerState;
 use crate::subject::Subject;
+use crate::{BreakerState, Override};
 
 pub(super) const STYLE: &str = include_str!("style.css");
 pub(super) const SCRIPT: &str = include_str!("script.js");
@@ -98,6 +98,7 @@ impl Page {
     ) -> Self {
         let limiter = &dashboard.limiter;
         let (tally, known, stats) = (limiter.tally(), Known::all(limiter), limiter.stats());
+        let overrides = limiter.overrides();
         let changed = asked.changed.as_deref().filter(|name| known.contains_key(*name));
         let decided = Decided::of(tally);
         let mut found: Vec<_> =
@@ -106,7 +107,7 @@ impl Page {
         found.truncate(MAX_CARDS);
         let cards = found.into_iter().map(|(name, known)| {
             let sent = sent.take_if(|form| form.policy == *name);
-            dashboard.card(known, decided.by(name), sent)
+            dashboard.card(known, overrides.get(name), decided.by(name), sent)
         });
         let cards = cards.collect();
         let refused = tally.most_refused(MOST_REFUSED).into_iter().map(|it| Refused {
@@ -136,11 +137,15 @@ impl Page {
 }
 
 impl Dashboard {
-    fn card(&self, known: &Known, rates: Rates, sent: Option<Form>) -> Card {
+    fn card(
+        &self,
+        known: &Known,
+        changes: Option<&Override>,
+        rates: Rates,
+        sent: Option<Form>,
+    ) -> Card {
         let written = &known.policy;
         let current = self.limiter.current(written);
-        let overrides = self.limiter.overrides();
-        let changes = overrides.get(written.name());
         let is_sent = sent.is_some();
         let form = (self.allows_changes && known.can_change())
             .then(|| sent.unwrap_or_else(|| Form::of(written, changes)));

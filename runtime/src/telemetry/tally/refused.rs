@@ -147,3 +147,56 @@ impl Entry {
         self.subject == subject && self.policy == policy.name()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::Quota;
+
+    const POLICY: Policy = Policy::new("p", Quota::new(1, Duration::from_secs(1)));
+
+    proptest! {
+        /// Nobody is said to have come more often than they did, and whoever came more often than
+        /// one in `ROOM` is named.
+        #[test]
+        fn it_names_who_came_often(came in prop::collection::vec((0_u32..4, 0_u32..2_000), 1..3_000)) {
+            let (refused, mut counts) = (Refused::default(), HashMap::new());
+            for &(often, rare) in &came {
+                // A quarter comes from five, the rest from thousands.
+                let subject = if often == 0 { rare % 5 } else { 10 + rare };
+                refused.note(0, &POLICY, &subject.to_string());
+                *counts.entry(subject.to_string()).or_insert(0_u64) += 1;
+            }
+            let most = refused.most(0, usize::MAX);
+            prop_assert!(most.len() <= ROOM);
+            for it in &most {
+                prop_assert!(it.times >= 1 && it.times <= counts[it.subject.as_str()]);
+            }
+            for (subject, count) in counts {
+                if count > came.len() as u64 / ROOM as u64 {
+                    prop_assert!(most.iter().any(|it| it.subject == subject), "{subject}: {count}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_minute_ago_is_remembered_and_two_are_not() {
+        let refused = Refused::default();
+        let who = |second| -> Vec<(String, u64)> {
+            let most = refused.most(second, 10).into_iter();
+            most.map(|it| (it.subject.to_string(), it.times)).collect()
+        };
+        refused.note(120, &POLICY, "a");
+        refused.note(179, &POLICY, "b");
+        refused.note(180, &POLICY, "b");
+        assert_eq!(who(239), [("b".to_owned(), 2), ("a".to_owned(), 1)]);
+        assert_eq!(who(240), [("b".to_owned(), 1)]);
+        assert_eq!(who(360), []);
+    }
+}
