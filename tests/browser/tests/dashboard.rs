@@ -16,7 +16,7 @@ use fantoccini::Locator;
 use serde_json::json;
 use tollgate::{Dashboard, Limiter, MemoryBackend, rate_limit};
 
-const DESKTOP: Screen = Screen { width: 1200, height: 1000, ratio: 1.0 };
+const DESKTOP: Screen = Screen { width: 1200, height: 860, ratio: 1.0 };
 const PHONE: Screen = Screen { width: 390, height: 844, ratio: 2.0 };
 
 /// A client that tells a dreadful name.
@@ -36,9 +36,9 @@ async fn exports() {}
 async fn reports() {}
 
 /// A service with traffic of its own, and the address of its dashboard.
-async fn served() -> (Limiter, String) {
+async fn served(shows_subjects: bool) -> (Limiter, String) {
     let limiter = Limiter::new(MemoryBackend::new());
-    let dashboard = Dashboard::new(&limiter).allow_changes(true).show_subjects(true);
+    let dashboard = Dashboard::new(&limiter).allow_changes(true).show_subjects(shows_subjects);
     let app = Router::new()
         .route("/orders", get(orders))
         .route("/exports", get(exports))
@@ -89,7 +89,7 @@ const ORDERS: &str = "document.getElementById('limit orders')";
 
 #[tokio::test]
 async fn an_operator_sees_limits_at_work_and_changes_one() {
-    let (limiter, url) = served().await;
+    let (limiter, url) = served(true).await;
     let browser = Browser::start(DESKTOP, Scheme::Light).await;
     browser.client.goto(&url).await.unwrap();
 
@@ -158,7 +158,7 @@ async fn change(browser: &Browser, limit: &str) {
 
 #[tokio::test]
 async fn it_is_readable_in_both_schemes_and_on_a_phone() {
-    let (_limiter, url) = served().await;
+    let (_limiter, url) = served(true).await;
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let mut backs = Vec::new();
     for (screen, scheme, name) in [
@@ -180,8 +180,12 @@ async fn it_is_readable_in_both_schemes_and_on_a_phone() {
              it.textContent && parseFloat(getComputedStyle(it).fontSize) < 11).map(it => it.outerHTML)";
         assert_eq!(browser.run(small).await, json!([]), "{name}");
         backs.push(browser.run("return getComputedStyle(document.body).backgroundColor").await);
-        let picture = browser.client.screenshot().await.unwrap();
-        std::fs::write(folder.join(format!("{name}.png")), picture).unwrap();
+        // For who wants to look at them.
+        for (part, scroll) in [("top", "0"), ("bottom", "document.body.scrollHeight")] {
+            browser.run(&format!("scrollTo(0, {scroll})")).await;
+            let picture = browser.client.screenshot().await.unwrap();
+            std::fs::write(folder.join(format!("{name}-{part}.png")), picture).unwrap();
+        }
         browser.end().await;
     }
     assert_ne!(backs[0], backs[1], "dark is as light");
@@ -193,7 +197,7 @@ async fn picture_for_the_readme() {
     if std::env::var_os("TOLLGATE_DRAW").is_none() {
         return;
     }
-    let (_limiter, url) = served().await;
+    let (_limiter, url) = served(false).await;
     tokio::time::sleep(Duration::from_secs(70)).await;
     let browser = Browser::start(DESKTOP, Scheme::Light).await;
     browser.client.goto(&url).await.unwrap();
