@@ -1,6 +1,6 @@
 //! The page on which an operator sees limits at work and changes them.
 
-#![allow(clippy::unwrap_used, reason = "a test that panics fails, as it should")]
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a test that panics fails, as it should")]
 
 mod support;
 
@@ -70,9 +70,7 @@ fn encoded(form: &[(&str, &str)]) -> Body {
 
 /// The part of the page that is about one policy.
 fn card<'a>(page: &'a str, policy: &str) -> &'a str {
-    let (_, card) =
-        page.split_once(&format!("<h2>{policy}</h2>")).expect("there is no such policy");
-    card.split_once("</section>").unwrap().0
+    between(page, &format!("<h2>{policy}</h2>"), "</section>")
 }
 
 /// What stands between, of the first that stands so.
