@@ -53,9 +53,10 @@ pub(crate) struct MostRefused {
 }
 
 impl Refused {
+    /// Nobody waits for it: who is refused while another is being counted is left out.
     pub(super) fn note(&self, second: u64, policy: &Policy, subject: &str) {
+        let Some(mut windows) = self.windows.try_lock() else { return };
         let hash = self.hasher.hash_one((policy.name_hash(), subject));
-        let mut windows = self.windows.lock();
         windows.turn(second / WINDOW);
         windows.current.add(hash, policy, subject);
     }
