@@ -1,4 +1,5 @@
-//! A warm check in memory allocates nothing, allowed or refused, by whichever algorithm.
+//! A warm check in memory allocates nothing, allowed or refused, by whichever algorithm, and
+//! whether or not a dashboard counts it.
 
 #![allow(clippy::unwrap_used, reason = "a test that panics fails, as it should")]
 
@@ -7,7 +8,9 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tollgate::__private::{Ruling, rule};
-use tollgate::{Algorithm, Clock as _, Limiter, MemoryBackend, Policy, Quota, SystemClock};
+use tollgate::{
+    Algorithm, Clock as _, Dashboard, Limiter, MemoryBackend, Policy, Quota, SystemClock,
+};
 
 #[global_allocator]
 static ALLOCATOR: dhat::Alloc = dhat::Alloc;
@@ -58,25 +61,27 @@ fn warm_checks_allocate_nothing() {
         let several = Policy::new("several", Quota::new(64, minute))
             .and(Quota::new(1_000, day))
             .algorithm(algorithm);
-        for policy in [one, several] {
+        for (policy, is_seen) in [(&one, false), (&several, false), (&one, true), (&several, true)]
+        {
             let limiter = Limiter::new(MemoryBackend::new());
+            let _dashboard = is_seen.then(|| Dashboard::new(&limiter));
             // The log of a window grows as it fills, to a size that it keeps: 33 entries leave
             // room for those up to the limit. Short subjects are spared the public answer's copy.
             for subject in SUBJECTS {
-                (0..33).for_each(|_| assert!(admits(&limiter, &policy, subject)));
+                (0..33).for_each(|_| assert!(admits(&limiter, policy, subject)));
             }
             let allowed = allocations(|| {
                 for subject in SUBJECTS {
-                    (0..25).for_each(|_| assert!(admits(&limiter, &policy, subject)));
+                    (0..25).for_each(|_| assert!(admits(&limiter, policy, subject)));
                 }
             });
-            while admits(&limiter, &policy, SUBJECTS[0]) {}
+            while admits(&limiter, policy, SUBJECTS[0]) {}
             let refused = allocations(|| {
-                (0..25).for_each(|_| assert!(!admits(&limiter, &policy, SUBJECTS[0])));
+                (0..25).for_each(|_| assert!(!admits(&limiter, policy, SUBJECTS[0])));
             });
             let public = allocations(|| {
                 for _ in 0..5 {
-                    let decision = limiter.check_now(&policy, SUBJECTS[1], 1).unwrap().unwrap();
+                    let decision = limiter.check_now(policy, SUBJECTS[1], 1).unwrap().unwrap();
                     assert!(decision.is_allowed());
                 }
             });

@@ -28,7 +28,7 @@ edition = "2024"
 exclude = ["tollgate-$version", "tollgate-macros-$version"]
 
 [dependencies]
-tollgate = { version = "=$version", features = ["config", "metrics", "redis"] }
+tollgate = { version = "=$version", features = ["config", "dashboard", "metrics", "redis"] }
 
 [patch.crates-io]
 tollgate = { path = "tollgate-$version" }

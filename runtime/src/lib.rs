@@ -8,6 +8,8 @@ mod call;
 mod clock;
 #[cfg(feature = "config")]
 mod config;
+#[cfg(feature = "dashboard")]
+mod dashboard;
 mod decision;
 mod error;
 mod global;
@@ -23,6 +25,8 @@ mod policy;
 mod queue;
 mod quota;
 mod registry;
+#[cfg(any(feature = "config", feature = "dashboard"))]
+mod span;
 mod subject;
 mod suggest;
 mod telemetry;
@@ -44,6 +48,8 @@ pub use self::call::RateLimited;
 pub use self::clock::{Clock, SystemClock};
 #[cfg(feature = "config")]
 pub use self::config::{Config, ConfigError, ConfigWatcher};
+#[cfg(feature = "dashboard")]
+pub use self::dashboard::Dashboard;
 pub use self::decision::{Decision, Outcome, QuotaState, Source};
 pub use self::error::{BackendError, Execution, StartError, Unavailable};
 pub use self::global::{get_limiter, set_limiter};

@@ -36,6 +36,11 @@ impl Queue {
         Self { clock, lines: Mutex::default() }
     }
 
+    #[cfg(feature = "dashboard")]
+    pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
     pub(crate) async fn wait(
         &self,
         limiter: &Limiter,

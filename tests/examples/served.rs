@@ -191,3 +191,28 @@ impl Drop for Mounted {
         let _ = fs::remove_dir_all(&self.path);
     }
 }
+
+#[tokio::test]
+async fn the_dashboard_is_behind_its_password_and_sees_the_traffic() {
+    let mut example = Example::new("dashboard").start();
+    let line = example.line_with("Open ");
+    let url = line.split_once(" as admin").unwrap().0;
+    let client = Client::new();
+    assert_eq!(client.get(url).send().await.unwrap().status(), 401);
+    let seen = async {
+        loop {
+            let page =
+                client.get(url).header("authorization", "Basic YWRtaW46b25seSBhbiBleGFtcGxl");
+            let page = page.send().await.unwrap().text().await.unwrap();
+            assert!(page.contains("<h2>dashboard::search</h2>"), "{page}");
+            // Somebody has been refused.
+            if page.contains("<td>dashboard::search</td>") {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, seen).await.expect("it shows no traffic");
+    example.signal("INT");
+    example.finish();
+}

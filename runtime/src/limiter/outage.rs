@@ -17,7 +17,8 @@ impl Limiter {
         policy.unsupported().or(needs_instances.then_some(NO_INSTANCES))
     }
 
-    fn on_error(&self, policy: &Policy) -> OnError {
+    /// What a policy does while the backend cannot answer.
+    pub(crate) fn on_error(&self, policy: &Policy) -> OnError {
         policy.get_on_error().unwrap_or(self.shared.on_error)
     }
 

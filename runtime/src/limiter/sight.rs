@@ -1,9 +1,14 @@
 //! What a limiter lets be seen of itself.
 
+#[cfg(feature = "dashboard")]
+use std::sync::Arc;
+
 use super::Limiter;
 use crate::backend::BackendStats;
 use crate::decision::Ruling;
 use crate::guard::Circuit;
+#[cfg(feature = "dashboard")]
+use crate::telemetry::Tally;
 use crate::telemetry::{Meter, Told, Watch};
 use crate::{Blocked, BreakerStats, Decision, MemoryStats, Policy, Unavailable};
 
@@ -40,6 +45,19 @@ impl Limiter {
             None => {}
         }
         stats
+    }
+
+    /// What a dashboard shows. It is counted from the first time that it is asked for.
+    #[cfg(feature = "dashboard")]
+    pub(crate) fn tally(&self) -> &Arc<Tally> {
+        let clock = || Arc::clone(self.shared.queue.clock());
+        self.shared.telemetry.tally.get_or_init(|| Arc::new(Tally::new(clock())))
+    }
+
+    /// The policies that the builder was told of.
+    #[cfg(feature = "dashboard")]
+    pub(crate) fn declared(&self) -> &[Policy] {
+        &self.shared.declared
     }
 
     /// Reads the instruments of the backend and the circuit breaker, and tells the recorder, as

@@ -23,14 +23,14 @@ use crate::{Algorithm, OnError, Policy, Quota, QuotaError};
 /// one quota. Of one with several, [`quotas`](Self::quotas) says all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Override {
-    limit: Option<u32>,
-    per: Option<Duration>,
-    burst: Option<u32>,
-    quotas: Option<Vec<Quota>>,
-    algorithm: Option<Algorithm>,
-    shadow: Option<bool>,
-    on_error: Option<OnError>,
-    enabled: Option<bool>,
+    pub(crate) limit: Option<u32>,
+    pub(crate) per: Option<Duration>,
+    pub(crate) burst: Option<u32>,
+    pub(crate) quotas: Option<Vec<Quota>>,
+    pub(crate) algorithm: Option<Algorithm>,
+    pub(crate) shadow: Option<bool>,
+    pub(crate) on_error: Option<OnError>,
+    pub(crate) enabled: Option<bool>,
 }
 
 impl Override {

@@ -97,9 +97,11 @@ impl Meter {
     }
 
     /// A check has ended. It says whether the instruments are to be read, by the caller.
-    pub(super) fn count(&self, since: Instant, told: &Told<'_>, near: f64) -> bool {
-        let now = Instant::now();
+    pub(super) fn count(&self, since: Instant, now: Instant, told: &Told<'_>, near: f64) -> bool {
         let handles = self.handles();
+        if handles.recorder == Recorder::NONE {
+            return false;
+        }
         let seconds = if told.waited { &handles.wait_seconds } else { &handles.check_seconds };
         seconds.record(now.duration_since(since));
         match handles.find(told.policy) {

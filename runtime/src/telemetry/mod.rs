@@ -1,4 +1,5 @@
-//! What an operator sees of a limiter: events, hooks and, with the feature `metrics`, metrics.
+//! What an operator sees of a limiter: events, hooks and, with the features `metrics` and
+//! `dashboard`, metrics and what a dashboard shows.
 
 #[cfg_attr(not(feature = "metrics"), path = "no_meter.rs")]
 mod meter;
@@ -7,9 +8,13 @@ mod names;
 mod near_limit;
 #[cfg(feature = "metrics")]
 mod settings;
+#[cfg_attr(not(feature = "dashboard"), path = "no_tally.rs")]
+mod tally;
 
 use std::error::Error;
 use std::sync::Arc;
+#[cfg(feature = "dashboard")]
+use std::sync::OnceLock;
 
 use quanta::Instant;
 use tracing::Level;
@@ -21,6 +26,9 @@ pub(crate) use self::meter::{connected, round_trip};
 pub use self::near_limit::NearLimit;
 #[cfg(feature = "metrics")]
 pub use self::settings::Metrics;
+pub(crate) use self::tally::Tally;
+#[cfg(feature = "dashboard")]
+pub(crate) use self::tally::{Counts, SECONDS};
 use crate::decision::Ruling;
 use crate::{Blocked, Outcome, Policy, Unavailable};
 
@@ -38,6 +46,9 @@ pub(crate) struct Telemetry {
     pub(crate) near: f64,
     /// `None`: nobody counts.
     pub(crate) meter: Option<Meter>,
+    /// Empty: nobody has made a dashboard.
+    #[cfg(feature = "dashboard")]
+    pub(crate) tally: OnceLock<Arc<Tally>>,
 }
 
 /// When a check began, if somebody wants to know how long it takes.
@@ -46,13 +57,33 @@ pub(crate) struct Watch(Option<Instant>);
 
 impl Telemetry {
     pub(crate) fn new() -> Self {
-        Self { on_blocked: None, on_near_limit: None, near: NEAR, meter: None }
+        Self {
+            on_blocked: None,
+            on_near_limit: None,
+            near: NEAR,
+            meter: None,
+            #[cfg(feature = "dashboard")]
+            tally: OnceLock::new(),
+        }
+    }
+
+    #[cfg(feature = "dashboard")]
+    #[inline]
+    fn tally(&self) -> Option<&Arc<Tally>> {
+        self.tally.get()
+    }
+
+    #[cfg(not(feature = "dashboard"))]
+    #[inline]
+    fn tally(&self) -> Option<&Tally> {
+        None
     }
 
     /// A check begins.
     #[inline]
     pub(crate) fn watch(&self) -> Watch {
-        Watch(self.meter.as_ref().and_then(Meter::watch))
+        let metered = self.meter.as_ref().and_then(Meter::watch);
+        Watch(metered.or_else(|| self.tally().map(|_| Instant::now())))
     }
 
     /// What came of a check. It says whether it is time to read the instruments.
@@ -67,10 +98,18 @@ impl Telemetry {
         {
             on_near_limit(&near);
         }
-        match (&self.meter, watch) {
-            (Some(meter), Watch(Some(since))) => meter.count(since, told, self.near),
-            _ => false,
+        match watch {
+            Watch(Some(since)) => self.count(since, told),
+            Watch(None) => false,
         }
+    }
+
+    fn count(&self, since: Instant, told: &Told<'_>) -> bool {
+        let now = Instant::now();
+        if let Some(tally) = self.tally() {
+            tally.note(told, now.duration_since(since));
+        }
+        self.meter.as_ref().is_some_and(|meter| meter.count(since, now, told, self.near))
     }
 }
 

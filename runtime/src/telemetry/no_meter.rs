@@ -16,7 +16,13 @@ impl Meter {
         match *self {}
     }
 
-    pub(super) fn count(&self, _since: Instant, _told: &Told<'_>, _near: f64) -> bool {
+    pub(super) fn count(
+        &self,
+        _since: Instant,
+        _now: Instant,
+        _told: &Told<'_>,
+        _near: f64,
+    ) -> bool {
         match *self {}
     }
 

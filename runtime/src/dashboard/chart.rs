@@ -1,0 +1,70 @@
+//! Lines over the last minute.
+
+use plotters::prelude::*;
+
+use crate::telemetry::SECONDS;
+
+const WIDTH: u32 = 340;
+const HEIGHT: u32 = 96;
+/// Room for what is written beside the axis.
+const LABELS: u32 = 46;
+
+/// The style sheet finds lines by these colours, and gives them those of the reader's scheme.
+pub(super) const GOOD: RGBColor = RGBColor(0x2a, 0x8c, 0x5a);
+pub(super) const BAD: RGBColor = RGBColor(0xd1, 0x49, 0x5b);
+pub(super) const ILL: RGBColor = RGBColor(0xb7, 0x79, 0x1f);
+const TEXT: RGBColor = RGBColor(0x66, 0x66, 0x66);
+const GRID: RGBColor = RGBColor(0xdd, 0xdd, 0xdd);
+
+/// A number for each second, the latest last.
+pub(super) struct Line {
+    pub(super) colour: RGBColor,
+    pub(super) values: Vec<f64>,
+}
+
+/// An SVG, with the values at the axis as `label` writes them.
+pub(super) fn draw(lines: &[Line], label: &dyn Fn(f64) -> String) -> String {
+    let mut svg = String::new();
+    // Writing to a string does not fail, and there is no other font than the reader's to look for.
+    // If it did, the figures are in words beside it.
+    match draw_to(&mut svg, lines, label) {
+        Ok(()) => svg,
+        Err(error) => {
+            tracing::error!(%error, "a chart cannot be drawn");
+            String::new()
+        }
+    }
+}
+
+fn draw_to(
+    svg: &mut String,
+    lines: &[Line],
+    label: &dyn Fn(f64) -> String,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let area = SVGBackend::with_string(svg, (WIDTH, HEIGHT)).into_drawing_area();
+    let values = lines.iter().flat_map(|line| &line.values);
+    let most = values.copied().fold(1.0, f64::max) * 1.1;
+    let first = 1.0 - SECONDS as f64;
+    let mut chart = ChartBuilder::on(&area)
+        .margin(6)
+        .y_label_area_size(LABELS)
+        .build_cartesian_2d(first..0.0, 0.0..most)?;
+    chart
+        .configure_mesh()
+        .disable_x_mesh()
+        .disable_x_axis()
+        .y_labels(3)
+        .y_label_formatter(&|value| label(*value))
+        .label_style(("sans-serif", 14).into_font().color(&TEXT))
+        .axis_style(GRID)
+        .bold_line_style(GRID)
+        .light_line_style(TRANSPARENT)
+        .draw()?;
+    for Line { colour, values } in lines {
+        let points = values.iter().enumerate().map(|(index, value)| (first + index as f64, *value));
+        let area = AreaSeries::new(points, 0.0, colour.mix(0.15));
+        chart.draw_series(area.border_style(colour.stroke_width(2)))?;
+    }
+    area.present()?;
+    Ok(())
+}

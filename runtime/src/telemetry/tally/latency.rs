@@ -1,0 +1,104 @@
+//! How long checks took in each of the last seconds, to a quarter.
+
+use std::time::Duration;
+
+use super::Seconds;
+
+/// The shortest and the longest that are told apart: 128 ns and 17 s, as powers of two.
+const SHORTEST: u32 = 7;
+const LONGEST: u32 = 34;
+/// Each doubling in so many steps.
+const STEPS: u32 = 4;
+const STEP_BITS: u32 = STEPS.trailing_zeros();
+const BUCKETS: usize = ((LONGEST - SHORTEST) * STEPS) as usize;
+
+pub(crate) struct Latency {
+    buckets: Box<[Seconds]>,
+}
+
+impl Default for Latency {
+    fn default() -> Self {
+        Self { buckets: (0..BUCKETS).map(|_| Seconds::default()).collect() }
+    }
+}
+
+impl Latency {
+    pub(super) fn add(&self, second: u64, took: Duration) {
+        self.buckets[bucket(took)].add(second);
+    }
+
+    /// What was taken at most by each of these parts, of the checks in these seconds. `None`:
+    /// there were none.
+    pub(crate) fn quantiles<const N: usize>(
+        &self,
+        seconds: impl Iterator<Item = u64> + Clone,
+        parts: [f64; N],
+    ) -> Option<[Duration; N]> {
+        let counts: Vec<u64> = self
+            .buckets
+            .iter()
+            .map(|bucket| seconds.clone().map(|second| bucket.at(second)).sum())
+            .collect();
+        let total: u64 = counts.iter().sum();
+        (total > 0).then(|| parts.map(|part| quantile(&counts, total, part)))
+    }
+}
+
+fn quantile(counts: &[u64], total: u64, part: f64) -> Duration {
+    let wanted = (part * total as f64).ceil().max(1.0) as u64;
+    let mut seen = 0;
+    let reaches = |count: &u64| {
+        seen += count;
+        seen >= wanted
+    };
+    end(counts.iter().position(reaches).unwrap_or(BUCKETS - 1))
+}
+
+fn bucket(took: Duration) -> usize {
+    let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+    let nanos = nanos.clamp(1 << SHORTEST, (1 << LONGEST) - 1);
+    let doublings = nanos.ilog2();
+    let step = (nanos >> (doublings - STEP_BITS)) as u32 % STEPS;
+    ((doublings - SHORTEST) * STEPS + step) as usize
+}
+
+/// Where it ends.
+fn end(bucket: usize) -> Duration {
+    let (doublings, step) = (bucket as u32 / STEPS + SHORTEST, bucket as u32 % STEPS);
+    Duration::from_nanos(u64::from(STEPS + step + 1) << (doublings - STEP_BITS))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_quantile_is_at_most_a_quarter_too_long(
+            mut nanos in prop::collection::vec(128_u64..10_000_000_000, 1..200),
+            part in 0.01_f64..1.0,
+        ) {
+            let latency = Latency::default();
+            for &nanos in &nanos {
+                latency.add(7, Duration::from_nanos(nanos));
+            }
+            nanos.sort_unstable();
+            let exact = nanos[((part * nanos.len() as f64).ceil() as usize).max(1) - 1] as f64;
+            let [told] = latency.quantiles(0..10, [part]).unwrap_or_default();
+            let told = told.as_nanos() as f64;
+            prop_assert!(exact < told && told <= exact * 1.25, "{told} for {exact}");
+        }
+    }
+
+    #[test]
+    fn what_is_out_of_range_is_counted_at_its_end() {
+        let latency = Latency::default();
+        assert!(latency.quantiles(0..10, [0.5]).is_none());
+        latency.add(1, Duration::ZERO);
+        latency.add(1, Duration::MAX);
+        let [least, most] = latency.quantiles(0..10, [0.5, 1.0]).unwrap_or_default();
+        assert_eq!((least.as_nanos(), most.as_nanos()), (160, 1 << LONGEST));
+    }
+}
