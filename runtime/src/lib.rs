@@ -9,6 +9,8 @@ mod clock;
 #[cfg(feature = "config")]
 mod config;
 mod decision;
+#[cfg(any(feature = "config", feature = "redis"))]
+mod duration;
 mod error;
 mod global;
 mod guard;

@@ -1,0 +1,52 @@
+//! Lengths of time as people write them: `250ms`, `1h30m`.
+
+use std::time::Duration;
+
+/// The units, longest first, with their names in microseconds.
+const UNITS: [(&str, u64); 6] = [
+    ("d", 86_400_000_000),
+    ("h", 3_600_000_000),
+    ("m", 60_000_000),
+    ("s", 1_000_000),
+    ("ms", 1_000),
+    ("us", 1),
+];
+
+/// As the attribute reads it: whole numbers, each with a unit, from long to short.
+pub(crate) fn read(text: &str) -> Option<Duration> {
+    let mut micros = None;
+    let mut units = UNITS.iter();
+    let mut rest = text;
+    while !rest.is_empty() {
+        let (number, unit);
+        (number, rest) = split(rest, |c| c.is_ascii_digit());
+        (unit, rest) = split(rest, |c| !c.is_ascii_digit());
+        // `find` leaves off behind the unit, so that none comes twice or out of order.
+        let (_, unit_micros) = units.find(|(name, _)| *name == unit)?;
+        let part = number.parse::<u64>().ok()?.checked_mul(*unit_micros)?;
+        micros = Some(micros.unwrap_or(0_u64).checked_add(part)?);
+    }
+    micros.map(Duration::from_micros)
+}
+
+fn split(text: &str, belongs: impl Fn(char) -> bool) -> (&str, &str) {
+    text.split_at(text.find(|c| !belongs(c)).unwrap_or(text.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_the_attribute_reads_it() {
+        let table = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/read_alike.txt");
+        let table = std::fs::read_to_string(table).unwrap();
+        let mut lines = 0;
+        for line in table.lines().filter_map(|line| line.strip_prefix("length ")) {
+            let (text, micros) = line.rsplit_once(' ').unwrap();
+            assert_eq!(read(text), micros.parse().ok().map(Duration::from_micros), "`{text}`");
+            lines += 1;
+        }
+        assert!(lines > 20, "{lines}");
+    }
+}
