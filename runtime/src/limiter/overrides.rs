@@ -11,7 +11,7 @@ impl Limiter {
     /// `tollgate::audit`.
     ///
     /// What can be overridden are the policies of annotations, and those that were
-    /// [declared](LimiterBuilder::declare).
+    /// [declared](crate::LimiterBuilder::declare).
     ///
     /// # Errors
     ///
