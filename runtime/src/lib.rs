@@ -37,8 +37,6 @@ pub mod __private;
 pub use self::backend::{
     Action, Answer, Backend, MemoryBackend, MemoryBackendBuilder, MemoryStats, Operation, Verdict,
 };
-#[doc(hidden)]
-pub use self::backend::{BackendStats, Gauges, ServerStats};
 #[cfg(feature = "redis")]
 pub use self::backend::{RedisBackend, RedisBackendBuilder, RedisStats};
 pub use self::blocked::Blocked;

@@ -168,6 +168,7 @@ impl Limiter {
     /// # Errors
     ///
     /// If the backend fails and the policy is closed.
+    #[must_use = "a refused request must not go on"]
     pub fn check_now(
         &self,
         policy: &Policy,
