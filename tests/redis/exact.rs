@@ -13,8 +13,8 @@ use tollgate::{
 
 use crate::reference::Numbers;
 use crate::servers::{RedisCluster, RedisServer, eventually};
-use crate::subject::{PATIENCE, runtime};
 use crate::support::scaled;
+use crate::timed::{PATIENCE, runtime};
 
 const PROCESSES: usize = 4;
 const TASKS: usize = 50;

@@ -14,8 +14,8 @@ use tollgate::{
 
 use crate::reference::{Numbers, START, cases, for_all_six, quotas};
 use crate::servers::{RedisServer, eventually};
-use crate::subject::{PATIENCE, runtime};
 use crate::support::scaled;
+use crate::timed::{PATIENCE, runtime};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3_600);

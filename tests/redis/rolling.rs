@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use tollgate::{Algorithm, Policy, Quota};
 
 use crate::reference::{START, cases};
-use crate::subject::Timed;
+use crate::timed::Timed;
 
 const MINUTE: u64 = 60_000_000;
 
