@@ -433,6 +433,17 @@ fn counters_that_grow_stay_within_the_memory() {
     }
 }
 
+/// What one subject takes does not grow with its requests, however long it is.
+#[test]
+fn a_long_subject_takes_its_room_once() {
+    let folder = Folder::new();
+    let long = "x".repeat(100);
+    folder.log((0..30_000).map(|n| common(n / 500, &long)).collect::<String>());
+    let printed = folder.prints(&["--memory", "1", "-l", "100000/60s", "access.log"]);
+    assert!(!printed.contains("full"), "{printed}");
+    assert_eq!(row(&printed, "100000/60s sliding_window").refused, 0, "{printed}");
+}
+
 #[test]
 fn an_empty_log_and_one_from_standard_input() {
     let folder = Folder::new();

@@ -2,7 +2,7 @@
 
 use peak_alloc::PeakAlloc;
 use tollgate::testing::ManualClock;
-use tollgate::{Decision, Limiter, MemoryBackend, Policy};
+use tollgate::{Limiter, MemoryBackend, Policy};
 
 /// It tells how much is allocated: only so is it known what counters really take.
 #[global_allocator]
@@ -32,15 +32,20 @@ pub(crate) struct Lost {
 impl Counters {
     pub(crate) fn new(room: usize, clock: ManualClock) -> Self {
         let (limiter, bytes) = measured(|| limiter(room, &clock));
-        let bytes = usize::try_from(bytes).unwrap_or(0);
+        let bytes = 0_usize.saturating_add_signed(bytes);
         Self { clock, limiter, room, bytes, let_go: 0, overflowed: 0 }
     }
 
+    /// Whether a request is admitted.
     #[allow(clippy::expect_used, reason = "memory answers at once, and fails for bursts only")]
-    pub(crate) fn check(&mut self, policy: &Policy, subject: &str) -> Decision {
-        let (decision, grown) = measured(|| self.limiter.check_now(policy, subject, 1));
+    pub(crate) fn admit(&mut self, policy: &Policy, subject: &str) -> bool {
+        let (admitted, grown) = measured(|| {
+            // The decision takes memory, too, and is gone when this ends.
+            let decision = self.limiter.check_now(policy, subject, 1);
+            decision.expect("memory makes nobody wait").expect("it has no burst").is_allowed()
+        });
         self.bytes = self.bytes.saturating_add_signed(grown);
-        decision.expect("memory makes nobody wait").expect("it has no burst")
+        admitted
     }
 
     /// Begins anew, with room for half as many as there are.

@@ -112,8 +112,7 @@ impl Replayed {
     }
 
     fn request(&mut self, subject: &str) {
-        let decision = self.counters.check(&self.policy, subject);
-        if !decision.is_allowed() {
+        if !self.counters.admit(&self.policy, subject) {
             self.refused += 1;
             self.subjects_refused.add(subject);
             self.most_refused.add(subject);
