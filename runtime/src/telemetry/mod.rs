@@ -10,9 +10,10 @@ mod settings;
 
 use std::error::Error;
 use std::sync::Arc;
-use std::time::Duration;
 
 use quanta::Instant;
+use tracing::Level;
+use tracing::level_filters::LevelFilter;
 
 pub(crate) use self::meter::Meter;
 #[cfg(feature = "redis")]
@@ -58,7 +59,9 @@ impl Telemetry {
     #[inline]
     pub(crate) fn note(&self, watch: Watch, told: &Told<'_>) -> bool {
         if !told.is_admission() {
-            told.log();
+            if told.has_listener() {
+                told.log();
+            }
         } else if let Some(on_near_limit) = &self.on_near_limit
             && let Some(near) = NearLimit::of(told, self.near)
         {
@@ -86,29 +89,29 @@ impl Told<'_> {
         self.failure.is_none() && self.ruling.is_allowed()
     }
 
+    /// Whether an event of it can interest anybody: most who run a service have that switched off.
+    #[inline]
+    fn has_listener(&self) -> bool {
+        let level = if self.policy.is_shadow() { Level::INFO } else { Level::DEBUG };
+        level <= LevelFilter::current()
+    }
+
     #[cold]
     fn log(&self) {
-        let Self { policy, subject, ruling, waited, .. } = *self;
+        let Self { policy, subject, waited, .. } = *self;
         let name = policy.name();
         if let Some(error) = self.failure {
             let error: &(dyn Error + 'static) = error;
             tracing::debug!(policy = name, error, "a rate limit could not be checked");
             return;
         }
-        let source = ruling.source().name();
-        let (outcome, retry_after) = match ruling.outcome() {
-            Outcome::Refused { retry_after } => ("refused", Some(retry_after)),
-            Outcome::Never => ("never", None),
-            Outcome::Allowed => return,
-        };
-        let retry_after = retry_after.as_ref().map(Duration::as_secs_f64);
         if policy.is_shadow() {
             tracing::info!(
                 policy = name,
                 subject,
-                outcome,
-                source,
-                retry_after,
+                outcome = self.outcome(),
+                source = self.ruling.source().name(),
+                retry_after = self.retry_after_seconds(),
                 waited,
                 "a shadow limit would have refused"
             );
@@ -116,12 +119,27 @@ impl Told<'_> {
             tracing::debug!(
                 policy = name,
                 subject,
-                outcome,
-                source,
-                retry_after,
+                outcome = self.outcome(),
+                source = self.ruling.source().name(),
+                retry_after = self.retry_after_seconds(),
                 waited,
                 "refused"
             );
+        }
+    }
+
+    fn outcome(&self) -> &'static str {
+        match self.ruling.outcome() {
+            Outcome::Allowed => "allowed",
+            Outcome::Refused { .. } => "refused",
+            Outcome::Never => "never",
+        }
+    }
+
+    fn retry_after_seconds(&self) -> Option<f64> {
+        match self.ruling.outcome() {
+            Outcome::Refused { retry_after } => Some(retry_after.as_secs_f64()),
+            Outcome::Allowed | Outcome::Never => None,
         }
     }
 }
