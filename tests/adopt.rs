@@ -98,6 +98,18 @@ impl NewCrate {
         fs::write(self.path.join("src/main.rs"), main).unwrap();
     }
 
+    /// Those of the packed library.
+    fn features(&self) -> Vec<String> {
+        let path = self.path.join(format!("tollgate-{}/Cargo.toml", self.version));
+        let manifest = fs::read_to_string(path).unwrap();
+        let (_, features) = manifest.split_once("\n[features]\n").unwrap();
+        let features = features.split("\n[").next().unwrap().lines();
+        let names = features.filter_map(|line| line.split_once(" = [")).map(|(name, _)| name);
+        let names: Vec<String> = names.map(str::to_owned).collect();
+        assert!(names.len() > 3, "{names:?}");
+        names
+    }
+
     fn cargo(&self, command: &str) -> String {
         run(Command::new(env!("CARGO"))
             .args([command, "--quiet"])
@@ -205,7 +217,7 @@ async fn the_readme_is_enough() {
     assert!(output.contains("1 passed"), "{output}");
 
     // All that there is.
-    let every = "tollgate = { version = \"0.1\", features = [\"config\", \"metrics\", \"redis\"] }";
-    new.write(every, &program);
+    let every = format!("tollgate = {{ version = \"0.1\", features = {:?} }}", new.features());
+    new.write(&every, &program);
     new.cargo("check");
 }

@@ -9,8 +9,6 @@ mod clock;
 #[cfg(feature = "config")]
 mod config;
 mod decision;
-#[cfg(any(feature = "config", feature = "redis"))]
-mod duration;
 mod error;
 mod global;
 mod guard;
@@ -25,6 +23,8 @@ mod policy;
 mod queue;
 mod quota;
 mod registry;
+#[cfg(any(feature = "config", feature = "redis"))]
+mod span;
 mod subject;
 mod suggest;
 mod telemetry;

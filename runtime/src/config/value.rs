@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 
-use crate::{Algorithm, duration};
+use crate::{Algorithm, span};
 
 /// A length of time: whole seconds, or text with units.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +37,7 @@ impl<'de> Deserialize<'de> for Span {
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Span, E> {
                 let unexpected = de::Unexpected::Str(text);
-                duration::read(text).map(Span).ok_or_else(|| E::invalid_value(unexpected, &self))
+                span::parse(text).map(Span).ok_or_else(|| E::invalid_value(unexpected, &self))
             }
         }
 

@@ -1,4 +1,4 @@
-//! Lengths of time as people write them: `250ms`, `1h30m`.
+//! Lengths of time in words: `1h30m`.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ const UNITS: [(&str, u64); 6] = [
 ];
 
 /// As the attribute reads it: whole numbers, each with a unit, from long to short.
-pub(crate) fn read(text: &str) -> Option<Duration> {
+pub(crate) fn parse(text: &str) -> Option<Duration> {
     let mut micros = None;
     let mut units = UNITS.iter();
     let mut rest = text;
@@ -44,7 +44,7 @@ mod tests {
         let mut lines = 0;
         for line in table.lines().filter_map(|line| line.strip_prefix("length ")) {
             let (text, micros) = line.rsplit_once(' ').unwrap();
-            assert_eq!(read(text), micros.parse().ok().map(Duration::from_micros), "`{text}`");
+            assert_eq!(parse(text), micros.parse().ok().map(Duration::from_micros), "`{text}`");
             lines += 1;
         }
         assert!(lines > 20, "{lines}");
