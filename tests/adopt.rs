@@ -1,6 +1,6 @@
 //! Somebody who has nothing but the README: a new crate outside the workspace, built from the
 //! README's own snippets on what would be published, gets a limited handler, then Redis, then a key
-//! of its own, then a test.
+//! of its own, then a test. What would be published builds with every feature, too.
 
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a test that panics fails, as it should")]
 
@@ -16,8 +16,7 @@ use reqwest::{Client, Response};
 use servers::{RedisServer, eventually};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
-/// The packages'; the workspace's own has none.
-const VERSION: &str = "0.1.0";
+const PACKAGES: [&str; 2] = ["tollgate", "tollgate-macros"];
 const TARGET: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/adopt");
 
 /// The first snippet below `heading` that holds `text`, without what rustdoc would hide.
@@ -49,7 +48,11 @@ fn run(command: &mut Command) -> String {
 }
 
 /// The new crate, removed when the test ends.
-struct NewCrate(PathBuf);
+struct NewCrate {
+    path: PathBuf,
+    /// Of the packages: the workspace's own has none.
+    version: String,
+}
 
 impl NewCrate {
     fn new() -> Self {
@@ -57,39 +60,60 @@ impl NewCrate {
         fs::create_dir_all(path.join("src")).unwrap();
         // The versions that are here already.
         fs::copy(Path::new(ROOT).join("Cargo.lock"), path.join("Cargo.lock")).unwrap();
-        let new = Self(path);
+        let id =
+            run(Command::new(env!("CARGO")).args(["pkgid", "-p", "tollgate"]).current_dir(ROOT));
+        let version = id.trim().rsplit(['#', '@']).next().unwrap().to_owned();
+        let new = Self { path, version };
         run(Command::new(env!("CARGO"))
             .args(["package", "--quiet", "--no-verify", "--allow-dirty"])
             .args(["--package", "tollgate", "--package", "tollgate-macros"])
             .args(["--target-dir", TARGET])
             .current_dir(ROOT));
-        for package in ["tollgate", "tollgate-macros"] {
-            let archive = format!("{TARGET}/package/{package}-{VERSION}.crate");
+        for package in PACKAGES {
+            let package = format!("{package}-{}", new.version);
+            let archive = format!("{TARGET}/package/{package}.crate");
             // Packed files are of 2006: without `-m`, cargo would take them for built.
-            run(Command::new("tar").args(["-xmzf", &archive]).current_dir(&new.0));
+            run(Command::new("tar").args(["-xmzf", &archive]).current_dir(&new.path));
+            for file in ["README.md", "LICENSE-MIT", "LICENSE-APACHE"] {
+                let length = fs::metadata(new.path.join(&package).join(file)).unwrap().len();
+                assert!(length > 0, "{package} has an empty {file}");
+            }
         }
         new
     }
 
     /// Writes it. What is not published yet comes from the packages beside it.
     fn write(&self, tollgate: &str, main: &str) {
+        let version = &self.version;
         let manifest = format!(
             "[package]\nname = \"adopt\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\n\
              [workspace]\n\n[profile.dev]\ndebug = false\n\n\
              [patch.crates-io]\n\
-             tollgate = {{ path = \"tollgate-{VERSION}\" }}\n\
-             tollgate-macros = {{ path = \"tollgate-macros-{VERSION}\" }}\n\n\
+             tollgate = {{ path = \"tollgate-{version}\" }}\n\
+             tollgate-macros = {{ path = \"tollgate-macros-{version}\" }}\n\n\
              [dependencies]\n{tollgate}\naxum = \"0.8\"\n\
              tokio = {{ version = \"1\", features = [\"macros\", \"net\", \"rt-multi-thread\"] }}\n"
         );
-        fs::write(self.0.join("Cargo.toml"), manifest).unwrap();
-        fs::write(self.0.join("src/main.rs"), main).unwrap();
+        fs::write(self.path.join("Cargo.toml"), manifest).unwrap();
+        fs::write(self.path.join("src/main.rs"), main).unwrap();
+    }
+
+    /// Those of the packed library.
+    fn features(&self) -> Vec<String> {
+        let path = self.path.join(format!("tollgate-{}/Cargo.toml", self.version));
+        let manifest = fs::read_to_string(path).unwrap();
+        let (_, features) = manifest.split_once("\n[features]\n").unwrap();
+        let features = features.split("\n[").next().unwrap().lines();
+        let names = features.filter_map(|line| line.split_once(" = [")).map(|(name, _)| name);
+        let names: Vec<String> = names.map(str::to_owned).collect();
+        assert!(names.len() > 3, "{names:?}");
+        names
     }
 
     fn cargo(&self, command: &str) -> String {
         run(Command::new(env!("CARGO"))
             .args([command, "--quiet"])
-            .current_dir(&self.0)
+            .current_dir(&self.path)
             .env("CARGO_TARGET_DIR", TARGET)
             .env("RUSTFLAGS", "-Dwarnings"))
     }
@@ -97,7 +121,7 @@ impl NewCrate {
 
 impl Drop for NewCrate {
     fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
+        let _ = fs::remove_dir_all(&self.path);
     }
 }
 
@@ -191,4 +215,9 @@ async fn the_readme_is_enough() {
     new.write(&with_redis, &format!("{program}\n{test}"));
     let output = new.cargo("test");
     assert!(output.contains("1 passed"), "{output}");
+
+    // All that there is.
+    let every = format!("tollgate = {{ version = \"0.1\", features = {:?} }}", new.features());
+    new.write(&every, &program);
+    new.cargo("check");
 }

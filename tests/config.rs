@@ -8,7 +8,6 @@ mod support;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tollgate::{
@@ -410,27 +409,6 @@ fn a_config_map_is_followed() {
     }
 }
 
-/// What the log is told, as text.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl std::io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Log {
-    fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
-    }
-}
-
 /// What the watching thread says goes to the program's own subscriber: to see it, this test is
 /// run as a program of its own.
 #[test]
@@ -443,9 +421,7 @@ fn the_log_tells_of_changes_and_of_what_is_wrong() {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         return;
     }
-    let log = Log::default();
-    let writer = log.clone();
-    tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).init();
+    let log = support::log::Log::of_the_program();
     let directory = Directory::new("log");
     let path = directory.write("tollgate.toml", &text(20));
     let (limiter, _watcher) = watched(&path);

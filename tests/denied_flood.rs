@@ -10,12 +10,12 @@ mod support;
 use std::time::Duration;
 
 use far::FarStore;
-use support::scaled;
+use support::{resident, scaled};
 use tollgate::{Limiter, Policy, Quota, Source};
 
 /// As many as it holds by default.
 const MAX_KEYS: u64 = 100_000;
-const KEY_BYTES: u64 = 256;
+const KEY_BYTES: usize = 256;
 
 #[tokio::test]
 async fn ten_million_refused_keys_stay_within_the_bound() {
@@ -35,24 +35,10 @@ async fn ten_million_refused_keys_stay_within_the_bound() {
     }
     let grown = resident().saturating_sub(before);
     println!("{keys} keys: resident memory grew by {} KiB", grown >> 10);
-    assert!(grown <= MAX_KEYS * KEY_BYTES, "{grown} bytes");
+    assert!(grown <= MAX_KEYS as usize * KEY_BYTES, "{grown} bytes");
     assert_eq!(store.calls(), keys + 1);
     let known = |key: &u64| limiter.check_now(&policy, &format!("attacker {key}"), 2).is_some();
     let known = (keys - MAX_KEYS..keys).filter(known).count() as u64;
     println!("of the last {MAX_KEYS} it knows {known}");
     assert!(known <= MAX_KEYS && known > MAX_KEYS * 9 / 10, "{known}");
-}
-
-/// Bytes; 0 where the system does not tell, which is said.
-fn resident() -> u64 {
-    let pages = std::fs::read_to_string("/proc/self/statm")
-        .ok()
-        .and_then(|statm| statm.split(' ').nth(1)?.parse::<u64>().ok());
-    pages.map_or_else(
-        || {
-            println!("this system does not tell the resident memory");
-            0
-        },
-        |pages| pages * 4096,
-    )
 }

@@ -7,7 +7,7 @@ mod support;
 
 use std::time::Duration;
 
-use support::{SharedMemory, scaled};
+use support::{SharedMemory, resident, scaled};
 use tollgate::testing::ManualClock;
 use tollgate::{Limiter, MemoryBackend, Policy, Quota};
 
@@ -87,18 +87,4 @@ fn the_work_of_a_check_does_not_grow_with_the_number_of_keys() {
         backend.stats().most_visited
     });
     assert!(most_visited.iter().all(|most| *most <= 2_048), "{most_visited:?}");
-}
-
-/// Bytes; 0 where the system does not tell, which is said.
-fn resident() -> usize {
-    let pages = std::fs::read_to_string("/proc/self/statm")
-        .ok()
-        .and_then(|statm| statm.split(' ').nth(1)?.parse::<usize>().ok());
-    pages.map_or_else(
-        || {
-            println!("this system does not tell the resident memory");
-            0
-        },
-        |pages| pages * 4096,
-    )
 }

@@ -4,52 +4,21 @@
 
 mod support;
 
-use std::io::Write;
-use std::sync::{Arc, Mutex};
-
 use axum::Router;
 use axum::extract::connect_info::MockConnectInfo;
 use axum::http::StatusCode;
 use axum::routing::get;
+use support::log::Log;
 use support::{FailingBackend, limiter, status};
 use tollgate::{Limiter, get_limiter, rate_limit, set_limiter, testing};
-use tracing_subscriber::fmt::MakeWriter;
 
 #[rate_limit(1, per = hour)]
 async fn once() {}
 
-/// Keeps what is logged.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    fn count(&self, text: &str) -> usize {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap().matches(text).count()
-    }
-}
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl MakeWriter<'_> for Log {
-    type Writer = Self;
-
-    fn make_writer(&self) -> Self {
-        self.clone()
-    }
-}
-
 #[tokio::test]
 async fn the_nearest_limiter_is_asked() {
-    let log = Log::default();
-    tracing_subscriber::fmt().with_writer(log.clone()).with_ansi(false).init();
+    let log = Log::of_the_program();
+    let count = |text: &str| log.text().matches(text).count();
     let address = std::net::SocketAddr::from(([192, 0, 2, 1], 1));
     let app = Router::new().route("/", get(once)).layer(MockConnectInfo(address));
     let call = || status(&app, support::get("/"));
@@ -58,14 +27,14 @@ async fn the_nearest_limiter_is_asked() {
     assert_eq!(call().await, StatusCode::OK);
     assert_eq!(call().await, StatusCode::TOO_MANY_REQUESTS);
     let _ = get_limiter();
-    assert_eq!(log.count("no limiter was set"), 1);
+    assert_eq!(count("no limiter was set"), 1);
 
     // The one that was set, until another replaces it. A backend that fails is logged when it
     // begins to, not with every request.
     set_limiter(Limiter::new(FailingBackend));
     assert_eq!(call().await, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(call().await, StatusCode::SERVICE_UNAVAILABLE);
-    assert_eq!(log.count("backend fails"), 1);
+    assert_eq!(count("backend fails"), 1);
     set_limiter(limiter().0);
     assert_eq!(call().await, StatusCode::OK);
     assert_eq!(call().await, StatusCode::TOO_MANY_REQUESTS);

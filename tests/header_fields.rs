@@ -95,14 +95,7 @@ fn layer(policy: Policy, style: HeaderStyle) -> RateLimitLayer {
 }
 
 fn algorithms() -> impl Strategy<Value = Algorithm> {
-    prop::sample::select(vec![
-        Algorithm::SlidingWindow,
-        Algorithm::SlidingWindowCounter,
-        Algorithm::FixedWindow,
-        Algorithm::TokenBucket,
-        Algorithm::LeakyBucket,
-        Algorithm::Gcra,
-    ])
+    prop::sample::select(Algorithm::ALL)
 }
 
 fn quotas() -> impl Strategy<Value = Vec<Quota>> {

@@ -4,8 +4,7 @@
 
 mod support;
 
-use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 
 use axum::Router;
 use axum::body::Body;
@@ -13,6 +12,7 @@ use axum::http::request::Parts;
 use axum::http::{Request, Response, StatusCode};
 use axum::response::IntoResponse;
 use axum::routing::get;
+use support::log::Log;
 use support::{FailingBackend, header, local, send, status};
 use tollgate::{
     Blocked, HeaderStyle, HttpOptions, IntoSubject, KeyExtractor, Limiter, MemoryBackend,
@@ -305,26 +305,9 @@ async fn credentials_are_never_seen_again() {
     }
 }
 
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 #[tokio::test]
 async fn an_unknown_address_is_warned_of_once_and_answered_always() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber =
-        tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
-    let _default = tracing::subscriber::set_default(subscriber);
+    let (log, _guard) = Log::of_this_thread(tracing::Level::INFO);
     // No layer, and no server, tells the handler who has connected.
     let app = routes().layer(limiter(HttpOptions::new()).layer());
     for _ in 0..3 {
@@ -334,7 +317,7 @@ async fn an_unknown_address_is_warned_of_once_and_answered_always() {
         let detail = body["detail"].as_str().unwrap();
         assert!(detail.contains("into_make_service_with_connect_info::<SocketAddr>()"), "{detail}");
     }
-    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let log = log.text();
     let lines: Vec<&str> = log.lines().collect();
     assert_eq!(lines.len(), 1, "{log}");
     assert!(lines[0].contains("WARN") && lines[0].contains("MockConnectInfo"), "{log}");

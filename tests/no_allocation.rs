@@ -49,14 +49,7 @@ fn warm_checks_allocate_nothing() {
     assert_eq!(allocations(|| drop(std::hint::black_box(Box::new(1)))), 1);
 
     let (minute, day) = (Duration::from_secs(60), Duration::from_secs(86_400));
-    for algorithm in [
-        Algorithm::SlidingWindow,
-        Algorithm::SlidingWindowCounter,
-        Algorithm::FixedWindow,
-        Algorithm::TokenBucket,
-        Algorithm::LeakyBucket,
-        Algorithm::Gcra,
-    ] {
+    for &algorithm in Algorithm::ALL {
         let one = Policy::new("one", Quota::new(64, minute)).algorithm(algorithm);
         let several = Policy::new("several", Quota::new(64, minute))
             .and(Quota::new(1_000, day))

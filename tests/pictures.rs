@@ -62,20 +62,10 @@ async fn picture() -> String {
         .unwrap();
     }
     svg.push_str("<text x=\"788\" y=\"14\">most in any 10 s</text>\n");
-    for (row, (name, algorithm)) in [
-        ("sliding_window", Algorithm::SlidingWindow),
-        ("sliding_window_counter", Algorithm::SlidingWindowCounter),
-        ("fixed_window", Algorithm::FixedWindow),
-        ("token_bucket", Algorithm::TokenBucket),
-        ("leaky_bucket", Algorithm::LeakyBucket),
-        ("gcra", Algorithm::Gcra),
-    ]
-    .into_iter()
-    .enumerate()
-    {
+    for (row, &algorithm) in Algorithm::ALL.iter().enumerate() {
         let top = 28 + 46 * row;
         let admitted = admitted(&limiter, &clock, algorithm).await;
-        writeln!(svg, "<text x=\"6\" y=\"{}\">{name}</text>", top + 22).unwrap();
+        writeln!(svg, "<text x=\"6\" y=\"{}\">{}</text>", top + 22, algorithm.name()).unwrap();
         for (kind, from, height, colour) in [(false, 24, 8, "#d1495b"), (true, 4, 28, "#2a8c5a")] {
             let mut path = String::new();
             for at in attempts().filter(|at| admitted.contains(at) == kind) {

@@ -350,7 +350,7 @@ fn a_full_memory_is_told_of() {
     let log: String = (0..20_000).map(|number| common(0, &address(number % 10_000))).collect();
     folder.log(log);
     let printed = folder.prints(&["--memory", "1", "-l", "1/60s,100/60s", "access.log"]);
-    assert!(printed.contains("The memory was full: 1 MiB hold"), "{printed}");
+    assert!(printed.contains("The 1 MiB were full"), "{printed}");
     assert!(printed.contains("  100/60s sliding_window             evicted "), "{printed}");
     // Whoever is at their limit is never let go, and the rest share a counter.
     let full = row(&printed, "1/60s sliding_window");
@@ -363,6 +363,85 @@ fn a_full_memory_is_told_of() {
     let printed = folder.prints(&["--memory", "64", "-l", "1/60s", "access.log"]);
     assert!(!printed.contains("full"), "{printed}");
     assert_eq!(row(&printed, "1/60s sliding_window").refused, 10_000);
+}
+
+/// Many who take little are no more than few who could take much.
+#[test]
+fn there_is_room_for_as_many_as_really_take_it() {
+    let folder = Folder::new();
+    let once = (0..12_000).map(|n| common(n / 300, &format!("10.1.{}.{}", n / 250, n % 250)));
+    let often = (0..15).map(|_| common(40, "192.0.2.1"));
+    folder.log(once.chain(often).collect::<String>());
+    let printed = folder.prints(&["--memory", "32", "access.log"]);
+    assert!(!printed.contains("full"), "{printed}");
+    for (limit, refused) in [("10/60s", 5), ("1000/60s", 0)] {
+        assert_eq!(row(&printed, &format!("{limit} sliding_window")).refused, refused);
+    }
+}
+
+/// Counters grow as their subjects are admitted, and not beyond what they may take. Whoever was let
+/// go for that is told of.
+#[test]
+fn counters_that_grow_stay_within_the_memory() {
+    const LIMITS: &str = "400/60s,401/60s,402/60s,403/60s,404/60s,405/60s";
+    let folder = Folder::new();
+    // 500 each, all at times of their own.
+    let line = |n: u32, client: u32| {
+        let (second, micros) = (NOON + u64::from(n / 20), n % 20 * 50_000 + client);
+        format!("{{\"ts\":{second}.{micros:06},\"ip\":\"10.1.1.{client}\"}}\n")
+    };
+    let log: String = (0..500).flat_map(|n| (0..100).map(move |client| line(n, client))).collect();
+    // The most that it had resident, in KiB, when it had read almost all; and what it printed.
+    let run = |log: &str, memory: &str| {
+        let mut child = folder
+            .command(&["-l", LIMITS, "--memory", memory, "-"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.as_mut().unwrap().write_all(log.as_bytes()).unwrap();
+        let status = fs::read_to_string(format!("/proc/{}/status", child.id()));
+        let peak = status.ok().and_then(|status| {
+            let (_, peak) = status.split_once("VmHWM:")?;
+            peak.trim_start().split(' ').next()?.parse::<u64>().ok()
+        });
+        let printed = String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap();
+        (peak, printed)
+    };
+
+    let (unbounded, printed) = run(&log, "64");
+    assert!(!printed.contains("full"), "{printed}");
+    assert_eq!(row(&printed, "400/60s sliding_window").refused, 100 * 100, "{printed}");
+    let (bounded, printed) = run(&log, "1");
+    assert!(printed.contains("The 1 MiB were full"), "{printed}");
+    for limit in LIMITS.split(',') {
+        let told = printed.lines().find(|line| {
+            line.starts_with(&format!("  {limit} sliding_window ")) && line.contains(" evicted ")
+        });
+        // Who was let go was counted anew.
+        let refused = row(&printed, &format!("{limit} sliding_window")).refused;
+        assert_eq!(refused < 100 * 100 - 100, told.is_some(), "{limit}: {printed}");
+    }
+
+    // Enough for a pipe not to hold it, and hardly any counters.
+    let alone: String = (0..10_000).map(|n| line(n, 1)).collect();
+    let (without, _) = run(&alone, "1");
+    // Where nothing tells of what a process has resident, what it prints is all that is tested.
+    if let (Some(unbounded), Some(bounded), Some(without)) = (unbounded, bounded, without) {
+        assert!(bounded < without + 2 * 1024, "1 MiB take {} KiB", bounded - without);
+        assert!(unbounded > without + 3 * 1024, "the log is too small to show anything");
+    }
+}
+
+/// What one subject takes does not grow with its requests, however long it is.
+#[test]
+fn a_long_subject_takes_its_room_once() {
+    let folder = Folder::new();
+    let long = "x".repeat(100);
+    folder.log((0..30_000).map(|n| common(n / 500, &long)).collect::<String>());
+    let printed = folder.prints(&["--memory", "1", "-l", "100000/60s", "access.log"]);
+    assert!(!printed.contains("full"), "{printed}");
+    assert_eq!(row(&printed, "100000/60s sliding_window").refused, 0, "{printed}");
 }
 
 #[test]

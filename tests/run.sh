@@ -34,6 +34,3 @@ command -v redis-server >/dev/null || install_redis >&2
 redis-server --version
 
 cargo test --workspace --quiet "$@"
-
-# What is published builds by itself.
-./tests/package.sh

@@ -60,15 +60,6 @@ pub(crate) struct Limit {
     pub(crate) period: String,
 }
 
-const ALGORITHMS: [Algorithm; 6] = [
-    Algorithm::SlidingWindow,
-    Algorithm::SlidingWindowCounter,
-    Algorithm::FixedWindow,
-    Algorithm::TokenBucket,
-    Algorithm::LeakyBucket,
-    Algorithm::Gcra,
-];
-
 /// Each has its counters, its own list of the refused and its own rows in the output.
 const MOST_POLICIES: usize = 64;
 
@@ -157,9 +148,10 @@ fn list(limits: &str) -> Result<Vec<Limit>, lexopt::Error> {
 }
 
 fn algorithm(name: &str) -> Result<Algorithm, String> {
-    ALGORITHMS.into_iter().find(|algorithm| algorithm.name() == name).ok_or_else(|| {
-        let names = ALGORITHMS.map(Algorithm::name).join(", ");
-        format!("no algorithm is called `{name}`; there are {names}")
+    let algorithms = Algorithm::ALL.iter().copied();
+    algorithms.clone().find(|algorithm| algorithm.name() == name).ok_or_else(|| {
+        let names: Vec<&str> = algorithms.map(Algorithm::name).collect();
+        format!("no algorithm is called `{name}`; there are {}", names.join(", "))
     })
 }
 

@@ -6,6 +6,7 @@
 //! ```
 
 mod args;
+mod counters;
 mod line;
 mod log;
 mod order;

@@ -4,18 +4,15 @@ use std::collections::BTreeSet;
 use std::hash::RandomState;
 
 use tollgate::testing::ManualClock;
-use tollgate::{Algorithm, Limiter, MemoryBackend, MemoryStats, Policy};
+use tollgate::{Algorithm, Policy};
 
 use crate::args::{Limit, Plan};
+use crate::counters::Counters;
 use crate::sketch::{Distinct, Frequent};
 
-/// What a key takes at most, as [`tollgate::MemoryBackendBuilder::max_keys`] has it, with the
-/// longest subject that a line is read to have.
-const KEY_BYTES: usize = 480;
-/// What the sliding window takes for an admission, with room for as many again ..
-const ADMISSION_BYTES: usize = 32;
-/// .. of which it keeps no more apart.
-const MOST_ADMISSIONS: usize = 1025;
+/// What a key takes that has been admitted a few times, while new ones keep pushing others out.
+/// Keys that take more are found out as they come.
+const KEY_BYTES: usize = 384;
 /// There is never room for more keys, however much memory there may be.
 const MOST_KEYS: usize = 1 << 24;
 /// How many of the refused are counted by name.
@@ -25,8 +22,8 @@ const FREQUENT: usize = 2048;
 pub(crate) struct Replay {
     clock: ManualClock,
     pub(crate) policies: Vec<Replayed>,
-    /// How many subjects there is room for, in each policy.
-    pub(crate) max_keys: usize,
+    /// The most that their counters may take, but for one subject of each.
+    most_bytes: usize,
     pub(crate) formats: BTreeSet<&'static str>,
     pub(crate) requests: u64,
     /// The requests of which the log does not say whose they are. No limit counts them.
@@ -39,7 +36,7 @@ pub(crate) struct Replay {
 /// A policy, and what it did.
 pub(crate) struct Replayed {
     policy: Policy,
-    limiter: Limiter,
+    pub(crate) counters: Counters,
     pub(crate) refused: u64,
     pub(crate) subjects_refused: Distinct,
     pub(crate) most_refused: Frequent,
@@ -54,20 +51,19 @@ impl Replay {
             .iter()
             .flat_map(|algorithm| plan.limits.iter().map(|limit| (limit, *algorithm)))
             .collect();
-        let bytes: usize =
-            policies.iter().map(|(limit, algorithm)| key_bytes(limit, *algorithm)).sum();
-        let max_keys = (plan.memory_mib.saturating_mul(1 << 20) / bytes).clamp(1, MOST_KEYS);
+        let most_bytes = plan.memory_mib.saturating_mul(1 << 20);
+        let room = (most_bytes / (policies.len() * KEY_BYTES)).clamp(1, MOST_KEYS);
         let policies = policies
             .into_iter()
             .map(|(limit, algorithm)| {
-                let backend = MemoryBackend::builder().max_keys(max_keys).clock(clock.clone());
-                Replayed::new(limit, algorithm, backend.build(), Distinct::new(hasher.clone()))
+                let counters = Counters::new(room, clock.clone());
+                Replayed::new(limit, algorithm, counters, Distinct::new(hasher.clone()))
             })
             .collect();
         Self {
             clock,
             policies,
-            max_keys,
+            most_bytes,
             formats: BTreeSet::new(),
             requests: 0,
             without_subject: 0,
@@ -86,26 +82,37 @@ impl Replay {
         for policy in &mut self.policies {
             policy.request(subject);
         }
+        self.keep_to_memory();
+    }
+
+    /// There is room for most subjects if each takes little. If they turn out to take much, there
+    /// must be fewer of them: of the limit whose counters take most.
+    fn keep_to_memory(&mut self) {
+        let bytes: usize = self.policies.iter().map(|policy| policy.counters.bytes).sum();
+        if bytes > self.most_bytes {
+            let counters = self.policies.iter_mut().map(|policy| &mut policy.counters);
+            let several = counters.filter(|counters| counters.room > 1);
+            if let Some(greatest) = several.max_by_key(|counters| counters.bytes) {
+                greatest.halve();
+            }
+        }
     }
 }
 
 impl Replayed {
-    fn new(limit: &Limit, algorithm: Algorithm, backend: MemoryBackend, none: Distinct) -> Self {
+    fn new(limit: &Limit, algorithm: Algorithm, counters: Counters, none: Distinct) -> Self {
         let name = format!("{}/{} {}", limit.quota.limit(), limit.period, algorithm.name());
         Self {
             policy: Policy::named(name, limit.quota).algorithm(algorithm),
-            limiter: Limiter::new(backend),
+            counters,
             refused: 0,
             subjects_refused: none,
             most_refused: Frequent::new(FREQUENT),
         }
     }
 
-    #[allow(clippy::expect_used, reason = "memory answers at once, and fails for bursts only")]
     fn request(&mut self, subject: &str) {
-        let decision = self.limiter.check_now(&self.policy, subject, 1);
-        let decision = decision.expect("memory makes nobody wait").expect("it has no burst");
-        if !decision.is_allowed() {
+        if !self.counters.admit(&self.policy, subject) {
             self.refused += 1;
             self.subjects_refused.add(subject);
             self.most_refused.add(subject);
@@ -116,19 +123,6 @@ impl Replayed {
     pub(crate) fn name(&self) -> &str {
         self.policy.name()
     }
-
-    /// `None` is never the case: it counts in memory.
-    pub(crate) fn memory(&self) -> Option<MemoryStats> {
-        self.limiter.stats().memory
-    }
-}
-
-fn key_bytes(limit: &Limit, algorithm: Algorithm) -> usize {
-    let admissions = match algorithm {
-        Algorithm::SlidingWindow => (limit.quota.limit() as usize).min(MOST_ADMISSIONS),
-        _ => 0,
-    };
-    KEY_BYTES + admissions * ADMISSION_BYTES
 }
 
 /// As a percentage.

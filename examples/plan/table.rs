@@ -7,6 +7,7 @@ use time::OffsetDateTime;
 use time::macros::format_description;
 
 use crate::args::Plan;
+use crate::counters::Lost;
 use crate::log::Malformed;
 use crate::replay::{Replay, Replayed, share};
 use crate::sketch::Distinct;
@@ -104,28 +105,28 @@ fn bounds(output: &mut impl Write, plan: &Plan, replay: &Replay) -> io::Result<(
     let plural = plan.key.plural();
     let mut hit = false;
     for policy in &replay.policies {
-        let Some(memory) = policy.memory() else { continue };
-        if memory.evicted == 0 && memory.overflowed == 0 {
+        let Lost { evicted, overflowed } = policy.counters.lost();
+        if evicted == 0 && overflowed == 0 {
             continue;
         }
         if !hit {
             hit = true;
             writeln!(
                 output,
-                "\nThe memory was full: {} MiB hold {} {plural} at a time for each limit. Evicted \
-                 are those who had\nused least; who comes back is counted anew, so that fewer are \
+                "\nThe {} MiB were full. Evicted are {plural} who had used least, or all of a \
+                 limit if they took too\nmuch; who comes back is counted anew, so that fewer are \
                  refused. What overflows is counted\ntogether, so that more are refused. Raise \
                  --memory, or try fewer limits",
                 plan.memory_mib,
-                HumanCount(replay.max_keys as u64),
             )?;
         }
         writeln!(
             output,
-            "  {:34} evicted {}, overflowed {}",
+            "  {:34} evicted {}, overflowed {}; room for {}",
             policy.name(),
-            HumanCount(memory.evicted),
-            HumanCount(memory.overflowed)
+            HumanCount(evicted),
+            HumanCount(overflowed),
+            HumanCount(policy.counters.room as u64),
         )?;
     }
     Ok(())

@@ -25,7 +25,7 @@ mod policy;
 mod queue;
 mod quota;
 mod registry;
-#[cfg(any(feature = "config", feature = "dashboard"))]
+#[cfg(any(feature = "config", feature = "dashboard", feature = "redis"))]
 mod span;
 mod subject;
 mod suggest;
@@ -39,8 +39,6 @@ pub mod __private;
 pub use self::backend::{
     Action, Answer, Backend, MemoryBackend, MemoryBackendBuilder, MemoryStats, Operation, Verdict,
 };
-#[doc(hidden)]
-pub use self::backend::{BackendStats, Gauges, ServerStats};
 #[cfg(feature = "redis")]
 pub use self::backend::{RedisBackend, RedisBackendBuilder, RedisStats};
 pub use self::blocked::Blocked;

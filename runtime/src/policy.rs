@@ -39,6 +39,16 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
+    /// All that there are.
+    pub const ALL: &'static [Self] = &[
+        Self::SlidingWindow,
+        Self::SlidingWindowCounter,
+        Self::FixedWindow,
+        Self::TokenBucket,
+        Self::LeakyBucket,
+        Self::Gcra,
+    ];
+
     /// The name by which the attribute knows it.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -340,6 +350,22 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+
+    #[test]
+    fn no_algorithm_is_left_out() {
+        // The compiler asks for a new one here.
+        let next = |algorithm| match algorithm {
+            Algorithm::SlidingWindow => Some(Algorithm::SlidingWindowCounter),
+            Algorithm::SlidingWindowCounter => Some(Algorithm::FixedWindow),
+            Algorithm::FixedWindow => Some(Algorithm::TokenBucket),
+            Algorithm::TokenBucket => Some(Algorithm::LeakyBucket),
+            Algorithm::LeakyBucket => Some(Algorithm::Gcra),
+            Algorithm::Gcra => None,
+        };
+        let all: Vec<_> =
+            std::iter::successors(Some(Algorithm::default()), |one| next(*one)).collect();
+        assert_eq!(all, Algorithm::ALL);
+    }
 
     #[test]
     fn keeps_quotas_in_written_order() {

@@ -37,6 +37,20 @@ mod tests {
         assert_eq!(hint("limti", known, ""), "did you mean `limit`?");
         assert_eq!(hint("colour", known, ""), "there is `limit`, `per`, `burst`");
         assert_eq!(hint("colour", [], "there is none"), "there is none");
-        assert_eq!(nearest("", known), None);
+    }
+
+    #[test]
+    fn as_the_attribute_does() {
+        let table = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/read_alike.txt");
+        let table = std::fs::read_to_string(table).unwrap();
+        let known = table.lines().find_map(|line| line.strip_prefix("known ")).unwrap();
+        let mut lines = 0;
+        for line in table.lines().filter_map(|line| line.strip_prefix("word ")) {
+            let (word, meant) = line.split_once(' ').unwrap();
+            let nearest = nearest(word, known.split(' ')).unwrap_or("-");
+            assert_eq!(nearest, meant, "`{word}`");
+            lines += 1;
+        }
+        assert!(lines > 8, "{lines}");
     }
 }

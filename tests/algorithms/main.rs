@@ -2,8 +2,12 @@
 
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a test that panics fails, as it should")]
 
+#[path = "../support/clock_jumps.rs"]
+mod jumps;
 #[path = "../support/reference/mod.rs"]
 mod reference;
+#[path = "../support/subject.rs"]
+mod subject;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -15,7 +19,6 @@ mod granules;
 mod proof;
 mod refused_for_free;
 mod retry_after;
-mod subject;
 mod sustained;
 mod threads;
 mod worst_window;

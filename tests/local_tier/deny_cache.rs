@@ -12,7 +12,6 @@ use tollgate::{
 };
 
 use crate::far::{FarStore, limiter_on, settle};
-use crate::reference::ALGORITHMS;
 use crate::support::{self, local};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -40,7 +39,7 @@ async fn check(limiter: &Limiter, policy: &Policy) -> (bool, Source) {
 #[tokio::test]
 async fn who_hammers_for_a_window_is_asked_about_once_an_age() {
     for (max_age, pause) in [(SECOND, 700), (SECOND * 7, 13_000), (SECOND / 3, 1_000)] {
-        for algorithm in ALGORITHMS {
+        for &algorithm in Algorithm::ALL {
             let store = FarStore::new();
             let limiter = with_tier(&store, LocalTier::deny_cache().max_age(max_age));
             let policy = Policy::new("p", Quota::new(5, MINUTE)).algorithm(algorithm);
@@ -140,7 +139,7 @@ async fn a_refusal_is_also_known_where_nobody_can_wait() {
 /// Whoever is first in line asks the store again at its instant, and is let in.
 #[tokio::test]
 async fn who_waits_gets_a_turn_when_it_comes() {
-    for algorithm in ALGORITHMS {
+    for &algorithm in Algorithm::ALL {
         let store = FarStore::new();
         let limiter = limiter(&store);
         let policy = Policy::new("p", Quota::new(3, SECOND * 3)).algorithm(algorithm);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::task::JoinSet;
-use tollgate::{Limiter, LocalTier, Policy, Quota, Source};
+use tollgate::{Algorithm, Limiter, LocalTier, Policy, Quota, Source};
 
 use crate::far::{FarStore, limiter_on, settle};
 use crate::support::scaled;
@@ -99,7 +99,7 @@ async fn a_cold_key_leases_nothing() {
 #[tokio::test]
 async fn a_leased_decision_says_what_one_of_the_store_would() {
     let (store, alone) = (FarStore::new(), FarStore::new());
-    for algorithm in crate::reference::ALGORITHMS {
+    for &algorithm in Algorithm::ALL {
         let policy = policy(1_000).and(Quota::new(2_000, HOUR * 2)).algorithm(algorithm);
         let subject = algorithm.name();
         let plain = Limiter::builder(alone.clone()).local_tier(LocalTier::none()).build();
@@ -313,7 +313,7 @@ async fn a_reset_forgets_what_is_leased() {
 
 #[tokio::test]
 async fn a_reset_forgets_what_is_on_its_way() {
-    for algorithm in crate::reference::ALGORITHMS {
+    for &algorithm in Algorithm::ALL {
         let store = FarStore::new();
         let (limiter, policy) = (limiter(&store), policy(1_000).algorithm(algorithm));
         assert_eq!(spend(&limiter, &policy, "s", 40).await, 40);

@@ -11,7 +11,7 @@ use tollgate::{Action, Algorithm, Answer, Backend, BackendError, Clock as _, Dec
 use tollgate::{LocalTier, Operation, Outcome, Source};
 
 use crate::far::{FarStore, limiter_on, settle};
-use crate::reference::{ALGORITHMS, Numbers, has_bucket};
+use crate::reference::{Numbers, has_bucket};
 use crate::support::scaled;
 
 const INSTANCES: u64 = 3;
@@ -248,7 +248,7 @@ fn within_bounds(
 #[test]
 fn stay_within_the_bounds() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    for algorithm in ALGORITHMS {
+    for &algorithm in Algorithm::ALL {
         let cases = scaled(40, 5_000);
         let config =
             ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(cases) };

@@ -11,7 +11,7 @@ use tollgate::{Action, Answer, Backend, BackendError, Clock as _, Decision, Limi
 use tollgate::{Algorithm, MAX_QUOTAS, Operation, Outcome, Policy, Source};
 
 use crate::far::{FarStore, limiter_on, settle};
-use crate::reference::{ALGORITHMS, Numbers, quotas};
+use crate::reference::{Numbers, quotas};
 use crate::support::scaled;
 
 const INSTANCES: usize = 3;
@@ -411,7 +411,7 @@ fn never_more_and_never_wrongly_less_than_the_store_alone() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let counts = RefCell::new(HashMap::<&str, u32>::new());
     let cases = scaled(150, 20_000);
-    for algorithm in ALGORITHMS {
+    for &algorithm in Algorithm::ALL {
         let config =
             ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(cases) };
         let outcome = TestRunner::new(config).run(&case(algorithm), |case| {

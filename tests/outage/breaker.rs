@@ -10,6 +10,7 @@ use tollgate::{Answer, Backend, BackendError, BreakerState, CircuitBreaker, Limi
 use tollgate::{MemoryBackend, Operation, Policy, Quota};
 
 use crate::store::{Health, Store};
+use crate::support::log::Log;
 
 const POLICY: Policy = Policy::new("p", Quota::new(1_000_000, Duration::from_secs(60)));
 const LONG: Duration = Duration::from_secs(60);
@@ -148,28 +149,9 @@ async fn clients_are_told_to_come_back_when_the_store_is_tried() {
     assert!(limiter.check(&POLICY, "s").await.is_ok());
 }
 
-/// What is logged on this thread, until the guard is dropped.
-fn logged() -> (Arc<Mutex<Vec<u8>>>, tracing::subscriber::DefaultGuard) {
-    #[derive(Clone, Default)]
-    struct Log(Arc<Mutex<Vec<u8>>>);
-    impl std::io::Write for Log {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().unwrap().extend(bytes);
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-    let log = Log::default();
-    let lines = Arc::clone(&log.0);
-    let subscriber = tracing_subscriber::fmt().with_writer(move || log.clone()).finish();
-    (lines, tracing::subscriber::set_default(subscriber))
-}
-
 #[tokio::test]
 async fn an_outage_is_logged_once() {
-    let (log, _guard) = logged();
+    let (log, _guard) = Log::of_this_thread(tracing::Level::INFO);
     let (limiter, store, clock) = opened().await;
     for _ in 0..5 {
         clock.advance(LONG);
@@ -182,7 +164,7 @@ async fn an_outage_is_logged_once() {
     for _ in 0..20 {
         assert!(limiter.check(&POLICY, "s").await.is_ok());
     }
-    let log = String::from_utf8(log.lock().unwrap().clone()).unwrap();
+    let log = log.text();
     let lines: Vec<&str> = log.lines().collect();
     // The first failure and the breaker; the first answer and the breaker.
     assert_eq!(lines.len(), 4, "{log}");

@@ -13,15 +13,6 @@ use crate::support::scaled;
 const INSTANCES: u32 = 3;
 const PERIOD: Duration = Duration::from_secs(10);
 
-const ALGORITHMS: [Algorithm; 6] = [
-    Algorithm::SlidingWindow,
-    Algorithm::SlidingWindowCounter,
-    Algorithm::FixedWindow,
-    Algorithm::TokenBucket,
-    Algorithm::LeakyBucket,
-    Algorithm::Gcra,
-];
-
 /// The most that an algorithm admits in any window of one period.
 fn bound(algorithm: Algorithm, limit: u32, burst: u32) -> u32 {
     match algorithm {
@@ -128,7 +119,7 @@ fn policy(algorithm: Algorithm, limit: u32) -> Policy {
 #[test]
 fn even_shares_add_up_to_the_limit_and_the_rounding() {
     one_thread().block_on(async {
-        for algorithm in ALGORITHMS {
+        for &algorithm in Algorithm::ALL {
             let mut fleet = Fleet::new(policy(algorithm, 10));
             fleet.store.is(Health::Down);
             let mut units = 0;
@@ -156,7 +147,7 @@ fn even_shares_add_up_to_the_limit_and_the_rounding() {
 #[test]
 fn who_had_more_than_its_share_gets_nothing() {
     one_thread().block_on(async {
-        for algorithm in ALGORITHMS {
+        for &algorithm in Algorithm::ALL {
             let mut fleet = Fleet::new(policy(algorithm, 10));
             assert_eq!(fleet.exhaust(0).await, 10);
             fleet.store.is(Health::Down);
@@ -173,7 +164,7 @@ fn who_had_more_than_its_share_gets_nothing() {
 #[test]
 fn what_costs_more_than_a_share_is_noted_as_far_as_there_is_room() {
     one_thread().block_on(async {
-        for algorithm in ALGORITHMS {
+        for &algorithm in Algorithm::ALL {
             let mut fleet = Fleet::new(policy(algorithm, 10));
             assert!(fleet.check(0, 2).await && fleet.check(0, 7).await);
             fleet.store.is(Health::Down);
@@ -206,7 +197,7 @@ fn quotas_are_noted_each_for_itself() {
 #[test]
 fn charges_are_posted_when_the_store_returns() {
     one_thread().block_on(async {
-        for algorithm in ALGORITHMS {
+        for &algorithm in Algorithm::ALL {
             let mut fleet = Fleet::new(policy(algorithm, 9));
             fleet.store.is(Health::Down);
             for instance in 0..3 {
@@ -329,7 +320,7 @@ fn scenario() -> impl Strategy<Value = Scenario> {
             events(instance.boxed()),
         )
     });
-    (prop::sample::select(&ALGORITHMS), quotas, instance).prop_map(
+    (prop::sample::select(Algorithm::ALL), quotas, instance).prop_map(
         |(algorithm, mut quotas, phases)| {
             if !matches!(
                 algorithm,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tollgate::{Limiter, Policy, Quota, RedisBackend, RedisBackendBuilder};
 
 use crate::servers::{Certificates, RedisCluster, RedisServer, Sentinels, ask};
-use crate::subject::{PATIENCE, runtime};
+use crate::timed::{PATIENCE, runtime};
 
 const POLICY: Policy = Policy::new("access", Quota::new(2, Duration::from_secs(3600)))
     .and(Quota::new(9, Duration::from_secs(7200)));

@@ -11,10 +11,10 @@ use tollgate::{
     Action, Algorithm, Answer, Backend as _, Operation, Outcome, Policy, Quota, RedisBackend,
 };
 
-use crate::reference::{ALGORITHMS, Numbers};
+use crate::reference::Numbers;
 use crate::servers::{RedisCluster, RedisServer, eventually};
-use crate::subject::{PATIENCE, runtime};
 use crate::support::scaled;
+use crate::timed::{PATIENCE, runtime};
 
 const PROCESSES: usize = 4;
 const TASKS: usize = 50;
@@ -121,7 +121,7 @@ fn one_of_the_processes() {
     let backend: &'static RedisBackend = Box::leak(Box::new(backend));
     let runtime = runtime();
     for repetition in 0..repetitions {
-        for (number, algorithm) in ALGORITHMS.into_iter().enumerate() {
+        for (number, &algorithm) in Algorithm::ALL.iter().enumerate() {
             let name = format!("{}-{repetition}-{number}", job.name());
             let here: usize = redis::cmd("INCR").arg(&name).query(&mut barrier).unwrap();
             assert!(here <= PROCESSES);
@@ -183,9 +183,9 @@ fn exactly_the_limit(url: &str, barrier: &RedisServer) {
     let repetitions = scaled(2, 20);
     for (job, keys) in [(Job::OneKey, 1), (Job::ManyKeys, KEYS)] {
         let admitted = together(url, &barrier.url(), job, repetitions);
-        assert_eq!(admitted.len(), keys * ALGORITHMS.len() * repetitions as usize);
+        assert_eq!(admitted.len(), keys * Algorithm::ALL.len() * repetitions as usize);
         for ((repetition, algorithm, key), stamps) in admitted {
-            let algorithm = ALGORITHMS[algorithm];
+            let algorithm = Algorithm::ALL[algorithm];
             assert_eq!(
                 stamps.len(),
                 job.limit() as usize,
@@ -214,7 +214,7 @@ fn no_window_holds_more_than_the_bound() {
     let job = Job::Windows(windows);
     let admitted = together(&server.url(), &server.url(), job, scaled(1, 5));
     for ((_, algorithm, _), mut stamps) in admitted {
-        let algorithm = ALGORITHMS[algorithm];
+        let algorithm = Algorithm::ALL[algorithm];
         stamps.sort_unstable();
         let period = SHORT.as_micros() as u64;
         let inside =

@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use tollgate::{Limiter, Policy, Quota, RedisBackend};
 
 use crate::servers::{RedisCluster, RedisServer, Sentinels, ask, connection, eventually};
-use crate::subject::runtime;
+use crate::timed::runtime;
 
 const DAY: Duration = Duration::from_secs(86_400);
 const CALLERS: u64 = 16;

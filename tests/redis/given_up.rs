@@ -6,7 +6,7 @@ use tokio::task::{JoinHandle, yield_now};
 use tollgate::{Limiter, Policy, Quota, RedisBackend};
 
 use crate::servers::RedisServer;
-use crate::subject::PATIENCE;
+use crate::timed::PATIENCE;
 
 const LIMIT: u32 = 1_000;
 const POLICY: Policy = Policy::new("given up", Quota::new(LIMIT, Duration::from_secs(86_400)));

@@ -12,10 +12,10 @@ use tollgate::{
     Algorithm, Clock as _, Limiter, LocalTier, Outcome, Policy, Quota, RedisBackend, Source,
 };
 
-use crate::reference::{ALGORITHMS, Numbers, START, cases, for_all_six, quotas};
+use crate::reference::{Numbers, START, cases, for_all_six, quotas};
 use crate::servers::{RedisServer, eventually};
-use crate::subject::{PATIENCE, runtime};
 use crate::support::scaled;
+use crate::timed::{PATIENCE, runtime};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -131,7 +131,7 @@ fn instances_that_lease_admit_what_they_charge() {
     let backend = || RedisBackend::builder(&server.url()).deadline(PATIENCE).build().unwrap();
     let limit = scaled(5_000, 200_000);
     let (runtime, tier) = (runtime(), LocalTier::deny_cache().lease(50));
-    for algorithm in ALGORITHMS {
+    for &algorithm in Algorithm::ALL {
         let policy = Policy::named(algorithm.name(), Quota::new(limit, LONG)).algorithm(algorithm);
         let before = server.calls("evalsha");
         let (admitted, used) = runtime.block_on(async {

@@ -6,10 +6,14 @@
 
 #[path = "../support/exporter.rs"]
 mod exporter;
+#[path = "../support/clock_jumps.rs"]
+mod jumps;
 #[path = "../support/reference/mod.rs"]
 mod reference;
 #[path = "../support/redis/mod.rs"]
 mod servers;
+#[path = "../support/subject.rs"]
+mod subject;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -25,6 +29,6 @@ mod rolling;
 mod round_trips;
 mod same_as_memory;
 mod seed_urls;
-mod subject;
 mod telemetry;
+mod timed;
 mod waiting;

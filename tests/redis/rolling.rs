@@ -5,8 +5,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 use tollgate::{Algorithm, Policy, Quota};
 
-use crate::reference::{ALGORITHMS, START, cases};
-use crate::subject::Timed;
+use crate::reference::{START, cases};
+use crate::timed::Timed;
 
 const MINUTE: u64 = 60_000_000;
 
@@ -18,7 +18,7 @@ fn policy(algorithm: Algorithm, limit: u32, period: u64) -> Policy {
 #[test]
 fn limits_alternate() {
     let timed = Timed::start();
-    for algorithm in ALGORITHMS {
+    for &algorithm in Algorithm::ALL {
         timed.clock.set_micros(START - START % MINUTE);
         let (small, large) = (policy(algorithm, 10, MINUTE), policy(algorithm, 100, MINUTE));
         let subject = timed.subject();
@@ -40,8 +40,8 @@ fn limits_alternate() {
 #[test]
 fn algorithms_change() {
     let timed = Timed::start();
-    for before in ALGORITHMS {
-        for after in ALGORITHMS {
+    for &before in Algorithm::ALL {
+        for &after in Algorithm::ALL {
             timed.clock.set_micros(START - START % MINUTE);
             let (old, new) = (policy(before, 10, MINUTE), policy(after, 10, MINUTE));
             let subject = timed.subject();
@@ -61,7 +61,7 @@ fn algorithms_change() {
 #[test]
 fn quotas_come_and_go() {
     let timed = Timed::start();
-    for algorithm in ALGORITHMS {
+    for &algorithm in Algorithm::ALL {
         timed.clock.set_micros(START - START % MINUTE);
         let subject = timed.subject();
         let minute = policy(algorithm, 10, MINUTE);
@@ -78,8 +78,8 @@ fn quotas_come_and_go() {
 #[test]
 fn a_shorter_period_forgets_for_itself_alone() {
     let timed = Timed::start();
-    for before in ALGORITHMS {
-        for after in ALGORITHMS {
+    for &before in Algorithm::ALL {
+        for &after in Algorithm::ALL {
             let start = START - START % (1_440 * MINUTE);
             timed.clock.set_micros(start);
             let (old, new) = (policy(before, 1_000, 1_440 * MINUTE), policy(after, 10, MINUTE));
@@ -125,7 +125,7 @@ proptest! {
             let subject = timed.subject();
             let policies: Vec<Policy> = releases
                 .iter()
-                .map(|release| policy(ALGORITHMS[release.algorithm], release.limit, release.period))
+                .map(|release| policy(Algorithm::ALL[release.algorithm], release.limit, release.period))
                 .collect();
             for (index, share, gap) in requests {
                 let policy = &policies[index % policies.len()];
@@ -164,7 +164,7 @@ proptest! {
             let policies: Vec<Policy> = limits
                 .iter()
                 .zip(&algorithms)
-                .map(|(limit, algorithm)| policy(ALGORITHMS[*algorithm], *limit, MINUTE))
+                .map(|(limit, algorithm)| policy(Algorithm::ALL[*algorithm], *limit, MINUTE))
                 .collect();
             let mut admitted = Vec::new();
             for (index, gap) in requests {

@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 use tollgate::{Limiter, LocalTier, Policy, Quota, RedisBackend};
 
 use crate::servers::{RedisCluster, RedisServer};
-use crate::subject::{PATIENCE, runtime};
+use crate::timed::{PATIENCE, runtime};
 
 /// Runs them all at once, and counts those that say yes.
 async fn all(futures: Vec<impl Future<Output = bool> + Send + 'static>) -> usize {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tollgate::{Limiter, Policy, Quota, RedisBackend};
 
 use crate::servers::{RedisCluster, RedisServer, Sentinels};
-use crate::subject::{PATIENCE, runtime};
+use crate::timed::{PATIENCE, runtime};
 
 const POLICY: Policy = Policy::new("guide", Quota::new(3, Duration::from_secs(60)));
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tollgate::{Algorithm, Limiter, Policy, Quota, RedisBackend};
 
 use crate::servers::RedisServer;
-use crate::subject::{PATIENCE, Timed, runtime};
+use crate::timed::{PATIENCE, Timed, runtime};
 
 #[test]
 fn whoever_waits_gets_a_turn() {

@@ -6,15 +6,6 @@ use tollgate::{Algorithm, Limiter, Override, Overrides, Policy, Quota};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
-const ALGORITHMS: [Algorithm; 6] = [
-    Algorithm::SlidingWindow,
-    Algorithm::SlidingWindowCounter,
-    Algorithm::FixedWindow,
-    Algorithm::TokenBucket,
-    Algorithm::LeakyBucket,
-    Algorithm::Gcra,
-];
-
 /// What was used weighs against the new limit: not a unit is lost, and none is invented.
 pub(crate) async fn counts_are_kept(limiter: &Limiter, policy: &Policy) {
     let name = policy.name();
@@ -43,7 +34,7 @@ pub(crate) async fn counts_are_kept(limiter: &Limiter, policy: &Policy) {
 }
 
 pub(crate) fn policies() -> impl Iterator<Item = Policy> {
-    ALGORITHMS
-        .into_iter()
-        .map(|by| Policy::named(by.name(), Quota::new(10, 100 * HOUR)).algorithm(by))
+    Algorithm::ALL
+        .iter()
+        .map(|&by| Policy::named(by.name(), Quota::new(10, 100 * HOUR)).algorithm(by))
 }

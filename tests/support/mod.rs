@@ -4,6 +4,7 @@
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a test that panics fails, as it should")]
 
 pub(crate) mod counts_kept;
+pub(crate) mod log;
 pub(crate) mod subjects;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -135,6 +136,20 @@ impl Backend for FailingBackend {
     async fn initialize(&self) -> Result<(), BackendError> {
         Err(BackendError::not_executed("connection refused"))
     }
+}
+
+/// The memory that this process has, in bytes; 0 where the system does not tell, which is said.
+pub(crate) fn resident() -> usize {
+    let pages = std::fs::read_to_string("/proc/self/statm")
+        .ok()
+        .and_then(|statm| statm.split(' ').nth(1)?.parse::<usize>().ok());
+    pages.map_or_else(
+        || {
+            println!("this system does not tell the resident memory");
+            0
+        },
+        |pages| pages * 4096,
+    )
 }
 
 /// How much to test: `TOLLGATE_TEST_SCALE=full` runs the same tests at greater length.

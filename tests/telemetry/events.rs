@@ -1,7 +1,5 @@
 //! What is logged of a check.
 
-use std::io::{self, Write};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
@@ -12,40 +10,10 @@ use tollgate::{
 };
 use tracing::Level;
 
+use crate::support::log::Log;
 use crate::support::{self, FailingBackend, limiter, local, status};
 
 const HOUR: Duration = Duration::from_secs(3_600);
-
-/// What is written while it is the thread's subscriber.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    fn listen(&self, level: Level) -> tracing::subscriber::DefaultGuard {
-        let log = self.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .with_max_level(level)
-            .with_ansi(false)
-            .with_writer(move || log.clone())
-            .finish();
-        tracing::subscriber::set_default(subscriber)
-    }
-
-    fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
-    }
-}
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
 
 #[rate_limit(1, per = hour, key = header("x-api-key"), name = "keyed")]
 async fn keyed() {}
@@ -53,8 +21,7 @@ async fn keyed() {}
 #[tokio::test]
 async fn refusals_are_logged_and_credentials_are_not() {
     for (level, lines) in [(Level::DEBUG, 2), (Level::INFO, 0)] {
-        let log = Log::default();
-        let _listening = log.listen(level);
+        let (log, _listening) = Log::of_this_thread(level);
         let (limiter, _clock) = limiter();
         let router = local(Router::new().route("/", get(keyed)), &limiter);
         for _ in 0..3 {
@@ -77,8 +44,7 @@ async fn refusals_are_logged_and_credentials_are_not() {
 /// What a shadow limit would have refused is for who watches it, and so not at `debug`.
 #[tokio::test]
 async fn what_a_shadow_limit_would_refuse_is_logged() {
-    let log = Log::default();
-    let _listening = log.listen(Level::INFO);
+    let (log, _listening) = Log::of_this_thread(Level::INFO);
     let (limiter, _clock) = limiter();
     let policy = Policy::new("p", Quota::new(1, HOUR));
     let layer = RateLimitLayer::new(policy).shadow();
@@ -103,8 +69,7 @@ impl Backend for Loud {
 
 #[tokio::test]
 async fn failures_are_logged_with_their_cause_and_the_store_is_asked_in_a_span() {
-    let log = Log::default();
-    let _listening = log.listen(Level::DEBUG);
+    let (log, _listening) = Log::of_this_thread(Level::DEBUG);
     let limiter = Limiter::new(Loud);
     let policy = Policy::new("p", Quota::new(1, HOUR));
     assert!(limiter.check(&policy, "s").await.is_err());

@@ -32,7 +32,8 @@ pub struct ServerStats {
     pub evicted_keys: u64,
 }
 
-/// Reads a backend's instruments, whatever stands before the backend.
+/// Reads a backend's instruments, whatever stands before the backend. It cannot be named outside
+/// the crate: only its own backends have it.
 pub trait Gauges: Send + Sync {
     /// What it holds and does; without waiting.
     fn read(&self) -> BackendStats;

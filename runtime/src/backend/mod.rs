@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use arrayvec::ArrayVec;
 
-pub use self::gauges::{BackendStats, Gauges, ServerStats};
+pub(crate) use self::gauges::{BackendStats, Gauges, ServerStats};
 pub use self::memory::{MemoryBackend, MemoryBackendBuilder, MemoryStats};
 #[cfg(feature = "redis")]
 pub use self::redis::{RedisBackend, RedisBackendBuilder, RedisStats};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 
-use crate::span;
+use crate::{Algorithm, span};
 
 /// A length of time: whole seconds, or text with units.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,13 +75,21 @@ macro_rules! named {
     )*};
 }
 
+impl Named for Algorithm {
+    const NAMES: &'static [&'static str] = &{
+        let mut names = [""; Algorithm::ALL.len()];
+        let mut at = 0;
+        while at < names.len() {
+            names[at] = Algorithm::ALL[at].name();
+            at += 1;
+        }
+        names
+    };
+    const ALL: &'static [Self] = Algorithm::ALL;
+}
+
 named! {
     OnError { "closed" Closed, "open" Open, "local" Local }
-    Algorithm {
-        "sliding_window" SlidingWindow, "sliding_window_counter" SlidingWindowCounter,
-        "fixed_window" FixedWindow, "token_bucket" TokenBucket, "leaky_bucket" LeakyBucket,
-        "gcra" Gcra
-    }
     #[cfg(feature = "axum")]
     HeaderStyle { "ietf" Ietf, "legacy" Legacy, "both" Both, "none" None }
     #[cfg(feature = "axum")]

@@ -6,14 +6,6 @@ use std::time::Duration;
 use crate::overrides::quota;
 use crate::{Algorithm, OnError, Override, Policy, Quota, span};
 
-pub(super) const ALGORITHMS: [Algorithm; 6] = [
-    Algorithm::SlidingWindow,
-    Algorithm::SlidingWindowCounter,
-    Algorithm::FixedWindow,
-    Algorithm::TokenBucket,
-    Algorithm::LeakyBucket,
-    Algorithm::Gcra,
-];
 pub(super) const MODES: [OnError; 3] = [OnError::Closed, OnError::Open, OnError::Local];
 
 /// The words of a form. What is empty stays as the program has it.
@@ -85,7 +77,7 @@ impl Form {
             burst: read("burst", &self.burst, &mut note, number),
             quotas: read("quotas", &self.quotas, &mut note, quotas),
             algorithm: read("algorithm", &self.algorithm, &mut note, |word| {
-                one_of(word, &ALGORITHMS, Algorithm::name)
+                one_of(word, Algorithm::ALL, Algorithm::name)
             }),
             shadow: read("shadow", &self.shadow, &mut note, |word| {
                 one_of(word, &[true, false], switch)

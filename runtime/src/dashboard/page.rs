@@ -5,11 +5,11 @@ use smol_str::{SmolStr, ToSmolStr as _};
 
 use super::Dashboard;
 use super::asked::Asked;
-use super::change::{ALGORITHMS, Form, MODES, listed, switch};
+use super::change::{Form, MODES, listed, switch};
 use super::figures::{Decided, Rates, Times, state};
 use super::known::Known;
 use crate::subject::Subject;
-use crate::{BreakerState, Override};
+use crate::{Algorithm, BreakerState, Override};
 
 pub(super) const STYLE: &str = include_str!("style.css");
 pub(super) const SCRIPT: &str = include_str!("script.js");
@@ -39,7 +39,7 @@ pub(super) struct Page {
     cards: Vec<Card>,
     /// How many policies are not shown.
     more: usize,
-    algorithms: [&'static str; ALGORITHMS.len()],
+    algorithms: Vec<&'static str>,
     modes: [&'static str; MODES.len()],
     switches: [&'static str; 2],
 }
@@ -129,7 +129,7 @@ impl Page {
             shows_subjects: dashboard.shows_subjects,
             cards,
             more,
-            algorithms: ALGORITHMS.map(|algorithm| algorithm.name()),
+            algorithms: Algorithm::ALL.iter().map(|algorithm| algorithm.name()).collect(),
             modes: MODES.map(|mode| mode.name()),
             switches: [true, false].map(switch),
         }

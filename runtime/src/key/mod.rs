@@ -89,6 +89,7 @@ impl Key {
     }
 
     /// What `function` makes of the request.
+    #[must_use]
     pub fn function<R: IntoSubject>(
         function: impl Fn(&Parts) -> R + Send + Sync + 'static,
     ) -> Self {
@@ -97,11 +98,13 @@ impl Key {
     }
 
     /// What `extractor` makes of the request, be it that it has to wait for it.
+    #[must_use]
     pub fn extractor(extractor: impl KeyExtractor) -> Self {
         Self(Kind::Extractor(Arc::new(extractor::Waiting(extractor))))
     }
 
     /// All of these together.
+    #[must_use]
     pub fn all(keys: impl IntoIterator<Item = Self>) -> Self {
         Self(Kind::All(keys.into_iter().collect()))
     }

@@ -122,8 +122,8 @@ impl LimiterBuilder {
         self
     }
 
-    /// An admission is near the limit if less than this part of a quota is left after it: 0.1
-    /// unless set.
+    /// An admission is near the limit if less than this part of a quota is left after it, from 0.0
+    /// (none ever is) to 1.0; 0.1 unless set.
     #[must_use]
     pub fn near_limit(mut self, part: f64) -> Self {
         self.telemetry.near = part;

@@ -6,8 +6,8 @@ use tokio::task::JoinSet;
 use tollgate::{Limiter, Policy, Quota, RedisBackend};
 
 use crate::servers::{Fault, Proxy, RedisCluster, RedisServer, Sentinels};
-use crate::subject::{PATIENCE, runtime};
 use crate::support::scaled;
+use crate::timed::{PATIENCE, runtime};
 
 const LIMIT: u32 = 1_000_000;
 const QUOTA: Quota = Quota::new(LIMIT, Duration::from_secs(86_400));

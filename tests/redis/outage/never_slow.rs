@@ -10,7 +10,7 @@ use tollgate::testing::ManualClock;
 use tollgate::{BreakerState, Limiter, Policy, Quota, RedisBackend};
 
 use crate::servers::{Fault, Proxy, RedisCluster, RedisServer};
-use crate::subject::{PATIENCE, runtime};
+use crate::timed::{PATIENCE, runtime};
 
 const DEADLINE: Duration = Duration::from_millis(100);
 const AMPLE: Policy = Policy::new("ample", Quota::new(1_000_000, Duration::from_secs(86_400)));

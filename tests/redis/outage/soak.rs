@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use tollgate::{BreakerState, CircuitBreaker, Limiter, OnError, Policy, Quota, RedisBackend};
 
 use crate::servers::{Fault, Proxy, RedisServer, eventually};
-use crate::subject::runtime;
+use crate::timed::runtime;
 
 const CALLERS: u64 = 32;
 const SUBJECTS: u64 = 1_000;

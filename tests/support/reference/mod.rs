@@ -26,16 +26,6 @@ pub(crate) use self::numbers::{DAY, Numbers, has_bucket, numbers, quotas};
 pub(crate) use self::property::{Jump, cases, for_all_six, jump, micros, said, worst_window};
 pub(crate) use self::trace::{Action, Answer, Cost, Event, Move, START, Step, play, steps};
 
-/// All six.
-pub(crate) const ALGORITHMS: [Algorithm; 6] = [
-    Algorithm::SlidingWindow,
-    Algorithm::SlidingWindowCounter,
-    Algorithm::FixedWindow,
-    Algorithm::TokenBucket,
-    Algorithm::LeakyBucket,
-    Algorithm::Gcra,
-];
-
 /// Longer than any quota takes to be whole again: a bucket may take ten years to fill.
 const FOREVER: u64 = 11 * 366 * DAY;
 

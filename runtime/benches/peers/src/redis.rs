@@ -205,14 +205,7 @@ fn bytes_per_key(server: &Server, runtime: &Runtime) -> Result<()> {
     let backend = RedisBackend::builder(&server.url()).key_prefix("").build()?;
     let limiter = Limiter::new(backend);
     let mut connection = server.connection()?;
-    for algorithm in [
-        Algorithm::SlidingWindow,
-        Algorithm::SlidingWindowCounter,
-        Algorithm::FixedWindow,
-        Algorithm::TokenBucket,
-        Algorithm::LeakyBucket,
-        Algorithm::Gcra,
-    ] {
+    for &algorithm in Algorithm::ALL {
         let policy = Policy::named(algorithm.name(), Quota::new(100, HOUR)).algorithm(algorithm);
         let key = format!("{}:{}:key", algorithm.name().len(), algorithm.name());
         let mut bytes = Vec::new();

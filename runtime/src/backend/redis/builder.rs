@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::cluster::Cluster;
 use super::connect::{Access, Place as At, Source};
-use super::flight::Lane;
+use super::lane::Lane;
 use super::url::{Place, RedisUrl};
 use super::{RedisBackend, Servers};
 use crate::{BackendError, Clock};

@@ -11,8 +11,8 @@ use tokio::time::{Instant, timeout_at};
 
 use super::connect::{Access, Place, Source};
 use super::failure::Failure;
-use super::flight::Lane;
 use super::job::Job;
+use super::lane::Lane;
 use crate::{BackendError, Clock};
 
 const SLOTS: usize = 16_384;

@@ -1,8 +1,9 @@
 //! Counters in Redis: one budget for all processes that share it.
 //!
-//! `script.lua` decides; `script` asks it, `flight` carries many questions in one round trip,
-//! `landed` hands their answers out, `cluster` finds the node that can answer, `connect` the server
-//! itself, and `failure` says what may be sent again.
+//! `script.lua` decides; `script` asks it. Questions wait in a `lane`, of which there is one for each
+//! server; a `flight` carries many of them in one round trip, and `landed` hands their answers out.
+//! `cluster` finds the node that can answer, `connect` the server itself, to which a `link` is kept,
+//! and `failure` says what may be sent again.
 
 mod builder;
 mod cluster;
@@ -11,6 +12,8 @@ mod failure;
 mod flight;
 mod job;
 mod landed;
+mod lane;
+mod link;
 mod script;
 mod start;
 mod stats;
@@ -24,8 +27,8 @@ use tokio::time::Instant;
 
 pub use self::builder::RedisBackendBuilder;
 use self::cluster::{Cluster, slot_of};
-use self::flight::Lane;
 use self::job::{Job, Ticket, Told};
+use self::lane::Lane;
 use self::script::Plan;
 pub use self::stats::RedisStats;
 use super::{Action, Answer, Backend, Gauges, Operation};

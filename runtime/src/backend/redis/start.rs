@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use redis::Value;
 
-use super::flight::Lane;
+use super::lane::Lane;
 use super::script;
 use crate::BackendError;
 

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use super::Servers;
-use super::flight::Lane;
+use super::lane::Lane;
 use super::start::{field, text};
 use crate::backend::{BackendStats, Gauges, ServerStats};
 
@@ -70,7 +70,7 @@ async fn ask(lane: &Lane) -> Option<ServerStats> {
     };
     let number = |name| field(&info, name)?.parse().ok();
     Some(ServerStats {
-        address: lane.address()?,
+        address: lane.link.address()?,
         memory: number("used_memory")?,
         max_memory: number("maxmemory").unwrap_or(0),
         clients: number("connected_clients")?,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
 
-use crate::BackendError;
+use crate::{BackendError, span, suggest};
 
 const DEFAULT_PORT: u16 = 6379;
 const DEFAULT_SENTINEL_PORT: u16 = 26379;
@@ -163,9 +163,9 @@ impl RedisUrl {
                 Ok(size) if size > 0 => self.pool_size = Some(size),
                 _ => return wrong("a number of at least 1"),
             },
-            "deadline" => match duration(value) {
-                Some(deadline) => self.deadline = Some(deadline),
-                None => return wrong("a duration such as `100ms` or `2s`"),
+            "deadline" => match span::parse(value) {
+                Some(deadline) if !deadline.is_zero() => self.deadline = Some(deadline),
+                _ => return wrong("a duration such as `100ms` or `2s`"),
             },
             "db" if matches!(self.place, Place::Socket(_)) => self.database = database(value)?,
             "db" => {
@@ -178,11 +178,8 @@ impl RedisUrl {
 }
 
 fn unknown_parameter(name: &str) -> String {
-    let nearest = PARAMETERS.iter().min_by_key(|known| strsim::damerau_levenshtein(known, name));
-    match nearest.filter(|known| strsim::damerau_levenshtein(known, name) <= 3) {
-        Some(known) => format!("it has no parameter `{name}`; did you mean `{known}`?"),
-        None => format!("it has no parameter `{name}`; there are {}", PARAMETERS.join(", ")),
-    }
+    let hint = suggest::hint(name, PARAMETERS, "it has none");
+    format!("it has no parameter `{name}`: {hint}")
 }
 
 fn host(text: &str) -> Result<(String, Option<u16>), String> {
@@ -210,16 +207,6 @@ fn database(text: &str) -> Result<i64, String> {
     match text.parse::<u32>() {
         Ok(number) => Ok(number.into()),
         Err(_) => Err(format!("`{text}` is not the number of a database")),
-    }
-}
-
-fn duration(text: &str) -> Option<Duration> {
-    let digits = text.find(|char: char| !char.is_ascii_digit())?;
-    let number: u32 = text[..digits].parse().ok().filter(|number| *number > 0)?;
-    match &text[digits..] {
-        "ms" => Some(Duration::from_millis(number.into())),
-        "s" => Some(Duration::from_secs(number.into())),
-        _ => None,
     }
 }
 
@@ -292,7 +279,7 @@ mod tests {
             ("redis://h:port", "`port` is not a port"),
             ("redis://h/one", "`one` is not the number"),
             ("redis://h?sentinel_mastr=m", "did you mean `sentinel_master`?"),
-            ("redis://h?prefix=m", "there are sentinel_master"),
+            ("redis://h?prefix=m", "there is `sentinel_master`, `key_prefix`"),
             ("redis://h?cluster=yes", "`true` or `false`"),
             ("redis://h?pool_size=0", "at least 1"),
             ("redis://h?deadline=100", "`100ms`"),

@@ -1,4 +1,4 @@
-//! One subject of one policy on a server, on a clock that stands until it is set.
+//! A server, and a limiter on it, on a clock that stands until it is set.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -7,8 +7,9 @@ use tokio::runtime::Runtime;
 use tollgate::testing::ManualClock;
 use tollgate::{Algorithm, Decision, Limiter, LocalTier, Policy, RedisBackend};
 
-use crate::reference::{Action, Answer, Event, Numbers, START, said};
+use crate::reference::{Numbers, START};
 use crate::servers::RedisServer;
+use crate::subject::{Store, Subject};
 
 /// Long enough that no loaded machine misses it: no test asks how long something took.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -40,6 +41,15 @@ impl Timed {
         format!("subject {}", self.next.fetch_add(1, Ordering::Relaxed))
     }
 
+    /// Such a subject, of a policy of its own numbers.
+    pub(crate) fn subject_of(
+        &self,
+        algorithm: Algorithm,
+        numbers: &[Numbers],
+    ) -> Subject<&'_ Self> {
+        Subject::of(self, self.subject(), algorithm, numbers)
+    }
+
     pub(crate) fn check(&self, policy: &Policy, subject: &str, cost: u32) -> Decision {
         self.runtime.block_on(self.limiter.check_cost(policy, subject, cost)).unwrap()
     }
@@ -47,13 +57,19 @@ impl Timed {
     pub(crate) fn peek(&self, policy: &Policy, subject: &str, cost: u32) -> Decision {
         self.runtime.block_on(self.limiter.peek(policy, subject, cost)).unwrap()
     }
+}
 
-    pub(crate) fn refund(&self, decision: Decision) -> bool {
-        self.runtime.block_on(self.limiter.refund(decision)).unwrap()
+impl Store for &Timed {
+    fn limiter(&self) -> &Limiter {
+        &self.limiter
     }
 
-    pub(crate) fn reset(&self, policy: &Policy, subject: &str) {
-        self.runtime.block_on(self.limiter.reset(policy, subject)).unwrap();
+    fn clock(&self) -> &ManualClock {
+        &self.clock
+    }
+
+    fn wait<T>(&self, future: impl Future<Output = T>) -> T {
+        self.runtime.block_on(future)
     }
 }
 
@@ -61,43 +77,4 @@ fn limiter_on(url: &str, clock: &ManualClock) -> Limiter {
     let backend = RedisBackend::builder(url).virtual_time(clock.clone()).deadline(PATIENCE);
     // What the server decides is looked at, so nobody else is to decide.
     Limiter::builder(backend.build().unwrap()).local_tier(LocalTier::none()).build()
-}
-
-/// The answers to a trace, one event after another.
-pub(crate) struct Replay<'a> {
-    timed: &'a Timed,
-    policy: Policy,
-    subject: String,
-    decisions: Vec<Option<Decision>>,
-}
-
-impl<'a> Replay<'a> {
-    pub(crate) fn new(timed: &'a Timed, algorithm: Algorithm, numbers: &[Numbers]) -> Self {
-        let policy = Numbers::policy(algorithm, numbers);
-        Self { timed, policy, subject: timed.subject(), decisions: Vec::new() }
-    }
-
-    pub(crate) fn answer(&mut self, event: &Event) -> Answer {
-        self.timed.clock.set_micros(event.at);
-        let (policy, subject) = (&self.policy, &*self.subject);
-        let (answer, decision) = match event.action {
-            Action::Charge(cost) => {
-                let decision = self.timed.check(policy, subject, cost);
-                (Answer::Decision(said(&decision)), Some(decision))
-            }
-            Action::Peek(cost) => {
-                (Answer::Decision(said(&self.timed.peek(policy, subject, cost))), None)
-            }
-            Action::Refund(index) => {
-                let decision = self.decisions[index].take().unwrap();
-                (Answer::Refunded(self.timed.refund(decision)), None)
-            }
-            Action::Reset => {
-                self.timed.reset(policy, subject);
-                (Answer::Reset, None)
-            }
-        };
-        self.decisions.push(decision);
-        answer
-    }
 }

@@ -1,4 +1,6 @@
-//! One subject of one policy, counted in memory on a clock that stands until it is set.
+//! One subject of one policy, wherever it is counted, on a clock that stands until it is set.
+
+#![allow(dead_code, reason = "each test uses its part")]
 
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
@@ -8,25 +10,77 @@ use tollgate::{Algorithm, Decision, Limiter, MemoryBackend, Policy};
 
 use crate::reference::{Action, Answer, Event, Numbers, START, micros, said};
 
-pub(crate) struct Subject {
+/// Where subjects are counted.
+pub(crate) trait Store {
+    fn limiter(&self) -> &Limiter;
+
+    fn clock(&self) -> &ManualClock;
+
+    fn wait<T>(&self, future: impl Future<Output = T>) -> T;
+
+    fn check(&self, policy: &Policy, subject: &str, cost: u32) -> Decision {
+        self.wait(self.limiter().check_cost(policy, subject, cost)).unwrap()
+    }
+}
+
+/// In memory, each subject in one of its own.
+pub(crate) struct Memory {
     limiter: Limiter,
-    policy: Policy,
     clock: ManualClock,
+}
+
+impl Memory {
+    fn new() -> Self {
+        let clock = ManualClock::new();
+        let backend = MemoryBackend::builder().clock(clock.clone()).build();
+        Self { limiter: Limiter::new(backend), clock }
+    }
+}
+
+impl Store for Memory {
+    fn limiter(&self) -> &Limiter {
+        &self.limiter
+    }
+
+    fn clock(&self) -> &ManualClock {
+        &self.clock
+    }
+
+    fn wait<T>(&self, future: impl Future<Output = T>) -> T {
+        match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(answer) => answer,
+            Poll::Pending => panic!("the memory store made somebody wait"),
+        }
+    }
+
+    fn check(&self, policy: &Policy, subject: &str, cost: u32) -> Decision {
+        self.limiter.check_now(policy, subject, cost).unwrap().unwrap()
+    }
+}
+
+pub(crate) struct Subject<S = Memory> {
+    store: S,
+    policy: Policy,
+    name: String,
     pub(crate) now: u64,
 }
 
 impl Subject {
     pub(crate) fn new(algorithm: Algorithm, numbers: &[Numbers]) -> Self {
-        let clock = ManualClock::new();
-        clock.set_micros(START);
-        let backend = MemoryBackend::builder().clock(clock.clone()).build();
-        let policy = Numbers::policy(algorithm, numbers);
-        Self { limiter: Limiter::builder(backend).build(), policy, clock, now: START }
+        Self::of(Memory::new(), "subject".to_owned(), algorithm, numbers)
+    }
+}
+
+impl<S: Store> Subject<S> {
+    /// One of this name, which nobody has used.
+    pub(crate) fn of(store: S, name: String, algorithm: Algorithm, numbers: &[Numbers]) -> Self {
+        store.clock().set_micros(START);
+        Self { store, policy: Numbers::policy(algorithm, numbers), name, now: START }
     }
 
     pub(crate) fn set(&mut self, now: u64) {
         self.now = now;
-        self.clock.set_micros(now);
+        self.store.clock().set_micros(now);
     }
 
     pub(crate) fn pass(&mut self, micros: u64) {
@@ -34,23 +88,24 @@ impl Subject {
     }
 
     pub(crate) fn check(&self, cost: u32) -> Decision {
-        self.check_of("subject", cost)
+        self.check_of(&self.name, cost)
     }
 
     pub(crate) fn check_of(&self, subject: &str, cost: u32) -> Decision {
-        self.limiter.check_now(&self.policy, subject, cost).unwrap().unwrap()
+        self.store.check(&self.policy, subject, cost)
     }
 
     pub(crate) fn peek(&self, cost: u32) -> Decision {
-        ready(self.limiter.peek(&self.policy, "subject", cost)).unwrap()
+        let peek = self.store.limiter().peek(&self.policy, &self.name, cost);
+        self.store.wait(peek).unwrap()
     }
 
     pub(crate) fn refund(&self, decision: Decision) -> bool {
-        ready(self.limiter.refund(decision)).unwrap()
+        self.store.wait(self.store.limiter().refund(decision)).unwrap()
     }
 
     pub(crate) fn reset(&self) {
-        ready(self.limiter.reset(&self.policy, "subject")).unwrap();
+        self.store.wait(self.store.limiter().reset(&self.policy, &self.name)).unwrap();
     }
 
     /// Asks again and again, each time as soon as it may, until `end`: when and how much was
@@ -68,15 +123,21 @@ impl Subject {
 }
 
 /// The answers to a trace, one event after another.
-pub(crate) struct Replay {
-    pub(crate) subject: Subject,
+pub(crate) struct Replay<S = Memory> {
+    pub(crate) subject: Subject<S>,
     /// The decision of each event so far, until it is given back.
     decisions: Vec<Option<Decision>>,
 }
 
 impl Replay {
     pub(crate) fn new(algorithm: Algorithm, numbers: &[Numbers]) -> Self {
-        Self { subject: Subject::new(algorithm, numbers), decisions: Vec::new() }
+        Self::of(Subject::new(algorithm, numbers))
+    }
+}
+
+impl<S: Store> Replay<S> {
+    pub(crate) fn of(subject: Subject<S>) -> Self {
+        Self { subject, decisions: Vec::new() }
     }
 
     pub(crate) fn answer(&mut self, event: &Event) -> Answer {
@@ -104,13 +165,5 @@ impl Replay {
     /// Leaves an event out.
     pub(crate) fn skip(&mut self) {
         self.decisions.push(None);
-    }
-}
-
-/// The memory store answers without waiting.
-fn ready<T>(future: impl Future<Output = T>) -> T {
-    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(answer) => answer,
-        Poll::Pending => panic!("the memory store made somebody wait"),
     }
 }
