@@ -210,6 +210,9 @@ async fn costs_refunds_shadow_and_styles() {
     let app = local(routes().layer(heavy), &limiter().0);
     assert_eq!(gets(&app, &["/a", "/a"]).await, [200, 200]);
     assert_eq!(header(&send(&app, support::get("/a")).await, "x-ratelimit-limit"), None);
+    // What is said of the cost last holds.
+    let app = local(routes().layer(layer.clone().cost_of(|_| 5).cost(2)), &limiter().0);
+    assert_eq!(gets(&app, &["/a", "/a", "/a"]).await, [200, 200, 429]);
     let app = local(routes().layer(layer), &limiter().0);
     assert_eq!(gets(&app, &["/a", "/a", "/a"]).await, [200, 200, 429]);
 }

@@ -1,5 +1,6 @@
 #![doc = include_str!("docs/testing.md")]
 
+mod conformance;
 #[cfg(feature = "axum")]
 mod http;
 
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
+pub use self::conformance::assert_conforms;
 #[cfg(feature = "axum")]
 pub use self::http::{Client, assert_allowed, assert_refused, assert_remaining};
 use crate::{Clock, Decision, Limiter, MemoryBackend, Outcome, Policy};

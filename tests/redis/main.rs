@@ -19,6 +19,7 @@ mod support;
 
 mod access;
 mod clock_jumps;
+mod conformance;
 mod exact;
 mod failover;
 mod given_up;

@@ -107,7 +107,10 @@ impl RateLimitLayer {
     /// What each request takes: 1 if not given.
     #[must_use]
     pub fn cost(self, cost: u32) -> Self {
-        self.with(|limit| limit.fixed_cost = cost)
+        self.with(|limit| {
+            limit.fixed_cost = cost;
+            limit.cost = None;
+        })
     }
 
     /// What a request takes, as `function` makes of it.

@@ -1,0 +1,332 @@
+//! Whether a store decides as it should.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::ManualClock;
+use crate::{
+    Action, Algorithm, Answer, Backend, MemoryBackend, Operation, Outcome, Policy, Quota, Source,
+    Verdict,
+};
+
+/// How many traces each algorithm is tried with, and how long they are.
+const TRACES: u32 = 60;
+const STEPS: u32 = 60;
+/// How many ask for the last units at the same time.
+const CROWD: u32 = 64;
+const HOUR: Duration = Duration::from_secs(3_600);
+
+/// Asserts that a store of your own is right, as far as trying can tell: that by each of
+/// `algorithms` it answers as the definition wants it, the same as [`MemoryBackend`] does, over
+/// random traces of charges, peeks, refunds and resets by several quotas at once; that it keeps
+/// policies and subjects apart, answers batches in their order, and admits no more than the limit
+/// to those who come at the same time.
+///
+/// The store has to be empty and to read the time from `clock`, which this moves. One that decides
+/// by a server's clock, as it should, needs a way to be told the time in tests. Call it in a tokio
+/// runtime, best one of several threads: only then do two come at the same time, unless the store
+/// gives way in the middle of something.
+///
+/// A refund may give back less than it could, or nothing. Everything else has to be the same, to
+/// the microsecond. The same traces are tried each time.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// use tollgate::testing::{ManualClock, assert_conforms};
+/// use tollgate::{Algorithm, MemoryBackend};
+///
+/// let clock = ManualClock::new();
+/// let store = MemoryBackend::builder().clock(clock.clone()).build();
+/// assert_conforms(store, &clock, Algorithm::ALL).await;
+/// # });
+/// ```
+///
+/// # Panics
+///
+/// If it is not right, or fails: with what was asked, what the store answered and what it should
+/// have answered.
+pub async fn assert_conforms(backend: impl Backend, clock: &ManualClock, algorithms: &[Algorithm]) {
+    let memory = MemoryBackend::builder().clock(clock.clone()).build();
+    let mut suite = Suite { backend: Arc::new(backend), memory, clock, random: Random(1) };
+    let found = suite.run(algorithms).await;
+    assert!(found.is_ok(), "{}", found.err().unwrap_or_default());
+}
+
+struct Suite<'a, B> {
+    backend: Arc<B>,
+    /// What is right.
+    memory: MemoryBackend,
+    clock: &'a ManualClock,
+    random: Random,
+}
+
+/// Or what is wrong.
+type Found<T = ()> = Result<T, String>;
+
+impl<B: Backend> Suite<'_, B> {
+    async fn run(&mut self, algorithms: &[Algorithm]) -> Found {
+        for &algorithm in algorithms {
+            self.keeps_keys_apart(algorithm).await?;
+            self.answers_in_order(algorithm).await?;
+            self.admits_no_more_at_once(algorithm).await?;
+            for number in 0..TRACES {
+                self.decides_alike(algorithm, number).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn keeps_keys_apart(&self, algorithm: Algorithm) -> Found {
+        let long = "long ".repeat(25);
+        let subjects =
+            ["a:b", "b", "a", "A", "", "a|b", "{a}", "a\nb", "ä", "*", &long, &long[1..]];
+        for name in ["apart", "apart:a", "aparta"] {
+            let policy = policy(algorithm, name, Quota::new(1, HOUR));
+            for subject in subjects {
+                let charge =
+                    Operation { policy: &policy, subject, action: Action::Charge { cost: 1 } };
+                let outcomes =
+                    [self.verdict(charge).await?.outcome(), self.verdict(charge).await?.outcome()];
+                if !matches!(outcomes, [Outcome::Allowed, Outcome::Refused { .. }]) {
+                    let name = policy.name();
+                    return Err(format!(
+                        "policy and subject are the key: of {name:?} and {subject:?}, with a limit \
+                         of 1, the first is to be allowed and the second refused, and the store \
+                         says {outcomes:?}"
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn answers_in_order(&self, algorithm: Algorithm) -> Found {
+        let policy = &policy(algorithm, "batch", Quota::new(2, HOUR));
+        let of = |subject, action| Operation { policy, subject, action };
+        let batch = [
+            of("a", Action::Charge { cost: 2 }),
+            of("b", Action::Charge { cost: 1 }),
+            of("a", Action::Peek { cost: 1 }),
+            of("a", Action::Reset),
+            of("a", Action::Charge { cost: 1 }),
+            of("b", Action::Charge { cost: 3 }),
+        ];
+        let answers = self.backend.apply(&batch).await;
+        let said: Vec<Option<Outcome>> = answers
+            .iter()
+            .map(|answer| match answer {
+                Ok(Answer::Verdict(verdict)) => Some(verdict.outcome()),
+                _ => None,
+            })
+            .collect();
+        let is_refused = |said: &Option<Outcome>| matches!(said, Some(Outcome::Refused { .. }));
+        let allowed = Some(Outcome::Allowed);
+        let is_right = matches!(&said[..], [a, b, peek, None, again, never]
+            if [a, b, again] == [&allowed; 3]
+                && is_refused(peek)
+                && *never == Some(Outcome::Never));
+        if !is_right || !self.backend.apply(&[]).await.is_empty() {
+            return Err(format!(
+                "a batch has one answer for each operation, in its order: the store answers \
+                 {batch:?} with {answers:?}"
+            ));
+        }
+        Ok(())
+    }
+
+    /// All at one instant, so that nothing comes back meanwhile.
+    async fn admits_no_more_at_once(&self, algorithm: Algorithm) -> Found {
+        const LIMIT: u32 = 20;
+        let policy = policy(algorithm, "crowd", Quota::new(LIMIT, HOUR));
+        let ask = || {
+            let (backend, policy) = (Arc::clone(&self.backend), policy.clone());
+            tokio::spawn(async move {
+                let action = Action::Charge { cost: 1 };
+                let charge = Operation { policy: &policy, subject: "crowd", action };
+                let answers = backend.apply(&[charge]).await;
+                matches!(&answers[..], [Ok(Answer::Verdict(verdict))]
+                    if verdict.outcome() == Outcome::Allowed)
+            })
+        };
+        let crowd: Vec<_> = (0..CROWD).map(|_| ask()).collect();
+        let mut admitted = 0;
+        for one in crowd {
+            admitted += u32::from(one.await.is_ok_and(|is_admitted| is_admitted));
+        }
+        if admitted != LIMIT {
+            return Err(format!(
+                "each operation is atomic: of {CROWD} who come at once the store admits {admitted}, \
+                 and the limit is {LIMIT}"
+            ));
+        }
+        Ok(())
+    }
+
+    /// A trace of one subject, in the store and in memory.
+    async fn decides_alike(&mut self, algorithm: Algorithm, number: u32) -> Found {
+        let policy = self.random.policy(algorithm, number);
+        let of = |action| Operation { policy: &policy, subject: "trace", action };
+        let quotas = policy.quotas();
+        let longest = quotas.iter().map(Quota::period).max().unwrap_or_default();
+        let capacity = quotas.iter().map(Quota::capacity).min().unwrap_or_default();
+        let mut asked = vec![format!("by `{}`, {}:", algorithm.name(), listed(quotas))];
+        let (mut retry_after, mut charged) = (Duration::ZERO, Vec::new());
+        for _ in 0..STEPS {
+            let pause = self.random.pause(longest, retry_after);
+            self.clock.advance(pause);
+            // Theirs and ours.
+            let [action, our_action] = self.random.action(capacity, &mut charged);
+            asked.push(format!("{pause:?} later {action:?}"));
+            let answer = self.ask_either_way(of(action)).await?;
+            let right = self.right(of(our_action))?;
+            match (&answer, &right) {
+                (Answer::Verdict(theirs), Answer::Verdict(ours)) if is_same(theirs, ours) => {
+                    match (ours.outcome(), action) {
+                        (Outcome::Refused { retry_after: span }, _) => retry_after = span,
+                        (Outcome::Allowed, Action::Charge { cost: cost @ 1.. }) => {
+                            charged.push((cost, [theirs, ours].map(Verdict::stamp_micros)));
+                        }
+                        _ => {}
+                    }
+                }
+                (Answer::Reset, Answer::Reset) => charged.clear(),
+                (Answer::Refunded(false), Answer::Refunded(_))
+                | (Answer::Refunded(true), Answer::Refunded(true)) => {
+                    let peek = of(Action::Peek { cost: 1 });
+                    let theirs = self.verdict(peek).await?;
+                    let Answer::Verdict(ours) = self.right(peek)? else { return Ok(()) };
+                    let mut pairs = theirs.quotas().iter().zip(ours.quotas());
+                    if pairs.any(|(theirs, ours)| theirs.remaining() > ours.remaining()) {
+                        return Err(wrong(&asked, &theirs, &ours));
+                    }
+                    if !is_same(&theirs, &ours) {
+                        // It gives back less, as it may; from here on it goes another way.
+                        return Ok(());
+                    }
+                }
+                _ => return Err(wrong(&asked, &answer, &right)),
+            }
+        }
+        Ok(())
+    }
+
+    fn right(&self, operation: Operation<'_>) -> Found<Answer> {
+        let answer = self.memory.apply_now(&operation);
+        answer.and_then(Result::ok).ok_or_else(|| format!("{operation:?} cannot be answered"))
+    }
+
+    async fn verdict(&self, operation: Operation<'_>) -> Found<Verdict> {
+        match self.ask(operation).await? {
+            Answer::Verdict(verdict) => Ok(verdict),
+            other => Err(format!("the store answers {operation:?} with {other:?}")),
+        }
+    }
+
+    async fn ask(&self, operation: Operation<'_>) -> Found<Answer> {
+        match &mut self.backend.apply(&[operation]).await[..] {
+            [Ok(answer)] => Ok(answer.clone()),
+            answers => Err(format!("the store answers {operation:?} with {answers:?}")),
+        }
+    }
+
+    /// Also without waiting, where the store can.
+    async fn ask_either_way(&mut self, operation: Operation<'_>) -> Found<Answer> {
+        if self.random.below(2) == 0
+            && let Some(answer) = self.backend.apply_now(&operation)
+        {
+            return answer.map_err(|error| format!("the store fails {operation:?}: {error}"));
+        }
+        self.ask(operation).await
+    }
+}
+
+fn policy(algorithm: Algorithm, name: &str, quota: Quota) -> Policy {
+    Policy::named(format!("{} {name}", algorithm.name()), quota).algorithm(algorithm)
+}
+
+fn listed(quotas: &[Quota]) -> String {
+    let text = |quota: &Quota| {
+        let (limit, period, burst) = (quota.limit(), quota.period(), quota.capacity());
+        format!("{limit} per {period:?} (at most {burst} at once)")
+    };
+    quotas.iter().map(text).collect::<Vec<_>>().join(" and ")
+}
+
+fn is_same(theirs: &Verdict, ours: &Verdict) -> bool {
+    theirs.outcome() == ours.outcome() && theirs.quotas() == ours.quotas()
+}
+
+fn wrong(asked: &[String], answer: &impl Debug, right: &impl Debug) -> String {
+    let asked = asked.join("\n  ");
+    format!("{asked}\nthe store answers\n  {answer:?}\nand should answer\n  {right:?}")
+}
+
+/// [SplitMix64](https://doi.org/10.1145/2714064.2660195): what is tried is the same each time.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// From 0, and less than `end`, which is not 0.
+    fn below(&mut self, end: u64) -> u64 {
+        self.next() % end
+    }
+
+    fn of<T: Copy>(&mut self, values: &[T]) -> T {
+        values[self.below(values.len() as u64) as usize]
+    }
+
+    /// With one to three quotas, small enough that they are reached.
+    fn policy(&mut self, algorithm: Algorithm, number: u32) -> Policy {
+        let quota = self.quota(algorithm);
+        let mut all = policy(algorithm, &format!("trace {number}"), quota);
+        for _ in 0..self.below(3) {
+            all = all.and(self.quota(algorithm));
+        }
+        all
+    }
+
+    fn quota(&mut self, algorithm: Algorithm) -> Quota {
+        let limit = self.of(&[1, 2, 3, 5, 7, 10, 30]);
+        let quota = Quota::new(limit, Duration::from_millis(self.of(&[250, 1_000, 7_001, 60_000])));
+        if algorithm.has_bucket() && self.below(2) == 0 {
+            return quota.burst(self.of(&[1, 2, 5, 20]));
+        }
+        quota
+    }
+
+    /// None, until somebody is admitted again or just not, or any.
+    fn pause(&mut self, longest: Duration, retry_after: Duration) -> Duration {
+        match self.below(8) {
+            0..4 => Duration::ZERO,
+            4 => retry_after,
+            5 => retry_after.saturating_sub(Duration::from_micros(1)),
+            6 => Duration::from_micros(self.below(longest.as_micros() as u64 / 8 + 1)),
+            _ => Duration::from_micros(self.below(longest.as_micros() as u64 * 2)),
+        }
+    }
+
+    /// What to do next, with the stamps of the one store and of the other.
+    fn action(&mut self, capacity: u32, charged: &mut Vec<(u32, [u64; 2])>) -> [Action; 2] {
+        match self.below(20) {
+            0 => return [Action::Reset; 2],
+            1..4 if !charged.is_empty() => {
+                let (cost, stamps) = charged.swap_remove(self.below(charged.len() as u64) as usize);
+                return stamps.map(|stamp_micros| Action::Refund {
+                    stamp_micros,
+                    cost,
+                    source: Source::Store,
+                });
+            }
+            4..7 => return [Action::Peek { cost: self.of(&[0, 1, 2, capacity]) }; 2],
+            _ => {}
+        }
+        [Action::Charge { cost: self.of(&[0, 1, 1, 1, 1, 1, 1, 2, capacity, capacity + 1]) }; 2]
+    }
+}
