@@ -23,6 +23,25 @@ pub enum Outcome {
     Never,
 }
 
+impl Outcome {
+    /// A word for it.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Allowed => "allowed",
+            Self::Refused { .. } => "refused",
+            Self::Never => "never",
+        }
+    }
+
+    /// How long until the same request succeeds, if that is what it says.
+    pub(crate) const fn retry_after(self) -> Option<Duration> {
+        match self {
+            Self::Refused { retry_after } => Some(retry_after),
+            Self::Allowed | Self::Never => None,
+        }
+    }
+}
+
 /// Who decided.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -310,10 +329,7 @@ impl Decision {
     /// microsecond. `None` when it was allowed, and when it can never succeed.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
-        match self.outcome() {
-            Outcome::Refused { retry_after } => Some(retry_after),
-            Outcome::Allowed | Outcome::Never => None,
-        }
+        self.outcome().retry_after()
     }
 
     /// Each quota of the policy, in written order. Empty when nobody knows (see

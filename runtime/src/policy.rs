@@ -87,6 +87,10 @@ pub enum OnError {
 }
 
 impl OnError {
+    /// All that there are.
+    #[cfg(any(feature = "config", feature = "dashboard"))]
+    pub(crate) const ALL: &'static [Self] = &[Self::Closed, Self::Open, Self::Local];
+
     /// The name by which the attribute knows it.
     #[must_use]
     pub const fn name(self) -> &'static str {

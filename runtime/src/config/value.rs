@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 
-use crate::{Algorithm, span};
+use crate::{Algorithm, OnError, span};
 
 /// A length of time: whole seconds, or text with units.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,21 +75,27 @@ macro_rules! named {
     )*};
 }
 
-impl Named for Algorithm {
-    const NAMES: &'static [&'static str] = &{
-        let mut names = [""; Algorithm::ALL.len()];
-        let mut at = 0;
-        while at < names.len() {
-            names[at] = Algorithm::ALL[at].name();
-            at += 1;
+/// Those that have a list and names of their own.
+macro_rules! named_by_itself {
+    ($($ty:ident)*) => {$(
+        impl Named for $ty {
+            const NAMES: &'static [&'static str] = &{
+                let mut names = [""; $ty::ALL.len()];
+                let mut at = 0;
+                while at < names.len() {
+                    names[at] = $ty::ALL[at].name();
+                    at += 1;
+                }
+                names
+            };
+            const ALL: &'static [Self] = $ty::ALL;
         }
-        names
-    };
-    const ALL: &'static [Self] = Algorithm::ALL;
+    )*};
 }
 
+named_by_itself! { Algorithm OnError }
+
 named! {
-    OnError { "closed" Closed, "open" Open, "local" Local }
     #[cfg(feature = "axum")]
     HeaderStyle { "ietf" Ietf, "legacy" Legacy, "both" Both, "none" None }
     #[cfg(feature = "axum")]

@@ -6,8 +6,6 @@ use std::time::Duration;
 use crate::overrides::quota;
 use crate::{Algorithm, OnError, Override, Policy, Quota, span};
 
-pub(super) const MODES: [OnError; 3] = [OnError::Closed, OnError::Open, OnError::Local];
-
 /// The words of a form. What is empty stays as the program has it.
 #[derive(Default)]
 pub(super) struct Form {
@@ -83,7 +81,7 @@ impl Form {
                 one_of(word, &[true, false], switch)
             }),
             on_error: read("on_error", &self.on_error, &mut note, |word| {
-                one_of(word, &MODES, OnError::name)
+                one_of(word, OnError::ALL, OnError::name)
             }),
             enabled: read("enabled", &self.enabled, &mut note, |word| {
                 one_of(word, &[true, false], switch)

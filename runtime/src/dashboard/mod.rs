@@ -108,24 +108,20 @@ async fn change(
     body: Bytes,
 ) -> Response {
     let asked = Asked::by(&uri);
+    let refuse = |said: &str| {
+        let said = Some(Said::mistakes([said.to_owned()]));
+        served.page(StatusCode::FORBIDDEN, &asked, said, None)
+    };
     if !served.dashboard.allows_changes {
-        let said = "Changes are not allowed here: whoever runs this service allows them by \
-                    `Dashboard::allow_changes`.";
-        return served.page(
-            StatusCode::FORBIDDEN,
-            &asked,
-            Some(Said::mistakes([said.to_owned()])),
-            None,
+        return refuse(
+            "Changes are not allowed here: whoever runs this service allows them by \
+             `Dashboard::allow_changes`.",
         );
     }
     if !origin::is_own(&headers, &uri) {
-        let said = "This did not come from this page, as the browser tells it, so nothing was \
-                    changed. Who sends it without a browser says `Sec-Fetch-Site: same-origin`.";
-        return served.page(
-            StatusCode::FORBIDDEN,
-            &asked,
-            Some(Said::mistakes([said.to_owned()])),
-            None,
+        return refuse(
+            "This did not come from this page, as the browser tells it, so nothing was changed. \
+             Who sends it without a browser says `Sec-Fetch-Site: same-origin`.",
         );
     }
     let form = Form::read(&body);

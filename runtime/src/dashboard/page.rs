@@ -5,11 +5,11 @@ use smol_str::{SmolStr, ToSmolStr as _};
 
 use super::Dashboard;
 use super::asked::Asked;
-use super::change::{Form, MODES, listed, switch};
+use super::change::{Form, listed, switch};
 use super::figures::{Decided, Rates, Times, state};
 use super::known::Known;
 use crate::subject::Subject;
-use crate::{Algorithm, BreakerState, Override};
+use crate::{Algorithm, BreakerState, OnError, Override};
 
 pub(super) const STYLE: &str = include_str!("style.css");
 pub(super) const SCRIPT: &str = include_str!("script.js");
@@ -40,7 +40,7 @@ pub(super) struct Page {
     /// How many policies are not shown.
     more: usize,
     algorithms: Vec<&'static str>,
-    modes: [&'static str; MODES.len()],
+    modes: Vec<&'static str>,
     switches: [&'static str; 2],
 }
 
@@ -130,7 +130,7 @@ impl Page {
             cards,
             more,
             algorithms: Algorithm::ALL.iter().map(|algorithm| algorithm.name()).collect(),
-            modes: MODES.map(|mode| mode.name()),
+            modes: OnError::ALL.iter().map(|mode| mode.name()).collect(),
             switches: [true, false].map(switch),
         }
     }

@@ -22,7 +22,12 @@ use crate::{BreakerState, BreakerStats, LimiterStats, MemoryStats, Outcome, Poli
 const MAX_POLICIES: usize = 1_000;
 const OTHERS: &str = "_other";
 
-const OUTCOMES: [&str; 4] = ["allowed", "refused", "never", "failed"];
+const OUTCOMES: [&str; 4] = [
+    Outcome::Allowed.name(),
+    Outcome::Refused { retry_after: Duration::ZERO }.name(),
+    Outcome::Never.name(),
+    "failed",
+];
 const FAILED: usize = 3;
 /// The last of them is [`Source::Closed`].
 const SOURCES: usize = Source::Closed as usize + 1;

@@ -30,7 +30,7 @@ pub(crate) use self::tally::Tally;
 #[cfg(feature = "dashboard")]
 pub(crate) use self::tally::{Counts, SECONDS};
 use crate::decision::Ruling;
-use crate::{Blocked, Outcome, Policy, Unavailable};
+use crate::{Blocked, Policy, Unavailable};
 
 /// How little may remain of a quota for an admission to be near the limit, as a part of it, where
 /// nobody says otherwise.
@@ -148,7 +148,7 @@ impl Told<'_> {
             tracing::info!(
                 policy = name,
                 subject,
-                outcome = self.outcome(),
+                outcome = self.ruling.outcome().name(),
                 source = self.ruling.source().name(),
                 retry_after = self.retry_after_seconds(),
                 waited,
@@ -158,7 +158,7 @@ impl Told<'_> {
             tracing::debug!(
                 policy = name,
                 subject,
-                outcome = self.outcome(),
+                outcome = self.ruling.outcome().name(),
                 source = self.ruling.source().name(),
                 retry_after = self.retry_after_seconds(),
                 waited,
@@ -167,18 +167,7 @@ impl Told<'_> {
         }
     }
 
-    fn outcome(&self) -> &'static str {
-        match self.ruling.outcome() {
-            Outcome::Allowed => "allowed",
-            Outcome::Refused { .. } => "refused",
-            Outcome::Never => "never",
-        }
-    }
-
     fn retry_after_seconds(&self) -> Option<f64> {
-        match self.ruling.outcome() {
-            Outcome::Refused { retry_after } => Some(retry_after.as_secs_f64()),
-            Outcome::Allowed | Outcome::Never => None,
-        }
+        self.ruling.outcome().retry_after().map(|span| span.as_secs_f64())
     }
 }

@@ -224,7 +224,7 @@ impl<B: Backend> Suite<'_, B> {
     }
 
     async fn ask(&self, operation: Operation<'_>) -> Found<Answer> {
-        match &mut self.backend.apply(&[operation]).await[..] {
+        match &self.backend.apply(&[operation]).await[..] {
             [Ok(answer)] => Ok(answer.clone()),
             answers => Err(format!("the store answers {operation:?} with {answers:?}")),
         }
