@@ -93,7 +93,7 @@ async fn load(address: SocketAddr) {
     let mut ticks = tokio::time::interval(Duration::from_millis(50));
     for tick in 0_u64.. {
         ticks.tick().await;
-        let mut paths = vec![("report", "all"); 1];
+        let mut paths = vec![("report", "all")];
         for (who, every) in [("ann", 20), ("bob", 7), ("eve", 2)] {
             if tick % every == 0 {
                 paths.push(("search", who));

@@ -98,14 +98,11 @@ async fn replicas_of_the_service_share_their_limits_and_follow_their_file() {
     folder.write("[policies.items]\nlimit = 25\n");
     for port in &ports {
         let url = format!("http://127.0.0.1:{port}/items");
-        let followed = async {
-            while header(&client.get(&url).send().await.unwrap(), "ratelimit-policy")
-                != "\"items\";q=25;w=60"
-            {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        };
-        tokio::time::timeout(PATIENCE, followed).await.expect("it does not follow its file");
+        eventually("it does not follow its file", async || {
+            header(&client.get(&url).send().await.unwrap(), "ratelimit-policy")
+                == "\"items\";q=25;w=60"
+        })
+        .await;
     }
     // At most five were admitted while the change was awaited.
     assert!(all(8).await <= 5);
@@ -199,20 +196,24 @@ async fn the_dashboard_is_behind_its_password_and_sees_the_traffic() {
     let url = line.split_once(" as admin").unwrap().0;
     let client = Client::new();
     assert_eq!(client.get(url).send().await.unwrap().status(), 401);
-    let seen = async {
-        loop {
-            let page =
-                client.get(url).header("authorization", "Basic YWRtaW46b25seSBhbiBleGFtcGxl");
-            let page = page.send().await.unwrap().text().await.unwrap();
-            assert!(page.contains("<h2>dashboard::search</h2>"), "{page}");
-            // Somebody has been refused.
-            if page.contains("<td>dashboard::search</td>") {
-                return;
-            }
+    eventually("it shows no traffic", async || {
+        let page = client.get(url).header("authorization", "Basic YWRtaW46b25seSBhbiBleGFtcGxl");
+        let page = page.send().await.unwrap().text().await.unwrap();
+        assert!(page.contains("<h2>dashboard::search</h2>"), "{page}");
+        // Somebody has been refused.
+        page.contains("<td>dashboard::search</td>")
+    })
+    .await;
+    example.signal("INT");
+    example.finish();
+}
+
+/// Asks another process again and again, which tells nobody when it is so.
+async fn eventually(otherwise: &str, is_so: impl AsyncFn() -> bool) {
+    let asked = async {
+        while !is_so().await {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, seen).await.expect("it shows no traffic");
-    example.signal("INT");
-    example.finish();
+    assert!(tokio::time::timeout(PATIENCE, asked).await.is_ok(), "{otherwise}");
 }

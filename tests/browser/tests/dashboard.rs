@@ -198,6 +198,7 @@ async fn picture_for_the_readme() {
         return;
     }
     let (_limiter, url) = served(false).await;
+    // The charts show a minute, and are to be full.
     tokio::time::sleep(Duration::from_secs(70)).await;
     let browser = Browser::start(DESKTOP, Scheme::Light).await;
     browser.client.goto(&url).await.unwrap();
