@@ -7,7 +7,7 @@ use fantoccini::{Client, ClientBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
 /// How long the machine may take for anything.
@@ -28,32 +28,21 @@ pub(crate) struct Screen {
     pub(crate) ratio: f32,
 }
 
+type Output = Lines<BufReader<ChildStdout>>;
+
 pub(crate) struct Browser {
     pub(crate) client: Client,
     /// Killed when it is dropped.
     _driver: Child,
     /// It would not run if nobody read what it says.
-    _output: tokio::io::Lines<BufReader<ChildStdout>>,
+    _output: Output,
     _profile: TempDir,
 }
 
 impl Browser {
     pub(crate) async fn start(screen: Screen, scheme: Scheme) -> Self {
         let profile = tempfile::tempdir().unwrap();
-        let mut driver = Command::new("chromedriver")
-            .arg("--port=0")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .expect("chromedriver is missing: run this by tests/browser.sh, which installs it");
-        let mut output = BufReader::new(driver.stdout.take().unwrap()).lines();
-        let port: u16 = loop {
-            let line = output.next_line().await.unwrap().expect("chromedriver ended");
-            if let Some((_, port)) = line.split_once("successfully on port ") {
-                break port.trim_end_matches('.').parse().unwrap();
-            }
-        };
+        let (driver, output, port) = driver().await;
         let scheme = match scheme {
             Scheme::Dark => 0,
             Scheme::Light => 1,
@@ -115,4 +104,27 @@ impl Browser {
     pub(crate) async fn end(self) {
         self.client.close().await.unwrap();
     }
+}
+
+/// A driver that listens, and where. On a machine where many connections come and go it may end
+/// before it listens; then another one may be luckier.
+async fn driver() -> (Child, Output, u16) {
+    let mut said = Vec::new();
+    for _ in 0..10 {
+        let mut driver = Command::new("chromedriver")
+            .arg("--port=0")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("chromedriver is missing: run this by tests/browser.sh, which installs it");
+        let mut output = BufReader::new(driver.stdout.take().unwrap()).lines();
+        while let Some(line) = output.next_line().await.unwrap() {
+            if let Some((_, port)) = line.split_once("successfully on port ") {
+                return (driver, output, port.trim_end_matches('.').parse().unwrap());
+            }
+            said.push(line);
+        }
+    }
+    panic!("chromedriver does not start: {said:#?}");
 }
