@@ -106,8 +106,8 @@ impl Browser {
     }
 }
 
-/// A driver that listens, and where. On a machine where many connections come and go it may end
-/// before it listens; then another one may be luckier.
+/// A driver that listens, and where. It asks the system for a port by IPv6 and wants the same by
+/// IPv4; where a connection has that one, it ends, and another may be luckier.
 async fn driver() -> (Child, Output, u16) {
     let mut said = Vec::new();
     for _ in 0..10 {
