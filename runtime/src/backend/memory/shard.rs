@@ -19,7 +19,7 @@ use crate::decision::Outcome;
 /// added.
 const COLLECT: usize = 4;
 /// One place is looked at in this many other charges.
-const COLLECT_EVERY: u32 = 32;
+const COLLECT_EVERY: u32 = 8;
 /// How many keys are considered when one has to make room.
 const SAMPLE: usize = 16;
 /// How far apart the places are that are looked at one after the other.
