@@ -118,7 +118,7 @@ impl OnError {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
-    name: SmolStr,
+    name: Name,
     name_hash: u64,
     label: Option<&'static str>,
     quotas: [Quota; MAX_QUOTAS],
@@ -140,7 +140,7 @@ impl Policy {
     /// A policy with one quota, for constants and statics.
     #[must_use]
     pub const fn new(name: &'static str, quota: Quota) -> Self {
-        Self::with_name(SmolStr::new_static(name), fnv1a(name), quota)
+        Self::with_name(Name::Constant(name), fnv1a(name), quota)
     }
 
     /// A policy with one quota, whose name is known only at run time.
@@ -148,10 +148,10 @@ impl Policy {
     pub fn named(name: impl Into<String>, quota: Quota) -> Self {
         let name = name.into();
         let name_hash = fnv1a(&name);
-        Self::with_name(SmolStr::from(name), name_hash, quota)
+        Self::with_name(Name::Made(name.into()), name_hash, quota)
     }
 
-    const fn with_name(name: SmolStr, name_hash: u64, quota: Quota) -> Self {
+    const fn with_name(name: Name, name_hash: u64, quota: Quota) -> Self {
         Self {
             name,
             name_hash,
@@ -249,13 +249,13 @@ impl Policy {
     /// annotation gives a `name`.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.name
+        self.name.text()
     }
 
     /// What clients are shown: an annotated function's own name, otherwise the identity.
     #[must_use]
     pub fn label(&self) -> &str {
-        self.label.unwrap_or(&self.name)
+        self.label.unwrap_or(self.name())
     }
 
     /// The quotas, in the order in which they were written.
@@ -279,18 +279,23 @@ impl Policy {
     /// Whether the two go by one name.
     #[inline]
     pub(crate) fn has_name_of(&self, other: &Self) -> bool {
-        let [name, other_name] = [self.name(), other.name()];
-        // Most names are constants, and then nothing is compared.
-        self.name_hash == other.name_hash && (std::ptr::eq(name, other_name) || name == other_name)
+        self.name_hash == other.name_hash && self.name == other.name
     }
 
     /// Whether the same state serves both.
     #[inline]
     pub(crate) fn is_kept_like(&self, other: &Self) -> bool {
-        let [quotas, others] = [self.quotas(), other.quotas()];
-        self.algorithm == other.algorithm
-            && quotas.len() == others.len()
-            && quotas.iter().zip(others).all(|(quota, other)| quota.is_kept_like(other))
+        let [first, ..] = &self.quotas;
+        let [other_first, ..] = &other.quotas;
+        (self.algorithm, self.quota_count) == (other.algorithm, other.quota_count)
+            && first.is_kept_like(other_first)
+            // Most have one.
+            && (self.quota_count == 1 || self.quotas_are_kept_like(other))
+    }
+
+    fn quotas_are_kept_like(&self, other: &Self) -> bool {
+        let mut pairs = self.quotas().iter().zip(other.quotas());
+        pairs.all(|(quota, other)| quota.is_kept_like(other))
     }
 
     /// Whether the two count alike.
@@ -331,10 +336,47 @@ impl Policy {
         self.on_error
     }
 
-    pub(crate) fn name_handle(&self) -> &SmolStr {
-        &self.name
+    /// The name, to be kept.
+    pub(crate) fn name_handle(&self) -> SmolStr {
+        match &self.name {
+            Name::Constant(name) => SmolStr::new_static(name),
+            Name::Made(name) => name.clone(),
+        }
     }
 }
+
+/// Most are constants, which are told by where they lie.
+#[derive(Clone, Debug)]
+enum Name {
+    Constant(&'static str),
+    Made(SmolStr),
+}
+
+impl Name {
+    fn text(&self) -> &str {
+        match self {
+            Self::Constant(name) => name,
+            Self::Made(name) => name,
+        }
+    }
+
+    #[cold]
+    fn says(&self, other: &Self) -> bool {
+        self.text() == other.text()
+    }
+}
+
+impl PartialEq for Name {
+    #[inline]
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Constant(name), Self::Constant(other)) if std::ptr::eq(*name, *other) => true,
+            _ => self.says(other),
+        }
+    }
+}
+
+impl Eq for Name {}
 
 /// [FNV-1a](https://datatracker.ietf.org/doc/draft-eastlake-fnv/), for it can be computed at
 /// compile time. Names are the program's own, and those that collide are still told apart.

@@ -118,7 +118,7 @@ impl Queue {
         cost: u32,
         patience: Duration,
     ) -> Option<Place<'_>> {
-        let key = (policy.name_handle().clone(), SmolStr::from(subject));
+        let key = (policy.name_handle(), SmolStr::from(subject));
         let mut lines = lock(&self.lines);
         let line = lines.entry(key.clone()).or_default();
         let wanted = line.wanted + u64::from(cost);

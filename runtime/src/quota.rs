@@ -19,9 +19,70 @@ pub struct Quota {
     /// How much of the burst one may use: all, except where calls are spaced.
     usable: u32,
     period_micros: u64,
-    /// Period ÷ limit, and the remainder.
-    interval_micros: u64,
-    interval_rest: u32,
+    /// What one unit takes to come back, and what as many as are usable take.
+    interval: Drain,
+    usable_drain: Drain,
+}
+
+/// How long units take to come back, exactly: whole microseconds, and 1/limit of one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Drain {
+    pub(crate) micros: u64,
+    pub(crate) fraction: u32,
+}
+
+impl Drain {
+    /// What `units` of `limit` per `period_micros` take.
+    const fn of(units: u32, limit: u32, period_micros: u64) -> Self {
+        let units = units as u64;
+        let limit = limit as u64;
+        let rest = units * (period_micros % limit);
+        // A remainder of a division by the limit, so it fits.
+        Self {
+            micros: units * (period_micros / limit) + rest / limit,
+            fraction: (rest % limit) as u32,
+        }
+    }
+
+    /// Both are of `limit`.
+    #[inline]
+    pub(crate) fn plus(self, other: Self, limit: u32) -> Self {
+        let micros = self.micros + other.micros;
+        let fraction = u64::from(self.fraction) + u64::from(other.fraction);
+        // Each is less than the limit.
+        match fraction.checked_sub(limit.into()) {
+            Some(rest) => Self { micros: micros + 1, fraction: rest as u32 },
+            None => Self { micros, fraction: fraction as u32 },
+        }
+    }
+
+    /// What is left of this without the other, which is no longer; both are of `limit`.
+    #[inline]
+    pub(crate) fn minus(self, other: Self, limit: u32) -> Self {
+        let micros = self.micros - other.micros;
+        match self.fraction.checked_sub(other.fraction) {
+            Some(fraction) => Self { micros, fraction },
+            None => Self { micros: micros - 1, fraction: self.fraction + (limit - other.fraction) },
+        }
+    }
+
+    #[inline]
+    pub(crate) fn is_zero(self) -> bool {
+        self == Self::default()
+    }
+
+    /// Whether it is longer; both are of one limit.
+    #[inline]
+    pub(crate) fn exceeds(self, other: Self) -> bool {
+        self.micros > other.micros
+            || (self.micros == other.micros && self.fraction > other.fraction)
+    }
+
+    /// In microseconds, a begun one for a whole.
+    #[inline]
+    pub(crate) fn ceil(self) -> u64 {
+        self.micros + u64::from(self.fraction > 0)
+    }
 }
 
 impl Quota {
@@ -76,8 +137,8 @@ impl Quota {
             burst: limit,
             usable: limit,
             period_micros,
-            interval_micros: period_micros / limit as u64,
-            interval_rest: (period_micros % limit as u64) as u32,
+            interval: Drain::of(1, limit, period_micros),
+            usable_drain: Drain::of(limit, limit, period_micros),
         }
     }
 
@@ -104,8 +165,7 @@ impl Quota {
         if fill_micros > MAX_FILL as u128 {
             return Err(QuotaError::BurstTooLarge);
         }
-        self.burst = burst;
-        self.usable = burst;
+        *self = self.with_capacity(burst);
         Ok(())
     }
 
@@ -130,20 +190,20 @@ impl Quota {
     /// This quota with a bucket of another size, at least 1 and at most its own.
     pub(crate) const fn with_capacity(mut self, capacity: u32) -> Self {
         self.burst = capacity;
-        self.usable = capacity;
-        self
+        self.using(capacity)
     }
 
     /// This quota, for a request that may use only so much of the bucket.
     pub(crate) const fn using(mut self, usable: u32) -> Self {
-        self.usable = usable;
+        self.usable = if usable < self.burst { usable } else { self.burst };
+        self.usable_drain = self.drain_of(self.usable);
         self
     }
 
     /// Whether the same state serves both.
     #[inline]
     pub(crate) fn is_kept_like(&self, other: &Self) -> bool {
-        // The interval follows from these, and what a request may use is its own matter.
+        // The rest follows from these, and what a request may use is its own matter.
         (self.limit, self.burst, self.period_micros)
             == (other.limit, other.burst, other.period_micros)
     }
@@ -164,9 +224,20 @@ impl Quota {
         self.period_micros
     }
 
-    /// What one unit takes to come back: whole microseconds, and 1/limit of one.
-    pub(crate) const fn interval(&self) -> (u64, u32) {
-        (self.interval_micros, self.interval_rest)
+    /// What `units` take to come back, of which there are no more than the capacity.
+    #[inline]
+    pub(crate) const fn drain_of(&self, units: u32) -> Drain {
+        if units == 1 {
+            // Most requests cost that.
+            return self.interval;
+        }
+        Drain::of(units, self.limit, self.period_micros)
+    }
+
+    /// What all that is usable takes.
+    #[inline]
+    pub(crate) const fn usable_drain(&self) -> Drain {
+        self.usable_drain
     }
 
     /// Stands in for a quota whose numbers have already been reported as wrong at compile

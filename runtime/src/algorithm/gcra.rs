@@ -21,8 +21,10 @@
 //!
 //! [ITU-T I.371]: https://www.itu.int/rec/T-REC-I.371
 
-use super::{Core, Micros, Reading};
+use super::{Core, Micros, Reading, Wait, say};
 use crate::Quota;
+use crate::backend::Verdict;
+use crate::quota::Drain;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Gcra {
@@ -38,32 +40,35 @@ impl Gcra {
     }
 
     /// How far ahead the TAT is.
-    fn level(&self, now: Micros, quota: &Quota) -> Level {
-        let limit = quota.limit();
+    #[inline]
+    fn level(&self, now: Micros) -> Drain {
         match self.tat.checked_sub(now) {
-            Some(micros) => Level { micros, fraction: self.fraction, limit },
-            None => Level { micros: 0, fraction: 0, limit },
+            Some(micros) => Drain { micros, fraction: self.fraction },
+            None => Drain::default(),
         }
+    }
+
+    #[inline]
+    fn at_level(now: Micros, level: Drain) -> Self {
+        if level.is_zero() {
+            // It is not to be taken for full should the clock go back.
+            return Self::default();
+        }
+        let Drain { micros, fraction } = level;
+        Self { tat: now + micros, fraction }
     }
 
     /// As many units are in it as were under the former quota, however long they take now.
     pub(super) fn fit(&mut self, now: Micros, former: &Quota, quota: &Quota) {
         self.advance(now, former);
         // At most 2^32 units of a period each, which like the other period is less than 2^45 µs.
-        let level = self.level(now, former).get() * u128::from(quota.period_micros());
+        let level = Level::new(self.level(now), former).get() * u128::from(quota.period_micros());
         let level = level.div_ceil(u128::from(former.period_micros()));
-        self.set_level(now, quota, level.min(units(quota, quota.capacity())));
-    }
-
-    fn set_level(&mut self, now: Micros, quota: &Quota, level: u128) {
-        if level == 0 {
-            *self = Self::default();
-            return;
-        }
-        let (micros, fraction) = div_rem(level, quota.limit().into());
-        self.tat = now + micros;
+        let full = u128::from(quota.capacity()) * u128::from(quota.period_micros());
+        let (micros, fraction) = div_rem(level.min(full), quota.limit().into());
         // Less than the limit, which fits.
-        self.fraction = fraction as u32;
+        let level = Drain { micros, fraction: fraction as u32 };
+        *self = Self::at_level(now, level);
     }
 }
 
@@ -72,68 +77,96 @@ impl Core for Gcra {
     /// clock went back or whose quota has changed; it is made full and drains from now on.
     #[inline]
     fn advance(&mut self, now: Micros, quota: &Quota) {
-        let full = units(quota, quota.capacity());
-        if self.level(now, quota).get() > full {
-            self.set_level(now, quota, full);
+        let level = self.level(now);
+        // What is usable is at most what is full, and is known.
+        if level.exceeds(quota.usable_drain()) {
+            let full = quota.drain_of(quota.capacity());
+            if level.exceeds(full) {
+                *self = Self::at_level(now, full);
+            }
         }
     }
 
     #[inline]
     fn wait(&self, now: Micros, quota: &Quota, cost: u32) -> Micros {
-        let level = self.level(now, quota).get() + units(quota, cost);
-        match level.checked_sub(units(quota, quota.usable())) {
-            None | Some(0) => 0,
-            Some(beyond) => div_ceil(beyond, quota.limit().into()),
+        let level = self.level(now).plus(quota.drain_of(cost), quota.limit());
+        if level.exceeds(quota.usable_drain()) {
+            level.minus(quota.usable_drain(), quota.limit()).ceil()
+        } else {
+            0
         }
     }
 
     #[inline]
     fn read(&self, now: Micros, quota: &Quota) -> Reading {
-        let Level { micros, fraction, limit } = self.level(now, quota);
-        Reading::Bucket {
-            exceeded: false,
-            micros,
-            fraction,
-            limit,
-            capacity: quota.usable(),
-            period: quota.period_micros(),
-        }
+        reading(self.level(now), quota)
     }
 
     #[inline]
     fn charge(&mut self, now: Micros, quota: &Quota, cost: u32) {
-        if cost > 1 {
-            let level = self.level(now, quota).get() + units(quota, cost);
-            return self.set_level(now, quota, level);
-        }
-        if self.tat < now {
-            *self = Self { tat: now, fraction: 0 };
-        }
-        let (micros, fraction) = quota.interval();
-        self.tat += micros;
-        // Both are less than the limit.
-        match (u64::from(self.fraction) + u64::from(fraction)).checked_sub(quota.limit().into()) {
-            Some(rest) => {
-                self.tat += 1;
-                self.fraction = rest as u32;
+        let level = self.level(now).plus(quota.drain_of(cost), quota.limit());
+        *self = Self::at_level(now, level);
+    }
+
+    /// The level is looked at once, unless there is something to be done about it first.
+    #[inline]
+    fn decide(
+        &mut self,
+        now: Micros,
+        quota: &Quota,
+        cost: u32,
+        charges: bool,
+        verdict: &mut Verdict,
+    ) {
+        let (level, usable) = (self.level(now), quota.usable_drain());
+        if !charges || cost > quota.capacity() || level.exceeds(usable) {
+            self.advance(now, quota);
+            let wait = super::wait(self, now, quota, cost);
+            if charges && wait == Wait::None {
+                self.charge(now, quota, cost);
             }
-            None => self.fraction += fraction,
+            return say(verdict, now, wait, self.read(now, quota));
+        }
+        let charged = level.plus(quota.drain_of(cost), quota.limit());
+        if charged.exceeds(usable) {
+            let wait = charged.minus(usable, quota.limit()).ceil();
+            say(verdict, now, Wait::For(wait), reading(level, quota));
+        } else {
+            *self = Self::at_level(now, charged);
+            say(verdict, now, Wait::None, reading(charged, quota));
         }
     }
 
     fn refund(&mut self, now: Micros, quota: &Quota, stamp: Micros, cost: u32) -> bool {
         let Some(elapsed) = now.checked_sub(stamp) else { return false };
-        let drained = u128::from(elapsed) * u128::from(quota.limit());
-        let level = self.level(now, quota).get();
-        let back = units(quota, cost).saturating_sub(drained).min(level);
-        if back > 0 {
-            self.set_level(now, quota, level - back);
+        let charged = quota.drain_of(cost);
+        let Some(micros) = charged.micros.checked_sub(elapsed) else { return false };
+        let level = self.level(now);
+        let back = Drain { micros, ..charged };
+        let back = if back.exceeds(level) { level } else { back };
+        if back.is_zero() {
+            return false;
         }
-        back > 0
+        let left = level.minus(back, quota.limit());
+        *self = Self::at_level(now, left);
+        true
     }
 
     fn empty_at(&self, _: &Quota) -> Micros {
-        self.tat + Micros::from(self.fraction > 0)
+        self.level(0).ceil()
+    }
+}
+
+#[inline]
+fn reading(level: Drain, quota: &Quota) -> Reading {
+    let Drain { micros, fraction } = level;
+    Reading::Bucket {
+        exceeded: false,
+        micros,
+        fraction,
+        limit: quota.limit(),
+        capacity: quota.usable(),
+        period: quota.period_micros(),
     }
 }
 
@@ -147,8 +180,12 @@ pub(super) struct Level {
 }
 
 impl Level {
+    fn new(drain: Drain, quota: &Quota) -> Self {
+        let Drain { micros, fraction } = drain;
+        Self { micros, fraction, limit: quota.limit() }
+    }
+
     /// In 1/limit of a microsecond.
-    #[inline]
     fn get(&self) -> u128 {
         u128::from(self.micros) * u128::from(self.limit) + u128::from(self.fraction)
     }
@@ -164,12 +201,6 @@ impl Level {
         let more = self.get() - u128::from(whole) * u128::from(period);
         div_ceil(more, self.limit.into())
     }
-}
-
-/// What `count` units take, in 1/limit of a microsecond: one takes a period.
-#[inline]
-fn units(quota: &Quota, count: u32) -> u128 {
-    u128::from(count) * u128::from(quota.period_micros())
 }
 
 /// Quotient and remainder; the quotients here are spans of time and counts, so they fit.

@@ -84,6 +84,25 @@ trait Core: Default {
 
     /// When this state will be as if the subject had never been seen; 0 if it is so already.
     fn empty_at(&self, quota: &Quota) -> Micros;
+
+    /// A whole decision about any cost. It is compiled for each core, so that what the steps have
+    /// in common is done once.
+    #[inline]
+    fn decide(
+        &mut self,
+        now: Micros,
+        quota: &Quota,
+        cost: u32,
+        charges: bool,
+        verdict: &mut Verdict,
+    ) {
+        self.advance(now, quota);
+        let wait = wait(self, now, quota, cost);
+        if charges && wait == Wait::None {
+            self.charge(now, quota, cost);
+        }
+        say(verdict, now, wait, self.read(now, quota));
+    }
 }
 
 /// The state of one quota for one subject.
@@ -148,7 +167,7 @@ impl Part {
         charges: bool,
         verdict: &mut Verdict,
     ) {
-        core!(self, core => decide(core, now, quota, cost, charges, verdict));
+        core!(self, core => core.decide(now, quota, cost, charges, verdict));
     }
 
     fn advance(&mut self, now: Micros, quota: &Quota) {
@@ -197,21 +216,9 @@ fn wait(core: &impl Core, now: Micros, quota: &Quota, cost: u32) -> Wait {
     }
 }
 
-/// Compiled for each core as a whole, so that what its steps have in common is done once.
+/// What a policy's only quota says.
 #[inline]
-fn decide(
-    core: &mut impl Core,
-    now: Micros,
-    quota: &Quota,
-    cost: u32,
-    charges: bool,
-    verdict: &mut Verdict,
-) {
-    core.advance(now, quota);
-    let wait = wait(core, now, quota, cost);
-    if charges && wait == Wait::None {
-        core.charge(now, quota, cost);
-    }
+fn say(verdict: &mut Verdict, now: Micros, wait: Wait, reading: Reading) {
     verdict.say(wait.into(), now);
-    verdict.push(QuotaState::read(wait != Wait::None, core.read(now, quota)));
+    verdict.push(QuotaState::read(wait != Wait::None, reading));
 }

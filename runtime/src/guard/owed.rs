@@ -111,7 +111,7 @@ impl Owed {
 }
 
 fn key(policy: &Policy, subject: &str) -> Key {
-    (policy.name_handle().clone(), subject.into())
+    (policy.name_handle(), subject.into())
 }
 
 #[cfg(test)]

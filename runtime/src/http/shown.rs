@@ -62,7 +62,7 @@ impl RateLimit {
 
     pub(super) fn show(extensions: &mut Extensions, policy: &Policy, decision: &Decision) {
         let shown = PolicyDecision {
-            policy: policy.name_handle().clone(),
+            policy: policy.name_handle(),
             outcome: decision.outcome(),
             source: decision.source(),
             quotas: decision.quotas().into(),

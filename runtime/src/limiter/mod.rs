@@ -223,8 +223,22 @@ impl Limiter {
         cost: u32,
         ruling: &mut Ruling,
     ) -> Result<(), Unavailable> {
+        // Without a future of its own, which would be made and thrown away.
+        match self.rule_now(policy, subject, cost, ruling) {
+            Some(ruled) => ruled,
+            None => self.rule_later(policy, subject, cost, ruling).await,
+        }
+    }
+
+    async fn rule_later(
+        &self,
+        policy: &Policy,
+        subject: &str,
+        cost: u32,
+        ruling: &mut Ruling,
+    ) -> Result<(), Unavailable> {
         let watch = self.shared.telemetry.watch();
-        let ruled = self.attempt(policy, subject, cost, ruling).await;
+        let ruled = self.attempt_later(policy, subject, cost, ruling).await;
         self.note(watch, policy, subject, ruled.as_ref().err(), ruling);
         ruled
     }
@@ -253,9 +267,19 @@ impl Limiter {
         cost: u32,
         ruling: &mut Ruling,
     ) -> Result<(), Unavailable> {
-        if let Some(charged) = self.attempt_now(policy, subject, cost, ruling) {
-            return charged;
+        match self.attempt_now(policy, subject, cost, ruling) {
+            Some(charged) => charged,
+            None => self.attempt_later(policy, subject, cost, ruling).await,
         }
+    }
+
+    async fn attempt_later(
+        &self,
+        policy: &Policy,
+        subject: &str,
+        cost: u32,
+        ruling: &mut Ruling,
+    ) -> Result<(), Unavailable> {
         if let Some(reason) = self.unsupported(policy) {
             let name = policy.name().to_owned();
             return Err(Arc::new(StartError::Unsupported { name, reason }).into());

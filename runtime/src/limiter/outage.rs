@@ -46,6 +46,7 @@ impl Limiter {
     }
 
     /// Lets the fallback know of a charge, and the backend of what was charged while it was away.
+    #[inline(never)]
     fn keep_warm(&self, fallback: &Fallback, operation: &Operation<'_>, ruling: &mut Ruling) {
         let Operation { policy, subject, action } = *operation;
         if let Action::Charge { cost } = action
@@ -105,18 +106,24 @@ impl Limiter {
     /// Logs when the backend begins to fail and when it answers again, and nothing between.
     #[inline]
     fn note_health(&self, error: Option<&BackendError>) {
-        let failing = &self.shared.failing;
         // Read first: while nothing changes, checks on many cores write nothing shared.
-        if failing.load(Ordering::Relaxed) != error.is_some()
-            && failing.swap(error.is_some(), Ordering::Relaxed) != error.is_some()
-        {
-            match error {
-                Some(error) => tracing::warn!(
-                    %error,
-                    "the rate limit's backend fails; each limit now does what its `on_error` says"
-                ),
-                None => tracing::info!("the rate limit's backend answers again"),
-            }
+        if self.shared.failing.load(Ordering::Relaxed) != error.is_some() {
+            self.note_change(error);
+        }
+    }
+
+    #[cold]
+    fn note_change(&self, error: Option<&BackendError>) {
+        if self.shared.failing.swap(error.is_some(), Ordering::Relaxed) == error.is_some() {
+            // Somebody else has.
+            return;
+        }
+        match error {
+            Some(error) => tracing::warn!(
+                %error,
+                "the rate limit's backend fails; each limit now does what its `on_error` says"
+            ),
+            None => tracing::info!("the rate limit's backend answers again"),
         }
     }
 

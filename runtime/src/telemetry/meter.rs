@@ -219,7 +219,7 @@ impl Handles {
         if let Some(known) = self.find(policy) {
             return Arc::clone(known);
         }
-        let (name, hash) = (policy.name_handle().clone(), policy.name_hash());
+        let (name, hash) = (policy.name_handle(), policy.name_hash());
         let added = Arc::new(PolicyHandles::new(name, hash, policy.is_shadow()));
         self.policies.insert_unique(hash, Arc::clone(&added), |known| known.name_hash);
         added

@@ -3,7 +3,9 @@
 mod overflow;
 pub(crate) mod policies;
 mod shard;
+mod slot;
 mod stats;
+mod table;
 
 use std::fmt;
 use std::hash::{BuildHasher, Hasher};
@@ -15,7 +17,8 @@ use spin::mutex::{SpinMutex, SpinMutexGuard};
 
 use self::overflow::Overflow;
 use self::policies::Policies;
-use self::shard::{Shard, Slot};
+use self::shard::Shard;
+use self::slot::Slot;
 use self::stats::Counts;
 pub use self::stats::MemoryStats;
 use super::{Action, Answer, Backend, Gauges, Operation, Verdict};
@@ -89,14 +92,13 @@ impl MemoryBackend {
                 Answer::Verdict(verdict)
             }
             Action::Reset => {
-                let hash = self.hash(policy, subject);
-                let removed = self.shard(hash).remove(policy, subject, hash);
+                let (mut shard, hash) = self.locate(policy, subject);
+                let removed = shard.remove(policy, subject, hash);
                 self.counts.released(removed.into());
                 Answer::Reset
             }
             Action::Refund { stamp_micros, cost, source: _ } => {
-                let hash = self.hash(policy, subject);
-                let mut shard = self.shard(hash);
+                let (mut shard, hash) = self.locate(policy, subject);
                 let now = self.time.now_micros();
                 let refund = |slot: &mut Slot| slot.refund(policy, now, stamp_micros, cost);
                 Answer::Refunded(shard.find(policy, subject, hash).is_some_and(refund))
@@ -105,8 +107,7 @@ impl MemoryBackend {
     }
 
     fn peek(&self, policy: &Policy, subject: &str, cost: u32, verdict: &mut Verdict) {
-        let hash = self.hash(policy, subject);
-        let mut shard = self.shard(hash);
+        let (mut shard, hash) = self.locate(policy, subject);
         let now = self.time.now_micros();
         match shard.find(policy, subject, hash) {
             Some(slot) => slot.decide(policy, now, cost, Mode::Peek, verdict),
@@ -127,8 +128,7 @@ impl MemoryBackend {
     ) -> Result<(), BackendError> {
         // Read while the key is being looked for, where that is allowed.
         let steady = self.time.steady_micros();
-        let hash = self.hash(policy, subject);
-        let mut shard = self.shard(hash);
+        let (mut shard, hash) = self.locate(policy, subject);
         let now = match steady {
             Some(steady) => shard.not_before(steady),
             None => self.time.now_micros(),
@@ -141,14 +141,13 @@ impl MemoryBackend {
                 slot.decide(policy, now, cost, Mode::Charge, verdict);
                 Ok(())
             }
-            None => self.admit(&mut shard, policy, subject, cost, now, verdict),
+            None => self.admit(&mut shard, hash, policy, subject, cost, now, verdict),
         }
     }
 
     /// Counts what was admitted elsewhere, as far as there is room for it; says when.
     pub(crate) fn note(&self, policy: &Policy, subject: &str, cost: u32) -> Micros {
-        let hash = self.hash(policy, subject);
-        let mut shard = self.shard(hash);
+        let (mut shard, hash) = self.locate(policy, subject);
         let now = self.time.now_micros();
         if shard.collect_sometimes(now) {
             self.counts.released(1);
@@ -159,7 +158,7 @@ impl MemoryBackend {
             let fits = cost.min(capacities.min().unwrap_or(0));
             let mut verdict = Verdict::new(Outcome::Allowed, 0);
             // A policy that cannot be kept admits nothing elsewhere either.
-            let _ = self.admit(&mut shard, policy, subject, fits, now, &mut verdict);
+            let _ = self.admit(&mut shard, hash, policy, subject, fits, now, &mut verdict);
             rest -= fits;
         }
         if let Some(slot) = shard.find(policy, subject, hash) {
@@ -168,20 +167,17 @@ impl MemoryBackend {
         now
     }
 
-    #[inline]
-    fn hash(&self, policy: &Policy, subject: &str) -> u64 {
-        // What is the same for all subjects need not be mixed again.
-        let mut hasher = self.hasher.build_hasher();
-        hasher.write(subject.as_bytes());
-        hasher.finish() ^ policy.name_hash()
-    }
-
-    /// The shard, whose lock is to be held when the time is read, unless
+    /// The shard of a key, and its hash there. Its lock is to be held when the time is read, unless
     /// [`Shard::not_before`] is given it: so no key's time goes back.
-    #[inline]
-    fn shard(&self, hash: u64) -> SpinMutexGuard<'_, Shard, Yield> {
-        // The table within the shard uses the lowest and the highest bits.
-        lock(&self.shards[(hash >> 32) as usize & (self.shards.len() - 1)].0)
+    #[inline(always)]
+    fn locate(&self, policy: &Policy, subject: &str) -> (SpinMutexGuard<'_, Shard, Yield>, u32) {
+        let mut hasher = self.hasher.build_hasher();
+        // What is the same for all subjects need not be mixed again.
+        hasher.write(subject.as_bytes());
+        let hash = hasher.finish() ^ policy.name_hash();
+        // One half finds the shard, the other the place in it.
+        let shard = (hash >> 32) as usize & (self.shards.len() - 1);
+        (lock(&self.shards[shard].0), hash as u32)
     }
 
     /// Charges a subject that is not held, and holds it if that leaves a trace.
@@ -189,6 +185,7 @@ impl MemoryBackend {
     fn admit(
         &self,
         shard: &mut Shard,
+        hash: u32,
         policy: &Policy,
         subject: &str,
         cost: u32,
@@ -206,8 +203,7 @@ impl MemoryBackend {
         } else if self.counts.reserve(self.max_keys) || self.make_room(shard, now) {
             counters.decide(policy, now, cost, Mode::Charge, verdict);
             let policy = self.policies.share(policy);
-            let hash = |policy: &Policy, subject: &str| self.hash(policy, subject);
-            shard.insert(Slot::new(policy, subject, counters), hash, &self.counts);
+            shard.insert(Slot::new(hash, policy, subject, counters), &self.counts);
         } else {
             self.overflow(policy, now, cost, verdict);
         }

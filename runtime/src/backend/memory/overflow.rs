@@ -42,8 +42,7 @@ impl Shared {
 impl Overflow {
     pub(super) fn charge(&self, policy: &Policy, now: Micros, cost: u32, verdict: &mut Verdict) {
         let mut counters = lock(&self.counters);
-        let shared =
-            counters.entry(policy.name_handle().clone()).or_insert_with(|| Shared::new(policy));
+        let shared = counters.entry(policy.name_handle()).or_insert_with(|| Shared::new(policy));
         let counters = shared.follow(policy, now);
         counters.decide(policy, now, cost, Mode::Charge, verdict);
         self.whole_at.fetch_max(counters.empty_at(policy), Ordering::Relaxed);

@@ -29,7 +29,7 @@ impl Policies {
             known.retain(|_, shared| Arc::strong_count(shared) > 1);
         }
         let shared = Arc::new(policy.clone());
-        known.insert(policy.name_handle().clone(), Arc::clone(&shared));
+        known.insert(policy.name_handle(), Arc::clone(&shared));
         shared
     }
 }

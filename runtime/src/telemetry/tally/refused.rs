@@ -112,11 +112,8 @@ impl Frequent {
             self.counts[index] += 1;
             return;
         }
-        let entry = |inherited| Entry {
-            policy: policy.name_handle().clone(),
-            subject: subject.into(),
-            inherited,
-        };
+        let entry =
+            |inherited| Entry { policy: policy.name_handle(), subject: subject.into(), inherited };
         if self.entries.len() < ROOM {
             self.hashes.push(hash);
             self.counts.push(1);

@@ -1,0 +1,139 @@
+//! Slots, found by hash.
+//!
+//! Open addressing with linear probing, where what is further from its home place goes first
+//! ([Robin Hood hashing](https://cs.uwaterloo.ca/research/tr/1986/CS-86-14.pdf)). A slot is a cache
+//! line and holds its hash, so to find a key takes one access to memory where its home is, and
+//! seldom more than the next line: a table that keeps the hashes apart takes two at least, and
+//! with many keys that is what a check costs.
+
+use super::slot::Slot;
+
+/// The first places.
+const FIRST: usize = 8;
+
+#[derive(Default)]
+pub(super) struct Table {
+    /// Empty ones among them, a third at least.
+    places: Box<[Option<Slot>]>,
+    len: usize,
+}
+
+impl Table {
+    pub(super) fn places(&self) -> usize {
+        self.places.len()
+    }
+
+    #[inline]
+    pub(super) fn get(&self, place: usize) -> Option<&Slot> {
+        self.places.get(place)?.as_ref()
+    }
+
+    #[inline]
+    pub(super) fn get_mut(&mut self, place: usize) -> Option<&mut Slot> {
+        self.places.get_mut(place)?.as_mut()
+    }
+
+    /// The place of the slot of that hash that `is_it`.
+    #[inline]
+    pub(super) fn find(&self, hash: u32, is_it: impl Fn(&Slot) -> bool) -> Option<usize> {
+        let mut place = self.home(hash);
+        let mut distance = 0;
+        // It ends where there is none, at the latest.
+        while let Some(slot) = self.get(place) {
+            if slot.hash() == hash && is_it(slot) {
+                return Some(place);
+            }
+            if self.distance(slot, place) < distance {
+                return None;
+            }
+            distance += 1;
+            place = self.next(place);
+        }
+        None
+    }
+
+    /// Takes in what is not there, and says how many others it moved.
+    pub(super) fn insert(&mut self, slot: Slot) -> usize {
+        let grown = if (self.len + 1) * 3 > self.places.len() * 2 { self.grow() } else { 0 };
+        self.len += 1;
+        grown + self.put(slot)
+    }
+
+    /// There is a place that is empty.
+    fn put(&mut self, mut slot: Slot) -> usize {
+        let places = self.places.len();
+        let mut place = self.home(slot.hash());
+        let (mut distance, mut moved) = (0, 0);
+        while let Some(other) = &mut self.places[place] {
+            let others = distance_of(other, place, places);
+            if others < distance {
+                std::mem::swap(&mut slot, other);
+                distance = others;
+                moved += 1;
+            }
+            distance += 1;
+            place = self.next(place);
+        }
+        self.places[place] = Some(slot);
+        moved
+    }
+
+    /// Says whether there was one.
+    pub(super) fn remove(&mut self, place: usize) -> bool {
+        let removed = self.places.get_mut(place).and_then(Option::take).is_some();
+        if !removed {
+            return false;
+        }
+        self.len -= 1;
+        // Those after it go one place back, up to one that is at home.
+        let (mut gap, mut from) = (place, self.next(place));
+        while let Some(slot) = self.get(from)
+            && self.distance(slot, from) > 0
+        {
+            self.places.swap(gap, from);
+            (gap, from) = (from, self.next(from));
+        }
+        true
+    }
+
+    /// To half as much again.
+    #[cold]
+    fn grow(&mut self) -> usize {
+        let count = FIRST.max(self.places.len() + self.places.len() / 2);
+        let places = std::iter::repeat_with(|| None).take(count).collect();
+        let former = std::mem::replace(&mut self.places, places);
+        for slot in former.into_iter().flatten() {
+            self.put(slot);
+        }
+        self.len
+    }
+
+    /// Where a slot of that hash would be if it were alone.
+    #[inline]
+    fn home(&self, hash: u32) -> usize {
+        home_of(hash, self.places.len())
+    }
+
+    /// How far from home it is.
+    #[inline]
+    fn distance(&self, slot: &Slot, place: usize) -> usize {
+        distance_of(slot, place, self.places.len())
+    }
+
+    #[inline]
+    fn next(&self, place: usize) -> usize {
+        if place + 1 < self.places.len() { place + 1 } else { 0 }
+    }
+}
+
+#[inline]
+fn home_of(hash: u32, places: usize) -> usize {
+    // A hash is a fraction of all that there are.
+    ((u64::from(hash) * places as u64) >> 32) as usize
+}
+
+#[inline]
+fn distance_of(slot: &Slot, place: usize, places: usize) -> usize {
+    let home = home_of(slot.hash(), places);
+    if home <= place { place - home } else { place + places - home }
+}
