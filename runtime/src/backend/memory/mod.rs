@@ -133,12 +133,10 @@ impl MemoryBackend {
             Some(steady) => shard.not_before(steady),
             None => self.time.now_micros(),
         };
-        if shard.collect_sometimes(now) {
-            self.counts.released(1);
-        }
         match shard.find(policy, subject, hash) {
             Some(slot) => {
                 slot.decide(policy, now, cost, Mode::Charge, verdict);
+                self.counts.released(shard.collect_sometimes(now));
                 Ok(())
             }
             None => self.admit(&mut shard, hash, policy, subject, cost, now, verdict),
@@ -149,9 +147,6 @@ impl MemoryBackend {
     pub(crate) fn note(&self, policy: &Policy, subject: &str, cost: u32) -> Micros {
         let (mut shard, hash) = self.locate(policy, subject);
         let now = self.time.now_micros();
-        if shard.collect_sometimes(now) {
-            self.counts.released(1);
-        }
         let mut rest = cost;
         if shard.find(policy, subject, hash).is_none() {
             let capacities = policy.quotas().iter().map(|quota| quota.capacity());
@@ -164,6 +159,7 @@ impl MemoryBackend {
         if let Some(slot) = shard.find(policy, subject, hash) {
             slot.note(policy, now, rest);
         }
+        self.counts.released(shard.collect_sometimes(now));
         now
     }
 

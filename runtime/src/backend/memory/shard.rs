@@ -9,19 +9,23 @@ use super::table::Table;
 use crate::Policy;
 use crate::algorithm::Micros;
 
-/// How many places of the table are looked at, for keys that can be collected, when a key is
-/// added.
+/// How many places of the table, one after the other, are looked at for keys that can be collected:
+/// when a key is added ..
 const COLLECT: usize = 4;
-/// One place is looked at in this many other charges.
-const COLLECT_EVERY: u32 = 8;
+/// .. and once in so many other charges.
+const COLLECT_EVERY: u32 = 16;
 /// How many keys are considered when one has to make room.
 const SAMPLE: usize = 16;
+/// How far apart they are, as neighbours may be alike: subjects that are numbered can be so close
+/// by their hashes. A prime larger than any table, so every place has its turn.
+const STRIDE: usize = 7919;
 
 #[derive(Default)]
 pub(super) struct Shard {
     table: Table,
-    /// The place where collecting and sampling go on.
+    /// The places where collecting and sampling go on.
     cursor: usize,
+    sampled: usize,
     charges: u32,
     /// When it was last charged, by a clock that never goes back.
     latest: Micros,
@@ -52,23 +56,28 @@ impl Shard {
         place.is_some_and(|place| self.table.remove(place))
     }
 
-    /// As keys are charged, forgets one now and then that is whole again. Says whether it did.
+    /// As keys are charged, collects now and then; says how many.
     #[inline]
-    pub(super) fn collect_sometimes(&mut self, now: Micros) -> bool {
+    pub(super) fn collect_sometimes(&mut self, now: Micros) -> usize {
         self.charges = self.charges.wrapping_add(1);
-        self.charges.is_multiple_of(COLLECT_EVERY) && self.collect_one(now)
+        if self.charges.is_multiple_of(COLLECT_EVERY) { self.collect(now) } else { 0 }
     }
 
     /// Forgets those in the next few places that are whole again, and says how many.
-    pub(super) fn collect(&mut self, now: Micros) -> usize {
-        (0..COLLECT).filter(|_| self.collect_one(now)).count()
-    }
-
     #[inline(never)]
-    fn collect_one(&mut self, now: Micros) -> bool {
-        let place = self.next_place();
-        let whole = self.table.get(place).is_some_and(|slot| slot.is_whole(now));
-        whole && self.table.remove(place)
+    pub(super) fn collect(&mut self, now: Micros) -> usize {
+        let mut collected = 0;
+        for _ in 0..COLLECT {
+            let whole = self.table.get(self.cursor).is_some_and(|slot| slot.is_whole(now));
+            if whole && self.table.remove(self.cursor) {
+                // Another may have moved up.
+                collected += 1;
+            } else {
+                self.cursor =
+                    if self.cursor + 1 < self.table.places() { self.cursor + 1 } else { 0 };
+            }
+        }
+        collected
     }
 
     /// Makes room: of a few keys the one goes that is missed least. Says whether any could.
@@ -77,26 +86,20 @@ impl Shard {
         let mut least_used = None;
         while sampled < SAMPLE && visited < self.table.places() {
             visited += 1;
-            let place = self.next_place();
-            let Some(slot) = self.table.get_mut(place) else { continue };
+            self.sampled = (self.sampled + STRIDE) % self.table.places();
+            let Some(slot) = self.table.get_mut(self.sampled) else { continue };
             sampled += 1;
             if slot.is_whole(now) {
-                least_used = Some((0, place));
+                least_used = Some((0, self.sampled));
                 break;
             }
             if let Some(used) = slot.used_share(now)
                 && least_used.is_none_or(|(least, _)| used < least)
             {
-                least_used = Some((used, place));
+                least_used = Some((used, self.sampled));
             }
         }
         counts.visited(visited);
         least_used.is_some_and(|(_, place)| self.table.remove(place))
-    }
-
-    /// Goes through all places. Neighbours have nothing in common but a part of their hash.
-    fn next_place(&mut self) -> usize {
-        self.cursor = if self.cursor + 1 < self.table.places() { self.cursor + 1 } else { 0 };
-        self.cursor
     }
 }

@@ -137,3 +137,52 @@ fn distance_of(slot: &Slot, place: usize, places: usize) -> usize {
     let home = home_of(slot.hash(), places);
     if home <= place { place - home } else { place + places - home }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::algorithm::Counters;
+    use crate::{Policy, Quota};
+
+    const POLICY: Policy = Policy::new("policy", Quota::new(1, Duration::from_secs(1)));
+
+    fn place(table: &Table, hash: u32, subject: &str) -> Option<usize> {
+        table.find(hash, |slot| slot.is_of(&POLICY, subject))
+    }
+
+    proptest! {
+        /// Beside a set that holds the same, with hashes of which many collide.
+        #[test]
+        fn it_is_a_set(steps in prop::collection::vec((any::<bool>(), 0_u32..60, 1_u32..5), 0..400)) {
+            let policy = Arc::new(POLICY);
+            let (mut table, mut set) = (Table::default(), BTreeSet::new());
+            for (inserts, number, spread) in steps {
+                let hash = number % 16 * (spread << 26);
+                let subject = format!("{spread} {number}");
+                let found = place(&table, hash, &subject);
+                prop_assert_eq!(found.is_some(), set.contains(&(hash, subject.clone())));
+                match found {
+                    None if inserts => {
+                        let counters = Counters::new(&POLICY);
+                        table.insert(Slot::new(hash, policy.clone(), &subject, counters));
+                        set.insert((hash, subject));
+                    }
+                    Some(place) if !inserts => {
+                        prop_assert!(table.remove(place));
+                        set.remove(&(hash, subject));
+                    }
+                    _ => {}
+                }
+                prop_assert!(set.iter().all(|(hash, subject)| place(&table, *hash, subject).is_some()));
+                let held = (0..table.places()).filter(|place| table.get(*place).is_some()).count();
+                prop_assert_eq!((held, table.len), (set.len(), set.len()));
+            }
+        }
+    }
+}
