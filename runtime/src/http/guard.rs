@@ -60,7 +60,7 @@ impl HandlerLimit {
             on_missing_key: None,
             refusal: None,
             shows: false,
-            fields: Fields::new(),
+            fields: Fields::in_static(),
         }
     }
 
@@ -284,7 +284,7 @@ impl<A, T: fmt::Debug> fmt::Debug for Guarded<A, T> {
 pub struct Admission(Option<Box<dyn Admitted>>);
 
 trait Admitted: fmt::Debug + Send + Sync {
-    fn finish(self: Box<Self>, response: Response) -> Response;
+    fn finish(self: Box<Self>, response: &mut Response);
     fn finish_and_refund(
         self: Box<Self>,
         response: Response,
@@ -294,11 +294,11 @@ trait Admitted: fmt::Debug + Send + Sync {
 impl Admission {
     /// Completes the handler's response.
     #[must_use]
-    pub fn finish(self, response: Response) -> Response {
-        match self.0 {
-            Some(admitted) => admitted.finish(response),
-            None => response,
+    pub fn finish(self, mut response: Response) -> Response {
+        if let Some(admitted) = self.0 {
+            admitted.finish(&mut response);
         }
+        response
     }
 
     /// Completes the handler's response, and gives back what is to be given back after such
@@ -392,9 +392,8 @@ impl Grants {
 }
 
 impl Admitted for Grants {
-    fn finish(mut self: Box<Self>, mut response: Response) -> Response {
-        self.add_fields(&mut response);
-        response
+    fn finish(mut self: Box<Self>, response: &mut Response) {
+        self.add_fields(response);
     }
 
     fn finish_and_refund(

@@ -55,22 +55,50 @@ fn client(peer: IpAddr, headers: &HeaderMap, options: &HttpOptions) -> IpAddr {
     client
 }
 
-/// An IPv4 address, written without the machinery of formatting: this is done for every request.
+/// An IPv4 address, written without the machinery of formatting and without a branch that
+/// another client takes another way: this is done for every request.
 fn ipv4(address: Ipv4Addr) -> Subject {
-    let mut text = Text::new();
-    for (index, octet) in address.octets().into_iter().enumerate() {
-        if index > 0 {
-            text.push(b'.');
-        }
-        if octet >= 100 {
-            text.push(b'0' + octet / 100);
-        }
-        if octet >= 10 {
-            text.push(b'0' + octet / 10 % 10);
-        }
-        text.push(b'0' + octet % 10);
+    // The text as a little-endian number, so that it is put together in a register. Each octet
+    // and its dot are at most four bytes, so all of it fits.
+    let (mut text, mut len) = (0, 0);
+    for octet in address.octets() {
+        let octet = OCTETS[usize::from(octet)];
+        text |= u128::from(octet) << (8 * len);
+        len += octet_len(octet);
     }
-    Subject::plain(text.as_str())
+    // Only ASCII is in it. All sixteen bytes are looked at, which takes less than some do.
+    let bytes = Aligned(text.to_le_bytes());
+    let text = std::str::from_utf8(&bytes.0).unwrap_or_default();
+    // The last dot is left out.
+    Subject::plain(text.get(..len - 1).unwrap_or_default())
+}
+
+/// As words of the processor.
+#[repr(align(16))]
+struct Aligned([u8; 16]);
+
+/// The digits of each octet and a dot behind them, the first in the lowest byte.
+static OCTETS: [u32; 256] = {
+    let mut octets = [0; 256];
+    let mut octet = 0;
+    while octet < 256 {
+        let (mut text, mut rest) = (b'.' as u32, octet as u32);
+        loop {
+            text = text << 8 | (b'0' as u32 + rest % 10);
+            rest /= 10;
+            if rest == 0 {
+                break;
+            }
+        }
+        octets[octet] = text;
+        octet += 1;
+    }
+    octets
+};
+
+/// How many bytes of it there are.
+const fn octet_len(octet: u32) -> usize {
+    (u32::BITS - octet.leading_zeros()).div_ceil(8) as usize
 }
 
 /// One subject for all addresses that share the prefix: its segments and its length.
