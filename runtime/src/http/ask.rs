@@ -11,7 +11,6 @@ use super::refusal::{Answering, Reason, Refusal};
 use crate::decision::Ruling;
 use crate::key::{How, Key, KeyError};
 use crate::overrides::{Current, Overridden};
-use crate::subject::Subject;
 use crate::{Blocked, Decision, Limiter, Policy, Unavailable};
 
 /// What limits a request: a policy, and what was said of it.
@@ -97,7 +96,7 @@ pub(super) async fn ask(
     let mut ruling = Ruling::open();
     let cost = limit.cost(parts);
     let ruled = limiter.rule(&policy, subject.as_str(), cost, &mut ruling).await;
-    let asked = Question { policy: &policy, subject: &subject, cost, keep };
+    let asked = Question { policy: &policy, subject: subject.as_str(), cost, keep };
     settle(limit, limiter, parts, asked, ruled, &mut ruling)
 }
 
@@ -105,7 +104,7 @@ pub(super) async fn ask(
 #[derive(Clone, Copy)]
 struct Question<'a> {
     policy: &'a Current<'a>,
-    subject: &'a Subject,
+    subject: &'a str,
     cost: u32,
     /// Whether the decision is needed afterwards.
     keep: bool,
@@ -122,20 +121,22 @@ pub(super) fn ask_now(
     if !policy.is_enabled() || limit.exempts(parts) {
         return Some(Asked::Uncounted);
     }
-    let subject = match limit.key().subject_now(parts, how(limit, limiter))? {
-        Ok(Some(subject)) => subject,
-        Ok(None) => return Some(Asked::Uncounted),
-        Err(error) => return Some(nobody(limit, limiter, parts, &policy, error)),
-    };
-    let policy = limiter.for_subject(policy, subject.as_str());
-    if !policy.is_enabled() {
-        return Some(Asked::Uncounted);
-    }
-    let mut ruling = Ruling::open();
-    let cost = limit.cost(parts);
-    let ruled = limiter.rule_now(&policy, subject.as_str(), cost, &mut ruling)?;
-    let asked = Question { policy: &policy, subject: &subject, cost, keep };
-    Some(settle(limit, limiter, parts, asked, ruled, &mut ruling))
+    limit.key().with_subject_now(parts, how(limit, limiter), |subject| {
+        let subject = match subject {
+            Ok(Some(subject)) => subject,
+            Ok(None) => return Some(Asked::Uncounted),
+            Err(error) => return Some(nobody(limit, limiter, parts, &policy, error)),
+        };
+        let policy = limiter.for_subject(policy, subject);
+        if !policy.is_enabled() {
+            return Some(Asked::Uncounted);
+        }
+        let mut ruling = Ruling::open();
+        let cost = limit.cost(parts);
+        let ruled = limiter.rule_now(&policy, subject, cost, &mut ruling)?;
+        let asked = Question { policy: &policy, subject, cost, keep };
+        Some(settle(limit, limiter, parts, asked, ruled, &mut ruling))
+    })?
 }
 
 fn how<'a>(limit: &impl Limiting, limiter: &'a Limiter) -> How<'a> {
@@ -175,7 +176,7 @@ fn settle(
         return Asked::Granted(granted(limit, limiter, asked, ruling));
     }
     let decision = Decision::final_one(ruling.take());
-    let subject = asked.subject.as_str();
+    let subject = asked.subject;
     let blocked = Blocked { policy, subject, decision: &decision, request: Some(parts) };
     limit.on_blocked(&blocked);
     limiter.tell_blocked(&blocked);
@@ -220,10 +221,9 @@ fn granted(
             texts.write(Some(ruling), style, limiter.http().legacy_reset)
         }
     };
-    let decision = asked.keep.then(|| {
-        let subject = asked.subject.as_str();
-        Box::new(Decision::charged(ruling.take(), policy, subject, asked.cost))
-    });
+    let decision = asked
+        .keep
+        .then(|| Box::new(Decision::charged(ruling.take(), policy, asked.subject, asked.cost)));
     Granted { written, decision, overridden: policy.overridden().cloned() }
 }
 
