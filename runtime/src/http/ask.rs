@@ -27,10 +27,10 @@ pub(super) trait Limiting: Send + Sync {
     fn answer(&self) -> Option<&dyn Fn(&Refusal<'_>) -> Response>;
 }
 
-/// What came of it.
-pub(super) enum Asked {
+/// What came of it; `G` is what is made of a [`Granted`] where it arises, for it is large.
+pub(super) enum Asked<G> {
     /// It may go on.
-    Granted(Granted),
+    Granted(G),
     /// It may go on, and is not counted.
     Uncounted,
     /// It may not.
@@ -68,14 +68,15 @@ fn texts<'a>(limit: &'a impl Limiting, overridden: Option<&'a Arc<Overridden>>) 
 }
 
 /// Asks; `keep` is whether the decision is needed afterwards.
-pub(super) async fn ask(
+pub(super) async fn ask<G>(
     limit: &impl Limiting,
     limiter: &Limiter,
     parts: &mut Parts,
     keep: bool,
-) -> Asked {
+    grant: impl Fn(Granted) -> G,
+) -> Asked<G> {
     if limit.key().is_immediate()
-        && let Some(asked) = ask_now(limit, limiter, parts, keep)
+        && let Some(asked) = ask_now(limit, limiter, parts, keep, &grant)
     {
         return asked;
     }
@@ -97,7 +98,7 @@ pub(super) async fn ask(
     let cost = limit.cost(parts);
     let ruled = limiter.rule(&policy, subject.as_str(), cost, &mut ruling).await;
     let asked = Question { policy: &policy, subject: subject.as_str(), cost, keep };
-    settle(limit, limiter, parts, asked, ruled, &mut ruling)
+    settle(limit, limiter, parts, asked, ruled, &mut ruling, grant)
 }
 
 /// Who asked for how much.
@@ -111,12 +112,13 @@ struct Question<'a> {
 }
 
 /// As [`ask`]; `None` if that would have to wait.
-pub(super) fn ask_now(
+pub(super) fn ask_now<G>(
     limit: &impl Limiting,
     limiter: &Limiter,
     parts: &Parts,
     keep: bool,
-) -> Option<Asked> {
+    grant: impl FnOnce(Granted) -> G,
+) -> Option<Asked<G>> {
     let policy = limiter.current(limit.policy());
     if !policy.is_enabled() || limit.exempts(parts) {
         return Some(Asked::Uncounted);
@@ -135,7 +137,7 @@ pub(super) fn ask_now(
         let cost = limit.cost(parts);
         let ruled = limiter.rule_now(&policy, subject, cost, &mut ruling)?;
         let asked = Question { policy: &policy, subject, cost, keep };
-        Some(settle(limit, limiter, parts, asked, ruled, &mut ruling))
+        Some(settle(limit, limiter, parts, asked, ruled, &mut ruling, grant))
     })?
 }
 
@@ -144,13 +146,13 @@ fn how<'a>(limit: &impl Limiting, limiter: &'a Limiter) -> How<'a> {
     How { options, on_missing: limit.on_missing_key().unwrap_or(options.on_missing_key) }
 }
 
-fn nobody(
+fn nobody<G>(
     limit: &impl Limiting,
     limiter: &Limiter,
     parts: &Parts,
     policy: &Current<'_>,
     error: KeyError,
-) -> Asked {
+) -> Asked<G> {
     if policy.is_shadow() {
         return Asked::Uncounted;
     }
@@ -158,14 +160,15 @@ fn nobody(
 }
 
 /// The ruling is only taken from where it is if somebody needs it as a decision: it is large.
-fn settle(
+fn settle<G>(
     limit: &impl Limiting,
     limiter: &Limiter,
     parts: &Parts,
     asked: Question<'_>,
     ruled: Result<(), Unavailable>,
     ruling: &mut Ruling,
-) -> Asked {
+    grant: impl FnOnce(Granted) -> G,
+) -> Asked<G> {
     let policy = asked.policy;
     match ruled {
         Ok(()) => {}
@@ -173,7 +176,7 @@ fn settle(
         Err(error) => return refuse(limit, limiter, parts, policy, Reason::Unavailable(&error)),
     }
     if ruling.is_allowed() {
-        return Asked::Granted(granted(limit, limiter, asked, ruling));
+        return Asked::Granted(grant(granted(limit, limiter, asked, ruling)));
     }
     let decision = Decision::final_one(ruling.take());
     let subject = asked.subject;
@@ -183,18 +186,18 @@ fn settle(
     if policy.is_shadow() {
         let decision = asked.keep.then(|| Box::new(decision));
         let overridden = policy.overridden().cloned();
-        return Asked::Granted(Granted { written: Written::NOTHING, decision, overridden });
+        return Asked::Granted(grant(Granted { written: Written::NOTHING, decision, overridden }));
     }
     refuse(limit, limiter, parts, policy, Reason::QuotaExceeded(&decision))
 }
 
-fn refuse(
+fn refuse<G>(
     limit: &impl Limiting,
     limiter: &Limiter,
     parts: &Parts,
     policy: &Current<'_>,
     reason: Reason<'_>,
-) -> Asked {
+) -> Asked<G> {
     let how = Answering {
         options: limiter.http(),
         headers: style(limit, limiter),
@@ -206,6 +209,7 @@ fn refuse(
 }
 
 /// A shadow limit is not shown to clients: it refuses nobody.
+#[inline]
 fn granted(
     limit: &impl Limiting,
     limiter: &Limiter,

@@ -53,7 +53,8 @@ where
             self.limit.limiter.clone().unwrap_or_else(|| with_limiter(&parts, Limiter::clone));
         let limit = Arc::clone(&self.limit);
         let keep = limit.keeps_decisions();
-        let asked = if limit.waits { None } else { ask_now(&*limit, &limiter, &parts, keep) };
+        let asked =
+            if limit.waits { None } else { ask_now(&*limit, &limiter, &parts, keep, Box::new) };
         let Some(asked) = asked else {
             // The service that has been found ready is the one to call.
             let ready = self.inner.clone();
@@ -68,7 +69,7 @@ where
         };
         let admitted = Admitted { limit, limiter, granted };
         let request = admitted.shown(parts, body);
-        State::Inner { future: self.inner.call(request), admitted: Some(Box::new(admitted)) }.into()
+        State::Inner { future: self.inner.call(request), admitted: Some(admitted) }.into()
     }
 }
 
@@ -85,7 +86,8 @@ where
     R: HttpBody<Data = Bytes> + Send + 'static,
     R::Error: Into<BoxError>,
 {
-    let granted = match ask(&*limit, &limiter, &mut parts, limit.keeps_decisions()).await {
+    let granted = match ask(&*limit, &limiter, &mut parts, limit.keeps_decisions(), Box::new).await
+    {
         Asked::Granted(granted) => Some(granted),
         Asked::Uncounted => None,
         Asked::Refused(refusal) => return Ok(*refusal),
@@ -105,7 +107,7 @@ struct Admitted {
     limit: Arc<LayerLimit>,
     limiter: Limiter,
     /// `None` if it is not counted.
-    granted: Option<Granted>,
+    granted: Option<Box<Granted>>,
 }
 
 impl Admitted {
@@ -163,7 +165,7 @@ pin_project! {
         Inner {
             #[pin]
             future: F,
-            admitted: Option<Box<Admitted>>,
+            admitted: Option<Admitted>,
         },
         /// It was not.
         Refused {
