@@ -428,6 +428,18 @@ mod tests {
         }
 
         #[test]
+        fn the_length_of_an_item_is_known(remaining: u32, seconds in 0_u64..u64::MAX >> 20) {
+            let policy = Policy::new("p", Quota::new(1, secs(1)));
+            let texts = Texts::new(&policy);
+            let state = QuotaState::new(false, remaining, secs(seconds), secs(seconds));
+            // Longer spans than can be counted in microseconds are cut off.
+            let seconds = whole_seconds(state.more_after());
+            let len = texts.quotas[0].item_len((remaining, seconds));
+            let field = texts.limit_field(&[state]).unwrap();
+            prop_assert_eq!(field.len(), len - SEPARATOR.len());
+        }
+
+        #[test]
         fn seconds_are_rounded_up(micros in 0_u64..4_000_000) {
             let seconds = whole_seconds(Duration::from_micros(micros));
             prop_assert_eq!(seconds, micros.div_ceil(1_000_000));

@@ -167,11 +167,10 @@ impl Key {
             let text = text.as_ref().ok_or(KeyError::NoConnectInfo);
             return Some(ask(text.map(|text| Some(text.as_str()))));
         }
-        let subject = self.subject_now(parts, how)?;
-        Some(ask(subject
-            .as_ref()
-            .map(|subject| subject.as_ref().map(Subject::as_str))
-            .map_err(|error| *error)))
+        Some(ask(match &self.subject_now(parts, how)? {
+            Ok(subject) => Ok(subject.as_ref().map(Subject::as_str)),
+            Err(error) => Err(*error),
+        }))
     }
 
     /// Who is asking.
