@@ -129,8 +129,8 @@ impl Admitted {
     }
 
     /// Completes the service's response, and hands back the charge if it is to be given back.
-    fn finish(self: Box<Self>, mut response: Response<Body>) -> (Response<Body>, Option<Charge>) {
-        let Self { limit, limiter, mut granted } = *self;
+    fn finish(self, mut response: Response<Body>) -> (Response<Body>, Option<Charge>) {
+        let Self { limit, limiter, mut granted } = self;
         granted.add_fields(&*limit, &mut response);
         let refunds = limit.refund_if.as_ref().is_some_and(|refund_if| refund_if(&response));
         let charge = match (granted.decision, limiter) {
