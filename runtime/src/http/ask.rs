@@ -11,7 +11,6 @@ use super::refusal::{Answering, Reason, Refusal};
 use crate::decision::Ruling;
 use crate::key::{How, Key, KeyError};
 use crate::overrides::{Current, Overridden};
-use crate::subject::Subject;
 use crate::{Blocked, Decision, Limiter, Policy, Unavailable};
 
 /// What limits a request: a policy, and what was said of it.
@@ -28,10 +27,10 @@ pub(super) trait Limiting: Send + Sync {
     fn answer(&self) -> Option<&dyn Fn(&Refusal<'_>) -> Response>;
 }
 
-/// What came of it.
-pub(super) enum Asked {
+/// What came of it; `G` is what is made of a [`Granted`] where it arises, for it is large.
+pub(super) enum Asked<G> {
     /// It may go on.
-    Granted(Granted),
+    Granted(G),
     /// It may go on, and is not counted.
     Uncounted,
     /// It may not.
@@ -69,14 +68,15 @@ fn texts<'a>(limit: &'a impl Limiting, overridden: Option<&'a Arc<Overridden>>) 
 }
 
 /// Asks; `keep` is whether the decision is needed afterwards.
-pub(super) async fn ask(
+pub(super) async fn ask<G>(
     limit: &impl Limiting,
     limiter: &Limiter,
     parts: &mut Parts,
     keep: bool,
-) -> Asked {
+    grant: impl Fn(Granted) -> G,
+) -> Asked<G> {
     if limit.key().is_immediate()
-        && let Some(asked) = ask_now(limit, limiter, parts, keep)
+        && let Some(asked) = ask_now(limit, limiter, parts, keep, &grant)
     {
         return asked;
     }
@@ -97,45 +97,48 @@ pub(super) async fn ask(
     let mut ruling = Ruling::open();
     let cost = limit.cost(parts);
     let ruled = limiter.rule(&policy, subject.as_str(), cost, &mut ruling).await;
-    let asked = Question { policy: &policy, subject: &subject, cost, keep };
-    settle(limit, limiter, parts, asked, ruled, &mut ruling)
+    let asked = Question { policy: &policy, subject: subject.as_str(), cost, keep };
+    settle(limit, limiter, parts, asked, ruled, &mut ruling, grant)
 }
 
 /// Who asked for how much.
 #[derive(Clone, Copy)]
 struct Question<'a> {
     policy: &'a Current<'a>,
-    subject: &'a Subject,
+    subject: &'a str,
     cost: u32,
     /// Whether the decision is needed afterwards.
     keep: bool,
 }
 
 /// As [`ask`]; `None` if that would have to wait.
-pub(super) fn ask_now(
+pub(super) fn ask_now<G>(
     limit: &impl Limiting,
     limiter: &Limiter,
     parts: &Parts,
     keep: bool,
-) -> Option<Asked> {
+    grant: impl FnOnce(Granted) -> G,
+) -> Option<Asked<G>> {
     let policy = limiter.current(limit.policy());
     if !policy.is_enabled() || limit.exempts(parts) {
         return Some(Asked::Uncounted);
     }
-    let subject = match limit.key().subject_now(parts, how(limit, limiter))? {
-        Ok(Some(subject)) => subject,
-        Ok(None) => return Some(Asked::Uncounted),
-        Err(error) => return Some(nobody(limit, limiter, parts, &policy, error)),
-    };
-    let policy = limiter.for_subject(policy, subject.as_str());
-    if !policy.is_enabled() {
-        return Some(Asked::Uncounted);
-    }
-    let mut ruling = Ruling::open();
-    let cost = limit.cost(parts);
-    let ruled = limiter.rule_now(&policy, subject.as_str(), cost, &mut ruling)?;
-    let asked = Question { policy: &policy, subject: &subject, cost, keep };
-    Some(settle(limit, limiter, parts, asked, ruled, &mut ruling))
+    limit.key().with_subject_now(parts, how(limit, limiter), |subject| {
+        let subject = match subject {
+            Ok(Some(subject)) => subject,
+            Ok(None) => return Some(Asked::Uncounted),
+            Err(error) => return Some(nobody(limit, limiter, parts, &policy, error)),
+        };
+        let policy = limiter.for_subject(policy, subject);
+        if !policy.is_enabled() {
+            return Some(Asked::Uncounted);
+        }
+        let mut ruling = Ruling::open();
+        let cost = limit.cost(parts);
+        let ruled = limiter.rule_now(&policy, subject, cost, &mut ruling)?;
+        let asked = Question { policy: &policy, subject, cost, keep };
+        Some(settle(limit, limiter, parts, asked, ruled, &mut ruling, grant))
+    })?
 }
 
 fn how<'a>(limit: &impl Limiting, limiter: &'a Limiter) -> How<'a> {
@@ -143,13 +146,13 @@ fn how<'a>(limit: &impl Limiting, limiter: &'a Limiter) -> How<'a> {
     How { options, on_missing: limit.on_missing_key().unwrap_or(options.on_missing_key) }
 }
 
-fn nobody(
+fn nobody<G>(
     limit: &impl Limiting,
     limiter: &Limiter,
     parts: &Parts,
     policy: &Current<'_>,
     error: KeyError,
-) -> Asked {
+) -> Asked<G> {
     if policy.is_shadow() {
         return Asked::Uncounted;
     }
@@ -157,14 +160,15 @@ fn nobody(
 }
 
 /// The ruling is only taken from where it is if somebody needs it as a decision: it is large.
-fn settle(
+fn settle<G>(
     limit: &impl Limiting,
     limiter: &Limiter,
     parts: &Parts,
     asked: Question<'_>,
     ruled: Result<(), Unavailable>,
     ruling: &mut Ruling,
-) -> Asked {
+    grant: impl FnOnce(Granted) -> G,
+) -> Asked<G> {
     let policy = asked.policy;
     match ruled {
         Ok(()) => {}
@@ -172,28 +176,28 @@ fn settle(
         Err(error) => return refuse(limit, limiter, parts, policy, Reason::Unavailable(&error)),
     }
     if ruling.is_allowed() {
-        return Asked::Granted(granted(limit, limiter, asked, ruling));
+        return Asked::Granted(grant(granted(limit, limiter, asked, ruling)));
     }
     let decision = Decision::final_one(ruling.take());
-    let subject = asked.subject.as_str();
+    let subject = asked.subject;
     let blocked = Blocked { policy, subject, decision: &decision, request: Some(parts) };
     limit.on_blocked(&blocked);
     limiter.tell_blocked(&blocked);
     if policy.is_shadow() {
         let decision = asked.keep.then(|| Box::new(decision));
         let overridden = policy.overridden().cloned();
-        return Asked::Granted(Granted { written: Written::NOTHING, decision, overridden });
+        return Asked::Granted(grant(Granted { written: Written::NOTHING, decision, overridden }));
     }
     refuse(limit, limiter, parts, policy, Reason::QuotaExceeded(&decision))
 }
 
-fn refuse(
+fn refuse<G>(
     limit: &impl Limiting,
     limiter: &Limiter,
     parts: &Parts,
     policy: &Current<'_>,
     reason: Reason<'_>,
-) -> Asked {
+) -> Asked<G> {
     let how = Answering {
         options: limiter.http(),
         headers: style(limit, limiter),
@@ -205,6 +209,7 @@ fn refuse(
 }
 
 /// A shadow limit is not shown to clients: it refuses nobody.
+#[inline]
 fn granted(
     limit: &impl Limiting,
     limiter: &Limiter,
@@ -220,10 +225,9 @@ fn granted(
             texts.write(Some(ruling), style, limiter.http().legacy_reset)
         }
     };
-    let decision = asked.keep.then(|| {
-        let subject = asked.subject.as_str();
-        Box::new(Decision::charged(ruling.take(), policy, subject, asked.cost))
-    });
+    let decision = asked
+        .keep
+        .then(|| Box::new(Decision::charged(ruling.take(), policy, asked.subject, asked.cost)));
     Granted { written, decision, overridden: policy.overridden().cloned() }
 }
 

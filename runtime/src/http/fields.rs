@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use axum::body::Bytes;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use smallvec::SmallVec;
 
@@ -22,17 +23,31 @@ const LEGACY_LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
 const LEGACY_REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
 const LEGACY_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 
+/// What parts the items of a list.
+const SEPARATOR: &[u8] = b", ";
+/// What stands before the seconds.
+const WINDOW: &[u8] = b";t=";
+
 /// What of the fields and of refusals never changes, once it has been asked for.
 #[derive(Debug)]
-pub(crate) struct Fields(OnceLock<Texts>);
+pub(crate) struct Fields {
+    texts: OnceLock<Texts>,
+    /// Whether they stand in a static, and so are never dropped.
+    in_static: bool,
+}
 
 impl Fields {
     pub(crate) const fn new() -> Self {
-        Self(OnceLock::new())
+        Self { texts: OnceLock::new(), in_static: false }
+    }
+
+    pub(super) const fn in_static() -> Self {
+        Self { texts: OnceLock::new(), in_static: true }
     }
 
     pub(super) fn texts(&self, policy: &Policy) -> &Texts {
-        self.0.get_or_init(|| Texts::new(policy))
+        let new = if self.in_static { Texts::in_static } else { Texts::new };
+        self.texts.get_or_init(|| new(policy))
     }
 }
 
@@ -60,8 +75,25 @@ pub(crate) struct QuotaTexts {
     pub(super) name_json: String,
 }
 
+impl QuotaTexts {
+    /// The length of its item in the field, and of what parts that from the next one.
+    fn item_len(&self, (remaining, seconds): (u32, u64)) -> usize {
+        let window = if seconds > 0 { WINDOW.len() + digits(seconds) } else { 0 };
+        self.item.len() + digits(remaining.into()) + window + SEPARATOR.len()
+    }
+}
+
 impl Texts {
     pub(super) fn new(policy: &Policy) -> Self {
+        Self::with_field(policy, policy_field(policy).into())
+    }
+
+    /// As [`new`](Self::new), for what is never dropped: nobody has to count who uses the field.
+    fn in_static(policy: &Policy) -> Self {
+        Self::with_field(policy, Bytes::from_static(policy_field(policy).leak().as_bytes()))
+    }
+
+    fn with_field(policy: &Policy, field: Bytes) -> Self {
         let quotas = quota_names(policy).zip(policy.quotas()).map(|(name, quota)| QuotaTexts {
             item: format!("{};r=", structured(&name)),
             limit: quota.limit(),
@@ -70,7 +102,7 @@ impl Texts {
             name: name.into_owned(),
         });
         Self {
-            policy_field: HeaderValue::try_from(policy_field(policy)).ok(),
+            policy_field: HeaderValue::from_maybe_shared(field).ok(),
             label_json: json_string(policy.label()),
             quotas: quotas.collect(),
         }
@@ -113,21 +145,23 @@ impl Texts {
     /// `"name";r=50;t=30`: no more than `r` for the next `t` seconds. A quota of which nothing
     /// is used has nothing to wait for, and no `t`.
     fn limit_field(&self, states: &[QuotaState]) -> Option<HeaderValue> {
-        let mut field = SmallVec::<[u8; 128]>::new();
-        for (texts, state) in self.quotas.iter().zip(states) {
+        let figures = |state: &QuotaState| (state.remaining(), whole_seconds(state.more_after()));
+        let quotas = || self.quotas.iter().zip(states.iter().map(figures));
+        // Just as long as it gets, so that it becomes a header's value as it is.
+        let len: usize = quotas().map(|(texts, figures)| texts.item_len(figures)).sum();
+        let mut field = Vec::with_capacity(len.checked_sub(SEPARATOR.len())?);
+        for (texts, (remaining, seconds)) in quotas() {
             if !field.is_empty() {
-                field.extend_from_slice(b", ");
+                field.extend_from_slice(SEPARATOR);
             }
             field.extend_from_slice(texts.item.as_bytes());
-            push_number(&mut field, state.remaining().into());
-            let seconds = whole_seconds(state.more_after());
+            push_number(&mut field, remaining.into());
             if seconds > 0 {
-                field.extend_from_slice(b";t=");
+                field.extend_from_slice(WINDOW);
                 push_number(&mut field, seconds);
             }
         }
-        // An empty list is not sent.
-        if field.is_empty() { None } else { HeaderValue::from_bytes(&field).ok() }
+        HeaderValue::from_maybe_shared(Bytes::from(field)).ok()
     }
 
     /// They have room for one quota: the one that refused the longest, else the one of which
@@ -214,8 +248,13 @@ pub(super) fn whole_seconds(span: Duration) -> u64 {
 }
 
 /// In decimal, without the machinery of formatting: this is done for every request.
-fn push_number(field: &mut SmallVec<[u8; 128]>, number: u64) {
+fn push_number(field: &mut Vec<u8>, number: u64) {
     field.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+}
+
+/// How long that is.
+fn digits(number: u64) -> usize {
+    number.checked_ilog10().unwrap_or(0) as usize + 1
 }
 
 /// `"name";q=100;w=60`. The window is left out where it is not whole seconds: the field has
@@ -386,6 +425,18 @@ mod tests {
         fn printable_names_arrive_as_they_are(name in "[ -~]{1,40}") {
             let policy = Policy::named(name.clone(), Quota::new(1, secs(1)));
             prop_assert_eq!(&parsed(&policy_field(&policy))[0].0, &name);
+        }
+
+        #[test]
+        fn the_length_of_an_item_is_known(remaining: u32, seconds in 0_u64..u64::MAX >> 20) {
+            let policy = Policy::new("p", Quota::new(1, secs(1)));
+            let texts = Texts::new(&policy);
+            let state = QuotaState::new(false, remaining, secs(seconds), secs(seconds));
+            // Longer spans than can be counted in microseconds are cut off.
+            let seconds = whole_seconds(state.more_after());
+            let len = texts.quotas[0].item_len((remaining, seconds));
+            let field = texts.limit_field(&[state]).unwrap();
+            prop_assert_eq!(field.len(), len - SEPARATOR.len());
         }
 
         #[test]

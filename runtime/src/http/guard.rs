@@ -60,7 +60,7 @@ impl HandlerLimit {
             on_missing_key: None,
             refusal: None,
             shows: false,
-            fields: Fields::new(),
+            fields: Fields::in_static(),
         }
     }
 
@@ -284,7 +284,7 @@ impl<A, T: fmt::Debug> fmt::Debug for Guarded<A, T> {
 pub struct Admission(Option<Box<dyn Admitted>>);
 
 trait Admitted: fmt::Debug + Send + Sync {
-    fn finish(self: Box<Self>, response: Response) -> Response;
+    fn finish(self: Box<Self>, response: &mut Response);
     fn finish_and_refund(
         self: Box<Self>,
         response: Response,
@@ -294,11 +294,11 @@ trait Admitted: fmt::Debug + Send + Sync {
 impl Admission {
     /// Completes the handler's response.
     #[must_use]
-    pub fn finish(self, response: Response) -> Response {
-        match self.0 {
-            Some(admitted) => admitted.finish(response),
-            None => response,
+    pub fn finish(self, mut response: Response) -> Response {
+        if let Some(admitted) = self.0 {
+            admitted.finish(&mut response);
         }
+        response
     }
 
     /// Completes the handler's response, and gives back what is to be given back after such
@@ -328,16 +328,15 @@ impl Grants {
         if !limit.key.is_immediate() {
             return None;
         }
-        let (asked, limiter) = with_limiter(parts, |limiter| {
+        let asked = with_limiter(parts, |limiter| {
             let keep = limit.shows || limit.refund_if.is_some();
-            let asked = ask_now(limit, limiter, parts, keep)?;
-            Some((asked, limit.refund_if.map(|_| limiter.clone())))
+            ask_now(limit, limiter, parts, keep, |granted| {
+                let granted = SmallVec::from_buf([(limit, granted)]);
+                Box::new(Self { granted, limiter: limit.refund_if.map(|_| limiter.clone()) })
+            })
         })?;
         Some(match asked {
-            Asked::Granted(grant) => {
-                let granted = SmallVec::from_buf([(limit, grant)]);
-                Ok(Self { granted, limiter }.admit(parts))
-            }
+            Asked::Granted(grants) => Ok(grants.admit(parts)),
             Asked::Uncounted => Ok(Admission(None)),
             Asked::Refused(refusal) => Err(Refused(refusal)),
         })
@@ -350,7 +349,7 @@ impl Grants {
         for limit in limits {
             // A later limit may refuse, and then what was taken is given back.
             let keep = limits.len() > 1 || limit.shows || limit.refund_if.is_some();
-            match ask(limit, &limiter, parts, keep).await {
+            match ask(limit, &limiter, parts, keep, |granted| granted).await {
                 Asked::Granted(grant) => granted.push((limit, grant)),
                 Asked::Uncounted => {}
                 Asked::Refused(refusal) => {
@@ -362,17 +361,17 @@ impl Grants {
             }
         }
         let refunds = limits.iter().any(|limit| limit.refund_if.is_some());
-        Ok(Self { granted, limiter: refunds.then_some(limiter) }.admit(parts))
+        Ok(Box::new(Self { granted, limiter: refunds.then_some(limiter) }).admit(parts))
     }
 
     /// Puts the decisions where a handler finds them that looks at them.
-    fn admit(self, parts: &mut Parts) -> Admission {
+    fn admit(self: Box<Self>, parts: &mut Parts) -> Admission {
         for (limit, grant) in &self.granted {
             if let (true, Some(decision)) = (limit.shows, &grant.decision) {
                 RateLimit::show(&mut parts.extensions, grant.policy(*limit), decision);
             }
         }
-        Admission(Some(Box::new(self)))
+        Admission(Some(self))
     }
 
     fn add_fields(&mut self, response: &mut Response) {
@@ -392,9 +391,8 @@ impl Grants {
 }
 
 impl Admitted for Grants {
-    fn finish(mut self: Box<Self>, mut response: Response) -> Response {
-        self.add_fields(&mut response);
-        response
+    fn finish(mut self: Box<Self>, response: &mut Response) {
+        self.add_fields(response);
     }
 
     fn finish_and_refund(

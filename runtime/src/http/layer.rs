@@ -10,6 +10,7 @@ use tower_layer::Layer;
 
 use super::ask::Limiting;
 use super::fields::Fields;
+use super::guard::with_limiter;
 use super::options::{HeaderStyle, OnMissingKey, RefusalFunction};
 use super::refusal::Refusal;
 use super::service::RateLimitService;
@@ -60,7 +61,7 @@ pub(super) struct LayerLimit {
     refusal: Option<RefusalFunction>,
     fields: Fields,
     pub(super) refund_if: Option<ResponseFunction>,
-    pub(super) limiter: Option<Limiter>,
+    limiter: Option<Limiter>,
     /// Whether handlers are shown its decisions.
     pub(super) shows: bool,
     /// Whether the key takes waiting.
@@ -215,6 +216,14 @@ impl<S> Layer<S> for RateLimitLayer {
 }
 
 impl LayerLimit {
+    /// Asks its own limiter, if it was given one; else the request's.
+    pub(super) fn with_limiter<T>(&self, parts: &Parts, ask: impl FnOnce(&Limiter) -> T) -> T {
+        match &self.limiter {
+            Some(limiter) => ask(limiter),
+            None => with_limiter(parts, ask),
+        }
+    }
+
     pub(super) fn keeps_decisions(&self) -> bool {
         self.shows || self.refund_if.is_some()
     }

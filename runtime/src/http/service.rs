@@ -13,7 +13,6 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::ask::{Asked, Granted, Limiting as _, ask, ask_now, give_back};
-use super::guard::with_limiter;
 use super::layer::LayerLimit;
 use super::shown::RateLimit;
 use crate::{Decision, Limiter};
@@ -49,26 +48,29 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (parts, body) = request.into_parts();
-        let limiter =
-            self.limit.limiter.clone().unwrap_or_else(|| with_limiter(&parts, Limiter::clone));
-        let limit = Arc::clone(&self.limit);
-        let keep = limit.keeps_decisions();
-        let asked = if limit.waits { None } else { ask_now(&*limit, &limiter, &parts, keep) };
+        let limit = &self.limit;
+        let asked = if limit.waits {
+            None
+        } else {
+            limit.with_limiter(&parts, |limiter| {
+                let admit = |granted| Admitted::new(limit, limiter, granted);
+                ask_now(&**limit, limiter, &parts, limit.keeps_decisions(), admit)
+            })
+        };
         let Some(asked) = asked else {
             // The service that has been found ready is the one to call.
             let ready = self.inner.clone();
             let inner = std::mem::replace(&mut self.inner, ready);
-            return State::Boxed { future: Box::pin(wait(inner, limit, limiter, parts, body)) }
-                .into();
+            let future = Box::pin(wait(inner, Arc::clone(limit), parts, body));
+            return State::Boxed { future }.into();
         };
-        let granted = match asked {
-            Asked::Granted(granted) => Some(granted),
+        let admitted = match asked {
+            Asked::Granted(admitted) => Some(admitted),
             Asked::Uncounted => None,
             Asked::Refused(refusal) => return State::Refused { response: Some(refusal) }.into(),
         };
-        let admitted = Admitted { limit, limiter, granted };
-        let request = admitted.shown(parts, body);
-        State::Inner { future: self.inner.call(request), admitted: Some(Box::new(admitted)) }.into()
+        let request = shown(admitted.as_deref(), parts, body);
+        State::Inner { future: self.inner.call(request), admitted }.into()
     }
 }
 
@@ -76,7 +78,6 @@ where
 async fn wait<S, B, R>(
     mut inner: S,
     limit: Arc<LayerLimit>,
-    limiter: Limiter,
     mut parts: Parts,
     body: B,
 ) -> Result<Response<Body>, S::Error>
@@ -85,14 +86,16 @@ where
     R: HttpBody<Data = Bytes> + Send + 'static,
     R::Error: Into<BoxError>,
 {
-    let granted = match ask(&*limit, &limiter, &mut parts, limit.keeps_decisions()).await {
-        Asked::Granted(granted) => Some(granted),
+    let limiter = limit.with_limiter(&parts, Limiter::clone);
+    let admit = |granted| Admitted::new(&limit, &limiter, granted);
+    let admitted = match ask(&*limit, &limiter, &mut parts, limit.keeps_decisions(), admit).await {
+        Asked::Granted(admitted) => Some(admitted),
         Asked::Uncounted => None,
         Asked::Refused(refusal) => return Ok(*refusal),
     };
-    let admitted = Admitted { limit, limiter, granted };
-    let request = admitted.shown(parts, body);
+    let request = shown(admitted.as_deref(), parts, body);
     let response = inner.call(request).await?.map(Body::new);
+    let Some(admitted) = admitted else { return Ok(response) };
     let (response, charge) = admitted.finish(response);
     if let Some(charge) = charge {
         charge.give_back().await;
@@ -100,33 +103,38 @@ where
     Ok(response)
 }
 
-/// A request that goes on.
+/// The request, with the decision where a handler finds it that looks at it.
+fn shown<B>(admitted: Option<&Admitted>, mut parts: Parts, body: B) -> Request<B> {
+    if let Some(Admitted { limit, granted, .. }) = admitted
+        && limit.shows
+        && let Some(decision) = &granted.decision
+    {
+        RateLimit::show(&mut parts.extensions, granted.policy(&**limit), decision);
+    }
+    Request::from_parts(parts, body)
+}
+
+/// A request that goes on, and is counted.
 struct Admitted {
     limit: Arc<LayerLimit>,
-    limiter: Limiter,
-    /// `None` if it is not counted.
-    granted: Option<Granted>,
+    /// If something may have to be given back.
+    limiter: Option<Limiter>,
+    granted: Granted,
 }
 
 impl Admitted {
-    fn shown<B>(&self, mut parts: Parts, body: B) -> Request<B> {
-        if self.limit.shows
-            && let Some(granted) = &self.granted
-            && let Some(decision) = &granted.decision
-        {
-            RateLimit::show(&mut parts.extensions, granted.policy(&*self.limit), decision);
-        }
-        Request::from_parts(parts, body)
+    fn new(limit: &Arc<LayerLimit>, limiter: &Limiter, granted: Granted) -> Box<Self> {
+        let limiter = limit.refund_if.as_ref().map(|_| limiter.clone());
+        Box::new(Self { limit: Arc::clone(limit), limiter, granted })
     }
 
     /// Completes the service's response, and hands back the charge if it is to be given back.
     fn finish(self, mut response: Response<Body>) -> (Response<Body>, Option<Charge>) {
-        let Self { limit, limiter, granted } = self;
-        let Some(mut granted) = granted else { return (response, None) };
+        let Self { limit, limiter, mut granted } = self;
         granted.add_fields(&*limit, &mut response);
         let refunds = limit.refund_if.as_ref().is_some_and(|refund_if| refund_if(&response));
-        let charge = match granted.decision {
-            Some(decision) if refunds => Some(Charge { limit, limiter, decision }),
+        let charge = match (granted.decision, limiter) {
+            (Some(decision), Some(limiter)) if refunds => Some(Charge { limit, limiter, decision }),
             _ => None,
         };
         (response, charge)

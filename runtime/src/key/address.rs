@@ -16,6 +16,12 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// Who is asking; `None` if the server was not told who has connected.
 pub(super) fn subject(parts: &Parts, options: &HttpOptions) -> Option<Subject> {
+    text(parts, options).map(|text| Subject::plain(text.as_str()))
+}
+
+/// That subject's text, which has not yet been put anywhere.
+#[inline]
+pub(super) fn text(parts: &Parts, options: &HttpOptions) -> Option<Text> {
     let client = client(peer(parts)?, &parts.headers, options);
     Some(match client {
         IpAddr::V4(address) => ipv4(address),
@@ -55,29 +61,51 @@ fn client(peer: IpAddr, headers: &HeaderMap, options: &HttpOptions) -> IpAddr {
     client
 }
 
-/// An IPv4 address, written without the machinery of formatting: this is done for every request.
-fn ipv4(address: Ipv4Addr) -> Subject {
-    let mut text = Text::new();
-    for (index, octet) in address.octets().into_iter().enumerate() {
-        if index > 0 {
-            text.push(b'.');
-        }
-        if octet >= 100 {
-            text.push(b'0' + octet / 100);
-        }
-        if octet >= 10 {
-            text.push(b'0' + octet / 10 % 10);
-        }
-        text.push(b'0' + octet % 10);
+/// An IPv4 address, written without the machinery of formatting and without a branch that
+/// the next client's takes another way: this is done for every request.
+#[inline]
+fn ipv4(address: Ipv4Addr) -> Text {
+    // A little-endian number, so that it is put together in a register. Each octet and its dot
+    // are at most four bytes.
+    let (mut text, mut len) = (0, 0);
+    for octet in address.octets() {
+        let octet = OCTETS[usize::from(octet)];
+        text |= u128::from(octet) << (8 * len);
+        len += octet_len(octet);
     }
-    Subject::plain(text.as_str())
+    // The last dot is left out.
+    Text::from_number(text, len - 1)
+}
+
+/// The digits of each octet and a dot behind them, the first in the lowest byte.
+static OCTETS: [u32; 256] = {
+    let mut octets = [0; 256];
+    let mut octet = 0;
+    while octet < 256 {
+        let (mut text, mut rest) = (b'.' as u32, octet as u32);
+        loop {
+            text = text << 8 | (b'0' as u32 + rest % 10);
+            rest /= 10;
+            if rest == 0 {
+                break;
+            }
+        }
+        octets[octet] = text;
+        octet += 1;
+    }
+    octets
+};
+
+/// How many bytes of it there are.
+const fn octet_len(octet: u32) -> usize {
+    (u32::BITS - octet.leading_zeros()).div_ceil(8) as usize
 }
 
 /// One subject for all addresses that share the prefix: its segments and its length.
-fn ipv6(address: Ipv6Addr, prefix: u8) -> Subject {
+fn ipv6(address: Ipv6Addr, prefix: u8) -> Text {
     let mask = u128::MAX.checked_shl(128 - u32::from(prefix)).unwrap_or(0);
     let segments = Ipv6Addr::from_bits(address.to_bits() & mask).segments();
-    let mut text = Text::new();
+    let mut text = Text::from_number(0, 0);
     for (index, segment) in segments.into_iter().take(prefix.div_ceil(16).into()).enumerate() {
         if index > 0 {
             text.push(b':');
@@ -86,18 +114,24 @@ fn ipv6(address: Ipv6Addr, prefix: u8) -> Subject {
     }
     text.push(b'/');
     text.push_digits(prefix.into(), 10);
-    Subject::plain(text.as_str())
+    text
 }
 
-/// Room for the longest: eight segments of four digits, what parts them, and the prefix.
-struct Text {
-    bytes: [u8; 43],
+/// Room for the longest: eight segments of four digits, what parts them, and the prefix, 43 in
+/// all; and whole words of the processor.
+#[repr(align(16))]
+pub(super) struct Text {
+    bytes: [u8; 48],
     len: usize,
 }
 
 impl Text {
-    const fn new() -> Self {
-        Self { bytes: [0; 43], len: 0 }
+    /// The bytes of a little-endian number, of which so many count.
+    #[inline]
+    fn from_number(text: u128, len: usize) -> Self {
+        let mut bytes = [0; 48];
+        bytes[..16].copy_from_slice(&text.to_le_bytes());
+        Self { bytes, len }
     }
 
     fn push(&mut self, byte: u8) {
@@ -124,9 +158,11 @@ impl Text {
         }
     }
 
-    fn as_str(&self) -> &str {
-        // Only ASCII is ever pushed.
-        std::str::from_utf8(&self.bytes[..self.len]).unwrap_or_default()
+    /// Only ASCII is ever pushed. All bytes are looked at, as that is done in words.
+    #[inline]
+    pub(super) fn as_str(&self) -> &str {
+        let text = std::str::from_utf8(&self.bytes).unwrap_or_default();
+        text.get(..self.len).unwrap_or_default()
     }
 }
 
@@ -152,9 +188,10 @@ mod tests {
         ) {
             let other = bits ^ (1 << (127 - differs));
             let [one, other] = [bits, other].map(|bits| ipv6(Ipv6Addr::from_bits(bits), prefix));
+            let [one, other] = [one.as_str(), other.as_str()];
             prop_assert_eq!(one == other, differs >= prefix, "{} {}", one, other);
             let length = format!("/{prefix}");
-            prop_assert!(one.as_str().ends_with(&length));
+            prop_assert!(one.ends_with(&length));
         }
 
         #[test]

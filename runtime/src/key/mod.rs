@@ -153,6 +153,26 @@ impl Key {
         Some(Ok(Some(joined(subjects))))
     }
 
+    /// As [`subject_now`](Self::subject_now), handed on to `ask`. Most limits count by the address,
+    /// whose text then stays where it is written: it costs more to pass on than to write.
+    #[inline]
+    pub(crate) fn with_subject_now<T>(
+        &self,
+        parts: &Parts,
+        how: How<'_>,
+        ask: impl FnOnce(Result<Option<&str>, KeyError>) -> T,
+    ) -> Option<T> {
+        if let Kind::Part(Part::Ip) = &self.0 {
+            let text = address::text(parts, how.options);
+            let text = text.as_ref().ok_or(KeyError::NoConnectInfo);
+            return Some(ask(text.map(|text| Some(text.as_str()))));
+        }
+        Some(ask(match &self.subject_now(parts, how)? {
+            Ok(subject) => Ok(subject.as_ref().map(Subject::as_str)),
+            Err(error) => Err(*error),
+        }))
+    }
+
     /// Who is asking.
     pub(crate) async fn subject(&self, parts: &mut Parts, how: How<'_>) -> Asking {
         if let Kind::Part(part) = &self.0 {
