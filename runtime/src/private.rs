@@ -11,7 +11,7 @@ pub use linkme;
 
 #[cfg(feature = "axum")]
 pub use crate::http::{
-    Annotated, Cost, Guarded, HandlerLimit, IntoAnswer, IntoLimitedResponse, answered, failure,
+    Annotated, Cost, Guarded, HandlerLimit, IntoAnswer, IntoLimitedResponse, Limited, answered, failure,
     require_send, success,
 };
 #[cfg(feature = "axum")]
