@@ -92,7 +92,10 @@ pub(super) fn expand(
     let edge = return_edge(&function.sig.output, private);
     let refunds = policies.iter().any(|policy| policy.refund_if.is_some());
     if owner.is_none() && !refunds && can_return_future(&function) {
-        return (beside, with_named_future(function, guarded_at, &guard, output_span, &edge, private));
+        return (
+            beside,
+            with_named_future(function, guarded_at, &guard, output_span, &edge, private),
+        );
     }
     function.sig.output = parse_quote!(-> #private::Response);
 
@@ -169,8 +172,7 @@ fn with_named_future(
         moves.extend(quote!(let #value = #value; let #pattern = #value;));
     }
     function.sig.asyncness = None;
-    function.sig.output =
-        parse_quote!(-> impl ::core::future::Future<Output = #private::Response>);
+    function.sig.output = parse_quote!(-> impl ::core::future::Future<Output = #private::Response>);
     let body = function.body.stream();
     let body = quote!({ #body });
     let body_span = function.body.span();

@@ -296,6 +296,7 @@ pin_project! {
 }
 
 impl<F: Future> Limited<F> {
+    /// What `body` gives, made a response by `convert`, and that completed by `admission`.
     pub fn new(admission: Admission, body: F, convert: fn(F::Output) -> Response) -> Self {
         Self { body, admission: Some(admission), convert }
     }
