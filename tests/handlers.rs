@@ -456,3 +456,38 @@ async fn limits_and_periods_can_be_constant_expressions() {
         assert!(policy.ends_with(";q=2;w=60"), "{path}: {policy}");
     }
 }
+
+/// Is extracted from every request, and tells when it is dropped.
+struct Told(&'static str);
+
+static DROPPED: std::sync::Mutex<Vec<&str>> = std::sync::Mutex::new(Vec::new());
+
+impl<S: Sync> FromRequestParts<S> for Told {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(_: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        Ok(Self("argument"))
+    }
+}
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        DROPPED.lock().unwrap().push(self.0);
+    }
+}
+
+#[rate_limit(2, per = 60)]
+async fn unused_arguments(_: Told, _kept: Told) -> &'static str {
+    tokio::task::yield_now().await;
+    let _local = Told("local");
+    "kept"
+}
+
+#[tokio::test]
+async fn arguments_that_are_not_used_live_as_long_as_the_body() {
+    let (limiter, _clock) = limiter();
+    let app = local(Router::new().route("/", any(unused_arguments)), &limiter);
+    let answer = send(&app, support::post("/", "text/plain", "")).await;
+    assert_eq!(answer.status(), StatusCode::OK);
+    assert_eq!(*DROPPED.lock().unwrap(), ["local", "argument", "argument"]);
+}

@@ -11,8 +11,8 @@ pub use linkme;
 
 #[cfg(feature = "axum")]
 pub use crate::http::{
-    Annotated, Cost, Guarded, HandlerLimit, IntoAnswer, IntoLimitedResponse, answered, failure,
-    require_send, success,
+    Annotated, Cost, Guarded, HandlerLimit, IntoAnswer, IntoLimitedResponse, Limited, answered,
+    failure, require_send, success,
 };
 #[cfg(feature = "axum")]
 pub use crate::http::{HeaderStyle, OnMissingKey};

@@ -48,19 +48,23 @@ fn the_attribute_does_not_change_what_the_compiler_says() {
 }
 
 /// The errors and where they are: each error's first line, its place, and the lines with carets
-/// and what is said there.
-fn said(stderr: &str) -> Vec<&str> {
-    let mut said = Vec::new();
+/// and what is said there. In whatever order: the compiler tells of a mistake in an argument's
+/// type before those in the patterns if the patterns are in the body.
+fn said(stderr: &str) -> Vec<Vec<&str>> {
+    let mut said: Vec<Vec<&str>> = Vec::new();
     let mut in_error = false;
     for line in stderr.lines() {
         if line.starts_with("error") {
             in_error = true;
-            said.push(line);
+            said.push(vec![line]);
         } else if line.starts_with("note") || line.starts_with("help") {
             in_error = false;
-        } else if in_error && (line.trim_start().starts_with("-->") || line.contains('^')) {
-            said.push(line);
+        } else if let (true, Some(error)) = (in_error, said.last_mut())
+            && (line.trim_start().starts_with("-->") || line.contains('^'))
+        {
+            error.push(line);
         }
     }
+    said.sort();
     said
 }

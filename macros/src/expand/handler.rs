@@ -4,10 +4,12 @@
 //! still work, and so does `#[debug_handler]` above. It asks before they run, because axum
 //! extracts the arguments in order, and a tuple from left to right.
 
+use std::mem;
+
 use proc_macro2::{Span, TokenStream, TokenTree};
 use quote::{ToTokens as _, format_ident, quote, quote_spanned};
 use syn::spanned::Spanned as _;
-use syn::{Attribute, FnArg, Ident, PatType, ReturnType, Type, parse_quote};
+use syn::{Attribute, FnArg, Ident, Pat, PatType, ReturnType, Type, parse_quote};
 
 use super::limits;
 use crate::args::{Cost, Given};
@@ -78,7 +80,7 @@ pub(super) fn expand(
     let beside = annotated_type(policies, &function, owner, &annotated, private);
 
     let guard = Ident::new("guard", Span::mixed_site());
-    insert_guard(&mut function, &guard, &annotated, private, errors);
+    let guarded_at = insert_guard(&mut function, &guard, &annotated, private, errors);
 
     // The conversion below fails on a value that is no response. The error goes where this
     // identifier is: at the return type, and to the user's code.
@@ -88,6 +90,13 @@ pub(super) fn expand(
     };
     let output = Ident::new("output", output_span);
     let edge = return_edge(&function.sig.output, private);
+    let refunds = policies.iter().any(|policy| policy.refund_if.is_some());
+    if owner.is_none() && !refunds && can_return_future(&function) {
+        return (
+            beside,
+            with_named_future(function, guarded_at, &guard, output_span, &edge, private),
+        );
+    }
     function.sig.output = parse_quote!(-> #private::Response);
 
     // Braces of our own: the user's would be reported as unused, and without any the body's
@@ -101,7 +110,7 @@ pub(super) fn expand(
     };
     let Function { attrs, vis, sig, .. } = function;
     // Only where something may be given back is there something to wait for.
-    let finish = if policies.iter().any(|policy| policy.refund_if.is_some()) {
+    let finish = if refunds {
         quote!(#guard.finish_and_refund(response).await)
     } else {
         quote!(#guard.finish(response))
@@ -114,6 +123,73 @@ pub(super) fn expand(
         }
     };
     (beside, function)
+}
+
+/// Whether nobody can tell an `async fn` from a function that returns a future: no other macro
+/// looks at it, its arguments stand there in any case, and no lifetime is captured.
+fn can_return_future(function: &Function) -> bool {
+    const INERT: [&str; 8] =
+        ["allow", "cfg", "deny", "deprecated", "doc", "expect", "must_use", "warn"];
+    let is_inert = |attribute: &Attribute| INERT.iter().any(|name| attribute.path().is_ident(name));
+    function.attrs.iter().all(is_inert)
+        && function.sig.inputs.iter().all(|argument| match argument {
+            FnArg::Typed(argument) => {
+                argument.attrs.is_empty() && !has_lifetime(argument.ty.to_token_stream())
+            }
+            FnArg::Receiver(_) => false,
+        })
+}
+
+fn has_lifetime(tokens: TokenStream) -> bool {
+    tokens.into_iter().any(|token| match token {
+        TokenTree::Punct(punct) => punct.as_char() == '\'',
+        TokenTree::Group(group) => has_lifetime(group.stream()),
+        TokenTree::Ident(_) | TokenTree::Literal(_) => false,
+    })
+}
+
+/// The function with a future of the library's around that of its body: an `async fn` would be a
+/// second one to compile for each handler. The arguments move into the body's as they do in an
+/// `async fn`, used or not, so that they live as long.
+fn with_named_future(
+    mut function: Function,
+    guarded_at: usize,
+    guard: &Ident,
+    output_span: Span,
+    edge: &TokenStream,
+    private: &Private,
+) -> TokenStream {
+    let mut moves = TokenStream::new();
+    for (index, argument) in function.sig.inputs.iter_mut().enumerate() {
+        let FnArg::Typed(PatType { pat, .. }) = argument else { continue };
+        let value = format_ident!("argument_{index}", span = Span::mixed_site());
+        // The guard stands before its argument, and does not move.
+        let pat = match &mut **pat {
+            Pat::TupleStruct(guarded) if index == guarded_at => &mut guarded.elems[1],
+            pat => pat,
+        };
+        let pattern = mem::replace(pat, parse_quote!(#value));
+        moves.extend(quote!(let #value = #value; let #pattern = #value;));
+    }
+    function.sig.asyncness = None;
+    function.sig.output = parse_quote!(-> impl ::core::future::Future<Output = #private::Response>);
+    let body = function.body.stream();
+    let body = quote!({ #body });
+    let body_span = function.body.span();
+    let private_at_body = private.at(body_span);
+    let future = quote_spanned! {body_span=>
+        #private_at_body::require_send(async move { #moves #edge #body })
+    };
+    let private_at_output = private.at(output_span);
+    let convert = quote_spanned! {output_span=>
+        #private_at_output::IntoLimitedResponse::into_limited
+    };
+    let Function { attrs, vis, sig, .. } = function;
+    quote! {
+        #(#attrs)* #vis #sig {
+            #private::Limited::new(#guard, #future, #convert)
+        }
+    }
 }
 
 /// The type by which the guard knows the limits.
@@ -221,14 +297,14 @@ fn handler_limit(
     }
 }
 
-/// Puts the guard before everything that is extracted.
+/// Puts the guard before everything that is extracted, and says in which argument it is.
 fn insert_guard(
     function: &mut Function,
     guard: &Ident,
     annotated: &Ident,
     private: &Private,
     errors: &mut Errors,
-) {
+) -> usize {
     // `#[debug_handler]` below ours infers the state's type from a bare `State<_>`, which
     // merging would hide.
     let keeps_state_bare = function.has_attr("debug_handler");
@@ -239,26 +315,30 @@ fn insert_guard(
     if has_room && (keeps_state_bare || !first_is_plain) {
         let nothing = quote!(#private::Guarded(#guard, (), _): #private::Guarded<#annotated, ()>);
         inputs.insert(0, parse_quote!(#nothing));
-        return;
+        return 0;
     }
-    let host = inputs.iter_mut().find_map(|argument| match argument {
+    let host = inputs.iter_mut().enumerate().find_map(|(index, argument)| match argument {
         FnArg::Typed(argument)
             if argument.attrs.is_empty() && !(keeps_state_bare && is_state(&argument.ty)) =>
         {
-            Some(argument)
+            Some((index, argument))
         }
         _ => None,
     });
     match host {
-        Some(PatType { pat, ty: host_ty, .. }) => {
+        Some((index, PatType { pat, ty: host_ty, .. })) => {
             **pat = parse_quote!(#private::Guarded(#guard, #pat, _));
             **host_ty = parse_quote!(#private::Guarded<#annotated, #host_ty>);
+            index
         }
-        None => errors.at(
-            inputs,
-            "there is no room for the limit's guard: take out an argument, or leave one without \
-             attributes",
-        ),
+        None => {
+            errors.at(
+                inputs,
+                "there is no room for the limit's guard: take out an argument, or leave one \
+                 without attributes",
+            );
+            0
+        }
     }
 }
 

@@ -51,6 +51,17 @@ fn handler_mode() {
     snapshot("handler", quote!(100, per = 60, skip_on_error), handler());
 }
 
+/// No other macro looks at it, so that it can return the library's future.
+#[test]
+fn handler_mode_alone() {
+    let item = quote! {
+        pub async fn create(State(app): State<App>, mut body: Json<Body>, _: Permit) -> Json<Order> {
+            app.create(body).await
+        }
+    };
+    snapshot("handler_alone", quote!(100, per = 60), item);
+}
+
 #[test]
 fn handler_mode_with_every_option() {
     let arguments = quote! {

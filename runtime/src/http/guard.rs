@@ -283,6 +283,39 @@ impl<A, T: fmt::Debug> fmt::Debug for Guarded<A, T> {
 #[derive(Debug)]
 pub struct Admission(Option<Box<dyn Admitted>>);
 
+pin_project! {
+    /// What a handler returns: its body, and what completes its response. Written out, as an
+    /// `async fn` around the body is a second coroutine for each handler.
+    pub struct Limited<F: Future> {
+        // Dropped first, as a body is in an `async fn` that ends early.
+        #[pin]
+        body: F,
+        admission: Option<Admission>,
+        convert: fn(F::Output) -> Response,
+    }
+}
+
+impl<F: Future> Limited<F> {
+    /// What `body` gives, made a response by `convert`, and that completed by `admission`.
+    pub fn new(admission: Admission, body: F, convert: fn(F::Output) -> Response) -> Self {
+        Self { body, admission: Some(admission), convert }
+    }
+}
+
+impl<F: Future> Future for Limited<F> {
+    type Output = Response;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Response> {
+        let this = self.project();
+        match this.body.poll(context) {
+            Poll::Ready(output) => {
+                Poll::Ready(Admission::complete(this.admission, (this.convert)(output)))
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
 trait Admitted: fmt::Debug + Send + Sync {
     fn finish(self: Box<Self>, response: &mut Response);
     fn finish_and_refund(
@@ -299,6 +332,13 @@ impl Admission {
             admitted.finish(&mut response);
         }
         response
+    }
+
+    fn complete(admission: &mut Option<Self>, response: Response) -> Response {
+        match admission.take() {
+            Some(admission) => admission.finish(response),
+            None => response,
+        }
     }
 
     /// Completes the handler's response, and gives back what is to be given back after such

@@ -16,7 +16,7 @@ mod shown;
 mod skip;
 
 pub(crate) use self::fields::Fields;
-pub use self::guard::{Annotated, Cost, Guarded, HandlerLimit};
+pub use self::guard::{Annotated, Cost, Guarded, HandlerLimit, Limited};
 pub use self::layer::RateLimitLayer;
 pub use self::options::{
     ForwardedHeader, HeaderStyle, HttpOptions, HttpOptionsError, LegacyReset, OnMissingKey,
