@@ -169,7 +169,11 @@ fn with_named_future(
             pat => pat,
         };
         let pattern = mem::replace(pat, parse_quote!(#value));
-        moves.extend(quote!(let #value = #value; let #pattern = #value;));
+        // What is taken apart, or not looked at, is moved as a whole first.
+        if !matches!(&pattern, Pat::Ident(name) if name.by_ref.is_none()) {
+            moves.extend(quote!(let #value = #value;));
+        }
+        moves.extend(quote!(let #pattern = #value;));
     }
     function.sig.asyncness = None;
     function.sig.output = parse_quote!(-> impl ::core::future::Future<Output = #private::Response>);

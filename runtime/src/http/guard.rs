@@ -155,7 +155,7 @@ impl Limiting for HandlerLimit {
 }
 
 /// The type that the attribute puts beside a handler, so that [`Guarded`] can name its limits.
-pub trait Annotated: Send + Sync + 'static {
+pub trait Annotated {
     /// The limits, in the order in which they are checked.
     fn limits() -> &'static [HandlerLimit];
 }

@@ -51,7 +51,6 @@ pub fn create(
         ::tollgate::__private::require_send(async move {
             let argument_0 = argument_0;
             let State(app) = argument_0;
-            let argument_1 = argument_1;
             let mut body = argument_1;
             let argument_2 = argument_2;
             let _ = argument_2;
