@@ -60,6 +60,19 @@ pub struct MemoryBackend {
 #[derive(Default)]
 struct Padded(Lock<Shard>);
 
+/// Where a key is or would be: its shard, locked, and its hash in that.
+struct Place<'a> {
+    shard: SpinMutexGuard<'a, Shard, Yield>,
+    hash: u32,
+}
+
+impl Place<'_> {
+    #[inline]
+    fn find(&mut self, policy: &Policy, subject: &str) -> Option<&mut Slot> {
+        self.shard.find(policy, subject, self.hash)
+    }
+}
+
 impl MemoryBackend {
     /// A backend on the machine's clock with room for 100,000 keys.
     #[must_use]
@@ -92,24 +105,24 @@ impl MemoryBackend {
                 Answer::Verdict(verdict)
             }
             Action::Reset => {
-                let (mut shard, hash) = self.locate(policy, subject);
-                let removed = shard.remove(policy, subject, hash);
+                let mut place = self.locate(policy, subject);
+                let removed = place.shard.remove(policy, subject, place.hash);
                 self.counts.released(removed.into());
                 Answer::Reset
             }
             Action::Refund { stamp_micros, cost, source: _ } => {
-                let (mut shard, hash) = self.locate(policy, subject);
+                let mut place = self.locate(policy, subject);
                 let now = self.time.now_micros();
                 let refund = |slot: &mut Slot| slot.refund(policy, now, stamp_micros, cost);
-                Answer::Refunded(shard.find(policy, subject, hash).is_some_and(refund))
+                Answer::Refunded(place.find(policy, subject).is_some_and(refund))
             }
         })
     }
 
     fn peek(&self, policy: &Policy, subject: &str, cost: u32, verdict: &mut Verdict) {
-        let (mut shard, hash) = self.locate(policy, subject);
+        let mut place = self.locate(policy, subject);
         let now = self.time.now_micros();
-        match shard.find(policy, subject, hash) {
+        match place.find(policy, subject) {
             Some(slot) => slot.decide(policy, now, cost, Mode::Peek, verdict),
             None => {
                 let mut counters = self.overflow.newcomer(policy, now);
@@ -128,60 +141,59 @@ impl MemoryBackend {
     ) -> Result<(), BackendError> {
         // Read while the key is being looked for, where that is allowed.
         let steady = self.time.steady_micros();
-        let (mut shard, hash) = self.locate(policy, subject);
+        let mut place = self.locate(policy, subject);
         let now = match steady {
-            Some(steady) => shard.not_before(steady),
+            Some(steady) => place.shard.not_before(steady),
             None => self.time.now_micros(),
         };
-        match shard.find(policy, subject, hash) {
+        match place.find(policy, subject) {
             Some(slot) => {
                 slot.decide(policy, now, cost, Mode::Charge, verdict);
-                self.counts.released(shard.collect_sometimes(now));
+                self.counts.released(place.shard.collect_sometimes(now));
                 Ok(())
             }
-            None => self.admit(&mut shard, hash, policy, subject, cost, now, verdict),
+            None => self.admit(&mut place, policy, subject, cost, now, verdict),
         }
     }
 
     /// Counts what was admitted elsewhere, as far as there is room for it; says when.
     pub(crate) fn note(&self, policy: &Policy, subject: &str, cost: u32) -> Micros {
-        let (mut shard, hash) = self.locate(policy, subject);
+        let mut place = self.locate(policy, subject);
         let now = self.time.now_micros();
         let mut rest = cost;
-        if shard.find(policy, subject, hash).is_none() {
+        if place.find(policy, subject).is_none() {
             let capacities = policy.quotas().iter().map(|quota| quota.capacity());
             let fits = cost.min(capacities.min().unwrap_or(0));
             let mut verdict = Verdict::new(Outcome::Allowed, 0);
             // A policy that cannot be kept admits nothing elsewhere either.
-            let _ = self.admit(&mut shard, hash, policy, subject, fits, now, &mut verdict);
+            let _ = self.admit(&mut place, policy, subject, fits, now, &mut verdict);
             rest -= fits;
         }
-        if let Some(slot) = shard.find(policy, subject, hash) {
+        if let Some(slot) = place.find(policy, subject) {
             slot.note(policy, now, rest);
         }
-        self.counts.released(shard.collect_sometimes(now));
+        self.counts.released(place.shard.collect_sometimes(now));
         now
     }
 
-    /// The shard of a key, and its hash there. Its lock is to be held when the time is read, unless
+    /// Where a key is or would be. The shard's lock is to be held when the time is read, unless
     /// [`Shard::not_before`] is given it: so no key's time goes back.
     #[inline(always)]
-    fn locate(&self, policy: &Policy, subject: &str) -> (SpinMutexGuard<'_, Shard, Yield>, u32) {
+    fn locate(&self, policy: &Policy, subject: &str) -> Place<'_> {
         let mut hasher = self.hasher.build_hasher();
         // What is the same for all subjects need not be mixed again.
         hasher.write(subject.as_bytes());
         let hash = hasher.finish() ^ policy.name_hash();
         // One half finds the shard, the other the place in it.
         let shard = (hash >> 32) as usize & (self.shards.len() - 1);
-        (lock(&self.shards[shard].0), hash as u32)
+        Place { shard: lock(&self.shards[shard].0), hash: hash as u32 }
     }
 
     /// Charges a subject that is not held, and holds it if that leaves a trace.
     #[cold]
     fn admit(
         &self,
-        shard: &mut Shard,
-        hash: u32,
+        place: &mut Place<'_>,
         policy: &Policy,
         subject: &str,
         cost: u32,
@@ -191,15 +203,15 @@ impl MemoryBackend {
         if let Some(reason) = policy.unsupported() {
             return Err(BackendError::rejected(reason));
         }
-        self.counts.released(shard.collect(now));
+        self.counts.released(place.shard.collect(now));
         let mut counters = self.overflow.newcomer(policy, now);
         let leaves_trace = cost > 0 && policy.quotas().iter().all(|quota| cost <= quota.capacity());
         if !leaves_trace {
             counters.decide(policy, now, cost, Mode::Peek, verdict);
-        } else if self.counts.reserve(self.max_keys) || self.make_room(shard, now) {
+        } else if self.counts.reserve(self.max_keys) || self.make_room(&mut place.shard, now) {
             counters.decide(policy, now, cost, Mode::Charge, verdict);
             let policy = self.policies.share(policy);
-            shard.insert(Slot::new(hash, policy, subject, counters), &self.counts);
+            place.shard.insert(Slot::new(place.hash, policy, subject, counters), &self.counts);
         } else {
             self.overflow(policy, now, cost, verdict);
         }
