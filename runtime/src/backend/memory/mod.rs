@@ -291,9 +291,9 @@ pub struct MemoryBackendBuilder {
 }
 
 impl MemoryBackendBuilder {
-    /// The most keys to hold, at least 1. A key takes 75 to 150 bytes, and up to 300 when new ones
-    /// keep pushing others out; besides, a subject of more than 23 bytes, and by the sliding window
-    /// 16 bytes for each admission in the period, with room for as many again.
+    /// The most keys to hold, at least 1. A key takes 95 to 150 bytes; besides, a subject of more
+    /// than 22 bytes, and by the sliding window 16 bytes for each admission in the period, with room
+    /// for as many again.
     #[must_use]
     pub fn max_keys(mut self, max_keys: usize) -> Self {
         self.max_keys = max_keys.max(1);
