@@ -21,7 +21,7 @@
 //!
 //! [ITU-T I.371]: https://www.itu.int/rec/T-REC-I.371
 
-use super::{Core, Micros, Reading, Wait, say};
+use super::{Core, Micros, Reading, Wait, decide_in_steps, say};
 use crate::Quota;
 use crate::backend::Verdict;
 use crate::quota::Drain;
@@ -120,12 +120,7 @@ impl Core for Gcra {
     ) {
         let (level, usable) = (self.level(now), quota.usable_drain());
         if !charges || cost > quota.capacity() || level.exceeds(usable) {
-            self.advance(now, quota);
-            let wait = super::wait(self, now, quota, cost);
-            if charges && wait == Wait::None {
-                self.charge(now, quota, cost);
-            }
-            return say(verdict, now, wait, self.read(now, quota));
+            return decide_in_steps(self, now, quota, cost, charges, verdict);
         }
         let charged = level.plus(quota.drain_of(cost), quota.limit());
         if charged.exceeds(usable) {

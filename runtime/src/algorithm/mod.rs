@@ -85,8 +85,7 @@ trait Core: Default {
     /// When this state will be as if the subject had never been seen; 0 if it is so already.
     fn empty_at(&self, quota: &Quota) -> Micros;
 
-    /// A whole decision about any cost. It is compiled for each core, so that what the steps have
-    /// in common is done once.
+    /// A whole decision about any cost.
     #[inline]
     fn decide(
         &mut self,
@@ -96,12 +95,7 @@ trait Core: Default {
         charges: bool,
         verdict: &mut Verdict,
     ) {
-        self.advance(now, quota);
-        let wait = wait(self, now, quota, cost);
-        if charges && wait == Wait::None {
-            self.charge(now, quota, cost);
-        }
-        say(verdict, now, wait, self.read(now, quota));
+        decide_in_steps(self, now, quota, cost, charges, verdict);
     }
 }
 
@@ -214,6 +208,24 @@ fn wait(core: &impl Core, now: Micros, quota: &Quota, cost: u32) -> Wait {
         0 => Wait::None,
         micros => Wait::For(micros),
     }
+}
+
+/// Compiled for each core as a whole, so that what its steps have in common is done once.
+#[inline]
+fn decide_in_steps(
+    core: &mut impl Core,
+    now: Micros,
+    quota: &Quota,
+    cost: u32,
+    charges: bool,
+    verdict: &mut Verdict,
+) {
+    core.advance(now, quota);
+    let wait = wait(core, now, quota, cost);
+    if charges && wait == Wait::None {
+        core.charge(now, quota, cost);
+    }
+    say(verdict, now, wait, core.read(now, quota));
 }
 
 /// What a policy's only quota says.
