@@ -261,13 +261,9 @@ impl Policy {
 }
 
 impl Quota {
-    /// Whether its numbers are written out, and so have been checked.
-    pub(crate) fn is_literal(&self) -> bool {
-        self.literal().is_some()
-    }
-
-    /// The limit, and the period in microseconds, if both are written out.
-    fn literal(&self) -> Option<(u64, u64)> {
+    /// The limit, and the period in microseconds, if both are written out, and so have been
+    /// checked.
+    pub(crate) fn literal(&self) -> Option<(u64, u64)> {
         match (&self.limit, &self.period) {
             (Expr::Lit(ExprLit { lit: Lit::Int(limit), .. }), Period::Micros(micros, _)) => {
                 limit.base10_parse().ok().map(|limit| (limit, *micros))

@@ -1,7 +1,7 @@
 //! What every annotation says, on a handler or on a function.
 
 use crate::registry::RegisteredPolicy;
-use crate::{Blocked, Decision, Limiter, Policy};
+use crate::{Algorithm, Blocked, Decision, Limiter, OnError, Policy, Quota};
 
 /// One policy of an annotated function, in a static beside it.
 #[derive(Debug)]
@@ -11,16 +11,47 @@ pub struct Limit {
 }
 
 impl Limit {
-    /// A limit that refuses and tells nobody.
+    /// A limit that refuses and tells nobody: of the policy `name`, known to clients as `label`,
+    /// whether the annotation `named` it or not; with at least one quota, and no more than
+    /// a policy holds.
+    ///
+    /// All in one call, as what is called here is compiled for each annotation.
     #[must_use]
-    pub const fn new(registered: RegisteredPolicy) -> Self {
-        Self { registered, on_blocked: None }
+    pub const fn new(
+        name: &'static str,
+        label: &'static str,
+        named: bool,
+        quotas: &[Quota],
+        file: &'static str,
+        line: u32,
+    ) -> Self {
+        let mut policy = Policy::new(name, quotas[0]).labelled(label);
+        let mut index = 1;
+        while index < quotas.len() {
+            policy = policy.and(quotas[index]);
+            index += 1;
+        }
+        Self { registered: RegisteredPolicy::new(policy, named, file, line), on_blocked: None }
+    }
+
+    /// Counts by `algorithm`.
+    #[must_use]
+    pub const fn algorithm(mut self, algorithm: Algorithm) -> Self {
+        self.registered.policy_mut().set_algorithm(algorithm);
+        self
+    }
+
+    /// What happens while the backend cannot answer.
+    #[must_use]
+    pub const fn on_error(mut self, mode: OnError) -> Self {
+        self.registered.policy_mut().set_on_error(mode);
+        self
     }
 
     /// Makes it decide and report, but never refuse.
     #[must_use]
     pub const fn shadow(mut self) -> Self {
-        self.registered.set_shadow();
+        self.registered.policy_mut().set_shadow(true);
         self
     }
 
@@ -33,7 +64,7 @@ impl Limit {
 
     /// Says that what it charges may be given back after the call.
     pub(crate) const fn set_refunds(&mut self) {
-        self.registered.set_refunds();
+        self.registered.policy_mut().set_refunds();
     }
 
     /// What goes into the registry.

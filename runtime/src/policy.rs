@@ -183,16 +183,24 @@ impl Policy {
     /// Counts by `algorithm`.
     #[must_use]
     pub const fn algorithm(mut self, algorithm: Algorithm) -> Self {
-        self.algorithm = algorithm;
+        self.set_algorithm(algorithm);
         self
+    }
+
+    pub(crate) const fn set_algorithm(&mut self, algorithm: Algorithm) {
+        self.algorithm = algorithm;
     }
 
     /// What happens while the backend cannot answer; unless set, what
     /// [the limiter](crate::LimiterBuilder::on_error) says.
     #[must_use]
     pub const fn on_error(mut self, mode: OnError) -> Self {
-        self.on_error = Some(mode);
+        self.set_on_error(mode);
         self
+    }
+
+    pub(crate) const fn set_on_error(&mut self, mode: OnError) {
+        self.on_error = Some(mode);
     }
 
     /// Whether refusals may be answered by the deny cache (see [`LocalTier`](crate::LocalTier)).

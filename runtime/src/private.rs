@@ -6,7 +6,7 @@ pub use crate::annotation::Limit;
 pub use crate::call::{CallLimit, FromRateLimited, Permit, Refusal, admit, admit_now, call_once};
 pub use crate::decision::Ruling;
 pub use crate::registry::POLICIES;
-pub use crate::{Algorithm, Blocked, OnError, Policy, Quota, RegisteredPolicy, Subject};
+pub use crate::{Algorithm, Blocked, OnError, Quota, RegisteredPolicy, Subject};
 pub use linkme;
 
 #[cfg(feature = "axum")]
@@ -133,6 +133,12 @@ pub const fn cost_error(cost: u32, quotas: &[Quota]) -> Option<&'static str> {
     None
 }
 
+/// The quota of a limit and a period in microseconds that the attribute has checked.
+#[must_use]
+pub const fn literal_quota(limit: u32, period_micros: u64) -> Quota {
+    quota(limit, Duration::from_micros(period_micros))
+}
+
 /// The quota; what is wrong with it is left to the assertions, which point at it.
 #[must_use]
 pub const fn quota(limit: u32, period: Duration) -> Quota {
@@ -149,24 +155,11 @@ pub const fn burst(mut quota: Quota, burst: u32) -> Quota {
     quota
 }
 
-/// The policy of an annotated function, known to clients as `label`. It has at least one
-/// quota, and no more than a policy holds.
-#[must_use]
-pub const fn policy(name: &'static str, label: &'static str, quotas: &[Quota]) -> Policy {
-    let mut policy = Policy::new(name, quotas[0]).labelled(label);
-    let mut index = 1;
-    while index < quotas.len() {
-        policy = policy.and(quotas[index]);
-        index += 1;
-    }
-    policy
-}
-
 /// What the guard and [`admit`] ask for each limit, here so that it can be measured.
 #[inline]
 pub async fn rule(
     limiter: &crate::Limiter,
-    policy: &Policy,
+    policy: &crate::Policy,
     subject: &str,
     cost: u32,
     ruling: &mut Ruling,

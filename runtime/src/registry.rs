@@ -20,18 +20,12 @@ pub struct RegisteredPolicy {
 }
 
 impl RegisteredPolicy {
-    #[doc(hidden)]
-    #[must_use]
-    pub const fn new(policy: Policy, named: bool, file: &'static str, line: u32) -> Self {
+    pub(crate) const fn new(policy: Policy, named: bool, file: &'static str, line: u32) -> Self {
         Self { policy, named, file, line }
     }
 
-    pub(crate) const fn set_refunds(&mut self) {
-        self.policy.set_refunds();
-    }
-
-    pub(crate) const fn set_shadow(&mut self) {
-        self.policy.set_shadow(true);
+    pub(crate) const fn policy_mut(&mut self) -> &mut Policy {
+        &mut self.policy
     }
 
     /// The policy.

@@ -79,8 +79,12 @@ pub(super) fn expand(
     };
     let beside = annotated_type(policies, &function, owner, &annotated, private);
 
+    let refunds = policies.iter().any(|policy| policy.refund_if.is_some());
+    let moves = (owner.is_none() && !refunds && can_return_future(&function))
+        .then(|| name_arguments(&mut function));
+
     let guard = Ident::new("guard", Span::mixed_site());
-    let guarded_at = insert_guard(&mut function, &guard, &annotated, private, errors);
+    insert_guard(&mut function, &guard, &annotated, private, errors);
 
     // The conversion below fails on a value that is no response. The error goes where this
     // identifier is: at the return type, and to the user's code.
@@ -90,12 +94,9 @@ pub(super) fn expand(
     };
     let output = Ident::new("output", output_span);
     let edge = return_edge(&function.sig.output, private);
-    let refunds = policies.iter().any(|policy| policy.refund_if.is_some());
-    if owner.is_none() && !refunds && can_return_future(&function) {
-        return (
-            beside,
-            with_named_future(function, guarded_at, &guard, output_span, &edge, private),
-        );
+    if let Some(moves) = moves {
+        let function = with_named_future(function, &moves, &guard, output_span, &edge, private);
+        return (beside, function);
     }
     function.sig.output = parse_quote!(-> #private::Response);
 
@@ -148,51 +149,50 @@ fn has_lifetime(tokens: TokenStream) -> bool {
     })
 }
 
-/// The function with a future of the library's around that of its body: an `async fn` would be a
-/// second one to compile for each handler. The arguments move into the body's as they do in an
-/// `async fn`, used or not, so that they live as long.
-fn with_named_future(
-    mut function: Function,
-    guarded_at: usize,
-    guard: &Ident,
-    output_span: Span,
-    edge: &TokenStream,
-    private: &Private,
-) -> TokenStream {
+/// Gives each argument a name of ours, and returns what takes it apart in the body. There they
+/// move, used or not, as they do in an `async fn`, so that they live as long.
+fn name_arguments(function: &mut Function) -> TokenStream {
     let mut moves = TokenStream::new();
     for (index, argument) in function.sig.inputs.iter_mut().enumerate() {
         let FnArg::Typed(PatType { pat, .. }) = argument else { continue };
         let value = format_ident!("argument_{index}", span = Span::mixed_site());
-        // The guard stands before its argument, and does not move.
-        let pat = match &mut **pat {
-            Pat::TupleStruct(guarded) if index == guarded_at => &mut guarded.elems[1],
-            pat => pat,
-        };
-        let pattern = mem::replace(pat, parse_quote!(#value));
+        let pattern = mem::replace(&mut **pat, parse_quote!(#value));
         // What is taken apart, or not looked at, is moved as a whole first.
         if !matches!(&pattern, Pat::Ident(name) if name.by_ref.is_none()) {
             moves.extend(quote!(let #value = #value;));
         }
         moves.extend(quote!(let #pattern = #value;));
     }
+    moves
+}
+
+/// The function with a future of the library's around that of its body: an `async fn` would be a
+/// second one to compile for each handler.
+fn with_named_future(
+    mut function: Function,
+    moves: &TokenStream,
+    guard: &Ident,
+    output_span: Span,
+    edge: &TokenStream,
+    private: &Private,
+) -> TokenStream {
     function.sig.asyncness = None;
     function.sig.output = parse_quote!(-> impl ::core::future::Future<Output = #private::Response>);
-    let body = function.body.stream();
-    let body = quote!({ #body });
-    let body_span = function.body.span();
-    let private_at_body = private.at(body_span);
-    let future = quote_spanned! {body_span=>
-        #private_at_body::require_send(async move { #moves #edge #body })
-    };
     let private_at_output = private.at(output_span);
     let convert = quote_spanned! {output_span=>
         #private_at_output::IntoLimitedResponse::into_limited
     };
+    let body = function.body.stream();
+    let body = quote!({ #body });
+    let body_span = function.body.span();
+    let private_at_body = private.at(body_span);
+    // All of it there, so that what is asked of the future is reported there.
+    let limited = quote_spanned! {body_span=>
+        #private_at_body::Limited::new(#guard, async move { #moves #edge #body }, #convert)
+    };
     let Function { attrs, vis, sig, .. } = function;
     quote! {
-        #(#attrs)* #vis #sig {
-            #private::Limited::new(#guard, #future, #convert)
-        }
+        #(#attrs)* #vis #sig { #limited }
     }
 }
 
@@ -223,16 +223,13 @@ fn annotated_type(
         #vis struct #annotated;
 
         #(#cfgs)*
-        const _: () = {
-            static #statics: [#private::HandlerLimit; #count] = [#(#limits),*];
-            #register
-
-            impl #private::Annotated for #annotated {
-                fn limits() -> &'static [#private::HandlerLimit] {
-                    &#statics
-                }
+        impl #private::Annotated for #annotated {
+            fn limits() -> &'static [#private::HandlerLimit] {
+                static #statics: [#private::HandlerLimit; #count] = [#(#limits),*];
+                #register
+                &#statics
             }
-        };
+        }
     }
 }
 
@@ -301,14 +298,14 @@ fn handler_limit(
     }
 }
 
-/// Puts the guard before everything that is extracted, and says in which argument it is.
+/// Puts the guard before everything that is extracted.
 fn insert_guard(
     function: &mut Function,
     guard: &Ident,
     annotated: &Ident,
     private: &Private,
     errors: &mut Errors,
-) -> usize {
+) {
     // `#[debug_handler]` below ours infers the state's type from a bare `State<_>`, which
     // merging would hide.
     let keeps_state_bare = function.has_attr("debug_handler");
@@ -319,30 +316,26 @@ fn insert_guard(
     if has_room && (keeps_state_bare || !first_is_plain) {
         let nothing = quote!(#private::Guarded(#guard, (), _): #private::Guarded<#annotated, ()>);
         inputs.insert(0, parse_quote!(#nothing));
-        return 0;
+        return;
     }
-    let host = inputs.iter_mut().enumerate().find_map(|(index, argument)| match argument {
+    let host = inputs.iter_mut().find_map(|argument| match argument {
         FnArg::Typed(argument)
             if argument.attrs.is_empty() && !(keeps_state_bare && is_state(&argument.ty)) =>
         {
-            Some((index, argument))
+            Some(argument)
         }
         _ => None,
     });
     match host {
-        Some((index, PatType { pat, ty: host_ty, .. })) => {
+        Some(PatType { pat, ty: host_ty, .. }) => {
             **pat = parse_quote!(#private::Guarded(#guard, #pat, _));
             **host_ty = parse_quote!(#private::Guarded<#annotated, #host_ty>);
-            index
         }
-        None => {
-            errors.at(
-                inputs,
-                "there is no room for the limit's guard: take out an argument, or leave one \
-                 without attributes",
-            );
-            0
-        }
+        None => errors.at(
+            inputs,
+            "there is no room for the limit's guard: take out an argument, or leave one without \
+             attributes",
+        ),
     }
 }
 

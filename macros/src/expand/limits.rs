@@ -36,9 +36,9 @@ pub(super) fn limit(
                 const __TOLLGATE_QUOTAS: &[#private::Quota] = #quotas;
                 #assert_cost
             };
-            (constant, quote!(__TOLLGATE_QUOTAS))
+            (Some(constant), quote!(__TOLLGATE_QUOTAS))
         }
-        _ => (TokenStream::new(), quotas),
+        _ => (None, quotas),
     };
     let given = policy.given_name();
     let named = given.is_some();
@@ -59,15 +59,14 @@ pub(super) fn limit(
         let path = &given.value;
         quote!(.on_blocked(#path))
     });
-    quote! {{
-        #constant
-        #private::Limit::new(#private::RegisteredPolicy::new(
-            #private::policy(#name, #quotas)#algorithm #on_error,
-            #named,
-            ::core::file!(),
-            ::core::line!(),
-        ))#shadow #on_blocked
-    }}
+    let limit = quote! {
+        #private::Limit::new(#name, #named, #quotas, ::core::file!(), ::core::line!())
+            #algorithm #on_error #shadow #on_blocked
+    };
+    match constant {
+        Some(constant) => quote!({ #constant #limit }),
+        None => limit,
+    }
 }
 
 /// Identity and label by the function's path. A further policy of the same function, which has
@@ -84,9 +83,8 @@ fn path(policy: &Policy, function: &str, owner: Option<&str>, is_first: bool) ->
 
 fn quota(quota: &Quota, private: &Private) -> TokenStream {
     let Quota { limit, period, burst } = quota;
-    if quota.is_literal() && burst.is_none() {
-        let period = period.tokens(private);
-        return quote!(#private::quota(#limit, #period));
+    if let (Some((_, micros)), None) = (quota.literal(), burst) {
+        return quote!(#private::literal_quota(#limit, #micros));
     }
     let (limit_span, period_span) = (limit.span(), period.span());
     let period = period.tokens(private);

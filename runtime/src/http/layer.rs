@@ -8,9 +8,9 @@ use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use tower_layer::Layer;
 
+use super::admission::with_limiter;
 use super::ask::Limiting;
 use super::fields::Fields;
-use super::guard::with_limiter;
 use super::options::{HeaderStyle, OnMissingKey, RefusalFunction};
 use super::refusal::Refusal;
 use super::service::RateLimitService;

@@ -3,10 +3,13 @@
 //! guard (of an annotated handler) or layer (of any service) → ask (whose request, what does it
 //! cost, may it go on) → fields (the headers) → refusal (429, 503, …).
 
+mod admission;
+mod annotated;
 mod ask;
 mod fields;
 mod guard;
 mod layer;
+mod limited;
 mod options;
 mod problem;
 mod refusal;
@@ -15,9 +18,11 @@ mod service;
 mod shown;
 mod skip;
 
+pub use self::annotated::{Annotated, Cost, HandlerLimit};
 pub(crate) use self::fields::Fields;
-pub use self::guard::{Annotated, Cost, Guarded, HandlerLimit, Limited};
+pub use self::guard::Guarded;
 pub use self::layer::RateLimitLayer;
+pub use self::limited::Limited;
 pub use self::options::{
     ForwardedHeader, HeaderStyle, HttpOptions, HttpOptionsError, LegacyReset, OnMissingKey,
 };

@@ -3,25 +3,14 @@ async fn send(&mut self, to: &str) -> Result<&Receipt, SendError> {
         let limits = {
             static __TOLLGATE_LIMITS: [::tollgate::__private::CallLimit; 1usize] = [
                 ::tollgate::__private::CallLimit::new(
-                        {
-                            ::tollgate::__private::Limit::new(
-                                ::tollgate::__private::RegisteredPolicy::new(
-                                    ::tollgate::__private::policy(
-                                        ::core::concat!(::core::module_path!(), "::send"),
-                                        "send",
-                                        &[
-                                            ::tollgate::__private::quota(
-                                                10,
-                                                ::core::time::Duration::from_micros(1000000u64),
-                                            ),
-                                        ],
-                                    ),
-                                    false,
-                                    ::core::file!(),
-                                    ::core::line!(),
-                                ),
-                            )
-                        },
+                        ::tollgate::__private::Limit::new(
+                            ::core::concat!(::core::module_path!(), "::send"),
+                            "send",
+                            false,
+                            &[::tollgate::__private::literal_quota(10, 1000000u64)],
+                            ::core::file!(),
+                            ::core::line!(),
+                        ),
                         1,
                     )
                     .refunds(),

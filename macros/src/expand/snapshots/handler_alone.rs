@@ -1,42 +1,31 @@
 #[doc(hidden)]
 pub struct __rate_limit_create;
-const _: () = {
-    static __TOLLGATE_LIMITS: [::tollgate::__private::HandlerLimit; 1usize] = [
-        ::tollgate::__private::HandlerLimit::new(
-            {
+impl ::tollgate::__private::Annotated for __rate_limit_create {
+    fn limits() -> &'static [::tollgate::__private::HandlerLimit] {
+        static __TOLLGATE_LIMITS: [::tollgate::__private::HandlerLimit; 1usize] = [
+            ::tollgate::__private::HandlerLimit::new(
                 ::tollgate::__private::Limit::new(
-                    ::tollgate::__private::RegisteredPolicy::new(
-                        ::tollgate::__private::policy(
-                            ::core::concat!(::core::module_path!(), "::create"),
-                            "create",
-                            &[
-                                ::tollgate::__private::quota(
-                                    100,
-                                    ::core::time::Duration::from_micros(60000000u64),
-                                ),
-                            ],
-                        ),
-                        false,
-                        ::core::file!(),
-                        ::core::line!(),
-                    ),
-                )
-            },
-            ::tollgate::__private::Key::part(::tollgate::__private::Part::Ip),
-            ::tollgate::__private::Cost::Fixed(1),
-        ),
-    ];
-    #[::tollgate::__private::linkme::distributed_slice(::tollgate::__private::POLICIES)]
-    #[linkme(crate = ::tollgate::__private::linkme)]
-    static __TOLLGATE_REGISTERED_0: &::tollgate::__private::RegisteredPolicy = __TOLLGATE_LIMITS[0usize]
-        .limit()
-        .registered();
-    impl ::tollgate::__private::Annotated for __rate_limit_create {
-        fn limits() -> &'static [::tollgate::__private::HandlerLimit] {
-            &__TOLLGATE_LIMITS
-        }
+                    ::core::concat!(::core::module_path!(), "::create"),
+                    "create",
+                    false,
+                    &[::tollgate::__private::literal_quota(100, 60000000u64)],
+                    ::core::file!(),
+                    ::core::line!(),
+                ),
+                ::tollgate::__private::Key::part(::tollgate::__private::Part::Ip),
+                ::tollgate::__private::Cost::Fixed(1),
+            ),
+        ];
+        #[::tollgate::__private::linkme::distributed_slice(
+            ::tollgate::__private::POLICIES
+        )]
+        #[linkme(crate = ::tollgate::__private::linkme)]
+        static __TOLLGATE_REGISTERED_0: &::tollgate::__private::RegisteredPolicy = __TOLLGATE_LIMITS[0usize]
+            .limit()
+            .registered();
+        &__TOLLGATE_LIMITS
     }
-};
+}
 pub fn create(
     ::tollgate::__private::Guarded(
         guard,
@@ -48,7 +37,7 @@ pub fn create(
 ) -> impl ::core::future::Future<Output = ::tollgate::__private::Response> {
     ::tollgate::__private::Limited::new(
         guard,
-        ::tollgate::__private::require_send(async move {
+        async move {
             let argument_0 = argument_0;
             let State(app) = argument_0;
             let mut body = argument_1;
@@ -58,7 +47,7 @@ pub fn create(
                 return ::tollgate::__private::any::<Json<Order>>();
             }
             { app.create(body).await }
-        }),
+        },
         ::tollgate::__private::IntoLimitedResponse::into_limited,
     )
 }

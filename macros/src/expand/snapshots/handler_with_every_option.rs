@@ -1,99 +1,95 @@
 #[doc(hidden)]
 pub struct __rate_limit_create;
-const _: () = {
-    static __TOLLGATE_LIMITS: [::tollgate::__private::HandlerLimit; 1usize] = [
-        ::tollgate::__private::HandlerLimit::new(
-                {
+impl ::tollgate::__private::Annotated for __rate_limit_create {
+    fn limits() -> &'static [::tollgate::__private::HandlerLimit] {
+        static __TOLLGATE_LIMITS: [::tollgate::__private::HandlerLimit; 1usize] = [
+            ::tollgate::__private::HandlerLimit::new(
                     ::tollgate::__private::Limit::new(
-                            ::tollgate::__private::RegisteredPolicy::new(
-                                ::tollgate::__private::policy(
-                                        "orders",
-                                        "orders",
-                                        &[
-                                            {
-                                                const __TOLLGATE_LIMIT: ::core::primitive::u32 = LIMIT;
-                                                const __TOLLGATE_PERIOD: ::core::time::Duration = ::tollgate::__private::Period::new(
-                                                        PERIOD,
-                                                    )
-                                                    .get();
-                                                const _: () = if let ::core::option::Option::Some(
-                                                    mistake,
-                                                ) = ::tollgate::__private::limit_error(
-                                                    __TOLLGATE_LIMIT,
-                                                    __TOLLGATE_PERIOD,
-                                                ) {
-                                                    ::core::panic!("{}", mistake)
-                                                };
-                                                const _: () = if let ::core::option::Option::Some(
-                                                    mistake,
-                                                ) = ::tollgate::__private::period_error(
-                                                    __TOLLGATE_LIMIT,
-                                                    __TOLLGATE_PERIOD,
-                                                ) {
-                                                    ::core::panic!("{}", mistake)
-                                                };
-                                                {
-                                                    const __TOLLGATE_BURST: ::core::primitive::u32 = 5;
-                                                    const _: () = if let ::core::option::Option::Some(
-                                                        mistake,
-                                                    ) = ::tollgate::__private::burst_error(
-                                                        ::tollgate::__private::quota(
-                                                            __TOLLGATE_LIMIT,
-                                                            __TOLLGATE_PERIOD,
-                                                        ),
-                                                        __TOLLGATE_BURST,
-                                                    ) {
-                                                        ::core::panic!("{}", mistake)
-                                                    };
-                                                    ::tollgate::__private::burst(
-                                                        ::tollgate::__private::quota(
-                                                            __TOLLGATE_LIMIT,
-                                                            __TOLLGATE_PERIOD,
-                                                        ),
-                                                        __TOLLGATE_BURST,
-                                                    )
-                                                }
-                                            },
-                                        ],
-                                    )
-                                    .algorithm(::tollgate::__private::Algorithm::Gcra)
-                                    .on_error(::tollgate::__private::OnError::Open),
-                                true,
-                                ::core::file!(),
-                                ::core::line!(),
-                            ),
+                            "orders",
+                            "orders",
+                            true,
+                            &[
+                                {
+                                    const __TOLLGATE_LIMIT: ::core::primitive::u32 = LIMIT;
+                                    const __TOLLGATE_PERIOD: ::core::time::Duration = ::tollgate::__private::Period::new(
+                                            PERIOD,
+                                        )
+                                        .get();
+                                    const _: () = if let ::core::option::Option::Some(
+                                        mistake,
+                                    ) = ::tollgate::__private::limit_error(
+                                        __TOLLGATE_LIMIT,
+                                        __TOLLGATE_PERIOD,
+                                    ) {
+                                        ::core::panic!("{}", mistake)
+                                    };
+                                    const _: () = if let ::core::option::Option::Some(
+                                        mistake,
+                                    ) = ::tollgate::__private::period_error(
+                                        __TOLLGATE_LIMIT,
+                                        __TOLLGATE_PERIOD,
+                                    ) {
+                                        ::core::panic!("{}", mistake)
+                                    };
+                                    {
+                                        const __TOLLGATE_BURST: ::core::primitive::u32 = 5;
+                                        const _: () = if let ::core::option::Option::Some(
+                                            mistake,
+                                        ) = ::tollgate::__private::burst_error(
+                                            ::tollgate::__private::quota(
+                                                __TOLLGATE_LIMIT,
+                                                __TOLLGATE_PERIOD,
+                                            ),
+                                            __TOLLGATE_BURST,
+                                        ) {
+                                            ::core::panic!("{}", mistake)
+                                        };
+                                        ::tollgate::__private::burst(
+                                            ::tollgate::__private::quota(
+                                                __TOLLGATE_LIMIT,
+                                                __TOLLGATE_PERIOD,
+                                            ),
+                                            __TOLLGATE_BURST,
+                                        )
+                                    }
+                                },
+                            ],
+                            ::core::file!(),
+                            ::core::line!(),
                         )
+                        .algorithm(::tollgate::__private::Algorithm::Gcra)
+                        .on_error(::tollgate::__private::OnError::Open)
                         .shadow()
-                        .on_blocked(self::log)
-                },
-                ::tollgate::__private::Key::parts(
-                    &[
-                        ::tollgate::__private::Part::Ip,
-                        ::tollgate::__private::Part::Function(|parts| ::tollgate::__private::seek(
-                            &self::tenant,
-                            parts,
-                        )),
-                    ],
-                ),
-                ::tollgate::__private::Cost::Function(self::weight),
-            )
-            .exempt(self::internal)
-            .refund_if(::tollgate::__private::failure)
-            .headers(::tollgate::__private::HeaderStyle::Both)
-            .on_missing_key(::tollgate::__private::OnMissingKey::Shared)
-            .refusal(|refusal| ::tollgate::__private::answered(self::slow_down(refusal))),
-    ];
-    #[::tollgate::__private::linkme::distributed_slice(::tollgate::__private::POLICIES)]
-    #[linkme(crate = ::tollgate::__private::linkme)]
-    static __TOLLGATE_REGISTERED_0: &::tollgate::__private::RegisteredPolicy = __TOLLGATE_LIMITS[0usize]
-        .limit()
-        .registered();
-    impl ::tollgate::__private::Annotated for __rate_limit_create {
-        fn limits() -> &'static [::tollgate::__private::HandlerLimit] {
-            &__TOLLGATE_LIMITS
-        }
+                        .on_blocked(self::log),
+                    ::tollgate::__private::Key::parts(
+                        &[
+                            ::tollgate::__private::Part::Ip,
+                            ::tollgate::__private::Part::Function(|parts| ::tollgate::__private::seek(
+                                &self::tenant,
+                                parts,
+                            )),
+                        ],
+                    ),
+                    ::tollgate::__private::Cost::Function(self::weight),
+                )
+                .exempt(self::internal)
+                .refund_if(::tollgate::__private::failure)
+                .headers(::tollgate::__private::HeaderStyle::Both)
+                .on_missing_key(::tollgate::__private::OnMissingKey::Shared)
+                .refusal(|refusal| ::tollgate::__private::answered(
+                    self::slow_down(refusal),
+                )),
+        ];
+        #[::tollgate::__private::linkme::distributed_slice(
+            ::tollgate::__private::POLICIES
+        )]
+        #[linkme(crate = ::tollgate::__private::linkme)]
+        static __TOLLGATE_REGISTERED_0: &::tollgate::__private::RegisteredPolicy = __TOLLGATE_LIMITS[0usize]
+            .limit()
+            .registered();
+        &__TOLLGATE_LIMITS
     }
-};
+}
 /// Documented.
 #[tracing::instrument]
 pub async fn create(

@@ -1,42 +1,31 @@
 #[doc(hidden)]
 struct __rate_limit_Api_list;
-const _: () = {
-    static __TOLLGATE_LIMITS: [::tollgate::__private::HandlerLimit; 1usize] = [
-        ::tollgate::__private::HandlerLimit::new(
-            {
+impl ::tollgate::__private::Annotated for __rate_limit_Api_list {
+    fn limits() -> &'static [::tollgate::__private::HandlerLimit] {
+        static __TOLLGATE_LIMITS: [::tollgate::__private::HandlerLimit; 1usize] = [
+            ::tollgate::__private::HandlerLimit::new(
                 ::tollgate::__private::Limit::new(
-                    ::tollgate::__private::RegisteredPolicy::new(
-                        ::tollgate::__private::policy(
-                            ::core::concat!(::core::module_path!(), "::Api::list"),
-                            "list",
-                            &[
-                                ::tollgate::__private::quota(
-                                    10,
-                                    ::core::time::Duration::from_micros(1000000u64),
-                                ),
-                            ],
-                        ),
-                        false,
-                        ::core::file!(),
-                        ::core::line!(),
-                    ),
-                )
-            },
-            ::tollgate::__private::Key::part(::tollgate::__private::Part::Ip),
-            ::tollgate::__private::Cost::Fixed(1),
-        ),
-    ];
-    #[::tollgate::__private::linkme::distributed_slice(::tollgate::__private::POLICIES)]
-    #[linkme(crate = ::tollgate::__private::linkme)]
-    static __TOLLGATE_REGISTERED_0: &::tollgate::__private::RegisteredPolicy = __TOLLGATE_LIMITS[0usize]
-        .limit()
-        .registered();
-    impl ::tollgate::__private::Annotated for __rate_limit_Api_list {
-        fn limits() -> &'static [::tollgate::__private::HandlerLimit] {
-            &__TOLLGATE_LIMITS
-        }
+                    ::core::concat!(::core::module_path!(), "::Api::list"),
+                    "list",
+                    false,
+                    &[::tollgate::__private::literal_quota(10, 1000000u64)],
+                    ::core::file!(),
+                    ::core::line!(),
+                ),
+                ::tollgate::__private::Key::part(::tollgate::__private::Part::Ip),
+                ::tollgate::__private::Cost::Fixed(1),
+            ),
+        ];
+        #[::tollgate::__private::linkme::distributed_slice(
+            ::tollgate::__private::POLICIES
+        )]
+        #[linkme(crate = ::tollgate::__private::linkme)]
+        static __TOLLGATE_REGISTERED_0: &::tollgate::__private::RegisteredPolicy = __TOLLGATE_LIMITS[0usize]
+            .limit()
+            .registered();
+        &__TOLLGATE_LIMITS
     }
-};
+}
 impl<T> Api<T> {
     const VERSION: u32 = 1;
     async fn list(

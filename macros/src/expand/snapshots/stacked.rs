@@ -1,74 +1,53 @@
 #[doc(hidden)]
 pub struct __rate_limit_create;
-const _: () = {
-    static __TOLLGATE_LIMITS: [::tollgate::__private::HandlerLimit; 2usize] = [
-        ::tollgate::__private::HandlerLimit::new(
-            {
+impl ::tollgate::__private::Annotated for __rate_limit_create {
+    fn limits() -> &'static [::tollgate::__private::HandlerLimit] {
+        static __TOLLGATE_LIMITS: [::tollgate::__private::HandlerLimit; 2usize] = [
+            ::tollgate::__private::HandlerLimit::new(
                 ::tollgate::__private::Limit::new(
-                    ::tollgate::__private::RegisteredPolicy::new(
-                        ::tollgate::__private::policy(
-                            ::core::concat!(::core::module_path!(), "::create"),
-                            "create",
-                            &[
-                                ::tollgate::__private::quota(
-                                    100,
-                                    ::core::time::Duration::from_micros(60000000u64),
-                                ),
-                                ::tollgate::__private::quota(
-                                    1_000,
-                                    ::core::time::Duration::from_micros(3600000000u64),
-                                ),
-                            ],
-                        ),
-                        false,
-                        ::core::file!(),
-                        ::core::line!(),
-                    ),
-                )
-            },
-            ::tollgate::__private::Key::part(::tollgate::__private::Part::Ip),
-            ::tollgate::__private::Cost::Fixed(1),
-        ),
-        ::tollgate::__private::HandlerLimit::new(
-            {
+                    ::core::concat!(::core::module_path!(), "::create"),
+                    "create",
+                    false,
+                    &[
+                        ::tollgate::__private::literal_quota(100, 60000000u64),
+                        ::tollgate::__private::literal_quota(1_000, 3600000000u64),
+                    ],
+                    ::core::file!(),
+                    ::core::line!(),
+                ),
+                ::tollgate::__private::Key::part(::tollgate::__private::Part::Ip),
+                ::tollgate::__private::Cost::Fixed(1),
+            ),
+            ::tollgate::__private::HandlerLimit::new(
                 ::tollgate::__private::Limit::new(
-                    ::tollgate::__private::RegisteredPolicy::new(
-                        ::tollgate::__private::policy(
-                            ::core::concat!(::core::module_path!(), "::create+global"),
-                            "create+global",
-                            &[
-                                ::tollgate::__private::quota(
-                                    5,
-                                    ::core::time::Duration::from_micros(1000000u64),
-                                ),
-                            ],
-                        ),
-                        false,
-                        ::core::file!(),
-                        ::core::line!(),
-                    ),
-                )
-            },
-            ::tollgate::__private::Key::part(::tollgate::__private::Part::Global),
-            ::tollgate::__private::Cost::Fixed(1),
-        ),
-    ];
-    #[::tollgate::__private::linkme::distributed_slice(::tollgate::__private::POLICIES)]
-    #[linkme(crate = ::tollgate::__private::linkme)]
-    static __TOLLGATE_REGISTERED_0: &::tollgate::__private::RegisteredPolicy = __TOLLGATE_LIMITS[0usize]
-        .limit()
-        .registered();
-    #[::tollgate::__private::linkme::distributed_slice(::tollgate::__private::POLICIES)]
-    #[linkme(crate = ::tollgate::__private::linkme)]
-    static __TOLLGATE_REGISTERED_1: &::tollgate::__private::RegisteredPolicy = __TOLLGATE_LIMITS[1usize]
-        .limit()
-        .registered();
-    impl ::tollgate::__private::Annotated for __rate_limit_create {
-        fn limits() -> &'static [::tollgate::__private::HandlerLimit] {
-            &__TOLLGATE_LIMITS
-        }
+                    ::core::concat!(::core::module_path!(), "::create+global"),
+                    "create+global",
+                    false,
+                    &[::tollgate::__private::literal_quota(5, 1000000u64)],
+                    ::core::file!(),
+                    ::core::line!(),
+                ),
+                ::tollgate::__private::Key::part(::tollgate::__private::Part::Global),
+                ::tollgate::__private::Cost::Fixed(1),
+            ),
+        ];
+        #[::tollgate::__private::linkme::distributed_slice(
+            ::tollgate::__private::POLICIES
+        )]
+        #[linkme(crate = ::tollgate::__private::linkme)]
+        static __TOLLGATE_REGISTERED_0: &::tollgate::__private::RegisteredPolicy = __TOLLGATE_LIMITS[0usize]
+            .limit()
+            .registered();
+        #[::tollgate::__private::linkme::distributed_slice(
+            ::tollgate::__private::POLICIES
+        )]
+        #[linkme(crate = ::tollgate::__private::linkme)]
+        static __TOLLGATE_REGISTERED_1: &::tollgate::__private::RegisteredPolicy = __TOLLGATE_LIMITS[1usize]
+            .limit()
+            .registered();
+        &__TOLLGATE_LIMITS
     }
-};
+}
 /// Documented.
 #[tracing::instrument]
 pub async fn create(
