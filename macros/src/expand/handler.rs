@@ -314,7 +314,7 @@ fn insert_guard(
     let first_is_plain =
         matches!(inputs.first(), Some(FnArg::Typed(argument)) if argument.attrs.is_empty());
     if has_room && (keeps_state_bare || !first_is_plain) {
-        let nothing = quote!(#private::Guarded(#guard, (), _): #private::Guarded<#annotated, ()>);
+        let nothing = quote!(#private::Guarded((#guard, ()), _): #private::Guarded<#annotated, ()>);
         inputs.insert(0, parse_quote!(#nothing));
         return;
     }
@@ -328,7 +328,7 @@ fn insert_guard(
     });
     match host {
         Some(PatType { pat, ty: host_ty, .. }) => {
-            **pat = parse_quote!(#private::Guarded(#guard, #pat, _));
+            **pat = parse_quote!(#private::Guarded((#guard, #pat), _));
             **host_ty = parse_quote!(#private::Guarded<#annotated, #host_ty>);
         }
         None => errors.at(

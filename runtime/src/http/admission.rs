@@ -2,7 +2,9 @@
 
 use std::fmt;
 use std::pin::Pin;
+use std::task::Poll;
 
+use axum::extract::Request;
 use axum::http::request::Parts;
 use axum::response::Response;
 use smallvec::SmallVec;
@@ -35,6 +37,11 @@ impl Admission {
         Self(self.0.take())
     }
 
+    /// Completes the handler's response, and its future.
+    pub(super) fn complete(&mut self, response: Response) -> Poll<Response> {
+        Poll::Ready(self.take().finish(response))
+    }
+
     /// Completes the handler's response.
     #[must_use]
     pub fn finish(self, mut response: Response) -> Response {
@@ -54,8 +61,41 @@ impl Admission {
     }
 }
 
+/// What the limits say of a request, or of the parts of one, which comes back with it.
+pub(super) enum Answer<'a, I> {
+    Now(Result<Admission, Refused>, I),
+    Later(Asking<'a, I>),
+}
+
+pub(super) type Asking<'a, I> =
+    Pin<Box<dyn Future<Output = (Result<Admission, Refused>, I)> + Send + 'a>>;
+
+pub(super) fn ask_for_parts<'a>(
+    limits: &'static [HandlerLimit],
+    parts: &'a mut Parts,
+) -> Answer<'a, &'a mut Parts> {
+    match Grants::ask_now(limits, parts) {
+        Some(answer) => Answer::Now(answer, parts),
+        None => Answer::Later(Box::pin(async move { (Grants::ask(limits, parts).await, parts) })),
+    }
+}
+
+pub(super) fn ask_for_request(
+    limits: &'static [HandlerLimit],
+    request: Request,
+) -> Answer<'static, Request> {
+    let (mut parts, body) = request.into_parts();
+    match Grants::ask_now(limits, &mut parts) {
+        Some(answer) => Answer::Now(answer, Request::from_parts(parts, body)),
+        None => Answer::Later(Box::pin(async move {
+            let answer = Grants::ask(limits, &mut parts).await;
+            (answer, Request::from_parts(parts, body))
+        })),
+    }
+}
+
 /// The limits that let a request through, and what they left.
-pub(super) struct Grants {
+struct Grants {
     granted: SmallVec<[(&'static HandlerLimit, Granted); 1]>,
     /// If something may have to be given back.
     limiter: Option<Limiter>,
@@ -63,7 +103,7 @@ pub(super) struct Grants {
 
 impl Grants {
     /// Asks a limit that is alone; `None` if that would take waiting.
-    pub(super) fn ask_now(
+    fn ask_now(
         limits: &'static [HandlerLimit],
         parts: &mut Parts,
     ) -> Option<Result<Admission, Refused>> {
@@ -86,10 +126,7 @@ impl Grants {
     }
 
     /// Asks them one after the other.
-    pub(super) async fn ask(
-        limits: &'static [HandlerLimit],
-        parts: &mut Parts,
-    ) -> Result<Admission, Refused> {
+    async fn ask(limits: &'static [HandlerLimit], parts: &mut Parts) -> Result<Admission, Refused> {
         let limiter = with_limiter(parts, Limiter::clone);
         let mut granted = SmallVec::new();
         for limit in limits {

@@ -10,15 +10,15 @@ use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use pin_project_lite::pin_project;
 
-use super::admission::{Admission, Grants};
-use super::annotated::{Annotated, HandlerLimit};
+use super::admission::{self, Admission, Answer, Asking};
+use super::annotated::Annotated;
 
 /// An argument of a handler, and before it what the limiter said: it is asked first, and so
 /// before any body is read. Like a tuple of two extractors it is itself one.
 ///
 /// All that depends on the handler is in `Marked`; the rest is compiled once for each type of
 /// argument.
-pub struct Guarded<A, T>(pub Admission, pub T, pub PhantomData<fn() -> A>);
+pub struct Guarded<A, T>(pub (Admission, T), pub PhantomData<fn() -> A>);
 
 impl<A, T, S> FromRequestParts<S> for Guarded<A, T>
 where
@@ -32,8 +32,9 @@ where
         parts: &mut Parts,
         state: &S,
     ) -> impl Future<Output = Result<Self, Refused>> + Send {
-        let extract = Extract::parts(A::limits(), parts, state, T::from_request_parts);
-        Marked { future: extract, handler: PhantomData }
+        let answer = admission::ask_for_parts(A::limits(), parts);
+        let future = Extract::new(answer, state, T::from_request_parts);
+        Marked { future, handler: PhantomData }
     }
 }
 
@@ -49,8 +50,9 @@ where
         request: Request,
         state: &S,
     ) -> impl Future<Output = Result<Self, Refused>> + Send {
-        let extract = Extract::request(A::limits(), request, state, T::from_request);
-        Marked { future: extract, handler: PhantomData }
+        let answer = admission::ask_for_request(A::limits(), request);
+        let future = Extract::new(answer, state, T::from_request);
+        Marked { future, handler: PhantomData }
     }
 }
 
@@ -72,9 +74,7 @@ where
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().future.poll(context) {
-            Poll::Ready(Ok((admission, argument))) => {
-                Poll::Ready(Ok(Guarded(admission, argument, PhantomData)))
-            }
+            Poll::Ready(Ok(extracted)) => Poll::Ready(Ok(Guarded(extracted, PhantomData))),
             Poll::Ready(Err(refusal)) => Poll::Ready(Err(refusal)),
             Poll::Pending => Poll::Pending,
         }
@@ -84,12 +84,9 @@ where
 /// So that `#[tracing::instrument]`, which records arguments, can stand below the attribute.
 impl<A, T: fmt::Debug> fmt::Debug for Guarded<A, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Guarded").field(&self.0).field(&self.1).finish()
+        f.debug_tuple("Guarded").field(&self.0).finish()
     }
 }
-
-/// The limits are asked, and this gives the request back.
-type Asking<'a, I> = Pin<Box<dyn Future<Output = (Result<Admission, Refused>, I)> + Send + 'a>>;
 
 pin_project! {
     /// Asks, and then extracts an argument from `I`. Written out, as the compiler would look into
@@ -107,65 +104,20 @@ pin_project! {
     }
 }
 
-impl<'a, 's, S, F> Extract<'a, 's, &'a mut Parts, S, F> {
-    fn parts(
-        limits: &'static [HandlerLimit],
-        parts: &'a mut Parts,
-        state: &'s S,
-        extract: fn(&'a mut Parts, &'s S) -> F,
-    ) -> Self {
-        match Grants::ask_now(limits, parts) {
-            Some(answer) => Self::answered(answer, parts, state, extract),
-            None => Self::asking(
-                Box::pin(async move { (Grants::ask(limits, parts).await, parts) }),
-                state,
-                extract,
-            ),
-        }
-    }
-}
-
-impl<'s, S, F> Extract<'_, 's, Request, S, F> {
-    fn request(
-        limits: &'static [HandlerLimit],
-        request: Request,
-        state: &'s S,
-        extract: fn(Request, &'s S) -> F,
-    ) -> Self {
-        let (mut parts, body) = request.into_parts();
-        match Grants::ask_now(limits, &mut parts) {
-            Some(answer) => {
-                Self::answered(answer, Request::from_parts(parts, body), state, extract)
-            }
-            None => Self::asking(
-                Box::pin(async move {
-                    let answer = Grants::ask(limits, &mut parts).await;
-                    (answer, Request::from_parts(parts, body))
-                }),
-                state,
-                extract,
-            ),
-        }
-    }
-}
-
 impl<'a, 's, I, S, F> Extract<'a, 's, I, S, F> {
-    fn asking(asking: Asking<'a, I>, state: &'s S, extract: fn(I, &'s S) -> F) -> Self {
+    fn new(answer: Answer<'a, I>, state: &'s S, extract: fn(I, &'s S) -> F) -> Self {
         let admission = Admission::default();
-        Self { asking: Some(asking), refused: None, admission, argument: None, extract, state }
-    }
-
-    fn answered(
-        answer: Result<Admission, Refused>,
-        input: I,
-        state: &'s S,
-        extract: fn(I, &'s S) -> F,
-    ) -> Self {
-        let (admission, refused, argument) = match answer {
-            Ok(admission) => (admission, None, Some(extract(input, state))),
-            Err(refused) => (Admission::default(), Some(refused), None),
-        };
-        Self { asking: None, refused, admission, argument, extract, state }
+        let mut this =
+            Self { asking: None, refused: None, admission, argument: None, extract, state };
+        match answer {
+            Answer::Now(Ok(admission), input) => {
+                this.admission = admission;
+                this.argument = Some(extract(input, state));
+            }
+            Answer::Now(Err(refused), _) => this.refused = Some(refused),
+            Answer::Later(asking) => this.asking = Some(asking),
+        }
+        this
     }
 }
 

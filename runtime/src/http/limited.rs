@@ -35,9 +35,7 @@ impl<F: Future> Future for Limited<F> {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Response> {
         let this = self.project();
         match this.body.poll(context) {
-            Poll::Ready(output) => {
-                Poll::Ready(this.admission.take().finish((this.convert)(output)))
-            }
+            Poll::Ready(output) => this.admission.complete((this.convert)(output)),
             Poll::Pending => Poll::Pending,
         }
     }

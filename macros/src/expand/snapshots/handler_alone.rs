@@ -28,8 +28,7 @@ impl ::tollgate::__private::Annotated for __rate_limit_create {
 }
 pub fn create(
     ::tollgate::__private::Guarded(
-        guard,
-        argument_0,
+        (guard, argument_0),
         _,
     ): ::tollgate::__private::Guarded<__rate_limit_create, State<App>>,
     argument_1: Json<Body>,

@@ -30,8 +30,7 @@ impl<T> Api<T> {
     const VERSION: u32 = 1;
     async fn list(
         ::tollgate::__private::Guarded(
-            guard,
-            State(api),
+            (guard, State(api)),
             _,
         ): ::tollgate::__private::Guarded<__rate_limit_Api_list, State<Self>>,
     ) -> ::tollgate::__private::Response {

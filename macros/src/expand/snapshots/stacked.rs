@@ -52,8 +52,7 @@ impl ::tollgate::__private::Annotated for __rate_limit_create {
 #[tracing::instrument]
 pub async fn create(
     ::tollgate::__private::Guarded(
-        guard,
-        State(app),
+        (guard, State(app)),
         _,
     ): ::tollgate::__private::Guarded<__rate_limit_create, State<App>>,
     Json(body): Json<Body>,
