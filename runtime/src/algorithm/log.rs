@@ -15,11 +15,11 @@ pub(super) struct Entry {
 /// Entries, the oldest first, and the sum of their units.
 ///
 /// A store holds very many of these, so it takes little room where it is, and what is looked at
-/// to find the oldest and the newest entry is there. Nothing is allocated while it is empty for
-/// the first time.
+/// to find the oldest and the newest entry is there. Nothing is allocated for a single entry: most
+/// subjects of a service come once.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Log {
-    places: ThinVec<Entry>,
+    places: Places,
     /// The place of the oldest.
     head: u16,
     /// How many there are: at most one more than a window's resolution.
@@ -27,8 +27,46 @@ pub(super) struct Log {
     used: u32,
 }
 
-/// The first allocation, in places: with its header, a cache line.
-const FIRST_PLACES: usize = 3;
+/// Where entries are.
+#[derive(Clone, Debug)]
+enum Places {
+    One(Packed),
+    Many(ThinVec<Packed>),
+    /// Since there was one that cannot be packed.
+    Wide(ThinVec<Entry>),
+}
+
+impl Default for Places {
+    fn default() -> Self {
+        Self::One(Packed::default())
+    }
+}
+
+/// An entry in one word: the time above, the units below. All entries of a limit that has an entry
+/// for each admission can be packed, until the year 2255.
+#[derive(Clone, Copy, Debug, Default)]
+struct Packed(u64);
+
+impl Packed {
+    const UNIT_BITS: u32 = 11;
+
+    #[inline]
+    fn of(Entry { newest, units }: Entry) -> Option<Self> {
+        let fits = newest >> (u64::BITS - Self::UNIT_BITS) == 0 && units >> Self::UNIT_BITS == 0;
+        fits.then_some(Self(newest << Self::UNIT_BITS | u64::from(units)))
+    }
+
+    #[inline]
+    fn entry(self) -> Entry {
+        // What is left are the lowest bits.
+        let units = (self.0 & ((1 << Self::UNIT_BITS) - 1)) as u32;
+        Entry { newest: self.0 >> Self::UNIT_BITS, units }
+    }
+}
+
+/// The first allocations, in places: with the vector's header, a cache line.
+const FIRST_PACKED: usize = 6;
+const FIRST_WIDE: usize = 3;
 
 impl Log {
     /// The sum of all entries' units.
@@ -55,7 +93,11 @@ impl Log {
     /// The entry that `index` others are older than.
     #[inline]
     pub(super) fn get(&self, index: usize) -> Option<Entry> {
-        (index < self.len()).then(|| self.places[self.place(index)])
+        (index < self.len()).then(|| match &self.places {
+            Places::One(packed) => packed.entry(),
+            Places::Many(places) => places[place(self.head, index, places.len())].entry(),
+            Places::Wide(places) => places[place(self.head, index, places.len())],
+        })
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = Entry> {
@@ -67,19 +109,16 @@ impl Log {
         if self.len() == self.places.len() {
             self.grow();
         }
-        let place = self.place(self.len());
-        self.places[place] = entry;
         self.len += 1;
+        self.set(self.len() - 1, entry);
         self.used += entry.units;
     }
 
     /// Adds `units` to the newest entry, which is of `newest` now.
     #[inline]
     pub(super) fn add_to_back(&mut self, newest: Micros, units: u32) {
-        if self.len > 0 {
-            let place = self.place(self.len() - 1);
-            self.places[place].newest = newest;
-            self.places[place].units += units;
+        if let Some(back) = self.back() {
+            self.set(self.len() - 1, Entry { newest, units: back.units + units });
             self.used += units;
         }
     }
@@ -107,33 +146,84 @@ impl Log {
         entry.units -= units;
         self.used -= units;
         if entry.units > 0 {
-            let place = self.place(index);
-            self.places[place] = entry;
+            self.set(index, entry);
             return;
         }
         for later in index + 1..self.len() {
-            let (from, to) = (self.place(later), self.place(later - 1));
-            self.places[to] = self.places[from];
+            if let Some(entry) = self.get(later) {
+                self.set(later - 1, entry);
+            }
         }
         self.len -= 1;
     }
 
     #[inline]
-    fn place(&self, index: usize) -> usize {
-        let at = usize::from(self.head) + index;
-        if at < self.places.len() { at } else { at - self.places.len() }
+    fn set(&mut self, index: usize, entry: Entry) {
+        match (&mut self.places, Packed::of(entry)) {
+            (Places::One(place), Some(packed)) => *place = packed,
+            (Places::Many(places), Some(packed)) => {
+                let at = place(self.head, index, places.len());
+                places[at] = packed;
+            }
+            (Places::Wide(places), _) => {
+                let at = place(self.head, index, places.len());
+                places[at] = entry;
+            }
+            (_, None) => self.set_wide(index, entry),
+        }
+    }
+
+    #[cold]
+    fn set_wide(&mut self, index: usize, entry: Entry) {
+        self.move_to_wide(self.places.len().max(FIRST_WIDE));
+        self.set(index, entry);
     }
 
     /// To twice the memory.
     #[cold]
     fn grow(&mut self) {
-        let mut places = thin_vec![Entry::default(); FIRST_PLACES.max(self.places.len() * 2 + 1)];
+        match &self.places {
+            Places::One(_) => self.move_to_many(FIRST_PACKED),
+            Places::Many(places) => self.move_to_many(places.len() * 2 + 2),
+            Places::Wide(places) => self.move_to_wide(places.len() * 2 + 1),
+        }
+    }
+
+    fn move_to_many(&mut self, count: usize) {
+        let mut places = thin_vec![Packed::default(); count];
+        for (place, packed) in places.iter_mut().zip(self.iter().filter_map(Packed::of)) {
+            *place = packed;
+        }
+        self.places = Places::Many(places);
+        self.head = 0;
+    }
+
+    fn move_to_wide(&mut self, count: usize) {
+        let mut places = thin_vec![Entry::default(); count];
         for (place, entry) in places.iter_mut().zip(self.iter()) {
             *place = entry;
         }
-        self.places = places;
+        self.places = Places::Wide(places);
         self.head = 0;
     }
+}
+
+impl Places {
+    #[inline]
+    fn len(&self) -> usize {
+        match self {
+            Self::One(_) => 1,
+            Self::Many(places) => places.len(),
+            Self::Wide(places) => places.len(),
+        }
+    }
+}
+
+/// Where in a ring of `count` places that is.
+#[inline]
+fn place(head: u16, index: usize, count: usize) -> usize {
+    let at = usize::from(head) + index;
+    if at < count { at } else { at - count }
 }
 
 #[cfg(test)]
@@ -151,11 +241,19 @@ mod tests {
         assert_eq!(log.used(), queue.iter().map(|entry| entry.units).sum::<u32>());
     }
 
+    /// From the first time that is given, each step a microsecond after the other. Some entries
+    /// cannot be packed, for their units or for their time.
+    fn steps() -> impl Strategy<Value = (Micros, Vec<(u8, u32)>)> {
+        let first = prop_oneof![3 => Just(0), 1 => Just((1 << 53) - 50)];
+        let units = prop_oneof![300 => 1_u32..9, 1 => 2_000_u32..3_000];
+        (first, prop::collection::vec((0_u8..6, units), 0..400))
+    }
+
     proptest! {
         #[test]
-        fn it_is_a_queue(steps in prop::collection::vec((0_u8..6, 1_u32..9), 0..400)) {
+        fn it_is_a_queue((first, steps) in steps()) {
             let (mut log, mut queue) = (Log::default(), VecDeque::new());
-            for (newest, (step, units)) in (0..).zip(steps) {
+            for (newest, (step, units)) in (first..).zip(steps) {
                 let entry = Entry { newest, units };
                 match step {
                     0..3 => {

@@ -19,6 +19,8 @@ pub(super) struct Slot {
     refused: u32,
 }
 
+const _: () = assert!(size_of::<Slot>() == 64);
+
 impl Slot {
     pub(super) fn new(hash: u32, policy: Arc<Policy>, subject: &str, counters: Counters) -> Self {
         Self { policy, subject: Text::new(subject), counters, hash, refused: 0 }
