@@ -4,12 +4,14 @@
 //! still work, and so does `#[debug_handler]` above. It asks before they run, because axum
 //! extracts the arguments in order, and a tuple from left to right.
 
-use std::mem;
-
 use proc_macro2::{Span, TokenStream, TokenTree};
 use quote::{ToTokens as _, format_ident, quote, quote_spanned};
+use syn::ext::IdentExt as _;
 use syn::spanned::Spanned as _;
-use syn::{Attribute, FnArg, Ident, Pat, PatType, ReturnType, Type, parse_quote};
+use syn::{
+    Attribute, FnArg, GenericParam, Ident, PatType, ReturnType, Safety, Signature, Type,
+    parse_quote,
+};
 
 use super::limits;
 use crate::args::{Cost, Given};
@@ -80,24 +82,23 @@ pub(super) fn expand(
     let beside = annotated_type(policies, &function, owner, &annotated, private);
 
     let refunds = policies.iter().any(|policy| policy.refund_if.is_some());
-    let moves = (owner.is_none() && !refunds && can_return_future(&function))
-        .then(|| name_arguments(&mut function));
-
     let guard = Ident::new("guard", Span::mixed_site());
-    insert_guard(&mut function, &guard, &annotated, private, errors);
-
     // The conversion below fails on a value that is no response. The error goes where this
-    // identifier is: at the return type, and to the user's code.
+    // span is: at the return type, and to the user's code.
     let output_span = match &function.sig.output {
         ReturnType::Type(_, ty) => ty.span(),
         ReturnType::Default => function.sig.ident.span(),
     };
-    let output = Ident::new("output", output_span);
-    let edge = return_edge(&function.sig.output, private);
-    if let Some(moves) = moves {
-        let function = with_named_future(function, &moves, &guard, output_span, &edge, private);
+    if owner.is_none() && !refunds && can_stand_inside(&function) {
+        let inside = take_inside(&mut function);
+        insert_guard(&mut function, &guard, &annotated, private, errors);
+        let function = around(inside, function, &guard, output_span, private);
         return (beside, function);
     }
+
+    insert_guard(&mut function, &guard, &annotated, private, errors);
+    let output = Ident::new("output", output_span);
+    let edge = return_edge(&function.sig.output, private);
     function.sig.output = parse_quote!(-> #private::Response);
 
     // Braces of our own: the user's would be reported as unused, and without any the body's
@@ -126,13 +127,15 @@ pub(super) fn expand(
     (beside, function)
 }
 
-/// Whether nobody can tell an `async fn` from a function that returns a future: no other macro
-/// looks at it, its arguments stand there in any case, and no lifetime is captured.
-fn can_return_future(function: &Function) -> bool {
+/// Whether the function can stand as it is inside of one that returns its future: nobody sees
+/// the difference if no other macro looks at it, its arguments stand there in any case, and no
+/// lifetime is captured.
+fn can_stand_inside(function: &Function) -> bool {
     const INERT: [&str; 8] =
         ["allow", "cfg", "deny", "deprecated", "doc", "expect", "must_use", "warn"];
     let is_inert = |attribute: &Attribute| INERT.iter().any(|name| attribute.path().is_ident(name));
-    function.attrs.iter().all(is_inert)
+    !matches!(function.sig.safety, Safety::Unsafe(_))
+        && function.attrs.iter().all(is_inert)
         && function.sig.inputs.iter().all(|argument| match argument {
             FnArg::Typed(argument) => {
                 argument.attrs.is_empty() && !has_lifetime(argument.ty.to_token_stream())
@@ -149,31 +152,35 @@ fn has_lifetime(tokens: TokenStream) -> bool {
     })
 }
 
-/// Gives each argument a name of ours, and returns what takes it apart in the body. There they
-/// move, used or not, as they do in an `async fn`, so that they live as long.
-fn name_arguments(function: &mut Function) -> TokenStream {
-    let mut moves = TokenStream::new();
-    for (index, argument) in function.sig.inputs.iter_mut().enumerate() {
-        let FnArg::Typed(PatType { pat, .. }) = argument else { continue };
-        let value = format_ident!("argument_{index}", span = Span::mixed_site());
-        let pattern = mem::replace(&mut **pat, parse_quote!(#value));
-        // What is taken apart, or not looked at, is moved as a whole first.
-        if !matches!(&pattern, Pat::Ident(name) if name.by_ref.is_none()) {
-            moves.extend(quote!(let #value = #value;));
-        }
-        moves.extend(quote!(let #pattern = #value;));
-    }
-    moves
+/// What stands inside: the signature as it was written, but for its name.
+struct Inside {
+    sig: Signature,
+    /// What it is called with: the names of the arguments of the function around it.
+    arguments: Vec<Ident>,
 }
 
-/// The function with a future of the library's around that of its body: an `async fn` would be a
-/// second one to compile for each handler.
-fn with_named_future(
+fn take_inside(function: &mut Function) -> Inside {
+    let mut sig = function.sig.clone();
+    // The body's own mentions of the function mean the one with the limit.
+    sig.ident = format_ident!("__{}", sig.ident.unraw(), span = sig.ident.span());
+    let mut arguments = Vec::new();
+    for (index, argument) in function.sig.inputs.iter_mut().enumerate() {
+        let FnArg::Typed(PatType { pat, .. }) = argument else { continue };
+        let name = format_ident!("argument_{index}", span = Span::mixed_site());
+        **pat = parse_quote!(#name);
+        arguments.push(name);
+    }
+    Inside { sig, arguments }
+}
+
+/// The function with the user's own inside of it, and a future of the library's around the
+/// future of that. The compiler sees the body in an `async fn` as it was written, so that it says
+/// the same of it, and has no second one to compile.
+fn around(
+    inside: Inside,
     mut function: Function,
-    moves: &TokenStream,
     guard: &Ident,
     output_span: Span,
-    edge: &TokenStream,
     private: &Private,
 ) -> TokenStream {
     function.sig.asyncness = None;
@@ -182,17 +189,27 @@ fn with_named_future(
     let convert = quote_spanned! {output_span=>
         #private_at_output::IntoLimitedResponse::into_limited
     };
-    let body = function.body.stream();
-    let body = quote!({ #body });
+    let Inside { sig: inner, arguments } = inside;
+    let generics = inner.generics.params.iter().filter_map(|parameter| match parameter {
+        GenericParam::Type(parameter) => Some(&parameter.ident),
+        GenericParam::Const(parameter) => Some(&parameter.ident),
+        GenericParam::Lifetime(_) => None,
+    });
+    // All of it there, so that what is asked of the future is reported there.
     let body_span = function.body.span();
     let private_at_body = private.at(body_span);
-    // All of it there, so that what is asked of the future is reported there.
+    let name = Ident::new(&inner.ident.to_string(), body_span);
     let limited = quote_spanned! {body_span=>
-        #private_at_body::Limited::new(#guard, async move { #moves #edge #body }, #convert)
+        #private_at_body::Limited::new(#guard, #name::<#(#generics),*>(#(#arguments),*), #convert)
     };
-    let Function { attrs, vis, sig, .. } = function;
+    let Function { attrs, vis, sig, body } = function;
+    // A handler that waits for nothing is `async` all the same.
     quote! {
-        #(#attrs)* #vis #sig { #limited }
+        #(#attrs)* #vis #sig {
+            #[allow(clippy::unused_async)]
+            #inner #body
+            #limited
+        }
     }
 }
 

@@ -34,19 +34,17 @@ pub fn create(
     argument_1: Json<Body>,
     argument_2: Permit,
 ) -> impl ::core::future::Future<Output = ::tollgate::__private::Response> {
+    #[allow(clippy::unused_async)]
+    async fn __create(
+        State(app): State<App>,
+        mut body: Json<Body>,
+        _: Permit,
+    ) -> Json<Order> {
+        app.create(body).await
+    }
     ::tollgate::__private::Limited::new(
         guard,
-        async move {
-            let argument_0 = argument_0;
-            let State(app) = argument_0;
-            let mut body = argument_1;
-            let argument_2 = argument_2;
-            let _ = argument_2;
-            if false {
-                return ::tollgate::__private::any::<Json<Order>>();
-            }
-            { app.create(body).await }
-        },
+        __create(argument_0, argument_1, argument_2),
         ::tollgate::__private::IntoLimitedResponse::into_limited,
     )
 }

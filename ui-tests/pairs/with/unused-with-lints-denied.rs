@@ -1,0 +1,14 @@
+#![deny(unused)]
+
+#[allow(unused_imports)]
+use tollgate::rate_limit;
+
+#[rate_limit(100, per = 60)]
+pub async fn handler(body: String, mut other: axum::body::Bytes) -> &'static str {
+    let unused = 1;
+    Ok::<(), String>(());
+    return "done";
+    "never"
+}
+
+fn main() {}

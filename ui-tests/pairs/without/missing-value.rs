@@ -1,0 +1,9 @@
+#[allow(unused_imports)]
+use tollgate::rate_limit;
+
+// Without the attribute.
+async fn handler(body: String) -> String {
+    body.len();
+}
+
+fn main() {}
