@@ -10,7 +10,7 @@ use std::time::Instant;
 use crate::median;
 
 const HANDLERS: usize = 200;
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 9;
 
 pub(crate) fn run() -> Result<(), Box<dyn Error>> {
     let root = std::env::temp_dir().join(format!("tollgate-macros-{}", std::process::id()));
