@@ -3,11 +3,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that panics fails, as it should")]
 
-use std::pin::pin;
-use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use tollgate::__private::{Ruling, rule};
+use tollgate::__private::{Ruling, rule_now};
 use tollgate::{
     Algorithm, Clock as _, Dashboard, Limiter, MemoryBackend, Policy, Quota, SystemClock,
 };
@@ -24,7 +22,7 @@ fn allocations(checks: impl FnOnce()) -> u64 {
     dhat::HeapStats::get().total_blocks - before
 }
 
-/// Asks as generated code does, and in a microsecond of its own: admissions of the same one share
+/// Asks as a handler's guard does, and in a microsecond of its own: admissions of the same one share
 /// an entry of a log.
 fn admits(limiter: &Limiter, policy: &Policy, subject: &str) -> bool {
     let clock = SystemClock::new();
@@ -33,11 +31,8 @@ fn admits(limiter: &Limiter, policy: &Policy, subject: &str) -> bool {
         std::hint::spin_loop();
     }
     let mut ruling = Ruling::open();
-    let answered = {
-        let check = pin!(rule(limiter, policy, subject, 1, &mut ruling));
-        check.poll(&mut Context::from_waker(Waker::noop()))
-    };
-    assert!(matches!(answered, Poll::Ready(Ok(()))));
+    let answered = rule_now(limiter, policy, subject, 1, &mut ruling);
+    assert!(matches!(answered, Some(Ok(()))));
     ruling.is_allowed()
 }
 

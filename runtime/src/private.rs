@@ -155,7 +155,20 @@ pub const fn burst(mut quota: Quota, burst: u32) -> Quota {
     quota
 }
 
-/// What the guard and [`admit`] ask for each limit, here so that it can be measured.
+/// What a handler's guard asks for each limit, here so that it can be measured. `None`: that
+/// takes waiting.
+#[inline]
+pub fn rule_now(
+    limiter: &crate::Limiter,
+    policy: &crate::Policy,
+    subject: &str,
+    cost: u32,
+    ruling: &mut Ruling,
+) -> Option<Result<(), crate::Unavailable>> {
+    limiter.rule_now(policy, subject, cost, ruling)
+}
+
+/// The same, and waits for it.
 #[inline]
 pub async fn rule(
     limiter: &crate::Limiter,
