@@ -22,8 +22,8 @@ fn allocations(checks: impl FnOnce()) -> u64 {
     dhat::HeapStats::get().total_blocks - before
 }
 
-/// Asks as a handler's guard does, and in a microsecond of its own: admissions of the same one share
-/// an entry of a log.
+/// Asks as a handler's guard does, and in a microsecond of its own: admissions of the same one
+/// share an entry of a log.
 fn admits(limiter: &Limiter, policy: &Policy, subject: &str) -> bool {
     let clock = SystemClock::new();
     let before = clock.now_micros();

@@ -8,10 +8,7 @@ use proc_macro2::{Span, TokenStream, TokenTree};
 use quote::{ToTokens as _, format_ident, quote, quote_spanned};
 use syn::ext::IdentExt as _;
 use syn::spanned::Spanned as _;
-use syn::{
-    Attribute, FnArg, GenericParam, Ident, PatType, ReturnType, Safety, Signature, Type,
-    parse_quote,
-};
+use syn::{Attribute, FnArg, Ident, PatType, ReturnType, Safety, Signature, Type, parse_quote};
 
 use super::limits;
 use crate::args::{Cost, Given};
@@ -82,21 +79,22 @@ pub(super) fn expand(
     let beside = annotated_type(policies, &function, owner, &annotated, private);
 
     let refunds = policies.iter().any(|policy| policy.refund_if.is_some());
+    let inside = (owner.is_none() && !refunds && can_stand_inside(&function))
+        .then(|| take_inside(&mut function));
+
     let guard = Ident::new("guard", Span::mixed_site());
+    insert_guard(&mut function, &guard, &annotated, private, errors);
+
     // The conversion below fails on a value that is no response. The error goes where this
     // span is: at the return type, and to the user's code.
     let output_span = match &function.sig.output {
         ReturnType::Type(_, ty) => ty.span(),
         ReturnType::Default => function.sig.ident.span(),
     };
-    if owner.is_none() && !refunds && can_stand_inside(&function) {
-        let inside = take_inside(&mut function);
-        insert_guard(&mut function, &guard, &annotated, private, errors);
-        let function = around(inside, function, &guard, output_span, private);
-        return (beside, function);
+    if let Some(inside) = inside {
+        return (beside, around(inside, function, &guard, output_span, private));
     }
 
-    insert_guard(&mut function, &guard, &annotated, private, errors);
     let output = Ident::new("output", output_span);
     let edge = return_edge(&function.sig.output, private);
     function.sig.output = parse_quote!(-> #private::Response);
@@ -136,6 +134,7 @@ fn can_stand_inside(function: &Function) -> bool {
     let is_inert = |attribute: &Attribute| INERT.iter().any(|name| attribute.path().is_ident(name));
     !matches!(function.sig.safety, Safety::Unsafe(_))
         && function.attrs.iter().all(is_inert)
+        && function.sig.generics.lifetimes().next().is_none()
         && function.sig.inputs.iter().all(|argument| match argument {
             FnArg::Typed(argument) => {
                 argument.attrs.is_empty() && !has_lifetime(argument.ty.to_token_stream())
@@ -190,17 +189,14 @@ fn around(
         #private_at_output::IntoLimitedResponse::into_limited
     };
     let Inside { sig: inner, arguments } = inside;
-    let generics = inner.generics.params.iter().filter_map(|parameter| match parameter {
-        GenericParam::Type(parameter) => Some(&parameter.ident),
-        GenericParam::Const(parameter) => Some(&parameter.ident),
-        GenericParam::Lifetime(_) => None,
-    });
+    let (_, generics, _) = inner.generics.split_for_impl();
+    let generics = generics.as_turbofish();
     // All of it there, so that what is asked of the future is reported there.
     let body_span = function.body.span();
     let private_at_body = private.at(body_span);
     let name = Ident::new(&inner.ident.to_string(), body_span);
     let limited = quote_spanned! {body_span=>
-        #private_at_body::Limited::new(#guard, #name::<#(#generics),*>(#(#arguments),*), #convert)
+        #private_at_body::Limited::new(#guard, #name #generics(#(#arguments),*), #convert)
     };
     let Function { attrs, vis, sig, body } = function;
     // A handler that waits for nothing is `async` all the same.
