@@ -31,13 +31,15 @@ impl SlidingWindow {
     #[cfg(feature = "redis")]
     pub(super) fn from_raw(entries: impl Iterator<Item = (Micros, u32)>) -> Self {
         let mut log = Log::default();
-        entries.for_each(|(newest, units)| log.push_back(Entry { newest, units }));
+        // Nothing is known of how they follow each other.
+        entries.for_each(|(newest, units)| log.push_back(Entry { newest, units }, Micros::MAX));
         Self { log }
     }
 
     /// Brings what lies ahead of `now` down to it: it then leaves one period from now, and
     /// counts until then.
-    fn fold_future(&mut self, now: Micros, granule: Micros) {
+    fn fold_future(&mut self, now: Micros, quota: &Quota) {
+        let granule = granule(quota);
         let mut units = 0;
         while let Some(entry) = self.log.back()
             && entry.newest / granule >= now / granule
@@ -45,7 +47,7 @@ impl SlidingWindow {
             units += entry.units;
             self.log.pop_back();
         }
-        self.log.push_back(Entry { newest: now, units });
+        self.log.push_back(Entry { newest: now, units }, quota.period_micros());
     }
 }
 
@@ -53,7 +55,7 @@ impl Core for SlidingWindow {
     #[inline]
     fn advance(&mut self, now: Micros, quota: &Quota) {
         if self.log.back().is_some_and(|entry| entry.newest > now) {
-            self.fold_future(now, granule(quota));
+            self.fold_future(now, quota);
         }
         while let Some(oldest) = self.log.front()
             && oldest.newest + quota.period_micros() <= now
@@ -93,29 +95,40 @@ impl Core for SlidingWindow {
 
     #[inline]
     fn charge(&mut self, now: Micros, quota: &Quota, cost: u32) {
-        match self.log.back() {
-            Some(newest) if together(newest.newest, now, granule(quota)) => {
-                self.log.add_to_back(now, cost);
-            }
-            _ => self.log.push_back(Entry { newest: now, units: cost }),
+        let entry = Entry { newest: now, units: cost };
+        let granule = granule(quota);
+        let is_shared = |back: Entry| together(back.newest, now, granule);
+        if granule > 1 && self.log.back().is_some_and(is_shared) {
+            self.log.add_to_back(entry, quota.period_micros());
+        } else {
+            self.log.push_back(entry, quota.period_micros());
         }
     }
 
     fn refund(&mut self, _: Micros, quota: &Quota, stamp: Micros, cost: u32) -> bool {
         let granule = granule(quota);
+        let of_then = |log: &Log, at| {
+            let is_it = |entry: &Entry| together(entry.newest, stamp, granule);
+            log.get(at).filter(is_it).map(|entry| entry.units)
+        };
         // Most refunds are of what was charged just now.
         let mut newest_first = (0..self.log.len()).rev();
-        let found = newest_first.find_map(|at| {
-            let entry = self.log.get(at)?;
-            together(entry.newest, stamp, granule).then_some((at, entry.units))
-        });
-        match found {
-            Some((at, units)) if units >= cost => {
-                self.log.take(at, cost);
-                true
-            }
-            _ => false,
+        let Some(newest) = newest_first.find(|at| of_then(&self.log, *at).is_some()) else {
+            return false;
+        };
+        let each = (0..=newest).rev().map_while(|at| of_then(&self.log, at));
+        if each.sum::<u32>() < cost {
+            return false;
         }
+        let (mut at, mut rest) = (newest, cost);
+        while let Some(units) = of_then(&self.log, at)
+            && rest > 0
+        {
+            self.log.take(at, rest.min(units));
+            rest = rest.saturating_sub(units);
+            at = at.wrapping_sub(1);
+        }
+        true
     }
 
     fn empty_at(&self, quota: &Quota) -> Micros {
