@@ -383,18 +383,20 @@ fn there_is_room_for_as_many_as_really_take_it() {
 /// go for that is told of.
 #[test]
 fn counters_that_grow_stay_within_the_memory() {
-    const LIMITS: &str = "400/60s,401/60s,402/60s,403/60s,404/60s,405/60s";
+    const FIRST: usize = 900;
+    let limits = (FIRST..FIRST + 10).map(|limit| format!("{limit}/60s")).collect::<Vec<_>>();
     let folder = Folder::new();
-    // 500 each, all at times of their own.
+    // 1,000 each, all at times of their own.
     let line = |n: u32, client: u32| {
         let (second, micros) = (NOON + u64::from(n / 20), n % 20 * 50_000 + client);
         format!("{{\"ts\":{second}.{micros:06},\"ip\":\"10.1.1.{client}\"}}\n")
     };
-    let log: String = (0..500).flat_map(|n| (0..100).map(move |client| line(n, client))).collect();
+    let log: String =
+        (0..1_000).flat_map(|n| (0..100).map(move |client| line(n, client))).collect();
     // The most that it had resident, in KiB, when it had read almost all; and what it printed.
     let run = |log: &str, memory: &str| {
         let mut child = folder
-            .command(&["-l", LIMITS, "--memory", memory, "-"])
+            .command(&["-l", &limits.join(","), "--memory", memory, "-"])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -411,16 +413,16 @@ fn counters_that_grow_stay_within_the_memory() {
 
     let (unbounded, printed) = run(&log, "64");
     assert!(!printed.contains("full"), "{printed}");
-    assert_eq!(row(&printed, "400/60s sliding_window").refused, 100 * 100, "{printed}");
+    assert_eq!(row(&printed, "900/60s sliding_window").refused, 100 * 100, "{printed}");
     let (bounded, printed) = run(&log, "1");
     assert!(printed.contains("The 1 MiB were full"), "{printed}");
-    for (limit, admitted) in LIMITS.split(',').zip(400..) {
+    for (limit, admitted) in limits.iter().zip(FIRST..) {
         let told = printed.lines().find(|line| {
             line.starts_with(&format!("  {limit} sliding_window ")) && line.contains(" evicted ")
         });
         // Who was let go was counted anew.
         let refused = row(&printed, &format!("{limit} sliding_window")).refused;
-        let all = 100 * (500 - admitted);
+        let all = 100 * (1_000 - admitted);
         assert!(refused <= all, "{limit}: {printed}");
         assert_eq!(refused < all, told.is_some(), "{limit}: {printed}");
     }

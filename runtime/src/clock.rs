@@ -90,15 +90,6 @@ impl Time {
         Self::Of(Box::new(clock))
     }
 
-    /// The time of a clock that never goes back.
-    #[inline]
-    pub(crate) fn steady_micros(&self) -> Option<u64> {
-        match self {
-            Self::System(clock) => Some(clock.now_micros()),
-            Self::Of(_) => None,
-        }
-    }
-
     #[inline]
     pub(crate) fn now_micros(&self) -> u64 {
         match self {

@@ -23,10 +23,22 @@ pub(super) enum Log {
     One(Entry),
     /// Of one unit each, some perhaps of one time, and none older than the newest by 2³² µs, which is
     /// 71 minutes: so the lower half of its time is enough.
-    Steps { span: Span, newest: Micros, ring: ThinVec<u32> },
+    Steps {
+        span: Span,
+        newest: Micros,
+        ring: ThinVec<u32>,
+    },
     /// Of those that [`Packed::of`] can pack.
-    Packed { span: Span, used: u32, ring: ThinVec<Packed> },
-    Wide { span: Span, used: u32, ring: ThinVec<Entry> },
+    Packed {
+        span: Span,
+        used: u32,
+        ring: ThinVec<Packed>,
+    },
+    Wide {
+        span: Span,
+        used: u32,
+        ring: ThinVec<Entry>,
+    },
 }
 
 /// Where in a ring the entries are.

@@ -32,16 +32,22 @@ impl Limiter {
     ) -> Result<(), Unavailable> {
         match ruled {
             Ok(()) => {
-                // What was remembered says nothing of how the backend is.
-                if ruling.source() == Source::Store {
-                    self.note_health(None);
-                }
-                if let Some(fallback) = &self.shared.fallback {
-                    self.keep_warm(fallback, operation, ruling);
+                if self.shared.can_fail {
+                    self.answered(operation, ruling);
                 }
                 Ok(())
             }
             Err(error) => self.failed(operation, error, ruling),
+        }
+    }
+
+    fn answered(&self, operation: &Operation<'_>, ruling: &mut Ruling) {
+        // What was remembered says nothing of how the backend is.
+        if ruling.source() == Source::Store {
+            self.note_health(None);
+        }
+        if let Some(fallback) = &self.shared.fallback {
+            self.keep_warm(fallback, operation, ruling);
         }
     }
 

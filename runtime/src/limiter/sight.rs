@@ -105,7 +105,10 @@ impl Limiter {
         failure: Option<&Unavailable>,
         ruling: &Ruling,
     ) {
-        self.tell(watch, &Told { policy, subject, ruling, failure, waited: false });
+        let admitted = failure.is_none() && ruling.is_allowed();
+        if self.shared.telemetry.has_listener(watch, policy, admitted) {
+            self.tell(watch, &Told { policy, subject, ruling, failure, waited: false });
+        }
     }
 
     /// What came of waiting for a turn.
@@ -124,7 +127,7 @@ impl Limiter {
         self.tell(watch, &Told { policy, subject, ruling, failure, waited: true });
     }
 
-    #[inline]
+    #[inline(never)]
     fn tell(&self, watch: Watch, told: &Told<'_>) {
         if self.shared.telemetry.note(watch, told) {
             self.record_metrics_soon();

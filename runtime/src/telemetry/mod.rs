@@ -86,11 +86,18 @@ impl Telemetry {
         Watch(metered.or_else(|| self.tally().map(|_| Instant::now())))
     }
 
-    /// What came of a check. It says whether it is time to read the instruments.
+    /// Whether anybody is to be told of a check: most who run a service have all that switched off.
     #[inline]
+    pub(crate) fn has_listener(&self, watch: Watch, policy: &Policy, admitted: bool) -> bool {
+        let of_outcome =
+            if admitted { self.on_near_limit.is_some() } else { logs_refusals(policy) };
+        of_outcome || watch.0.is_some()
+    }
+
+    /// What came of a check. It says whether it is time to read the instruments.
     pub(crate) fn note(&self, watch: Watch, told: &Told<'_>) -> bool {
         if !told.is_admission() {
-            if told.has_listener() {
+            if logs_refusals(told.policy) {
                 told.log();
             }
         } else if let Some(on_near_limit) = &self.on_near_limit
@@ -113,6 +120,13 @@ impl Telemetry {
     }
 }
 
+/// Whether an event of a refusal can interest anybody.
+#[inline]
+fn logs_refusals(policy: &Policy) -> bool {
+    let level = if policy.is_shadow() { Level::INFO } else { Level::DEBUG };
+    level <= LevelFilter::current()
+}
+
 /// What came of a check.
 pub(crate) struct Told<'a> {
     pub(crate) policy: &'a Policy,
@@ -126,13 +140,6 @@ pub(crate) struct Told<'a> {
 impl Told<'_> {
     fn is_admission(&self) -> bool {
         self.failure.is_none() && self.ruling.is_allowed()
-    }
-
-    /// Whether an event of it can interest anybody: most who run a service have that switched off.
-    #[inline]
-    fn has_listener(&self) -> bool {
-        let level = if self.policy.is_shadow() { Level::INFO } else { Level::DEBUG };
-        level <= LevelFilter::current()
     }
 
     #[cold]

@@ -139,17 +139,14 @@ impl MemoryBackend {
         cost: u32,
         verdict: &mut Verdict,
     ) -> Result<(), BackendError> {
-        // Read while the key is being looked for, where that is allowed.
-        let steady = self.time.steady_micros();
         let mut place = self.locate(policy, subject);
-        let now = match steady {
-            Some(steady) => place.shard.not_before(steady),
-            None => self.time.now_micros(),
-        };
+        let now = self.time.now_micros();
         match place.find(policy, subject) {
             Some(slot) => {
                 slot.decide(policy, now, cost, Mode::Charge, verdict);
-                self.counts.released(place.shard.collect_sometimes(now));
+                if place.shard.charged() {
+                    self.collect(&mut place.shard, now);
+                }
                 Ok(())
             }
             None => self.admit(&mut place, policy, subject, cost, now, verdict),
@@ -172,12 +169,20 @@ impl MemoryBackend {
         if let Some(slot) = place.find(policy, subject) {
             slot.note(policy, now, rest);
         }
-        self.counts.released(place.shard.collect_sometimes(now));
+        if place.shard.charged() {
+            self.collect(&mut place.shard, now);
+        }
         now
     }
 
-    /// Where a key is or would be. The shard's lock is to be held when the time is read, unless
-    /// [`Shard::not_before`] is given it: so no key's time goes back.
+    /// Forgets a few keys that are whole again, if there are some.
+    #[cold]
+    fn collect(&self, shard: &mut Shard, now: Micros) {
+        self.counts.released(shard.collect(now));
+    }
+
+    /// Where a key is or would be. The time is to be read after it, while the shard's lock is held:
+    /// so no key's time goes back.
     #[inline(always)]
     fn locate(&self, policy: &Policy, subject: &str) -> Place<'_> {
         let mut hasher = self.hasher.build_hasher();
@@ -203,7 +208,7 @@ impl MemoryBackend {
         if let Some(reason) = policy.unsupported() {
             return Err(BackendError::rejected(reason));
         }
-        self.counts.released(place.shard.collect(now));
+        self.collect(&mut place.shard, now);
         let mut counters = self.overflow.newcomer(policy, now);
         let leaves_trace = cost > 0 && policy.quotas().iter().all(|quota| cost <= quota.capacity());
         if !leaves_trace {

@@ -13,7 +13,7 @@ use crate::algorithm::Micros;
 /// when a key is added ..
 const COLLECT: usize = 4;
 /// .. and once in so many other charges.
-const COLLECT_EVERY: u32 = 16;
+const COLLECT_EVERY: u32 = 64;
 /// How many keys are considered when one has to make room.
 const SAMPLE: usize = 16;
 /// How far apart they are, as neighbours may be alike: subjects that are numbered can be so close
@@ -27,18 +27,9 @@ pub(super) struct Shard {
     cursor: usize,
     sampled: usize,
     charges: u32,
-    /// When it was last charged, by a clock that never goes back.
-    latest: Micros,
 }
 
 impl Shard {
-    /// The time, if it was read before the lock was taken: others may have come since.
-    #[inline]
-    pub(super) fn not_before(&mut self, now: Micros) -> Micros {
-        self.latest = self.latest.max(now);
-        self.latest
-    }
-
     #[inline]
     pub(super) fn find(&mut self, policy: &Policy, subject: &str, hash: u32) -> Option<&mut Slot> {
         let place = self.table.find(hash, |slot| slot.is_of(policy, subject))?;
@@ -56,15 +47,14 @@ impl Shard {
         place.is_some_and(|place| self.table.remove(place))
     }
 
-    /// As keys are charged, collects now and then; says how many.
+    /// A key is charged. It says whether it is time to collect.
     #[inline]
-    pub(super) fn collect_sometimes(&mut self, now: Micros) -> usize {
+    pub(super) fn charged(&mut self) -> bool {
         self.charges = self.charges.wrapping_add(1);
-        if self.charges.is_multiple_of(COLLECT_EVERY) { self.collect(now) } else { 0 }
+        self.charges.is_multiple_of(COLLECT_EVERY)
     }
 
     /// Forgets those in the next few places that are whole again, and says how many.
-    #[inline(never)]
     pub(super) fn collect(&mut self, now: Micros) -> usize {
         let mut collected = 0;
         for _ in 0..COLLECT {

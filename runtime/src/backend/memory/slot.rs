@@ -79,9 +79,14 @@ impl Slot {
     #[inline]
     fn follow(&mut self, policy: &Policy, now: Micros) {
         if !self.policy.is_kept_like(policy) {
-            self.counters.fit(&self.policy, policy, now);
-            self.policy = Arc::new(policy.clone());
+            self.fit(policy, now);
         }
+    }
+
+    #[cold]
+    fn fit(&mut self, policy: &Policy, now: Micros) {
+        self.counters.fit(&self.policy, policy, now);
+        self.policy = Arc::new(policy.clone());
     }
 
     /// Whether forgetting it loses nothing.
