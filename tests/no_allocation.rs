@@ -3,9 +3,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that panics fails, as it should")]
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tollgate::__private::{Ruling, rule_now};
+use tollgate::testing::ManualClock;
 use tollgate::{Algorithm, Dashboard, Limiter, MemoryBackend, Policy, Quota};
 
 #[global_allocator]
@@ -68,4 +70,21 @@ fn warm_checks_allocate_nothing() {
             assert_eq!((allowed, refused, public), (0, 0, 0), "{} {policy:?}", algorithm.name());
         }
     }
+    assert_eq!(allocations_of_hours(), 0);
+}
+
+/// A log counts time from an instant that is moved on before it is too long ago. There is one
+/// admission a minute, and an hour's fit.
+fn allocations_of_hours() -> u64 {
+    let clock = Arc::new(ManualClock::new());
+    let limiter = Limiter::new(MemoryBackend::builder().clock(Arc::clone(&clock)).build());
+    let hourly = Policy::new("hourly", Quota::new(60, Duration::from_secs(3_600)));
+    let pass = |minutes: u32| {
+        for _ in 0..minutes {
+            clock.advance(Duration::from_secs(60));
+            assert!(admits(&limiter, &hourly, SUBJECTS[0]));
+        }
+    };
+    pass(60);
+    allocations(|| pass(300))
 }

@@ -1,5 +1,7 @@
 //! Admissions in the order of their time, in a ring.
 
+use std::slice;
+
 use thin_vec::{ThinVec, thin_vec};
 
 use super::Micros;
@@ -17,82 +19,37 @@ pub(super) struct Entry {
 /// A store holds very many of these, and with many keys it is access to memory that a check costs.
 /// So it takes little room where it is, its entries take as little as they can, and nothing is
 /// allocated for a single one: most subjects of a service come once.
-#[derive(Clone, Debug)]
-pub(super) enum Log {
-    /// None, if that has no units.
-    One(Entry),
-    /// Of one unit each, some perhaps of one time, and none older than the newest by 2³² µs, which is
-    /// 71 minutes: so the lower half of its time is enough.
-    Steps {
-        span: Span,
-        newest: Micros,
-        ring: ThinVec<u32>,
-    },
-    /// Of those that [`Packed::of`] can pack.
-    Packed {
-        span: Span,
-        used: u32,
-        ring: ThinVec<Packed>,
-    },
-    Wide {
-        span: Span,
-        used: u32,
-        ring: ThinVec<Entry>,
-    },
-}
-
-/// Where in a ring the entries are.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Span {
+#[derive(Clone, Debug, Default)]
+pub(super) struct Log {
+    places: Places,
     /// The place of the oldest.
     head: u16,
-    /// How many there are: at most one more than a window's resolution.
+    /// How many there are: hardly more than a window's resolution, or twice that if the limit was
+    /// changed.
     len: u16,
+    used: u32,
 }
 
-impl Span {
-    #[inline]
-    fn len(self) -> usize {
-        self.len.into()
-    }
+/// Where entries are: in the least room in which fit all that there were when it was made, and all
+/// that came since.
+#[derive(Clone, Debug)]
+enum Places {
+    One(Packed),
+    Steps(Base, ThinVec<u32>),
+    Many(ThinVec<Packed>),
+    Wide(ThinVec<Entry>),
+}
 
-    /// The place of the entry that `index` others are older than, in a ring of `count`.
-    #[inline]
-    fn place(self, index: usize, count: usize) -> usize {
-        let at = usize::from(self.head) + index;
-        if at < count { at } else { at - count }
-    }
-
-    #[inline]
-    fn pop_front(&mut self, count: usize) {
-        self.head = if usize::from(self.head) + 1 < count { self.head + 1 } else { 0 };
-        self.len -= 1;
-    }
-
-    /// Puts `entry` behind the others, if there is room for it.
-    #[inline]
-    fn push_back<T>(&mut self, ring: &mut [T], entry: T) -> bool {
-        let has_room = self.len() < ring.len();
-        if has_room {
-            ring[self.place(self.len(), ring.len())] = entry;
-            self.len += 1;
-        }
-        has_room
-    }
-
-    /// Moves those behind the one at `index` into its place.
-    fn remove<T: Copy>(&mut self, ring: &mut [T], index: usize) {
-        for later in index + 1..self.len() {
-            ring[self.place(later - 1, ring.len())] = ring[self.place(later, ring.len())];
-        }
-        self.len -= 1;
+impl Default for Places {
+    fn default() -> Self {
+        Self::One(Packed::default())
     }
 }
 
 /// An entry in one word: the time above, the units below. All entries of a limit that has an entry
 /// for each admission can be packed, until the year 2255.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Packed(u64);
+struct Packed(u64);
 
 impl Packed {
     const UNIT_BITS: u32 = 11;
@@ -111,16 +68,33 @@ impl Packed {
     }
 }
 
-/// The entry of one unit whose time has that lower half, and is not after `newest`.
-#[inline]
-fn step(newest: Micros, low: u32) -> Entry {
-    let age = (newest as u32).wrapping_sub(low);
-    Entry { newest: newest - Micros::from(age), units: 1 }
-}
+/// What entries of one unit count their microseconds from, for up to 71 minutes: of most limits
+/// that is all of them. In 2²⁰ µs, so that it takes no more room than there is; until the year 2112.
+#[derive(Clone, Copy, Debug)]
+struct Base(u32);
 
-impl Default for Log {
-    fn default() -> Self {
-        Self::One(Entry::default())
+impl Base {
+    const BITS: u32 = 20;
+
+    /// At or shortly before that.
+    fn of(instant: Micros) -> Option<Self> {
+        u32::try_from(instant >> Self::BITS).ok().map(Self)
+    }
+
+    #[inline]
+    fn start(self) -> Micros {
+        Micros::from(self.0) << Self::BITS
+    }
+
+    #[inline]
+    fn step(self, Entry { newest, units }: Entry) -> Option<u32> {
+        let step = newest.checked_sub(self.start()).filter(|_| units == 1)?;
+        u32::try_from(step).ok()
+    }
+
+    #[inline]
+    fn entry(self, step: u32) -> Entry {
+        Entry { newest: self.start() + Micros::from(step), units: 1 }
     }
 }
 
@@ -128,21 +102,12 @@ impl Log {
     /// The sum of all entries' units.
     #[inline]
     pub(super) fn used(&self) -> u32 {
-        match self {
-            Self::One(entry) => entry.units,
-            Self::Steps { span, .. } => span.len.into(),
-            Self::Packed { used, .. } | Self::Wide { used, .. } => *used,
-        }
+        self.used
     }
 
     #[inline]
     pub(super) fn len(&self) -> usize {
-        match self {
-            Self::One(entry) => usize::from(entry.units > 0),
-            Self::Steps { span, .. } | Self::Packed { span, .. } | Self::Wide { span, .. } => {
-                span.len()
-            }
-        }
+        self.len.into()
     }
 
     #[inline]
@@ -152,70 +117,59 @@ impl Log {
 
     #[inline]
     pub(super) fn back(&self) -> Option<Entry> {
-        match self {
-            // It need not be looked for.
-            Self::Steps { span, newest, .. } => {
-                (span.len > 0).then_some(Entry { newest: *newest, units: 1 })
-            }
-            _ => self.get(self.len().checked_sub(1)?),
-        }
+        self.get(self.len().checked_sub(1)?)
     }
 
     /// The entry that `index` others are older than.
     #[inline]
     pub(super) fn get(&self, index: usize) -> Option<Entry> {
-        (index < self.len()).then(|| match self {
-            Self::One(entry) => *entry,
-            Self::Steps { span, newest, ring } => {
-                step(*newest, ring[span.place(index, ring.len())])
+        (index < self.len()).then(|| match &self.places {
+            Places::One(packed) => packed.entry(),
+            Places::Steps(base, places) => {
+                base.entry(places[place(self.head, index, places.len())])
             }
-            Self::Packed { span, ring, .. } => ring[span.place(index, ring.len())].entry(),
-            Self::Wide { span, ring, .. } => ring[span.place(index, ring.len())],
+            Places::Many(places) => places[place(self.head, index, places.len())].entry(),
+            Places::Wide(places) => places[place(self.head, index, places.len())],
         })
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = Entry> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = Entry> + Clone {
         (0..self.len()).map_while(|index| self.get(index))
     }
 
-    /// Adds an entry, of at least one unit. No other is older than it by more than `reach`, which
-    /// is the same for all that are added, or later.
     #[inline]
-    pub(super) fn push_back(&mut self, entry: Entry, reach: Micros) {
-        if !self.takes(entry, reach) {
-            self.make_room(entry, reach);
+    pub(super) fn push_back(&mut self, entry: Entry) {
+        if self.len() == self.places.len() {
+            self.grow();
         }
+        self.len += 1;
+        self.set(self.len() - 1, entry);
+        self.used += entry.units;
     }
 
-    /// Adds to the newest entry, which is of the newer time then.
-    pub(super) fn add_to_back(&mut self, mut entry: Entry, reach: Micros) {
+    /// Adds `units` to the newest entry, which is of `newest` now.
+    #[inline]
+    pub(super) fn add_to_back(&mut self, newest: Micros, units: u32) {
         if let Some(back) = self.back() {
-            self.pop_back();
-            entry.units += back.units;
+            self.set(self.len() - 1, Entry { newest, units: back.units + units });
+            self.used += units;
         }
-        self.push_back(entry, reach);
     }
 
     #[inline]
     pub(super) fn pop_front(&mut self) {
-        let Some(front) = self.front() else { return };
-        match self {
-            Self::One(entry) => *entry = Entry::default(),
-            Self::Steps { span, ring, .. } => span.pop_front(ring.len()),
-            Self::Packed { span, used, ring } => {
-                span.pop_front(ring.len());
-                *used -= front.units;
-            }
-            Self::Wide { span, used, ring } => {
-                span.pop_front(ring.len());
-                *used -= front.units;
-            }
+        if let Some(entry) = self.front() {
+            self.head =
+                if usize::from(self.head) + 1 < self.places.len() { self.head + 1 } else { 0 };
+            self.len -= 1;
+            self.used -= entry.units;
         }
     }
 
     pub(super) fn pop_back(&mut self) {
-        if let Some(back) = self.back() {
-            self.take(self.len() - 1, back.units);
+        if let Some(entry) = self.back() {
+            self.len -= 1;
+            self.used -= entry.units;
         }
     }
 
@@ -223,107 +177,149 @@ impl Log {
     pub(super) fn take(&mut self, index: usize, units: u32) {
         let Some(mut entry) = self.get(index) else { return };
         entry.units -= units;
-        let goes = entry.units == 0;
-        match self {
-            Self::One(only) => *only = if goes { Entry::default() } else { entry },
-            Self::Steps { span, newest, ring } if goes => {
-                if index > 0 && index + 1 == span.len() {
-                    *newest = step(*newest, ring[span.place(index - 1, ring.len())]).newest;
-                }
-                span.remove(ring, index);
-            }
-            // Its entries have no more than one.
-            Self::Steps { .. } => {}
-            Self::Packed { span, used, ring } => {
-                *used -= units;
-                if goes {
-                    span.remove(ring, index);
-                } else if let Some(packed) = Packed::of(entry) {
-                    let at = span.place(index, ring.len());
-                    ring[at] = packed;
-                }
-            }
-            Self::Wide { span, used, ring } => {
-                *used -= units;
-                if goes {
-                    span.remove(ring, index);
-                } else {
-                    let at = span.place(index, ring.len());
-                    ring[at] = entry;
-                }
+        self.used -= units;
+        if entry.units > 0 {
+            self.set(index, entry);
+            return;
+        }
+        for later in index + 1..self.len() {
+            if let Some(entry) = self.get(later) {
+                self.set(later - 1, entry);
             }
         }
+        self.len -= 1;
     }
 
-    /// Adds an entry, if it has room for such a one.
     #[inline]
-    fn takes(&mut self, entry: Entry, reach: Micros) -> bool {
-        match self {
-            Self::One(only) => {
-                let is_first = only.units == 0;
-                if is_first {
-                    *only = entry;
-                }
-                is_first
-            }
-            Self::Steps { span, newest, ring } => {
-                let fits = entry.units == 1 && reach <= u32::MAX.into();
-                // The lower half.
-                let takes = fits && span.push_back(ring, entry.newest as u32);
-                if takes {
-                    *newest = entry.newest;
-                }
-                takes
-            }
-            Self::Packed { span, used, ring } => {
-                let takes = Packed::of(entry).is_some_and(|packed| span.push_back(ring, packed));
-                *used += if takes { entry.units } else { 0 };
-                takes
-            }
-            Self::Wide { span, used, ring } => {
-                let takes = span.push_back(ring, entry);
-                *used += if takes { entry.units } else { 0 };
-                takes
-            }
+    fn set(&mut self, index: usize, entry: Entry) {
+        if !self.put(index, entry) {
+            self.refit(index, entry);
         }
     }
 
-    /// Moves all to a ring of the narrowest entries that can hold them and this one.
+    /// Says whether it fits.
+    #[inline]
+    fn put(&mut self, index: usize, entry: Entry) -> bool {
+        let head = self.head;
+        match &mut self.places {
+            Places::One(place) => put(slice::from_mut(place), 0, 0, Packed::of(entry)),
+            Places::Steps(base, places) => put(places, head, index, base.step(entry)),
+            Places::Many(places) => put(places, head, index, Packed::of(entry)),
+            Places::Wide(places) => put(places, head, index, Some(entry)),
+        }
+    }
+
+    /// Sets what does not fit as the others are kept.
     #[cold]
-    fn make_room(&mut self, entry: Entry, reach: Micros) {
-        let count = self.len() + 1;
-        for mut roomier in [Self::steps(count), Self::packed(count)] {
-            if self.iter().chain([entry]).all(|entry| roomier.takes(entry, reach)) {
-                *self = roomier;
-                return;
+    fn refit(&mut self, index: usize, entry: Entry) {
+        let entries =
+            (0..self.len()).filter_map(|at| if at == index { Some(entry) } else { self.get(at) });
+        let width = Width::of(entries);
+        match (&mut self.places, width) {
+            // Once in a while, and without an allocation.
+            (Places::Steps(base, places), Width::Steps(later)) => {
+                for at in 0..usize::from(self.len) {
+                    let step = place(self.head, at, places.len());
+                    let is = if at == index { entry } else { base.entry(places[step]) };
+                    places[step] = later.step(is).unwrap_or_default();
+                }
+                *base = later;
+            }
+            _ => {
+                self.move_to(width, self.places.len());
+                self.set(index, entry);
             }
         }
-        let mut wide = Self::wide(count);
-        for entry in self.iter().chain([entry]) {
-            wide.takes(entry, reach);
+    }
+
+    /// To twice the memory.
+    #[cold]
+    fn grow(&mut self) {
+        self.move_to(Width::of(self.iter()), self.places.len() + 1);
+    }
+
+    /// Moves all entries that fit into that width to at least `count` places.
+    fn move_to(&mut self, width: Width, count: usize) {
+        let places = width.places(count);
+        let mut moved = Self { places, head: 0, len: self.len, used: self.used };
+        for (at, entry) in self.iter().enumerate() {
+            moved.put(at, entry);
         }
-        *self = wide;
-    }
-
-    fn steps(count: usize) -> Self {
-        Self::Steps { span: Span::default(), newest: 0, ring: room(count) }
-    }
-
-    fn packed(count: usize) -> Self {
-        Self::Packed { span: Span::default(), used: 0, ring: room(count) }
-    }
-
-    fn wide(count: usize) -> Self {
-        Self::Wide { span: Span::default(), used: 0, ring: room(count) }
+        *self = moved;
     }
 }
 
-/// A ring for so many, or somewhat more: as many as fit, with the vector's header, into 64 bytes or
+impl Places {
+    #[inline]
+    fn len(&self) -> usize {
+        match self {
+            Self::One(_) => 1,
+            Self::Steps(_, places) => places.len(),
+            Self::Many(places) => places.len(),
+            Self::Wide(places) => places.len(),
+        }
+    }
+}
+
+/// How much room an entry takes.
+#[derive(Clone, Copy, Debug)]
+enum Width {
+    Steps(Base),
+    Packed,
+    Wide,
+}
+
+impl Width {
+    /// The least in which all of them fit.
+    fn of(entries: impl Iterator<Item = Entry> + Clone) -> Self {
+        let oldest = entries.clone().map(|entry| entry.newest).min().unwrap_or_default();
+        if let Some(base) = Base::of(oldest)
+            && entries.clone().all(|entry| base.step(entry).is_some())
+        {
+            Self::Steps(base)
+        } else if entries.clone().all(|entry| Packed::of(entry).is_some()) {
+            Self::Packed
+        } else {
+            Self::Wide
+        }
+    }
+
+    /// At least `count` of them.
+    fn places(self, count: usize) -> Places {
+        match self {
+            Self::Steps(base) => Places::Steps(base, room(count)),
+            Self::Packed => Places::Many(room(count)),
+            Self::Wide => Places::Wide(room(count)),
+        }
+    }
+}
+
+/// Places for so many, or somewhat more: as many as fit, with the vector's header, into 64 bytes or
 /// that doubled.
 fn room<T: Clone + Default>(count: usize) -> ThinVec<T> {
     const HEADER: usize = 16;
     let bytes = (HEADER + count * size_of::<T>()).next_power_of_two().max(64);
     thin_vec![T::default(); (bytes - HEADER) / size_of::<T>()]
+}
+
+/// Says whether there is something to put there.
+#[inline]
+fn put<T>(places: &mut [T], head: u16, index: usize, entry: Option<T>) -> bool {
+    match entry {
+        Some(entry) => {
+            let at = place(head, index, places.len());
+            places[at] = entry;
+            true
+        }
+        None => false,
+    }
+}
+
+/// Where in a ring of `count` places that is.
+#[inline]
+fn place(head: u16, index: usize, count: usize) -> usize {
+    let at = usize::from(head) + index;
+    if at < count { at } else { at - count }
 }
 
 #[cfg(test)]
@@ -334,8 +330,8 @@ mod tests {
 
     use super::*;
 
-    /// The longest of which steps can be made, and one of which they cannot.
-    const REACHES: [Micros; 2] = [u32::MAX as Micros, 1 << 34];
+    /// One that steps can reach, and one that they cannot.
+    const PERIODS: [Micros; 2] = [3_600_000_000, 1 << 34];
 
     /// Beside a queue that does the same.
     fn same(log: &Log, queue: &VecDeque<Entry>) {
@@ -345,10 +341,10 @@ mod tests {
     }
 
     /// From the first time that is given, after a pause each. Most entries are of one unit; some
-    /// cannot be packed, for their units or for their time.
+    /// fit into no step or cannot be packed, for their units or for their time.
     fn steps() -> impl Strategy<Value = (Micros, Vec<(u8, Micros, u32)>)> {
-        let first = prop_oneof![3 => Just(0), 1 => Just((1 << 53) - 50)];
-        let pause = prop_oneof![60 => 0_u64..2, 5 => 0_u64..1 << 26, 1 => 0_u64..1 << 34];
+        let first = prop::sample::select(&[0, (1 << 52) - 50, (1 << 53) - 50]);
+        let pause = prop_oneof![60 => 0_u64..2, 10 => 0_u64..1 << 28, 1 => 0_u64..1 << 34];
         let units = prop_oneof![1000 => Just(1_u32), 10 => 1_u32..9, 1 => 2_000_u32..3_000];
         let step = prop_oneof![50 => 0_u8..3, 20 => Just(3_u8), 1 => Just(4_u8), 2 => Just(5_u8)];
         (first, prop::collection::vec((step, pause, units), 0..400))
@@ -356,31 +352,31 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_is_a_queue((first, steps) in steps(), reach in prop::sample::select(&REACHES)) {
+        fn it_is_a_queue((first, steps) in steps(), period in prop::sample::select(&PERIODS)) {
             let (mut log, mut queue) = (Log::default(), VecDeque::<Entry>::new());
             let mut newest = first;
             for (step, pause, units) in steps {
                 newest += pause;
                 let entry = Entry { newest, units };
-                while queue.front().is_some_and(|oldest| oldest.newest + reach < newest) {
+                while queue.front().is_some_and(|oldest| oldest.newest + period <= newest) {
                     log.pop_front();
                     queue.pop_front();
                 }
                 match step {
                     0..3 => {
-                        log.push_back(entry, reach);
+                        log.push_back(entry);
                         queue.push_back(entry);
                     }
                     3 => {
                         log.pop_front();
                         queue.pop_front();
                     }
-                    4 => {
-                        let back = queue.pop_back().map_or(0, |back| back.units);
-                        log.add_to_back(entry, reach);
-                        queue.push_back(Entry { newest, units: back + units });
-                    }
                     _ if queue.is_empty() => log.pop_back(),
+                    4 => {
+                        let back = queue.back_mut().unwrap();
+                        *back = Entry { newest, units: back.units + units };
+                        log.add_to_back(newest, units);
+                    }
                     _ => {
                         // One of them, most often the last.
                         let index = queue.len() - 1 - pause as usize % queue.len();

@@ -18,9 +18,9 @@ use crate::Quota;
 /// The most entries, save one, that a window is divided into.
 const RESOLUTION: u64 = 1024;
 
-/// The log of one quota for one subject, each entry in a granule of its own. Empty is the state
-/// of a subject never seen. Its sum is at most a limit, or what an earlier, larger limit
-/// admitted.
+/// The log of one quota for one subject: an entry for each admission, or for those of a granule.
+/// Empty is the state of a subject never seen. Its sum is at most a limit, or what an earlier,
+/// larger limit admitted.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SlidingWindow {
     log: Log,
@@ -31,15 +31,13 @@ impl SlidingWindow {
     #[cfg(feature = "redis")]
     pub(super) fn from_raw(entries: impl Iterator<Item = (Micros, u32)>) -> Self {
         let mut log = Log::default();
-        // Nothing is known of how they follow each other.
-        entries.for_each(|(newest, units)| log.push_back(Entry { newest, units }, Micros::MAX));
+        entries.for_each(|(newest, units)| log.push_back(Entry { newest, units }));
         Self { log }
     }
 
     /// Brings what lies ahead of `now` down to it: it then leaves one period from now, and
     /// counts until then.
-    fn fold_future(&mut self, now: Micros, quota: &Quota) {
-        let granule = granule(quota);
+    fn fold_future(&mut self, now: Micros, granule: Micros) {
         let mut units = 0;
         while let Some(entry) = self.log.back()
             && entry.newest / granule >= now / granule
@@ -47,7 +45,7 @@ impl SlidingWindow {
             units += entry.units;
             self.log.pop_back();
         }
-        self.log.push_back(Entry { newest: now, units }, quota.period_micros());
+        self.log.push_back(Entry { newest: now, units });
     }
 }
 
@@ -55,7 +53,7 @@ impl Core for SlidingWindow {
     #[inline]
     fn advance(&mut self, now: Micros, quota: &Quota) {
         if self.log.back().is_some_and(|entry| entry.newest > now) {
-            self.fold_future(now, quota);
+            self.fold_future(now, granule(quota));
         }
         while let Some(oldest) = self.log.front()
             && oldest.newest + quota.period_micros() <= now
@@ -95,34 +93,34 @@ impl Core for SlidingWindow {
 
     #[inline]
     fn charge(&mut self, now: Micros, quota: &Quota, cost: u32) {
-        let entry = Entry { newest: now, units: cost };
         let granule = granule(quota);
         let is_shared = |back: Entry| together(back.newest, now, granule);
         if granule > 1 && self.log.back().is_some_and(is_shared) {
-            self.log.add_to_back(entry, quota.period_micros());
+            self.log.add_to_back(now, cost);
         } else {
-            self.log.push_back(entry, quota.period_micros());
+            self.log.push_back(Entry { newest: now, units: cost });
         }
     }
 
     fn refund(&mut self, _: Micros, quota: &Quota, stamp: Micros, cost: u32) -> bool {
         let granule = granule(quota);
-        let of_then = |log: &Log, at| {
-            let is_it = |entry: &Entry| together(entry.newest, stamp, granule);
-            log.get(at).filter(is_it).map(|entry| entry.units)
+        let units_then = |log: &Log, at| {
+            let entry = log.get(at).filter(|entry| together(entry.newest, stamp, granule));
+            entry.map(|entry| entry.units)
         };
         // Most refunds are of what was charged just now.
         let mut newest_first = (0..self.log.len()).rev();
-        let Some(newest) = newest_first.find(|at| of_then(&self.log, *at).is_some()) else {
+        let Some(newest) = newest_first.find(|at| units_then(&self.log, *at).is_some()) else {
             return false;
         };
-        let each = (0..=newest).rev().map_while(|at| of_then(&self.log, at));
-        if each.sum::<u32>() < cost {
+        // What was charged at one time lies together.
+        let all = (0..=newest).rev().map_while(|at| units_then(&self.log, at));
+        if all.sum::<u32>() < cost {
             return false;
         }
         let (mut at, mut rest) = (newest, cost);
-        while let Some(units) = of_then(&self.log, at)
-            && rest > 0
+        while rest > 0
+            && let Some(units) = units_then(&self.log, at)
         {
             self.log.take(at, rest.min(units));
             rest = rest.saturating_sub(units);

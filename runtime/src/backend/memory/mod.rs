@@ -297,8 +297,9 @@ pub struct MemoryBackendBuilder {
 
 impl MemoryBackendBuilder {
     /// The most keys to hold, at least 1. A key takes 95 to 150 bytes; besides, a subject of more
-    /// than 22 bytes, and by the sliding window, from the second admission in a period, 8 bytes for
-    /// each (16 with a limit above 1,024), with room for as many again.
+    /// than 22 bytes, and by the sliding window, from the second admission in a period, 4 bytes for
+    /// each of cost 1 (8 where costs vary or the period is longer than an hour, up to 16 with a
+    /// limit above 1,024), with room for as many again.
     #[must_use]
     pub fn max_keys(mut self, max_keys: usize) -> Self {
         self.max_keys = max_keys.max(1);
