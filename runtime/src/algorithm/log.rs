@@ -271,13 +271,13 @@ enum Width {
 
 impl Width {
     /// The least in which all of them fit.
-    fn of(entries: impl Iterator<Item = Entry> + Clone) -> Self {
+    fn of(mut entries: impl Iterator<Item = Entry> + Clone) -> Self {
         let oldest = entries.clone().map(|entry| entry.newest).min().unwrap_or_default();
         if let Some(base) = Base::of(oldest)
             && entries.clone().all(|entry| base.step(entry).is_some())
         {
             Self::Steps(base)
-        } else if entries.clone().all(|entry| Packed::of(entry).is_some()) {
+        } else if entries.all(|entry| Packed::of(entry).is_some()) {
             Self::Packed
         } else {
             Self::Wide
