@@ -39,22 +39,22 @@ fn warm_checks_allocate_nothing() {
 
     let (minute, day) = (Duration::from_secs(60), Duration::from_secs(86_400));
     for &algorithm in Algorithm::ALL {
-        let one = Policy::new("one", Quota::new(64, minute)).algorithm(algorithm);
-        let several = Policy::new("several", Quota::new(64, minute))
+        let one = Policy::new("one", Quota::new(128, minute)).algorithm(algorithm);
+        let several = Policy::new("several", Quota::new(128, minute))
             .and(Quota::new(1_000, day))
             .algorithm(algorithm);
         for (policy, is_seen) in [(&one, false), (&several, false), (&one, true), (&several, true)]
         {
             let limiter = Limiter::new(MemoryBackend::new());
             let _dashboard = is_seen.then(|| Dashboard::new(&limiter));
-            // The log of a window grows as it fills, to a size that it keeps: 31 entries leave
+            // The log of a window grows as it fills, to a size that it keeps: 63 entries leave
             // room for nearly as many again. Short subjects are spared the public answer's copy.
             for subject in SUBJECTS {
-                (0..31).for_each(|_| assert!(admits(&limiter, policy, subject)));
+                (0..63).for_each(|_| assert!(admits(&limiter, policy, subject)));
             }
             let allowed = allocations(|| {
                 for subject in SUBJECTS {
-                    (0..20).for_each(|_| assert!(admits(&limiter, policy, subject)));
+                    (0..25).for_each(|_| assert!(admits(&limiter, policy, subject)));
                 }
             });
             while admits(&limiter, policy, SUBJECTS[0]) {}
