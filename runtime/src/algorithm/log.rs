@@ -36,7 +36,7 @@ pub(super) struct Log {
 enum Places {
     One(Packed),
     Steps(Base, ThinVec<u32>),
-    Many(ThinVec<Packed>),
+    Packed(ThinVec<Packed>),
     Wide(ThinVec<Entry>),
 }
 
@@ -128,7 +128,7 @@ impl Log {
             Places::Steps(base, places) => {
                 base.entry(places[place(self.head, index, places.len())])
             }
-            Places::Many(places) => places[place(self.head, index, places.len())].entry(),
+            Places::Packed(places) => places[place(self.head, index, places.len())].entry(),
             Places::Wide(places) => places[place(self.head, index, places.len())],
         })
     }
@@ -204,7 +204,7 @@ impl Log {
         match &mut self.places {
             Places::One(place) => put(slice::from_mut(place), 0, 0, Packed::of(entry)),
             Places::Steps(base, places) => put(places, head, index, base.step(entry)),
-            Places::Many(places) => put(places, head, index, Packed::of(entry)),
+            Places::Packed(places) => put(places, head, index, Packed::of(entry)),
             Places::Wide(places) => put(places, head, index, Some(entry)),
         }
     }
@@ -255,7 +255,7 @@ impl Places {
         match self {
             Self::One(_) => 1,
             Self::Steps(_, places) => places.len(),
-            Self::Many(places) => places.len(),
+            Self::Packed(places) => places.len(),
             Self::Wide(places) => places.len(),
         }
     }
@@ -288,7 +288,7 @@ impl Width {
     fn places(self, count: usize) -> Places {
         match self {
             Self::Steps(base) => Places::Steps(base, room(count)),
-            Self::Packed => Places::Many(room(count)),
+            Self::Packed => Places::Packed(room(count)),
             Self::Wide => Places::Wide(room(count)),
         }
     }

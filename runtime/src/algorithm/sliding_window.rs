@@ -94,6 +94,7 @@ impl Core for SlidingWindow {
     #[inline]
     fn charge(&mut self, now: Micros, quota: &Quota, cost: u32) {
         let granule = granule(quota);
+        // Without granules each has an entry of its own, for one unit takes the least room.
         let is_shared = |back: Entry| together(back.newest, now, granule);
         if granule > 1 && self.log.back().is_some_and(is_shared) {
             self.log.add_to_back(now, cost);
@@ -118,13 +119,14 @@ impl Core for SlidingWindow {
         if all.sum::<u32>() < cost {
             return false;
         }
-        let (mut at, mut rest) = (newest, cost);
-        while rest > 0
-            && let Some(units) = units_then(&self.log, at)
-        {
-            self.log.take(at, rest.min(units));
-            rest = rest.saturating_sub(units);
-            at = at.wrapping_sub(1);
+        let mut rest = cost;
+        for at in (0..=newest).rev() {
+            let units = units_then(&self.log, at).unwrap_or_default().min(rest);
+            if units == 0 {
+                break;
+            }
+            self.log.take(at, units);
+            rest -= units;
         }
         true
     }

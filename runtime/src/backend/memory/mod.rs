@@ -144,9 +144,7 @@ impl MemoryBackend {
         match place.find(policy, subject) {
             Some(slot) => {
                 slot.decide(policy, now, cost, Mode::Charge, verdict);
-                if place.shard.charged() {
-                    self.collect(&mut place.shard, now);
-                }
+                self.collect_sometimes(&mut place.shard, now);
                 Ok(())
             }
             None => self.admit(&mut place, policy, subject, cost, now, verdict),
@@ -169,10 +167,16 @@ impl MemoryBackend {
         if let Some(slot) = place.find(policy, subject) {
             slot.note(policy, now, rest);
         }
-        if place.shard.charged() {
-            self.collect(&mut place.shard, now);
-        }
+        self.collect_sometimes(&mut place.shard, now);
         now
+    }
+
+    /// Collects now and then, as keys are charged.
+    #[inline]
+    fn collect_sometimes(&self, shard: &mut Shard, now: Micros) {
+        if shard.charged() {
+            self.collect(shard, now);
+        }
     }
 
     /// Forgets a few keys that are whole again, if there are some.
