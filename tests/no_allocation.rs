@@ -6,7 +6,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tollgate::__private::{Ruling, rule_now};
 use tollgate::testing::ManualClock;
 use tollgate::{Algorithm, Dashboard, Limiter, MemoryBackend, Policy, Quota};
 
@@ -22,12 +21,8 @@ fn allocations(checks: impl FnOnce()) -> u64 {
     dhat::HeapStats::get().total_blocks - before
 }
 
-/// Asks as a handler's guard does.
 fn admits(limiter: &Limiter, policy: &Policy, subject: &str) -> bool {
-    let mut ruling = Ruling::open();
-    let answered = rule_now(limiter, policy, subject, 1, &mut ruling);
-    assert!(matches!(answered, Some(Ok(()))));
-    ruling.is_allowed()
+    limiter.check_now(policy, subject, 1).unwrap().unwrap().is_allowed()
 }
 
 /// One test, for the allocations of another would be counted, too.

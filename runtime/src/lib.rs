@@ -5,6 +5,7 @@ mod annotation;
 mod backend;
 mod blocked;
 mod call;
+mod check;
 mod clock;
 #[cfg(feature = "config")]
 mod config;
@@ -22,7 +23,6 @@ mod key;
 mod limiter;
 mod overrides;
 mod policy;
-mod queue;
 mod quota;
 mod registry;
 #[cfg(any(feature = "config", feature = "dashboard", feature = "redis"))]
@@ -31,24 +31,26 @@ mod subject;
 mod suggest;
 mod telemetry;
 pub mod testing;
+mod verdict;
 
 #[doc(hidden)]
 #[path = "private.rs"]
 pub mod __private;
 
 pub use self::backend::{
-    Action, Answer, Backend, MemoryBackend, MemoryBackendBuilder, MemoryStats, Operation, Verdict,
+    Action, Answer, Backend, MemoryBackend, MemoryBackendBuilder, MemoryStats, Operation,
 };
 #[cfg(feature = "redis")]
 pub use self::backend::{RedisBackend, RedisBackendBuilder, RedisStats};
 pub use self::blocked::Blocked;
 pub use self::call::RateLimited;
+pub use self::check::Check;
 pub use self::clock::{Clock, SystemClock};
 #[cfg(feature = "config")]
 pub use self::config::{Config, ConfigError, ConfigWatcher};
 #[cfg(feature = "dashboard")]
 pub use self::dashboard::Dashboard;
-pub use self::decision::{Decision, Outcome, QuotaState, Source};
+pub use self::decision::Decision;
 pub use self::error::{BackendError, Execution, StartError, Unavailable};
 pub use self::global::{get_limiter, set_limiter};
 pub use self::guard::{BreakerState, BreakerStats, CircuitBreaker, LocalTier};
@@ -69,5 +71,6 @@ pub use self::subject::{IntoSubject, Subject};
 #[cfg(feature = "metrics")]
 pub use self::telemetry::Metrics;
 pub use self::telemetry::NearLimit;
+pub use self::verdict::{Outcome, QuotaState, Source, Verdict};
 #[doc = include_str!("docs/rate_limit.md")]
 pub use tollgate_macros::rate_limit;

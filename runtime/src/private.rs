@@ -4,7 +4,6 @@ use std::time::Duration;
 
 pub use crate::annotation::Limit;
 pub use crate::call::{CallLimit, FromRateLimited, Permit, Refusal, admit, admit_now, call_once};
-pub use crate::decision::Ruling;
 pub use crate::registry::POLICIES;
 pub use crate::{Algorithm, Blocked, OnError, Quota, RegisteredPolicy, Subject};
 pub use linkme;
@@ -153,31 +152,6 @@ pub const fn quota(limit: u32, period: Duration) -> Quota {
 pub const fn burst(mut quota: Quota, burst: u32) -> Quota {
     let _ = quota.set_burst(burst);
     quota
-}
-
-/// What a handler's guard asks for each limit, here so that it can be measured. `None`: that
-/// takes waiting.
-#[inline]
-pub fn rule_now(
-    limiter: &crate::Limiter,
-    policy: &crate::Policy,
-    subject: &str,
-    cost: u32,
-    ruling: &mut Ruling,
-) -> Option<Result<(), crate::Unavailable>> {
-    limiter.rule_now(policy, subject, cost, ruling)
-}
-
-/// The same, and waits for it.
-#[inline]
-pub async fn rule(
-    limiter: &crate::Limiter,
-    policy: &crate::Policy,
-    subject: &str,
-    cost: u32,
-    ruling: &mut Ruling,
-) -> Result<(), crate::Unavailable> {
-    limiter.rule(policy, subject, cost, ruling).await
 }
 
 /// The subject of a call.

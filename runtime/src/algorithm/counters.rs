@@ -1,7 +1,7 @@
 //! One subject's state under one policy, and the decision about all its quotas at once.
 
 use super::{LAST_INSTANT, Micros, Part, Wait};
-use crate::backend::Verdict;
+use crate::Verdict;
 use crate::policy::MAX_QUOTAS;
 use crate::{Policy, Quota};
 
@@ -164,7 +164,7 @@ fn decide_all(
         *wait = part.wait(now, quota, cost);
         longest = longest.max(*wait);
     }
-    verdict.say(longest.into(), now);
+    verdict.restart(longest.into(), now);
     for ((part, quota), wait) in parts.iter_mut().zip(quotas).zip(&waits) {
         if charges && longest == Wait::None {
             part.charge(now, quota, cost);

@@ -9,8 +9,9 @@
 //!
 //! [Redis, `INCR`, "Pattern: Rate limiter 2"]: https://redis.io/docs/latest/commands/incr/
 
-use super::{Core, Micros, Reading};
+use super::{Core, Micros};
 use crate::Quota;
+use crate::verdict::Reading;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct FixedWindow {

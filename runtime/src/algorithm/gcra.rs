@@ -21,10 +21,10 @@
 //!
 //! [ITU-T I.371]: https://www.itu.int/rec/T-REC-I.371
 
-use super::{Core, Micros, Reading, Wait, decide_in_steps, say};
+use super::{Core, Micros, Wait, decide_in_steps, say};
 use crate::Quota;
-use crate::backend::Verdict;
 use crate::quota::Drain;
+use crate::verdict::{Level, Reading, Verdict, div_rem};
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Gcra {
@@ -62,7 +62,7 @@ impl Gcra {
     pub(super) fn fit(&mut self, now: Micros, former: &Quota, quota: &Quota) {
         self.advance(now, former);
         // At most 2^32 units of a period each, which like the other period is less than 2^45 µs.
-        let level = Level::new(self.level(now), former).get() * u128::from(quota.period_micros());
+        let level = level_of(self.level(now), former).get() * u128::from(quota.period_micros());
         let level = level.div_ceil(u128::from(former.period_micros()));
         let full = u128::from(quota.capacity()) * u128::from(quota.period_micros());
         let (micros, fraction) = div_rem(level.min(full), quota.limit().into());
@@ -152,6 +152,11 @@ impl Core for Gcra {
     }
 }
 
+fn level_of(drain: Drain, quota: &Quota) -> Level {
+    let Drain { micros, fraction } = drain;
+    Level { micros, fraction, limit: quota.limit() }
+}
+
 #[inline]
 fn reading(level: Drain, quota: &Quota) -> Reading {
     let Drain { micros, fraction } = level;
@@ -163,52 +168,4 @@ fn reading(level: Drain, quota: &Quota) -> Reading {
         capacity: quota.usable(),
         period: quota.period_micros(),
     }
-}
-
-/// How full a bucket is: what is in it takes this long to drain.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Level {
-    pub(super) micros: Micros,
-    /// In 1/limit of a microsecond.
-    pub(super) fraction: u32,
-    pub(super) limit: u32,
-}
-
-impl Level {
-    fn new(drain: Drain, quota: &Quota) -> Self {
-        let Drain { micros, fraction } = drain;
-        Self { micros, fraction, limit: quota.limit() }
-    }
-
-    /// In 1/limit of a microsecond.
-    fn get(&self) -> u128 {
-        u128::from(self.micros) * u128::from(self.limit) + u128::from(self.fraction)
-    }
-
-    /// The units that are in it, begun ones included.
-    pub(super) fn used(&self, period: Micros) -> u32 {
-        div_ceil(self.get(), period) as u32
-    }
-
-    /// Until one unit less is in it, and less than `capacity`.
-    pub(super) fn more_after(&self, period: Micros, capacity: u32) -> Micros {
-        let Some(whole) = self.used(period).min(capacity).checked_sub(1) else { return 0 };
-        let more = self.get() - u128::from(whole) * u128::from(period);
-        div_ceil(more, self.limit.into())
-    }
-}
-
-/// Quotient and remainder; the quotients here are spans of time and counts, so they fit.
-fn div_rem(number: u128, by: u64) -> (u64, u64) {
-    // Many times as fast, and nearly always enough.
-    if let Ok(number) = u64::try_from(number) {
-        (number / by, number % by)
-    } else {
-        ((number / u128::from(by)) as u64, (number % u128::from(by)) as u64)
-    }
-}
-
-fn div_ceil(number: u128, by: u64) -> u64 {
-    let (quotient, remainder) = div_rem(number, by);
-    quotient + u64::from(remainder > 0)
 }

@@ -10,7 +10,6 @@ mod fixed_window;
 mod gcra;
 mod leaky_bucket;
 mod log;
-mod reading;
 mod sliding_window;
 mod sliding_window_counter;
 mod token_bucket;
@@ -22,13 +21,13 @@ use self::fixed_window::FixedWindow;
 use self::gcra::Gcra;
 use self::leaky_bucket::LeakyBucket;
 pub(crate) use self::leaky_bucket::spaced;
-pub(crate) use self::reading::Reading;
 use self::sliding_window::SlidingWindow;
 use self::sliding_window_counter::SlidingWindowCounter;
 use self::token_bucket::TokenBucket;
 #[cfg(feature = "redis")]
 pub(crate) use self::told::told;
-use crate::backend::Verdict;
+use crate::Verdict;
+use crate::verdict::Reading;
 use crate::{Algorithm, Outcome, Quota, QuotaState};
 
 /// Microseconds: since the epoch where it is an instant, otherwise a span.
@@ -231,6 +230,6 @@ fn decide_in_steps(
 /// What a policy's only quota says.
 #[inline]
 fn say(verdict: &mut Verdict, now: Micros, wait: Wait, reading: Reading) {
-    verdict.say(wait.into(), now);
+    verdict.restart(wait.into(), now);
     verdict.push(QuotaState::read(wait != Wait::None, reading));
 }

@@ -12,8 +12,9 @@
 //! overlap one period.
 
 use super::log::{Entry, Log};
-use super::{Core, Micros, Reading};
+use super::{Core, Micros};
 use crate::Quota;
+use crate::verdict::Reading;
 
 /// The most entries, save one, that a window is divided into.
 const RESOLUTION: u64 = 1024;

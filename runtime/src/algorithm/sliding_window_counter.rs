@@ -15,8 +15,9 @@
 //!
 //! [Cloudflare's estimate]: https://blog.cloudflare.com/counting-things-a-lot-of-different-things/
 
-use super::{Core, Micros, Reading};
+use super::{Core, Micros};
 use crate::Quota;
+use crate::verdict::Reading;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct SlidingWindowCounter {

@@ -3,7 +3,7 @@
 use smallvec::SmallVec;
 
 use super::{FixedWindow, Gcra, Micros, Part, SlidingWindow, SlidingWindowCounter, Wait};
-use crate::backend::Verdict;
+use crate::Verdict;
 use crate::policy::MAX_QUOTAS;
 use crate::{Algorithm, Outcome, Policy, Quota};
 

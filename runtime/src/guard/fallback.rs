@@ -6,11 +6,10 @@ use std::sync::Arc;
 
 use super::owed::{Debt, Owed};
 use crate::algorithm::Micros;
-use crate::backend::erased::ErasedBackend;
-use crate::backend::{Action, Verdict};
+use crate::backend::store::Store;
 use crate::{
-    Answer, Backend, BackendError, Clock, MemoryBackend, Operation, Outcome, Policy, QuotaState,
-    Source,
+    Answer, Backend, BackendError, Check, Clock, MemoryBackend, Operation, Outcome, Policy,
+    QuotaState, Source, Verdict,
 };
 
 /// Why such a policy does not start.
@@ -42,47 +41,40 @@ impl Fallback {
 
     /// Notes a charge that the backend took: as much of it as the share has room for. It gives the
     /// instant that names it.
-    pub(crate) fn note(&self, policy: &Policy, subject: &str, cost: u32) -> Micros {
-        self.memory.note(&self.share(policy), subject, cost)
+    pub(crate) fn note(&self, check: &Check<'_>) -> Micros {
+        self.memory.note(&check.with_policy(&self.share(check.policy)))
     }
 
     /// Decides about a charge or a peek. `false`: it cannot, for the cost is more than the share
     /// can ever hold, though not more than the policy can.
     pub(crate) fn decide(&self, operation: &Operation<'_>, verdict: &mut Verdict) -> bool {
-        let Operation { policy, subject, action } = *operation;
-        let operation = Operation { policy: &self.share(policy), subject, action };
+        let Operation { check, action } = *operation;
+        let share = self.share(check.policy);
+        let operation = Operation { check: check.with_policy(&share), action };
         let decided = self.ask(&operation).and_then(|answer| answer.into_verdict(verdict));
         verdict.set_source(Source::Local);
-        let (Action::Charge { cost } | Action::Peek { cost }) = action else { return false };
-        let can_be_held = || policy.quotas().iter().all(|quota| cost <= quota.capacity());
-        decided.is_ok() && !(verdict.outcome() == Outcome::Never && can_be_held())
+        decided.is_ok() && (verdict.outcome() != Outcome::Never || check.can_never_pass())
     }
 
     /// Remembers that a charge was decided here of which the backend knows nothing.
-    pub(crate) fn owe(&self, policy: &Policy, subject: &str, cost: u32) {
-        self.owed.add(policy, subject, cost, self.clock.now_micros());
+    pub(crate) fn owe(&self, check: &Check<'_>) {
+        self.owed.add(check.policy, check.subject, check.cost, self.clock.now_micros());
     }
 
     /// Gives back what was taken or noted at `stamp_micros`.
-    pub(crate) fn refund(
-        &self,
-        policy: &Policy,
-        subject: &str,
-        stamp_micros: Micros,
-        cost: u32,
-    ) -> bool {
-        let action = Action::Refund { stamp_micros, cost, source: Source::Local };
-        let operation = Operation { policy: &self.share(policy), subject, action };
+    pub(crate) fn refund(&self, check: &Check<'_>, stamp_micros: Micros) -> bool {
+        let share = self.share(check.policy);
+        let operation = Operation::refund(check.with_policy(&share), stamp_micros);
         matches!(self.ask(&operation), Ok(Answer::Refunded(true)))
     }
 
     /// What was taken here is not to be posted, after all.
-    pub(crate) fn forgive(&self, policy: &Policy, subject: &str, cost: u32) {
-        self.owed.subtract(policy, subject, cost);
+    pub(crate) fn forgive(&self, check: &Check<'_>) {
+        self.owed.subtract(check.policy, check.subject, check.cost);
     }
 
     pub(crate) fn reset(&self, policy: &Policy, subject: &str) {
-        let operation = Operation { policy, subject, action: Action::Reset };
+        let operation = Operation::reset(policy, subject);
         // Memory does not fail to forget.
         let _ = self.ask(&operation);
         self.owed.remove(policy, subject);
@@ -107,7 +99,7 @@ impl Fallback {
 
     /// Posts to the backend, best effort, what was taken here during its outage, as far as that
     /// still counts. What has no room there is let go: then it refuses already.
-    pub(crate) async fn post(&self, backend: &dyn ErasedBackend) {
+    pub(crate) async fn post(&self, backend: &dyn Store) {
         let mut debts = self.owed.take();
         let now = self.clock.now_micros();
         debts.retain_mut(|debt| {
@@ -128,8 +120,7 @@ impl Fallback {
     /// The most that still counts here, in any quota.
     fn held(&self, debt: &Debt) -> u32 {
         let policy = self.share(&debt.policy);
-        let action = Action::Peek { cost: 0 };
-        let operation = Operation { policy: &policy, subject: &debt.subject, action };
+        let operation = Operation::peek(Check::new(&policy, &debt.subject, 0));
         let Ok(Answer::Verdict(verdict)) = self.ask(&operation) else { return 0 };
         let quotas = policy.quotas().iter().zip(verdict.quotas());
         let used = quotas.map(|(quota, state)| quota.capacity().saturating_sub(state.remaining()));
@@ -139,7 +130,7 @@ impl Fallback {
 
 /// Charges each debt, or what of it there is room for. An error gives back those that were not
 /// paid.
-async fn pay(backend: &dyn ErasedBackend, mut batch: Vec<Debt>) -> Result<(), Vec<Debt>> {
+async fn pay(backend: &dyn Store, mut batch: Vec<Debt>) -> Result<(), Vec<Debt>> {
     for _ in 0..2 {
         let operations: Vec<Operation<'_>> = batch.iter().map(Debt::charge).collect();
         let answers = backend.apply(&operations).await;

@@ -7,8 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use smol_str::SmolStr;
 
 use crate::algorithm::Micros;
-use crate::backend::Action;
-use crate::{Operation, Policy};
+use crate::{Check, Operation, Policy};
 
 /// The most subjects whose debts are remembered. Those of others are not posted.
 const MAX_DEBTS: usize = 10_000;
@@ -46,7 +45,7 @@ impl Debt {
     pub(super) fn charge(&self) -> Operation<'_> {
         let capacities = self.policy.quotas().iter().map(|quota| quota.capacity());
         let cost = self.units.min(capacities.min().unwrap_or(0));
-        Operation { policy: &self.policy, subject: &self.subject, action: Action::Charge { cost } }
+        Operation::charge(Check::new(&self.policy, &self.subject, cost))
     }
 }
 

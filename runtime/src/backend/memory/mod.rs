@@ -21,10 +21,11 @@ use self::shard::Shard;
 use self::slot::Slot;
 use self::stats::Counts;
 pub use self::stats::MemoryStats;
-use super::{Action, Answer, Backend, Gauges, Operation, Verdict};
+use super::store::{Answers, BoxFuture, Store, StoreHandle, StoreOptions};
+use super::{Action, Answer, Backend, Gauges, Operation};
 use crate::algorithm::{Micros, Mode};
 use crate::clock::Time;
-use crate::{BackendError, Clock, Outcome, Policy};
+use crate::{BackendError, Check, Clock, Outcome, Policy, Verdict};
 
 const DEFAULT_MAX_KEYS: usize = 100_000;
 
@@ -93,15 +94,17 @@ impl MemoryBackend {
     }
 
     fn answer(&self, operation: &Operation<'_>) -> Result<Answer, BackendError> {
-        let Operation { policy, subject, action } = *operation;
-        let mut verdict = Verdict::new(Outcome::Allowed, 0);
-        Ok(match action {
-            Action::Charge { cost } => {
-                self.charge(policy, subject, cost, &mut verdict)?;
+        let check = &operation.check;
+        let Check { policy, subject, cost, .. } = *check;
+        Ok(match operation.action {
+            Action::Charge => {
+                let mut verdict = Verdict::new(Outcome::Allowed, 0);
+                self.charge(check, &mut verdict)?;
                 Answer::Verdict(verdict)
             }
-            Action::Peek { cost } => {
-                self.peek(policy, subject, cost, &mut verdict);
+            Action::Peek => {
+                let mut verdict = Verdict::new(Outcome::Allowed, 0);
+                self.peek(check, &mut verdict);
                 Answer::Verdict(verdict)
             }
             Action::Reset => {
@@ -110,7 +113,7 @@ impl MemoryBackend {
                 self.counts.released(removed.into());
                 Answer::Reset
             }
-            Action::Refund { stamp_micros, cost, source: _ } => {
+            Action::Refund { stamp_micros, source: _ } => {
                 let mut place = self.locate(policy, subject);
                 let now = self.time.now_micros();
                 let refund = |slot: &mut Slot| slot.refund(policy, now, stamp_micros, cost);
@@ -119,7 +122,8 @@ impl MemoryBackend {
         })
     }
 
-    fn peek(&self, policy: &Policy, subject: &str, cost: u32, verdict: &mut Verdict) {
+    fn peek(&self, check: &Check<'_>, verdict: &mut Verdict) {
+        let Check { policy, subject, cost, .. } = *check;
         let mut place = self.locate(policy, subject);
         let now = self.time.now_micros();
         match place.find(policy, subject) {
@@ -132,13 +136,8 @@ impl MemoryBackend {
     }
 
     #[inline]
-    fn charge(
-        &self,
-        policy: &Policy,
-        subject: &str,
-        cost: u32,
-        verdict: &mut Verdict,
-    ) -> Result<(), BackendError> {
+    fn charge(&self, check: &Check<'_>, verdict: &mut Verdict) -> Result<(), BackendError> {
+        let Check { policy, subject, cost, .. } = *check;
         let mut place = self.locate(policy, subject);
         let now = self.time.now_micros();
         match place.find(policy, subject) {
@@ -147,21 +146,22 @@ impl MemoryBackend {
                 self.collect_sometimes(&mut place.shard, now);
                 Ok(())
             }
-            None => self.admit(&mut place, policy, subject, cost, now, verdict),
+            None => self.admit(&mut place, check, now, verdict),
         }
     }
 
     /// Counts what was admitted elsewhere, as far as there is room for it; says when.
-    pub(crate) fn note(&self, policy: &Policy, subject: &str, cost: u32) -> Micros {
+    pub(crate) fn note(&self, check: &Check<'_>) -> Micros {
+        let Check { policy, subject, cost, .. } = *check;
         let mut place = self.locate(policy, subject);
         let now = self.time.now_micros();
         let mut rest = cost;
         if place.find(policy, subject).is_none() {
             let capacities = policy.quotas().iter().map(|quota| quota.capacity());
             let fits = cost.min(capacities.min().unwrap_or(0));
-            let mut verdict = Verdict::new(Outcome::Allowed, 0);
+            let mut verdict = Verdict::open();
             // A policy that cannot be kept admits nothing elsewhere either.
-            let _ = self.admit(&mut place, policy, subject, fits, now, &mut verdict);
+            let _ = self.admit(&mut place, &check.with_cost(fits), now, &mut verdict);
             rest -= fits;
         }
         if let Some(slot) = place.find(policy, subject) {
@@ -203,12 +203,11 @@ impl MemoryBackend {
     fn admit(
         &self,
         place: &mut Place<'_>,
-        policy: &Policy,
-        subject: &str,
-        cost: u32,
+        check: &Check<'_>,
         now: Micros,
         verdict: &mut Verdict,
     ) -> Result<(), BackendError> {
+        let Check { policy, subject, cost, .. } = *check;
         if let Some(reason) = policy.unsupported() {
             return Err(BackendError::rejected(reason));
         }
@@ -263,23 +262,39 @@ impl Backend for MemoryBackend {
         Some(self.answer(operation))
     }
 
+    fn name(&self) -> &'static str {
+        "memory"
+    }
+
+    fn into_store(self: Arc<Self>, _: StoreOptions) -> StoreHandle {
+        StoreHandle(Box::new(self))
+    }
+}
+
+impl Store for Arc<MemoryBackend> {
     #[inline]
     fn charge_now(
         &self,
-        policy: &Policy,
-        subject: &str,
-        cost: u32,
+        check: &Check<'_>,
         verdict: &mut Verdict,
     ) -> Option<Result<(), BackendError>> {
-        Some(self.charge(policy, subject, cost, verdict))
+        Some(self.charge(check, verdict))
     }
 
-    fn answers_at_once(&self) -> bool {
+    fn apply_now(&self, operation: &Operation<'_>) -> Option<Result<Answer, BackendError>> {
+        Some(self.answer(operation))
+    }
+
+    fn apply<'a>(&'a self, batch: &'a [Operation<'a>]) -> BoxFuture<'a, Answers> {
+        Box::pin(Backend::apply(&**self, batch))
+    }
+
+    fn is_immediate(&self) -> bool {
         true
     }
 
     fn name(&self) -> &'static str {
-        "memory"
+        Backend::name(&**self)
     }
 
     fn gauges(&self) -> Option<Arc<dyn Gauges>> {

@@ -7,8 +7,8 @@ use smol_str::SmolStr;
 
 use super::{Lock, lock};
 use crate::Policy;
+use crate::Verdict;
 use crate::algorithm::{Counters, Micros, Mode};
-use crate::backend::Verdict;
 
 /// One shared counter per policy. A program has few policies, so there are few of these.
 #[derive(Default)]

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use crate::Outcome;
 use crate::Policy;
+use crate::Verdict;
 use crate::algorithm::{Counters, Micros, Mode};
-use crate::backend::Verdict;
-use crate::decision::Outcome;
 
 /// One subject of one policy, in one cache line.
 #[repr(align(64))]

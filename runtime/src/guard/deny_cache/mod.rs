@@ -10,20 +10,19 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use self::refusals::Refusals;
-use crate::backend::Verdict;
-use crate::backend::erased::ErasedBackend;
-use crate::{Action, Answer, Backend, BackendError, Clock, Operation, Outcome, Policy};
+use crate::backend::store::{Answers, BoxFuture, Store};
+use crate::{Action, Answer, BackendError, Check, Clock, Operation, Outcome, Verdict};
 
 /// Stands before a store that takes a journey to ask.
 pub(super) struct DenyCache {
     refusals: Refusals,
     clock: Arc<dyn Clock>,
-    inner: Box<dyn ErasedBackend>,
+    inner: Box<dyn Store>,
 }
 
 impl DenyCache {
     pub(super) fn new(
-        inner: Box<dyn ErasedBackend>,
+        inner: Box<dyn Store>,
         clock: Arc<dyn Clock>,
         max_keys: usize,
         max_age: Duration,
@@ -32,41 +31,34 @@ impl DenyCache {
     }
 
     #[inline]
-    fn answer(&self, policy: &Policy, subject: &str, cost: u32, verdict: &mut Verdict) -> bool {
+    fn answer(&self, check: &Check<'_>, verdict: &mut Verdict) -> bool {
+        let Check { policy, subject, cost, .. } = *check;
         policy.has_deny_cache()
             && self.refusals.answer(policy, subject, cost, self.clock.now_micros(), verdict)
     }
 }
 
-impl Backend for DenyCache {
-    async fn apply(&self, batch: &[Operation<'_>]) -> Vec<Result<Answer, BackendError>> {
-        // However this ends: what was sent may have its effect.
-        let _forgetting = Forgetting { refusals: &self.refusals, batch };
-        let sent_at = self.clock.now_micros();
-        let asked: SmallVec<[_; 1]> = batch
-            .iter()
-            .map(|operation| self.refusals.ask(operation.policy, operation.subject, sent_at))
-            .collect();
-        let answers = self.inner.apply(batch).await;
-        for ((operation, asked), answer) in batch.iter().zip(asked).zip(&answers) {
-            let Operation { policy, subject, action } = *operation;
-            if let (Action::Charge { cost } | Action::Peek { cost }, Ok(Answer::Verdict(verdict))) =
-                (action, answer)
-                && verdict.outcome() != Outcome::Allowed
-                && policy.has_deny_cache()
-            {
-                let now = self.clock.now_micros();
-                self.refusals.learn(asked, policy, subject, cost, verdict, now);
-            }
+impl Store for DenyCache {
+    fn inner(&self) -> Option<&dyn Store> {
+        Some(&*self.inner)
+    }
+
+    #[inline]
+    fn charge_now(
+        &self,
+        check: &Check<'_>,
+        verdict: &mut Verdict,
+    ) -> Option<Result<(), BackendError>> {
+        if self.answer(check, verdict) {
+            return Some(Ok(()));
         }
-        answers
+        self.inner.charge_now(check, verdict)
     }
 
     fn apply_now(&self, operation: &Operation<'_>) -> Option<Result<Answer, BackendError>> {
-        let Operation { policy, subject, action } = *operation;
-        if let Action::Charge { cost } | Action::Peek { cost } = action {
-            let mut verdict = Verdict::new(Outcome::Allowed, 0);
-            if self.answer(policy, subject, cost, &mut verdict) {
+        if let Action::Charge | Action::Peek = operation.action {
+            let mut verdict = Verdict::open();
+            if self.answer(&operation.check, &mut verdict) {
                 return Some(Ok(Answer::Verdict(verdict)));
             }
         }
@@ -75,26 +67,32 @@ impl Backend for DenyCache {
         Some(answer)
     }
 
-    #[inline]
-    fn charge_now(
-        &self,
-        policy: &Policy,
-        subject: &str,
-        cost: u32,
-        verdict: &mut Verdict,
-    ) -> Option<Result<(), BackendError>> {
-        if self.answer(policy, subject, cost, verdict) {
-            return Some(Ok(()));
-        }
-        self.inner.charge_now(policy, subject, cost, verdict)
-    }
-
-    async fn initialize(&self) -> Result<(), BackendError> {
-        self.inner.initialize().await
-    }
-
-    async fn close(&self) {
-        self.inner.close().await;
+    fn apply<'a>(&'a self, batch: &'a [Operation<'a>]) -> BoxFuture<'a, Answers> {
+        Box::pin(async move {
+            // However this ends: what was sent may have its effect.
+            let _forgetting = Forgetting { refusals: &self.refusals, batch };
+            let sent_at = self.clock.now_micros();
+            let asked: SmallVec<[_; 1]> = batch
+                .iter()
+                .map(|operation| {
+                    let Check { policy, subject, .. } = operation.check;
+                    self.refusals.ask(policy, subject, sent_at)
+                })
+                .collect();
+            let answers = self.inner.apply(batch).await;
+            for ((operation, asked), answer) in batch.iter().zip(asked).zip(&answers) {
+                let Check { policy, subject, cost, .. } = operation.check;
+                if let (Action::Charge | Action::Peek, Ok(Answer::Verdict(verdict))) =
+                    (operation.action, answer)
+                    && verdict.outcome() != Outcome::Allowed
+                    && policy.has_deny_cache()
+                {
+                    let now = self.clock.now_micros();
+                    self.refusals.learn(asked, policy, subject, cost, verdict, now);
+                }
+            }
+            answers
+        })
     }
 }
 
@@ -108,7 +106,7 @@ impl Drop for Forgetting<'_> {
     fn drop(&mut self) {
         for operation in self.batch {
             if matches!(operation.action, Action::Reset | Action::Refund { .. }) {
-                self.refusals.forget(operation.policy, operation.subject);
+                self.refusals.forget(operation.check.policy, operation.check.subject);
             }
         }
     }

@@ -11,8 +11,8 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use super::super::keyed::Keyed;
+use crate::Verdict;
 use crate::algorithm::Micros;
-use crate::backend::Verdict;
 use crate::{Outcome, Policy, QuotaState, Source};
 
 /// How many numbers the keys share, a power of two, that change when a key is given something
@@ -169,7 +169,7 @@ impl Refusal {
             let retry_after = self.retry_after.saturating_sub(elapsed).max(1);
             Outcome::Refused { retry_after: Duration::from_micros(retry_after) }
         };
-        verdict.say(outcome, self.stamp.saturating_add(elapsed));
+        verdict.restart(outcome, self.stamp.saturating_add(elapsed));
         verdict.set_source(Source::DenyCache);
         for (state, quota) in self.quotas.iter().zip(policy.quotas()) {
             verdict.push(state.aged(elapsed, quota, cost));

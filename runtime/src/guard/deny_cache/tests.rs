@@ -1,8 +1,8 @@
 use std::time::Duration;
 
 use super::refusals::{Asked, Refusals};
+use crate::Verdict;
 use crate::algorithm::{Counters, Mode};
-use crate::backend::Verdict;
 use crate::{Outcome, Policy, Quota, Source};
 
 const SECOND: u64 = 1_000_000;

@@ -3,8 +3,8 @@
 use smallvec::SmallVec;
 use tokio::sync::watch;
 
+use crate::Verdict;
 use crate::algorithm::Micros;
-use crate::backend::Verdict;
 use crate::{BackendError, Outcome, Policy, Quota, QuotaState, Source};
 
 /// A lease takes at most one in so many of what remains. Near the limit that is less than
@@ -232,7 +232,7 @@ impl Grant {
 
     /// Says how the quotas stood when this was granted, less what has been spent of it.
     pub(super) fn say(&self, source: Source, verdict: &mut Verdict) {
-        verdict.say(Outcome::Allowed, self.stamp);
+        verdict.restart(Outcome::Allowed, self.stamp);
         verdict.set_source(source);
         for state in &self.quotas {
             verdict.push(state.with_more(self.left));

@@ -21,9 +21,8 @@ use smol_str::SmolStr;
 use self::account::{Account, Terms};
 use self::returns::Returns;
 use super::keyed::Keyed;
-use crate::backend::Verdict;
-use crate::backend::erased::ErasedBackend;
-use crate::{Action, Answer, Backend, BackendError, Clock, Operation, Outcome, Policy, Source};
+use crate::backend::store::{Answers, BoxFuture, Store};
+use crate::{Action, Answer, BackendError, Check, Clock, Operation, Policy, Verdict};
 
 /// Stands before the deny cache, which so learns of what is given back.
 pub(super) struct Lease {
@@ -37,7 +36,7 @@ struct Shared {
     returns: Returns,
     closed: AtomicBool,
     clock: Arc<dyn Clock>,
-    inner: Box<dyn ErasedBackend>,
+    inner: Box<dyn Store>,
 }
 
 /// An account's key.
@@ -51,7 +50,7 @@ struct Key {
 impl Lease {
     /// Leases up to `max` permits for as long as `hold`.
     pub(super) fn new(
-        inner: Box<dyn ErasedBackend>,
+        inner: Box<dyn Store>,
         clock: Arc<dyn Clock>,
         max_keys: usize,
         max: u32,
@@ -71,99 +70,84 @@ impl Lease {
 
     async fn one(&self, operation: &Operation<'_>) -> Result<Answer, BackendError> {
         let shared = &self.shared;
-        let Operation { policy, subject, action } = *operation;
-        match action {
-            Action::Charge { cost } => {
-                shared.charge(policy, subject, cost).await.map(Answer::Verdict)
-            }
-            Action::Refund { stamp_micros, cost, .. } => {
-                if shared.take_back(policy, subject, stamp_micros, cost) {
+        let check = &operation.check;
+        match operation.action {
+            Action::Charge => shared.charge(check).await.map(Answer::Verdict),
+            Action::Refund { stamp_micros, .. } => {
+                if shared.take_back(check, stamp_micros) {
                     return Ok(Answer::Refunded(true));
                 }
-                shared.ask(&of_store(operation)).await
+                shared.inner.apply_one(&of_store(operation)).await
             }
             Action::Reset => {
-                let _forgetting = Forgetting::new(shared, policy, subject);
-                shared.ask(operation).await
+                let _forgetting = Forgetting::new(shared, check);
+                shared.inner.apply_one(operation).await
             }
-            Action::Peek { .. } => shared.ask(operation).await,
+            Action::Peek => shared.inner.apply_one(operation).await,
         }
     }
 }
 
-impl Backend for Lease {
-    async fn apply(&self, batch: &[Operation<'_>]) -> Vec<Result<Answer, BackendError>> {
-        if let [operation] = batch {
-            return vec![self.one(operation).await];
-        }
-        // Several at once are no requests'. They are the store's, in one journey.
-        let _forgetting: Vec<_> = batch
-            .iter()
-            .filter(|operation| operation.action == Action::Reset)
-            .map(|operation| Forgetting::new(&self.shared, operation.policy, operation.subject))
-            .collect();
-        let batch: Vec<_> = batch.iter().map(of_store).collect();
-        self.shared.inner.apply(&batch).await
-    }
-
-    fn apply_now(&self, operation: &Operation<'_>) -> Option<Result<Answer, BackendError>> {
-        let Operation { policy, subject, action } = *operation;
-        match action {
-            Action::Charge { cost } => {
-                let mut verdict = Verdict::new(Outcome::Allowed, 0);
-                let charged = Backend::charge_now(self, policy, subject, cost, &mut verdict)?;
-                Some(charged.map(|()| Answer::Verdict(verdict)))
-            }
-            Action::Refund { stamp_micros, cost, .. } => self
-                .shared
-                .take_back(policy, subject, stamp_micros, cost)
-                .then_some(Ok(Answer::Refunded(true))),
-            Action::Peek { .. } => self.shared.inner.apply_now(operation),
-            Action::Reset => None,
-        }
+impl Store for Lease {
+    fn inner(&self) -> Option<&dyn Store> {
+        Some(&*self.shared.inner)
     }
 
     #[inline]
     fn charge_now(
         &self,
-        policy: &Policy,
-        subject: &str,
-        cost: u32,
+        check: &Check<'_>,
         verdict: &mut Verdict,
     ) -> Option<Result<(), BackendError>> {
-        let hash = self.shared.accounts.hash(policy, subject);
-        if self.shared.spend(policy, subject, hash, cost, verdict) {
+        if self.shared.spend(check, verdict) {
             return Some(Ok(()));
         }
-        self.shared.inner.charge_now(policy, subject, cost, verdict)
+        self.shared.inner.charge_now(check, verdict)
     }
 
-    async fn initialize(&self) -> Result<(), BackendError> {
-        self.shared.inner.initialize().await
+    fn apply_now(&self, operation: &Operation<'_>) -> Option<Result<Answer, BackendError>> {
+        match operation.action {
+            Action::Charge => {
+                let mut verdict = Verdict::open();
+                let charged = self.charge_now(&operation.check, &mut verdict)?;
+                Some(charged.map(|()| Answer::Verdict(verdict)))
+            }
+            Action::Refund { stamp_micros, .. } => self
+                .shared
+                .take_back(&operation.check, stamp_micros)
+                .then_some(Ok(Answer::Refunded(true))),
+            Action::Peek => self.shared.inner.apply_now(operation),
+            Action::Reset => None,
+        }
     }
 
-    async fn close(&self) {
-        self.shared.close().await;
+    fn apply<'a>(&'a self, batch: &'a [Operation<'a>]) -> BoxFuture<'a, Answers> {
+        Box::pin(async move {
+            if let [operation] = batch {
+                return vec![self.one(operation).await];
+            }
+            // Requests always come alone. A batch is internal bookkeeping, so it bypasses leases
+            // and goes out in one round trip.
+            let _forgetting: Vec<_> = batch
+                .iter()
+                .filter(|operation| operation.action == Action::Reset)
+                .map(|operation| Forgetting::new(&self.shared, &operation.check))
+                .collect();
+            let batch: Vec<_> = batch.iter().map(of_store).collect();
+            self.shared.inner.apply(&batch).await
+        })
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.shared.close())
     }
 }
 
 impl Shared {
-    async fn ask(&self, operation: &Operation<'_>) -> Result<Answer, BackendError> {
-        let answers = self.inner.apply(std::slice::from_ref(operation)).await;
-        answers.into_iter().next().unwrap_or_else(|| {
-            Err(BackendError::unknown("it gave fewer answers than it was asked for"))
-        })
-    }
-
     #[inline]
-    fn spend(
-        &self,
-        policy: &Policy,
-        subject: &str,
-        hash: u64,
-        cost: u32,
-        verdict: &mut Verdict,
-    ) -> bool {
+    fn spend(&self, check: &Check<'_>, verdict: &mut Verdict) -> bool {
+        let Check { policy, subject, cost, .. } = *check;
+        let hash = self.accounts.hash(policy, subject);
         let mut shard = self.accounts.shard(hash);
         shard.find(policy, subject, hash).is_some_and(|entry| {
             entry.policy.counts_like(policy)
@@ -172,7 +156,8 @@ impl Shared {
     }
 
     /// Takes back what was spent of a lease that still can be.
-    fn take_back(&self, policy: &Policy, subject: &str, stamp: u64, cost: u32) -> bool {
+    fn take_back(&self, check: &Check<'_>, stamp: u64) -> bool {
+        let Check { policy, subject, cost, .. } = *check;
         let hash = self.accounts.hash(policy, subject);
         let mut shard = self.accounts.shard(hash);
         shard.find(policy, subject, hash).is_some_and(|entry| {
@@ -182,7 +167,8 @@ impl Shared {
     }
 
     /// Forgets what is leased, as the store does.
-    fn forget(&self, policy: &Policy, subject: &str) {
+    fn forget(&self, check: &Check<'_>) {
+        let Check { policy, subject, .. } = *check;
         let hash = self.accounts.hash(policy, subject);
         if let Some(entry) = self.accounts.shard(hash).find(policy, subject, hash) {
             entry.value.forget();
@@ -214,40 +200,40 @@ impl Shared {
 }
 
 impl Key {
+    fn check(&self, cost: u32) -> Check<'_> {
+        Check::new(&self.policy, &self.subject, cost)
+    }
+
     fn of(entry: &super::keyed::Entry<Account>) -> Self {
         let (policy, subject) = (Arc::clone(&entry.policy), entry.subject.clone());
         Self { policy, subject, hash: entry.hash }
     }
 }
 
-/// The charge of a lease is one of the store's like any other.
+/// Returns the operation as the store knows it: the charge of a lease is one of its own.
 fn of_store<'a>(operation: &Operation<'a>) -> Operation<'a> {
-    let action = match operation.action {
-        Action::Refund { stamp_micros, cost, .. } => {
-            Action::Refund { stamp_micros, cost, source: Source::Store }
-        }
-        other => other,
-    };
-    Operation { action, ..*operation }
+    match operation.action {
+        Action::Refund { stamp_micros, .. } => Operation::refund(operation.check, stamp_micros),
+        Action::Charge | Action::Peek | Action::Reset => *operation,
+    }
 }
 
 /// A reset under way. What is leased is forgotten, now and, if more is leased before it has
 /// reached the store, once more when it has.
 struct Forgetting<'a> {
     shared: &'a Shared,
-    policy: &'a Policy,
-    subject: &'a str,
+    check: Check<'a>,
 }
 
 impl<'a> Forgetting<'a> {
-    fn new(shared: &'a Shared, policy: &'a Policy, subject: &'a str) -> Self {
-        shared.forget(policy, subject);
-        Self { shared, policy, subject }
+    fn new(shared: &'a Shared, check: &Check<'a>) -> Self {
+        shared.forget(check);
+        Self { shared, check: *check }
     }
 }
 
 impl Drop for Forgetting<'_> {
     fn drop(&mut self) {
-        self.shared.forget(self.policy, self.subject);
+        self.shared.forget(&self.check);
     }
 }

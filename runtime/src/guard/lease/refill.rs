@@ -8,26 +8,24 @@ use tokio::sync::watch;
 
 use super::account::{Account, Grant, Landing, Next, Refill};
 use super::{Key, Shared};
-use crate::backend::{Verdict, mismatched};
-use crate::{Action, Answer, BackendError, Operation, Outcome, Policy, Source};
+use crate::{Answer, BackendError, Check, Operation, Outcome, Source, Verdict};
 
 impl Shared {
     pub(super) async fn charge(
         self: &Arc<Self>,
-        policy: &Policy,
-        subject: &str,
-        cost: u32,
+        check: &Check<'_>,
     ) -> Result<Verdict, BackendError> {
+        let Check { policy, subject, cost, .. } = *check;
         let hash = self.accounts.hash(policy, subject);
-        let mut verdict = Verdict::new(Outcome::Allowed, 0);
-        match self.next(policy, subject, hash, cost, &mut verdict) {
+        let mut verdict = Verdict::open();
+        match self.next(check, hash, &mut verdict) {
             Next::Spent => return Ok(verdict),
             Next::Ask => {}
             Next::Wait(landing) => {
                 // It waits once: so it takes no longer than who brings the permits, and then
                 // no longer than its own question.
                 landed(landing).await?;
-                if self.spend(policy, subject, hash, cost, &mut verdict) {
+                if self.spend(check, &mut verdict) {
                     return Ok(verdict);
                 }
             }
@@ -41,20 +39,13 @@ impl Shared {
                 });
             }
         }
-        let operation = Operation { policy, subject, action: Action::Charge { cost } };
-        self.ask(&operation).await?.into_verdict(&mut verdict)?;
-        self.note(policy, subject, hash, cost, &verdict);
+        let verdict = self.charge_at_store(*check).await?;
+        self.note(check, hash, &verdict);
         Ok(verdict)
     }
 
-    fn next(
-        self: &Arc<Self>,
-        policy: &Policy,
-        subject: &str,
-        hash: u64,
-        cost: u32,
-        verdict: &mut Verdict,
-    ) -> Next {
+    fn next(self: &Arc<Self>, check: &Check<'_>, hash: u64, verdict: &mut Verdict) -> Next {
+        let Check { policy, subject, cost, .. } = *check;
         let mut shard = self.accounts.shard(hash);
         let Some(entry) = shard.find(policy, subject, hash) else { return Next::Ask };
         // Read under the lock: who closes looks for what is under way after saying so.
@@ -70,7 +61,8 @@ impl Shared {
     }
 
     /// Notes what the store said to one check, and opens an account if it was admitted.
-    fn note(&self, policy: &Policy, subject: &str, hash: u64, cost: u32, verdict: &Verdict) {
+    fn note(&self, check: &Check<'_>, hash: u64, verdict: &Verdict) {
+        let Check { policy, subject, cost, .. } = *check;
         let (now, terms) = (self.clock.now_micros(), self.terms.of(policy));
         if cost == 0 || terms.max < 2 {
             return;
@@ -95,7 +87,7 @@ impl Shared {
     ) -> Result<Verdict, BackendError> {
         let Refill { units, era, landing } = refill;
         let asked = self.clock.now_micros();
-        let brought = match self.charge_at_store(&key, units).await {
+        let brought = match self.charge_at_store(key.check(units)).await {
             Ok(mut verdict) if verdict.outcome() == Outcome::Allowed => {
                 let hold = self.terms.of(&key.policy).hold;
                 let grant = Grant::new(units, units - cost, asked, hold, &verdict);
@@ -104,9 +96,9 @@ impl Shared {
                 Ok(verdict)
             }
             Ok(_) => {
-                let alone = self.charge_at_store(&key, cost).await;
+                let alone = self.charge_at_store(key.check(cost)).await;
                 if let Ok(verdict) = &alone {
-                    self.note(&key.policy, &key.subject, key.hash, cost, verdict);
+                    self.note(&key.check(cost), key.hash, verdict);
                 }
                 self.land(&key, era, None);
                 alone
@@ -125,12 +117,10 @@ impl Shared {
         brought
     }
 
-    async fn charge_at_store(&self, key: &Key, cost: u32) -> Result<Verdict, BackendError> {
-        let action = Action::Charge { cost };
-        let operation = Operation { policy: &key.policy, subject: &key.subject, action };
-        match self.ask(&operation).await? {
+    async fn charge_at_store(&self, check: Check<'_>) -> Result<Verdict, BackendError> {
+        match self.inner.apply_one(&Operation::charge(check)).await? {
             Answer::Verdict(verdict) => Ok(verdict),
-            other => Err(mismatched("a check", &other)),
+            other => Err(other.mismatch("a check")),
         }
     }
 

@@ -8,9 +8,9 @@ use tokio::sync::Notify;
 
 use super::account::Grant;
 use super::{Key, Shared};
+use crate::Operation;
 use crate::algorithm::Micros;
-use crate::queue::first_of;
-use crate::{Action, Operation, Source};
+use crate::clock::first_of;
 
 /// How many go in one batch.
 const BATCH: usize = 128;
@@ -131,9 +131,7 @@ impl Shared {
 }
 
 fn refund<'a>(key: &'a Key, grant: &Grant) -> Operation<'a> {
-    let source = Source::Store;
-    let action = Action::Refund { stamp_micros: grant.stamp, cost: grant.left, source };
-    Operation { policy: &key.policy, subject: &key.subject, action }
+    Operation::refund(key.check(grant.left), grant.stamp)
 }
 
 /// The task. If it ends before its time, with its runtime, the next one starts anew.

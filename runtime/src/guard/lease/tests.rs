@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::account::{Account, Grant, Landing, Next, Refill, Terms};
-use crate::backend::Verdict;
+use crate::Verdict;
 use crate::{Outcome, QuotaState, Source};
 
 const HOLD: u64 = 1_000_000;

@@ -1,7 +1,7 @@
 //! What one quota says at one instant.
 
-use super::Micros;
-use super::gcra::Level;
+use super::Level;
+use crate::algorithm::Micros;
 
 /// What is left of a quota, and until when. A check does not divide to say it: a bucket's
 /// level is turned into these numbers for whoever asks. A decision holds one for each quota, so
