@@ -63,7 +63,7 @@ impl Store {
                 Ok(answer)
             }
             (Fault::GivesBackAll, Action::Refund { .. }) => {
-                self.answer(Operation::reset(check.policy, check.subject))?;
+                self.answer(Operation::reset(check))?;
                 Ok(Answer::Refunded(true))
             }
             (Fault::IsNotAtomic, Action::Charge) => {

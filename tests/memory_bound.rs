@@ -197,7 +197,7 @@ async fn a_batch_is_answered_in_order() {
     let policy = Policy::new("batch", Quota::new(2, MINUTE));
     let check = Check::new(&policy, "s", 1);
     let [charge, peek] = [Operation::charge(check), Operation::peek(check.with_cost(2))];
-    let batch = [charge, peek, charge, charge, Operation::reset(&policy, "s"), charge];
+    let batch = [charge, peek, charge, charge, Operation::reset(check), charge];
     let answers = backend.apply(&batch).await;
     let allowed = |answer: &Result<Answer, BackendError>| match answer.as_ref().unwrap() {
         Answer::Verdict(verdict) => Some(verdict.outcome() == tollgate::Outcome::Allowed),

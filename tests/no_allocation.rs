@@ -6,8 +6,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tollgate::__private::decide_now;
 use tollgate::testing::ManualClock;
-use tollgate::{Algorithm, Dashboard, Limiter, MemoryBackend, Policy, Quota};
+use tollgate::{Algorithm, Check, Dashboard, Limiter, MemoryBackend, Outcome, Policy, Quota};
 
 #[global_allocator]
 static ALLOCATOR: dhat::Alloc = dhat::Alloc;
@@ -21,8 +22,9 @@ fn allocations(checks: impl FnOnce()) -> u64 {
     dhat::HeapStats::get().total_blocks - before
 }
 
+/// Asks as a handler's limit does.
 fn admits(limiter: &Limiter, policy: &Policy, subject: &str) -> bool {
-    limiter.check_now(policy, subject, 1).unwrap().unwrap().is_allowed()
+    decide_now(limiter, &Check::new(policy, subject, 1)).unwrap().unwrap() == Outcome::Allowed
 }
 
 /// One test, for the allocations of another would be counted, too.

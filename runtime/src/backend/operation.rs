@@ -1,6 +1,6 @@
 //! The requests that a store carries out, and its answers.
 
-use crate::{BackendError, Check, Policy, Source, Verdict};
+use crate::{BackendError, Check, Source, Verdict};
 
 /// One request to a store: an action, for one subject of one policy.
 #[derive(Clone, Copy, Debug)]
@@ -25,10 +25,10 @@ impl<'a> Operation<'a> {
         Self { check, action: Action::Peek }
     }
 
-    /// Creates the reset of a subject.
+    /// Creates the reset of a check's subject; its cost does not matter.
     #[must_use]
-    pub const fn reset(policy: &'a Policy, subject: &'a str) -> Self {
-        Self { check: Check::new(policy, subject, 0), action: Action::Reset }
+    pub const fn reset(check: Check<'a>) -> Self {
+        Self { check, action: Action::Reset }
     }
 
     /// Creates the refund of a check that was charged at `stamp_micros`, by the store itself.

@@ -130,6 +130,10 @@ impl<B: Backend> Store for Custom<B> {
 #[derive(Debug)]
 pub struct StoreOptions {
     /// The limiter's deadline, if one was set.
+    #[cfg_attr(
+        not(feature = "redis"),
+        expect(dead_code, reason = "only Redis keeps a deadline of its own")
+    )]
     pub(crate) deadline: Option<Duration>,
 }
 

@@ -54,7 +54,7 @@ impl CallLimit {
         let (policy, answer) = match self.wait {
             Some(max_wait) => limiter.charge_in_line(&declared, max_wait).await,
             None => {
-                let policy = limiter.current_for(declared.policy, subject);
+                let policy = limiter.current_for(&declared);
                 let answer = limiter.charge(&policy, &declared.with_policy(&policy)).await;
                 (policy, answer)
             }
@@ -64,8 +64,9 @@ impl CallLimit {
 
     /// As [`ask`](Self::ask), where nothing can be awaited.
     fn ask_now(&self, limiter: &Limiter, subject: &str) -> Result<Option<Decision>, RateLimited> {
-        let policy = limiter.current_for(self.limit.policy(), subject);
-        let check = Check::new(&policy, subject, self.cost);
+        let declared = Check::new(self.limit.policy(), subject, self.cost);
+        let policy = limiter.current_for(&declared);
+        let check = declared.with_policy(&policy);
         let answer = limiter.charge_now(&policy, &check);
         let answer = answer.ok_or_else(|| RateLimited::cannot_wait(&policy))?;
         self.permit(limiter, &check, answer)

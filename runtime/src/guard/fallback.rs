@@ -73,11 +73,10 @@ impl Fallback {
         self.owed.subtract(check.policy, check.subject, check.cost);
     }
 
-    pub(crate) fn reset(&self, policy: &Policy, subject: &str) {
-        let operation = Operation::reset(policy, subject);
+    pub(crate) fn reset(&self, check: &Check<'_>) {
         // Memory does not fail to forget.
-        let _ = self.ask(&operation);
-        self.owed.remove(policy, subject);
+        let _ = self.ask(&Operation::reset(*check));
+        self.owed.remove(check.policy, check.subject);
     }
 
     fn ask(&self, operation: &Operation<'_>) -> Result<Answer, BackendError> {

@@ -34,8 +34,9 @@ impl Limiter {
         subject: &str,
         cost: u32,
     ) -> Result<Decision, Unavailable> {
-        let policy = self.current_for(policy, subject);
-        let check = Check::new(&policy, subject, cost);
+        let declared = Check::new(policy, subject, cost);
+        let policy = self.current_for(&declared);
+        let check = declared.with_policy(&policy);
         let decision = self.charge(&policy, &check).await?;
         self.notify_refusal(&check, &decision);
         Ok(decision)
@@ -54,8 +55,9 @@ impl Limiter {
         subject: &str,
         cost: u32,
     ) -> Option<Result<Decision, Unavailable>> {
-        let policy = self.current_for(policy, subject);
-        let check = Check::new(&policy, subject, cost);
+        let declared = Check::new(policy, subject, cost);
+        let policy = self.current_for(&declared);
+        let check = declared.with_policy(&policy);
         let charged = self.charge_now(&policy, &check)?;
         Some(charged.inspect(|decision| self.notify_refusal(&check, decision)))
     }
@@ -94,13 +96,14 @@ impl Limiter {
         subject: &str,
         cost: u32,
     ) -> Result<Decision, Unavailable> {
-        let policy = self.current_for(policy, subject);
+        let declared = Check::new(policy, subject, cost);
+        let policy = self.current_for(&declared);
         if !policy.is_enabled() {
             return Ok(Decision::disabled());
         }
         self.validated()?;
         let mut verdict = Verdict::open();
-        let operation = Operation::peek(Check::new(&policy, subject, cost));
+        let operation = Operation::peek(declared.with_policy(&policy));
         let answer = self.apply(&operation).await;
         let peeked = answer.and_then(|answer| answer.into_verdict(&mut verdict));
         self.conclude(&operation, peeked, &mut verdict)?;
@@ -113,11 +116,13 @@ impl Limiter {
     ///
     /// If the backend cannot answer, whatever the policy's `on_error`.
     pub async fn reset(&self, policy: &Policy, subject: &str) -> Result<(), Unavailable> {
-        let policy = self.current_for(policy, subject);
+        let declared = Check::new(policy, subject, 0);
+        let policy = self.current_for(&declared);
+        let check = declared.with_policy(&policy);
         if let Some(fallback) = &self.shared.fallback {
-            fallback.reset(&policy, subject);
+            fallback.reset(&check);
         }
-        match self.apply(&Operation::reset(&policy, subject)).await? {
+        match self.apply(&Operation::reset(check)).await? {
             Answer::Reset => Ok(()),
             other => Err(other.mismatch("a reset").into()),
         }

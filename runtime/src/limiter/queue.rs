@@ -41,7 +41,7 @@ impl Limiter {
     ) -> (Current<'a>, Result<Decision, Unavailable>) {
         let watch = self.shared.telemetry.watch();
         let waited = self.wait_in_line(check, max_wait).await;
-        let policy = self.current_for(check.policy, check.subject);
+        let policy = self.current_for(check);
         self.observe_wait(watch, &check.with_policy(&policy), &waited);
         (policy, waited)
     }
@@ -53,7 +53,7 @@ impl Limiter {
     ) -> Result<Decision, Unavailable> {
         let Check { policy, subject, cost, .. } = *check;
         let queue = &self.shared.queue;
-        let current = self.current_for(policy, subject);
+        let current = self.current_for(check);
         if !current.is_enabled() {
             return Ok(Decision::disabled());
         }
@@ -80,7 +80,7 @@ impl Limiter {
         let queue = &self.shared.queue;
         loop {
             // The policy in effect may change during the wait.
-            let policy = self.current_for(check.policy, check.subject);
+            let policy = self.current_for(check);
             let decision = if !policy.is_enabled() {
                 Decision::disabled()
             } else if policy.get_algorithm() == Algorithm::LeakyBucket {

@@ -107,7 +107,7 @@ impl<B: Backend> Suite<'_, B> {
             Operation::charge(of("a", 2)),
             Operation::charge(of("b", 1)),
             Operation::peek(of("a", 1)),
-            Operation::reset(policy, "a"),
+            Operation::reset(of("a", 0)),
             Operation::charge(of("a", 1)),
             Operation::charge(of("b", 3)),
         ];
