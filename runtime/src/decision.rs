@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use smol_str::SmolStr;
 
-use crate::algorithm::{Micros, Reading};
+use crate::algorithm::Reading;
 use crate::backend::{Action, Operation, Verdict};
+use crate::micros::{TimeSpan, Timestamp};
 use crate::{Policy, Quota};
 
 /// What was decided.
@@ -116,7 +117,7 @@ impl QuotaState {
 
     /// The same when `elapsed` has passed, for a request of `cost`. More may remain than it says,
     /// for not everything that has come back since is known.
-    pub(crate) fn aged(&self, elapsed: Micros, quota: &Quota, cost: u32) -> Self {
+    pub(crate) fn aged(&self, elapsed: TimeSpan, quota: &Quota, cost: u32) -> Self {
         let mut reading = self.0.aged(elapsed, quota.capacity());
         reading.set_exceeded(cost > reading.remaining());
         Self(reading)
@@ -144,13 +145,13 @@ impl QuotaState {
     /// then; zero when nothing is used.
     #[must_use]
     pub fn more_after(&self) -> Duration {
-        Duration::from_micros(self.0.more_after())
+        self.0.more_after().to_duration()
     }
 
     /// Until it would be whole again, if nobody came before then; zero when nothing is used.
     #[must_use]
     pub fn reset_after(&self) -> Duration {
-        Duration::from_micros(self.0.reset_after())
+        self.0.reset_after().to_duration()
     }
 }
 
@@ -165,9 +166,9 @@ impl PartialEq for QuotaState {
 impl Eq for QuotaState {}
 
 /// What lasts longer than half a million years is taken for that.
-const fn micros(span: Duration) -> u64 {
+const fn micros(span: Duration) -> TimeSpan {
     let micros = span.as_nanos().div_ceil(1_000);
-    if micros > u64::MAX as u128 { u64::MAX } else { micros as u64 }
+    if micros > u64::MAX as u128 { TimeSpan::MAX } else { TimeSpan::from_micros(micros as u64) }
 }
 
 /// What the limiter says of a request. It does not name what was charged: whoever wants that
@@ -176,7 +177,7 @@ const fn micros(span: Duration) -> u64 {
 pub struct Ruling {
     verdict: Verdict,
     /// The instant that names this charge in the limiter's fallback, where it was noted; else 0.
-    noted: Micros,
+    noted: Timestamp,
 }
 
 impl Ruling {
@@ -184,7 +185,10 @@ impl Ruling {
     #[inline]
     #[must_use]
     pub fn open() -> Self {
-        Self { verdict: Verdict::new(Outcome::Allowed, 0).from(Source::Open), noted: 0 }
+        Self {
+            verdict: Verdict::new(Outcome::Allowed, 0).from(Source::Open),
+            noted: Timestamp::EPOCH,
+        }
     }
 
     /// Leaves [`open`](Self::open) in its place.
@@ -206,7 +210,7 @@ impl Ruling {
         self.verdict.source()
     }
 
-    pub(crate) fn note(&mut self, instant: Micros) {
+    pub(crate) fn note(&mut self, instant: Timestamp) {
         self.noted = instant;
     }
 
@@ -260,7 +264,7 @@ pub(crate) struct Receipt {
     pub(crate) subject: SmolStr,
     pub(crate) action: Action,
     /// As [`Ruling::note`] has it.
-    pub(crate) noted: Micros,
+    pub(crate) noted: Timestamp,
 }
 
 impl Receipt {
@@ -279,7 +283,7 @@ impl Decision {
     /// Let through because the policy is switched off.
     pub(crate) fn disabled() -> Self {
         let verdict = Verdict::new(Outcome::Allowed, 0).from(Source::Disabled);
-        Self::final_one(Ruling { verdict, noted: 0 })
+        Self::final_one(Ruling { verdict, noted: Timestamp::EPOCH })
     }
 
     /// What was said of a charge.
@@ -301,7 +305,7 @@ impl Decision {
             Outcome::Never => self,
             Outcome::Allowed | Outcome::Refused { .. } => {
                 let verdict = self.ruling.verdict.with_outcome(Outcome::Refused { retry_after });
-                Self::final_one(Ruling { verdict, noted: 0 })
+                Self::final_one(Ruling { verdict, noted: Timestamp::EPOCH })
             }
         }
     }

@@ -5,6 +5,7 @@ mod annotation;
 mod backend;
 mod blocked;
 mod call;
+mod check;
 mod clock;
 #[cfg(feature = "config")]
 mod config;
@@ -20,6 +21,7 @@ mod http;
 #[cfg(feature = "axum")]
 mod key;
 mod limiter;
+mod micros;
 mod overrides;
 mod policy;
 mod queue;
@@ -43,6 +45,7 @@ pub use self::backend::{
 pub use self::backend::{RedisBackend, RedisBackendBuilder, RedisStats};
 pub use self::blocked::Blocked;
 pub use self::call::RateLimited;
+pub use self::check::Check;
 pub use self::clock::{Clock, SystemClock};
 #[cfg(feature = "config")]
 pub use self::config::{Config, ConfigError, ConfigWatcher};

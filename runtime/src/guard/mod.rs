@@ -1,26 +1,25 @@
 //! What stands between limiter and backend. Each guard is a backend over another one, and one
 //! that can answer itself does.
 
+mod bounded_map;
 mod breaker;
-mod circuit;
 mod deadline;
 mod deny_cache;
 mod fallback;
-mod keyed;
 mod lease;
 mod local_tier;
-mod owed;
+mod unreported;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+pub(crate) use self::bounded_map::{BoundedMap, HashedKey};
 use self::breaker::Breaker;
-pub(crate) use self::circuit::Circuit;
-pub use self::circuit::{BreakerState, BreakerStats, CircuitBreaker};
+pub(crate) use self::breaker::Circuit;
+pub use self::breaker::{BreakerState, BreakerStats, CircuitBreaker};
 use self::deadline::Deadline;
 use self::deny_cache::DenyCache;
 pub(crate) use self::fallback::{Fallback, NO_INSTANCES};
-pub(crate) use self::keyed::Keyed;
 use self::lease::Lease;
 pub use self::local_tier::LocalTier;
 

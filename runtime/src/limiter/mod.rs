@@ -22,7 +22,7 @@ use crate::overrides::{Current, Subjects, Table};
 use crate::queue::Queue;
 use crate::registry::{self, RegisteredPolicy};
 use crate::telemetry::Telemetry;
-use crate::{Backend, BackendError, Decision, OnError, Policy, StartError, Unavailable};
+use crate::{Backend, BackendError, Check, Decision, OnError, Policy, StartError, Unavailable};
 
 /// Decides who may go on. It joins policies with the backend that counts for them.
 ///
@@ -376,7 +376,7 @@ impl Limiter {
     pub async fn reset(&self, policy: &Policy, subject: &str) -> Result<(), Unavailable> {
         let policy = &*self.current_for(policy, subject);
         if let Some(fallback) = &self.shared.fallback {
-            fallback.reset(policy, subject);
+            fallback.reset(&Check::new(policy, subject, 0));
         }
         match self.ask(Operation { policy, subject, action: Action::Reset }).await? {
             Answer::Reset => Ok(()),

@@ -6,7 +6,8 @@ use super::Limiter;
 use crate::backend::{Action, Operation};
 use crate::decision::{Receipt, Ruling};
 use crate::guard::{Fallback, NO_INSTANCES};
-use crate::{BackendError, OnError, Policy, Source, Unavailable};
+use crate::micros::Timestamp;
+use crate::{BackendError, Check, OnError, Policy, Source, Unavailable};
 
 impl Limiter {
     /// What of a policy this limiter cannot keep, if anything.
@@ -54,18 +55,18 @@ impl Limiter {
     /// Lets the fallback know of a charge, and the backend of what was charged while it was away.
     #[inline(never)]
     fn keep_warm(&self, fallback: &Fallback, operation: &Operation<'_>, ruling: &mut Ruling) {
-        let Operation { policy, subject, action } = *operation;
+        let Operation { policy, action, .. } = *operation;
         if let Action::Charge { cost } = action
             && cost > 0
             && ruling.is_allowed()
             && self.on_error(policy) == OnError::Local
         {
-            ruling.note(fallback.note(policy, subject, cost));
+            ruling.note(fallback.record(&operation.check()));
         }
-        if fallback.owes()
+        if fallback.has_unreported()
             && ruling.source() == Source::Store
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
-            && fallback.claims_debts()
+            && fallback.claim_report()
         {
             // Whoever asked does not wait for it.
             let limiter = self.clone();
@@ -75,7 +76,7 @@ impl Limiter {
 
     pub(super) async fn post_debts(&self) {
         if let Some(fallback) = &self.shared.fallback {
-            fallback.post(&*self.shared.backend).await;
+            fallback.report(&*self.shared.backend).await;
         }
     }
 
@@ -89,7 +90,7 @@ impl Limiter {
         if !error.is_rejection() {
             self.note_health(Some(&error));
         }
-        let Operation { policy, subject, action } = *operation;
+        let Operation { policy, action, .. } = *operation;
         match (self.on_error(policy), &self.shared.fallback) {
             (OnError::Open, _) => {
                 *ruling = Ruling::open();
@@ -97,11 +98,11 @@ impl Limiter {
             }
             (OnError::Local, Some(fallback)) if fallback.decide(operation, ruling.by_store()) => {
                 // What the backend may have charged is not charged to it again.
-                if let Action::Charge { cost } = action
+                if let Action::Charge { .. } = action
                     && ruling.is_allowed()
                     && error.had_no_effect()
                 {
-                    fallback.owe(policy, subject, cost);
+                    fallback.add_unreported(&operation.check());
                 }
                 Ok(())
             }
@@ -138,12 +139,13 @@ impl Limiter {
         let fallback = self.shared.fallback.as_ref()?;
         let Receipt { policy, subject, action, noted } = receipt;
         let Action::Refund { stamp_micros, cost, source } = *action else { return None };
+        let check = Check::new(policy, subject, cost);
         if source == Source::Local {
-            fallback.forgive(policy, subject, cost);
-            return Some(fallback.refund(policy, subject, stamp_micros, cost));
+            fallback.subtract_unreported(&check);
+            return Some(fallback.refund(&check, Timestamp::from_micros(stamp_micros)));
         }
-        if *noted > 0 {
-            fallback.refund(policy, subject, *noted, cost);
+        if *noted > Timestamp::EPOCH {
+            fallback.refund(&check, *noted);
         }
         None
     }

@@ -32,7 +32,8 @@ use self::lane::Lane;
 use self::script::Plan;
 pub use self::stats::RedisStats;
 use super::{Action, Answer, Backend, Gauges, Operation};
-use crate::algorithm::told;
+use crate::algorithm::verdict_from_raw;
+use crate::micros::Timestamp;
 use crate::{BackendError, Policy};
 
 #[doc = include_str!("../../docs/redis.md")]
@@ -193,7 +194,8 @@ fn verdict(
 ) -> Option<Answer> {
     // What can never be admitted is not asked for: the script only looked.
     let never = policy.quotas().iter().any(|quota| cost > quota.capacity());
-    told(policy, now, cost, admitted && !never, raw).map(Answer::Verdict)
+    verdict_from_raw(policy, Timestamp::from_micros(now), cost, admitted && !never, raw)
+        .map(Answer::Verdict)
 }
 
 impl fmt::Debug for RedisBackend {

@@ -1,4 +1,4 @@
-//! The deny cache: a refusal answers for itself as long as it must hold.
+//! The deny cache: reuses a refusal of the store for as long as it must hold.
 
 mod refusals;
 #[cfg(test)]
@@ -12,9 +12,10 @@ use smallvec::SmallVec;
 use self::refusals::Refusals;
 use crate::backend::Verdict;
 use crate::backend::erased::ErasedBackend;
-use crate::{Action, Answer, Backend, BackendError, Clock, Operation, Outcome, Policy};
+use crate::micros::Timestamp;
+use crate::{Action, Answer, Backend, BackendError, Check, Clock, Operation, Outcome, Policy};
 
-/// Stands before a store that takes a journey to ask.
+/// The guard in front of a store that takes a round trip to ask.
 pub(super) struct DenyCache {
     refusals: Refusals,
     clock: Arc<dyn Clock>,
@@ -32,46 +33,44 @@ impl DenyCache {
     }
 
     #[inline]
-    fn answer(&self, policy: &Policy, subject: &str, cost: u32, verdict: &mut Verdict) -> bool {
-        policy.has_deny_cache()
-            && self.refusals.answer(policy, subject, cost, self.clock.now_micros(), verdict)
+    fn answer(&self, check: &Check<'_>, verdict: &mut Verdict) -> bool {
+        check.policy.has_deny_cache()
+            && self.refusals.answer(check, Timestamp::now(&self.clock), verdict)
     }
 }
 
 impl Backend for DenyCache {
     async fn apply(&self, batch: &[Operation<'_>]) -> Vec<Result<Answer, BackendError>> {
-        // However this ends: what was sent may have its effect.
-        let _forgetting = Forgetting { refusals: &self.refusals, batch };
-        let sent_at = self.clock.now_micros();
-        let asked: SmallVec<[_; 1]> = batch
+        // However this future ends: operations that were sent may have their effect.
+        let _forget = ForgetOnDrop { refusals: &self.refusals, batch };
+        let sent_at = Timestamp::now(&self.clock);
+        let sent: SmallVec<[_; 1]> = batch
             .iter()
-            .map(|operation| self.refusals.ask(operation.policy, operation.subject, sent_at))
+            .map(|operation| self.refusals.sending(&operation.check(), sent_at))
             .collect();
         let answers = self.inner.apply(batch).await;
-        for ((operation, asked), answer) in batch.iter().zip(asked).zip(&answers) {
-            let Operation { policy, subject, action } = *operation;
-            if let (Action::Charge { cost } | Action::Peek { cost }, Ok(Answer::Verdict(verdict))) =
-                (action, answer)
+        for ((operation, sent), answer) in batch.iter().zip(sent).zip(&answers) {
+            let check = operation.check();
+            if let (Action::Charge { .. } | Action::Peek { .. }, Ok(Answer::Verdict(verdict))) =
+                (operation.action, answer)
                 && verdict.outcome() != Outcome::Allowed
-                && policy.has_deny_cache()
+                && check.policy.has_deny_cache()
             {
-                let now = self.clock.now_micros();
-                self.refusals.learn(asked, policy, subject, cost, verdict, now);
+                self.refusals.learn(sent, check.cost, verdict, Timestamp::now(&self.clock));
             }
         }
         answers
     }
 
     fn apply_now(&self, operation: &Operation<'_>) -> Option<Result<Answer, BackendError>> {
-        let Operation { policy, subject, action } = *operation;
-        if let Action::Charge { cost } | Action::Peek { cost } = action {
+        if let Action::Charge { .. } | Action::Peek { .. } = operation.action {
             let mut verdict = Verdict::new(Outcome::Allowed, 0);
-            if self.answer(policy, subject, cost, &mut verdict) {
+            if self.answer(&operation.check(), &mut verdict) {
                 return Some(Ok(Answer::Verdict(verdict)));
             }
         }
         let answer = self.inner.apply_now(operation)?;
-        drop(Forgetting { refusals: &self.refusals, batch: std::slice::from_ref(operation) });
+        drop(ForgetOnDrop { refusals: &self.refusals, batch: std::slice::from_ref(operation) });
         Some(answer)
     }
 
@@ -83,7 +82,7 @@ impl Backend for DenyCache {
         cost: u32,
         verdict: &mut Verdict,
     ) -> Option<Result<(), BackendError>> {
-        if self.answer(policy, subject, cost, verdict) {
+        if self.answer(&Check::new(policy, subject, cost), verdict) {
             return Some(Ok(()));
         }
         self.inner.charge_now(policy, subject, cost, verdict)
@@ -98,17 +97,17 @@ impl Backend for DenyCache {
     }
 }
 
-/// Forgets, when dropped, the keys to which something was given back.
-struct Forgetting<'a> {
+/// Forgets, when dropped, the keys to which the batch gave something back.
+struct ForgetOnDrop<'a> {
     refusals: &'a Refusals,
     batch: &'a [Operation<'a>],
 }
 
-impl Drop for Forgetting<'_> {
+impl Drop for ForgetOnDrop<'_> {
     fn drop(&mut self) {
         for operation in self.batch {
             if matches!(operation.action, Action::Reset | Action::Refund { .. }) {
-                self.refusals.forget(operation.policy, operation.subject);
+                self.refusals.forget(&operation.check());
             }
         }
     }

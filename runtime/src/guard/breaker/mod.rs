@@ -1,9 +1,16 @@
-//! Does not ask a backend that fails.
+//! The circuit breaker: does not ask a backend that keeps failing.
+
+mod settings;
+mod state;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::circuit::{Circuit, Sign, stopped};
+pub use self::settings::{BreakerState, BreakerStats, CircuitBreaker};
+pub(crate) use self::state::Circuit;
+use self::state::{Sign, stopped};
 use crate::backend::Verdict;
 use crate::{Answer, Backend, BackendError, Operation, Policy};
 
