@@ -5,6 +5,7 @@ use std::time::Duration;
 use smol_str::SmolStr;
 
 use crate::backend::Operation;
+use crate::micros::Timestamp;
 use crate::{Action, Check, Outcome, Policy, QuotaState, Source, Verdict};
 
 /// The answer to one request.
@@ -28,8 +29,8 @@ pub(crate) struct Receipt {
     cost: u32,
     stamp_micros: u64,
     source: Source,
-    /// The instant that names the charge in the limiter's fallback; 0 if it was not recorded there.
-    pub(crate) fallback_stamp: u64,
+    /// The instant that names the charge in the limiter's fallback; the epoch if it was not recorded there.
+    pub(crate) fallback_stamp: Timestamp,
 }
 
 impl Receipt {

@@ -21,6 +21,7 @@ mod http;
 #[cfg(feature = "axum")]
 mod key;
 mod limiter;
+mod micros;
 mod overrides;
 mod policy;
 mod quota;

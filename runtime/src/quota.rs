@@ -3,6 +3,8 @@
 use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
+use crate::micros::TimeSpan;
+
 const MICROS_PER_SECOND: u64 = 1_000_000;
 const MIN_PERIOD: u64 = 1_000;
 const MAX_FILL: u64 = 10 * MAX_PERIOD;
@@ -222,6 +224,11 @@ impl Quota {
 
     pub(crate) const fn period_micros(&self) -> u64 {
         self.period_micros
+    }
+
+    #[inline]
+    pub(crate) const fn period_span(&self) -> TimeSpan {
+        TimeSpan::from_micros(self.period_micros)
     }
 
     /// What `units` take to come back, of which there are no more than the capacity.

@@ -9,32 +9,33 @@
 //!
 //! [Redis, `INCR`, "Pattern: Rate limiter 2"]: https://redis.io/docs/latest/commands/incr/
 
-use super::{Core, Micros};
+use super::{Counter, Refund};
 use crate::Quota;
+use crate::micros::{TimeSpan, Timestamp};
 use crate::verdict::Reading;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct FixedWindow {
-    /// When the window opened; of no meaning while nothing is used.
-    start: Micros,
+    /// The instant at which the window opened; without meaning while nothing is used.
+    start: Timestamp,
     used: u32,
-    /// How much of it was charged at its start.
+    /// The units of `used` that were charged at the very start.
     opening: u32,
 }
 
 impl FixedWindow {
     #[cfg(feature = "redis")]
-    pub(super) fn from_raw(start: Micros, used: u32, opening: u32) -> Self {
+    pub(super) fn from_raw(start: Timestamp, used: u32, opening: u32) -> Self {
         Self { start, used, opening }
     }
 
-    fn end(&self, quota: &Quota) -> Micros {
-        self.start + quota.period_micros()
+    fn end(&self, quota: &Quota) -> Timestamp {
+        self.start + quota.period_span()
     }
 }
 
-impl Core for FixedWindow {
-    fn advance(&mut self, now: Micros, quota: &Quota) {
+impl Counter for FixedWindow {
+    fn advance(&mut self, now: Timestamp, quota: &Quota) {
         if self.used == 0 {
             return;
         }
@@ -46,18 +47,22 @@ impl Core for FixedWindow {
         }
     }
 
-    fn wait(&self, now: Micros, quota: &Quota, cost: u32) -> Micros {
-        // More may be in use than the limit, if that has been lowered.
-        if cost <= quota.limit().saturating_sub(self.used) { 0 } else { self.end(quota) - now }
+    fn wait(&self, now: Timestamp, quota: &Quota, cost: u32) -> TimeSpan {
+        // A limit that was lowered may be less than the units in use.
+        if cost <= quota.limit().saturating_sub(self.used) {
+            TimeSpan::ZERO
+        } else {
+            self.end(quota) - now
+        }
     }
 
-    fn read(&self, now: Micros, quota: &Quota) -> Reading {
-        let until_end = if self.used == 0 { 0 } else { self.end(quota) - now };
+    fn read(&self, now: Timestamp, quota: &Quota) -> Reading {
+        let until_end = if self.used == 0 { TimeSpan::ZERO } else { self.end(quota) - now };
         let remaining = quota.limit().saturating_sub(self.used);
         Reading::known(remaining, until_end, until_end)
     }
 
-    fn charge(&mut self, now: Micros, _: &Quota, cost: u32) {
+    fn charge(&mut self, now: Timestamp, _: &Quota, cost: u32) {
         if self.used == 0 {
             self.start = now;
         }
@@ -67,15 +72,16 @@ impl Core for FixedWindow {
         self.used += cost;
     }
 
-    /// In the same window only. While others are in the window, one of the units that opened
-    /// it stays: without that unit, they would be in a window that opened later.
-    fn refund(&mut self, _: Micros, _: &Quota, stamp: Micros, cost: u32) -> bool {
-        if self.used == cost && self.start == stamp {
+    /// Gives back within the same window only. While the window holds other units, one of those
+    /// that opened it stays: without it, the others would belong to a window that opened later.
+    fn refund(&mut self, _: &Quota, refund: Refund) -> bool {
+        let Refund { now: _, charged_at, cost } = refund;
+        if self.used == cost && self.start == charged_at {
             *self = Self::default();
-        } else if self.start == stamp && self.opening > cost {
+        } else if self.start == charged_at && self.opening > cost {
             self.opening -= cost;
             self.used -= cost;
-        } else if self.start < stamp && self.used - self.opening >= cost {
+        } else if self.start < charged_at && self.used - self.opening >= cost {
             self.used -= cost;
         } else {
             return false;
@@ -83,7 +89,7 @@ impl Core for FixedWindow {
         true
     }
 
-    fn empty_at(&self, quota: &Quota) -> Micros {
-        if self.used == 0 { 0 } else { self.end(quota) }
+    fn empty_at(&self, quota: &Quota) -> Timestamp {
+        if self.used == 0 { Timestamp::EPOCH } else { self.end(quota) }
     }
 }

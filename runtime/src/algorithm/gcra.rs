@@ -2,83 +2,86 @@
 //!
 //! It is the virtual scheduling algorithm of [ITU-T I.371], annex A, with a tolerance of
 //! burst − 1 intervals. One unit takes the interval `T = period ÷ limit`. The theoretical
-//! arrival time (TAT) is when the bucket would be empty if nobody came: a request of `cost` at
-//! `now` would move it to `max(now, TAT) + cost × T`, and is admitted if that is at most
+//! arrival time (TAT) is the instant at which the bucket would be empty if nobody came: a request of
+//! `cost` at `now` would move it to `max(now, TAT) + cost × T`, and is admitted if that is at most
 //! `now + burst × T`.
 //!
 //! At `now` there are at most `burst` units, and in less than one period fewer than `limit`
 //! come back, so any half-open interval of one period holds at most burst + limit − 1. That is
 //! reached. Under constant demand it admits exactly the limit in each period.
 //!
-//! `T` is a fraction, so times are kept in whole microseconds and a remainder in 1/limit of a
+//! `T` is a fraction, so times are stored as whole microseconds and a remainder in 1/limit of a
 //! microsecond: nothing is rounded, whatever the rate.
 //!
-//! A refund gives back `cost × T` less the time since the charge. What a charge adds to the
-//! level drains only while it is there, at one microsecond a microsecond, so the level without
+//! A refund gives back `cost × T` less the time since the charge. The part of the level that a charge
+//! adds drains only while it is there, at one microsecond per microsecond, so the level without
 //! it would be lower by no less than that: whatever came between, no more is given back
-//! than what the charge still takes. (Giving back the whole cost, however late, would let
+//! than the charge still takes. (Giving back the whole cost, however late, would let
 //! requests that hold their refunds until the bucket has drained admit more than a burst.)
 //!
 //! [ITU-T I.371]: https://www.itu.int/rec/T-REC-I.371
 
-use super::{Core, Micros, Wait, decide_in_steps, say};
+use super::{Counter, QuotaCheck, Refund, Wait, decide_in_steps, write_verdict};
 use crate::Quota;
+use crate::micros::{TimeSpan, Timestamp};
 use crate::quota::Drain;
 use crate::verdict::{Level, Reading, Verdict, div_rem};
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Gcra {
-    /// The theoretical arrival time: this, and `fraction` ÷ limit of a microsecond.
-    tat: Micros,
+    /// The theoretical arrival time: this instant, and `fraction` ÷ limit of a microsecond.
+    tat: Timestamp,
     fraction: u32,
 }
 
 impl Gcra {
     #[cfg(feature = "redis")]
-    pub(super) fn from_raw(tat: Micros, fraction: u32) -> Self {
+    pub(super) fn from_raw(tat: Timestamp, fraction: u32) -> Self {
         Self { tat, fraction }
     }
 
-    /// How far ahead the TAT is.
+    /// Returns the time from `now` to the TAT.
     #[inline]
-    fn level(&self, now: Micros) -> Drain {
-        match self.tat.checked_sub(now) {
-            Some(micros) => Drain { micros, fraction: self.fraction },
+    fn level(&self, now: Timestamp) -> Drain {
+        match self.tat.checked_since(now) {
+            Some(ahead) => Drain { micros: ahead.micros(), fraction: self.fraction },
             None => Drain::default(),
         }
     }
 
     #[inline]
-    fn at_level(now: Micros, level: Drain) -> Self {
+    fn at_level(now: Timestamp, level: Drain) -> Self {
         if level.is_zero() {
-            // It is not to be taken for full should the clock go back.
+            // A TAT of `now` would look like a full bucket if the clock were set back.
             return Self::default();
         }
         let Drain { micros, fraction } = level;
-        Self { tat: now + micros, fraction }
+        Self { tat: now + TimeSpan::from_micros(micros), fraction }
     }
 
-    /// As many units are in it as were under the former quota, however long they take now.
-    pub(super) fn fit(&mut self, now: Micros, former: &Quota, quota: &Quota) {
+    /// Converts the state so that it holds as many units of `quota` as it held of `former`, however
+    /// long they take to drain now.
+    pub(super) fn fit(&mut self, now: Timestamp, former: &Quota, quota: &Quota) {
         self.advance(now, former);
         // At most 2^32 units of a period each, which like the other period is less than 2^45 µs.
         let level = level_of(self.level(now), former).get() * u128::from(quota.period_micros());
         let level = level.div_ceil(u128::from(former.period_micros()));
         let full = u128::from(quota.capacity()) * u128::from(quota.period_micros());
         let (micros, fraction) = div_rem(level.min(full), quota.limit().into());
-        // Less than the limit, which fits.
+        // The remainder is less than the limit, so it fits.
         let level = Drain { micros, fraction: fraction as u32 };
         *self = Self::at_level(now, level);
     }
 }
 
-impl Core for Gcra {
-    /// What has passed is judged by arithmetic. A bucket that is more than full is one whose
-    /// clock went back or whose quota has changed; it is made full and drains from now on.
+impl Counter for Gcra {
+    /// Draining needs no work: the level follows from the TAT and the time. Only a bucket that is
+    /// more than full, because its clock was set back or its quota has changed, is made full; it
+    /// drains from now on.
     #[inline]
-    fn advance(&mut self, now: Micros, quota: &Quota) {
+    fn advance(&mut self, now: Timestamp, quota: &Quota) {
         let level = self.level(now);
-        // What is usable is at most what is full, and is known.
+        // The usable part is at most the full bucket, and is at hand without arithmetic.
         if level.exceeds(quota.usable_drain()) {
             let full = quota.drain_of(quota.capacity());
             if level.exceeds(full) {
@@ -88,54 +91,49 @@ impl Core for Gcra {
     }
 
     #[inline]
-    fn wait(&self, now: Micros, quota: &Quota, cost: u32) -> Micros {
+    fn wait(&self, now: Timestamp, quota: &Quota, cost: u32) -> TimeSpan {
         let level = self.level(now).plus(quota.drain_of(cost), quota.limit());
         if level.exceeds(quota.usable_drain()) {
-            level.minus(quota.usable_drain(), quota.limit()).ceil()
+            TimeSpan::from_micros(level.minus(quota.usable_drain(), quota.limit()).ceil())
         } else {
-            0
+            TimeSpan::ZERO
         }
     }
 
     #[inline]
-    fn read(&self, now: Micros, quota: &Quota) -> Reading {
+    fn read(&self, now: Timestamp, quota: &Quota) -> Reading {
         reading(self.level(now), quota)
     }
 
     #[inline]
-    fn charge(&mut self, now: Micros, quota: &Quota, cost: u32) {
+    fn charge(&mut self, now: Timestamp, quota: &Quota, cost: u32) {
         let level = self.level(now).plus(quota.drain_of(cost), quota.limit());
         *self = Self::at_level(now, level);
     }
 
-    /// The level is looked at once, unless there is something to be done about it first.
+    /// Computes the level once, unless the state has to be corrected first.
     #[inline]
-    fn decide(
-        &mut self,
-        now: Micros,
-        quota: &Quota,
-        cost: u32,
-        charges: bool,
-        verdict: &mut Verdict,
-    ) {
+    fn decide(&mut self, check: QuotaCheck<'_>, charges: bool, verdict: &mut Verdict) {
+        let QuotaCheck { now, quota, cost } = check;
         let (level, usable) = (self.level(now), quota.usable_drain());
         if !charges || cost > quota.capacity() || level.exceeds(usable) {
-            return decide_in_steps(self, now, quota, cost, charges, verdict);
+            return decide_in_steps(self, check, charges, verdict);
         }
         let charged = level.plus(quota.drain_of(cost), quota.limit());
         if charged.exceeds(usable) {
-            let wait = charged.minus(usable, quota.limit()).ceil();
-            say(verdict, now, Wait::For(wait), reading(level, quota));
+            let wait = TimeSpan::from_micros(charged.minus(usable, quota.limit()).ceil());
+            write_verdict(verdict, now, Wait::For(wait), reading(level, quota));
         } else {
             *self = Self::at_level(now, charged);
-            say(verdict, now, Wait::None, reading(charged, quota));
+            write_verdict(verdict, now, Wait::None, reading(charged, quota));
         }
     }
 
-    fn refund(&mut self, now: Micros, quota: &Quota, stamp: Micros, cost: u32) -> bool {
-        let Some(elapsed) = now.checked_sub(stamp) else { return false };
+    fn refund(&mut self, quota: &Quota, refund: Refund) -> bool {
+        let Refund { now, charged_at, cost } = refund;
+        let Some(elapsed) = now.checked_since(charged_at) else { return false };
         let charged = quota.drain_of(cost);
-        let Some(micros) = charged.micros.checked_sub(elapsed) else { return false };
+        let Some(micros) = charged.micros.checked_sub(elapsed.micros()) else { return false };
         let level = self.level(now);
         let back = Drain { micros, ..charged };
         let back = if back.exceeds(level) { level } else { back };
@@ -147,8 +145,8 @@ impl Core for Gcra {
         true
     }
 
-    fn empty_at(&self, _: &Quota) -> Micros {
-        self.level(0).ceil()
+    fn empty_at(&self, _: &Quota) -> Timestamp {
+        Timestamp::from_micros(self.level(Timestamp::EPOCH).ceil())
     }
 }
 

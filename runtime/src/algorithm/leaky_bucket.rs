@@ -3,9 +3,9 @@
 //!
 //! **As a meter** ([ITU-T I.371], annex A, the continuous-state leaky bucket): a request is admitted
 //! if its cost still fits. The level is `(TAT − now) × limit ÷ period`, so this is
-//! [`Gcra`](super::gcra) in other words, with the same bound of burst + limit − 1 in any half-open
-//! interval of one period, which is reached. That the two decide alike is tested against a bucket
-//! that keeps its level.
+//! [`Gcra`](super::gcra) by another name, with the same bound of burst + limit − 1 in any half-open
+//! interval of one period, which is reached. A test compares the decisions with those of a bucket
+//! that stores its level.
 //!
 //! **As a queue**, where calls wait for their turn: they leave one by one, spaced by period ÷
 //! limit, and the bucket is the line in which they stand. See [`spaced`].
@@ -15,9 +15,9 @@
 pub(super) use super::gcra::Gcra as LeakyBucket;
 use crate::Policy;
 
-/// The policy by which the first in line leaves: once the bucket is empty, that is one
-/// interval for each unit of the cost after the one before it. Who may use no more of the bucket
-/// than this cost has to wait for that.
+/// Returns the policy by which the first request in the queue leaves. It may use no more of the
+/// bucket than its own cost, so it waits until the bucket is empty: one interval for each unit of
+/// the cost after the request before it.
 pub(crate) fn spaced(policy: &Policy, cost: u32) -> Policy {
     policy.clone().map_quotas(|quota| quota.using(cost))
 }

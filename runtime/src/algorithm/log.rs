@@ -1,53 +1,53 @@
-//! Admissions in the order of their time, in a ring.
+//! A ring buffer of admissions, in the order of their time.
 
 use std::slice;
 
 use thin_vec::{ThinVec, thin_vec};
 
-use super::Micros;
+use crate::micros::Timestamp;
 
-/// What was admitted at one time, or in one granule.
+/// The admissions of one instant, or of one granule.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Entry {
+pub(super) struct LogEntry {
     /// The newest admission in this entry.
-    pub(super) newest: Micros,
+    pub(super) newest: Timestamp,
     pub(super) units: u32,
 }
 
 /// Entries, the oldest first, and the sum of their units.
 ///
-/// A store holds very many of these, and with many keys it is access to memory that a check costs.
-/// So it takes little room where it is, its entries take as little as they can, and nothing is
-/// allocated for a single one: most subjects of a service come once.
+/// A store holds very many of these, and with many keys a check mostly waits for memory. So the log
+/// itself is small, its entries are packed as densely as they allow, and a single entry needs no
+/// allocation: most subjects of a service come once.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Log {
-    places: Places,
-    /// The place of the oldest.
+    storage: Storage,
+    /// The index of the oldest entry in the storage.
     head: u16,
-    /// How many there are: hardly more than a window's resolution, or twice that if the limit was
-    /// changed.
+    /// The number of entries: hardly more than a window's resolution, or twice that if the limit
+    /// was changed.
     len: u16,
     used: u32,
 }
 
-/// Where entries are: in the least room in which fit all that there were when it was made, and all
-/// that came since.
+/// The entries' memory. The variant is the smallest in which all entries fit that there were when it
+/// was chosen, and all that have come since.
 #[derive(Clone, Debug)]
-enum Places {
+enum Storage {
     One(Packed),
     Steps(Base, ThinVec<u32>),
     Packed(ThinVec<Packed>),
-    Wide(ThinVec<Entry>),
+    Wide(ThinVec<LogEntry>),
 }
 
-impl Default for Places {
+impl Default for Storage {
     fn default() -> Self {
         Self::One(Packed::default())
     }
 }
 
-/// An entry in one word: the time above, the units below. All entries of a limit that has an entry
-/// for each admission can be packed, until the year 2255.
+/// An entry in one word: the time in the upper bits, the units in the lower. Every entry of a limit
+/// without granules can be packed, until the year 2255.
 #[derive(Clone, Copy, Debug, Default)]
 struct Packed(u64);
 
@@ -55,51 +55,53 @@ impl Packed {
     const UNIT_BITS: u32 = 11;
 
     #[inline]
-    fn of(Entry { newest, units }: Entry) -> Option<Self> {
-        let fits = newest >> (u64::BITS - Self::UNIT_BITS) == 0 && units >> Self::UNIT_BITS == 0;
-        fits.then_some(Self(newest << Self::UNIT_BITS | u64::from(units)))
+    fn of(LogEntry { newest, units }: LogEntry) -> Option<Self> {
+        let micros = newest.micros();
+        let fits = micros >> (u64::BITS - Self::UNIT_BITS) == 0 && units >> Self::UNIT_BITS == 0;
+        fits.then_some(Self(micros << Self::UNIT_BITS | u64::from(units)))
     }
 
     #[inline]
-    fn entry(self) -> Entry {
-        // What is left are the lowest bits.
+    fn entry(self) -> LogEntry {
+        // Only the lowest bits are left, which fit.
         let units = (self.0 & ((1 << Self::UNIT_BITS) - 1)) as u32;
-        Entry { newest: self.0 >> Self::UNIT_BITS, units }
+        LogEntry { newest: Timestamp::from_micros(self.0 >> Self::UNIT_BITS), units }
     }
 }
 
-/// What entries of one unit count their microseconds from, for up to 71 minutes: of most limits
-/// that is all of them. In 2²⁰ µs, so that it takes no more room than there is; until the year 2112.
+/// The instant from which entries of one unit count their microseconds, for up to 71 minutes: with
+/// most limits that covers all entries. In units of 2²⁰ µs, so that it fits beside the tag of the
+/// variant; until the year 2112.
 #[derive(Clone, Copy, Debug)]
 struct Base(u32);
 
 impl Base {
     const BITS: u32 = 20;
 
-    /// At or shortly before that.
-    fn of(instant: Micros) -> Option<Self> {
-        u32::try_from(instant >> Self::BITS).ok().map(Self)
+    /// Returns the last base at or before an instant.
+    fn of(instant: Timestamp) -> Option<Self> {
+        u32::try_from(instant.micros() >> Self::BITS).ok().map(Self)
     }
 
     #[inline]
-    fn start(self) -> Micros {
-        Micros::from(self.0) << Self::BITS
+    fn start(self) -> u64 {
+        u64::from(self.0) << Self::BITS
     }
 
     #[inline]
-    fn step(self, Entry { newest, units }: Entry) -> Option<u32> {
-        let step = newest.checked_sub(self.start()).filter(|_| units == 1)?;
+    fn step(self, LogEntry { newest, units }: LogEntry) -> Option<u32> {
+        let step = newest.micros().checked_sub(self.start()).filter(|_| units == 1)?;
         u32::try_from(step).ok()
     }
 
     #[inline]
-    fn entry(self, step: u32) -> Entry {
-        Entry { newest: self.start() + Micros::from(step), units: 1 }
+    fn entry(self, step: u32) -> LogEntry {
+        LogEntry { newest: Timestamp::from_micros(self.start() + u64::from(step)), units: 1 }
     }
 }
 
 impl Log {
-    /// The sum of all entries' units.
+    /// Returns the sum of all entries' units.
     #[inline]
     pub(super) fn used(&self) -> u32 {
         self.used
@@ -111,35 +113,35 @@ impl Log {
     }
 
     #[inline]
-    pub(super) fn front(&self) -> Option<Entry> {
+    pub(super) fn front(&self) -> Option<LogEntry> {
         self.get(0)
     }
 
     #[inline]
-    pub(super) fn back(&self) -> Option<Entry> {
+    pub(super) fn back(&self) -> Option<LogEntry> {
         self.get(self.len().checked_sub(1)?)
     }
 
-    /// The entry that `index` others are older than.
+    /// Returns the entry that has `index` older ones.
     #[inline]
-    pub(super) fn get(&self, index: usize) -> Option<Entry> {
-        (index < self.len()).then(|| match &self.places {
-            Places::One(packed) => packed.entry(),
-            Places::Steps(base, places) => {
+    pub(super) fn get(&self, index: usize) -> Option<LogEntry> {
+        (index < self.len()).then(|| match &self.storage {
+            Storage::One(packed) => packed.entry(),
+            Storage::Steps(base, places) => {
                 base.entry(places[place(self.head, index, places.len())])
             }
-            Places::Packed(places) => places[place(self.head, index, places.len())].entry(),
-            Places::Wide(places) => places[place(self.head, index, places.len())],
+            Storage::Packed(places) => places[place(self.head, index, places.len())].entry(),
+            Storage::Wide(places) => places[place(self.head, index, places.len())],
         })
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = Entry> + Clone {
+    pub(super) fn iter(&self) -> impl Iterator<Item = LogEntry> + Clone {
         (0..self.len()).map_while(|index| self.get(index))
     }
 
     #[inline]
-    pub(super) fn push_back(&mut self, entry: Entry) {
-        if self.len() == self.places.len() {
+    pub(super) fn push_back(&mut self, entry: LogEntry) {
+        if self.len() == self.storage.len() {
             self.grow();
         }
         self.len += 1;
@@ -147,11 +149,11 @@ impl Log {
         self.used += entry.units;
     }
 
-    /// Adds `units` to the newest entry, which is of `newest` now.
+    /// Adds `units` to the newest entry, and sets its time to `newest`.
     #[inline]
-    pub(super) fn add_to_back(&mut self, newest: Micros, units: u32) {
+    pub(super) fn add_to_back(&mut self, newest: Timestamp, units: u32) {
         if let Some(back) = self.back() {
-            self.set(self.len() - 1, Entry { newest, units: back.units + units });
+            self.set(self.len() - 1, LogEntry { newest, units: back.units + units });
             self.used += units;
         }
     }
@@ -160,7 +162,7 @@ impl Log {
     pub(super) fn pop_front(&mut self) {
         if let Some(entry) = self.front() {
             self.head =
-                if usize::from(self.head) + 1 < self.places.len() { self.head + 1 } else { 0 };
+                if usize::from(self.head) + 1 < self.storage.len() { self.head + 1 } else { 0 };
             self.len -= 1;
             self.used -= entry.units;
         }
@@ -173,7 +175,8 @@ impl Log {
         }
     }
 
-    /// Takes `units`, no more than it has, from the entry at `index`, which goes with its last.
+    /// Takes `units`, at most as many as there are, from the entry at `index`, and removes the entry
+    /// with its last one.
     pub(super) fn take(&mut self, index: usize, units: u32) {
         let Some(mut entry) = self.get(index) else { return };
         entry.units -= units;
@@ -191,33 +194,33 @@ impl Log {
     }
 
     #[inline]
-    fn set(&mut self, index: usize, entry: Entry) {
+    fn set(&mut self, index: usize, entry: LogEntry) {
         if !self.put(index, entry) {
             self.refit(index, entry);
         }
     }
 
-    /// Says whether it fits.
+    /// Stores an entry; `false` if it does not fit into the storage's variant.
     #[inline]
-    fn put(&mut self, index: usize, entry: Entry) -> bool {
+    fn put(&mut self, index: usize, entry: LogEntry) -> bool {
         let head = self.head;
-        match &mut self.places {
-            Places::One(place) => put(slice::from_mut(place), 0, 0, Packed::of(entry)),
-            Places::Steps(base, places) => put(places, head, index, base.step(entry)),
-            Places::Packed(places) => put(places, head, index, Packed::of(entry)),
-            Places::Wide(places) => put(places, head, index, Some(entry)),
+        match &mut self.storage {
+            Storage::One(place) => put(slice::from_mut(place), 0, 0, Packed::of(entry)),
+            Storage::Steps(base, places) => put(places, head, index, base.step(entry)),
+            Storage::Packed(places) => put(places, head, index, Packed::of(entry)),
+            Storage::Wide(places) => put(places, head, index, Some(entry)),
         }
     }
 
-    /// Sets what does not fit as the others are kept.
+    /// Stores an entry that does not fit into the present variant.
     #[cold]
-    fn refit(&mut self, index: usize, entry: Entry) {
+    fn refit(&mut self, index: usize, entry: LogEntry) {
         let entries =
             (0..self.len()).filter_map(|at| if at == index { Some(entry) } else { self.get(at) });
         let width = Width::of(entries);
-        match (&mut self.places, width) {
-            // Once in a while, and without an allocation.
-            (Places::Steps(base, places), Width::Steps(later)) => {
+        match (&mut self.storage, width) {
+            // A later base: this happens once in a while, and needs no allocation.
+            (Storage::Steps(base, places), Width::Steps(later)) => {
                 for at in 0..usize::from(self.len) {
                     let step = place(self.head, at, places.len());
                     let is = if at == index { entry } else { base.entry(places[step]) };
@@ -226,22 +229,22 @@ impl Log {
                 *base = later;
             }
             _ => {
-                self.move_to(width, self.places.len());
+                self.move_to(width, self.storage.len());
                 self.set(index, entry);
             }
         }
     }
 
-    /// To twice the memory.
+    /// Doubles the memory.
     #[cold]
     fn grow(&mut self) {
-        self.move_to(Width::of(self.iter()), self.places.len() + 1);
+        self.move_to(Width::of(self.iter()), self.storage.len() + 1);
     }
 
-    /// Moves all entries that fit into that width to at least `count` places.
+    /// Moves all entries, which fit into `width`, to a storage of at least `count` places.
     fn move_to(&mut self, width: Width, count: usize) {
-        let places = width.places(count);
-        let mut moved = Self { places, head: 0, len: self.len, used: self.used };
+        let storage = width.storage(count);
+        let mut moved = Self { storage, head: 0, len: self.len, used: self.used };
         for (at, entry) in self.iter().enumerate() {
             moved.put(at, entry);
         }
@@ -249,7 +252,7 @@ impl Log {
     }
 }
 
-impl Places {
+impl Storage {
     #[inline]
     fn len(&self) -> usize {
         match self {
@@ -261,7 +264,7 @@ impl Places {
     }
 }
 
-/// How much room an entry takes.
+/// The room that an entry takes.
 #[derive(Clone, Copy, Debug)]
 enum Width {
     Steps(Base),
@@ -270,8 +273,8 @@ enum Width {
 }
 
 impl Width {
-    /// The least in which all of them fit.
-    fn of(mut entries: impl Iterator<Item = Entry> + Clone) -> Self {
+    /// Returns the smallest width into which all of the entries fit.
+    fn of(mut entries: impl Iterator<Item = LogEntry> + Clone) -> Self {
         let oldest = entries.clone().map(|entry| entry.newest).min().unwrap_or_default();
         if let Some(base) = Base::of(oldest)
             && entries.clone().all(|entry| base.step(entry).is_some())
@@ -284,25 +287,25 @@ impl Width {
         }
     }
 
-    /// At least `count` of them.
-    fn places(self, count: usize) -> Places {
+    /// Creates an empty storage of this width with at least `count` places.
+    fn storage(self, count: usize) -> Storage {
         match self {
-            Self::Steps(base) => Places::Steps(base, room(count)),
-            Self::Packed => Places::Packed(room(count)),
-            Self::Wide => Places::Wide(room(count)),
+            Self::Steps(base) => Storage::Steps(base, room(count)),
+            Self::Packed => Storage::Packed(room(count)),
+            Self::Wide => Storage::Wide(room(count)),
         }
     }
 }
 
-/// Places for so many, or somewhat more: as many as fit, with the vector's header, into 64 bytes or
-/// that doubled.
+/// Creates at least `count` places: as many as fit, with the vector's header, into the next power of
+/// two of bytes, at least 64.
 fn room<T: Clone + Default>(count: usize) -> ThinVec<T> {
     const HEADER: usize = 16;
     let bytes = (HEADER + count * size_of::<T>()).next_power_of_two().max(64);
     thin_vec![T::default(); (bytes - HEADER) / size_of::<T>()]
 }
 
-/// Says whether there is something to put there.
+/// Stores an entry if there is one; `false` otherwise.
 #[inline]
 fn put<T>(places: &mut [T], head: u16, index: usize, entry: Option<T>) -> bool {
     match entry {
@@ -315,7 +318,7 @@ fn put<T>(places: &mut [T], head: u16, index: usize, entry: Option<T>) -> bool {
     }
 }
 
-/// Where in a ring of `count` places that is.
+/// Returns the index in a ring of `count` places.
 #[inline]
 fn place(head: u16, index: usize, count: usize) -> usize {
     let at = usize::from(head) + index;
@@ -329,20 +332,21 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::micros::TimeSpan;
 
-    /// One that steps can reach, and one that they cannot.
-    const PERIODS: [Micros; 2] = [3_600_000_000, 1 << 34];
+    /// A period that steps can cover, and one that they cannot.
+    const PERIODS: [u64; 2] = [3_600_000_000, 1 << 34];
 
-    /// Beside a queue that does the same.
-    fn same(log: &Log, queue: &VecDeque<Entry>) {
+    /// Compares the log with a queue.
+    fn assert_same(log: &Log, queue: &VecDeque<LogEntry>) {
         assert_eq!(log.iter().collect::<Vec<_>>(), queue.iter().copied().collect::<Vec<_>>());
         assert_eq!((log.front(), log.back()), (queue.front().copied(), queue.back().copied()));
         assert_eq!(log.used(), queue.iter().map(|entry| entry.units).sum::<u32>());
     }
 
-    /// From the first time that is given, after a pause each. Most entries are of one unit; some
-    /// fit into no step or cannot be packed, for their units or for their time.
-    fn steps() -> impl Strategy<Value = (Micros, Vec<(u8, Micros, u32)>)> {
+    /// Generates the first instant and the steps, each after a pause. Most entries are of one unit;
+    /// some fit into no step or cannot be packed, because of their units or their time.
+    fn steps() -> impl Strategy<Value = (u64, Vec<(u8, u64, u32)>)> {
         let first = prop::sample::select(&[0, (1 << 52) - 50, (1 << 53) - 50]);
         let pause = prop_oneof![60 => 0_u64..2, 10 => 0_u64..1 << 28, 1 => 0_u64..1 << 34];
         let units = prop_oneof![1000 => Just(1_u32), 10 => 1_u32..9, 1 => 2_000_u32..3_000];
@@ -353,11 +357,12 @@ mod tests {
     proptest! {
         #[test]
         fn it_is_a_queue((first, steps) in steps(), period in prop::sample::select(&PERIODS)) {
-            let (mut log, mut queue) = (Log::default(), VecDeque::<Entry>::new());
-            let mut newest = first;
+            let (mut log, mut queue) = (Log::default(), VecDeque::<LogEntry>::new());
+            let period = TimeSpan::from_micros(period);
+            let mut newest = Timestamp::from_micros(first);
             for (step, pause, units) in steps {
-                newest += pause;
-                let entry = Entry { newest, units };
+                newest = newest + TimeSpan::from_micros(pause);
+                let entry = LogEntry { newest, units };
                 while queue.front().is_some_and(|oldest| oldest.newest + period <= newest) {
                     log.pop_front();
                     queue.pop_front();
@@ -378,11 +383,11 @@ mod tests {
                     _ if queue.is_empty() => log.add_to_back(newest, units),
                     5 => {
                         let back = queue.back_mut().unwrap();
-                        *back = Entry { newest, units: back.units + units };
+                        *back = LogEntry { newest, units: back.units + units };
                         log.add_to_back(newest, units);
                     }
                     _ => {
-                        // One of them, most often the last.
+                        // Any of them, most often the last.
                         let index = queue.len() - 1 - pause as usize % queue.len();
                         let taken = units.min(queue[index].units);
                         log.take(index, taken);
@@ -390,7 +395,7 @@ mod tests {
                         queue.retain(|entry| entry.units > 0);
                     }
                 }
-                same(&log, &queue);
+                assert_same(&log, &queue);
             }
         }
     }

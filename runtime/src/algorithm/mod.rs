@@ -1,48 +1,59 @@
-//! The algorithms: pure integer arithmetic over a subject's state, no I/O and no clock.
+//! The algorithms: pure integer arithmetic over a subject's state, without I/O and without a clock.
 //!
-//! One file per algorithm, each a [`Core`]. [`Part`] is the state of one quota by whichever
-//! algorithm, and [`Counters`] puts the quotas of a policy together into one atomic decision.
-
-use std::time::Duration;
+//! There is one file per algorithm, each a [`Counter`]. [`QuotaCounter`] is the state of one quota by
+//! any of them, and [`Counters`] combines the quotas of a policy into one atomic decision.
 
 mod counters;
 mod fixed_window;
+#[cfg(feature = "redis")]
+mod from_store;
 mod gcra;
 mod leaky_bucket;
 mod log;
 mod sliding_window;
 mod sliding_window_counter;
 mod token_bucket;
-#[cfg(feature = "redis")]
-mod told;
 
 pub(crate) use self::counters::{Counters, Mode};
 use self::fixed_window::FixedWindow;
+#[cfg(feature = "redis")]
+pub(crate) use self::from_store::verdict_from_raw;
 use self::gcra::Gcra;
 use self::leaky_bucket::LeakyBucket;
 pub(crate) use self::leaky_bucket::spaced;
 use self::sliding_window::SlidingWindow;
 use self::sliding_window_counter::SlidingWindowCounter;
 use self::token_bucket::TokenBucket;
-#[cfg(feature = "redis")]
-pub(crate) use self::told::told;
-use crate::Verdict;
-use crate::verdict::Reading;
+use crate::micros::{TimeSpan, Timestamp};
+use crate::verdict::{Reading, Verdict};
 use crate::{Algorithm, Outcome, Quota, QuotaState};
 
-/// Microseconds: since the epoch where it is an instant, otherwise a span.
-pub(crate) type Micros = u64;
+/// The latest instant that is reckoned with, in the year 294,000. Later ones are replaced by it, so
+/// that adding a period cannot overflow.
+const LAST_INSTANT: Timestamp = Timestamp::from_micros(i64::MAX as u64);
 
-/// Instants beyond this are taken for this, so that adding a period cannot overflow. It is
-/// the year 294,000.
-const LAST_INSTANT: Micros = i64::MAX as u64;
+/// A request as one quota sees it.
+#[derive(Clone, Copy)]
+struct QuotaCheck<'a> {
+    now: Timestamp,
+    quota: &'a Quota,
+    cost: u32,
+}
 
-/// How long until a quota would admit a cost.
-/// Ordered from the best to the worst, so the wait of several quotas is the greatest.
+/// A charge that is to be given back. Its two instants are fields, so that they cannot be swapped.
+#[derive(Clone, Copy)]
+pub(crate) struct Refund {
+    pub(crate) now: Timestamp,
+    pub(crate) charged_at: Timestamp,
+    pub(crate) cost: u32,
+}
+
+/// The time until a quota admits a cost. Ordered from the best to the worst, so that the wait of
+/// several quotas is the maximum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Wait {
     None,
-    For(Micros),
+    For(TimeSpan),
     /// The cost is more than the quota can ever admit.
     Forever,
 }
@@ -52,75 +63,71 @@ impl From<Wait> for Outcome {
     fn from(wait: Wait) -> Self {
         match wait {
             Wait::None => Self::Allowed,
-            Wait::For(micros) => Self::Refused { retry_after: Duration::from_micros(micros) },
+            Wait::For(span) => Self::Refused { retry_after: span.to_duration() },
             Wait::Forever => Self::Never,
         }
     }
 }
 
-/// One quota's state for one subject, by one algorithm. The default is the state of a subject
-/// never seen.
+/// The state of one quota for one subject, by one algorithm. The default is the state of a subject
+/// that was never seen.
 ///
-/// What is read and charged at an instant is only right once the state was brought to it by
-/// [`advance`](Self::advance). Costs are at least 1 and at most the quota's capacity.
-trait Core: Default {
-    /// Forgets what has passed by `now`, and takes what lies ahead of it, after a clock went
-    /// back, for something of now: it locks nobody out, and nothing is admitted twice.
-    fn advance(&mut self, now: Micros, quota: &Quota);
+/// [`advance`](Self::advance) has to bring the state to an instant before anything is read or
+/// charged at it. Costs are at least 1 and at most the quota's capacity.
+trait Counter: Default {
+    /// Removes the admissions that no longer count at `now`. Admissions later than `now`, which
+    /// appear when a clock was set back, are moved to `now`: so they lock nobody out, and nothing is
+    /// admitted twice.
+    fn advance(&mut self, now: Timestamp, quota: &Quota);
 
-    /// How long a request of `cost` would have to wait, if nobody else came.
-    fn wait(&self, now: Micros, quota: &Quota, cost: u32) -> Micros;
+    /// Returns the time until a request of `cost` is admitted, if nobody else comes; zero if it is
+    /// admitted now.
+    fn wait(&self, now: Timestamp, quota: &Quota, cost: u32) -> TimeSpan;
 
-    /// How the quota stands.
-    fn read(&self, now: Micros, quota: &Quota) -> Reading;
+    /// Returns the state of the quota.
+    fn read(&self, now: Timestamp, quota: &Quota) -> Reading;
 
     /// Records an admission of `cost`, for which there is no wait.
-    fn charge(&mut self, now: Micros, quota: &Quota, cost: u32);
+    fn charge(&mut self, now: Timestamp, quota: &Quota, cost: u32);
 
-    /// Gives back what was charged at `stamp`, as far as that never admits more than the
-    /// algorithm's bound. Says whether it gave anything back; if not, nothing changes.
-    fn refund(&mut self, now: Micros, quota: &Quota, stamp: Micros, cost: u32) -> bool;
+    /// Gives back a charge, as far as that never admits more than the algorithm's bound. Returns
+    /// `true` if it gave anything back; otherwise nothing changes.
+    fn refund(&mut self, quota: &Quota, refund: Refund) -> bool;
 
-    /// When this state will be as if the subject had never been seen; 0 if it is so already.
-    fn empty_at(&self, quota: &Quota) -> Micros;
+    /// Returns the instant from which on this state equals that of a subject that was never seen;
+    /// the epoch if it does already.
+    fn empty_at(&self, quota: &Quota) -> Timestamp;
 
-    /// A whole decision about any cost.
+    /// Decides about any cost, and charges it if `charges` is set and the quota admits it.
     #[inline]
-    fn decide(
-        &mut self,
-        now: Micros,
-        quota: &Quota,
-        cost: u32,
-        charges: bool,
-        verdict: &mut Verdict,
-    ) {
-        decide_in_steps(self, now, quota, cost, charges, verdict);
+    fn decide(&mut self, check: QuotaCheck<'_>, charges: bool, verdict: &mut Verdict) {
+        decide_in_steps(self, check, charges, verdict);
     }
 }
 
-/// The state of one quota for one subject.
+/// The state of one quota for one subject, by any algorithm.
 #[derive(Clone, Debug)]
-pub(crate) enum Part {
+pub(crate) enum QuotaCounter {
     SlidingWindow(SlidingWindow),
     SlidingWindowCounter(SlidingWindowCounter),
     FixedWindow(FixedWindow),
-    /// Three algorithms, one arithmetic: see [`gcra`].
+    /// Three algorithms with the same arithmetic: see [`gcra`].
     Bucket(Gcra),
 }
 
-/// Calls a method of whichever core this is.
-macro_rules! core {
-    ($part:expr, $core:ident => $call:expr) => {
-        match $part {
-            Part::SlidingWindow($core) => $call,
-            Part::SlidingWindowCounter($core) => $call,
-            Part::FixedWindow($core) => $call,
-            Part::Bucket($core) => $call,
+/// Calls a method of the counter of whichever algorithm it is.
+macro_rules! dispatch {
+    ($quota_counter:expr, $counter:ident => $call:expr) => {
+        match $quota_counter {
+            QuotaCounter::SlidingWindow($counter) => $call,
+            QuotaCounter::SlidingWindowCounter($counter) => $call,
+            QuotaCounter::FixedWindow($counter) => $call,
+            QuotaCounter::Bucket($counter) => $call,
         }
     };
 }
 
-impl Part {
+impl QuotaCounter {
     fn new(algorithm: Algorithm) -> Self {
         match algorithm {
             Algorithm::SlidingWindow => Self::SlidingWindow(SlidingWindow::default()),
@@ -134,6 +141,7 @@ impl Part {
         }
     }
 
+    /// Returns `true` if this state is of a form that `algorithm` uses.
     fn serves(&self, algorithm: Algorithm) -> bool {
         match self {
             Self::SlidingWindow(_) => algorithm == Algorithm::SlidingWindow,
@@ -143,93 +151,86 @@ impl Part {
         }
     }
 
-    /// Makes state that was kept under another quota serve this one.
-    fn fit(&mut self, now: Micros, former: &Quota, quota: &Quota) {
+    /// Converts state that was counted by the quota `former` so that it serves `quota`.
+    fn fit(&mut self, now: Timestamp, former: &Quota, quota: &Quota) {
         if let Self::Bucket(bucket) = self {
             bucket.fit(now, former, quota);
         }
     }
 
-    /// A whole decision, for a policy of one quota.
+    /// Makes the whole decision for a policy of one quota.
     #[inline]
-    fn decide(
-        &mut self,
-        now: Micros,
-        quota: &Quota,
-        cost: u32,
-        charges: bool,
-        verdict: &mut Verdict,
-    ) {
-        core!(self, core => core.decide(now, quota, cost, charges, verdict));
+    fn decide(&mut self, check: QuotaCheck<'_>, charges: bool, verdict: &mut Verdict) {
+        dispatch!(self, counter => counter.decide(check, charges, verdict));
     }
 
-    fn advance(&mut self, now: Micros, quota: &Quota) {
-        core!(self, core => core.advance(now, quota));
+    fn advance(&mut self, now: Timestamp, quota: &Quota) {
+        dispatch!(self, counter => counter.advance(now, quota));
     }
 
-    fn wait(&self, now: Micros, quota: &Quota, cost: u32) -> Wait {
-        core!(self, core => wait(core, now, quota, cost))
+    fn wait(&self, now: Timestamp, quota: &Quota, cost: u32) -> Wait {
+        dispatch!(self, counter => wait(counter, QuotaCheck { now, quota, cost }))
     }
 
-    fn state(&self, now: Micros, quota: &Quota, exceeded: bool) -> QuotaState {
-        QuotaState::read(exceeded, core!(self, core => core.read(now, quota)))
+    fn state(&self, now: Timestamp, quota: &Quota, exceeded: bool) -> QuotaState {
+        QuotaState::read(exceeded, dispatch!(self, counter => counter.read(now, quota)))
     }
 
-    fn charge(&mut self, now: Micros, quota: &Quota, cost: u32) {
-        core!(self, core => core.charge(now, quota, cost));
+    fn charge(&mut self, now: Timestamp, quota: &Quota, cost: u32) {
+        dispatch!(self, counter => counter.charge(now, quota, cost));
     }
 
-    fn refund(&mut self, now: Micros, quota: &Quota, stamp: Micros, cost: u32) -> bool {
-        core!(self, core => core.refund(now, quota, stamp, cost))
+    fn refund(&mut self, quota: &Quota, refund: Refund) -> bool {
+        dispatch!(self, counter => counter.refund(quota, refund))
     }
 
-    fn empty_at(&self, quota: &Quota) -> Micros {
-        core!(self, core => core.empty_at(quota))
+    fn empty_at(&self, quota: &Quota) -> Timestamp {
+        dispatch!(self, counter => counter.empty_at(quota))
     }
 
-    /// The units in use.
-    fn used(&self, now: Micros, quota: &Quota) -> u32 {
+    /// Returns the units in use.
+    fn used(&self, now: Timestamp, quota: &Quota) -> u32 {
         let quota = quota.using(quota.capacity());
-        let reading = core!(self, core => core.read(now, &quota));
+        let reading = dispatch!(self, counter => counter.read(now, &quota));
         quota.capacity().saturating_sub(reading.remaining())
     }
 }
 
 #[inline]
-fn wait(core: &impl Core, now: Micros, quota: &Quota, cost: u32) -> Wait {
+fn wait(counter: &impl Counter, QuotaCheck { now, quota, cost }: QuotaCheck<'_>) -> Wait {
     if cost == 0 {
         return Wait::None;
     }
     if cost > quota.capacity() {
         return Wait::Forever;
     }
-    match core.wait(now, quota, cost) {
-        0 => Wait::None,
-        micros => Wait::For(micros),
+    match counter.wait(now, quota, cost) {
+        TimeSpan::ZERO => Wait::None,
+        span => Wait::For(span),
     }
 }
 
-/// Compiled for each core as a whole, so that what its steps have in common is done once.
+/// Decides by the steps that all algorithms have in common. It is compiled for each of them as a
+/// whole, so that their shared subexpressions are evaluated once.
 #[inline]
 fn decide_in_steps(
-    core: &mut impl Core,
-    now: Micros,
-    quota: &Quota,
-    cost: u32,
+    counter: &mut impl Counter,
+    check: QuotaCheck<'_>,
     charges: bool,
     verdict: &mut Verdict,
 ) {
-    core.advance(now, quota);
-    let wait = wait(core, now, quota, cost);
+    let QuotaCheck { now, quota, cost } = check;
+    counter.advance(now, quota);
+    let wait = wait(counter, check);
     if charges && wait == Wait::None {
-        core.charge(now, quota, cost);
+        counter.charge(now, quota, cost);
     }
-    say(verdict, now, wait, core.read(now, quota));
+    write_verdict(verdict, now, wait, counter.read(now, quota));
 }
 
-/// What a policy's only quota says.
+/// Writes the verdict of a policy's only quota.
 #[inline]
-fn say(verdict: &mut Verdict, now: Micros, wait: Wait, reading: Reading) {
-    verdict.restart(wait.into(), now);
+fn write_verdict(verdict: &mut Verdict, now: Timestamp, wait: Wait, reading: Reading) {
+    verdict.restart(wait.into(), now.micros());
     verdict.push(QuotaState::read(wait != Wait::None, reading));
 }

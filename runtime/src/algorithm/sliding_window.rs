@@ -1,4 +1,4 @@
-//! The sliding window log: remember each admission for one period.
+//! The sliding window log: stores each admission for one period.
 //!
 //! An admission at `t` counts until `t + period`, exclusive. So an interval `[a, a + period)`
 //! never holds two admissions of which one was admitted after the other had left, and at
@@ -6,116 +6,117 @@
 //!
 //! Memory is paid by admitted traffic. Up to a limit of [`RESOLUTION`] there is an entry for
 //! each admission, at most `limit` of them. Above it, admissions share a granule of
-//! `g = ⌈period ÷ RESOLUTION⌉` aligned to the epoch, which keeps its newest time and leaves
+//! `g = ⌈period ÷ RESOLUTION⌉` aligned to the epoch, which stores its newest time and leaves
 //! as a whole at newest + period. An entry never leaves before its admissions would have, so
 //! the bound holds; it leaves later by less than `g`, and at most `RESOLUTION + 1` granules
 //! overlap one period.
 
-use super::log::{Entry, Log};
-use super::{Core, Micros};
+use super::log::{Log, LogEntry};
+use super::{Counter, Refund};
 use crate::Quota;
+use crate::micros::{TimeSpan, Timestamp};
 use crate::verdict::Reading;
 
-/// The most entries, save one, that a window is divided into.
+/// The number of granules that a period is divided into at most; one more may overlap it.
 const RESOLUTION: u64 = 1024;
 
 /// The log of one quota for one subject: an entry for each admission, or for those of a granule.
-/// Empty is the state of a subject never seen. Its sum is at most a limit, or what an earlier,
-/// larger limit admitted.
+/// The log of a subject that was never seen is empty. The sum of the units is at most the limit, or
+/// an earlier, larger one.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SlidingWindow {
     log: Log,
 }
 
 impl SlidingWindow {
-    /// From (time, units) pairs, the oldest first.
+    /// Creates a log from (time, units) pairs, the oldest first.
     #[cfg(feature = "redis")]
-    pub(super) fn from_raw(entries: impl Iterator<Item = (Micros, u32)>) -> Self {
+    pub(super) fn from_raw(entries: impl Iterator<Item = (Timestamp, u32)>) -> Self {
         let mut log = Log::default();
-        entries.for_each(|(newest, units)| log.push_back(Entry { newest, units }));
+        entries.for_each(|(newest, units)| log.push_back(LogEntry { newest, units }));
         Self { log }
     }
 
-    /// Brings what lies ahead of `now` down to it: it then leaves one period from now, and
-    /// counts until then.
-    fn fold_future(&mut self, now: Micros, granule: Micros) {
+    /// Moves admissions later than `now` to `now`: they count for one period from now.
+    fn fold_future(&mut self, now: Timestamp, granule: TimeSpan) {
         let mut units = 0;
         while let Some(entry) = self.log.back()
-            && entry.newest / granule >= now / granule
+            && entry.newest.interval(granule) >= now.interval(granule)
         {
             units += entry.units;
             self.log.pop_back();
         }
-        self.log.push_back(Entry { newest: now, units });
+        self.log.push_back(LogEntry { newest: now, units });
     }
 }
 
-impl Core for SlidingWindow {
+impl Counter for SlidingWindow {
     #[inline]
-    fn advance(&mut self, now: Micros, quota: &Quota) {
+    fn advance(&mut self, now: Timestamp, quota: &Quota) {
         if self.log.back().is_some_and(|entry| entry.newest > now) {
             self.fold_future(now, granule(quota));
         }
         while let Some(oldest) = self.log.front()
-            && oldest.newest + quota.period_micros() <= now
+            && oldest.newest + quota.period_span() <= now
         {
             self.log.pop_front();
         }
     }
 
     #[inline]
-    fn wait(&self, now: Micros, quota: &Quota, cost: u32) -> Micros {
+    fn wait(&self, now: Timestamp, quota: &Quota, cost: u32) -> TimeSpan {
         let room = quota.limit() - cost;
         let mut used = self.log.used();
         let mut entries = self.log.iter();
-        let mut wait = 0;
+        let mut wait = TimeSpan::ZERO;
         while used > room
             && let Some(entry) = entries.next()
         {
             used -= entry.units;
-            wait = entry.newest + quota.period_micros() - now;
+            wait = entry.newest + quota.period_span() - now;
         }
         wait
     }
 
     #[inline]
-    fn read(&self, now: Micros, quota: &Quota) -> Reading {
-        let until_gone = |entry: Entry| entry.newest + quota.period_micros() - now;
+    fn read(&self, now: Timestamp, quota: &Quota) -> Reading {
+        let until_gone = |entry: LogEntry| entry.newest + quota.period_span() - now;
         let used = self.log.used();
         let more_after = if used > quota.limit() {
-            // A lowered limit: nothing more until that much has left.
+            // The limit was lowered: nothing is admitted until enough has left.
             self.wait(now, quota, 1)
         } else {
-            self.log.front().map_or(0, until_gone)
+            self.log.front().map_or(TimeSpan::ZERO, until_gone)
         };
-        let reset_after = self.log.back().map_or(0, until_gone);
+        let reset_after = self.log.back().map_or(TimeSpan::ZERO, until_gone);
         Reading::known(quota.limit().saturating_sub(used), more_after, reset_after)
     }
 
     #[inline]
-    fn charge(&mut self, now: Micros, quota: &Quota, cost: u32) {
+    fn charge(&mut self, now: Timestamp, quota: &Quota, cost: u32) {
         let granule = granule(quota);
-        // Without granules each has an entry of its own, for one unit takes the least room.
-        let is_shared = |back: Entry| together(back.newest, now, granule);
-        if granule > 1 && self.log.back().is_some_and(is_shared) {
+        // Without granules each admission has an entry of its own: one unit takes the least room.
+        let is_shared = |back: LogEntry| together(back.newest, now, granule);
+        if granule > TimeSpan::ONE && self.log.back().is_some_and(is_shared) {
             self.log.add_to_back(now, cost);
         } else {
-            self.log.push_back(Entry { newest: now, units: cost });
+            self.log.push_back(LogEntry { newest: now, units: cost });
         }
     }
 
-    fn refund(&mut self, _: Micros, quota: &Quota, stamp: Micros, cost: u32) -> bool {
+    fn refund(&mut self, quota: &Quota, refund: Refund) -> bool {
+        let Refund { now: _, charged_at, cost } = refund;
         let granule = granule(quota);
         let units_then = |log: &Log, at| {
-            let entry = log.get(at).filter(|entry| together(entry.newest, stamp, granule));
+            let entry = log.get(at).filter(|entry| together(entry.newest, charged_at, granule));
             entry.map(|entry| entry.units)
         };
-        // Most refunds are of what was charged just now.
+        // Most refunds are of a recent charge.
         let mut newest_first = (0..self.log.len()).rev();
         let Some(newest) = newest_first.find(|at| units_then(&self.log, *at).is_some()) else {
             return false;
         };
-        // What was charged at one time lies together.
+        // Charges of one instant lie side by side.
         let all = (0..=newest).rev().map_while(|at| units_then(&self.log, at));
         if all.sum::<u32>() < cost {
             return false;
@@ -132,23 +133,24 @@ impl Core for SlidingWindow {
         true
     }
 
-    fn empty_at(&self, quota: &Quota) -> Micros {
-        self.log.back().map_or(0, |entry| entry.newest + quota.period_micros())
+    fn empty_at(&self, quota: &Quota) -> Timestamp {
+        self.log.back().map_or(Timestamp::EPOCH, |entry| entry.newest + quota.period_span())
     }
 }
 
-/// Whether two admissions share an entry.
+/// Returns `true` if two admissions share an entry.
 #[inline]
-fn together(earlier: Micros, later: Micros, granule: Micros) -> bool {
-    // A limit that is not divided into granules need not divide.
-    earlier == later || (granule > 1 && earlier / granule == later / granule)
+fn together(earlier: Timestamp, later: Timestamp, granule: TimeSpan) -> bool {
+    // Without granules no division is needed.
+    earlier == later
+        || (granule > TimeSpan::ONE && earlier.interval(granule) == later.interval(granule))
 }
 
 #[inline]
-fn granule(quota: &Quota) -> Micros {
+fn granule(quota: &Quota) -> TimeSpan {
     if u64::from(quota.limit()) <= RESOLUTION {
-        1
+        TimeSpan::ONE
     } else {
-        quota.period_micros().div_ceil(RESOLUTION)
+        TimeSpan::from_micros(quota.period_micros().div_ceil(RESOLUTION))
     }
 }

@@ -15,22 +15,23 @@
 //!
 //! [Cloudflare's estimate]: https://blog.cloudflare.com/counting-things-a-lot-of-different-things/
 
-use super::{Core, Micros};
+use super::{Counter, Refund};
 use crate::Quota;
+use crate::micros::{TimeSpan, Timestamp};
 use crate::verdict::Reading;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct SlidingWindowCounter {
-    /// When the current window began.
-    start: Micros,
+    /// The beginning of the current window.
+    start: Timestamp,
     current: u32,
-    /// What the window before it admitted.
+    /// The units that the window before it admitted.
     previous: u32,
 }
 
 impl SlidingWindowCounter {
     #[cfg(feature = "redis")]
-    pub(super) fn from_raw(start: Micros, current: u32, previous: u32) -> Self {
+    pub(super) fn from_raw(start: Timestamp, current: u32, previous: u32) -> Self {
         Self { start, current, previous }
     }
 
@@ -38,69 +39,71 @@ impl SlidingWindowCounter {
         self.current == 0 && self.previous == 0
     }
 
-    /// How much of the previous window the period that ends now still covers.
-    fn covered(&self, now: Micros, quota: &Quota) -> u64 {
-        quota.period_micros() - (now - self.start)
+    /// Returns the part of the previous window that the period that ends now still covers.
+    fn covered(&self, now: Timestamp, quota: &Quota) -> TimeSpan {
+        quota.period_span() - (now - self.start)
     }
 
-    /// How long until the estimate is at most `room`.
-    fn until(&self, now: Micros, quota: &Quota, room: u32) -> Micros {
-        let end = self.start + quota.period_micros();
+    /// Returns the time until the estimate is at most `room`.
+    fn until(&self, now: Timestamp, quota: &Quota, room: u32) -> TimeSpan {
+        let end = self.start + quota.period_span();
         let at = if let Some(for_previous) = room.checked_sub(self.current) {
-            // While this window lasts, or at the latest when the next begins.
+            // It falls within this window, or at the latest at the beginning of the next.
             end - covered_at(self.previous, for_previous, quota)
         } else {
-            // In the next window, of which this one is the previous.
-            end + quota.period_micros() - covered_at(self.current, room, quota)
+            // It falls within the next window, whose previous one is this.
+            end + quota.period_span() - covered_at(self.current, room, quota)
         };
-        at.saturating_sub(now)
+        at.saturating_since(now)
     }
 }
 
-/// The most of an earlier window that may be covered for its `count` to weigh at most `room`.
-fn covered_at(count: u32, room: u32, quota: &Quota) -> u64 {
+/// Returns the largest part of an earlier window that may be covered for its `count` to weigh at
+/// most `room`.
+fn covered_at(count: u32, room: u32, quota: &Quota) -> TimeSpan {
     if count <= room {
-        return quota.period_micros();
+        return quota.period_span();
     }
-    // Less than the period, for the room is less than the count.
-    (u128::from(room) * u128::from(quota.period_micros()) / u128::from(count)) as u64
+    // Less than the period, because the room is less than the count.
+    let micros = u128::from(room) * u128::from(quota.period_micros()) / u128::from(count);
+    TimeSpan::from_micros(micros as u64)
 }
 
-impl Core for SlidingWindowCounter {
-    fn advance(&mut self, now: Micros, quota: &Quota) {
-        let period = quota.period_micros();
+impl Counter for SlidingWindowCounter {
+    fn advance(&mut self, now: Timestamp, quota: &Quota) {
+        let period = quota.period_span();
         if self.is_empty() {
-            if now.wrapping_sub(self.start) >= period {
-                self.start = now - now % period;
+            if now.wrapping_since(self.start) >= period {
+                self.start = now.start_of_interval(period);
             }
         } else if now < self.start {
-            self.start = now - now % period;
+            self.start = now.start_of_interval(period);
         } else if now - self.start >= period {
-            let start = now - now % period;
-            // Not one period only if the quota's period has changed.
-            let follows = start - self.start < 2 * period;
+            let start = now.start_of_interval(period);
+            // The distance is a whole number of periods unless the quota's period has changed.
+            let follows = start - self.start < period * 2;
             self.previous = if follows { self.current } else { 0 };
             self.current = 0;
             self.start = start;
         }
     }
 
-    fn wait(&self, now: Micros, quota: &Quota, cost: u32) -> Micros {
+    fn wait(&self, now: Timestamp, quota: &Quota, cost: u32) -> TimeSpan {
         let room = quota.limit() - cost;
-        // Most often there is room for both in full.
+        // Most often there is room for both windows in full.
         if self.previous.checked_add(self.current).is_some_and(|both| both <= room) {
-            return 0;
+            return TimeSpan::ZERO;
         }
         self.until(now, quota, room)
     }
 
-    fn read(&self, now: Micros, quota: &Quota) -> Reading {
+    fn read(&self, now: Timestamp, quota: &Quota) -> Reading {
         if self.is_empty() {
-            return Reading::known(quota.limit(), 0, 0);
+            return Reading::known(quota.limit(), TimeSpan::ZERO, TimeSpan::ZERO);
         }
         let period = u128::from(quota.period_micros());
-        let weighed = u128::from(self.previous) * u128::from(self.covered(now, quota));
-        // At most the limit, rounded up: the remaining is rounded down.
+        let weighed = u128::from(self.previous) * u128::from(self.covered(now, quota).micros());
+        // At most the limit. Rounded up, so that the remaining units are rounded down.
         let used = u128::from(self.current) + weighed.div_ceil(period);
         let remaining = u128::from(quota.limit()).saturating_sub(used) as u32;
         let reset_after = self.empty_at(quota) - now;
@@ -111,15 +114,16 @@ impl Core for SlidingWindowCounter {
         Reading::known(remaining, more_after, reset_after)
     }
 
-    fn charge(&mut self, _: Micros, _: &Quota, cost: u32) {
+    fn charge(&mut self, _: Timestamp, _: &Quota, cost: u32) {
         self.current += cost;
     }
 
-    /// From the counter that holds the stamp.
-    fn refund(&mut self, _: Micros, quota: &Quota, stamp: Micros, cost: u32) -> bool {
-        let counter = match stamp.checked_sub(self.start) {
-            Some(elapsed) if elapsed < quota.period_micros() => &mut self.current,
-            None if self.start - stamp <= quota.period_micros() => &mut self.previous,
+    /// Gives back to the window in which the charge was made.
+    fn refund(&mut self, quota: &Quota, refund: Refund) -> bool {
+        let Refund { now: _, charged_at, cost } = refund;
+        let counter = match charged_at.checked_since(self.start) {
+            Some(elapsed) if elapsed < quota.period_span() => &mut self.current,
+            None if self.start - charged_at <= quota.period_span() => &mut self.previous,
             _ => return false,
         };
         let refunded = *counter >= cost;
@@ -129,12 +133,12 @@ impl Core for SlidingWindowCounter {
         refunded
     }
 
-    fn empty_at(&self, quota: &Quota) -> Micros {
-        let end = self.start + quota.period_micros();
+    fn empty_at(&self, quota: &Quota) -> Timestamp {
+        let end = self.start + quota.period_span();
         match (self.current, self.previous) {
-            (0, 0) => 0,
+            (0, 0) => Timestamp::EPOCH,
             (0, _) => end,
-            _ => end + quota.period_micros(),
+            _ => end + quota.period_span(),
         }
     }
 }

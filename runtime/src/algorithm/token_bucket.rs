@@ -4,9 +4,9 @@
 //! `tokens = min(burst, tokens + elapsed × limit ÷ period)`; a request is admitted if there are
 //! `cost` of them ([RFC 2697], §3, has it for bytes). With
 //! `TAT = now + (burst − tokens) × period ÷ limit`, the time at which the bucket will be full,
-//! this is [`Gcra`](super::gcra) word for word, and kept as such: one number, the same
+//! this is exactly [`Gcra`](super::gcra), and stored as such: one number, the same
 //! arithmetic, the same bound of burst + limit − 1 in any half-open interval of one period, which
-//! is reached. That the two decide alike is tested against a bucket that counts tokens.
+//! is reached. A test compares the decisions with those of a bucket that counts tokens.
 //!
 //! [RFC 2697]: https://www.rfc-editor.org/rfc/rfc2697#section-3
 

@@ -1,4 +1,4 @@
-//! What a limiter decides by itself before it asks its store.
+//! The settings of the local tier: the decisions that a limiter makes without asking its store.
 
 use std::time::Duration;
 
@@ -9,53 +9,54 @@ const DEFAULT_HOLD: Duration = Duration::from_secs(1);
 #[doc = include_str!("../docs/local_tier.md")]
 #[derive(Clone, Debug)]
 pub struct LocalTier {
-    /// `None`: no deny cache.
+    /// The longest time for which a refusal is reused; `None` if there is no deny cache.
     pub(super) max_age: Option<Duration>,
     pub(super) max_keys: usize,
-    /// The most permits of one lease; below 2 there are none.
+    /// The most permits of one lease; below 2 there are no leases.
     pub(super) lease: u32,
+    /// The longest time for which a lease may be spent.
     pub(super) hold: Duration,
 }
 
 impl LocalTier {
-    /// The deny cache alone, which is what every limiter has unless it is told otherwise.
+    /// Creates a tier with the deny cache alone. Every limiter has this one by default.
     #[must_use]
     pub fn deny_cache() -> Self {
         Self { max_age: Some(DEFAULT_MAX_AGE), ..Self::none() }
     }
 
-    /// Nothing: every decision is the store's.
+    /// Creates a tier without any parts: every decision is the store's.
     #[must_use]
     pub fn none() -> Self {
         Self { max_age: None, max_keys: DEFAULT_MAX_KEYS, lease: 0, hold: DEFAULT_HOLD }
     }
 
-    /// How long the deny cache may answer by one refusal of the store, at most; 1 second unless
-    /// this is set. Zero turns it off.
+    /// Sets the longest time for which the deny cache reuses one refusal of the store; 1 second by
+    /// default. Zero turns the deny cache off.
     #[must_use]
     pub fn max_age(mut self, max_age: Duration) -> Self {
         self.max_age = (!max_age.is_zero()).then_some(max_age);
         self
     }
 
-    /// The most keys that it remembers, at least 1; 100,000 unless this is set, and as many again
-    /// for leases. A key takes about 200 bytes, and more if its subject is longer than 23 bytes or
-    /// its policy has several quotas.
+    /// Sets the most keys that the deny cache remembers, at least 1; 100,000 by default, and as many
+    /// again for leases. A key takes about 200 bytes, and more if its subject is longer than 23 bytes
+    /// or its policy has several quotas.
     #[must_use]
     pub fn max_keys(mut self, max_keys: usize) -> Self {
         self.max_keys = max_keys.max(1);
         self
     }
 
-    /// Leases up to `max` permits of a hot key at a time. With 0 or 1 it leases nothing, as
-    /// without this.
+    /// Leases up to `max` permits of a hot key at a time. With 0 or 1, the default, it leases
+    /// nothing.
     #[must_use]
     pub fn lease(mut self, max: u32) -> Self {
         self.lease = max;
         self
     }
 
-    /// How long a lease may be spent; 1 second unless this is set, and at most a tenth of the
+    /// Sets the time for which a lease may be spent; 1 second by default, and at most a tenth of the
     /// policy's shortest period.
     #[must_use]
     pub fn hold(mut self, hold: Duration) -> Self {

@@ -1,26 +1,25 @@
 //! The guards between limiter and store: each answers in the store's place when it can, and asks the
 //! store behind it otherwise.
 
+mod bounded_map;
 mod breaker;
-mod circuit;
 mod deadline;
 mod deny_cache;
 mod fallback;
-mod keyed;
 mod lease;
 mod local_tier;
-mod owed;
+mod unreported;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+pub(crate) use self::bounded_map::{BoundedMap, HashedKey};
 use self::breaker::Breaker;
-pub(crate) use self::circuit::Circuit;
-pub use self::circuit::{BreakerState, BreakerStats, CircuitBreaker};
+pub(crate) use self::breaker::Circuit;
+pub use self::breaker::{BreakerState, BreakerStats, CircuitBreaker};
 use self::deadline::Deadline;
 use self::deny_cache::DenyCache;
 pub(crate) use self::fallback::{Fallback, NO_INSTANCES};
-pub(crate) use self::keyed::Keyed;
 use self::lease::Lease;
 pub use self::local_tier::LocalTier;
 use crate::Clock;

@@ -8,6 +8,7 @@ use tracing::Instrument as _;
 use super::Limiter;
 use crate::backend::Operation;
 use crate::decision::Receipt;
+use crate::micros::Timestamp;
 use crate::overrides::Current;
 use crate::{
     Answer, BackendError, Check, Decision, Policy, Source, StartError, Unavailable, Verdict,
@@ -157,10 +158,11 @@ impl Limiter {
         let fallback = self.shared.fallback.as_ref()?;
         let check = receipt.check();
         if receipt.source() == Source::Local {
-            fallback.forgive(&check);
-            return Some(fallback.refund(&check, receipt.stamp_micros()));
+            let charged_at = Timestamp::from_micros(receipt.stamp_micros());
+            fallback.subtract_unreported(&check);
+            return Some(fallback.refund(&check, charged_at));
         }
-        if receipt.fallback_stamp > 0 {
+        if receipt.fallback_stamp > Timestamp::EPOCH {
             fallback.refund(&check, receipt.fallback_stamp);
         }
         None

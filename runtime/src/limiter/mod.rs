@@ -133,7 +133,7 @@ impl Limiter {
     /// this process while it could not answer. The limiter and its clones are not to be used
     /// afterwards.
     pub async fn close(&self) {
-        self.post_debts().await;
+        self.report_fallback().await;
         self.shared.store.close().await;
     }
 

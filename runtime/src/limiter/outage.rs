@@ -61,22 +61,22 @@ impl Limiter {
             && verdict.is_allowed()
             && self.on_error(check.policy) == OnError::Local
         {
-            verdict.set_fallback_stamp(fallback.note(check));
+            verdict.set_fallback_stamp(fallback.record(check));
         }
-        if fallback.owes()
+        if fallback.has_unreported()
             && verdict.source() == Source::Store
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
-            && fallback.claims_debts()
+            && fallback.claim_report()
         {
             // Whoever asked does not wait for it.
             let limiter = self.clone();
-            runtime.spawn(async move { limiter.post_debts().await });
+            runtime.spawn(async move { limiter.report_fallback().await });
         }
     }
 
-    pub(super) async fn post_debts(&self) {
+    pub(super) async fn report_fallback(&self) {
         if let Some(fallback) = &self.shared.fallback {
-            fallback.post(&*self.shared.store).await;
+            fallback.report(&*self.shared.store).await;
         }
     }
 
@@ -102,7 +102,7 @@ impl Limiter {
                     && verdict.is_allowed()
                     && error.had_no_effect()
                 {
-                    fallback.owe(check);
+                    fallback.add_unreported(check);
                 }
                 Ok(())
             }

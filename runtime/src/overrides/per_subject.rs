@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::{Current, Overridden, Override};
-use crate::algorithm::Micros;
-use crate::guard::Keyed;
+use crate::guard::{BoundedMap, HashedKey};
+use crate::micros::{TimeSpan, Timestamp};
 use crate::{Clock, Policy};
 
 const DEFAULT_MAX_KEYS: usize = 100_000;
@@ -83,9 +83,9 @@ impl fmt::Debug for PerSubject {
 /// The same at work.
 pub(crate) struct Subjects {
     function: Box<Function>,
-    max_age: Micros,
+    max_age: TimeSpan,
     clock: Arc<dyn Clock>,
-    kept: Keyed<Answer>,
+    kept: BoundedMap<Answer>,
     /// Policies that have been made, so that those of one plan share theirs.
     made: Mutex<Vec<Arc<Made>>>,
     /// What was last said that cannot be, so that it is logged once.
@@ -94,7 +94,7 @@ pub(crate) struct Subjects {
 
 struct Answer {
     made: Option<Arc<Made>>,
-    asked_at: Micros,
+    asked_at: Timestamp,
 }
 
 /// What was made of a policy.
@@ -115,9 +115,9 @@ impl Subjects {
         let PerSubject { function, max_age, max_keys } = settings;
         Self {
             function,
-            max_age: max_age.as_micros().try_into().unwrap_or(Micros::MAX),
+            max_age: TimeSpan::from_duration(max_age),
             clock,
-            kept: Keyed::new(max_keys),
+            kept: BoundedMap::new(max_keys),
             made: Mutex::default(),
             wrong: Mutex::default(),
         }
@@ -142,9 +142,9 @@ impl Subjects {
         subject: &str,
         unsupported: impl Fn(&Policy) -> Option<&'static str>,
     ) -> Option<Arc<Made>> {
-        let now = self.clock.now_micros();
-        let hash = self.kept.hash(current, subject);
-        let (made, asked_at) = match self.known(current, subject, hash, now) {
+        let now = Timestamp::now(&self.clock);
+        let key = self.kept.key(current, subject);
+        let (made, asked_at) = match self.known(&key, now) {
             Some((None, _)) => return None,
             Some((Some(made), _)) if made.is_of(current) => return Some(made),
             // Meanwhile something else is said of the policy as a whole.
@@ -159,28 +159,22 @@ impl Subjects {
         };
         let answer = Answer { made: made.clone(), asked_at };
         let policy = self.kept.share(current);
-        let mut shard = self.kept.shard(hash);
-        match shard.find(current, subject, hash) {
+        let mut shard = self.kept.shard(&key);
+        match shard.find(&key) {
             Some(entry) => entry.value = answer,
             None => {
-                shard.insert(hash, policy, subject, answer, |_| false);
+                shard.insert(&key, policy, answer, |_| false);
             }
         }
         made
     }
 
     /// What it has said of late, and when.
-    fn known(
-        &self,
-        policy: &Policy,
-        subject: &str,
-        hash: u64,
-        now: Micros,
-    ) -> Option<(Option<Arc<Made>>, Micros)> {
-        let mut shard = self.kept.shard(hash);
-        let answer = &shard.find(policy, subject, hash)?.value;
+    fn known(&self, key: &HashedKey<'_>, now: Timestamp) -> Option<(Option<Arc<Made>>, Timestamp)> {
+        let mut shard = self.kept.shard(key);
+        let answer = &shard.find(key)?.value;
         // A clock that went back makes nothing last longer.
-        let is_fresh = now.checked_sub(answer.asked_at).is_some_and(|age| age < self.max_age);
+        let is_fresh = now.checked_since(answer.asked_at).is_some_and(|age| age < self.max_age);
         is_fresh.then(|| (answer.made.clone(), answer.asked_at))
     }
 

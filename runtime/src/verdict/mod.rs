@@ -14,6 +14,7 @@ pub use self::outcome::Outcome;
 pub use self::quota_state::QuotaState;
 pub(crate) use self::reading::Reading;
 pub use self::source::Source;
+use crate::micros::Timestamp;
 use crate::policy::MAX_QUOTAS;
 
 /// A store's answer to a charge or a peek: the outcome, and the state of each quota after it.
@@ -22,8 +23,8 @@ pub struct Verdict {
     outcome: Outcome,
     source: Source,
     stamp_micros: u64,
-    /// The instant that names this charge in the limiter's fallback; 0 if it was not recorded there.
-    fallback_stamp: u64,
+    /// The instant that names this charge in the limiter's fallback; the epoch if it was not recorded there.
+    fallback_stamp: Timestamp,
     states: ArrayVec<QuotaState, MAX_QUOTAS>,
 }
 
@@ -38,7 +39,13 @@ impl Verdict {
 
     #[inline]
     fn by(source: Source, outcome: Outcome, stamp_micros: u64) -> Self {
-        Self { outcome, source, stamp_micros, fallback_stamp: 0, states: ArrayVec::new() }
+        Self {
+            outcome,
+            source,
+            stamp_micros,
+            fallback_stamp: Timestamp::EPOCH,
+            states: ArrayVec::new(),
+        }
     }
 
     /// Creates the verdict that admits because the backend failed. Every check begins with it, and
@@ -73,11 +80,11 @@ impl Verdict {
         Self { outcome, ..self }
     }
 
-    pub(crate) fn set_fallback_stamp(&mut self, instant: u64) {
+    pub(crate) fn set_fallback_stamp(&mut self, instant: Timestamp) {
         self.fallback_stamp = instant;
     }
 
-    pub(crate) fn fallback_stamp(&self) -> u64 {
+    pub(crate) fn fallback_stamp(&self) -> Timestamp {
         self.fallback_stamp
     }
 

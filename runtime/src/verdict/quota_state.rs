@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Reading;
 use crate::Quota;
-use crate::algorithm::Micros;
+use crate::micros::TimeSpan;
 
 /// The state of one quota after a decision. Its times are exact to the microsecond.
 #[derive(Clone, Copy, Debug)]
@@ -32,7 +32,7 @@ impl QuotaState {
 
     /// Returns the state after `elapsed`, for a request of `cost`. More may remain than it reports,
     /// because not every unit that has come back since is known.
-    pub(crate) fn aged(&self, elapsed: Micros, quota: &Quota, cost: u32) -> Self {
+    pub(crate) fn aged(&self, elapsed: TimeSpan, quota: &Quota, cost: u32) -> Self {
         let mut reading = self.0.aged(elapsed, quota.capacity());
         reading.set_exceeded(cost > reading.remaining());
         Self(reading)
@@ -60,14 +60,14 @@ impl QuotaState {
     /// comes before then; zero when nothing is used.
     #[must_use]
     pub fn more_after(&self) -> Duration {
-        Duration::from_micros(self.0.more_after())
+        self.0.more_after().to_duration()
     }
 
     /// Returns the time until its full capacity is available again, if nobody comes before then;
     /// zero when nothing is used.
     #[must_use]
     pub fn reset_after(&self) -> Duration {
-        Duration::from_micros(self.0.reset_after())
+        self.0.reset_after().to_duration()
     }
 }
 
@@ -82,7 +82,7 @@ impl PartialEq for QuotaState {
 impl Eq for QuotaState {}
 
 /// Returns whole microseconds, rounded up; at most `u64::MAX`, half a million years.
-const fn micros(span: Duration) -> u64 {
+const fn micros(span: Duration) -> TimeSpan {
     let micros = span.as_nanos().div_ceil(1_000);
-    if micros > u64::MAX as u128 { u64::MAX } else { micros as u64 }
+    if micros > u64::MAX as u128 { TimeSpan::MAX } else { TimeSpan::from_micros(micros as u64) }
 }

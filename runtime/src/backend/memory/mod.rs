@@ -1,4 +1,4 @@
-//! The default backend: counters in this process.
+//! The default backend: counters in the memory of this process.
 
 mod overflow;
 pub(crate) mod policies;
@@ -16,78 +16,81 @@ use spin::Yield;
 use spin::mutex::{SpinMutex, SpinMutexGuard};
 
 use self::overflow::Overflow;
-use self::policies::Policies;
-use self::shard::Shard;
+use self::policies::SharedPolicies;
+use self::shard::MemoryShard;
 use self::slot::Slot;
-use self::stats::Counts;
+use self::stats::MemoryCounts;
 pub use self::stats::MemoryStats;
 use super::store::{Answers, BoxFuture, Store, StoreHandle, StoreOptions};
 use super::{Action, Answer, Backend, Gauges, Operation};
-use crate::algorithm::{Micros, Mode};
+use crate::algorithm::{Mode, Refund};
 use crate::clock::Time;
-use crate::{BackendError, Check, Clock, Outcome, Policy, Verdict};
+use crate::micros::Timestamp;
+use crate::{BackendError, Check, Clock, Outcome, Verdict};
 
 const DEFAULT_MAX_KEYS: usize = 100_000;
 
-/// How many keys a shard holds, on average, when the backend is full: not many, so that threads
-/// seldom meet; but not so few that the shards themselves fill the cache, as long as ..
+/// The average number of keys in a shard when the backend is full: few, so that threads seldom meet
+/// in one; but not so few that the shards themselves fill the cache.
 const SHARD_KEYS: usize = 64;
+/// The most shards, unless a shard would then hold more than [`MAX_SHARD_KEYS`].
 const SHARDS: usize = 1024;
-/// .. none holds more than this: the growth of its table is the most work that one check does.
+/// The most keys in a shard, on average: growing a shard's table is the most work that one check
+/// does.
 const MAX_SHARD_KEYS: usize = 512;
 
 /// Counters in this process's memory: exact, and bounded.
 ///
-/// It holds at most `max_keys` keys, one for each subject of each policy. Keys whose quotas
-/// are whole again are collected a few at a time as others are charged. When a new subject
-/// finds no room, of a bounded sample one goes that is whole again, else the least used one,
-/// but never one that is being refused or would be. If none can go, the new subject is charged
-/// to one counter that all such subjects of its policy share: it may then be refused early,
-/// also for what is left of that counter's period once there is room for it again, and nobody
-/// is ever admitted beyond their limit. What such a subject takes cannot be refunded.
+/// It holds at most `max_keys` keys, one for each subject of each policy. Keys whose quotas are fully
+/// replenished are removed a few at a time as others are charged. When a new subject finds no room, a
+/// key of a bounded sample is evicted: a fully replenished one if there is one, else the least used
+/// one, but never one that is being refused or would be. If none can be evicted, the new subject is
+/// charged to one counter that all such subjects of its policy share: it may then be refused early,
+/// also for the rest of that counter's period once there is room for it again, and nobody is ever
+/// admitted beyond their limit. A charge to the shared counter cannot be refunded.
 pub struct MemoryBackend {
     max_keys: usize,
     time: Time,
     hasher: RandomState,
-    /// As many as a power of two.
-    shards: Box<[Padded]>,
-    policies: Policies,
+    /// The number of shards is a power of two.
+    shards: Box<[PaddedShard]>,
+    policies: SharedPolicies,
     overflow: Overflow,
-    counts: Arc<Counts>,
+    counts: Arc<MemoryCounts>,
 }
 
-/// On cache lines of its own, so that threads on different shards do not disturb each other.
+/// A shard on cache lines of its own, so that threads on different shards do not disturb each other.
 #[repr(align(64))]
 #[derive(Default)]
-struct Padded(Lock<Shard>);
+struct PaddedShard(Lock<MemoryShard>);
 
-/// Where a key is or would be: its shard, locked, and its hash in that.
-struct Place<'a> {
-    shard: SpinMutexGuard<'a, Shard, Yield>,
+/// The shard to which a key belongs, locked, and the key's hash within it.
+struct LockedShard<'a> {
+    shard: SpinMutexGuard<'a, MemoryShard, Yield>,
     hash: u32,
 }
 
-impl Place<'_> {
+impl LockedShard<'_> {
     #[inline]
-    fn find(&mut self, policy: &Policy, subject: &str) -> Option<&mut Slot> {
-        self.shard.find(policy, subject, self.hash)
+    fn find(&mut self, check: &Check<'_>) -> Option<&mut Slot> {
+        self.shard.find(check, self.hash)
     }
 }
 
 impl MemoryBackend {
-    /// A backend on the machine's clock with room for 100,000 keys.
+    /// Creates a backend on the machine's clock with room for 100,000 keys.
     #[must_use]
     pub fn new() -> Self {
         Self::builder().build()
     }
 
-    /// Sets what [`new`](Self::new) leaves at its default.
+    /// Returns a builder for the settings that [`new`](Self::new) leaves at their defaults.
     #[must_use]
     pub fn builder() -> MemoryBackendBuilder {
         MemoryBackendBuilder { max_keys: DEFAULT_MAX_KEYS, time: Time::system() }
     }
 
-    /// What it holds and has been doing.
+    /// Returns the number of keys and the counts of what has been done.
     #[must_use]
     pub fn stats(&self) -> MemoryStats {
         self.counts.read()
@@ -95,138 +98,141 @@ impl MemoryBackend {
 
     fn answer(&self, operation: &Operation<'_>) -> Result<Answer, BackendError> {
         let check = &operation.check;
-        let Check { policy, subject, cost, .. } = *check;
+        let mut verdict = Verdict::new(Outcome::Allowed, 0);
         Ok(match operation.action {
             Action::Charge => {
-                let mut verdict = Verdict::new(Outcome::Allowed, 0);
                 self.charge(check, &mut verdict)?;
                 Answer::Verdict(verdict)
             }
             Action::Peek => {
-                let mut verdict = Verdict::new(Outcome::Allowed, 0);
                 self.peek(check, &mut verdict);
                 Answer::Verdict(verdict)
             }
             Action::Reset => {
-                let mut place = self.locate(policy, subject);
-                let removed = place.shard.remove(policy, subject, place.hash);
+                let mut locked = self.lock_shard(check);
+                let removed = locked.shard.remove(check, locked.hash);
                 self.counts.released(removed.into());
                 Answer::Reset
             }
-            Action::Refund { stamp_micros, source: _ } => {
-                let mut place = self.locate(policy, subject);
-                let now = self.time.now_micros();
-                let refund = |slot: &mut Slot| slot.refund(policy, now, stamp_micros, cost);
-                Answer::Refunded(place.find(policy, subject).is_some_and(refund))
+            Action::Refund { stamp_micros, .. } => {
+                let mut locked = self.lock_shard(check);
+                let (now, charged_at) = (self.now(), Timestamp::from_micros(stamp_micros));
+                let refund = Refund { now, charged_at, cost: check.cost };
+                let slot = locked.find(check);
+                Answer::Refunded(slot.is_some_and(|slot| slot.refund(check.policy, refund)))
             }
         })
     }
 
     fn peek(&self, check: &Check<'_>, verdict: &mut Verdict) {
-        let Check { policy, subject, cost, .. } = *check;
-        let mut place = self.locate(policy, subject);
-        let now = self.time.now_micros();
-        match place.find(policy, subject) {
-            Some(slot) => slot.decide(policy, now, cost, Mode::Peek, verdict),
+        let mut locked = self.lock_shard(check);
+        let now = self.now();
+        match locked.find(check) {
+            Some(slot) => slot.decide(check, now, Mode::Peek, verdict),
             None => {
-                let mut counters = self.overflow.newcomer(policy, now);
-                counters.decide(policy, now, cost, Mode::Peek, verdict);
+                let mut counters = self.overflow.newcomer(check.policy, now);
+                counters.decide(check, now, Mode::Peek, verdict);
             }
         }
     }
 
     #[inline]
     fn charge(&self, check: &Check<'_>, verdict: &mut Verdict) -> Result<(), BackendError> {
-        let Check { policy, subject, cost, .. } = *check;
-        let mut place = self.locate(policy, subject);
-        let now = self.time.now_micros();
-        match place.find(policy, subject) {
+        let mut locked = self.lock_shard(check);
+        let now = self.now();
+        match locked.find(check) {
             Some(slot) => {
-                slot.decide(policy, now, cost, Mode::Charge, verdict);
-                self.collect_sometimes(&mut place.shard, now);
+                slot.decide(check, now, Mode::Charge, verdict);
+                self.collect_sometimes(&mut locked.shard, now);
                 Ok(())
             }
-            None => self.admit(&mut place, check, now, verdict),
+            None => self.admit(&mut locked, check, now, verdict),
         }
     }
 
-    /// Counts what was admitted elsewhere, as far as there is room for it; says when.
-    pub(crate) fn note(&self, check: &Check<'_>) -> Micros {
-        let Check { policy, subject, cost, .. } = *check;
-        let mut place = self.locate(policy, subject);
-        let now = self.time.now_micros();
-        let mut rest = cost;
-        if place.find(policy, subject).is_none() {
-            let capacities = policy.quotas().iter().map(|quota| quota.capacity());
-            let fits = cost.min(capacities.min().unwrap_or(0));
+    /// Records a charge that was admitted elsewhere, as far as there is room for it. Returns the
+    /// instant of the record, which names it for a refund.
+    pub(crate) fn record(&self, check: &Check<'_>) -> Timestamp {
+        let mut locked = self.lock_shard(check);
+        let now = self.now();
+        let mut rest = check.cost;
+        if locked.find(check).is_none() {
+            let capacities = check.policy.quotas().iter().map(|quota| quota.capacity());
+            let fits = check.cost.min(capacities.min().unwrap_or(0));
             let mut verdict = Verdict::open();
-            // A policy that cannot be kept admits nothing elsewhere either.
-            let _ = self.admit(&mut place, &check.with_cost(fits), now, &mut verdict);
+            // A policy that this backend rejects admits nothing elsewhere either.
+            let _ = self.admit(&mut locked, &check.with_cost(fits), now, &mut verdict);
             rest -= fits;
         }
-        if let Some(slot) = place.find(policy, subject) {
-            slot.note(policy, now, rest);
+        if let Some(slot) = locked.find(check) {
+            slot.record(check.policy, now, rest);
         }
-        self.collect_sometimes(&mut place.shard, now);
+        self.collect_sometimes(&mut locked.shard, now);
         now
     }
 
-    /// Collects now and then, as keys are charged.
     #[inline]
-    fn collect_sometimes(&self, shard: &mut Shard, now: Micros) {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_micros(self.time.now_micros())
+    }
+
+    /// Removes unused keys once in several charges.
+    #[inline]
+    fn collect_sometimes(&self, shard: &mut MemoryShard, now: Timestamp) {
         if shard.charged() {
             self.collect(shard, now);
         }
     }
 
-    /// Forgets a few keys that are whole again, if there are some.
+    /// Removes a few fully replenished keys, if there are some.
     #[cold]
-    fn collect(&self, shard: &mut Shard, now: Micros) {
+    fn collect(&self, shard: &mut MemoryShard, now: Timestamp) {
         self.counts.released(shard.collect(now));
     }
 
-    /// Where a key is or would be. The time is to be read after it, while the shard's lock is held:
-    /// so no key's time goes back.
+    /// Locks the shard to which a key belongs. The time has to be read after that, while the lock is
+    /// held, so that no key sees time go back.
     #[inline(always)]
-    fn locate(&self, policy: &Policy, subject: &str) -> Place<'_> {
+    fn lock_shard(&self, check: &Check<'_>) -> LockedShard<'_> {
         let mut hasher = self.hasher.build_hasher();
-        // What is the same for all subjects need not be mixed again.
-        hasher.write(subject.as_bytes());
-        let hash = hasher.finish() ^ policy.name_hash();
-        // One half finds the shard, the other the place in it.
+        // The policy's part is the same for all subjects, so it is hashed once and for all.
+        hasher.write(check.subject.as_bytes());
+        let hash = hasher.finish() ^ check.policy.name_hash();
+        // The upper half selects the shard, the lower half the place in it.
         let shard = (hash >> 32) as usize & (self.shards.len() - 1);
-        Place { shard: lock(&self.shards[shard].0), hash: hash as u32 }
+        LockedShard { shard: lock(&self.shards[shard].0), hash: hash as u32 }
     }
 
-    /// Charges a subject that is not held, and holds it if that leaves a trace.
+    /// Charges a subject that has no slot, and gives it one if the charge leaves a trace.
     #[cold]
     fn admit(
         &self,
-        place: &mut Place<'_>,
+        locked: &mut LockedShard<'_>,
         check: &Check<'_>,
-        now: Micros,
+        now: Timestamp,
         verdict: &mut Verdict,
     ) -> Result<(), BackendError> {
         let Check { policy, subject, cost, .. } = *check;
         if let Some(reason) = policy.unsupported() {
             return Err(BackendError::rejected(reason));
         }
-        self.collect(&mut place.shard, now);
+        self.collect(&mut locked.shard, now);
         let mut counters = self.overflow.newcomer(policy, now);
-        let leaves_trace = cost > 0 && policy.quotas().iter().all(|quota| cost <= quota.capacity());
+        let leaves_trace = cost > 0 && !check.can_never_pass();
         if !leaves_trace {
-            counters.decide(policy, now, cost, Mode::Peek, verdict);
-        } else if self.counts.reserve(self.max_keys) || self.make_room(&mut place.shard, now) {
-            counters.decide(policy, now, cost, Mode::Charge, verdict);
+            counters.decide(check, now, Mode::Peek, verdict);
+        } else if self.counts.reserve(self.max_keys) || self.make_room(&mut locked.shard, now) {
+            counters.decide(check, now, Mode::Charge, verdict);
             let policy = self.policies.share(policy);
-            place.shard.insert(Slot::new(place.hash, policy, subject, counters), &self.counts);
+            let slot = Slot::new(locked.hash, policy, subject, counters);
+            locked.shard.insert(slot, &self.counts);
         } else {
-            self.overflow(policy, now, cost, verdict);
+            self.overflow(check, now, verdict);
         }
         Ok(())
     }
 
-    fn make_room(&self, shard: &mut Shard, now: Micros) -> bool {
+    fn make_room(&self, shard: &mut MemoryShard, now: Timestamp) -> bool {
         let made = shard.evict(now, &self.counts);
         if made {
             self.counts.evicted();
@@ -234,16 +240,16 @@ impl MemoryBackend {
         made
     }
 
-    fn overflow(&self, policy: &Policy, now: Micros, cost: u32, verdict: &mut Verdict) {
+    fn overflow(&self, check: &Check<'_>, now: Timestamp, verdict: &mut Verdict) {
         if self.counts.overflowed() {
             tracing::warn!(
-                policy = policy.name(),
+                policy = check.policy.name(),
                 "the memory backend is full of subjects that are being refused; new subjects \
                  now share one counter per policy and may be refused early. Raise \
                  `max_keys`, or find out who sends so many distinct keys"
             );
         }
-        self.overflow.charge(policy, now, cost, verdict);
+        self.overflow.charge(check, now, verdict);
     }
 }
 
@@ -315,24 +321,24 @@ pub struct MemoryBackendBuilder {
 }
 
 impl MemoryBackendBuilder {
-    /// The most keys to hold, at least 1. A key takes 95 to 150 bytes; besides, a subject of more
-    /// than 22 bytes, and by the sliding window, from the second admission in a period, 4 bytes for
-    /// each of cost 1 (8 where costs vary or the period is longer than an hour, up to 16 with a
-    /// limit above 1,024), with room for as many again.
+    /// Sets the most keys to hold, at least 1. A key takes 95 to 150 bytes, and in addition a subject
+    /// of more than 22 bytes. The sliding window adds, from the second admission in a period, 4 bytes
+    /// for each admission of cost 1 (8 where costs vary or the period is longer than an hour, up to
+    /// 16 with a limit above 1,024), with room for as many again.
     #[must_use]
     pub fn max_keys(mut self, max_keys: usize) -> Self {
         self.max_keys = max_keys.max(1);
         self
     }
 
-    /// Reads time from `clock` instead of the machine.
+    /// Reads the time from `clock` instead of the machine.
     #[must_use]
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.time = Time::of(clock);
         self
     }
 
-    /// The backend.
+    /// Builds the backend.
     #[must_use]
     pub fn build(self) -> MemoryBackend {
         // A power of two, so that a mask picks the shard.
@@ -342,8 +348,8 @@ impl MemoryBackendBuilder {
             max_keys: self.max_keys,
             time: self.time,
             hasher: RandomState::default(),
-            shards: (0..shards).map(|_| Padded::default()).collect(),
-            policies: Policies::default(),
+            shards: (0..shards).map(|_| PaddedShard::default()).collect(),
+            policies: SharedPolicies::default(),
             overflow: Overflow::default(),
             counts: Arc::default(),
         }
@@ -357,9 +363,9 @@ impl fmt::Debug for MemoryBackendBuilder {
     }
 }
 
-/// It is held for less time than it takes to put a thread to sleep, and giving it back is a
-/// plain store. Who finds it taken lets other threads run: if its holder was interrupted, that one
-/// gets to go on.
+/// A spin lock: it is held for less time than it takes to put a thread to sleep, and releasing it is
+/// a plain store. A thread that finds it taken yields to others, so that an interrupted holder can
+/// go on.
 type Lock<T> = SpinMutex<T, Yield>;
 
 #[inline]

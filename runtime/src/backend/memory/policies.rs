@@ -1,4 +1,4 @@
-//! The policies of the keys that are held, each once.
+//! The policies of the keys that are held, each stored once.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,15 +8,15 @@ use smol_str::SmolStr;
 use super::{Lock, lock};
 use crate::Policy;
 
-/// As many as a program has names for, so few; of those that nobody uses any more, not many are
-/// kept.
+/// Shared policies, by name. A program has few, and those that no key uses any more are removed
+/// before the map grows.
 #[derive(Default)]
-pub(crate) struct Policies {
+pub(crate) struct SharedPolicies {
     known: Lock<HashMap<SmolStr, Arc<Policy>>>,
 }
 
-impl Policies {
-    /// The policy, shared with other keys that are counted alike.
+impl SharedPolicies {
+    /// Returns the policy, shared with other keys that are counted by the same form of it.
     pub(crate) fn share(&self, policy: &Policy) -> Arc<Policy> {
         let mut known = lock(&self.known);
         if let Some(shared) = known.get(policy.name())
@@ -25,7 +25,7 @@ impl Policies {
             return Arc::clone(shared);
         }
         if known.len() == known.capacity() {
-            // Before it grows, which is seldom.
+            // The map is about to grow, which is seldom.
             known.retain(|_, shared| Arc::strong_count(shared) > 1);
         }
         let shared = Arc::new(policy.clone());

@@ -1,66 +1,65 @@
-//! A part of the keys under one lock.
+//! A part of the keys, under one lock.
 //!
 //! There are many shards, each of a few hundred keys, so that nothing done to one, not even
-//! the growth of its table, takes work that grows with the number of keys.
+//! growing its table, takes work that grows with the number of keys.
 
 use super::slot::Slot;
-use super::stats::Counts;
-use super::table::Table;
-use crate::Policy;
-use crate::algorithm::Micros;
+use super::stats::MemoryCounts;
+use super::table::SlotTable;
+use crate::Check;
+use crate::micros::Timestamp;
 
-/// How many places of the table, one after the other, are looked at for keys that can be collected:
-/// when a key is added ..
+/// The number of consecutive places of the table that one collection looks at.
 const COLLECT: usize = 4;
-/// .. and once in so many other charges.
+/// The number of charges between two collections. Adding a key is always accompanied by one.
 const COLLECT_EVERY: u32 = 64;
-/// How many keys are considered when one has to make room.
+/// The number of keys that are considered for an eviction.
 const SAMPLE: usize = 16;
-/// How far apart they are, as neighbours may be alike: subjects that are numbered can be so close
-/// by their hashes. A prime larger than any table, so every place has its turn.
+/// The distance between them. Neighbours may be alike, because numbered subjects can have hashes
+/// close to each other. A prime larger than any table, so that every place has its turn.
 const STRIDE: usize = 7919;
 
 #[derive(Default)]
-pub(super) struct Shard {
-    table: Table,
-    /// The places where collecting and sampling go on.
+pub(super) struct MemoryShard {
+    table: SlotTable,
+    /// The places at which collecting and sampling go on.
     cursor: usize,
     sampled: usize,
     charges: u32,
 }
 
-impl Shard {
+impl MemoryShard {
     #[inline]
-    pub(super) fn find(&mut self, policy: &Policy, subject: &str, hash: u32) -> Option<&mut Slot> {
-        let place = self.table.find(hash, |slot| slot.is_of(policy, subject))?;
+    pub(super) fn find(&mut self, check: &Check<'_>, hash: u32) -> Option<&mut Slot> {
+        let place = self.table.find(hash, |slot| slot.is_of(check))?;
         self.table.get_mut(place)
     }
 
-    /// Takes a key in, for which there is no slot yet.
-    pub(super) fn insert(&mut self, slot: Slot, counts: &Counts) {
+    /// Adds a key that has no slot yet.
+    pub(super) fn insert(&mut self, slot: Slot, counts: &MemoryCounts) {
         counts.visited(self.table.insert(slot));
     }
 
-    /// Says whether there was such a key.
-    pub(super) fn remove(&mut self, policy: &Policy, subject: &str, hash: u32) -> bool {
-        let place = self.table.find(hash, |slot| slot.is_of(policy, subject));
+    /// Removes a key. Returns `true` if there was one.
+    pub(super) fn remove(&mut self, check: &Check<'_>, hash: u32) -> bool {
+        let place = self.table.find(hash, |slot| slot.is_of(check));
         place.is_some_and(|place| self.table.remove(place))
     }
 
-    /// A key is charged. It says whether it is time to collect.
+    /// Counts a charge. Returns `true` if it is time to collect.
     #[inline]
     pub(super) fn charged(&mut self) -> bool {
         self.charges = self.charges.wrapping_add(1);
         self.charges.is_multiple_of(COLLECT_EVERY)
     }
 
-    /// Forgets those in the next few places that are whole again, and says how many.
-    pub(super) fn collect(&mut self, now: Micros) -> usize {
+    /// Removes the fully replenished keys in the next few places. Returns their number.
+    pub(super) fn collect(&mut self, now: Timestamp) -> usize {
         let mut collected = 0;
         for _ in 0..COLLECT {
-            let whole = self.table.get(self.cursor).is_some_and(|slot| slot.is_whole(now));
-            if whole && self.table.remove(self.cursor) {
-                // Another may have moved up.
+            let unused = self.table.get(self.cursor).is_some_and(|slot| slot.is_unused(now));
+            if unused && self.table.remove(self.cursor) {
+                // Another slot may have moved into this place.
                 collected += 1;
             } else {
                 self.cursor =
@@ -70,8 +69,8 @@ impl Shard {
         collected
     }
 
-    /// Makes room: of a few keys the one goes that is missed least. Says whether any could.
-    pub(super) fn evict(&mut self, now: Micros, counts: &Counts) -> bool {
+    /// Makes room: evicts the least used of a few keys. Returns `false` if none of them can go.
+    pub(super) fn evict(&mut self, now: Timestamp, counts: &MemoryCounts) -> bool {
         let (mut visited, mut sampled) = (0, 0);
         let mut least_used = None;
         while sampled < SAMPLE && visited < self.table.places() {
@@ -79,7 +78,7 @@ impl Shard {
             self.sampled = (self.sampled + STRIDE) % self.table.places();
             let Some(slot) = self.table.get_mut(self.sampled) else { continue };
             sampled += 1;
-            if slot.is_whole(now) {
+            if slot.is_unused(now) {
                 least_used = Some((0, self.sampled));
                 break;
             }

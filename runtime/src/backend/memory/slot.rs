@@ -1,21 +1,22 @@
-//! One subject of one policy.
+//! The state of one subject under one policy.
 
 use std::sync::Arc;
 
-use crate::Outcome;
-use crate::Policy;
 use crate::Verdict;
-use crate::algorithm::{Counters, Micros, Mode};
+use crate::algorithm::{Counters, Mode, Refund};
+use crate::micros::Timestamp;
+use crate::{Check, Outcome, Policy};
 
-/// One subject of one policy, in one cache line.
+/// The state of one subject under one policy, in one cache line.
 #[repr(align(64))]
 pub(super) struct Slot {
-    /// The policy by which the counters count.
+    /// The form of the policy by which the counters count.
     policy: Arc<Policy>,
-    subject: Text,
+    subject: SubjectText,
     counters: Counters,
     hash: u32,
-    /// The least cost that has been refused since one as large was admitted; 0 if none has.
+    /// The smallest cost that was refused since one at least as large was admitted; 0 if there is
+    /// none.
     refused: u32,
 }
 
@@ -23,7 +24,7 @@ const _: () = assert!(size_of::<Slot>() == 64);
 
 impl Slot {
     pub(super) fn new(hash: u32, policy: Arc<Policy>, subject: &str, counters: Counters) -> Self {
-        Self { policy, subject: Text::new(subject), counters, hash, refused: 0 }
+        Self { policy, subject: SubjectText::new(subject), counters, hash, refused: 0 }
     }
 
     #[inline]
@@ -32,91 +33,87 @@ impl Slot {
     }
 
     #[inline]
-    pub(super) fn is_of(&self, policy: &Policy, subject: &str) -> bool {
-        self.subject.is(subject) && self.policy.has_name_of(policy)
+    pub(super) fn is_of(&self, check: &Check<'_>) -> bool {
+        self.subject.is(check.subject) && self.policy.has_name_of(check.policy)
     }
 
     #[inline]
     pub(super) fn decide(
         &mut self,
-        policy: &Policy,
-        now: Micros,
-        cost: u32,
+        check: &Check<'_>,
+        now: Timestamp,
         mode: Mode,
         verdict: &mut Verdict,
     ) {
-        self.follow(policy, now);
-        self.counters.decide(policy, now, cost, mode, verdict);
+        let cost = check.cost;
+        self.follow(check.policy, now);
+        self.counters.decide(check, now, mode, verdict);
         if mode == Mode::Charge {
             match verdict.outcome() {
                 Outcome::Allowed if self.refused > 0 && cost >= self.refused => self.refused = 0,
                 Outcome::Refused { .. } if self.refused == 0 || cost < self.refused => {
                     self.refused = cost;
                 }
-                // What can never be admitted is refused by its cost, not by these counters.
+                // A cost that can never be admitted is not refused because of these counters.
                 Outcome::Allowed | Outcome::Refused { .. } | Outcome::Never => {}
             }
         }
     }
 
-    pub(super) fn note(&mut self, policy: &Policy, now: Micros, cost: u32) {
+    /// Records a charge that was admitted elsewhere, as far as there is room for it.
+    pub(super) fn record(&mut self, policy: &Policy, now: Timestamp, cost: u32) {
         self.follow(policy, now);
-        self.counters.note(policy, now, cost);
+        self.counters.record(policy, now, cost);
     }
 
-    pub(super) fn refund(
-        &mut self,
-        policy: &Policy,
-        now: Micros,
-        stamp: Micros,
-        cost: u32,
-    ) -> bool {
-        self.follow(policy, now);
-        self.counters.refund(policy, now, stamp, cost)
+    pub(super) fn refund(&mut self, policy: &Policy, refund: Refund) -> bool {
+        self.follow(policy, refund.now);
+        self.counters.refund(policy, refund)
     }
 
     /// Counts by this form of the policy from now on.
     #[inline]
-    fn follow(&mut self, policy: &Policy, now: Micros) {
+    fn follow(&mut self, policy: &Policy, now: Timestamp) {
         if !self.policy.is_kept_like(policy) {
             self.fit(policy, now);
         }
     }
 
     #[cold]
-    fn fit(&mut self, policy: &Policy, now: Micros) {
+    fn fit(&mut self, policy: &Policy, now: Timestamp) {
         self.counters.fit(&self.policy, policy, now);
         self.policy = Arc::new(policy.clone());
     }
 
-    /// Whether forgetting it loses nothing.
-    pub(super) fn is_whole(&self, now: Micros) -> bool {
+    /// Returns `true` if nothing is in use, so that forgetting the subject loses nothing.
+    pub(super) fn is_unused(&self, now: Timestamp) -> bool {
         self.counters.empty_at(&self.policy) <= now
     }
 
-    /// How much is used, unless somebody would be refused who has been or who comes now.
-    pub(super) fn used_share(&mut self, now: Micros) -> Option<u64> {
+    /// Returns the used share of the tightest quota; `None` if a request of cost 1, or of the cost
+    /// that was refused before, would be refused now.
+    pub(super) fn used_share(&mut self, now: Timestamp) -> Option<u64> {
         self.counters.used_share(&self.policy, now, self.refused.max(1))
     }
 }
 
-/// So many bytes fit into a slot.
+/// The longest subject that is stored within a slot, in bytes.
 const SHORT: usize = 22;
 
 /// The text of a subject.
-enum Text {
+enum SubjectText {
     Short { len: u8, bytes: [u8; SHORT] },
     Long(Box<[u8]>),
 }
 
-impl Text {
+impl SubjectText {
     fn new(text: &str) -> Self {
         let text = text.as_bytes();
         let mut bytes = [0; SHORT];
         match bytes.get_mut(..text.len()) {
             Some(part) => {
                 part.copy_from_slice(text);
-                // At most 22.
+                // At most 22, which fits.
                 Self::Short { len: text.len() as u8, bytes }
             }
             None => Self::Long(text.into()),
@@ -136,8 +133,8 @@ impl Text {
     }
 }
 
-/// Whether two texts of one length are the same. Most are short: two words hold all of it, which
-/// takes less time than the call that compares texts of any length.
+/// Returns `true` if two texts of one length are the same. Most are so short that two words hold all
+/// of them, which takes less time than the call that compares texts of any length.
 #[inline]
 fn is_same(one: &[u8], other: &[u8]) -> bool {
     match (one.first_chunk::<8>(), other.first_chunk(), one.last_chunk::<8>(), other.last_chunk()) {

@@ -1,36 +1,38 @@
-//! What a memory backend has been doing.
+//! The statistics of a memory backend.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use crate::backend::{BackendStats, Gauges};
 
-/// What a [`MemoryBackend`](super::MemoryBackend) holds, and what it has done since it was made.
+/// The statistics of a [`MemoryBackend`](super::MemoryBackend): the keys that it holds, and counts
+/// since it was created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MemoryStats {
-    /// The keys that it holds.
+    /// The number of keys that it holds.
     pub keys: usize,
-    /// The keys that had to go before they were whole again, for there was no room.
+    /// The number of keys that were evicted before they were fully replenished, because there was no
+    /// room.
     pub evicted: u64,
-    /// The checks that found no room for their subject and were answered from their policy's
-    /// shared counter.
+    /// The number of checks that found no room for their subject and were answered from their
+    /// policy's shared counter.
     pub overflowed: u64,
-    /// The most keys that one check has looked at or moved, besides its own: it has a bound
+    /// The most keys that one check has looked at or moved, besides its own. It has a bound
     /// that does not grow with the number of keys.
     pub most_visited: usize,
 }
 
-/// [`MemoryStats`] as they come about. Warm checks touch none of them.
+/// The counters behind [`MemoryStats`]. Warm checks touch none of them.
 #[derive(Debug, Default)]
-pub(super) struct Counts {
+pub(super) struct MemoryCounts {
     keys: AtomicUsize,
     evicted: AtomicU64,
     overflowed: AtomicU64,
     most_visited: AtomicUsize,
 }
 
-impl Counts {
-    /// Makes room for one more key, if there are fewer than `max_keys`.
+impl MemoryCounts {
+    /// Reserves room for one more key; `false` if there are `max_keys` already.
     pub(super) fn reserve(&self, max_keys: usize) -> bool {
         let reserve = |keys| (keys < max_keys).then_some(keys + 1);
         self.keys.try_update(Ordering::Relaxed, Ordering::Relaxed, reserve).is_ok()
@@ -46,7 +48,7 @@ impl Counts {
         self.evicted.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Whether it is the first.
+    /// Counts an overflow. Returns `true` for the first.
     pub(super) fn overflowed(&self) -> bool {
         self.overflowed.fetch_add(1, Ordering::Relaxed) == 0
     }
@@ -67,8 +69,8 @@ impl Counts {
     }
 }
 
-impl Gauges for Counts {
+impl Gauges for MemoryCounts {
     fn read(&self) -> BackendStats {
-        BackendStats::Memory(Counts::read(self))
+        BackendStats::Memory(MemoryCounts::read(self))
     }
 }

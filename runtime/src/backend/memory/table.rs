@@ -1,24 +1,25 @@
-//! Slots, found by hash.
+//! A hash table of slots.
 //!
-//! Open addressing with linear probing, where what is further from its home place goes first
-//! ([Robin Hood hashing](https://cs.uwaterloo.ca/research/tr/1986/CS-86-14.pdf)). A slot is a cache
-//! line and holds its hash, so to find a key takes one access to memory where its home is, and
-//! seldom more than the next line: a table that keeps the hashes apart takes two at least, and
-//! with many keys that is what a check costs.
+//! It uses open addressing with linear probing, where a slot further from its home place takes
+//! precedence ([Robin Hood hashing](https://cs.uwaterloo.ca/research/tr/1986/CS-86-14.pdf)). A slot
+//! is a cache line and holds its hash, so finding a key takes one access to memory at its home, and
+//! seldom more than the next line. A table that stores the hashes separately takes at least two, and
+//! with many keys these accesses dominate the time of a check. That is why the backend does not use
+//! the guards' bounded map.
 
 use super::slot::Slot;
 
-/// The first places.
+/// The number of places after the first insertion.
 const FIRST: usize = 8;
 
 #[derive(Default)]
-pub(super) struct Table {
-    /// Empty ones among them, a third at least.
+pub(super) struct SlotTable {
+    /// At least a third of them are empty.
     places: Box<[Option<Slot>]>,
     len: usize,
 }
 
-impl Table {
+impl SlotTable {
     pub(super) fn places(&self) -> usize {
         self.places.len()
     }
@@ -33,12 +34,12 @@ impl Table {
         self.places.get_mut(place)?.as_mut()
     }
 
-    /// The place of the slot of that hash that `is_it`.
+    /// Returns the place of the slot with that hash that satisfies `is_it`.
     #[inline]
     pub(super) fn find(&self, hash: u32, is_it: impl Fn(&Slot) -> bool) -> Option<usize> {
         let mut place = self.home(hash);
         let mut distance = 0;
-        // It ends where there is none, at the latest.
+        // An empty place ends the search at the latest.
         while let Some(slot) = self.get(place) {
             if slot.hash() == hash && is_it(slot) {
                 return Some(place);
@@ -52,14 +53,14 @@ impl Table {
         None
     }
 
-    /// Takes in what is not there, and says how many others it moved.
+    /// Adds a slot whose key is not there. Returns the number of other slots that were moved.
     pub(super) fn insert(&mut self, slot: Slot) -> usize {
         let grown = if (self.len + 1) * 3 > self.places.len() * 2 { self.grow() } else { 0 };
         self.len += 1;
         grown + self.put(slot)
     }
 
-    /// There is a place that is empty.
+    /// Puts a slot into the table, which has an empty place.
     fn put(&mut self, mut slot: Slot) -> usize {
         let places = self.places.len();
         let mut place = self.home(slot.hash());
@@ -78,14 +79,14 @@ impl Table {
         moved
     }
 
-    /// Says whether there was one.
+    /// Empties a place. Returns `true` if there was a slot.
     pub(super) fn remove(&mut self, place: usize) -> bool {
         let removed = self.places.get_mut(place).and_then(Option::take).is_some();
         if !removed {
             return false;
         }
         self.len -= 1;
-        // Those after it go one place back, up to one that is at home.
+        // The slots after it move one place back, up to one that is at home.
         let (mut gap, mut from) = (place, self.next(place));
         while let Some(slot) = self.get(from)
             && self.distance(slot, from) > 0
@@ -96,7 +97,7 @@ impl Table {
         true
     }
 
-    /// To half as much again.
+    /// Grows the table by half.
     #[cold]
     fn grow(&mut self) -> usize {
         let count = FIRST.max(self.places.len() + self.places.len() / 2);
@@ -108,13 +109,13 @@ impl Table {
         self.len
     }
 
-    /// Where a slot of that hash would be if it were alone.
+    /// Returns the place of a slot with that hash in an otherwise empty table.
     #[inline]
     fn home(&self, hash: u32) -> usize {
         home_of(hash, self.places.len())
     }
 
-    /// How far from home it is.
+    /// Returns the distance of a slot from its home.
     #[inline]
     fn distance(&self, slot: &Slot, place: usize) -> usize {
         distance_of(slot, place, self.places.len())
@@ -128,7 +129,7 @@ impl Table {
 
 #[inline]
 fn home_of(hash: u32, places: usize) -> usize {
-    // A hash is a fraction of all that there are.
+    // The hash, as a fraction of 2³², selects the place.
     ((u64::from(hash) * places as u64) >> 32) as usize
 }
 
@@ -148,20 +149,20 @@ mod tests {
 
     use super::*;
     use crate::algorithm::Counters;
-    use crate::{Policy, Quota};
+    use crate::{Check, Policy, Quota};
 
     const POLICY: Policy = Policy::new("policy", Quota::new(1, Duration::from_secs(1)));
 
-    fn place(table: &Table, hash: u32, subject: &str) -> Option<usize> {
-        table.find(hash, |slot| slot.is_of(&POLICY, subject))
+    fn place(table: &SlotTable, hash: u32, subject: &str) -> Option<usize> {
+        table.find(hash, |slot| slot.is_of(&Check::new(&POLICY, subject, 1)))
     }
 
     proptest! {
-        /// Beside a set that holds the same, with hashes of which many collide.
+        /// Compares the table with a set, with hashes of which many collide.
         #[test]
         fn it_is_a_set(steps in prop::collection::vec((any::<bool>(), 0_u32..60, 1_u32..5), 0..400)) {
             let policy = Arc::new(POLICY);
-            let (mut table, mut set) = (Table::default(), BTreeSet::new());
+            let (mut table, mut set) = (SlotTable::default(), BTreeSet::new());
             for (inserts, number, spread) in steps {
                 let hash = number % 16 * (spread << 26);
                 let subject = format!("{spread} {number}");

@@ -33,7 +33,8 @@ use self::script::Plan;
 pub use self::stats::RedisStats;
 use super::store::{Answers, BoxFuture, Store, StoreHandle, StoreOptions};
 use super::{Action, Answer, Backend, Gauges, Operation};
-use crate::algorithm::told;
+use crate::algorithm::verdict_from_raw;
+use crate::micros::Timestamp;
 use crate::{BackendError, Check, Policy, Verdict};
 
 #[doc = include_str!("../../docs/redis.md")]
@@ -236,7 +237,8 @@ fn verdict(
 ) -> Option<Answer> {
     // What can never be admitted is not asked for: the script only looked.
     let never = policy.quotas().iter().any(|quota| cost > quota.capacity());
-    told(policy, now, cost, admitted && !never, raw).map(Answer::Verdict)
+    verdict_from_raw(policy, Timestamp::from_micros(now), cost, admitted && !never, raw)
+        .map(Answer::Verdict)
 }
 
 impl fmt::Debug for RedisBackend {

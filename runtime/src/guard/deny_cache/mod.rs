@@ -1,4 +1,4 @@
-//! The deny cache: a refusal answers for itself as long as it must hold.
+//! The deny cache: reuses a refusal of the store for as long as it must hold.
 
 mod refusals;
 #[cfg(test)]
@@ -11,9 +11,10 @@ use smallvec::SmallVec;
 
 use self::refusals::Refusals;
 use crate::backend::store::{Answers, BoxFuture, Store};
+use crate::micros::Timestamp;
 use crate::{Action, Answer, BackendError, Check, Clock, Operation, Outcome, Verdict};
 
-/// Stands before a store that takes a journey to ask.
+/// The guard in front of a store that takes a round trip to ask.
 pub(super) struct DenyCache {
     refusals: Refusals,
     clock: Arc<dyn Clock>,
@@ -32,9 +33,8 @@ impl DenyCache {
 
     #[inline]
     fn answer(&self, check: &Check<'_>, verdict: &mut Verdict) -> bool {
-        let Check { policy, subject, cost, .. } = *check;
-        policy.has_deny_cache()
-            && self.refusals.answer(policy, subject, cost, self.clock.now_micros(), verdict)
+        check.policy.has_deny_cache()
+            && self.refusals.answer(check, Timestamp::now(&self.clock), verdict)
     }
 }
 
@@ -63,32 +63,28 @@ impl Store for DenyCache {
             }
         }
         let answer = self.inner.apply_now(operation)?;
-        drop(Forgetting { refusals: &self.refusals, batch: std::slice::from_ref(operation) });
+        drop(ForgetOnDrop { refusals: &self.refusals, batch: std::slice::from_ref(operation) });
         Some(answer)
     }
 
     fn apply<'a>(&'a self, batch: &'a [Operation<'a>]) -> BoxFuture<'a, Answers> {
         Box::pin(async move {
-            // However this ends: what was sent may have its effect.
-            let _forgetting = Forgetting { refusals: &self.refusals, batch };
-            let sent_at = self.clock.now_micros();
-            let asked: SmallVec<[_; 1]> = batch
+            // However this future ends: operations that were sent may have their effect.
+            let _forget = ForgetOnDrop { refusals: &self.refusals, batch };
+            let sent_at = Timestamp::now(&self.clock);
+            let sent: SmallVec<[_; 1]> = batch
                 .iter()
-                .map(|operation| {
-                    let Check { policy, subject, .. } = operation.check;
-                    self.refusals.ask(policy, subject, sent_at)
-                })
+                .map(|operation| self.refusals.sending(&operation.check, sent_at))
                 .collect();
             let answers = self.inner.apply(batch).await;
-            for ((operation, asked), answer) in batch.iter().zip(asked).zip(&answers) {
-                let Check { policy, subject, cost, .. } = operation.check;
+            for ((operation, sent), answer) in batch.iter().zip(sent).zip(&answers) {
+                let check = operation.check;
                 if let (Action::Charge | Action::Peek, Ok(Answer::Verdict(verdict))) =
                     (operation.action, answer)
                     && verdict.outcome() != Outcome::Allowed
-                    && policy.has_deny_cache()
+                    && check.policy.has_deny_cache()
                 {
-                    let now = self.clock.now_micros();
-                    self.refusals.learn(asked, policy, subject, cost, verdict, now);
+                    self.refusals.learn(sent, check.cost, verdict, Timestamp::now(&self.clock));
                 }
             }
             answers
@@ -96,17 +92,17 @@ impl Store for DenyCache {
     }
 }
 
-/// Forgets, when dropped, the keys to which something was given back.
-struct Forgetting<'a> {
+/// Forgets, when dropped, the keys to which the batch gave something back.
+struct ForgetOnDrop<'a> {
     refusals: &'a Refusals,
     batch: &'a [Operation<'a>],
 }
 
-impl Drop for Forgetting<'_> {
+impl Drop for ForgetOnDrop<'_> {
     fn drop(&mut self) {
         for operation in self.batch {
             if matches!(operation.action, Action::Reset | Action::Refund { .. }) {
-                self.refusals.forget(operation.check.policy, operation.check.subject);
+                self.refusals.forget(&operation.check);
             }
         }
     }

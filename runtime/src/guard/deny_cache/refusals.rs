@@ -1,182 +1,171 @@
-//! The refusals that are remembered, and what they answer.
+//! The remembered refusals, and the answers that follow from them.
 //!
-//! Between resets and refunds, what others do can only make a refusal last longer: whatever they
-//! charge is added to what is in use, and each algorithm's wait grows with that and with the
-//! cost. So a refusal of cost c, to be asked again in r, holds for every cost of at least c
-//! until r has passed since it was given. It was given at the earliest when it was asked for.
+//! Between resets and refunds, other requests can only make a refusal last longer: whatever they
+//! charge is added to the units in use, and each algorithm's wait grows with these and with the
+//! cost. So a refusal of cost c, with r as the time to retry, holds for every cost of at least c
+//! until r has passed since it was given. It was given no earlier than the store was asked.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use smallvec::SmallVec;
 
-use super::super::keyed::Keyed;
+use super::super::bounded_map::{BoundedMap, HashedKey};
 use crate::Verdict;
-use crate::algorithm::Micros;
-use crate::{Outcome, Policy, QuotaState, Source};
+use crate::micros::{TimeSpan, Timestamp};
+use crate::{Check, Outcome, QuotaState, Source};
 
-/// How many numbers the keys share, a power of two, that change when a key is given something
-/// back. That two keys share one costs at most a question more.
+/// The number of epochs that the keys share, a power of two. A key's epoch changes when something is
+/// given back to the key; that two keys share one costs at most an extra request to the store.
 const EPOCHS: usize = 1 << 12;
 
 pub(super) struct Refusals {
-    kept: Keyed<Refusal>,
+    map: BoundedMap<CachedRefusal>,
     epochs: Box<[AtomicU32]>,
-    max_age: Micros,
+    max_age: TimeSpan,
 }
 
-/// When and after what a question was sent.
+/// The time at which a check was sent to the store, and the epoch of its key then.
 #[derive(Clone, Copy)]
-pub(super) struct Asked {
-    pub(super) hash: u64,
-    pub(super) epoch: u32,
-    pub(super) at: Micros,
+pub(super) struct SentCheck<'a> {
+    key: HashedKey<'a>,
+    epoch: u32,
+    at: Timestamp,
 }
 
-struct Refusal {
+/// A refusal of the store. All its instants but the stamp are on the local clock.
+struct CachedRefusal {
     cost: u32,
-    asked: Micros,
-    answered: Micros,
-    /// On the local clock, as the two above.
-    until: Micros,
-    /// From the answer on.
-    retry_after: Micros,
-    stamp: Micros,
+    asked: Timestamp,
+    answered: Timestamp,
+    /// The instant until which it is reused.
+    until: Timestamp,
+    /// The time to retry, from the answer on.
+    retry_after: TimeSpan,
+    stamp: Timestamp,
     quotas: SmallVec<[QuotaState; 1]>,
 }
 
 impl Refusals {
     pub(super) fn new(max_keys: usize, max_age: Duration) -> Self {
         Self {
-            kept: Keyed::new(max_keys),
+            map: BoundedMap::new(max_keys),
             epochs: (0..EPOCHS).map(|_| AtomicU32::new(0)).collect(),
-            max_age: micros(max_age),
+            max_age: TimeSpan::from_duration(max_age),
         }
     }
 
-    /// To be called before the store is asked.
-    pub(super) fn ask(&self, policy: &Policy, subject: &str, at: Micros) -> Asked {
-        let hash = self.kept.hash(policy, subject);
-        Asked { hash, epoch: self.epoch(hash).load(Ordering::SeqCst), at }
+    /// Marks a check that is about to be sent to the store.
+    pub(super) fn sending<'a>(&self, check: &Check<'a>, at: Timestamp) -> SentCheck<'a> {
+        let key = self.key(check);
+        SentCheck { key, epoch: self.epoch(&key).load(Ordering::SeqCst), at }
     }
 
-    /// Remembers what the store answered at `now`, if that was a refusal and nothing has been
-    /// given back to the key since it was asked.
-    pub(super) fn learn(
-        &self,
-        asked: Asked,
-        policy: &Policy,
-        subject: &str,
-        cost: u32,
-        verdict: &Verdict,
-        now: Micros,
-    ) {
-        // What can never be admitted is not admitted later either.
+    /// Remembers the store's answer to a check of `cost`, which arrived at `now`, if it was a refusal
+    /// and nothing has been given back to the key since it was sent.
+    pub(super) fn learn(&self, sent: SentCheck<'_>, cost: u32, verdict: &Verdict, now: Timestamp) {
+        // A cost that can never be admitted is not admitted later either.
         let retry_after = match verdict.outcome() {
             Outcome::Allowed => return,
-            Outcome::Refused { retry_after } => micros(retry_after),
-            Outcome::Never => Micros::MAX,
+            Outcome::Refused { retry_after } => TimeSpan::from_duration(retry_after),
+            Outcome::Never => TimeSpan::MAX,
         };
-        let refusal = Refusal {
+        let SentCheck { key, epoch, at: asked } = sent;
+        let refusal = CachedRefusal {
             cost,
-            asked: asked.at,
+            asked,
             answered: now,
-            until: asked.at.saturating_add(retry_after.min(self.max_age)),
+            until: asked.saturating_add(retry_after.min(self.max_age)),
             retry_after,
-            stamp: verdict.stamp_micros(),
+            stamp: Timestamp::from_micros(verdict.stamp_micros()),
             quotas: verdict.quotas().into(),
         };
         if !refusal.holds_at(now) {
             return;
         }
-        let policy = self.kept.share(policy);
-        let mut shard = self.kept.shard(asked.hash);
-        // Read under the lock: who gives something back changes it before taking the lock, and
-        // so either it is seen here, or what is put here is found there.
-        if self.epoch(asked.hash).load(Ordering::SeqCst) != asked.epoch {
+        let policy = self.map.share(key.policy);
+        let mut shard = self.map.shard(&key);
+        // Read under the lock: `forget` changes the epoch before it takes the lock, so either the
+        // change is seen here, or `forget` finds the entry that is inserted here.
+        if self.epoch(&key).load(Ordering::SeqCst) != epoch {
             return;
         }
-        match shard.find(&policy, subject, asked.hash) {
+        match shard.find(&key) {
             Some(entry) => {
                 entry.policy = policy;
                 entry.value = refusal;
             }
             None => {
-                shard.insert(asked.hash, policy, subject, refusal, |_| false);
+                shard.insert(&key, policy, refusal, |_| false);
             }
         }
     }
 
-    /// Answers a request of `cost` at `now`, if it is known that the store would refuse it.
+    /// Answers a check at `now`, if it is known that the store would refuse it. Returns `true` if it
+    /// did.
     #[inline]
-    pub(super) fn answer(
-        &self,
-        policy: &Policy,
-        subject: &str,
-        cost: u32,
-        now: Micros,
-        verdict: &mut Verdict,
-    ) -> bool {
-        let hash = self.kept.hash(policy, subject);
-        let mut shard = self.kept.shard(hash);
-        let Some(entry) = shard.find(policy, subject, hash) else { return false };
-        if !entry.policy.counts_like(policy) {
-            // Who is about to be asked will count otherwise from then on.
-            shard.remove(policy, subject, hash);
+    pub(super) fn answer(&self, check: &Check<'_>, now: Timestamp, verdict: &mut Verdict) -> bool {
+        let key = self.key(check);
+        let mut shard = self.map.shard(&key);
+        let Some(entry) = shard.find(&key) else { return false };
+        if !entry.policy.counts_like(check.policy) {
+            // The policy has changed: the store will decide by the new one, so this refusal is stale.
+            shard.remove(&key);
             return false;
         }
-        let known = entry.value.holds_at(now) && cost >= entry.value.cost;
+        let known = entry.value.holds_at(now) && check.cost >= entry.value.cost;
         if known {
-            entry.value.say(policy, cost, now, verdict);
+            entry.value.write(check, now, verdict);
         }
         known
     }
 
     /// Forgets a key to which something was given back.
-    pub(super) fn forget(&self, policy: &Policy, subject: &str) {
-        let hash = self.kept.hash(policy, subject);
-        self.epoch(hash).fetch_add(1, Ordering::SeqCst);
-        self.kept.shard(hash).remove(policy, subject, hash);
+    pub(super) fn forget(&self, check: &Check<'_>) {
+        let key = self.key(check);
+        self.epoch(&key).fetch_add(1, Ordering::SeqCst);
+        self.map.shard(&key).remove(&key);
     }
 
-    fn epoch(&self, hash: u64) -> &AtomicU32 {
-        // Bits that choose neither the shard nor the place in it.
-        &self.epochs[(hash >> 44) as usize & (EPOCHS - 1)]
+    #[inline]
+    fn key<'a>(&self, check: &Check<'a>) -> HashedKey<'a> {
+        self.map.key(check.policy, check.subject)
+    }
+
+    fn epoch(&self, key: &HashedKey<'_>) -> &AtomicU32 {
+        // These bits select neither the shard nor the place in it.
+        &self.epochs[(key.hash >> 44) as usize & (EPOCHS - 1)]
     }
 
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        self.kept.shards().map(|shard| shard.len()).sum()
+        self.map.shards().map(|shard| shard.len()).sum()
     }
 }
 
-impl Refusal {
-    /// A clock that has gone back knows nothing any more.
-    fn holds_at(&self, now: Micros) -> bool {
+impl CachedRefusal {
+    /// Returns `true` if it may be reused at `now`; not if the clock was set back meanwhile.
+    fn holds_at(&self, now: Timestamp) -> bool {
         self.asked <= now && now < self.until
     }
 
-    /// Says it again: what the store said, with its times nearer by what has passed since the
-    /// answer came. Whoever then waits as long as it says comes no earlier than who was told
-    /// by the store itself.
-    fn say(&self, policy: &Policy, cost: u32, now: Micros, verdict: &mut Verdict) {
-        let elapsed = now.saturating_sub(self.answered);
-        let never = policy.quotas().iter().any(|quota| cost > quota.capacity());
+    /// Writes the store's answer with its times shortened by the time since it arrived. A caller that
+    /// then waits as long as it says comes no earlier than one that was answered by the store itself.
+    fn write(&self, check: &Check<'_>, now: Timestamp, verdict: &mut Verdict) {
+        let elapsed = now.saturating_since(self.answered);
+        let quotas = check.policy.quotas();
+        let never = quotas.iter().any(|quota| check.cost > quota.capacity());
         let outcome = if never {
             Outcome::Never
         } else {
-            // It holds, so not all of it has passed.
-            let retry_after = self.retry_after.saturating_sub(elapsed).max(1);
-            Outcome::Refused { retry_after: Duration::from_micros(retry_after) }
+            // It still holds, so some of the time is left.
+            let retry_after = self.retry_after.saturating_sub(elapsed).max(TimeSpan::ONE);
+            Outcome::Refused { retry_after: retry_after.to_duration() }
         };
-        verdict.restart(outcome, self.stamp.saturating_add(elapsed));
+        verdict.restart(outcome, self.stamp.saturating_add(elapsed).micros());
         verdict.set_source(Source::DenyCache);
-        for (state, quota) in self.quotas.iter().zip(policy.quotas()) {
-            verdict.push(state.aged(elapsed, quota, cost));
+        for (state, quota) in self.quotas.iter().zip(quotas) {
+            verdict.push(state.aged(elapsed, quota, check.cost));
         }
     }
-}
-
-fn micros(span: Duration) -> Micros {
-    u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
 }

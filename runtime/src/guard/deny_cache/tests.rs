@@ -1,44 +1,51 @@
 use std::time::Duration;
 
-use super::refusals::{Asked, Refusals};
+use super::refusals::{Refusals, SentCheck};
 use crate::Verdict;
 use crate::algorithm::{Counters, Mode};
-use crate::{Outcome, Policy, Quota, Source};
+use crate::micros::Timestamp;
+use crate::{Check, Outcome, Policy, Quota, Source};
 
 const SECOND: u64 = 1_000_000;
 const NOW: u64 = 1_767_268_800 * SECOND;
 
-const TEN: Policy = Policy::new("p", Quota::new(10, Duration::from_secs(60)));
+static TEN: Policy = Policy::new("p", Quota::new(10, Duration::from_secs(60)));
+
+fn at(micros: u64) -> Timestamp {
+    Timestamp::from_micros(micros)
+}
 
 fn refusals(max_keys: usize) -> Refusals {
     Refusals::new(max_keys, Duration::from_secs(1))
 }
 
-/// What a store says to `cost` when `used` has been charged just now.
-fn verdict(policy: &Policy, used: u32, cost: u32, at: u64) -> Verdict {
+/// Returns a store's verdict on `cost` when `used` has been charged just now.
+fn verdict(policy: &Policy, used: u32, cost: u32, now: u64) -> Verdict {
     let mut verdict = Verdict::new(Outcome::Allowed, 0);
     let mut counters = Counters::new(policy);
-    counters.decide(policy, at, used, Mode::Charge, &mut verdict);
-    counters.decide(policy, at, cost, Mode::Charge, &mut verdict);
+    for cost in [used, cost] {
+        let check = Check::new(policy, "s", cost);
+        counters.decide(&check, at(now), Mode::Charge, &mut verdict);
+    }
     verdict
 }
 
-/// A subject that had used all is refused `cost`.
-fn refused(refusals: &Refusals, policy: &Policy, subject: &str, cost: u32, at: u64) -> Asked {
-    let asked = refusals.ask(policy, subject, at);
-    refusals.learn(asked, policy, subject, cost, &verdict(policy, 10, cost, at), at);
-    asked
+/// Lets the store refuse a subject that had used everything.
+fn refused<'a>(refusals: &Refusals, check: &Check<'a>, now: u64) -> SentCheck<'a> {
+    let sent = refusals.sending(check, at(now));
+    refusals.learn(sent, check.cost, &verdict(check.policy, 10, check.cost, now), at(now));
+    sent
 }
 
-fn answer(refusals: &Refusals, policy: &Policy, cost: u32, at: u64) -> Option<Verdict> {
+fn answer(refusals: &Refusals, policy: &Policy, cost: u32, now: u64) -> Option<Verdict> {
     let mut verdict = Verdict::new(Outcome::Allowed, 0);
-    refusals.answer(policy, "s", cost, at, &mut verdict).then_some(verdict)
+    refusals.answer(&Check::new(policy, "s", cost), at(now), &mut verdict).then_some(verdict)
 }
 
 #[test]
 fn a_refusal_answers_its_cost_and_more_until_it_is_too_old() {
     let refusals = refusals(10);
-    refused(&refusals, &TEN, "s", 3, NOW);
+    refused(&refusals, &Check::new(&TEN, "s", 3), NOW);
     assert_eq!(answer(&refusals, &TEN, 2, NOW), None);
     for cost in 3..=10 {
         let said = answer(&refusals, &TEN, cost, NOW + SECOND - 1).unwrap();
@@ -50,11 +57,11 @@ fn a_refusal_answers_its_cost_and_more_until_it_is_too_old() {
         assert!(quota.is_exceeded() && quota.remaining() == 0);
         assert_eq!([quota.more_after(), quota.reset_after()], [left, left]);
     }
-    // More than can ever be had.
+    // A cost that can never be admitted.
     let said = answer(&refusals, &TEN, 11, NOW).unwrap();
     assert_eq!(said.outcome(), Outcome::Never);
     assert_eq!(answer(&refusals, &TEN, 3, NOW + SECOND), None);
-    // A clock that went back.
+    // The clock was set back.
     assert_eq!(answer(&refusals, &TEN, 3, NOW - 1), None);
 }
 
@@ -62,30 +69,30 @@ fn a_refusal_answers_its_cost_and_more_until_it_is_too_old() {
 fn a_refusal_answers_no_longer_than_it_must_hold() {
     let refusals = refusals(10);
     let policy = Policy::new("p", Quota::new(10, Duration::from_millis(10)));
-    let asked = refusals.ask(&policy, "s", NOW);
-    // Decided 300 µs after it was asked, and told 500 µs later.
+    let sent = refusals.sending(&Check::new(&policy, "s", 1), at(NOW));
+    // Decided 300 µs after it was sent, and answered 500 µs later.
     let said = verdict(&policy, 10, 1, NOW + 300);
-    refusals.learn(asked, &policy, "s", 1, &said, NOW + 800);
+    refusals.learn(sent, 1, &said, at(NOW + 800));
     let retry_after = Duration::from_micros(10_000 - 200);
     let again = answer(&refusals, &policy, 1, NOW + 1_000).unwrap();
     assert_eq!(again.outcome(), Outcome::Refused { retry_after });
     assert!(answer(&refusals, &policy, 1, NOW + 9_999).is_some());
     assert_eq!(answer(&refusals, &policy, 1, NOW + 10_000), None);
-    // One that came back too late to be of use.
-    let asked = refusals.ask(&policy, "t", NOW);
-    refusals.learn(asked, &policy, "t", 1, &said, NOW + 10_000);
+    // An answer that arrived too late to be of use.
+    let sent = refusals.sending(&Check::new(&policy, "t", 1), at(NOW));
+    refusals.learn(sent, 1, &said, at(NOW + 10_000));
     assert_eq!(refusals.len(), 1);
 }
 
 #[test]
 fn a_refusal_is_of_one_form_of_the_policy() {
     let refusals = refusals(10);
-    refused(&refusals, &TEN, "s", 1, NOW);
+    refused(&refusals, &Check::new(&TEN, "s", 1), NOW);
     let other = Policy::new("p", Quota::new(11, Duration::from_secs(60)));
     assert_eq!(answer(&refusals, &other, 1, NOW), None);
-    // The store counts by the other from then on.
+    // The store counts by the other form from then on.
     assert_eq!(answer(&refusals, &TEN, 1, NOW), None);
-    refused(&refusals, &TEN, "s", 1, NOW);
+    refused(&refusals, &Check::new(&TEN, "s", 1), NOW);
     assert_eq!(answer(&refusals, &Policy::new("q", TEN.quotas()[0]), 1, NOW), None);
     assert!(answer(&refusals, &TEN, 1, NOW).is_some());
 }
@@ -93,8 +100,8 @@ fn a_refusal_is_of_one_form_of_the_policy() {
 #[test]
 fn what_can_never_be_admitted_is_remembered_too() {
     let refusals = refusals(10);
-    let asked = refusals.ask(&TEN, "s", NOW);
-    refusals.learn(asked, &TEN, "s", 11, &verdict(&TEN, 4, 11, NOW), NOW);
+    let sent = refusals.sending(&Check::new(&TEN, "s", 1), at(NOW));
+    refusals.learn(sent, 11, &verdict(&TEN, 4, 11, NOW), at(NOW));
     assert_eq!(answer(&refusals, &TEN, 10, NOW), None);
     let said = answer(&refusals, &TEN, 12, NOW + SECOND - 1).unwrap();
     assert_eq!((said.outcome(), said.quotas()[0].remaining()), (Outcome::Never, 6));
@@ -107,9 +114,9 @@ fn quotas_age_with_the_refusal() {
     let second = Quota::new(10, Duration::from_millis(100));
     let policy = Policy::new("p", second).and(Quota::new(10, Duration::from_secs(60)));
     let refusals = refusals(10);
-    refused(&refusals, &policy, "s", 1, NOW);
-    let exceeded = |at| {
-        let said = answer(&refusals, &policy, 1, at).unwrap();
+    refused(&refusals, &Check::new(&policy, "s", 1), NOW);
+    let exceeded = |now| {
+        let said = answer(&refusals, &policy, 1, now).unwrap();
         [0, 1].map(|quota: usize| {
             let quota = said.quotas()[quota];
             (quota.is_exceeded(), quota.remaining(), quota.reset_after().as_micros() as u64)
@@ -122,13 +129,13 @@ fn quotas_age_with_the_refusal() {
 #[test]
 fn what_is_given_back_is_forgotten_even_by_answers_under_way() {
     let refusals = refusals(10);
-    let asked = refused(&refusals, &TEN, "s", 1, NOW);
-    refusals.forget(&TEN, "s");
+    let sent = refused(&refusals, &Check::new(&TEN, "s", 1), NOW);
+    refusals.forget(&Check::new(&TEN, "s", 1));
     assert_eq!(answer(&refusals, &TEN, 1, NOW), None);
-    // An answer that was given before, and comes after.
-    refusals.learn(asked, &TEN, "s", 1, &verdict(&TEN, 10, 1, NOW), NOW);
+    // An answer that was given before, and arrives after.
+    refusals.learn(sent, 1, &verdict(&TEN, 10, 1, NOW), at(NOW));
     assert_eq!(answer(&refusals, &TEN, 1, NOW), None);
-    refused(&refusals, &TEN, "s", 1, NOW);
+    refused(&refusals, &Check::new(&TEN, "s", 1), NOW);
     assert!(answer(&refusals, &TEN, 1, NOW).is_some());
 }
 
@@ -137,11 +144,11 @@ fn a_flood_stays_within_the_bound_and_leaves_who_is_active() {
     for max_keys in [1, 7, 600, 5_000] {
         let refusals = refusals(max_keys);
         if max_keys > 1 {
-            refused(&refusals, &TEN, "s", 1, NOW);
+            refused(&refusals, &Check::new(&TEN, "s", 1), NOW);
             assert!(answer(&refusals, &TEN, 1, NOW).is_some());
         }
         for number in 0..max_keys * 20 {
-            refused(&refusals, &TEN, &number.to_string(), 1, NOW);
+            refused(&refusals, &Check::new(&TEN, &number.to_string(), 1), NOW);
             assert!(max_keys == 1 || answer(&refusals, &TEN, 1, NOW).is_some(), "{number}");
         }
         assert!(refusals.len() <= max_keys, "{} of {max_keys}", refusals.len());

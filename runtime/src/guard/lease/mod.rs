@@ -1,12 +1,12 @@
-//! Leases: permits of a hot key, several in one journey to the store.
+//! Leases: permits for a hot key, several in one round trip to the store.
 //!
 //! A lease is a charge of several units, by the same atomic decision as any, which are then
-//! handed out here. So nothing is ever spent that was not charged before; what is bounded is
-//! how much later it is spent, and how much lies idle meanwhile: see [`LocalTier`].
+//! handed out here as permits. So nothing is ever spent that was not charged before; how much later
+//! it is spent, and how much lies idle meanwhile, is bounded: see [`LocalTier`].
 //!
 //! [`LocalTier`]: crate::LocalTier
 
-mod account;
+mod key_lease;
 mod refill;
 mod returns;
 #[cfg(test)]
@@ -18,37 +18,41 @@ use std::time::Duration;
 
 use smol_str::SmolStr;
 
-use self::account::{Account, Terms};
+use self::key_lease::{KeyLease, LeaseLimits};
 use self::returns::Returns;
-use super::keyed::Keyed;
+use super::bounded_map::{BoundedMap, HashedKey, MapEntry};
+use crate::algorithm::Refund;
 use crate::backend::store::{Answers, BoxFuture, Store};
+use crate::micros::{TimeSpan, Timestamp};
 use crate::{Action, Answer, BackendError, Check, Clock, Operation, Policy, Verdict};
 
-/// Stands before the deny cache, which so learns of what is given back.
+/// The guard that leases. It stands in front of the deny cache, so that the cache sees the permits
+/// that are returned.
 pub(super) struct Lease {
-    shared: Arc<Shared>,
+    shared: Arc<SharedLeases>,
 }
 
-/// What those hold on to who go on when whoever began it has left.
-struct Shared {
-    accounts: Keyed<Account>,
-    terms: Terms,
+/// State shared with background tasks, which can outlive the check that started them.
+struct SharedLeases {
+    leases: BoundedMap<KeyLease>,
+    limits: LeaseLimits,
     returns: Returns,
     closed: AtomicBool,
     clock: Arc<dyn Clock>,
     inner: Box<dyn Store>,
 }
 
-/// An account's key.
+/// The key of a lease, owned, for use in background tasks.
 #[derive(Clone)]
-struct Key {
+struct LeaseKey {
     policy: Arc<Policy>,
     subject: SmolStr,
     hash: u64,
 }
 
 impl Lease {
-    /// Leases up to `max` permits for as long as `hold`.
+    /// Creates the guard in front of `inner`. A lease has up to `max` permits, which may be spent for
+    /// `hold`.
     pub(super) fn new(
         inner: Box<dyn Store>,
         clock: Arc<dyn Clock>,
@@ -56,10 +60,9 @@ impl Lease {
         max: u32,
         hold: Duration,
     ) -> Self {
-        let hold = u64::try_from(hold.as_micros()).unwrap_or(u64::MAX);
-        let shared = Shared {
-            accounts: Keyed::new(max_keys),
-            terms: Terms { max, hold },
+        let shared = SharedLeases {
+            leases: BoundedMap::new(max_keys),
+            limits: LeaseLimits { max, hold: TimeSpan::from_duration(hold) },
             returns: Returns::default(),
             closed: AtomicBool::new(false),
             clock,
@@ -80,7 +83,7 @@ impl Lease {
                 shared.inner.apply_one(&of_store(operation)).await
             }
             Action::Reset => {
-                let _forgetting = Forgetting::new(shared, check);
+                let _reset = ResetGuard::new(shared, check);
                 shared.inner.apply_one(operation).await
             }
             Action::Peek => shared.inner.apply_one(operation).await,
@@ -99,7 +102,7 @@ impl Store for Lease {
         check: &Check<'_>,
         verdict: &mut Verdict,
     ) -> Option<Result<(), BackendError>> {
-        if self.shared.spend(check, verdict) {
+        if self.shared.spend(&self.shared.key(check), check.cost, verdict) {
             return Some(Ok(()));
         }
         self.shared.inner.charge_now(check, verdict)
@@ -128,10 +131,10 @@ impl Store for Lease {
             }
             // Requests always come alone. A batch is internal bookkeeping, so it bypasses leases
             // and goes out in one round trip.
-            let _forgetting: Vec<_> = batch
+            let _resets: Vec<_> = batch
                 .iter()
                 .filter(|operation| operation.action == Action::Reset)
-                .map(|operation| Forgetting::new(&self.shared, &operation.check))
+                .map(|operation| ResetGuard::new(&self.shared, &operation.check))
                 .collect();
             let batch: Vec<_> = batch.iter().map(of_store).collect();
             self.shared.inner.apply(&batch).await
@@ -143,70 +146,76 @@ impl Store for Lease {
     }
 }
 
-impl Shared {
+impl SharedLeases {
     #[inline]
-    fn spend(&self, check: &Check<'_>, verdict: &mut Verdict) -> bool {
-        let Check { policy, subject, cost, .. } = *check;
-        let hash = self.accounts.hash(policy, subject);
-        let mut shard = self.accounts.shard(hash);
-        shard.find(policy, subject, hash).is_some_and(|entry| {
-            entry.policy.counts_like(policy)
-                && entry.value.spend(cost, self.clock.now_micros(), self.terms.of(policy), verdict)
+    fn key<'a>(&self, check: &Check<'a>) -> HashedKey<'a> {
+        self.leases.key(check.policy, check.subject)
+    }
+
+    #[inline]
+    fn spend(&self, key: &HashedKey<'_>, cost: u32, verdict: &mut Verdict) -> bool {
+        let mut shard = self.leases.shard(key);
+        shard.find(key).is_some_and(|entry| {
+            entry.policy.counts_like(key.policy)
+                && entry.value.spend(cost, self.now(), self.limits.of(key.policy), verdict)
         })
     }
 
-    /// Takes back what was spent of a lease that still can be.
-    fn take_back(&self, check: &Check<'_>, stamp: u64) -> bool {
-        let Check { policy, subject, cost, .. } = *check;
-        let hash = self.accounts.hash(policy, subject);
-        let mut shard = self.accounts.shard(hash);
-        shard.find(policy, subject, hash).is_some_and(|entry| {
-            entry.policy.counts_like(policy)
-                && entry.value.take_back(stamp, cost, self.clock.now_micros())
+    /// Takes back permits that were spent of a lease. Returns `true` if it did.
+    fn take_back(&self, check: &Check<'_>, stamp_micros: u64) -> bool {
+        let key = self.key(check);
+        let mut shard = self.leases.shard(&key);
+        shard.find(&key).is_some_and(|entry| {
+            let charged_at = Timestamp::from_micros(stamp_micros);
+            let refund = || Refund { now: self.now(), charged_at, cost: check.cost };
+            entry.policy.counts_like(check.policy) && entry.value.take_back(refund())
         })
     }
 
-    /// Forgets what is leased, as the store does.
+    /// Forgets a key's lease, because the store forgets its charge.
     fn forget(&self, check: &Check<'_>) {
-        let Check { policy, subject, .. } = *check;
-        let hash = self.accounts.hash(policy, subject);
-        if let Some(entry) = self.accounts.shard(hash).find(policy, subject, hash) {
+        let key = self.key(check);
+        if let Some(entry) = self.leases.shard(&key).find(&key) {
             entry.value.forget();
         }
     }
 
-    /// Takes nothing new, waits for what is under way, and gives back what is left.
+    /// Stops leasing, waits for the refills under way, and returns all unspent permits.
     async fn close(self: &Arc<Self>) {
         self.closed.store(true, Ordering::SeqCst);
         let refills: Vec<_> = self
-            .accounts
+            .leases
             .shards()
             .flat_map(|mut shard| {
                 shard.entries_mut().filter_map(|entry| entry.value.refill()).collect::<Vec<_>>()
             })
             .collect();
         for refill in refills {
-            let _ = refill::landed(refill).await;
+            let _ = refill::wait_for_refill(refill).await;
         }
-        for mut shard in self.accounts.shards() {
+        for mut shard in self.leases.shards() {
             for entry in shard.entries_mut() {
-                let (key, grant) = (Key::of(entry), entry.value.retire());
-                self.returns.collect(key, grant);
+                let (key, grant) = (LeaseKey::of(entry), entry.value.retire());
+                self.returns.add(key, grant);
             }
         }
-        self.give_back().await;
+        self.return_due().await;
         self.inner.close().await;
     }
 }
 
-impl Key {
-    fn check(&self, cost: u32) -> Check<'_> {
-        Check::new(&self.policy, &self.subject, cost)
+impl LeaseKey {
+    fn new(policy: Arc<Policy>, key: &HashedKey<'_>) -> Self {
+        Self { policy, subject: key.subject.into(), hash: key.hash }
     }
 
-    fn of(entry: &super::keyed::Entry<Account>) -> Self {
+    fn of(entry: &MapEntry<KeyLease>) -> Self {
         let (policy, subject) = (Arc::clone(&entry.policy), entry.subject.clone());
         Self { policy, subject, hash: entry.hash }
+    }
+
+    fn hashed(&self) -> HashedKey<'_> {
+        HashedKey { policy: &self.policy, subject: &self.subject, hash: self.hash }
     }
 }
 
@@ -218,21 +227,21 @@ fn of_store<'a>(operation: &Operation<'a>) -> Operation<'a> {
     }
 }
 
-/// A reset under way. What is leased is forgotten, now and, if more is leased before it has
-/// reached the store, once more when it has.
-struct Forgetting<'a> {
-    shared: &'a Shared,
+/// A reset that is under way. It forgets the lease at once, and again when the store has answered,
+/// because more may have been leased before the reset reached the store.
+struct ResetGuard<'a> {
+    shared: &'a SharedLeases,
     check: Check<'a>,
 }
 
-impl<'a> Forgetting<'a> {
-    fn new(shared: &'a Shared, check: &Check<'a>) -> Self {
+impl<'a> ResetGuard<'a> {
+    fn new(shared: &'a SharedLeases, check: &Check<'a>) -> Self {
         shared.forget(check);
         Self { shared, check: *check }
     }
 }
 
-impl Drop for Forgetting<'_> {
+impl Drop for ResetGuard<'_> {
     fn drop(&mut self) {
         self.shared.forget(&self.check);
     }

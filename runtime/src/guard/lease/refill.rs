@@ -1,4 +1,4 @@
-//! Asking the store: for one check, or for more to hand out.
+//! Requests to the store: for a single check, or for more permits to lease.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -6,155 +6,167 @@ use std::sync::atomic::Ordering;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
-use super::account::{Account, Grant, Landing, Next, Refill};
-use super::{Key, Shared};
-use crate::{Answer, BackendError, Check, Operation, Outcome, Source, Verdict};
+use super::key_lease::{Grant, KeyLease, NextStep, Refill, RefillState};
+use super::{LeaseKey, SharedLeases};
+use crate::Verdict;
+use crate::guard::bounded_map::HashedKey;
+use crate::micros::Timestamp;
+use crate::{BackendError, Check, Operation, Outcome, Source};
 
-impl Shared {
+impl SharedLeases {
+    /// Decides about a check, waiting for the store if no lease admits it.
     pub(super) async fn charge(
         self: &Arc<Self>,
         check: &Check<'_>,
     ) -> Result<Verdict, BackendError> {
-        let Check { policy, subject, cost, .. } = *check;
-        let hash = self.accounts.hash(policy, subject);
+        let (key, cost) = (self.key(check), check.cost);
         let mut verdict = Verdict::open();
-        match self.next(check, hash, &mut verdict) {
-            Next::Spent => return Ok(verdict),
-            Next::Ask => {}
-            Next::Wait(landing) => {
-                // It waits once: so it takes no longer than who brings the permits, and then
-                // no longer than its own question.
-                landed(landing).await?;
-                if self.spend(check, &mut verdict) {
+        match self.next_step(&key, cost, &mut verdict) {
+            NextStep::Spent => return Ok(verdict),
+            NextStep::Ask => {}
+            NextStep::Wait(refill) => {
+                // It waits once only: so it takes no longer than the refill and a request of its
+                // own.
+                wait_for_refill(refill).await?;
+                if self.spend(&key, cost, &mut verdict) {
                     return Ok(verdict);
                 }
             }
-            Next::Refill(refill) => {
-                let policy = self.accounts.share(policy);
-                let key = Key { policy, subject: subject.into(), hash };
-                // In a task of its own: what it brings is not lost if this check is given up.
-                let journey = tokio::spawn(Arc::clone(self).refill(key, cost, refill));
-                return journey.await.unwrap_or_else(|_| {
+            NextStep::Refill(refill) => {
+                let key = LeaseKey::new(self.leases.share(key.policy), &key);
+                // A task of its own: its permits are not lost if this check is given up.
+                let task = tokio::spawn(Arc::clone(self).refill(key, cost, refill));
+                return task.await.unwrap_or_else(|_| {
                     Err(BackendError::unknown("the runtime that asked is gone"))
                 });
             }
         }
-        let verdict = self.charge_at_store(*check).await?;
-        self.note(check, hash, &verdict);
+        self.inner.apply_one(&Operation::charge(*check)).await?.into_verdict(&mut verdict)?;
+        self.record_answer(&key, cost, &verdict);
         Ok(verdict)
     }
 
-    fn next(self: &Arc<Self>, check: &Check<'_>, hash: u64, verdict: &mut Verdict) -> Next {
-        let Check { policy, subject, cost, .. } = *check;
-        let mut shard = self.accounts.shard(hash);
-        let Some(entry) = shard.find(policy, subject, hash) else { return Next::Ask };
-        // Read under the lock: who closes looks for what is under way after saying so.
+    fn next_step(
+        self: &Arc<Self>,
+        key: &HashedKey<'_>,
+        cost: u32,
+        verdict: &mut Verdict,
+    ) -> NextStep {
+        let mut shard = self.leases.shard(key);
+        let Some(entry) = shard.find(key) else { return NextStep::Ask };
+        // Read under the lock: `close` looks for refills after it has set this.
         if self.closed.load(Ordering::SeqCst) || Handle::try_current().is_err() {
-            return Next::Ask;
+            return NextStep::Ask;
         }
-        if !entry.policy.counts_like(policy) {
-            let (key, grant) = (Key::of(entry), entry.value.retire());
-            entry.policy = self.accounts.share(policy);
-            self.give_back_soon(key, grant);
+        if !entry.policy.counts_like(key.policy) {
+            let (former, grant) = (LeaseKey::of(entry), entry.value.retire());
+            entry.policy = self.leases.share(key.policy);
+            self.return_soon(former, grant);
         }
-        entry.value.next(cost, self.clock.now_micros(), self.terms.of(policy), verdict)
+        entry.value.next_step(cost, self.now(), self.limits.of(key.policy), verdict)
     }
 
-    /// Notes what the store said to one check, and opens an account if it was admitted.
-    fn note(&self, check: &Check<'_>, hash: u64, verdict: &Verdict) {
-        let Check { policy, subject, cost, .. } = *check;
-        let (now, terms) = (self.clock.now_micros(), self.terms.of(policy));
-        if cost == 0 || terms.max < 2 {
+    /// Records the store's answer to a single check, and begins to watch a key that was admitted.
+    fn record_answer(&self, key: &HashedKey<'_>, cost: u32, verdict: &Verdict) {
+        let (now, limits) = (self.now(), self.limits.of(key.policy));
+        if cost == 0 || limits.max < 2 {
             return;
         }
-        let mut shard = self.accounts.shard(hash);
-        if let Some(entry) = shard.find(policy, subject, hash) {
-            entry.value.note(verdict);
+        let mut shard = self.leases.shard(key);
+        if let Some(entry) = shard.find(key) {
+            entry.value.update_remaining(verdict);
         } else if verdict.outcome() == Outcome::Allowed {
-            let policy = self.accounts.share(policy);
-            let account = Account::new(now, cost, terms, verdict);
-            shard.insert(hash, policy, subject, account, Account::is_needed);
+            let policy = self.leases.share(key.policy);
+            let lease = KeyLease::new(now, cost, limits, verdict);
+            shard.insert(key, policy, lease, KeyLease::is_in_use);
         }
     }
 
-    /// Brings permits, of which `cost` are for who began it. If there are not as many, it asks
-    /// for those alone.
+    /// Leases permits, of which `cost` are for the check that began it. If the store has not as many,
+    /// it asks for those alone.
     async fn refill(
         self: Arc<Self>,
-        key: Key,
+        key: LeaseKey,
         cost: u32,
         refill: Refill,
     ) -> Result<Verdict, BackendError> {
-        let Refill { units, era, landing } = refill;
-        let asked = self.clock.now_micros();
-        let brought = match self.charge_at_store(key.check(units)).await {
+        let Refill { units, epoch, state } = refill;
+        let asked = self.now();
+        let answer = match self.charge_at_store(&key, units).await {
             Ok(mut verdict) if verdict.outcome() == Outcome::Allowed => {
-                let hold = self.terms.of(&key.policy).hold;
+                let hold = self.limits.of(&key.policy).hold;
                 let grant = Grant::new(units, units - cost, asked, hold, &verdict);
-                grant.say(Source::Store, &mut verdict);
-                self.land(&key, era, Some(grant));
+                grant.write(Source::Store, &mut verdict);
+                self.finish_refill(&key, epoch, Some(grant));
                 Ok(verdict)
             }
             Ok(_) => {
-                let alone = self.charge_at_store(key.check(cost)).await;
+                let alone = self.charge_at_store(&key, cost).await;
                 if let Ok(verdict) = &alone {
-                    self.note(&key.check(cost), key.hash, verdict);
+                    self.record_answer(&key.hashed(), cost, verdict);
                 }
-                self.land(&key, era, None);
+                self.finish_refill(&key, epoch, None);
                 alone
             }
             Err(error) => {
-                self.land(&key, era, None);
+                self.finish_refill(&key, epoch, None);
                 Err(error)
             }
         };
-        let told = match &brought {
-            Ok(_) => Landing::Landed,
-            Err(error) => Landing::Failed(error.for_another()),
+        let end = match &answer {
+            Ok(_) => RefillState::Done,
+            Err(error) => RefillState::Failed(error.for_another()),
         };
-        // Nobody may be waiting.
-        let _ = landing.send(told);
-        brought
+        // Fails if nobody is waiting.
+        let _ = state.send(end);
+        answer
     }
 
-    async fn charge_at_store(&self, check: Check<'_>) -> Result<Verdict, BackendError> {
-        match self.inner.apply_one(&Operation::charge(check)).await? {
-            Answer::Verdict(verdict) => Ok(verdict),
-            other => Err(other.mismatch("a check")),
-        }
+    async fn charge_at_store(&self, key: &LeaseKey, cost: u32) -> Result<Verdict, BackendError> {
+        let mut verdict = Verdict::open();
+        let charge = Operation::charge(Check::new(&key.policy, &key.subject, cost));
+        self.inner.apply_one(&charge).await?.into_verdict(&mut verdict)?;
+        Ok(verdict)
     }
 
-    /// Puts what was brought where it can be spent, or gives it back.
-    fn land(self: &Arc<Self>, key: &Key, era: u32, grant: Option<Grant>) {
-        let mut shard = self.accounts.shard(key.hash);
-        let Some(entry) = shard.find(&key.policy, &key.subject, key.hash) else {
-            return self.give_back_soon(key.clone(), grant);
+    /// Puts a grant where it can be spent, or returns it to the store.
+    fn finish_refill(self: &Arc<Self>, key: &LeaseKey, epoch: u32, grant: Option<Grant>) {
+        let hashed = key.hashed();
+        let mut shard = self.leases.shard(&hashed);
+        let Some(entry) = shard.find(&hashed) else {
+            return self.return_soon(key.clone(), grant);
         };
-        let is_known = entry.value.land(era);
+        let is_known = entry.value.end_refill(epoch);
         let Some(grant) = grant.filter(|_| is_known) else { return };
         if self.closed.load(Ordering::SeqCst) || !entry.policy.counts_like(&key.policy) {
-            return self.give_back_soon(key.clone(), Some(grant));
+            return self.return_soon(key.clone(), Some(grant));
         }
-        let account = &mut entry.value;
+        let lease = &mut entry.value;
         let until = grant.until;
-        let before = account.put(grant);
-        let watched = std::mem::replace(&mut account.watched, true);
+        let before = lease.replace_grant(grant);
+        let is_scheduled = std::mem::replace(&mut lease.return_scheduled, true);
         drop(shard);
-        self.give_back_soon(key.clone(), before);
-        if watched {
-            self.attend();
+        self.return_soon(key.clone(), before);
+        if is_scheduled {
+            self.spawn_return_task();
         } else {
-            self.watch(key.clone(), until);
+            self.schedule_return(key.clone(), until);
         }
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        Timestamp::now(&self.clock)
     }
 }
 
-/// Waits until a refill has landed. Who waited has had no effect if that failed.
-pub(super) async fn landed(mut landing: watch::Receiver<Landing>) -> Result<(), BackendError> {
-    let has_landed = |landing: &Landing| !matches!(landing, Landing::Pending);
-    match landing.wait_for(has_landed).await.as_deref() {
-        Ok(Landing::Failed(error)) => Err(error.for_another()),
-        // If who brought it is gone, everybody asks for themselves.
-        Ok(Landing::Pending | Landing::Landed) | Err(_) => Ok(()),
+/// Waits for the end of a refill. If it failed, the waiting check fails, too, and had no effect.
+pub(super) async fn wait_for_refill(
+    mut refill: watch::Receiver<RefillState>,
+) -> Result<(), BackendError> {
+    let has_ended = |state: &RefillState| !matches!(state, RefillState::Pending);
+    match refill.wait_for(has_ended).await.as_deref() {
+        Ok(RefillState::Failed(error)) => Err(error.for_another()),
+        // If the task of the refill is gone, each check asks for itself.
+        Ok(RefillState::Pending | RefillState::Done) | Err(_) => Ok(()),
     }
 }

@@ -1,100 +1,101 @@
-//! Giving back what was leased and not spent.
+//! The return of leased permits that were not spent.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use super::account::Grant;
-use super::{Key, Shared};
-use crate::Operation;
-use crate::algorithm::Micros;
+use super::key_lease::Grant;
+use super::{LeaseKey, SharedLeases};
 use crate::clock::first_of;
+use crate::micros::{TimeSpan, Timestamp};
+use crate::{Check, Operation};
 
-/// How many go in one batch.
+/// The number of grants that are returned in one batch.
 const BATCH: usize = 128;
 
-/// What is to be given back, now and later. A task sees to it, which exists only while there is
-/// something.
+/// The grants to return, now and later. A task does it, which exists only while there are some.
 #[derive(Default)]
 pub(super) struct Returns {
-    list: Mutex<List>,
+    pending: Mutex<PendingReturns>,
     changed: Notify,
-    /// Held while something is on its way back.
-    giving: tokio::sync::Mutex<()>,
+    /// Held while grants are being returned.
+    returning: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
-struct List {
-    now: Vec<(Key, Grant)>,
-    /// By when to look; the number tells apart those of the same instant.
-    later: BTreeMap<(Micros, u64), Key>,
+struct PendingReturns {
+    now: Vec<(LeaseKey, Grant)>,
+    /// The keys whose leases end later, by that instant. A number tells apart those of the same
+    /// instant.
+    later: BTreeMap<(Timestamp, u64), LeaseKey>,
     number: u64,
-    attended: bool,
+    has_task: bool,
 }
 
 impl Returns {
-    /// Adds what is left of a lease.
-    pub(super) fn collect(&self, key: Key, grant: Option<Grant>) {
+    /// Adds the unspent rest of a lease.
+    pub(super) fn add(&self, key: LeaseKey, grant: Option<Grant>) {
         if let Some(grant) = grant {
             self.lock().now.push((key, grant));
         }
     }
 
-    fn collect_at(&self, key: Key, until: Micros) {
-        let mut list = self.lock();
-        list.number += 1;
-        let at = (until, list.number);
-        list.later.insert(at, key);
+    fn add_later(&self, key: LeaseKey, until: Timestamp) {
+        let mut pending = self.lock();
+        pending.number += 1;
+        let at = (until, pending.number);
+        pending.later.insert(at, key);
     }
 
-    /// Those whose time is over at `now`.
-    fn due(&self, now: Micros) -> Vec<Key> {
-        let mut list = self.lock();
-        let later = list.later.split_off(&(now.saturating_add(1), 0));
-        std::mem::replace(&mut list.later, later).into_values().collect()
+    /// Takes out the keys whose leases have ended at `now`.
+    fn take_due(&self, now: Timestamp) -> Vec<LeaseKey> {
+        let mut pending = self.lock();
+        let later = pending.later.split_off(&(now.saturating_add(TimeSpan::ONE), 0));
+        std::mem::replace(&mut pending.later, later).into_values().collect()
     }
 
-    /// The lists are whole whenever the lock is free.
-    fn lock(&self) -> MutexGuard<'_, List> {
-        self.list.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Locks the lists. They are consistent whenever the lock is free, so a poisoned one is as good.
+    fn lock(&self) -> MutexGuard<'_, PendingReturns> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Shared {
-    /// Gives back what is left of a lease, without waiting for that.
-    pub(super) fn give_back_soon(self: &Arc<Self>, key: Key, grant: Option<Grant>) {
+impl SharedLeases {
+    /// Returns the unspent rest of a lease to the store, in the background.
+    pub(super) fn return_soon(self: &Arc<Self>, key: LeaseKey, grant: Option<Grant>) {
         if grant.is_some() {
-            self.returns.collect(key, grant);
-            self.attend();
+            self.returns.add(key, grant);
+            self.spawn_return_task();
             self.returns.changed.notify_one();
         }
     }
 
-    /// Gives back what is left of a key's lease at `until`.
-    pub(super) fn watch(self: &Arc<Self>, key: Key, until: Micros) {
-        self.returns.collect_at(key, until);
-        self.attend();
+    /// Schedules the return of the unspent rest of a key's lease at `until`.
+    pub(super) fn schedule_return(self: &Arc<Self>, key: LeaseKey, until: Timestamp) {
+        self.returns.add_later(key, until);
+        self.spawn_return_task();
         self.returns.changed.notify_one();
     }
 
-    /// Sees to it that somebody looks at the lists. Who did may be gone, with its runtime.
-    pub(super) fn attend(self: &Arc<Self>) {
-        let attended = std::mem::replace(&mut self.returns.lock().attended, true);
-        if !attended {
-            // Made before the task runs, so that it is there even if the task never does.
-            let attending = Attending { shared: Arc::clone(self), ended: false };
-            tokio::spawn(attending.run());
+    /// Spawns the task that returns grants, unless there is one. The last one may be gone together
+    /// with its runtime.
+    pub(super) fn spawn_return_task(self: &Arc<Self>) {
+        let has_task = std::mem::replace(&mut self.returns.lock().has_task, true);
+        if !has_task {
+            // Created before it is spawned: so it is dropped, and resets `has_task`, even if the
+            // runtime never polls it.
+            let task = ReturnTask { shared: Arc::clone(self), ended: false };
+            tokio::spawn(task.run());
         }
     }
 
-    /// Gives back all of which it is time, best effort.
-    pub(super) async fn give_back(&self) {
-        let _giving = self.returns.giving.lock().await;
-        let now = self.clock.now_micros();
-        for key in self.returns.due(now) {
-            self.expire(key, now);
+    /// Returns all grants that are due, best effort.
+    pub(super) async fn return_due(&self) {
+        let _returning = self.returns.returning.lock().await;
+        let now = self.now();
+        for key in self.returns.take_due(now) {
+            self.expire(&key, now);
         }
         let unspent = std::mem::take(&mut self.returns.lock().now);
         for unspent in unspent.chunks(BATCH) {
@@ -107,45 +108,49 @@ impl Shared {
         }
     }
 
-    fn expire(&self, key: Key, now: Micros) {
-        let mut shard = self.accounts.shard(key.hash);
-        let Some(entry) = shard.find(&key.policy, &key.subject, key.hash) else { return };
-        let key = Key::of(entry);
+    fn expire(&self, key: &LeaseKey, now: Timestamp) {
+        let hashed = key.hashed();
+        let mut shard = self.leases.shard(&hashed);
+        let Some(entry) = shard.find(&hashed) else { return };
+        let key = LeaseKey::of(entry);
         match entry.value.expire(now) {
             Ok(grant) => {
-                entry.value.watched = false;
-                self.returns.collect(key, grant);
+                entry.value.return_scheduled = false;
+                self.returns.add(key, grant);
             }
-            Err(until) => self.returns.collect_at(key, until),
+            Err(until) => self.returns.add_later(key, until),
         }
     }
 
-    /// When to look next; `None` if there is nothing, and then nobody attends any more.
-    fn next_look(&self) -> Option<Micros> {
-        let mut list = self.returns.lock();
-        let next = list.later.keys().next().map(|(until, _)| *until);
-        let next = if list.now.is_empty() { next } else { Some(0) };
-        list.attended = next.is_some();
+    /// Returns the instant at which the next grant is due. `None` if there is nothing to return;
+    /// then the task has to end.
+    fn next_due(&self) -> Option<Timestamp> {
+        let mut pending = self.returns.lock();
+        let next = pending.later.keys().next().map(|(until, _)| *until);
+        let next = if pending.now.is_empty() { next } else { Some(Timestamp::EPOCH) };
+        pending.has_task = next.is_some();
         next
     }
 }
 
-fn refund<'a>(key: &'a Key, grant: &Grant) -> Operation<'a> {
-    Operation::refund(key.check(grant.left), grant.stamp)
+fn refund<'a>(key: &'a LeaseKey, grant: &Grant) -> Operation<'a> {
+    let check = Check::new(&key.policy, &key.subject, grant.left);
+    Operation::refund(check, grant.stamp.micros())
 }
 
-/// The task. If it ends before its time, with its runtime, the next one starts anew.
-struct Attending {
-    shared: Arc<Shared>,
+/// The task that returns grants. If it ends early, together with its runtime, the next one takes
+/// over.
+struct ReturnTask {
+    shared: Arc<SharedLeases>,
     ended: bool,
 }
 
-impl Attending {
+impl ReturnTask {
     async fn run(mut self) {
         loop {
-            self.shared.give_back().await;
-            let Some(until) = self.shared.next_look() else { break };
-            let left = Duration::from_micros(until.saturating_sub(self.shared.clock.now_micros()));
+            self.shared.return_due().await;
+            let Some(until) = self.shared.next_due() else { break };
+            let left = until.saturating_since(self.shared.now()).to_duration();
             let changed = self.shared.returns.changed.notified();
             first_of(changed, self.shared.clock.sleep(left)).await;
         }
@@ -153,10 +158,10 @@ impl Attending {
     }
 }
 
-impl Drop for Attending {
+impl Drop for ReturnTask {
     fn drop(&mut self) {
         if !self.ended {
-            self.shared.returns.lock().attended = false;
+            self.shared.returns.lock().has_task = false;
         }
     }
 }

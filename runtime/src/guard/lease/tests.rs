@@ -1,36 +1,43 @@
 use std::time::Duration;
 
-use super::account::{Account, Grant, Landing, Next, Refill, Terms};
+use super::key_lease::{Grant, KeyLease, LeaseLimits, NextStep, Refill, RefillState};
 use crate::Verdict;
+use crate::algorithm::Refund;
+use crate::micros::{TimeSpan, Timestamp};
 use crate::{Outcome, QuotaState, Source};
 
-const HOLD: u64 = 1_000_000;
-const NOW: u64 = 1_767_268_800 * HOLD;
-const TERMS: Terms = Terms { max: 50, hold: HOLD };
+const HOLD: TimeSpan = TimeSpan::from_micros(1_000_000);
+const NOW: Timestamp = Timestamp::from_micros(1_767_268_800 * HOLD.micros());
+const ONE: TimeSpan = TimeSpan::ONE;
+const LIMITS: LeaseLimits = LeaseLimits { max: 50, hold: HOLD };
 
 fn verdict(remaining: u32) -> Verdict {
-    let mut verdict = Verdict::new(Outcome::Allowed, NOW);
+    let mut verdict = Verdict::new(Outcome::Allowed, NOW.micros());
     verdict.push(QuotaState::new(false, remaining, Duration::ZERO, Duration::ZERO));
     verdict
 }
 
-fn next(account: &mut Account, cost: u32, now: u64) -> Next {
-    account.next(cost, now, TERMS, &mut verdict(0))
+fn next(lease: &mut KeyLease, cost: u32, now: Timestamp) -> NextStep {
+    lease.next_step(cost, now, LIMITS, &mut verdict(0))
 }
 
-/// A key that has just been asked for so often.
-fn asked(times: u32, remaining: u32) -> Account {
-    let mut account = Account::new(NOW, 1, TERMS, &verdict(0));
+/// Returns the lease of a key that has just been asked for so often.
+fn asked(times: u32, remaining: u32) -> KeyLease {
+    let mut lease = KeyLease::new(NOW, 1, LIMITS, &verdict(0));
     for _ in 1..times {
-        assert!(matches!(next(&mut account, 1, NOW), Next::Ask));
+        assert!(matches!(next(&mut lease, 1, NOW), NextStep::Ask));
     }
-    account.note(&verdict(remaining));
-    account
+    lease.update_remaining(&verdict(remaining));
+    lease
 }
 
-fn refill(account: &mut Account, cost: u32, now: u64) -> Option<Refill> {
-    match next(account, cost, now) {
-        Next::Refill(refill) => Some(refill),
+fn take_back(lease: &mut KeyLease, charged_at: Timestamp, cost: u32, now: Timestamp) -> bool {
+    lease.take_back(Refund { now, charged_at, cost })
+}
+
+fn refill(lease: &mut KeyLease, cost: u32, now: Timestamp) -> Option<Refill> {
+    match next(lease, cost, now) {
+        NextStep::Refill(refill) => Some(refill),
         _ => None,
     }
 }
@@ -58,68 +65,68 @@ fn a_lease_is_half_of_the_demand_or_a_quarter_of_what_remains() {
 #[test]
 fn demand_is_that_of_this_span_or_the_one_before() {
     for (later, units) in [
-        (HOLD - 1, Some(20)),
+        (HOLD - ONE, Some(20)),
         (HOLD, Some(20)),
-        (2 * HOLD - 1, Some(20)),
-        (2 * HOLD, None),
-        (100 * HOLD, None),
+        (HOLD * 2 - ONE, Some(20)),
+        (HOLD * 2, None),
+        (HOLD * 100, None),
     ] {
         let refill = refill(&mut asked(40, 1_000), 1, NOW + later);
-        assert_eq!(refill.map(|refill| refill.units), units, "{later}");
+        assert_eq!(refill.map(|refill| refill.units), units, "{later:?}");
     }
 }
 
 #[test]
 fn one_brings_permits_and_the_others_wait() {
-    let mut account = asked(40, 1_000);
-    let refill = refill(&mut account, 1, NOW).unwrap();
-    let Next::Wait(landing) = next(&mut account, 1, NOW) else { unreachable!() };
-    assert!(matches!(*landing.borrow(), Landing::Pending));
-    assert!(account.is_needed());
-    assert!(account.land(refill.era));
-    account.put(Grant::new(20, 19, NOW, HOLD, &verdict(900)));
-    assert!(matches!(next(&mut account, 19, NOW), Next::Spent));
-    assert!(matches!(next(&mut account, 1, NOW), Next::Refill(_)));
+    let mut lease = asked(40, 1_000);
+    let refill = refill(&mut lease, 1, NOW).unwrap();
+    let NextStep::Wait(waiting) = next(&mut lease, 1, NOW) else { unreachable!() };
+    assert!(matches!(*waiting.borrow(), RefillState::Pending));
+    assert!(lease.is_in_use());
+    assert!(lease.end_refill(refill.epoch));
+    lease.replace_grant(Grant::new(20, 19, NOW, HOLD, &verdict(900)));
+    assert!(matches!(next(&mut lease, 19, NOW), NextStep::Spent));
+    assert!(matches!(next(&mut lease, 1, NOW), NextStep::Refill(_)));
 }
 
 #[test]
 fn if_who_brings_them_is_gone_another_one_goes() {
-    let mut account = asked(40, 1_000);
-    drop(refill(&mut account, 1, NOW).unwrap());
-    assert!(refill(&mut account, 1, NOW).is_some());
+    let mut lease = asked(40, 1_000);
+    drop(refill(&mut lease, 1, NOW).unwrap());
+    assert!(refill(&mut lease, 1, NOW).is_some());
 }
 
 #[test]
 fn a_lease_is_spent_in_its_time_and_not_past_its_end() {
-    let mut account = asked(40, 1_000);
-    account.put(Grant::new(20, 19, NOW, HOLD, &verdict(900)));
+    let mut lease = asked(40, 1_000);
+    lease.replace_grant(Grant::new(20, 19, NOW, HOLD, &verdict(900)));
     let mut said = verdict(0);
     for (now, cost, spends) in [
-        (NOW - 1, 1, false),
+        (NOW - ONE, 1, false),
         (NOW, 0, false),
         (NOW, 4, true),
-        (NOW + HOLD - 1, 16, false),
-        (NOW + HOLD - 1, 15, true),
-        (NOW + HOLD - 1, 1, false),
+        (NOW + HOLD - ONE, 16, false),
+        (NOW + HOLD - ONE, 15, true),
+        (NOW + HOLD - ONE, 1, false),
     ] {
-        assert_eq!(account.spend(cost, now, TERMS, &mut said), spends, "{now} {cost}");
+        assert_eq!(lease.spend(cost, now, LIMITS, &mut said), spends, "{now:?} {cost}");
     }
     assert_eq!((said.source(), said.quotas()[0].remaining()), (Source::Lease, 900));
-    // What was spent can be taken back while it can be spent again.
-    assert!(!account.take_back(NOW + 1, 4, NOW));
-    assert!(!account.take_back(NOW, 21, NOW));
-    assert!(!account.take_back(NOW, 4, NOW + HOLD));
-    assert!(account.take_back(NOW, 4, NOW));
-    assert_eq!(account.expire(NOW + HOLD - 1).err(), Some(NOW + HOLD));
-    assert_eq!(account.expire(NOW + HOLD).ok().flatten().map(|grant| grant.left), Some(4));
+    // Spent permits can be taken back while they can be spent again.
+    assert!(!take_back(&mut lease, NOW + ONE, 4, NOW));
+    assert!(!take_back(&mut lease, NOW, 21, NOW));
+    assert!(!take_back(&mut lease, NOW, 4, NOW + HOLD));
+    assert!(take_back(&mut lease, NOW, 4, NOW));
+    assert_eq!(lease.expire(NOW + HOLD - ONE).err(), Some(NOW + HOLD));
+    assert_eq!(lease.expire(NOW + HOLD).ok().flatten().map(|grant| grant.left), Some(4));
 }
 
 #[test]
 fn what_the_store_has_forgotten_is_not_spent() {
-    let mut account = asked(40, 1_000);
-    let refill = refill(&mut account, 1, NOW).unwrap();
-    account.put(Grant::new(20, 19, NOW, HOLD, &verdict(900)));
-    account.forget();
-    assert!(!account.spend(1, NOW, TERMS, &mut verdict(0)));
-    assert!(!account.land(refill.era));
+    let mut lease = asked(40, 1_000);
+    let refill = refill(&mut lease, 1, NOW).unwrap();
+    lease.replace_grant(Grant::new(20, 19, NOW, HOLD, &verdict(900)));
+    lease.forget();
+    assert!(!lease.spend(1, NOW, LIMITS, &mut verdict(0)));
+    assert!(!lease.end_refill(refill.epoch));
 }

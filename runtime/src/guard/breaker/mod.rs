@@ -1,8 +1,15 @@
-//! The circuit breaker's guard: does not ask a store that keeps failing.
+//! The circuit breaker: does not ask a store that keeps failing.
+
+mod settings;
+mod state;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
-use super::circuit::{Circuit, Sign, stopped};
+pub use self::settings::{BreakerState, BreakerStats, CircuitBreaker};
+pub(crate) use self::state::Circuit;
+use self::state::{Sign, stopped};
 use crate::backend::store::{Answers, BoxFuture, Store};
 use crate::{Answer, BackendError, Check, Operation, Verdict};
 

@@ -1,11 +1,9 @@
-//! When the backend is asked, and when that is not even tried: a circuit breaker's states.
+//! The state machine of a circuit breaker.
 //!
 //! Of the maintained crates, `failsafe` and `recloser` read the machine's clock, which a test
 //! cannot hold, and let every call through while half-open; `tower-resilience` counts failures by
-//! rate and wraps tower services. What is needed here is one probe at a time, one that may be
-//! dropped at any instant, and a clock that is the limiter's.
-
-mod settings;
+//! rate and wraps tower services. This one admits one probe at a time, which may be dropped at any
+//! instant, and its clock is the limiter's.
 
 use std::hash::BuildHasher as _;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -14,34 +12,34 @@ use std::time::Duration;
 
 use foldhash::fast::RandomState;
 
-pub use self::settings::{BreakerState, BreakerStats, CircuitBreaker};
-use crate::algorithm::Micros;
+use super::{BreakerState, BreakerStats, CircuitBreaker};
+use crate::micros::{TimeSpan, Timestamp};
 use crate::{BackendError, Clock};
 
-/// What became of an operation, as far as that says how the backend is.
+/// The evidence that the result of an operation gives of the backend's health.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sign {
     Well,
     Unwell,
-    /// It was the operation's own fault.
+    /// No evidence: the operation itself was at fault.
     None,
 }
 
-/// A breaker's state.
+/// The state of a circuit breaker.
 pub(crate) struct Circuit {
     settings: CircuitBreaker,
     clock: Arc<dyn Clock>,
-    /// Goes up by one whenever it opens or closes: even while it is closed. While all is well,
-    /// this is all that is read.
+    /// Incremented whenever the breaker opens or closes, so it is even while it is closed. An
+    /// operation on a healthy backend reads nothing else.
     epoch: AtomicU64,
-    /// In a row, in this epoch.
+    /// The failures in a row, in this epoch.
     failures: AtomicU32,
     rejected: AtomicU64,
-    state: Mutex<State>,
+    state: Mutex<CircuitState>,
     random: RandomState,
 }
 
-struct State {
+struct CircuitState {
     phase: Phase,
     failed_probes: u32,
     opened: u64,
@@ -50,33 +48,33 @@ struct State {
 
 enum Phase {
     Closed,
-    /// No probe before then.
+    /// The next probe is due at `until`.
     Open {
-        until: Micros,
+        until: Timestamp,
     },
-    /// The probe is given up then, if it has not been heard of.
+    /// A probe is under way. If it has not reported by `until`, it is given up.
     HalfOpen {
-        until: Micros,
+        until: Timestamp,
     },
 }
 
-/// Leave to ask the backend, for one operation.
+/// The permission to ask the backend, for one operation.
 pub(super) struct Pass<'a> {
     circuit: &'a Circuit,
     epoch: u64,
-    /// The number of the probe that it is.
+    /// The number of the probe, if the operation is one.
     probe: Option<u64>,
 }
 
 impl Circuit {
-    pub(super) fn new(settings: CircuitBreaker, clock: Arc<dyn Clock>) -> Self {
+    pub(in crate::guard) fn new(settings: CircuitBreaker, clock: Arc<dyn Clock>) -> Self {
         Self {
             settings,
             clock,
             epoch: AtomicU64::new(0),
             failures: AtomicU32::new(0),
             rejected: AtomicU64::new(0),
-            state: Mutex::new(State {
+            state: Mutex::new(CircuitState {
                 phase: Phase::Closed,
                 failed_probes: 0,
                 opened: 0,
@@ -86,8 +84,8 @@ impl Circuit {
         }
     }
 
-    /// Whether the backend may be asked; if it is time to try, by whoever asks this. If not, how
-    /// long until it is time; zero while somebody tries.
+    /// Returns a pass if the backend may be asked; when a probe is due, the caller's operation is that
+    /// probe. The error is the time until the next probe is due; zero while one is under way.
     #[inline]
     pub(super) fn enter(&self) -> Result<Pass<'_>, Duration> {
         let epoch = self.epoch.load(Ordering::Acquire);
@@ -102,16 +100,16 @@ impl Circuit {
         let mut state = self.lock();
         let left = self.time_left(&state.phase);
         let epoch = self.epoch.load(Ordering::Relaxed);
-        if left > 0 {
+        if !left.is_zero() {
             self.rejected.fetch_add(1, Ordering::Relaxed);
-            let is_tried = matches!(state.phase, Phase::HalfOpen { .. });
-            return Err(Duration::from_micros(if is_tried { 0 } else { left }));
+            let is_probed = matches!(state.phase, Phase::HalfOpen { .. });
+            return Err(if is_probed { Duration::ZERO } else { left.to_duration() });
         }
         let mut probe = None;
         if !matches!(state.phase, Phase::Closed) {
             state.probes += 1;
             probe = Some(state.probes);
-            let until = self.clock.now_micros().saturating_add(self.settings.longest());
+            let until = Timestamp::now(&self.clock).saturating_add(self.settings.longest());
             state.phase = Phase::HalfOpen { until };
         }
         Ok(Pass { circuit: self, epoch, probe })
@@ -132,22 +130,24 @@ impl Circuit {
         }
     }
 
-    /// Until somebody may try.
-    fn time_left(&self, phase: &Phase) -> Micros {
-        let (Phase::Open { until } | Phase::HalfOpen { until }) = phase else { return 0 };
-        match until.saturating_sub(self.clock.now_micros()) {
-            // Longer than was ever set: the clock went back.
-            left if left > self.settings.longest() => 0,
+    /// Returns the time until the next probe may begin.
+    fn time_left(&self, phase: &Phase) -> TimeSpan {
+        let (Phase::Open { until } | Phase::HalfOpen { until }) = phase else {
+            return TimeSpan::ZERO;
+        };
+        match until.saturating_since(Timestamp::now(&self.clock)) {
+            // Longer than it was ever set to: the clock was set back.
+            left if left > self.settings.longest() => TimeSpan::ZERO,
             left => left,
         }
     }
 
-    /// Anywhere in the second half of the time that is due.
-    fn next_probe(&self, state: &State) -> Micros {
-        let timeout = self.settings.timeout(state.failed_probes);
+    /// Draws the instant of the next probe from the second half of the timeout.
+    fn next_probe(&self, state: &CircuitState) -> Timestamp {
+        let timeout = self.settings.timeout(state.failed_probes).micros();
         let half = timeout / 2;
         let jitter = self.random.hash_one((state.opened, state.probes)) % (timeout - half + 1);
-        self.clock.now_micros().saturating_add(half + jitter)
+        Timestamp::now(&self.clock).saturating_add(TimeSpan::from_micros(half + jitter))
     }
 
     #[cold]
@@ -165,7 +165,7 @@ impl Circuit {
         let until = self.next_probe(&state);
         state.phase = Phase::Open { until };
         self.epoch.store(epoch + 1, Ordering::Release);
-        let probe_in = Duration::from_micros(self.time_left(&state.phase));
+        let probe_in = self.time_left(&state.phase).to_duration();
         drop(state);
         tracing::warn!(
             failures,
@@ -177,7 +177,7 @@ impl Circuit {
 
     fn probed(&self, number: u64, sign: Sign) {
         let mut state = self.lock();
-        // Given up, and another one is under way or has been.
+        // It was given up, and another one is under way or has ended.
         if state.probes != number || !matches!(state.phase, Phase::HalfOpen { .. }) {
             return;
         }
@@ -199,36 +199,36 @@ impl Circuit {
         }
     }
 
-    /// The probe did not come to ask: the next one may.
+    /// Takes back a probe that did not ask the backend, so that the next operation may be it.
     fn not_probed(&self, number: u64) {
         let mut state = self.lock();
         if state.probes == number && matches!(state.phase, Phase::HalfOpen { .. }) {
             state.probes -= 1;
-            state.phase = Phase::Open { until: 0 };
+            state.phase = Phase::Open { until: Timestamp::EPOCH };
         }
     }
 
-    /// Nothing panics while it is held.
-    fn lock(&self) -> MutexGuard<'_, State> {
+    /// Locks the state. Nothing panics while the lock is held, so a poisoned one is as good.
+    fn lock(&self) -> MutexGuard<'_, CircuitState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Pass<'_> {
-    /// Gives it back: the backend was not asked.
+    /// Returns the pass unused: the backend was not asked.
     pub(super) fn give_back(mut self) {
         if let Some(probe) = self.probe.take() {
             self.circuit.not_probed(probe);
         }
     }
 
-    /// Says what the operation has shown.
+    /// Reports the result of the operation.
     #[inline]
     pub(super) fn report(mut self, sign: Sign) {
         let Circuit { epoch, failures, .. } = self.circuit;
         match self.probe.take() {
             Some(probe) => self.circuit.probed(probe, sign),
-            // Begun before it last opened or closed.
+            // The operation began before the breaker last opened or closed.
             None if epoch.load(Ordering::Acquire) != self.epoch => {}
             None => match sign {
                 Sign::Well if failures.load(Ordering::Relaxed) != 0 => {
@@ -241,8 +241,8 @@ impl Pass<'_> {
     }
 }
 
-/// An operation that was given up says nothing of the backend; but if it was the probe, another
-/// one has to be.
+/// Reports a probe that was dropped, so that another one takes its place. Any other operation that is
+/// dropped is no evidence of the backend's health.
 impl Drop for Pass<'_> {
     fn drop(&mut self) {
         if let Some(probe) = self.probe {
@@ -251,11 +251,8 @@ impl Drop for Pass<'_> {
     }
 }
 
-/// The answer to an operation for which the backend is not asked.
+/// Returns the error of an operation for which the backend is not asked.
 pub(super) fn stopped(left: Duration) -> BackendError {
     BackendError::not_executed("it has failed too often, and is not asked for a while")
         .retry_in(left)
 }
-
-#[cfg(test)]
-mod tests;

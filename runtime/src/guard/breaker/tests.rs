@@ -1,8 +1,13 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that panics fails, as it should")]
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use proptest::prelude::*;
 
+use super::state::Pass;
 use super::*;
+use crate::Clock as _;
 use crate::testing::ManualClock;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -12,7 +17,7 @@ fn circuit(settings: CircuitBreaker) -> (Circuit, ManualClock) {
     (Circuit::new(settings, Arc::new(clock.clone())), clock)
 }
 
-/// How long until the next probe, if the backend may not be asked.
+/// Returns the time until the next probe, if the backend may not be asked.
 fn stopped_for(circuit: &Circuit) -> Option<Duration> {
     circuit.enter().map(Pass::give_back).err()
 }
@@ -21,7 +26,7 @@ fn report(circuit: &Circuit, sign: Sign) {
     circuit.enter().unwrap_or_else(|left| panic!("it is open for {left:?}")).report(sign);
 }
 
-/// Moves on to just before the next probe, and then to it.
+/// Moves the clock to just before the next probe, and then to it.
 fn wait_for_probe(circuit: &Circuit, clock: &ManualClock) {
     let left = stopped_for(circuit).unwrap();
     wait(circuit, clock, left);
@@ -37,7 +42,7 @@ fn wait(circuit: &Circuit, clock: &ManualClock, left: Duration) {
 #[test]
 fn every_state_and_every_sign() {
     use BreakerState::{Closed, HalfOpen, Open};
-    // From each state, what each sign makes of it. Two failures open it.
+    // The state that follows each state and sign. Two failures open the breaker.
     for (from, sign, to) in [
         (Closed, Sign::Well, Closed),
         (Closed, Sign::None, Closed),
@@ -74,7 +79,7 @@ fn only_failures_in_a_row_open_it() {
     report(&circuit, Sign::Well);
     for _ in 0..4 {
         report(&circuit, Sign::Unwell);
-        // Its own fault: that neither counts nor lets it forget.
+        // No evidence: it neither counts nor ends the row.
         report(&circuit, Sign::None);
     }
     assert_eq!(circuit.stats().state, BreakerState::Closed);
@@ -99,13 +104,13 @@ fn it_stays_open_twice_as_long_each_time_and_never_longer_than_the_longest() {
         }
         let stats = circuit.stats();
         assert_eq!((stats.probes, stats.opened), (10, 1));
-        // Once it was closed, it begins anew.
+        // Once it was closed, the times begin anew.
         wait_for_probe(&circuit, &clock);
         report(&circuit, Sign::Well);
         report(&circuit, Sign::Unwell);
         assert!(stopped_for(&circuit).unwrap() <= SECOND);
     }
-    // They are spread over the half: 200 of them reach both its ends.
+    // The times are spread over the half: 200 of them reach both its ends.
     let (least, most) =
         (spans.iter().copied().fold(1.0, f64::min), spans.iter().copied().fold(0.0, f64::max));
     assert!(least < 0.55 && most > 0.95, "from {least} to {most}");
@@ -118,7 +123,7 @@ fn a_probe_that_is_dropped_is_followed_by_another() {
     for _ in 0..5 {
         wait_for_probe(&circuit, &clock);
         drop(circuit.enter());
-        // It said nothing, so the time does not grow.
+        // It was no evidence, so the time does not grow.
         assert!(stopped_for(&circuit).unwrap() <= SECOND);
     }
     wait_for_probe(&circuit, &clock);
@@ -134,7 +139,7 @@ fn a_probe_that_is_never_heard_of_is_given_up() {
     let lost = circuit.enter().unwrap_or_else(|_| panic!("it is due"));
     wait(&circuit, &clock, SECOND * 60);
     let probe = circuit.enter().unwrap_or_else(|_| panic!("it is due"));
-    // What the lost one says after all is not what was asked last.
+    // The late report of the lost one is not that of the present probe.
     lost.report(Sign::Well);
     assert_eq!(circuit.stats().state, BreakerState::HalfOpen);
     probe.report(Sign::Unwell);
@@ -166,7 +171,7 @@ fn a_clock_that_goes_back_does_not_keep_it_open() {
     assert_eq!(circuit.stats().state, BreakerState::Closed);
 }
 
-/// What may happen to a breaker; an index is of one of the calls that are under way.
+/// An event in the life of a breaker; an index selects one of the calls that are under way.
 #[derive(Clone, Copy, Debug)]
 enum Event {
     Enter,
@@ -185,11 +190,11 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
-/// The definition: when it last opened or closed, what has been said since, and who is the probe.
+/// The reference: the number of changes, the failures in a row since, and the present probe.
 struct Model {
     changes: u64,
     row: u32,
-    /// When the next probe is due, or the last one is given up, as the breaker said.
+    /// The time until the next probe is due, or the last one is given up, as reported by the breaker.
     until: Option<Duration>,
     probe: Option<u64>,
 }
@@ -218,8 +223,8 @@ proptest! {
                     }
                     (Err(left), Some(until)) => {
                         prop_assert!(until > Duration::ZERO);
-                        let told = if model.probe.is_some() { Duration::ZERO } else { until };
-                        prop_assert_eq!(left, told);
+                        let expected = if model.probe.is_some() { Duration::ZERO } else { until };
+                        prop_assert_eq!(left, expected);
                     }
                     (Err(_), None) => prop_assert!(false, "it is closed"),
                 },

@@ -1,0 +1,92 @@
+//! Verdicts from the raw state of a store that decides by itself, by the same arithmetic as in this
+//! process.
+
+use smallvec::SmallVec;
+
+use super::{FixedWindow, Gcra, QuotaCounter, SlidingWindow, SlidingWindowCounter, Wait};
+use crate::Verdict;
+use crate::micros::Timestamp;
+use crate::policy::MAX_QUOTAS;
+use crate::{Algorithm, Outcome, Policy, Quota};
+
+/// Returns the verdict on a request of `cost` at `now`, from the store's decision and the raw state
+/// after it, one quota after the other. `None` if the decision contradicts the state.
+pub(crate) fn verdict_from_raw(
+    policy: &Policy,
+    now: Timestamp,
+    cost: u32,
+    admitted: bool,
+    mut raw: impl Iterator<Item = u64>,
+) -> Option<Verdict> {
+    let mut counters = [const { None }; MAX_QUOTAS];
+    let mut longest = Wait::None;
+    for (slot, quota) in counters.iter_mut().zip(policy.quotas()) {
+        let counter = counter_from_raw(policy.get_algorithm(), now, quota, &mut raw)?;
+        let wait = if admitted { Wait::None } else { counter.wait(now, quota, cost) };
+        longest = longest.max(wait);
+        *slot = Some((counter, wait));
+    }
+    if raw.next().is_some() || admitted != (longest == Wait::None) {
+        return None;
+    }
+    let outcome = if admitted { Outcome::Allowed } else { longest.into() };
+    let mut verdict = Verdict::new(outcome, now.micros());
+    for ((counter, wait), quota) in counters.iter().flatten().zip(policy.quotas()) {
+        verdict.push(counter.state(now, quota, *wait != Wait::None));
+    }
+    Some(verdict)
+}
+
+/// Returns a quota's counter, if the numbers can be its state at `now`. A server is not trusted with
+/// numbers that would make the arithmetic overflow.
+fn counter_from_raw(
+    algorithm: Algorithm,
+    now: Timestamp,
+    quota: &Quota,
+    raw: &mut impl Iterator<Item = u64>,
+) -> Option<QuotaCounter> {
+    let counts = |newest: Timestamp| newest <= now && now - newest < quota.period_span();
+    Some(match algorithm {
+        Algorithm::SlidingWindow => {
+            let (used, count) = (units(raw)?, units(raw)?);
+            let mut entries = SmallVec::<[(Timestamp, u32); 4]>::new();
+            for _ in 0..count {
+                entries.push((timestamp(raw)?, units(raw)?));
+            }
+            let sum: u64 = entries.iter().map(|(_, units)| u64::from(*units)).sum();
+            if sum != u64::from(used) || !entries.iter().all(|(newest, _)| counts(*newest)) {
+                return None;
+            }
+            QuotaCounter::SlidingWindow(SlidingWindow::from_raw(entries.into_iter()))
+        }
+        Algorithm::SlidingWindowCounter => {
+            let start = timestamp(raw).filter(|start| counts(*start))?;
+            let counter = SlidingWindowCounter::from_raw(start, units(raw)?, units(raw)?);
+            QuotaCounter::SlidingWindowCounter(counter)
+        }
+        Algorithm::FixedWindow => {
+            let (start, used, opening) = (timestamp(raw)?, units(raw)?, units(raw)?);
+            if used > 0 && !counts(start) {
+                return None;
+            }
+            QuotaCounter::FixedWindow(FixedWindow::from_raw(start, used, opening))
+        }
+        Algorithm::TokenBucket | Algorithm::LeakyBucket | Algorithm::Gcra => {
+            let (tat, fraction) = (timestamp(raw)?, units(raw)?);
+            let ahead = u128::from(tat.saturating_since(now).micros()) * u128::from(quota.limit());
+            let full = u128::from(quota.capacity()) * u128::from(quota.period_micros());
+            if fraction >= quota.limit() || (tat >= now && ahead + u128::from(fraction) > full) {
+                return None;
+            }
+            QuotaCounter::Bucket(Gcra::from_raw(tat, fraction))
+        }
+    })
+}
+
+fn timestamp(raw: &mut impl Iterator<Item = u64>) -> Option<Timestamp> {
+    raw.next().map(Timestamp::from_micros)
+}
+
+fn units(raw: &mut impl Iterator<Item = u64>) -> Option<u32> {
+    u32::try_from(raw.next()?).ok()
+}

@@ -1,0 +1,197 @@
+//! A map with a bounded number of keys, each a subject of a policy.
+//!
+//! The memory backend has a table of its own, whose slots are laid out for the cache.
+
+use std::hash::{BuildHasher, Hasher};
+use std::sync::Arc;
+
+use foldhash::quality::RandomState;
+use hashbrown::HashTable;
+use smol_str::SmolStr;
+use spin::Yield;
+use spin::mutex::{SpinMutex, SpinMutexGuard};
+
+use crate::Policy;
+use crate::backend::memory::policies::SharedPolicies;
+
+/// The number of keys in a shard when the map is full.
+const SHARD_KEYS: usize = 512;
+const MAX_SHARDS: usize = 1 << 12;
+/// The number of keys that are considered for an eviction.
+const SAMPLE: usize = 8;
+
+/// A bounded map; when full it evicts by the CLOCK (second chance) algorithm.
+pub(crate) struct BoundedMap<V> {
+    hasher: RandomState,
+    /// The number of shards is a power of two.
+    shards: Box<[PaddedMapShard<V>]>,
+    policies: SharedPolicies,
+}
+
+/// A shard on cache lines of its own, so that threads on different shards do not disturb each other.
+#[repr(align(64))]
+struct PaddedMapShard<V>(SpinMutex<MapShard<V>, Yield>);
+
+/// A part of the keys, under one lock.
+pub(crate) struct MapShard<V> {
+    /// Indices into `entries`.
+    index: HashTable<u32>,
+    entries: Vec<MapEntry<V>>,
+    /// The most entries of this shard.
+    most: usize,
+    /// The index of the entry that was last considered for an eviction.
+    hand: usize,
+}
+
+/// A key with its hash in one map: so it is hashed once for several steps.
+#[derive(Clone, Copy)]
+pub(crate) struct HashedKey<'a> {
+    pub(crate) policy: &'a Policy,
+    pub(crate) subject: &'a str,
+    pub(super) hash: u64,
+}
+
+/// The value of one key.
+pub(crate) struct MapEntry<V> {
+    pub(super) hash: u64,
+    /// The form of the policy by which the value was computed.
+    pub(super) policy: Arc<Policy>,
+    pub(super) subject: SmolStr,
+    /// `true` if it was found since it was last considered for an eviction.
+    recent: bool,
+    pub(crate) value: V,
+}
+
+impl<V> BoundedMap<V> {
+    /// Creates a map with room for `max_keys`, at least 1.
+    pub(crate) fn new(max_keys: usize) -> Self {
+        // A power of two, so that a mask selects the shard; and no shard is without room.
+        let shards = (max_keys / SHARD_KEYS).clamp(1, MAX_SHARDS).next_power_of_two();
+        let most = max_keys / shards;
+        let shard = || MapShard { index: HashTable::new(), entries: Vec::new(), most, hand: 0 };
+        Self {
+            hasher: RandomState::default(),
+            shards: (0..shards).map(|_| PaddedMapShard(SpinMutex::new(shard()))).collect(),
+            policies: SharedPolicies::default(),
+        }
+    }
+
+    /// Hashes a key for this map.
+    #[inline]
+    pub(crate) fn key<'a>(&self, policy: &'a Policy, subject: &'a str) -> HashedKey<'a> {
+        let mut hasher = self.hasher.build_hasher();
+        hasher.write(subject.as_bytes());
+        HashedKey { policy, subject, hash: hasher.finish() ^ policy.name_hash() }
+    }
+
+    /// Locks the shard of a key. The lock is to be held for no longer than a lookup takes.
+    #[inline]
+    pub(crate) fn shard(&self, key: &HashedKey<'_>) -> SpinMutexGuard<'_, MapShard<V>, Yield> {
+        // The table within the shard uses the lowest and the highest bits.
+        self.shards[(key.hash >> 32) as usize & (self.shards.len() - 1)].0.lock()
+    }
+
+    /// Locks one shard after the other.
+    pub(super) fn shards(&self) -> impl Iterator<Item = SpinMutexGuard<'_, MapShard<V>, Yield>> {
+        self.shards.iter().map(|shard| shard.0.lock())
+    }
+
+    /// Returns the policy, shared with other keys that are counted by the same form of it.
+    pub(crate) fn share(&self, policy: &Policy) -> Arc<Policy> {
+        self.policies.share(policy)
+    }
+}
+
+impl<V> MapShard<V> {
+    #[inline]
+    pub(crate) fn find(&mut self, key: &HashedKey<'_>) -> Option<&mut MapEntry<V>> {
+        let entries = &self.entries;
+        let is_it = |index: &u32| entries[*index as usize].is_of(key);
+        let index = *self.index.find(key.hash, is_it)?;
+        let entry = &mut self.entries[index as usize];
+        entry.recent = true;
+        Some(entry)
+    }
+
+    /// Adds a key that is not in the map, whose value was computed by `policy`. In a full shard
+    /// another key is evicted, but none whose value is `pinned`; `None` if there is no other one.
+    pub(crate) fn insert(
+        &mut self,
+        key: &HashedKey<'_>,
+        policy: Arc<Policy>,
+        value: V,
+        pinned: impl Fn(&V) -> bool,
+    ) -> Option<&mut MapEntry<V>> {
+        if self.entries.len() >= self.most {
+            let evicted = self.choose_evicted(pinned)?;
+            self.remove_at(evicted);
+        }
+        let index = self.entries.len();
+        let HashedKey { hash, subject, .. } = *key;
+        // It is not `recent` before it is found again, so that keys that come once go first.
+        let recent = false;
+        self.entries.push(MapEntry { hash, policy, subject: subject.into(), recent, value });
+        let entries = &self.entries;
+        // A shard's bound is far below 2³².
+        self.index.insert_unique(hash, index as u32, |index| entries[*index as usize].hash);
+        self.entries.last_mut()
+    }
+
+    pub(super) fn remove(&mut self, key: &HashedKey<'_>) {
+        let entries = &self.entries;
+        let is_it = |index: &u32| entries[*index as usize].is_of(key);
+        if let Some(index) = self.index.find(key.hash, is_it) {
+            self.remove_at(*index as usize);
+        }
+    }
+
+    pub(super) fn entries_mut(&mut self) -> impl Iterator<Item = &mut MapEntry<V>> {
+        self.entries.iter_mut()
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        assert_eq!(self.index.len(), self.entries.len());
+        self.entries.len()
+    }
+
+    /// Returns the next entry that was not found since the hand last passed; if the sample has none,
+    /// its first one that is not pinned.
+    fn choose_evicted(&mut self, pinned: impl Fn(&V) -> bool) -> Option<usize> {
+        let mut fallback = None;
+        for _ in 0..SAMPLE.min(self.entries.len()) {
+            self.hand = (self.hand + 1) % self.entries.len();
+            let entry = &mut self.entries[self.hand];
+            if pinned(&entry.value) {
+                continue;
+            }
+            if !entry.recent {
+                return Some(self.hand);
+            }
+            entry.recent = false;
+            fallback = fallback.or(Some(self.hand));
+        }
+        fallback
+    }
+
+    fn remove_at(&mut self, removed: usize) {
+        let last = self.entries.len() - 1;
+        let entry = self.entries.swap_remove(removed);
+        if let Ok(entry) = self.index.find_entry(entry.hash, |index| *index as usize == removed) {
+            entry.remove();
+        }
+        if removed < last {
+            let moved = &self.entries[removed];
+            if let Some(index) = self.index.find_mut(moved.hash, |index| *index as usize == last) {
+                *index = removed as u32;
+            }
+        }
+    }
+}
+
+impl<V> MapEntry<V> {
+    #[inline]
+    fn is_of(&self, key: &HashedKey<'_>) -> bool {
+        self.subject == key.subject && self.policy.has_name_of(key.policy)
+    }
+}

@@ -1,0 +1,124 @@
+//! The settings of a circuit breaker, and its statistics.
+
+use std::time::Duration;
+
+use crate::micros::TimeSpan;
+
+/// The settings of the circuit breaker between a limiter and a backend that can fail: when it opens,
+/// and for how long.
+///
+/// While closed, it lets every operation through, and opens after several failures in a row. While
+/// open, it answers at once, without asking the backend, that nothing was done. After a while it lets
+/// one operation through, the probe: if that succeeds, it closes; if it fails, it stays open, twice as
+/// long each time. Each of these times is drawn from the second half of its range, so that the
+/// processes of a fleet do not come back at once.
+///
+/// Only operations that were begun in the present state count: an answer that arrives after
+/// the breaker has opened or closed changes nothing. A probe that is dropped is no evidence, and the
+/// next one follows after the same time.
+///
+/// ```
+/// use std::time::Duration;
+/// use tollgate::{CircuitBreaker, Limiter, MemoryBackend};
+///
+/// let breaker = CircuitBreaker::new().failure_threshold(3).reset_timeout(Duration::from_secs(2));
+/// let limiter = Limiter::builder(MemoryBackend::new()).breaker(breaker).build();
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CircuitBreaker {
+    pub(super) failure_threshold: u32,
+    reset_timeout: TimeSpan,
+    max_reset_timeout: TimeSpan,
+}
+
+impl CircuitBreaker {
+    /// Creates a breaker that opens after 5 failures in a row, for 1 s the first time and up to 60 s.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            failure_threshold: 5,
+            reset_timeout: TimeSpan::from_micros(1_000_000),
+            max_reset_timeout: TimeSpan::from_micros(60_000_000),
+        }
+    }
+
+    /// Sets the number of failures in a row after which it opens, at least 1.
+    #[must_use]
+    pub fn failure_threshold(mut self, failures: u32) -> Self {
+        self.failure_threshold = failures.max(1);
+        self
+    }
+
+    /// Sets the time for which it stays open the first time, at least 1 ms.
+    #[must_use]
+    pub fn reset_timeout(mut self, timeout: Duration) -> Self {
+        self.reset_timeout = at_least_1_ms(timeout);
+        self
+    }
+
+    /// Sets the longest time for which it stays open between two probes.
+    #[must_use]
+    pub fn max_reset_timeout(mut self, timeout: Duration) -> Self {
+        self.max_reset_timeout = at_least_1_ms(timeout);
+        self
+    }
+
+    /// Returns the longest time for which it stays open after this many failed probes.
+    pub(super) fn timeout(&self, failed_probes: u32) -> TimeSpan {
+        let doubled = self.reset_timeout.saturating_mul(1 << failed_probes.min(32));
+        doubled.min(self.longest())
+    }
+
+    pub(super) fn longest(&self) -> TimeSpan {
+        self.max_reset_timeout.max(self.reset_timeout)
+    }
+}
+
+impl Default for CircuitBreaker {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn at_least_1_ms(duration: Duration) -> TimeSpan {
+    TimeSpan::from_duration(duration).max(TimeSpan::from_micros(1_000))
+}
+
+/// The state of a circuit breaker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum BreakerState {
+    /// The backend is asked.
+    Closed,
+    /// The backend is not asked.
+    Open,
+    /// One operation, the probe, is under way; its result closes the breaker or opens it again.
+    HalfOpen,
+}
+
+impl BreakerState {
+    /// Returns the state's name, as used for a metric's label.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Open => "open",
+            Self::HalfOpen => "half_open",
+        }
+    }
+}
+
+/// The statistics of a [`CircuitBreaker`] since its limiter was built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BreakerStats {
+    /// The present state.
+    pub state: BreakerState,
+    /// The failures in a row while it is closed.
+    pub failures: u32,
+    /// The number of times that it has opened; a failed probe does not count.
+    pub opened: u64,
+    /// The number of operations that were let through as probes.
+    pub probes: u64,
+    /// The number of operations that were answered without asking the backend.
+    pub rejected: u64,
+}

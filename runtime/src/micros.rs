@@ -1,0 +1,207 @@
+//! Points in time and lengths of time, in whole microseconds.
+//!
+//! They are two types, so that neither can be passed in the other's place. Both are as large as the
+//! number in them. The public API speaks in `u64` microseconds, which are converted where they enter
+//! and leave.
+//!
+//! `+` and `-` are those of `u64`: the caller has made sure that the result fits. The methods say in
+//! their names what they do otherwise.
+
+use std::fmt;
+use std::ops::{Add, Mul, Sub};
+use std::time::Duration;
+
+use crate::Clock;
+
+/// A point in time: microseconds since the Unix epoch, on the clock of whoever read it.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(transparent)]
+pub(crate) struct Timestamp(u64);
+
+/// A length of time.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(transparent)]
+pub(crate) struct TimeSpan(u64);
+
+impl Timestamp {
+    pub(crate) const EPOCH: Self = Self(0);
+
+    #[inline]
+    pub(crate) const fn from_micros(micros: u64) -> Self {
+        Self(micros)
+    }
+
+    /// Reads a clock.
+    #[inline]
+    pub(crate) fn now(clock: &(impl Clock + ?Sized)) -> Self {
+        Self(clock.now_micros())
+    }
+
+    /// Returns the microseconds since the Unix epoch.
+    #[inline]
+    pub(crate) const fn micros(self) -> u64 {
+        self.0
+    }
+
+    /// Returns the time since `earlier`; `None` if that is later.
+    #[inline]
+    pub(crate) const fn checked_since(self, earlier: Self) -> Option<TimeSpan> {
+        match self.0.checked_sub(earlier.0) {
+            Some(micros) => Some(TimeSpan(micros)),
+            None => None,
+        }
+    }
+
+    /// Returns the time since `earlier`; zero if that is later.
+    #[inline]
+    pub(crate) const fn saturating_since(self, earlier: Self) -> TimeSpan {
+        TimeSpan(self.0.saturating_sub(earlier.0))
+    }
+
+    /// Returns the time since `earlier`; a very long one if that is later.
+    #[inline]
+    pub(crate) const fn wrapping_since(self, earlier: Self) -> TimeSpan {
+        TimeSpan(self.0.wrapping_sub(earlier.0))
+    }
+
+    /// Returns the instant after `span`, at most the last one that can be represented.
+    #[inline]
+    pub(crate) const fn saturating_add(self, span: TimeSpan) -> Self {
+        Self(self.0.saturating_add(span.0))
+    }
+
+    /// Returns the number of the interval of length `width` that contains this instant, counted from
+    /// the epoch.
+    #[inline]
+    pub(crate) const fn interval(self, width: TimeSpan) -> u64 {
+        self.0 / width.0
+    }
+
+    /// Returns the beginning of that interval.
+    #[inline]
+    pub(crate) const fn start_of_interval(self, width: TimeSpan) -> Self {
+        Self(self.0 - self.0 % width.0)
+    }
+}
+
+impl TimeSpan {
+    pub(crate) const ZERO: Self = Self(0);
+    /// One microsecond.
+    pub(crate) const ONE: Self = Self(1);
+    pub(crate) const MAX: Self = Self(u64::MAX);
+
+    #[inline]
+    pub(crate) const fn from_micros(micros: u64) -> Self {
+        Self(micros)
+    }
+
+    /// Returns the whole microseconds of a duration, at most [`TimeSpan::MAX`]: half a million years.
+    pub(crate) const fn from_duration(duration: Duration) -> Self {
+        let micros = duration.as_micros();
+        Self(if micros > u64::MAX as u128 { u64::MAX } else { micros as u64 })
+    }
+
+    #[inline]
+    pub(crate) const fn micros(self) -> u64 {
+        self.0
+    }
+
+    #[inline]
+    pub(crate) const fn to_duration(self) -> Duration {
+        Duration::from_micros(self.0)
+    }
+
+    #[inline]
+    pub(crate) const fn is_zero(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Returns the rest without `other`; `None` if that is longer.
+    #[inline]
+    pub(crate) const fn checked_sub(self, other: Self) -> Option<Self> {
+        match self.0.checked_sub(other.0) {
+            Some(micros) => Some(Self(micros)),
+            None => None,
+        }
+    }
+
+    /// Returns the rest without `other`; zero if that is longer.
+    #[inline]
+    pub(crate) const fn saturating_sub(self, other: Self) -> Self {
+        Self(self.0.saturating_sub(other.0))
+    }
+
+    /// Returns the span so many times, at most [`TimeSpan::MAX`].
+    #[inline]
+    pub(crate) const fn saturating_mul(self, times: u64) -> Self {
+        Self(self.0.saturating_mul(times))
+    }
+}
+
+impl Add<TimeSpan> for Timestamp {
+    type Output = Self;
+
+    #[inline]
+    fn add(self, span: TimeSpan) -> Self {
+        Self(self.0 + span.0)
+    }
+}
+
+impl Sub<TimeSpan> for Timestamp {
+    type Output = Self;
+
+    #[inline]
+    fn sub(self, span: TimeSpan) -> Self {
+        Self(self.0 - span.0)
+    }
+}
+
+impl Sub for Timestamp {
+    type Output = TimeSpan;
+
+    #[inline]
+    fn sub(self, earlier: Self) -> TimeSpan {
+        TimeSpan(self.0 - earlier.0)
+    }
+}
+
+impl Add for TimeSpan {
+    type Output = Self;
+
+    #[inline]
+    fn add(self, other: Self) -> Self {
+        Self(self.0 + other.0)
+    }
+}
+
+impl Sub for TimeSpan {
+    type Output = Self;
+
+    #[inline]
+    fn sub(self, other: Self) -> Self {
+        Self(self.0 - other.0)
+    }
+}
+
+impl Mul<u64> for TimeSpan {
+    type Output = Self;
+
+    #[inline]
+    fn mul(self, times: u64) -> Self {
+        Self(self.0 * times)
+    }
+}
+
+/// Shows the number alone.
+impl fmt::Debug for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Shows the number alone.
+impl fmt::Debug for TimeSpan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
