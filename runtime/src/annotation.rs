@@ -22,8 +22,7 @@ impl Limit {
         label: &'static str,
         named: bool,
         quotas: &[Quota],
-        file: &'static str,
-        line: u32,
+        (file, line): (&'static str, u32),
     ) -> Self {
         let mut policy = Policy::new(name, quotas[0]).labelled(label);
         let mut index = 1;
