@@ -12,10 +12,10 @@ use std::time::Duration;
 
 use arrayvec::ArrayVec;
 
-pub(crate) use self::gauges::{BackendStats, Gauges, ServerStats};
-pub use self::memory::{MemoryBackend, MemoryBackendBuilder, MemoryStats};
+pub(crate) use self::gauges::Gauges;
+pub use self::memory::{MemoryBackend, MemoryBackendBuilder};
 #[cfg(feature = "redis")]
-pub use self::redis::{RedisBackend, RedisBackendBuilder, RedisStats};
+pub use self::redis::{RedisBackend, RedisBackendBuilder};
 use crate::policy::MAX_QUOTAS;
 use crate::{BackendError, Outcome, Policy, QuotaState, Source};
 

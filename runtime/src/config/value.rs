@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 
-use crate::{Algorithm, OnError, span};
+use crate::{Algorithm, OnError, duration_text};
 
 /// A length of time: whole seconds, or text with units.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +37,9 @@ impl<'de> Deserialize<'de> for Span {
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Span, E> {
                 let unexpected = de::Unexpected::Str(text);
-                span::parse(text).map(Span).ok_or_else(|| E::invalid_value(unexpected, &self))
+                duration_text::parse(text)
+                    .map(Span)
+                    .ok_or_else(|| E::invalid_value(unexpected, &self))
             }
         }
 

@@ -4,7 +4,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::overrides::quota;
-use crate::{Algorithm, OnError, Override, Policy, Quota, span};
+use crate::{Algorithm, OnError, Override, Policy, Quota, duration_text};
 
 /// The words of a form. What is empty stays as the program has it.
 #[derive(Default)]
@@ -55,7 +55,7 @@ impl Form {
             policy: policy.name().to_owned(),
             resets: false,
             limit: text(*limit),
-            per: per.map(span::text).unwrap_or_default(),
+            per: per.map(duration_text::format).unwrap_or_default(),
             burst: text(*burst),
             quotas: quotas.as_deref().map(listed).unwrap_or_default(),
             algorithm: algorithm.map_or("", Algorithm::name).to_owned(),
@@ -99,7 +99,7 @@ pub(super) fn listed(quotas: &[Quota]) -> String {
 
 /// One of them.
 fn worded(quota: &Quota) -> String {
-    let text = format!("{} per {}", quota.limit(), span::text(quota.period()));
+    let text = format!("{} per {}", quota.limit(), duration_text::format(quota.period()));
     match quota.capacity() {
         burst if burst != quota.limit() => format!("{text} burst {burst}"),
         _ => text,
@@ -134,7 +134,7 @@ fn number(text: &str) -> Result<u32, String> {
 
 fn period(text: &str) -> Result<Duration, String> {
     let seconds = u64::from_str(text).ok().map(Duration::from_secs);
-    seconds.or_else(|| span::parse(text)).ok_or_else(|| {
+    seconds.or_else(|| duration_text::parse(text)).ok_or_else(|| {
         format!(
             "`{text}` is no length of time: write whole seconds, or units from long to short, \
              such as `250ms`, `1m` or `1h30m`"

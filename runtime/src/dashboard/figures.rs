@@ -6,8 +6,8 @@ use std::time::Duration;
 use smol_str::{SmolStr, ToSmolStr as _};
 
 use super::chart::{self, BAD, GOOD, ILL, Line};
-use crate::LimiterStats;
-use crate::telemetry::{Counts, SECONDS, Tally};
+use crate::stats::LimiterStats;
+use crate::telemetry::{DecisionCounts, SECONDS, Tally};
 
 /// What was decided in each of the last seconds that have ended.
 pub(super) struct Minute {
@@ -22,8 +22,8 @@ impl Minute {
         Self { allowed: none(), refused: none(), failed: none() }
     }
 
-    fn of(counts: &Counts, now: u64) -> Self {
-        let Counts { allowed, refused, failed } = counts;
+    fn of(counts: &DecisionCounts, now: u64) -> Self {
+        let DecisionCounts { allowed, refused, failed } = counts;
         let [allowed, refused, failed] =
             [allowed, refused, failed].map(|seconds| seconds.before(now).collect());
         Self { allowed, refused, failed }

@@ -110,7 +110,7 @@ impl Page {
             dashboard.card(known, overrides.get(name), decided.by(name), sent)
         });
         let cards = cards.collect();
-        let refused = tally.most_refused(MOST_REFUSED).into_iter().map(|it| Refused {
+        let refused = tally.top_refused(MOST_REFUSED).into_iter().map(|it| Refused {
             who: dashboard.shown(&it.subject),
             policy: it.policy,
             times: it.times,

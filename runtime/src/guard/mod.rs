@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use self::breaker::Breaker;
 pub(crate) use self::circuit::Circuit;
-pub use self::circuit::{BreakerState, BreakerStats, CircuitBreaker};
+pub use self::circuit::CircuitBreaker;
 use self::deadline::Deadline;
 use self::deny_cache::DenyCache;
 pub(crate) use self::fallback::{Fallback, NO_INSTANCES};

@@ -10,7 +10,7 @@ use super::options::{HeaderStyle, OnMissingKey};
 use super::refusal::{Answering, Reason, Refusal};
 use crate::decision::Ruling;
 use crate::key::{How, Key, KeyError};
-use crate::overrides::{Current, Overridden};
+use crate::overrides::{EffectivePolicy, Overridden};
 use crate::{Blocked, Decision, Limiter, Policy, Unavailable};
 
 /// What limits a request: a policy, and what was said of it.
@@ -104,7 +104,7 @@ pub(super) async fn ask<G>(
 /// Who asked for how much.
 #[derive(Clone, Copy)]
 struct Question<'a> {
-    policy: &'a Current<'a>,
+    policy: &'a EffectivePolicy<'a>,
     subject: &'a str,
     cost: u32,
     /// Whether the decision is needed afterwards.
@@ -150,7 +150,7 @@ fn nobody<G>(
     limit: &impl Limiting,
     limiter: &Limiter,
     parts: &Parts,
-    policy: &Current<'_>,
+    policy: &EffectivePolicy<'_>,
     error: KeyError,
 ) -> Asked<G> {
     if policy.is_shadow() {
@@ -195,7 +195,7 @@ fn refuse<G>(
     limit: &impl Limiting,
     limiter: &Limiter,
     parts: &Parts,
-    policy: &Current<'_>,
+    policy: &EffectivePolicy<'_>,
     reason: Reason<'_>,
 ) -> Asked<G> {
     let how = Answering {

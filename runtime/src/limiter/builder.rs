@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::{Limiter, Shared};
 use crate::backend::erased::ErasedBackend;
 use crate::guard::{Fallback, Guarded, Guards};
-use crate::overrides::{Subjects, Table};
+use crate::overrides::{OverrideTable, SubjectOverrides};
 use crate::queue::Queue;
 use crate::telemetry::{NearLimit, Telemetry};
 use crate::{Blocked, CircuitBreaker, Clock, LocalTier, OnError, PerSubject, Policy, SystemClock};
@@ -176,7 +176,8 @@ impl LimiterBuilder {
         let clock = self.guards.clock;
         let instances = self.instances.filter(|_| can_fail);
         let fallback = instances.map(|instances| Fallback::new(instances, Arc::clone(&clock)));
-        let subjects = self.subjects.map(|subjects| Subjects::new(subjects, Arc::clone(&clock)));
+        let subjects =
+            self.subjects.map(|subjects| SubjectOverrides::new(subjects, Arc::clone(&clock)));
         let shared = Shared {
             backend,
             can_fail,
@@ -189,7 +190,7 @@ impl LimiterBuilder {
             telemetry: self.telemetry,
             backend_name,
             gauges,
-            overrides: Table::default(),
+            overrides: OverrideTable::default(),
             declared: self.declared,
             subjects,
             #[cfg(feature = "axum")]

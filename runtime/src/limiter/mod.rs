@@ -13,12 +13,12 @@ use std::time::Duration;
 use tracing::Instrument as _;
 
 pub use self::builder::LimiterBuilder;
-pub use self::sight::LimiterStats;
 use crate::backend::erased::ErasedBackend;
 use crate::backend::{Action, Answer, Gauges, Operation, mismatched};
+use crate::check::Check;
 use crate::decision::Ruling;
 use crate::guard::{Circuit, Fallback};
-use crate::overrides::{Current, Subjects, Table};
+use crate::overrides::{EffectivePolicy, OverrideTable, SubjectOverrides};
 use crate::queue::Queue;
 use crate::registry::{self, RegisteredPolicy};
 use crate::telemetry::Telemetry;
@@ -66,10 +66,10 @@ struct Shared {
     /// The backend's own, before which no guard stands.
     backend_name: &'static str,
     gauges: Option<Arc<dyn Gauges>>,
-    overrides: Table,
+    overrides: OverrideTable,
     /// Policies that can be overridden, beside those of annotations.
     declared: Vec<Policy>,
-    subjects: Option<Subjects>,
+    subjects: Option<SubjectOverrides>,
     #[cfg(feature = "axum")]
     http: crate::HttpOptions,
 }
@@ -185,7 +185,7 @@ impl Limiter {
     #[inline]
     pub(crate) async fn charge(
         &self,
-        policy: &Current<'_>,
+        policy: &EffectivePolicy<'_>,
         subject: &str,
         cost: u32,
     ) -> Result<Decision, Unavailable> {
@@ -201,7 +201,7 @@ impl Limiter {
     #[inline]
     pub(crate) fn charge_now(
         &self,
-        policy: &Current<'_>,
+        policy: &EffectivePolicy<'_>,
         subject: &str,
         cost: u32,
     ) -> Option<Result<Decision, Unavailable>> {
@@ -237,9 +237,9 @@ impl Limiter {
         cost: u32,
         ruling: &mut Ruling,
     ) -> Result<(), Unavailable> {
-        let watch = self.shared.telemetry.watch();
+        let timer = self.shared.telemetry.start_timer();
         let ruled = self.attempt_later(policy, subject, cost, ruling).await;
-        self.note(watch, policy, subject, ruled.as_ref().err(), ruling);
+        self.record(timer, Check { policy, subject, cost }, ruled.as_ref().err(), ruling);
         ruled
     }
 
@@ -252,9 +252,9 @@ impl Limiter {
         cost: u32,
         ruling: &mut Ruling,
     ) -> Option<Result<(), Unavailable>> {
-        let watch = self.shared.telemetry.watch();
+        let timer = self.shared.telemetry.start_timer();
         let ruled = self.attempt_now(policy, subject, cost, ruling)?;
-        self.note(watch, policy, subject, ruled.as_ref().err(), ruling);
+        self.record(timer, Check { policy, subject, cost }, ruled.as_ref().err(), ruling);
         Some(ruled)
     }
 
@@ -336,11 +336,11 @@ impl Limiter {
         subject: &str,
         cost: u32,
         patience: Duration,
-    ) -> (Current<'a>, Result<Decision, Unavailable>) {
-        let watch = self.shared.telemetry.watch();
+    ) -> (EffectivePolicy<'a>, Result<Decision, Unavailable>) {
+        let timer = self.shared.telemetry.start_timer();
         let waited = self.shared.queue.wait(self, policy, subject, cost, patience).await;
         let current = self.current_for(policy, subject);
-        self.note_wait(watch, &current, subject, &waited);
+        self.record_wait(timer, Check { policy: &current, subject, cost }, &waited);
         (current, waited)
     }
 

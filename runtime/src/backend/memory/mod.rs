@@ -20,10 +20,10 @@ use self::policies::Policies;
 use self::shard::Shard;
 use self::slot::Slot;
 use self::stats::Counts;
-pub use self::stats::MemoryStats;
 use super::{Action, Answer, Backend, Gauges, Operation, Verdict};
 use crate::algorithm::{Micros, Mode};
 use crate::clock::Time;
+use crate::stats::MemoryStats;
 use crate::{BackendError, Clock, Outcome, Policy};
 
 const DEFAULT_MAX_KEYS: usize = 100_000;

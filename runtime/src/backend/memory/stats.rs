@@ -2,23 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use crate::backend::{BackendStats, Gauges};
-
-/// What a [`MemoryBackend`](super::MemoryBackend) holds, and what it has done since it was made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct MemoryStats {
-    /// The keys that it holds.
-    pub keys: usize,
-    /// The keys that had to go before they were whole again, for there was no room.
-    pub evicted: u64,
-    /// The checks that found no room for their subject and were answered from their policy's
-    /// shared counter.
-    pub overflowed: u64,
-    /// The most keys that one check has looked at or moved, besides its own: it has a bound
-    /// that does not grow with the number of keys.
-    pub most_visited: usize,
-}
+use crate::backend::Gauges;
+use crate::stats::{BackendStats, MemoryStats};
 
 /// [`MemoryStats`] as they come about. Warm checks touch none of them.
 #[derive(Debug, Default)]

@@ -30,9 +30,9 @@ use self::cluster::{Cluster, slot_of};
 use self::job::{Job, Ticket, Told};
 use self::lane::Lane;
 use self::script::Plan;
-pub use self::stats::RedisStats;
 use super::{Action, Answer, Backend, Gauges, Operation};
 use crate::algorithm::told;
+use crate::stats::RedisStats;
 use crate::{BackendError, Policy};
 
 #[doc = include_str!("../../docs/redis.md")]

@@ -14,8 +14,9 @@ use std::time::Duration;
 
 use foldhash::fast::RandomState;
 
-pub use self::settings::{BreakerState, BreakerStats, CircuitBreaker};
+pub use self::settings::CircuitBreaker;
 use crate::algorithm::Micros;
+use crate::stats::{BreakerState, BreakerStats};
 use crate::{BackendError, Clock};
 
 /// What became of an operation, as far as that says how the backend is.

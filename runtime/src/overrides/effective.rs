@@ -1,11 +1,11 @@
-//! A policy as a limiter keeps it now.
+//! Policies in effect.
 
 use std::ops::Deref;
 use std::sync::Arc;
 
 use crate::Policy;
 
-/// What overrides have made of a policy.
+/// A policy with an override applied.
 #[derive(Debug)]
 pub(crate) struct Overridden {
     pub(super) policy: Policy,
@@ -14,32 +14,43 @@ pub(crate) struct Overridden {
     pub(super) fields: crate::http::Fields,
 }
 
+impl Overridden {
+    pub(super) fn new(policy: Policy, enabled: bool) -> Self {
+        Self {
+            policy,
+            enabled,
+            #[cfg(feature = "axum")]
+            fields: crate::http::Fields::new(),
+        }
+    }
+}
+
 #[cfg(feature = "axum")]
 impl Overridden {
     pub(crate) fn policy(&self) -> &Policy {
         &self.policy
     }
 
-    /// The policy in the words of its header fields.
+    /// Returns the cache of the policy's header fields.
     pub(crate) fn fields(&self) -> &crate::http::Fields {
         &self.fields
     }
 }
 
-/// A policy as the program has it, or what overrides have made of it.
+/// The policy in effect: the declared one, or one with an override applied.
 #[derive(Debug)]
-pub(crate) struct Current<'a> {
-    written: &'a Policy,
+pub(crate) struct EffectivePolicy<'a> {
+    declared: &'a Policy,
     overridden: Option<Arc<Overridden>>,
 }
 
-impl<'a> Current<'a> {
+impl<'a> EffectivePolicy<'a> {
     #[inline]
-    pub(crate) fn new(written: &'a Policy, overridden: Option<Arc<Overridden>>) -> Self {
-        Self { written, overridden }
+    pub(crate) fn new(declared: &'a Policy, overridden: Option<Arc<Overridden>>) -> Self {
+        Self { declared, overridden }
     }
 
-    /// Whether it is in force at all.
+    /// Returns `false` if an override has switched the policy off.
     #[inline]
     pub(crate) fn is_enabled(&self) -> bool {
         self.overridden.as_ref().is_none_or(|overridden| overridden.enabled)
@@ -56,11 +67,11 @@ impl<'a> Current<'a> {
     }
 }
 
-impl Deref for Current<'_> {
+impl Deref for EffectivePolicy<'_> {
     type Target = Policy;
 
     #[inline]
     fn deref(&self) -> &Policy {
-        self.overridden.as_ref().map_or(self.written, |overridden| &overridden.policy)
+        self.overridden.as_ref().map_or(self.declared, |overridden| &overridden.policy)
     }
 }
