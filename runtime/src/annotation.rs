@@ -1,7 +1,7 @@
 //! The settings that annotations of handlers and of functions have in common.
 
 use crate::registry::RegisteredPolicy;
-use crate::{Algorithm, Blocked, Decision, Limiter, OnError, Policy, Quota};
+use crate::{Algorithm, Blocked, OnError, Policy, Quota};
 
 /// One policy of an annotated function, in a static that the macro generates.
 #[derive(Debug)]
@@ -73,24 +73,6 @@ impl Limit {
 
     pub(crate) const fn policy(&self) -> &Policy {
         self.registered.policy()
-    }
-
-    /// Returns `true` if the call may proceed under the policy in effect, which includes refusals in
-    /// shadow mode. Calls the `on_blocked` hooks on a refusal.
-    pub(crate) fn lets_through(
-        &self,
-        limiter: &Limiter,
-        policy: &Policy,
-        subject: &str,
-        decision: &Decision,
-    ) -> bool {
-        if decision.is_allowed() {
-            return true;
-        }
-        let blocked = Blocked::new(policy, subject, decision);
-        self.notify(&blocked);
-        limiter.tell_blocked(&blocked);
-        policy.is_shadow()
     }
 
     /// Calls the annotation's `on_blocked` function.

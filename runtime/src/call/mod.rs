@@ -12,7 +12,7 @@ pub use self::limited::{FromRateLimited, RateLimited, Refusal};
 use crate::annotation::Limit;
 use crate::global::current_limiter;
 use crate::subject::Subject;
-use crate::{Decision, Limiter, Policy, Unavailable};
+use crate::{Blocked, Decision, Limiter, Policy, Unavailable};
 
 /// One policy of an annotated function, in a static inside it.
 #[derive(Debug)]
@@ -80,11 +80,15 @@ impl CallLimit {
     ) -> Result<Option<Decision>, RateLimited> {
         match answer {
             Ok(decision) => {
-                if self.limit.lets_through(limiter, policy, subject, &decision) {
-                    Ok(Some(decision))
-                } else {
-                    Err(RateLimited::refused(policy, decision))
+                if !decision.is_allowed() {
+                    let blocked = Blocked::new(policy, subject, &decision);
+                    self.limit.notify(&blocked);
+                    limiter.tell_blocked(&blocked);
+                    if !policy.is_shadow() {
+                        return Err(RateLimited::refused(policy, decision));
+                    }
                 }
+                Ok(Some(decision))
             }
             Err(_) if policy.is_shadow() => Ok(None),
             Err(unavailable) => Err(RateLimited::unavailable(policy, unavailable)),

@@ -62,7 +62,7 @@ impl Granted {
 /// The policy in the words of its fields and its refusals.
 fn texts<'a>(limit: &'a impl Limiting, overridden: Option<&'a Arc<Overridden>>) -> &'a Texts {
     match overridden {
-        Some(overridden) => overridden.fields().texts(overridden.policy()),
+        Some(overridden) => overridden.slot().get_or_create(|| Texts::new(overridden.policy())),
         None => limit.fields().texts(limit.policy()),
     }
 }

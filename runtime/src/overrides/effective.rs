@@ -1,7 +1,13 @@
 //! Policies in effect.
 
+#[cfg(feature = "axum")]
+use std::any::Any;
+#[cfg(feature = "axum")]
+use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
+#[cfg(feature = "axum")]
+use std::sync::OnceLock;
 
 use crate::Policy;
 
@@ -11,7 +17,7 @@ pub(crate) struct Overridden {
     pub(super) policy: Policy,
     pub(super) enabled: bool,
     #[cfg(feature = "axum")]
-    pub(super) fields: crate::http::Fields,
+    slot: CacheSlot,
 }
 
 impl Overridden {
@@ -20,7 +26,7 @@ impl Overridden {
             policy,
             enabled,
             #[cfg(feature = "axum")]
-            fields: crate::http::Fields::new(),
+            slot: CacheSlot::default(),
         }
     }
 }
@@ -31,9 +37,33 @@ impl Overridden {
         &self.policy
     }
 
-    /// Returns the cache of the policy's header fields.
-    pub(crate) fn fields(&self) -> &crate::http::Fields {
-        &self.fields
+    /// Returns the slot for a value that depends on the policy alone, which lives as long as the
+    /// override.
+    pub(crate) fn slot(&self) -> &CacheSlot {
+        &self.slot
+    }
+}
+
+/// A value that is created on first use, of a type that only its user knows.
+#[cfg(feature = "axum")]
+#[derive(Default)]
+pub(crate) struct CacheSlot(OnceLock<Box<dyn Any + Send + Sync>>);
+
+#[cfg(feature = "axum")]
+impl CacheSlot {
+    /// Returns the value, which `create` makes on first use. All uses of one slot must be of one
+    /// type.
+    #[expect(clippy::expect_used, reason = "the type is a matter of the program, not of its input")]
+    pub(crate) fn get_or_create<T: Any + Send + Sync>(&self, create: impl FnOnce() -> T) -> &T {
+        let value = self.0.get_or_init(|| Box::new(create()));
+        value.downcast_ref().expect("all uses of a slot are of one type")
+    }
+}
+
+#[cfg(feature = "axum")]
+impl fmt::Debug for CacheSlot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CacheSlot").finish_non_exhaustive()
     }
 }
 
