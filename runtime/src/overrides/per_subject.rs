@@ -121,7 +121,7 @@ struct Lookup<'a> {
     now: Micros,
 }
 
-/// Returns the reason why the limiter cannot apply a policy, if there is one.
+/// A function that returns the reason why the limiter cannot apply a policy, if there is one.
 type Unsupported<'a> = &'a dyn Fn(&Policy) -> Option<&'static str>;
 
 impl SubjectOverrides {
