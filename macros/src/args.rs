@@ -1,4 +1,5 @@
-//! What stands in the parentheses: one grammar for each argument, mistakes kept apart.
+//! The arguments in the parentheses: one grammar for each, and a mistake in one does not hide those
+//! in others.
 
 use proc_macro2::{Ident, Span, TokenStream, TokenTree};
 use syn::ext::IdentExt as _;
@@ -7,11 +8,11 @@ use syn::{Expr, ExprLit, Lit, LitStr, Path, Token};
 
 use crate::errors::Errors;
 use crate::key::Key;
+use crate::keywords::{Algorithm, Headers, OnError, OnMissingKey, RefundIf, parse_path};
 use crate::period::{Period, parse_expression};
 use crate::suggest;
-use crate::words::{Algorithm, Headers, OnError, OnMissingKey, RefundIf, parse_path};
 
-/// Every argument with a name, and how it is written.
+/// Every named argument, with an example.
 const GRAMMAR: [(&str, &str); 18] = [
     ("per", "per = 60"),
     ("algorithm", "algorithm = sliding_window"),
@@ -33,42 +34,42 @@ const GRAMMAR: [(&str, &str); 18] = [
     ("crate", "crate = ::path"),
 ];
 
-/// The arguments of one attribute. Whether what is missing or contradictory is a mistake is for
-/// the policy to say.
+/// The arguments of one attribute. The policy decides which missing or contradictory arguments are
+/// mistakes.
 #[derive(Default)]
 pub(crate) struct Arguments {
     pub(crate) limit: Option<Expr>,
     pub(crate) per: Option<Period>,
-    pub(crate) algorithm: Option<Given<Algorithm>>,
-    pub(crate) burst: Option<Given<Expr>>,
-    pub(crate) key: Option<Given<Key>>,
-    pub(crate) cost: Option<Given<Cost>>,
-    pub(crate) name: Option<Given<LitStr>>,
-    pub(crate) group: Option<Given<LitStr>>,
-    pub(crate) on_error: Option<Given<OnError>>,
-    pub(crate) exempt: Option<Given<Path>>,
-    pub(crate) on_blocked: Option<Given<Path>>,
-    pub(crate) refund_if: Option<Given<RefundIf>>,
-    pub(crate) shadow: Option<Given<()>>,
-    pub(crate) wait: Option<Given<Period>>,
-    pub(crate) headers: Option<Given<Headers>>,
-    pub(crate) refusal: Option<Given<Path>>,
-    pub(crate) on_missing_key: Option<Given<OnMissingKey>>,
-    pub(crate) krate: Option<Given<Path>>,
-    /// Where an argument that is missing should be.
+    pub(crate) algorithm: Option<Named<Algorithm>>,
+    pub(crate) burst: Option<Named<Expr>>,
+    pub(crate) key: Option<Named<Key>>,
+    pub(crate) cost: Option<Named<Cost>>,
+    pub(crate) name: Option<Named<LitStr>>,
+    pub(crate) group: Option<Named<LitStr>>,
+    pub(crate) on_error: Option<Named<OnError>>,
+    pub(crate) exempt: Option<Named<Path>>,
+    pub(crate) on_blocked: Option<Named<Path>>,
+    pub(crate) refund_if: Option<Named<RefundIf>>,
+    pub(crate) shadow: Option<Named<()>>,
+    pub(crate) wait: Option<Named<Period>>,
+    pub(crate) headers: Option<Named<Headers>>,
+    pub(crate) refusal: Option<Named<Path>>,
+    pub(crate) on_missing_key: Option<Named<OnMissingKey>>,
+    pub(crate) krate: Option<Named<Path>>,
+    /// The place at which to report missing arguments.
     span: Option<Span>,
-    /// What was written, rightly or not.
-    written: Vec<String>,
+    /// The names of the arguments that are present, valid or not.
+    present: Vec<String>,
 }
 
-/// An argument's value, and its name to point at.
+/// An argument's value, with its name as the place to report mistakes.
 #[derive(Clone)]
-pub(crate) struct Given<T> {
+pub(crate) struct Named<T> {
     pub(crate) name: Ident,
     pub(crate) value: T,
 }
 
-/// What a request takes.
+/// The cost of a request.
 #[derive(Clone)]
 pub(crate) enum Cost {
     Const(Expr),
@@ -97,12 +98,12 @@ impl Arguments {
         arguments
     }
 
-    /// Whether an argument was written, be it wrongly.
+    /// Returns `true` if the argument is present, valid or not.
     pub(crate) fn has(&self, name: &str) -> bool {
-        self.written.iter().any(|written| written == name)
+        self.present.iter().any(|present| present == name)
     }
 
-    /// Where an argument that is missing should be.
+    /// Returns the place at which to report missing arguments.
     pub(crate) fn span(&self) -> Span {
         self.span.unwrap_or_else(Span::call_site)
     }
@@ -120,7 +121,7 @@ impl Arguments {
     }
 
     fn parse_named(&mut self, name: Ident, input: ParseStream<'_>) -> syn::Result<()> {
-        let text = self.write(&name)?;
+        let text = self.mark_present(&name)?;
         let equals = input.parse::<Token![=]>()?;
         if matches!(text, "skip_on_error" | "shadow") {
             let message = format!("`{name}` takes no value: write it alone");
@@ -133,26 +134,26 @@ impl Arguments {
         let grammar = grammar_of(text);
         match text {
             "per" => self.per = Some(Period::parse(input, "per", "period")?),
-            "algorithm" => self.algorithm = Some(given(name, Algorithm::parse(input)?)),
-            "burst" => self.burst = Some(given(name, parse_count(input, "burst")?)),
-            "key" => self.key = Some(given(name, Key::parse(input)?)),
-            "cost" => self.cost = Some(given(name, Cost::parse(input)?)),
-            "name" => self.name = Some(given(name, parse_text(input, grammar)?)),
-            "group" => self.group = Some(given(name, parse_text(input, grammar)?)),
+            "algorithm" => self.algorithm = Some(named(name, Algorithm::parse(input)?)),
+            "burst" => self.burst = Some(named(name, parse_count(input, "burst")?)),
+            "key" => self.key = Some(named(name, Key::parse(input)?)),
+            "cost" => self.cost = Some(named(name, Cost::parse(input)?)),
+            "name" => self.name = Some(named(name, parse_text(input, grammar)?)),
+            "group" => self.group = Some(named(name, parse_text(input, grammar)?)),
             "on_error" => {
                 let mode = OnError::parse(input)?;
-                self.set_on_error(given(name, mode))?;
+                self.set_on_error(named(name, mode))?;
             }
-            "exempt" => self.exempt = Some(given(name, parse_path(input, grammar)?)),
-            "on_blocked" => self.on_blocked = Some(given(name, parse_path(input, grammar)?)),
-            "refund_if" => self.refund_if = Some(given(name, RefundIf::parse(input)?)),
-            "wait" => self.wait = Some(given(name, Period::parse(input, "wait", "wait")?)),
-            "headers" => self.headers = Some(given(name, Headers::parse(input)?)),
-            "refusal" => self.refusal = Some(given(name, parse_path(input, grammar)?)),
+            "exempt" => self.exempt = Some(named(name, parse_path(input, grammar)?)),
+            "on_blocked" => self.on_blocked = Some(named(name, parse_path(input, grammar)?)),
+            "refund_if" => self.refund_if = Some(named(name, RefundIf::parse(input)?)),
+            "wait" => self.wait = Some(named(name, Period::parse(input, "wait", "wait")?)),
+            "headers" => self.headers = Some(named(name, Headers::parse(input)?)),
+            "refusal" => self.refusal = Some(named(name, parse_path(input, grammar)?)),
             "on_missing_key" => {
-                self.on_missing_key = Some(given(name, OnMissingKey::parse(input)?));
+                self.on_missing_key = Some(named(name, OnMissingKey::parse(input)?));
             }
-            _ => self.krate = Some(given(name, parse_crate(input)?)),
+            _ => self.krate = Some(named(name, parse_crate(input)?)),
         }
         if input.is_empty() || input.peek(Token![,]) {
             return Ok(());
@@ -161,14 +162,14 @@ impl Arguments {
     }
 
     fn parse_word(&mut self, word: Ident) -> syn::Result<()> {
-        // A constant is a limit; words in lower case are arguments.
+        // A constant is a limit; lower-case words are arguments.
         if suggest::is_constant(&word) {
             return self.set_limit(syn::parse_quote!(#word));
         }
-        match self.write(&word)? {
-            "skip_on_error" => self.set_on_error(given(word, OnError::Open)),
+        match self.mark_present(&word)? {
+            "skip_on_error" => self.set_on_error(named(word, OnError::Open)),
             "shadow" => {
-                self.shadow = Some(given(word, ()));
+                self.shadow = Some(named(word, ()));
                 Ok(())
             }
             name => {
@@ -179,7 +180,7 @@ impl Arguments {
     }
 
     fn parse_limit(&mut self, input: ParseStream<'_>) -> syn::Result<()> {
-        self.written.push("limit".to_owned());
+        self.present.push("limit".to_owned());
         let limit = parse_count(input, "limit")?;
         if input.is_empty() || input.peek(Token![,]) {
             return self.set_limit(limit);
@@ -193,12 +194,12 @@ impl Arguments {
                            `per = 60`";
             return Err(syn::Error::new_spanned(limit, message));
         }
-        self.written.push("limit".to_owned());
+        self.present.push("limit".to_owned());
         self.limit = Some(limit);
         Ok(())
     }
 
-    fn set_on_error(&mut self, mode: Given<OnError>) -> syn::Result<()> {
+    fn set_on_error(&mut self, mode: Named<OnError>) -> syn::Result<()> {
         if let Some(other) = &self.on_error {
             let message =
                 format!("`{}` and `{}` say the same thing: keep one", other.name, mode.name);
@@ -208,8 +209,8 @@ impl Arguments {
         Ok(())
     }
 
-    /// Notes that an argument is written: it must be known, and not have been written before.
-    fn write(&mut self, name: &Ident) -> syn::Result<&'static str> {
+    /// Records that an argument is present. It must be known and must not be repeated.
+    fn mark_present(&mut self, name: &Ident) -> syn::Result<&'static str> {
         let text = name.to_string();
         let Some((known, _)) = GRAMMAR.iter().find(|(known, _)| *known == text) else {
             return Err(self.unknown(name));
@@ -218,7 +219,7 @@ impl Arguments {
             let message = format!("`{name}` is given twice: remove one");
             return Err(syn::Error::new(name.span(), message));
         }
-        self.written.push(text);
+        self.present.push(text);
         Ok(known)
     }
 
@@ -226,8 +227,8 @@ impl Arguments {
         let known = GRAMMAR.map(|(name, _)| name);
         let grammar = GRAMMAR.map(|(_, grammar)| format!("`{grammar}`")).join(", ");
         let text = word.to_string();
-        // What was meant is not reported as missing, too.
-        self.written.extend(suggest::nearest(&text, &known).map(str::to_owned));
+        // The argument that was probably meant is not reported as missing, too.
+        self.present.extend(suggest::nearest(&text, &known).map(str::to_owned));
         let hint = suggest::hint(&text, &known, &format!("there are the limit, {grammar}"));
         syn::Error::new(word.span(), format!("unknown argument `{word}`: {hint}"))
     }
@@ -250,12 +251,12 @@ fn is_constant(path: &Path) -> bool {
     path.segments.last().is_some_and(|segment| suggest::is_constant(&segment.ident))
 }
 
-fn given<T>(name: Ident, value: T) -> Given<T> {
-    Given { name, value }
+fn named<T>(name: Ident, value: T) -> Named<T> {
+    Named { name, value }
 }
 
-/// A number of requests. A literal is checked here, with better words than the compiler has;
-/// any other expression is left to const evaluation.
+/// Parses a number of requests. A literal is checked here, which gives better messages than the
+/// compiler's; any other expression is left to const evaluation.
 fn parse_count(input: ParseStream<'_>, what: &str) -> syn::Result<Expr> {
     let count = parse_expression(input)?;
     let mistake = match &count {
@@ -303,7 +304,7 @@ fn parse_crate(input: ParseStream<'_>) -> syn::Result<Path> {
     Err(syn::Error::new_spanned(path, message))
 }
 
-/// Whether a single word is left.
+/// Returns `true` if a single word is left.
 fn is_last(input: ParseStream<'_>) -> bool {
     let ahead = input.fork();
     ahead.call(Ident::parse_any).is_ok() && ahead.is_empty()

@@ -7,7 +7,7 @@ use proc_macro2::TokenStream;
 pub(crate) struct Errors(Option<syn::Error>);
 
 impl Errors {
-    /// Adds a mistake that is at `tokens`.
+    /// Adds a mistake located at `tokens`.
     pub(crate) fn at(&mut self, tokens: impl quote::ToTokens, message: impl std::fmt::Display) {
         self.push(syn::Error::new_spanned(tokens, message));
     }
@@ -19,7 +19,7 @@ impl Errors {
         }
     }
 
-    /// The value, or `None` and the mistake is kept.
+    /// Returns the value of `result`, or collects its error and returns `None`.
     pub(crate) fn keep<T>(&mut self, result: syn::Result<T>) -> Option<T> {
         result.map_err(|error| self.push(error)).ok()
     }
@@ -28,7 +28,7 @@ impl Errors {
         self.0.is_none()
     }
 
-    /// A `compile_error!` for each mistake; nothing if there are none.
+    /// Returns a `compile_error!` for each mistake.
     pub(crate) fn into_compile_errors(self) -> TokenStream {
         self.0.map(|errors| errors.into_compile_error()).unwrap_or_default()
     }

@@ -1,10 +1,10 @@
-//! What is emitted when there are mistakes: the user's own item, so that nothing else breaks
-//! and editors keep working.
+//! The output if there are mistakes: the user's own item, so that nothing else breaks and editors
+//! keep working.
 
 use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
 
-/// The item without other attributes of ours, which would report on their own: above it, and
-/// in an `impl` block above its functions.
+/// Returns the item without further `rate_limit` attributes, which would report mistakes on their
+/// own: those on the item, and those on the functions of an `impl` block.
 pub(crate) fn item(tokens: TokenStream) -> TokenStream {
     let mut kept = Vec::<TokenTree>::new();
     let mut is_block = false;
@@ -34,7 +34,7 @@ fn ends_in_hash(tokens: &[TokenTree]) -> bool {
     matches!(tokens.last(), Some(TokenTree::Punct(hash)) if hash.as_char() == '#')
 }
 
-/// Whether this is `[rate_limit(…)]` or `[path::rate_limit(…)]`.
+/// Returns `true` for `[rate_limit(…)]` and `[path::rate_limit(…)]`.
 fn is_ours(group: &Group) -> bool {
     let path = group.stream().into_iter().take_while(|token| !matches!(token, TokenTree::Group(_)));
     group.delimiter() == Delimiter::Bracket

@@ -1,4 +1,4 @@
-//! What is annotated: a function or an `impl` block, the functions' bodies left unread.
+//! The annotated item: a function or an `impl` block. Bodies of functions are not parsed.
 
 use proc_macro2::{Delimiter, Group, Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote, quote_spanned};
@@ -11,16 +11,15 @@ use syn::{
     Attribute, ItemImpl, ReturnType, Signature, Token, Type, Visibility, parse_quote_spanned,
 };
 
-use crate::private::Private;
+use crate::crate_path::CratePath;
 
 pub(crate) enum Item {
     Function(Function),
     Block(Block),
 }
 
-/// A function: all that precedes its body, and the body as it is written. A mistake in the
-/// body is the compiler's to report, and an editor completes in it as if no attribute were
-/// there.
+/// A function: everything before its body, and the unparsed body. The compiler reports mistakes in
+/// the body, and an editor completes in it as if the attribute were not there.
 pub(crate) struct Function {
     pub(crate) attrs: Vec<Attribute>,
     pub(crate) vis: Visibility,
@@ -30,7 +29,7 @@ pub(crate) struct Function {
 
 /// An `impl` block.
 pub(crate) struct Block {
-    /// All that precedes the braces.
+    /// Everything before the braces.
     pub(crate) head: TokenStream,
     self_ty: Type,
     pub(crate) members: Vec<Member>,
@@ -100,7 +99,7 @@ impl Parse for Block {
 }
 
 impl Block {
-    /// The name of the type that the block belongs to.
+    /// Returns the name of the block's type.
     pub(crate) fn owner(&self) -> Option<String> {
         match &self.self_ty {
             Type::Path(path) => {
@@ -123,7 +122,7 @@ impl Member {
             input.advance_to(&ahead);
             return Ok(Self::Function(Box::new(function)));
         }
-        // Up to its end: a semicolon, or braces.
+        // The member ends at a semicolon or after braces.
         let mut tokens = TokenStream::new();
         loop {
             let token: TokenTree = input.parse()?;
@@ -141,7 +140,7 @@ impl Member {
 }
 
 impl Function {
-    /// The name as the source has it, without a raw identifier's `r#`.
+    /// Returns the name without a raw identifier's `r#`.
     pub(crate) fn name(&self) -> String {
         self.sig.ident.unraw().to_string()
     }
@@ -150,12 +149,12 @@ impl Function {
         self.sig.asyncness.is_some()
     }
 
-    /// Whether an attribute of this name stands below ours.
+    /// Returns `true` if there is an attribute of this name below the one being expanded.
     pub(crate) fn has_attr(&self, name: &str) -> bool {
         self.attrs.iter().any(|attribute| is_named(attribute, name))
     }
 
-    /// Takes out the attributes of ours that are left on it, in written order.
+    /// Removes and returns the remaining `rate_limit` attributes, in source order.
     pub(crate) fn take_limits(&mut self) -> Vec<Attribute> {
         self.attrs.extract_if(.., |attribute| is_named(attribute, "rate_limit")).collect()
     }
@@ -168,25 +167,25 @@ impl ToTokens for Function {
     }
 }
 
-/// Whether the attribute's path is, or ends in, `name`.
+/// Returns `true` if the attribute's path is, or ends in, `name`.
 pub(crate) fn is_named(attribute: &Attribute, name: &str) -> bool {
     attribute.path().segments.last().is_some_and(|segment| segment.ident == name)
 }
 
-/// Tells the compiler the body's type before the body, so that a value of another type is
-/// reported where it stands.
-pub(crate) fn return_edge(output: &ReturnType, private: &Private) -> TokenStream {
+/// Returns a statement that fixes the body's type ahead of the body, so that a value of another type
+/// is reported where it is written.
+pub(crate) fn return_edge(output: &ReturnType, tollgate: &CratePath) -> TokenStream {
     let (ty, span) = match output {
         ReturnType::Type(_, ty) => (erase_impl_trait(ty), ty.span()),
         ReturnType::Default => (quote!(()), Span::call_site()),
     };
-    // The compiler shows this as the reason for the type, so it is where the type is.
-    let value = quote_spanned!(span=> return #private::any::<#ty>());
+    // The compiler shows this as the reason for the type, so it is located at the type.
+    let value = quote_spanned!(span=> return #tollgate::any::<#ty>());
     quote!(if false { #value; })
 }
 
-/// The type with `_` for each `impl Trait`, which cannot be written inside a body: it stands
-/// for whatever the body gives.
+/// Returns the type with `_` in place of each `impl Trait`, which is not allowed inside a body: the
+/// compiler infers it from the body.
 pub(crate) fn erase_impl_trait(ty: &Type) -> TokenStream {
     struct Erase;
 

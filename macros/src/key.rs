@@ -1,4 +1,4 @@
-//! The key: whose requests are counted.
+//! The key: the property of a request or call by which it is counted.
 
 use proc_macro2::{Ident, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
@@ -7,9 +7,9 @@ use syn::punctuated::Punctuated;
 use syn::spanned::Spanned as _;
 use syn::{Expr, LitStr, Path, Token, Type, parenthesized};
 
-use crate::private::Private;
+use crate::crate_path::CratePath;
+use crate::keywords::parse_path;
 use crate::suggest;
-use crate::words::parse_path;
 
 const KINDS: [&str; 8] =
     ["ip", "global", "header", "cookie", "path_param", "query", "extension", "args"];
@@ -17,11 +17,11 @@ const GRAMMAR: &str = "there are `ip`, `global`, `header(\"…\")`, `cookie(\"�
                        `path_param(\"…\")`, `query(\"…\")`, `extension(Type)`, the path of a \
                        function, a tuple of these, and `args(…)`";
 
-/// Whose requests are counted, and where that is written.
+/// A key with its source.
 #[derive(Clone)]
 pub(crate) struct Key {
     pub(crate) kind: Kind,
-    /// As it is written, to compare keys and to point at them.
+    /// The source, for comparing keys and for reporting mistakes in them.
     pub(crate) tokens: TokenStream,
 }
 
@@ -37,17 +37,17 @@ pub(crate) enum Kind {
     Extension(Type),
     Function(Path),
     All(Vec<Kind>),
-    /// Of the function's arguments: the function is no handler.
+    /// Values made from the function's arguments. The function is not a handler.
     Args(Vec<Expr>),
 }
 
 impl Key {
-    /// The key of an attribute that gives none.
+    /// Returns the default key of a handler.
     pub(crate) fn ip() -> Self {
         Self { kind: Kind::Ip, tokens: quote!(ip) }
     }
 
-    /// The key of a plain function that gives none.
+    /// Returns the default key of a plain function.
     pub(crate) fn no_args() -> Self {
         Self { kind: Kind::Args(Vec::new()), tokens: quote!(args()) }
     }
@@ -67,7 +67,7 @@ impl Key {
         matches!(self.kind, Kind::Args(_))
     }
 
-    /// Whether there are requests without it.
+    /// Returns `true` if there are requests that lack the key.
     pub(crate) fn can_be_missing(&self) -> bool {
         let is_always_there = |kind: &Kind| matches!(kind, Kind::Ip | Kind::Global | Kind::Args(_));
         match &self.kind {
@@ -76,12 +76,12 @@ impl Key {
         }
     }
 
-    /// Whether two keys count by the same.
+    /// Returns `true` if the two keys are written alike.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         self.text() == other.text()
     }
 
-    /// As text, to tell policies of one function apart.
+    /// Returns the key as text, which distinguishes the policies of one function.
     pub(crate) fn text(&self) -> String {
         self.tokens.to_string().replace(' ', "")
     }
@@ -192,36 +192,36 @@ impl Kind {
     }
 
     /// A const expression of type `Key`.
-    pub(crate) fn key(&self, private: &Private) -> TokenStream {
+    pub(crate) fn key(&self, tollgate: &CratePath) -> TokenStream {
         let Self::All(parts) = self else {
-            let part = self.part(private);
-            return quote!(#private::Key::part(#part));
+            let part = self.part(tollgate);
+            return quote!(#tollgate::Key::part(#part));
         };
-        let parts = parts.iter().map(|part| part.part(private));
-        quote!(#private::Key::parts(&[#(#parts),*]))
+        let parts = parts.iter().map(|part| part.part(tollgate));
+        quote!(#tollgate::Key::parts(&[#(#parts),*]))
     }
 
     /// A const expression of type `Part`.
-    fn part(&self, private: &Private) -> TokenStream {
+    fn part(&self, tollgate: &CratePath) -> TokenStream {
         match self {
-            Self::Ip => quote!(#private::Part::Ip),
-            Self::Global => quote!(#private::Part::Global),
-            Self::Header(name) => quote!(#private::Part::Header(#name)),
-            Self::Cookie(name) => quote!(#private::Part::Cookie(#name)),
-            Self::PathParam(name) => quote!(#private::Part::PathParam(#name)),
-            Self::Query(name) => quote!(#private::Part::Query(#name)),
+            Self::Ip => quote!(#tollgate::Part::Ip),
+            Self::Global => quote!(#tollgate::Part::Global),
+            Self::Header(name) => quote!(#tollgate::Part::Header(#name)),
+            Self::Cookie(name) => quote!(#tollgate::Part::Cookie(#name)),
+            Self::PathParam(name) => quote!(#tollgate::Part::PathParam(#name)),
+            Self::Query(name) => quote!(#tollgate::Part::Query(#name)),
             Self::Extension(ty) => {
-                let private = private.at(ty.span());
-                quote_spanned!(ty.span()=> #private::Part::Function(#private::extension::<#ty>))
+                let tollgate = tollgate.at(ty.span());
+                quote_spanned!(ty.span()=> #tollgate::Part::Function(#tollgate::extension::<#ty>))
             }
             Self::Function(path) => {
-                let private = private.at(path.span());
+                let tollgate = tollgate.at(path.span());
                 quote_spanned! {path.span()=>
-                    #private::Part::Function(|parts| #private::seek(&#path, parts))
+                    #tollgate::Part::Function(|parts| #tollgate::seek(&#path, parts))
                 }
             }
-            // The one holds no other, and the other has no request to be taken from: the
-            // expansion takes it from the arguments.
+            // A tuple contains no other tuple, and `args(…)` is not taken from a request: the
+            // expansion makes it from the function's arguments.
             Self::All(_) | Self::Args(_) => TokenStream::new(),
         }
     }
@@ -250,7 +250,7 @@ fn header_name(name: &LitStr) -> syn::Result<String> {
     Ok(name.value().to_ascii_lowercase())
 }
 
-/// RFC 9110 §5.6.2, also for cookies (RFC 6265 §4.1.1).
+/// Checks that a name is a token (RFC 9110 §5.6.2), as the names of cookies are (RFC 6265 §4.1.1).
 fn check_token(name: &LitStr, what: &str) -> syn::Result<()> {
     let text = name.value();
     let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);

@@ -1,20 +1,21 @@
 //! The attribute of `tollgate`, which re-exports it and documents it.
 //!
-//! arguments + item → policy (what they mean together) → expansion; on any mistake, fallback.
+//! A pipeline: arguments and item → policies (the meaning of the arguments together) → expansion;
+//! on any mistake, the fallback.
 
 use proc_macro::TokenStream;
 
 mod args;
+mod crate_path;
 mod errors;
 mod expand;
 mod fallback;
 mod item;
 mod key;
+mod keywords;
 mod period;
 mod policy;
-mod private;
 mod suggest;
-mod words;
 
 /// See `tollgate::rate_limit`.
 #[proc_macro_attribute]

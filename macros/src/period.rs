@@ -6,23 +6,23 @@ use syn::parse::ParseStream;
 use syn::spanned::Spanned as _;
 use syn::{Expr, ExprLit, Lit};
 
-use crate::private::Private;
+use crate::crate_path::CratePath;
 use crate::suggest;
 
 const MICROS_PER_SECOND: u64 = 1_000_000;
 const MAX_SECONDS: u64 = 366 * 24 * 60 * 60;
 
-/// How long something lasts.
+/// The length of a period or of a wait.
 #[derive(Clone)]
 pub(crate) enum Period {
-    /// Written so that its length is known: in microseconds, and where.
+    /// A literal: microseconds, and its place.
     Micros(u64, Span),
     /// An expression for the compiler to evaluate.
     Const(Expr),
 }
 
 impl Period {
-    /// `argument` is what it is written after, and `noun` what it is called there.
+    /// Parses the value of `argument`. Messages call it a `noun`.
     pub(crate) fn parse(input: ParseStream<'_>, argument: &str, noun: &str) -> syn::Result<Self> {
         let value = parse_expression(input)?;
         let too_long = || format!("the {noun} must be at most 366 days");
@@ -63,7 +63,7 @@ impl Period {
         }
     }
 
-    /// The expression, if it is one.
+    /// Returns the expression, if there is one.
     pub(crate) fn expression(&self) -> Option<&Expr> {
         match self {
             Self::Micros(..) => None,
@@ -71,25 +71,25 @@ impl Period {
         }
     }
 
-    /// A const expression of type `Duration`.
-    pub(crate) fn tokens(&self, private: &Private) -> TokenStream {
+    /// Returns a const expression of type `Duration`.
+    pub(crate) fn tokens(&self, tollgate: &CratePath) -> TokenStream {
         match self {
             Self::Micros(micros, _) => quote!(::core::time::Duration::from_micros(#micros)),
             Self::Const(expression) => {
-                // Bare numbers would leave open which integer type they are.
+                // The integer type of unsuffixed numbers would be ambiguous.
                 let typed = if is_arithmetic(expression) {
                     quote!({ let seconds: ::core::primitive::u64 = #expression; seconds })
                 } else {
                     expression.to_token_stream()
                 };
-                let private = private.at(expression.span());
-                quote_spanned!(expression.span()=> #private::Period::new(#typed).get())
+                let tollgate = tollgate.at(expression.span());
+                quote_spanned!(expression.span()=> #tollgate::Period::new(#typed).get())
             }
         }
     }
 }
 
-/// An expression, without the invisible group that a `macro_rules` fragment comes in.
+/// Parses an expression, and removes the invisible group around a `macro_rules` fragment.
 pub(crate) fn parse_expression(input: ParseStream<'_>) -> syn::Result<Expr> {
     let mut expression = input.parse::<Expr>()?;
     while let Expr::Group(group) = expression {
@@ -98,7 +98,7 @@ pub(crate) fn parse_expression(input: ParseStream<'_>) -> syn::Result<Expr> {
     Ok(expression)
 }
 
-/// What a bare word after `per =` means; `None` if it is a constant.
+/// Returns the microseconds meant by a bare word, or `None` if it is a constant.
 fn unit(word: &Ident, noun: &str) -> Option<Result<u64, String>> {
     const UNITS: [&str; 4] = ["second", "minute", "hour", "day"];
     let text = word.to_string();
@@ -122,7 +122,7 @@ fn unit(word: &Ident, noun: &str) -> Option<Result<u64, String>> {
     Some(Ok(seconds * MICROS_PER_SECOND))
 }
 
-/// Whether an expression is made of unsuffixed numbers only.
+/// Returns `true` if an expression consists of unsuffixed numbers only.
 fn is_arithmetic(expression: &Expr) -> bool {
     match expression {
         Expr::Lit(ExprLit { lit: Lit::Int(number), .. }) => number.suffix().is_empty(),
@@ -133,7 +133,7 @@ fn is_arithmetic(expression: &Expr) -> bool {
     }
 }
 
-/// The units, longest first, with their names in microseconds.
+/// The units, longest first, with their lengths in microseconds.
 const UNITS: [(&str, u64); 6] = [
     ("d", 86_400_000_000),
     ("h", 3_600_000_000),
@@ -143,7 +143,7 @@ const UNITS: [(&str, u64); 6] = [
     ("us", 1),
 ];
 
-/// The microseconds that `text` means: whole numbers, each with a unit, from long to short.
+/// Parses whole numbers, each followed by a unit, from long to short. Returns microseconds.
 fn parse(text: &str, noun: &str) -> Result<u64, String> {
     let mut micros = 0_u64;
     let mut units = UNITS.iter();
@@ -152,7 +152,7 @@ fn parse(text: &str, noun: &str) -> Result<u64, String> {
         let (number, unit);
         (number, rest) = split(rest, |c| c.is_ascii_digit());
         (unit, rest) = split(rest, |c| !c.is_ascii_digit());
-        // `find` leaves off behind the unit, so that none comes twice or out of order.
+        // `find` continues after the unit it found, which rejects repeated and unordered units.
         let Some((_, unit_micros)) = units.find(|(name, _)| *name == unit) else {
             return Err(explain(text, noun));
         };

@@ -1,19 +1,19 @@
-//! What the arguments mean together: the policies of one annotated function.
+//! The policies of one annotated function: the meaning of its arguments together.
 
 use proc_macro2::{Ident, TokenStream, TokenTree};
 use quote::ToTokens;
 use syn::{Expr, ExprLit, Lit, LitStr, Path};
 
-use crate::args::{Arguments, Cost, Given};
+use crate::args::{Arguments, Cost, Named};
 use crate::errors::Errors;
 use crate::key::{Key, Kind};
+use crate::keywords::{Algorithm, Headers, OnError, OnMissingKey, RefundIf};
 use crate::period::Period;
-use crate::words::{Algorithm, Headers, OnError, OnMissingKey, RefundIf};
 
-/// As `tollgate::MAX_QUOTAS`.
+/// The value of `tollgate::MAX_QUOTAS`.
 const MAX_QUOTAS: usize = 4;
 
-/// Where the check stands.
+/// The place of the check.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
     /// In front of an axum handler's extractors.
@@ -22,35 +22,35 @@ pub(crate) enum Mode {
     Function { is_async: bool },
 }
 
-/// A policy that can be written down: complete, and right as far as its words tell. What its
-/// constants amount to is asserted by the expansion.
+/// A complete policy without mistakes in its literals. The expansion asserts that the values of its
+/// constants are valid.
 pub(crate) struct Policy {
     pub(crate) quotas: Vec<Quota>,
     pub(crate) key: Key,
-    pub(crate) algorithm: Option<Given<Algorithm>>,
-    pub(crate) cost: Option<Given<Cost>>,
-    pub(crate) name: Option<Given<LitStr>>,
-    pub(crate) group: Option<Given<LitStr>>,
-    pub(crate) on_error: Option<Given<OnError>>,
-    pub(crate) exempt: Option<Given<Path>>,
-    pub(crate) on_blocked: Option<Given<Path>>,
-    pub(crate) refund_if: Option<Given<RefundIf>>,
-    pub(crate) shadow: Option<Given<()>>,
-    pub(crate) wait: Option<Given<Period>>,
-    pub(crate) headers: Option<Given<Headers>>,
-    pub(crate) refusal: Option<Given<Path>>,
-    pub(crate) on_missing_key: Option<Given<OnMissingKey>>,
+    pub(crate) algorithm: Option<Named<Algorithm>>,
+    pub(crate) cost: Option<Named<Cost>>,
+    pub(crate) name: Option<Named<LitStr>>,
+    pub(crate) group: Option<Named<LitStr>>,
+    pub(crate) on_error: Option<Named<OnError>>,
+    pub(crate) exempt: Option<Named<Path>>,
+    pub(crate) on_blocked: Option<Named<Path>>,
+    pub(crate) refund_if: Option<Named<RefundIf>>,
+    pub(crate) shadow: Option<Named<()>>,
+    pub(crate) wait: Option<Named<Period>>,
+    pub(crate) headers: Option<Named<Headers>>,
+    pub(crate) refusal: Option<Named<Path>>,
+    pub(crate) on_missing_key: Option<Named<OnMissingKey>>,
 }
 
-/// So many in a period.
+/// A quota of a policy.
 pub(crate) struct Quota {
     pub(crate) limit: Expr,
     pub(crate) period: Period,
-    pub(crate) burst: Option<Given<Expr>>,
+    pub(crate) burst: Option<Named<Expr>>,
 }
 
-/// How the function is limited: in which mode, and by which policies in the order in which
-/// they are checked. `None` if it cannot be told.
+/// Returns the mode, and the policies in the order in which they are checked, or `None` if an
+/// attribute is incomplete.
 pub(crate) fn policies(
     stack: Vec<Arguments>,
     is_async: bool,
@@ -73,12 +73,12 @@ pub(crate) fn policies(
     }
     for (index, policy) in policies.iter().enumerate() {
         policy.check(mode, errors);
-        let names = |policy: &Policy| policy.given_name().map(|given| given.value.value());
-        if let Some(given) = policy.given_name()
+        let names = |policy: &Policy| policy.explicit_name().map(|argument| argument.value.value());
+        if let Some(name) = policy.explicit_name()
             && policies[..index].iter().any(|earlier| names(earlier) == names(policy))
         {
             errors.at(
-                &given.value,
+                &name.value,
                 "limits on different keys count apart and cannot share a name: give each key's \
                  limits a name of their own",
             );
@@ -122,13 +122,13 @@ impl Policy {
         })
     }
 
-    /// The name that is written, be it a group's.
-    pub(crate) fn given_name(&self) -> Option<&Given<LitStr>> {
+    /// Returns the name or group of the policy, if it has one.
+    pub(crate) fn explicit_name(&self) -> Option<&Named<LitStr>> {
         self.name.as_ref().or(self.group.as_ref())
     }
 
-    /// Takes in a limit on the same key that is stacked below: one decision, and so one of each
-    /// option.
+    /// Merges a limit on the same key that is stacked below. Together they are one decision, so each
+    /// option may be given only once.
     fn absorb(&mut self, other: Self, errors: &mut Errors) {
         for quota in other.quotas {
             if self.quotas.iter().any(|earlier| earlier.text() == quota.text()) {
@@ -154,7 +154,7 @@ impl Policy {
         join(&mut self.on_missing_key, other.on_missing_key, errors);
     }
 
-    /// Reports what cannot be together.
+    /// Reports contradictory options.
     fn check(&self, mode: Mode, errors: &mut Errors) {
         for quota in &self.quotas {
             quota.check(errors);
@@ -182,20 +182,20 @@ impl Policy {
         if let (Some(_), Some(wait)) = (&self.shadow, &self.wait) {
             errors.at(&wait.name, "a `shadow` limit keeps nobody waiting: remove one of the two");
         }
-        if let (Some(given), false) = (&self.on_missing_key, self.key.can_be_missing()) {
+        if let (Some(argument), false) = (&self.on_missing_key, self.key.can_be_missing()) {
             let message = format!(
                 "`{}` is a key that no request lacks: remove `on_missing_key`",
                 self.key.text()
             );
-            errors.at(&given.name, message);
+            errors.at(&argument.name, message);
         }
-        let has_bucket = self.algorithm.as_ref().is_some_and(|given| given.value.has_bucket);
+        let has_bucket = self.algorithm.as_ref().is_some_and(|argument| argument.value.has_bucket);
         for burst in self.quotas.iter().filter_map(|quota| quota.burst.as_ref()) {
             if !has_bucket {
                 let algorithm = self.algorithm.as_ref();
                 let algorithm = algorithm.map_or_else(
                     || "sliding_window".to_owned(),
-                    |given| given.value.word.to_string(),
+                    |argument| argument.value.word.to_string(),
                 );
                 let message = format!(
                     "`{algorithm}` has no bucket and no burst: remove it, or write `algorithm = \
@@ -206,7 +206,7 @@ impl Policy {
         }
     }
 
-    /// What is evaluated beside the function cannot name the type that the function is part of.
+    /// Reports `Self` in expressions that are evaluated outside of the `impl` block.
     fn check_self(&self, errors: &mut Errors) {
         let cost = self.cost.iter().filter_map(|cost| match &cost.value {
             Cost::Const(cost) => Some(cost),
@@ -239,15 +239,15 @@ impl Policy {
                 .at(&exempt.name, "`exempt` is asked about a request, which this function has not");
         }
         let shapes_a_response = [
-            self.headers.as_ref().map(|given| &given.name),
-            self.refusal.as_ref().map(|given| &given.name),
+            self.headers.as_ref().map(|argument| &argument.name),
+            self.refusal.as_ref().map(|argument| &argument.name),
         ];
         for name in shapes_a_response.into_iter().flatten() {
             let message =
                 format!("`{name}` shapes a response, and this function's is its own: remove it");
             errors.at(name, message);
         }
-        if let Some(Given { value: Cost::Function(path), .. }) = &self.cost {
+        if let Some(Named { value: Cost::Function(path), .. }) = &self.cost {
             errors.at(
                 path,
                 "a function's cost is a constant, which is written in upper case; only a \
@@ -261,7 +261,7 @@ impl Policy {
 }
 
 impl Quota {
-    /// The limit, and the period in microseconds, if both are written out, and so have been
+    /// Returns the limit, and the period in microseconds, if both are literals, which have been
     /// checked.
     pub(crate) fn literal(&self) -> Option<(u64, u64)> {
         match (&self.limit, &self.period) {
@@ -292,7 +292,7 @@ impl Quota {
     }
 }
 
-fn join<T>(option: &mut Option<Given<T>>, other: Option<Given<T>>, errors: &mut Errors) {
+fn join<T>(option: &mut Option<Named<T>>, other: Option<Named<T>>, errors: &mut Errors) {
     match (&option, other) {
         (Some(_), Some(other)) => errors.at(
             &other.name,
@@ -306,7 +306,7 @@ fn join<T>(option: &mut Option<Given<T>>, other: Option<Given<T>>, errors: &mut 
     }
 }
 
-/// The first `Self` among the tokens.
+/// Returns the first `Self` among the tokens.
 pub(crate) fn find_self(tokens: TokenStream) -> Option<Ident> {
     tokens.into_iter().find_map(|token| match token {
         TokenTree::Ident(ident) => (ident == "Self").then_some(ident),

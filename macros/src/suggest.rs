@@ -2,7 +2,7 @@
 
 use proc_macro2::Ident;
 
-/// Which of `known` is written most like `word`, if any is near enough to be meant.
+/// Returns the member of `known` that is most similar to `word`, if one is similar enough.
 pub(crate) fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
     let distances =
         known.iter().map(|&candidate| (strsim::damerau_levenshtein(word, candidate), candidate));
@@ -10,12 +10,12 @@ pub(crate) fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
     (distance <= (candidate.len() / 3).max(1)).then_some(candidate)
 }
 
-/// Whether a bare word is the name of a constant: keywords are in lower case.
+/// Returns `true` if a bare word is the name of a constant: keywords are in lower case.
 pub(crate) fn is_constant(word: &Ident) -> bool {
     word.to_string().chars().next().is_some_and(char::is_uppercase)
 }
 
-/// "did you mean …?" or what there is.
+/// Returns "did you mean …?", or `grammar` if nothing is similar.
 pub(crate) fn hint(word: &str, known: &[&str], grammar: &str) -> String {
     match nearest(word, known) {
         Some(nearest) => format!("did you mean `{nearest}`?"),

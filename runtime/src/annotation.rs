@@ -1,9 +1,9 @@
-//! What every annotation says, on a handler or on a function.
+//! The settings that annotations of handlers and of functions have in common.
 
 use crate::registry::RegisteredPolicy;
-use crate::{Algorithm, Blocked, Check, Decision, Limiter, OnError, Policy, Quota};
+use crate::{Algorithm, Blocked, OnError, Policy, Quota};
 
-/// One policy of an annotated function, in a static beside it.
+/// One policy of an annotated function, in a static that the macro generates.
 #[derive(Debug)]
 pub struct Limit {
     registered: RegisteredPolicy,
@@ -11,19 +11,18 @@ pub struct Limit {
 }
 
 impl Limit {
-    /// A limit that refuses and tells nobody: of the policy `name`, known to clients as `label`,
-    /// whether the annotation `named` it or not; with at least one quota, and no more than
-    /// a policy holds.
+    /// Creates a limit by the policy `name`, which clients see as `label`. `named` is `true` if the
+    /// annotation gives the name. There must be at least one quota, and at most as many as a policy
+    /// may have. The annotation is in `file`, at `line`.
     ///
-    /// All in one call, as what is called here is compiled for each annotation.
+    /// This is a single call, because each call takes time to compile for every annotation.
     #[must_use]
     pub const fn new(
         name: &'static str,
         label: &'static str,
         named: bool,
         quotas: &[Quota],
-        file: &'static str,
-        line: u32,
+        (file, line): (&'static str, u32),
     ) -> Self {
         let mut policy = Policy::new(name, quotas[0]).labelled(label);
         let mut index = 1;
@@ -34,21 +33,21 @@ impl Limit {
         Self { registered: RegisteredPolicy::new(policy, named, file, line), on_blocked: None }
     }
 
-    /// Counts by `algorithm`.
+    /// Sets the algorithm.
     #[must_use]
     pub const fn algorithm(mut self, algorithm: Algorithm) -> Self {
         self.registered.policy_mut().set_algorithm(algorithm);
         self
     }
 
-    /// What happens while the backend cannot answer.
+    /// Sets what happens while the backend cannot answer.
     #[must_use]
     pub const fn on_error(mut self, mode: OnError) -> Self {
         self.registered.policy_mut().set_on_error(mode);
         self
     }
 
-    /// Makes it decide and report, but never refuse.
+    /// Makes the limit decide and report, but never refuse.
     #[must_use]
     pub const fn shadow(mut self) -> Self {
         self.registered.policy_mut().set_shadow(true);
@@ -62,12 +61,12 @@ impl Limit {
         self
     }
 
-    /// Says that what it charges may be given back after the call.
+    /// Marks the limit as one whose charges may be refunded after the call.
     pub(crate) const fn set_refunds(&mut self) {
         self.registered.policy_mut().set_refunds();
     }
 
-    /// What goes into the registry.
+    /// Returns the policy for the registry.
     pub const fn registered(&self) -> &RegisteredPolicy {
         &self.registered
     }
@@ -76,25 +75,8 @@ impl Limit {
         self.registered.policy()
     }
 
-    /// Whether a call may go on, all told, by the policy as it is kept now; if it was refused, who
-    /// wants to know is told.
-    pub(crate) fn lets_through(
-        &self,
-        limiter: &Limiter,
-        check: &Check<'_>,
-        decision: &Decision,
-    ) -> bool {
-        if decision.is_allowed() {
-            return true;
-        }
-        let blocked = Blocked::new(check, decision);
-        self.tell(&blocked);
-        limiter.notify_blocked(&blocked);
-        check.policy.is_shadow()
-    }
-
-    /// Tells who wants to know of a refusal.
-    pub(crate) fn tell(&self, blocked: &Blocked<'_>) {
+    /// Calls the annotation's `on_blocked` function.
+    pub(crate) fn notify(&self, blocked: &Blocked<'_>) {
         if let Some(function) = self.on_blocked {
             function(blocked);
         }

@@ -1,10 +1,10 @@
-//! Beyond the reference: a page for each question that comes up between the first limit and
-//! production. All code in it is compiled, and what can run is run.
+//! The guide: a page for each question that comes up between the first limit and production. All code
+//! in it is compiled, and run where possible.
 //!
-//! Of what is not here, [`rate_limit`](macro@crate::rate_limit) is the attribute's own page,
-//! [`testing`](crate::testing) shows how limited handlers are tested,
-//! [`OnError`](crate::OnError) what happens while a store fails and
-//! [`LocalTier`](crate::LocalTier) what need not be asked of it.
+//! Other topics have pages in the reference: [`rate_limit`](macro@crate::rate_limit) describes the
+//! attribute, [`testing`](crate::testing) tests of limited handlers, [`OnError`](crate::OnError) the
+//! behaviour while a store fails, and [`LocalTier`](crate::LocalTier) the decisions made without asking
+//! the store.
 
 #[doc = include_str!("docs/guide/algorithms.md")]
 #[doc = include_str!("docs/guide/algorithms.svg")]

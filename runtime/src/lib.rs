@@ -12,6 +12,8 @@ mod config;
 #[cfg(feature = "dashboard")]
 mod dashboard;
 mod decision;
+#[cfg(any(feature = "config", feature = "dashboard", feature = "redis"))]
+mod duration_text;
 mod error;
 mod global;
 mod guard;
@@ -26,8 +28,7 @@ mod overrides;
 mod policy;
 mod quota;
 mod registry;
-#[cfg(any(feature = "config", feature = "dashboard", feature = "redis"))]
-mod span;
+mod stats;
 mod subject;
 mod suggest;
 mod telemetry;
@@ -38,11 +39,9 @@ mod verdict;
 #[path = "private.rs"]
 pub mod __private;
 
-pub use self::backend::{
-    Action, Answer, Backend, MemoryBackend, MemoryBackendBuilder, MemoryStats, Operation,
-};
+pub use self::backend::{Action, Answer, Backend, MemoryBackend, MemoryBackendBuilder, Operation};
 #[cfg(feature = "redis")]
-pub use self::backend::{RedisBackend, RedisBackendBuilder, RedisStats};
+pub use self::backend::{RedisBackend, RedisBackendBuilder};
 pub use self::blocked::Blocked;
 pub use self::call::RateLimited;
 pub use self::check::Check;
@@ -54,7 +53,7 @@ pub use self::dashboard::Dashboard;
 pub use self::decision::Decision;
 pub use self::error::{BackendError, Execution, StartError, Unavailable};
 pub use self::global::{get_limiter, set_limiter};
-pub use self::guard::{BreakerState, BreakerStats, CircuitBreaker, LocalTier};
+pub use self::guard::{CircuitBreaker, LocalTier};
 #[cfg(feature = "axum")]
 pub use self::http::{
     ForwardedHeader, HeaderStyle, HttpOptions, HttpOptionsError, LegacyReset, OnMissingKey,
@@ -63,11 +62,14 @@ pub use self::http::{
 };
 #[cfg(feature = "axum")]
 pub use self::key::{Key, KeyError, KeyExtractor};
-pub use self::limiter::{Limiter, LimiterBuilder, LimiterStats};
+pub use self::limiter::{Limiter, LimiterBuilder};
 pub use self::overrides::{Override, OverrideMistake, Overrides, OverridesError, PerSubject};
 pub use self::policy::{Algorithm, MAX_QUOTAS, OnError, Policy};
 pub use self::quota::{Quota, QuotaError};
 pub use self::registry::RegisteredPolicy;
+#[cfg(feature = "redis")]
+pub use self::stats::RedisStats;
+pub use self::stats::{BreakerState, BreakerStats, LimiterStats, MemoryStats};
 pub use self::subject::{IntoSubject, Subject};
 #[cfg(feature = "metrics")]
 pub use self::telemetry::Metrics;

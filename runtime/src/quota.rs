@@ -1,4 +1,4 @@
-//! A quota: so many requests in a period.
+//! Quotas: a number of requests per period.
 
 use std::hash::{Hash, Hasher};
 use std::time::Duration;
@@ -10,7 +10,7 @@ const MIN_PERIOD: u64 = 1_000;
 const MAX_FILL: u64 = 10 * MAX_PERIOD;
 const MAX_PERIOD: u64 = 366 * 24 * 60 * 60 * MICROS_PER_SECOND;
 
-/// So many requests in a period: "100 per minute".
+/// A number of requests per period, such as "100 per minute".
 ///
 /// The limit is at least 1; the period is 1 ms to 366 days in whole microseconds; limit ÷
 /// period is at most 1,000,000 per second. Within these ranges all arithmetic is exact.
@@ -18,15 +18,16 @@ const MAX_PERIOD: u64 = 366 * 24 * 60 * 60 * MICROS_PER_SECOND;
 pub struct Quota {
     limit: u32,
     burst: u32,
-    /// How much of the burst one may use: all, except where calls are spaced.
+    /// The part of the burst that a request may use: all of it, unless calls are spaced.
     usable: u32,
     period_micros: u64,
-    /// What one unit takes to come back, and what as many as are usable take.
+    /// The time to replenish one unit, and the time to replenish `usable` units.
     interval: Drain,
     usable_drain: Drain,
 }
 
-/// How long units take to come back, exactly: whole microseconds, and 1/limit of one.
+/// The exact time to replenish units: whole microseconds, and a fraction in units of 1/limit
+/// microseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Drain {
     pub(crate) micros: u64,
@@ -34,31 +35,32 @@ pub(crate) struct Drain {
 }
 
 impl Drain {
-    /// What `units` of `limit` per `period_micros` take.
+    /// Returns the time to replenish `units` at a rate of `limit` per `period_micros`.
     const fn of(units: u32, limit: u32, period_micros: u64) -> Self {
         let units = units as u64;
         let limit = limit as u64;
         let rest = units * (period_micros % limit);
-        // A remainder of a division by the limit, so it fits.
+        // The remainder of a division by the limit fits its type.
         Self {
             micros: units * (period_micros / limit) + rest / limit,
             fraction: (rest % limit) as u32,
         }
     }
 
-    /// Both are of `limit`.
+    /// Returns the sum. Both must have fractions of the same `limit`.
     #[inline]
     pub(crate) fn plus(self, other: Self, limit: u32) -> Self {
         let micros = self.micros + other.micros;
         let fraction = u64::from(self.fraction) + u64::from(other.fraction);
-        // Each is less than the limit.
+        // Each fraction is less than the limit.
         match fraction.checked_sub(limit.into()) {
             Some(rest) => Self { micros: micros + 1, fraction: rest as u32 },
             None => Self { micros, fraction: fraction as u32 },
         }
     }
 
-    /// What is left of this without the other, which is no longer; both are of `limit`.
+    /// Returns the difference. `other` must not be longer, and both must have fractions of the same
+    /// `limit`.
     #[inline]
     pub(crate) fn minus(self, other: Self, limit: u32) -> Self {
         let micros = self.micros - other.micros;
@@ -73,14 +75,14 @@ impl Drain {
         self == Self::default()
     }
 
-    /// Whether it is longer; both are of one limit.
+    /// Returns `true` if it is longer. Both must have fractions of the same limit.
     #[inline]
     pub(crate) fn exceeds(self, other: Self) -> bool {
         self.micros > other.micros
             || (self.micros == other.micros && self.fraction > other.fraction)
     }
 
-    /// In microseconds, a begun one for a whole.
+    /// Returns the time in microseconds, rounded up.
     #[inline]
     pub(crate) fn ceil(self) -> u64 {
         self.micros + u64::from(self.fraction > 0)
@@ -88,12 +90,12 @@ impl Drain {
 }
 
 impl Quota {
-    /// `limit` requests in each `period`.
+    /// Creates a quota of `limit` requests per `period`.
     ///
     /// # Panics
     ///
-    /// On a quota outside the ranges above. In a `const` that is a compile error; where the
-    /// numbers come from outside the program, use [`Quota::try_new`].
+    /// On numbers outside of the ranges above. In a `const` that is a compile error. For numbers from
+    /// outside of the program, use [`Quota::try_new`].
     #[must_use]
     pub const fn new(limit: u32, period: Duration) -> Self {
         match Self::try_new(limit, period) {
@@ -102,11 +104,11 @@ impl Quota {
         }
     }
 
-    /// `limit` requests in each `period`, if that is a quota Tollgate can keep exactly.
+    /// Creates a quota of `limit` requests per `period`, if the numbers are in the ranges above.
     ///
     /// # Errors
     ///
-    /// A [`QuotaError`] that names the range that was left.
+    /// A [`QuotaError`] that names the violated range.
     pub const fn try_new(limit: u32, period: Duration) -> Result<Self, QuotaError> {
         if limit == 0 {
             return Err(QuotaError::ZeroLimit);
@@ -117,7 +119,7 @@ impl Quota {
         if !period.subsec_nanos().is_multiple_of(1_000) {
             return Err(QuotaError::FractionalMicros);
         }
-        // Compared before the cast, so the cast below loses nothing.
+        // The comparison comes before the cast below, so that the cast loses nothing.
         if period.as_micros() > MAX_PERIOD as u128 {
             return Err(QuotaError::PeriodTooLong);
         }
@@ -125,14 +127,14 @@ impl Quota {
         if period_micros < MIN_PERIOD {
             return Err(QuotaError::PeriodTooShort);
         }
-        // A million per second is one per microsecond.
+        // A million per second are one per microsecond.
         if limit as u64 > period_micros {
             return Err(QuotaError::RateTooHigh);
         }
         Ok(Self::of(limit, period_micros))
     }
 
-    /// Both are at least 1.
+    /// Creates a quota of valid numbers, both at least 1.
     const fn of(limit: u32, period_micros: u64) -> Self {
         Self {
             limit,
@@ -144,11 +146,11 @@ impl Quota {
         }
     }
 
-    /// Sets the size of the bucket, for algorithms that have one; without this it is the limit.
+    /// Sets the size of the bucket, for algorithms that have one. The default is the limit.
     ///
     /// # Panics
     ///
-    /// If it is 0, or if it would take more than ten years to fill; in a `const` that is a
+    /// If it is 0, or if the bucket would take more than ten years to fill. In a `const` that is a
     /// compile error.
     #[must_use]
     pub const fn burst(mut self, burst: u32) -> Self {
@@ -162,7 +164,7 @@ impl Quota {
         if burst == 0 {
             return Err(QuotaError::ZeroBurst);
         }
-        // At most 2^32 × 2^45, over which a limit of at least 1 only makes it less.
+        // The product is at most 2^32 × 2^45, and the limit is at least 1, so nothing overflows.
         let fill_micros = burst as u128 * self.period_micros as u128 / self.limit as u128;
         if fill_micros > MAX_FILL as u128 {
             return Err(QuotaError::BurstTooLarge);
@@ -171,52 +173,54 @@ impl Quota {
         Ok(())
     }
 
-    /// How many requests a period admits.
+    /// Returns the number of requests per period.
     #[must_use]
     pub const fn limit(&self) -> u32 {
         self.limit
     }
 
-    /// The period.
+    /// Returns the period.
     #[must_use]
     pub const fn period(&self) -> Duration {
         Duration::from_micros(self.period_micros)
     }
 
-    /// The most that can be admitted at once: the burst, or else the limit.
+    /// Returns the largest number of requests admitted at once: the burst if it is set, and otherwise
+    /// the limit.
     #[must_use]
     pub const fn capacity(&self) -> u32 {
         self.burst
     }
 
-    /// This quota with a bucket of another size, at least 1 and at most its own.
+    /// Returns the quota with a bucket of another size, at least 1 and at most its own.
     pub(crate) const fn with_capacity(mut self, capacity: u32) -> Self {
         self.burst = capacity;
         self.using(capacity)
     }
 
-    /// This quota, for a request that may use only so much of the bucket.
+    /// Returns the quota for a request that may use only a part of the bucket.
     pub(crate) const fn using(mut self, usable: u32) -> Self {
         self.usable = if usable < self.burst { usable } else { self.burst };
         self.usable_drain = self.drain_of(self.usable);
         self
     }
 
-    /// Whether the same state serves both.
+    /// Returns `true` if both quotas have the same form of state.
     #[inline]
     pub(crate) fn is_kept_like(&self, other: &Self) -> bool {
-        // The rest follows from these, and what a request may use is its own matter.
+        // The other fields are derived from these, except for `usable`, which concerns single requests.
         (self.limit, self.burst, self.period_micros)
             == (other.limit, other.burst, other.period_micros)
     }
 
-    /// The most that this request finds, at most the capacity.
+    /// Returns the part of the bucket that a request may use, at most the capacity.
     pub(crate) const fn usable(&self) -> u32 {
         self.usable
     }
 
-    /// What each of so many processes may admit, so that together they admit about this. It
-    /// may take a tenth longer to fill than a quota that is set, for which there is room.
+    /// Returns the quota of each of `instances` processes, so that together they admit about as much
+    /// as this one. Rounding may make its bucket take a tenth longer to fill than [`MAX_FILL`], which
+    /// the arithmetic can hold.
     pub(crate) fn share(self, instances: u32) -> Self {
         let share = |units: u32| units.div_ceil(instances.max(1));
         Self::of(share(self.limit), self.period_micros).with_capacity(share(self.burst))
@@ -231,24 +235,24 @@ impl Quota {
         TimeSpan::from_micros(self.period_micros)
     }
 
-    /// What `units` take to come back, of which there are no more than the capacity.
+    /// Returns the time to replenish `units`, at most the capacity.
     #[inline]
     pub(crate) const fn drain_of(&self, units: u32) -> Drain {
         if units == 1 {
-            // Most requests cost that.
+            // The most frequent cost.
             return self.interval;
         }
         Drain::of(units, self.limit, self.period_micros)
     }
 
-    /// What all that is usable takes.
+    /// Returns the time to replenish the usable part.
     #[inline]
     pub(crate) const fn usable_drain(&self) -> Drain {
         self.usable_drain
     }
 
-    /// Stands in for a quota whose numbers have already been reported as wrong at compile
-    /// time, so that they are reported once.
+    /// A placeholder for a quota whose numbers have already been reported at compile time, so that they
+    /// are not reported twice.
     pub(crate) const PLACEHOLDER: Self = Self::of(1, MICROS_PER_SECOND);
 }
 
@@ -267,7 +271,7 @@ impl Hash for Quota {
     }
 }
 
-/// Why a limit and a period do not make a [`Quota`].
+/// The error for numbers that are not a valid [`Quota`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum QuotaError {
@@ -298,7 +302,7 @@ pub enum QuotaError {
 }
 
 impl QuotaError {
-    /// The one wording of each error, for compile time and run time alike.
+    /// Returns the message, which is the same at compile time and at run time.
     pub(crate) const fn text(self) -> &'static str {
         match self {
             Self::ZeroLimit => "the limit must be at least 1",
@@ -316,7 +320,7 @@ impl QuotaError {
         }
     }
 
-    /// Whether the limit alone is wrong, whatever the period.
+    /// Returns `true` if the limit is invalid whatever the period.
     pub(crate) const fn is_about_limit(self) -> bool {
         matches!(self, Self::ZeroLimit)
     }

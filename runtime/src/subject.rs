@@ -1,4 +1,5 @@
-//! Subjects: the value of a key for one request. Bounded, unambiguous, and never a secret.
+//! Subjects: the values of keys for single requests. They are bounded in size, unambiguous, and never
+//! secret.
 
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
@@ -7,20 +8,22 @@ use std::net::IpAddr;
 use sha2::{Digest, Sha256};
 use smol_str::{SmolStr, SmolStrBuilder, ToSmolStr as _, format_smolstr};
 
-/// Longer subjects are replaced by their hash, so that no client decides how much a key takes.
+/// The largest length of a subject. Longer ones are replaced by their hash, so that clients cannot make
+/// keys arbitrarily large.
 const MAX_LEN: usize = 128;
 
-/// What begins with it is no text that was given.
+/// The first character of subjects that are not plain text.
 const MARK: char = '~';
 
-/// Whose requests a limit counts: what a key function returns is turned into one.
+/// The value by which a limit counts: requests of the same subject are counted together. The result
+/// of a key function is converted to a subject.
 ///
-/// Keep credentials out of it: hash them first. (`header(…)` and `cookie(…)` do.)
+/// A subject must not contain credentials: hash them first. (`header(…)` and `cookie(…)` do.)
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Subject(SmolStr);
 
 impl Subject {
-    /// A subject of several parts: different parts never make the same subject.
+    /// Creates a subject of several parts. Different parts never result in the same subject.
     pub(crate) fn of(parts: &[&dyn fmt::Display]) -> Self {
         if let [part] = parts {
             return Self::bounded(part.to_smolstr());
@@ -30,40 +33,40 @@ impl Subject {
             if index > 0 {
                 joined.push('|');
             }
-            // A builder takes all that is written to it; an error can only be the part's own,
-            // and then what it has written so far stands for it.
+            // Writing to the builder never fails. If the part itself does, the text so far is used.
             let _ = write!(Escaped(&mut joined), "{part}");
         }
         Self::bounded(joined.finish())
     }
 
-    /// The one subject of a limit that counts everybody together.
+    /// Returns the subject of limits that count all requests together.
     #[cfg(feature = "axum")]
     pub(crate) const fn everybody() -> Self {
         Self(SmolStr::new_static("*"))
     }
 
-    /// Half of the SHA-256 of a credential, which is never kept, sent or logged as it is.
+    /// Returns half of the SHA-256 of a credential, which is never stored, sent or logged in clear.
     pub(crate) fn secret(value: &[u8]) -> Self {
         let digest = Sha256::digest(value);
         let half = digest.iter().take(16).fold(0_u128, |half, &byte| half << 8 | u128::from(byte));
         Self(format_smolstr!("{half:032x}"))
     }
 
-    /// What is known to be short and printable, and no mark.
+    /// Creates a subject of text that is known to be short and printable and not to begin with the
+    /// mark.
     #[cfg(feature = "axum")]
     pub(crate) fn plain(text: &str) -> Self {
         Self(SmolStr::new(text))
     }
 
-    /// The one subject of all who lack what their limit counts by.
+    /// Returns the shared subject of requests that lack the key.
     #[cfg(feature = "axum")]
     pub(crate) const fn missing() -> Self {
         Self(SmolStr::new_static("~missing"))
     }
 
-    /// The text, if it is short and printable; else its hash, behind a mark that no text that is
-    /// kept begins with. So no text is ever taken for another's hash.
+    /// Creates a subject of the text if it is short and printable, or otherwise of its hash after a
+    /// mark. Text that begins with the mark is hashed, too, so no text is mistaken for another's hash.
     fn bounded(text: SmolStr) -> Self {
         let is_printable = |byte| matches!(byte, b' '..=b'~');
         if text.len() <= MAX_LEN && text.bytes().all(is_printable) && !text.starts_with(MARK) {
@@ -72,7 +75,7 @@ impl Subject {
         Self(format_smolstr!("{MARK}{}", Self::secret(text.as_bytes())))
     }
 
-    /// As text.
+    /// Returns the subject as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -85,7 +88,7 @@ impl fmt::Display for Subject {
     }
 }
 
-/// Keeps the separator out of the parts.
+/// A writer that escapes the separator within parts.
 struct Escaped<'a>(&'a mut SmolStrBuilder);
 
 impl fmt::Write for Escaped<'_> {
@@ -100,15 +103,15 @@ impl fmt::Write for Escaped<'_> {
     }
 }
 
-/// What a key function may return. `None` says that the request lacks what its limit counts
-/// by; it is then refused.
+/// Types that a key function may return. `None` means that the request lacks the key; it is then
+/// refused.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` says nothing of whose requests are counted",
     label = "a key function returns text, a number, an address or a `Subject`",
     note = "return `String`, or `Option<String>` where the key may be missing"
 )]
 pub trait IntoSubject {
-    /// The subject, if there is one.
+    /// Returns the subject, or `None` if the key is missing.
     fn into_subject(self) -> Option<Subject>;
 }
 
@@ -190,7 +193,7 @@ mod tests {
         fn different_texts_make_different_subjects(a in "[~aü]{0,3}", b in "[~aü]{0,3}") {
             let same = Subject::of(&[&a]) == Subject::of(&[&b]);
             prop_assert_eq!(a == b, same);
-            // Nor can a client say what another's hash is.
+            // Nor can a client send the hash of another subject as text.
             let hash = of(&[a]);
             prop_assert_eq!(of(&[hash.to_string()]) == hash, !hash.as_str().starts_with(MARK));
         }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-/// Which of `known` is written most like `word`, if any is near enough to be meant.
+/// Returns the member of `known` that is most similar to `word`, if one is similar enough.
 pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let distance = |candidate| strsim::damerau_levenshtein(word, candidate);
     let (distance, candidate) =
@@ -10,7 +10,7 @@ pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) 
     (distance <= (candidate.chars().count() / 3).max(1)).then_some(candidate)
 }
 
-/// "did you mean …?", or what there is.
+/// Returns "did you mean …?", or the list of `known` if nothing is similar.
 pub(crate) fn hint<'a>(
     word: &str,
     known: impl IntoIterator<Item = &'a str> + Clone,

@@ -16,11 +16,11 @@ pub use self::conformance::assert_conforms;
 pub use self::http::{Client, assert_allowed, assert_refused, assert_remaining};
 use crate::{Clock, Decision, Limiter, MemoryBackend, Outcome, Policy};
 
-/// Midday on 1 January 2026: an instant as good as any, far from the epoch.
+/// Midday (UTC) on 1 January 2026: an arbitrary instant far from the epoch.
 const START_MICROS: u64 = 1_767_268_800_000_000;
 
-/// A clock that moves when it is told to. Clones are the same clock, and whoever sleeps on it
-/// wakes when it is moved far enough.
+/// A clock that tests move by hand. Clones share the time, and a task that sleeps on the clock wakes
+/// when it has been moved far enough.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
@@ -40,33 +40,33 @@ const START_MICROS: u64 = 1_767_268_800_000_000;
 /// ```
 #[derive(Clone, Debug)]
 pub struct ManualClock {
-    shared: Arc<Shared>,
+    state: Arc<ClockState>,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct ClockState {
     micros: AtomicU64,
     moved: Notify,
 }
 
 impl ManualClock {
-    /// A clock that stands at some fixed instant.
+    /// Creates a clock that is stopped at an arbitrary instant, always the same.
     #[must_use]
     pub fn new() -> Self {
         let micros = AtomicU64::new(START_MICROS);
-        Self { shared: Arc::new(Shared { micros, moved: Notify::new() }) }
+        Self { state: Arc::new(ClockState { micros, moved: Notify::new() }) }
     }
 
-    /// Moves it forward by `duration`, in whole microseconds.
+    /// Moves the clock forward by `duration`, rounded down to whole microseconds.
     pub fn advance(&self, duration: Duration) {
-        self.shared.micros.fetch_add(duration.as_micros() as u64, Ordering::SeqCst);
-        self.shared.moved.notify_waiters();
+        self.state.micros.fetch_add(duration.as_micros() as u64, Ordering::SeqCst);
+        self.state.moved.notify_waiters();
     }
 
-    /// Sets it to `micros` since the epoch, which may be in its past.
+    /// Sets the clock to `micros` microseconds since the epoch. That may be in its past.
     pub fn set_micros(&self, micros: u64) {
-        self.shared.micros.store(micros, Ordering::SeqCst);
-        self.shared.moved.notify_waiters();
+        self.state.micros.store(micros, Ordering::SeqCst);
+        self.state.moved.notify_waiters();
     }
 }
 
@@ -78,7 +78,7 @@ impl Default for ManualClock {
 
 impl Clock for ManualClock {
     fn now_micros(&self) -> u64 {
-        self.shared.micros.load(Ordering::SeqCst)
+        self.state.micros.load(Ordering::SeqCst)
     }
 
     fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
@@ -86,8 +86,8 @@ impl Clock for ManualClock {
         let wake_at = self.now_micros().saturating_add(micros);
         Box::pin(async move {
             loop {
-                // Counts from here on, so a move between the look and the wait is not missed.
-                let moved = self.shared.moved.notified();
+                // Registered before the time is read, so a move in between is not missed.
+                let moved = self.state.moved.notified();
                 if self.now_micros() >= wake_at {
                     return;
                 }
@@ -97,11 +97,11 @@ impl Clock for ManualClock {
     }
 }
 
-/// Runs `future` with `limiter` in the place of the global one, so that tests in one process
+/// Runs the future `f` with `limiter` in place of the global limiter, so that tests in one process
 /// never share counters.
 ///
-/// It reaches what `future` itself awaits, not what it spawns: for a server in a task of its
-/// own, use `Router::layer(limiter.layer())`.
+/// This affects everything that `f` itself awaits, but no tasks that it spawns: for a server in a task
+/// of its own, use `Router::layer(limiter.layer())`.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
@@ -115,7 +115,7 @@ pub async fn scope<F: Future>(limiter: Limiter, f: F) -> F::Output {
     crate::global::scope(limiter, f).await
 }
 
-/// A limiter in memory that nobody else has, and the clock that it goes by.
+/// Returns a new limiter in memory, and its clock.
 #[must_use]
 pub fn limiter() -> (Limiter, ManualClock) {
     let clock = ManualClock::new();
@@ -123,12 +123,12 @@ pub fn limiter() -> (Limiter, ManualClock) {
     (Limiter::builder(backend).clock(clock.clone()).build(), clock)
 }
 
-/// Asserts that `subject` can make exactly `count` more requests now: charges them, and one more
-/// that is refused. It gives how long that one would have to wait.
+/// Asserts that exactly `count` more requests of `subject` are admitted now, by charging them and one
+/// more that must be refused. Returns the time after which that one would be admitted.
 ///
 /// # Panics
 ///
-/// If it can make more or fewer, or if the backend fails.
+/// If more or fewer requests are admitted, or if the backend fails.
 pub async fn assert_admits(
     limiter: &Limiter,
     policy: &Policy,

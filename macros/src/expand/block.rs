@@ -1,5 +1,6 @@
-//! `#[rate_limit]` on an `impl` block: serves the functions in it, which can then be handlers.
-//! What handlers need beside them cannot stand in a block, and so stands beside it.
+//! `#[rate_limit]` on an `impl` block: expands the attributes on the functions in it, which can then
+//! be handlers. A handler needs a type of its own, which cannot be declared in an `impl` block and so
+//! is declared beside the block.
 
 use proc_macro2::TokenStream;
 use quote::quote;

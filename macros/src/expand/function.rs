@@ -1,19 +1,19 @@
-//! Function mode: a check at the beginning of the body, which follows as it is.
+//! Function mode: a check at the beginning of the body, which follows unchanged.
 
 use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens as _, quote, quote_spanned};
 use syn::spanned::Spanned as _;
 use syn::{Expr, ReturnType};
 
-use super::limits;
+use super::{Names, limits};
+use crate::crate_path::CratePath;
 use crate::errors::Errors;
 use crate::item::{Function, erase_impl_trait, return_edge};
 use crate::key::Kind;
+use crate::keywords::RefundIf;
 use crate::policy::Policy;
-use crate::private::Private;
-use crate::words::RefundIf;
 
-/// Reports what cannot be told that a limit is reached.
+/// Reports functions that cannot return a refusal.
 pub(super) fn check(function: &Function, errors: &mut Errors) {
     if function.sig.constness.is_some() {
         errors.at(function.sig.constness, "a `const fn` cannot be limited: remove `const`");
@@ -27,20 +27,20 @@ pub(super) fn check(function: &Function, errors: &mut Errors) {
     }
 }
 
-/// The function with the check in it.
+/// Returns the function with the check inserted into its body.
 pub(super) fn expand(
     policies: &[Policy],
     mut function: Function,
     is_async: bool,
-    owner: Option<&str>,
-    private: &Private,
+    names: &Names<'_>,
 ) -> Function {
-    let name = function.name();
     let boxed = function.boxed_future();
+    let output = function.sig.output.clone();
     let is_async = is_async || boxed.is_some();
-    let check = check_call(policies, &function.sig.output, &name, owner, is_async, private);
+    let call = Call { policies, output: &output, is_async, names };
+    let check = call.check();
     function.body = match boxed {
-        // What `#[async_trait]` has made of an async fn: the check goes where it was.
+        // `#[async_trait]` has moved the body of an async fn into this block: the check goes there.
         Some((before, block)) => {
             let stream = block.stream();
             let inner = quote!(#check { #stream });
@@ -48,10 +48,8 @@ pub(super) fn expand(
             braces(pinned, function.body.span())
         }
         None => {
-            let body = function.body.stream();
-            let edge = return_edge(&function.sig.output, private);
-            let call = call(policies, &function.sig.output, &edge, &body, is_async, private);
-            braces(quote!(#check #call), function.body.span())
+            let body = call.body(&function.body.stream());
+            braces(quote!(#check #body), function.body.span())
         }
     };
     function
@@ -63,140 +61,134 @@ fn braces(stream: TokenStream, span: Span) -> Group {
     group
 }
 
-/// Asks, and returns if the answer is no. Leaves a permit behind if something may be given
-/// back.
-fn check_call(
-    policies: &[Policy],
-    output: &ReturnType,
-    name: &str,
-    owner: Option<&str>,
+/// A call of the limited function: the check before it, the body, and the refund after it.
+struct Call<'a> {
+    policies: &'a [Policy],
+    output: &'a ReturnType,
     is_async: bool,
-    private: &Private,
-) -> TokenStream {
-    let count = policies.len();
-    let limits = policies
-        .iter()
-        .enumerate()
-        .map(|(index, policy)| call_limit(policy, name, owner, index == 0, private));
-    let register = limits::register(count, private);
-    let statics = limits::statics();
-    let subjects = policies.iter().map(|policy| subject(policy, private));
-    // The user's expressions see none of these names.
-    let site = Span::mixed_site();
-    let permit = if refunds_nothing(policies) { quote!(_) } else { permit().to_token_stream() };
-    let limited = Ident::new("limited", site);
-    let ask = if is_async {
-        quote_spanned!(site=> #private::admit(limits, subjects).await)
-    } else {
-        quote_spanned!(site=> #private::admit_now(limits, subjects))
-    };
-    // A return type that has no room for the refusal is reported where it is written.
-    let output_span = match output {
-        ReturnType::Type(_, ty) => ty.span(),
-        ReturnType::Default => Span::call_site(),
-    };
-    let private_at_output = private.at(output_span);
-    let refuse = quote_spanned! {output_span=>
-        return #private_at_output::refuse(#limited)
-    };
-    quote_spanned! {site=>
-        let #permit = {
-            let limits = {
-                static #statics: [#private::CallLimit; #count] = [#(#limits),*];
-                #register
-                &#statics
-            };
-            let subjects = ::std::vec![#(#subjects),*];
-            match #ask {
-                ::core::result::Result::Ok(permit) => permit,
-                ::core::result::Result::Err(#limited) => #refuse,
-            }
+    names: &'a Names<'a>,
+}
+
+impl Call<'_> {
+    /// Statements that check the limits and return the refusal, if there is one. They bind a permit
+    /// if the call may be refunded.
+    fn check(&self) -> TokenStream {
+        let (policies, tollgate) = (self.policies, self.names.tollgate);
+        let count = policies.len();
+        let limits =
+            policies.iter().enumerate().map(|(index, policy)| self.call_limit(policy, index == 0));
+        let register = limits::register(count, tollgate);
+        let statics = limits::statics();
+        let subjects = policies.iter().map(|policy| subject(policy, tollgate));
+        // Hygiene hides these names from the user's expressions.
+        let site = Span::mixed_site();
+        let permit = if self.refunds() { permit().to_token_stream() } else { quote!(_) };
+        let limited = Ident::new("limited", site);
+        let ask = if self.is_async {
+            quote_spanned!(site=> #tollgate::admit(limits, subjects).await)
+        } else {
+            quote_spanned!(site=> #tollgate::admit_now(limits, subjects))
         };
+        // A return type that cannot hold the refusal is reported at the return type.
+        let output_span = match self.output {
+            ReturnType::Type(_, ty) => ty.span(),
+            ReturnType::Default => Span::call_site(),
+        };
+        let tollgate_at_output = tollgate.at(output_span);
+        let refuse = quote_spanned! {output_span=>
+            return #tollgate_at_output::refuse(#limited)
+        };
+        quote_spanned! {site=>
+            let #permit = {
+                let limits = {
+                    static #statics: [#tollgate::CallLimit; #count] = [#(#limits),*];
+                    #register
+                    &#statics
+                };
+                let subjects = ::std::vec![#(#subjects),*];
+                match #ask {
+                    ::core::result::Result::Ok(permit) => permit,
+                    ::core::result::Result::Err(#limited) => #refuse,
+                }
+            };
+        }
+    }
+
+    fn call_limit(&self, policy: &Policy, is_first: bool) -> TokenStream {
+        let tollgate = self.names.tollgate;
+        let limit = limits::limit(policy, is_first, self.names);
+        let cost = limits::constant_cost(policy);
+        let wait = policy.wait.as_ref().map(|argument| {
+            let max_wait = argument.value.tokens(tollgate);
+            quote!(.wait(#max_wait))
+        });
+        let refunds = policy.refund_if.as_ref().map(|_| quote!(.refunds()));
+        quote!(#tollgate::CallLimit::new(#limit, #cost)#wait #refunds)
+    }
+
+    /// The body as an expression; if the call may be refunded, the refund follows it.
+    fn body(&self, body: &TokenStream) -> TokenStream {
+        if !self.refunds() {
+            return quote!({ #body });
+        }
+        let tollgate = self.names.tollgate;
+        let (site, permit) = (Span::mixed_site(), permit());
+        let result = Ident::new("result", site);
+        let conditions = self.policies.iter().map(|policy| {
+            match policy.refund_if.as_ref().map(|argument| &argument.value) {
+                None => quote!(false),
+                Some(RefundIf::Failure) => quote!(::core::result::Result::is_err(&#result)),
+                Some(RefundIf::Success) => quote!(::core::result::Result::is_ok(&#result)),
+                Some(RefundIf::Function(path)) => {
+                    let tollgate = tollgate.at(path.span());
+                    quote_spanned!(path.span()=> #tollgate::holds(&#result, #path))
+                }
+            }
+        });
+        if self.is_async {
+            let edge = return_edge(self.output, tollgate);
+            quote_spanned! {site=>
+                let #result = async move { #edge { #body } }.await;
+                #permit.refund(&[#(#conditions),*]).await;
+                #result
+            }
+        } else {
+            let output = match self.output {
+                ReturnType::Type(_, ty) => erase_impl_trait(ty),
+                ReturnType::Default => quote!(()),
+            };
+            quote_spanned! {site=>
+                let #result = #tollgate::call_once(move || -> #output { #body });
+                #permit.refund_now(&[#(#conditions),*]);
+                #result
+            }
+        }
+    }
+
+    /// Returns `true` if the call may be refunded.
+    fn refunds(&self) -> bool {
+        self.policies.iter().any(|policy| policy.refund_if.is_some())
     }
 }
 
-fn refunds_nothing(policies: &[Policy]) -> bool {
-    policies.iter().all(|policy| policy.refund_if.is_none())
-}
-
-/// What the check leaves behind for what follows the body.
+/// The variable that carries the charges from the check to the refund.
 fn permit() -> Ident {
     Ident::new("permit", Span::mixed_site())
 }
 
-fn call_limit(
-    policy: &Policy,
-    function: &str,
-    owner: Option<&str>,
-    is_first: bool,
-    private: &Private,
-) -> TokenStream {
-    let limit = limits::limit(policy, function, owner, is_first, private);
-    let cost = limits::constant_cost(policy);
-    let wait = policy.wait.as_ref().map(|given| {
-        let patience = given.value.tokens(private);
-        quote!(.wait(#patience))
-    });
-    let refunds = policy.refund_if.as_ref().map(|_| quote!(.refunds()));
-    quote!(#private::CallLimit::new(#limit, #cost)#wait #refunds)
-}
-
-/// The subject of a call, made of its arguments.
-fn subject(policy: &Policy, private: &Private) -> TokenStream {
+/// The subject of a call, made from its arguments.
+fn subject(policy: &Policy, tollgate: &CratePath) -> TokenStream {
     let parts: &[Expr] = match &policy.key.kind {
         Kind::Args(parts) => parts,
         _ => &[],
     };
     let parts = parts.iter().map(|part| quote_spanned!(part.span()=> &(#part)));
-    quote!(#private::subject(&[#(#parts),*]))
-}
-
-/// The body, and after it whatever is given back.
-fn call(
-    policies: &[Policy],
-    output: &ReturnType,
-    edge: &TokenStream,
-    body: &TokenStream,
-    is_async: bool,
-    private: &Private,
-) -> TokenStream {
-    if refunds_nothing(policies) {
-        return quote!({ #body });
-    }
-    let (site, permit) = (Span::mixed_site(), permit());
-    let result = Ident::new("result", site);
-    let conditions =
-        policies.iter().map(|policy| match policy.refund_if.as_ref().map(|given| &given.value) {
-            None => quote!(false),
-            Some(RefundIf::Failure) => quote!(::core::result::Result::is_err(&#result)),
-            Some(RefundIf::Success) => quote!(::core::result::Result::is_ok(&#result)),
-            Some(RefundIf::Function(path)) => {
-                let private = private.at(path.span());
-                quote_spanned!(path.span()=> #private::holds(&#result, #path))
-            }
-        });
-    if is_async {
-        quote_spanned! {site=>
-            let #result = async move { #edge { #body } }.await;
-            #permit.refund(&[#(#conditions),*]).await;
-            #result
-        }
-    } else {
-        let output = match output {
-            ReturnType::Type(_, ty) => erase_impl_trait(ty),
-            ReturnType::Default => quote!(()),
-        };
-        quote_spanned! {site=>
-            let #result = #private::call_once(move || -> #output { #body });
-            #permit.refund_now(&[#(#conditions),*]);
-            #result
-        }
-    }
+    quote!(#tollgate::subject(&[#(#parts),*]))
 }
 
 impl Function {
-    /// If the body ends in `Box::pin(async move { … })`: what precedes the parentheses, and the
-    /// block.
+    /// Returns the tokens before the parentheses, and the block, if the body ends in
+    /// `Box::pin(async move { … })`.
     fn boxed_future(&self) -> Option<(TokenStream, Group)> {
         let mut tokens: Vec<TokenTree> = self.body.stream().into_iter().collect();
         let TokenTree::Group(arguments) = tokens.pop()? else { return None };

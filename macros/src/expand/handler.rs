@@ -1,8 +1,8 @@
 //! Handler mode: a guard in front of the handler's own extractors.
 //!
-//! The guard joins an existing argument, so that the number of arguments stays: 16 extractors
-//! still work, and so does `#[debug_handler]` above. It asks before they run, because axum
-//! extracts the arguments in order, and a tuple from left to right.
+//! The guard shares an existing argument, so that the number of arguments stays the same: 16
+//! extractors still work, and so does `#[debug_handler]` above. It checks the limits before they
+//! run, because axum extracts the arguments in order, and a tuple from left to right.
 
 use proc_macro2::{Span, TokenStream, TokenTree};
 use quote::{ToTokens as _, format_ident, quote, quote_spanned};
@@ -10,18 +10,18 @@ use syn::ext::IdentExt as _;
 use syn::spanned::Spanned as _;
 use syn::{Attribute, FnArg, Ident, PatType, ReturnType, Safety, Signature, Type, parse_quote};
 
-use super::limits;
-use crate::args::{Cost, Given};
+use super::{Names, limits};
+use crate::args::{Cost, Named};
+use crate::crate_path::CratePath;
 use crate::errors::Errors;
 use crate::item::{Function, is_named, return_edge};
+use crate::keywords::RefundIf;
 use crate::policy::{Policy, find_self};
-use crate::private::Private;
-use crate::words::RefundIf;
 
 /// axum implements `Handler` for functions of up to this many arguments.
 const MAX_ARGUMENTS: usize = 16;
 
-/// Reports what cannot be an axum handler, or not where it stands.
+/// Reports functions that cannot be axum handlers, or not without an attribute on their block.
 pub(super) fn check(function: &Function, is_in_block: bool, errors: &mut Errors) {
     for argument in &function.sig.inputs {
         let reason = match argument {
@@ -42,8 +42,8 @@ pub(super) fn check(function: &Function, is_in_block: bool, errors: &mut Errors)
         errors.at(argument, message);
     }
     let is_method = function.sig.receiver().is_some();
-    let written = (!is_in_block && !is_method).then(|| function.sig.to_token_stream());
-    if let Some(word) = written.and_then(find_self) {
+    let signature = (!is_in_block && !is_method).then(|| function.sig.to_token_stream());
+    if let Some(word) = signature.and_then(find_self) {
         errors.at(
             word,
             "a handler in an `impl` block needs `#[rate_limit]` on the block, too: write it there, \
@@ -52,7 +52,7 @@ pub(super) fn check(function: &Function, is_in_block: bool, errors: &mut Errors)
     }
 }
 
-/// Whether the type is a number, a truth or a letter.
+/// Returns `true` if the type is a number, a `bool` or a `char`.
 fn is_plain_value(ty: &Type) -> bool {
     const NAMES: [&str; 16] = [
         "bool", "char", "f32", "f64", "i8", "i16", "i32", "i64", "i128", "isize", "u8", "u16",
@@ -62,54 +62,53 @@ fn is_plain_value(ty: &Type) -> bool {
         if path.path.get_ident().is_some_and(|name| NAMES.iter().any(|known| name == known)))
 }
 
-/// The type that names the limits, to stand beside the function, and the function with its
-/// guard.
+/// Returns the type that names the limits, which goes beside the function, and the function with
+/// its guard.
 pub(super) fn expand(
     policies: &[Policy],
     mut function: Function,
-    owner: Option<&str>,
-    private: &Private,
+    names: &Names<'_>,
     errors: &mut Errors,
 ) -> (TokenStream, TokenStream) {
-    let name = function.name();
+    let Names { function: name, owner, tollgate } = names;
     let annotated = match owner {
         Some(owner) => format_ident!("__rate_limit_{owner}_{name}", span = Span::mixed_site()),
         None => format_ident!("__rate_limit_{name}", span = Span::mixed_site()),
     };
-    let beside = annotated_type(policies, &function, owner, &annotated, private);
+    let beside = annotated_type(policies, &function, &annotated, names);
 
     let refunds = policies.iter().any(|policy| policy.refund_if.is_some());
-    let inside = (owner.is_none() && !refunds && can_stand_inside(&function))
-        .then(|| take_inside(&mut function));
+    let inner =
+        (owner.is_none() && !refunds && can_be_inner(&function)).then(|| take_inner(&mut function));
 
     let guard = Ident::new("guard", Span::mixed_site());
-    insert_guard(&mut function, &guard, &annotated, private, errors);
+    insert_guard(&mut function, &guard, &annotated, tollgate, errors);
 
-    // The conversion below fails on a value that is no response. The error goes where this
-    // span is: at the return type, and to the user's code.
+    // The conversion below fails on a value that is no response. This span locates the error at
+    // the return type, in the user's code.
     let output_span = match &function.sig.output {
         ReturnType::Type(_, ty) => ty.span(),
         ReturnType::Default => function.sig.ident.span(),
     };
-    if let Some(inside) = inside {
-        return (beside, around(inside, function, &guard, output_span, private));
+    if let Some(inner) = inner {
+        return (beside, wrap(inner, function, &guard, output_span, tollgate));
     }
 
     let output = Ident::new("output", output_span);
-    let edge = return_edge(&function.sig.output, private);
-    function.sig.output = parse_quote!(-> #private::Response);
+    let edge = return_edge(&function.sig.output, tollgate);
+    function.sig.output = parse_quote!(-> #tollgate::Response);
 
-    // Braces of our own: the user's would be reported as unused, and without any the body's
+    // Generated braces: the user's own would be reported as unused, and without any the body's
     // `use` declarations would shadow the names in the return edge.
     let body = function.body.stream();
     let body = quote!({ #body });
     let body_span = function.body.span();
-    let private_at_body = private.at(body_span);
+    let tollgate_at_body = tollgate.at(body_span);
     let future = quote_spanned! {body_span=>
-        #private_at_body::require_send(async move { #edge #body })
+        #tollgate_at_body::require_send(async move { #edge #body })
     };
     let Function { attrs, vis, sig, .. } = function;
-    // Only where something may be given back is there something to wait for.
+    // Only a refund has to be waited for.
     let finish = if refunds {
         quote!(#guard.finish_and_refund(response).await)
     } else {
@@ -118,17 +117,17 @@ pub(super) fn expand(
     let function = quote! {
         #(#attrs)* #vis #sig {
             let #output = #future.await;
-            let response = #private::IntoLimitedResponse::into_limited(#output);
+            let response = #tollgate::IntoLimitedResponse::into_limited(#output);
             #finish
         }
     };
     (beside, function)
 }
 
-/// Whether the function can stand as it is inside of one that returns its future: nobody sees
-/// the difference if no other macro looks at it, its arguments stand there in any case, and no
-/// lifetime is captured.
-fn can_stand_inside(function: &Function) -> bool {
+/// Returns `true` if the function can be an inner function, unchanged, of one that returns its
+/// future. The difference is not observable if no other macro processes the function, its arguments
+/// are compiled unconditionally, and no lifetime is captured.
+fn can_be_inner(function: &Function) -> bool {
     const INERT: [&str; 8] =
         ["allow", "cfg", "deny", "deprecated", "doc", "expect", "must_use", "warn"];
     let is_inert = |attribute: &Attribute| INERT.iter().any(|name| attribute.path().is_ident(name));
@@ -151,16 +150,17 @@ fn has_lifetime(tokens: TokenStream) -> bool {
     })
 }
 
-/// What stands inside: the signature as it was written, but for its name.
-struct Inside {
+/// The user's function as an inner function: its signature under another name.
+struct InnerFn {
     sig: Signature,
-    /// What it is called with: the names of the arguments of the function around it.
+    /// The arguments to call it with, which are the parameters of the outer function.
     arguments: Vec<Ident>,
 }
 
-fn take_inside(function: &mut Function) -> Inside {
+/// Copies the signature for the inner function, and gives the outer function plain parameters.
+fn take_inner(function: &mut Function) -> InnerFn {
     let mut sig = function.sig.clone();
-    // The body's own mentions of the function mean the one with the limit.
+    // The body refers to the outer function, with the limit, by the original name.
     sig.ident = format_ident!("__{}", sig.ident.unraw(), span = sig.ident.span());
     let mut arguments = Vec::new();
     for (index, argument) in function.sig.inputs.iter_mut().enumerate() {
@@ -169,37 +169,38 @@ fn take_inside(function: &mut Function) -> Inside {
         **pat = parse_quote!(#name);
         arguments.push(name);
     }
-    Inside { sig, arguments }
+    InnerFn { sig, arguments }
 }
 
-/// The function with the user's own inside of it, and a future of the library's around the
-/// future of that. The compiler sees the body in an `async fn` as it was written, so that it says
-/// the same of it, and has no second one to compile.
-fn around(
-    inside: Inside,
+/// Returns the outer function: it contains the user's function and wraps that function's future in
+/// one of the library's. The compiler sees the body in the original `async fn`, so its diagnostics
+/// are the same, and there is no second `async` block to compile.
+fn wrap(
+    inner: InnerFn,
     mut function: Function,
     guard: &Ident,
     output_span: Span,
-    private: &Private,
+    tollgate: &CratePath,
 ) -> TokenStream {
     function.sig.asyncness = None;
-    function.sig.output = parse_quote!(-> impl ::core::future::Future<Output = #private::Response>);
-    let private_at_output = private.at(output_span);
+    function.sig.output =
+        parse_quote!(-> impl ::core::future::Future<Output = #tollgate::Response>);
+    let tollgate_at_output = tollgate.at(output_span);
     let convert = quote_spanned! {output_span=>
-        #private_at_output::IntoLimitedResponse::into_limited
+        #tollgate_at_output::IntoLimitedResponse::into_limited
     };
-    let Inside { sig: inner, arguments } = inside;
+    let InnerFn { sig: inner, arguments } = inner;
     let (_, generics, _) = inner.generics.split_for_impl();
     let generics = generics.as_turbofish();
-    // All of it there, so that what is asked of the future is reported there.
+    // Located at the body, so that unmet bounds on the future are reported there.
     let body_span = function.body.span();
-    let private_at_body = private.at(body_span);
+    let tollgate_at_body = tollgate.at(body_span);
     let name = Ident::new(&inner.ident.to_string(), body_span);
     let limited = quote_spanned! {body_span=>
-        #private_at_body::Limited::new(#guard, #name #generics(#(#arguments),*), #convert)
+        #tollgate_at_body::Limited::new(#guard, #name #generics(#(#arguments),*), #convert)
     };
     let Function { attrs, vis, sig, body } = function;
-    // A handler that waits for nothing is `async` all the same.
+    // A handler is `async` even if it awaits nothing.
     quote! {
         #(#attrs)* #vis #sig {
             #[allow(clippy::unused_async)]
@@ -209,26 +210,24 @@ fn around(
     }
 }
 
-/// The type by which the guard knows the limits.
+/// Returns the type from which the guard obtains the limits.
 fn annotated_type(
     policies: &[Policy],
     function: &Function,
-    owner: Option<&str>,
     annotated: &Ident,
-    private: &Private,
+    names: &Names<'_>,
 ) -> TokenStream {
-    let vis = &function.vis;
-    // What the handler is compiled under, so is this.
+    let (vis, tollgate) = (&function.vis, names.tollgate);
+    // The type is compiled under the same conditions as the handler.
     let cfgs: Vec<&Attribute> =
         function.attrs.iter().filter(|attribute| is_named(attribute, "cfg")).collect();
     let count = policies.len();
-    let name = function.name();
     let shows = shows_decisions(function).then(|| quote!(.shows()));
     let limits = policies.iter().enumerate().map(|(index, policy)| {
-        let limit = handler_limit(policy, &name, owner, index == 0, private);
+        let limit = handler_limit(policy, index == 0, names);
         quote!(#limit #shows)
     });
-    let register = limits::register(count, private);
+    let register = limits::register(count, tollgate);
     let statics = limits::statics();
     quote! {
         #(#cfgs)*
@@ -236,9 +235,9 @@ fn annotated_type(
         #vis struct #annotated;
 
         #(#cfgs)*
-        impl #private::Annotated for #annotated {
-            fn limits() -> &'static [#private::HandlerLimit] {
-                static #statics: [#private::HandlerLimit; #count] = [#(#limits),*];
+        impl #tollgate::Annotated for #annotated {
+            fn limits() -> &'static [#tollgate::HandlerLimit] {
+                static #statics: [#tollgate::HandlerLimit; #count] = [#(#limits),*];
                 #register
                 &#statics
             }
@@ -246,88 +245,84 @@ fn annotated_type(
     }
 }
 
-/// Whether the handler takes `RateLimit`. Others are spared what that costs.
+/// Returns `true` if the handler takes `RateLimit`. Other handlers do not pay for it.
 fn shows_decisions(function: &Function) -> bool {
     function.sig.inputs.iter().any(|argument| match argument {
-        FnArg::Typed(argument) => names(argument.ty.to_token_stream(), "RateLimit"),
+        FnArg::Typed(argument) => mentions(argument.ty.to_token_stream(), "RateLimit"),
         FnArg::Receiver(_) => false,
     })
 }
 
-fn names(tokens: TokenStream, name: &str) -> bool {
+fn mentions(tokens: TokenStream, name: &str) -> bool {
     tokens.into_iter().any(|token| match token {
         TokenTree::Ident(ident) => ident == name,
-        TokenTree::Group(group) => names(group.stream(), name),
+        TokenTree::Group(group) => mentions(group.stream(), name),
         TokenTree::Punct(_) | TokenTree::Literal(_) => false,
     })
 }
 
-fn handler_limit(
-    policy: &Policy,
-    function: &str,
-    owner: Option<&str>,
-    is_first: bool,
-    private: &Private,
-) -> TokenStream {
-    let limit = limits::limit(policy, function, owner, is_first, private);
-    let key = policy.key.kind.key(private);
+fn handler_limit(policy: &Policy, is_first: bool, names: &Names<'_>) -> TokenStream {
+    let tollgate = names.tollgate;
+    let limit = limits::limit(policy, is_first, names);
+    let key = policy.key.kind.key(tollgate);
     let cost = match &policy.cost {
-        Some(Given { value: Cost::Function(path), .. }) => {
-            quote_spanned!(path.span()=> #private::Cost::Function(#path))
+        Some(Named { value: Cost::Function(path), .. }) => {
+            quote_spanned!(path.span()=> #tollgate::Cost::Function(#path))
         }
         _ => {
             let cost = limits::constant_cost(policy);
-            quote!(#private::Cost::Fixed(#cost))
+            quote!(#tollgate::Cost::Fixed(#cost))
         }
     };
-    let exempt = policy.exempt.as_ref().map(|given| {
-        let path = &given.value;
+    let exempt = policy.exempt.as_ref().map(|argument| {
+        let path = &argument.value;
         quote!(.exempt(#path))
     });
-    let refund_if = policy.refund_if.as_ref().map(|given| {
-        let function = match &given.value {
-            RefundIf::Failure => quote!(#private::failure),
-            RefundIf::Success => quote!(#private::success),
+    let refund_if = policy.refund_if.as_ref().map(|argument| {
+        let function = match &argument.value {
+            RefundIf::Failure => quote!(#tollgate::failure),
+            RefundIf::Success => quote!(#tollgate::success),
             RefundIf::Function(path) => quote!(#path),
         };
         quote!(.refund_if(#function))
     });
-    let headers = policy.headers.as_ref().map(|given| {
-        let style = given.value.tokens(private);
+    let headers = policy.headers.as_ref().map(|argument| {
+        let style = argument.value.tokens(tollgate);
         quote!(.headers(#style))
     });
-    let on_missing_key = policy.on_missing_key.as_ref().map(|given| {
-        let mode = given.value.tokens(private);
+    let on_missing_key = policy.on_missing_key.as_ref().map(|argument| {
+        let mode = argument.value.tokens(tollgate);
         quote!(.on_missing_key(#mode))
     });
-    let refusal = policy.refusal.as_ref().map(|given| {
-        let path = &given.value;
-        let private = private.at(path.span());
-        quote_spanned!(path.span()=> .refusal(|refusal| #private::answered(#path(refusal))))
+    let refusal = policy.refusal.as_ref().map(|argument| {
+        let path = &argument.value;
+        let tollgate = tollgate.at(path.span());
+        quote_spanned!(path.span()=> .refusal(|refusal| #tollgate::answered(#path(refusal))))
     });
     quote! {
-        #private::HandlerLimit::new(#limit, #key, #cost)
+        #tollgate::HandlerLimit::new(#limit, #key, #cost)
             #exempt #refund_if #headers #on_missing_key #refusal
     }
 }
 
-/// Puts the guard before everything that is extracted.
+/// Inserts the guard before the handler's extractors.
 fn insert_guard(
     function: &mut Function,
     guard: &Ident,
     annotated: &Ident,
-    private: &Private,
+    tollgate: &CratePath,
     errors: &mut Errors,
 ) {
-    // `#[debug_handler]` below ours infers the state's type from a bare `State<_>`, which
-    // merging would hide.
+    // `#[debug_handler]` below this attribute infers the state's type from a bare `State<_>`, which
+    // sharing the argument would hide.
     let keeps_state_bare = function.has_attr("debug_handler");
     let inputs = &mut function.sig.inputs;
     let has_room = inputs.len() < MAX_ARGUMENTS;
     let first_is_plain =
         matches!(inputs.first(), Some(FnArg::Typed(argument)) if argument.attrs.is_empty());
     if has_room && (keeps_state_bare || !first_is_plain) {
-        let nothing = quote!(#private::Guarded((#guard, ()), _): #private::Guarded<#annotated, ()>);
+        let nothing =
+            quote!(#tollgate::Guarded((#guard, ()), _): #tollgate::Guarded<#annotated, ()>);
         inputs.insert(0, parse_quote!(#nothing));
         return;
     }
@@ -341,8 +336,8 @@ fn insert_guard(
     });
     match host {
         Some(PatType { pat, ty: host_ty, .. }) => {
-            **pat = parse_quote!(#private::Guarded((#guard, #pat), _));
-            **host_ty = parse_quote!(#private::Guarded<#annotated, #host_ty>);
+            **pat = parse_quote!(#tollgate::Guarded((#guard, #pat), _));
+            **host_ty = parse_quote!(#tollgate::Guarded<#annotated, #host_ty>);
         }
         None => errors.at(
             inputs,

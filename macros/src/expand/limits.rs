@@ -1,66 +1,62 @@
-//! The policies as constants, with what is asserted of them, and their registration.
+//! The policies as constants, with assertions about them, and their registration.
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
 use syn::Expr;
 use syn::spanned::Spanned as _;
 
-use crate::args::{Cost, Given};
+use super::Names;
+use crate::args::{Cost, Named};
+use crate::crate_path::CratePath;
 use crate::policy::{Policy, Quota};
-use crate::private::Private;
 
-/// Names that a user's expression will not mean: items have no hygiene.
+/// A name that no user's expression refers to by accident: items have no hygiene.
 const LIMITS: &str = "__TOLLGATE_LIMITS";
 
 pub(super) fn statics() -> Ident {
     Ident::new(LIMITS, Span::call_site())
 }
 
-/// The policy's `Limit`: a const expression, with what is wrong with it reported where it is
-/// written. `function` is what clients know the function by, `owner` the type it belongs to,
-/// and `is_first` whether it is the policy that bears its name alone.
-pub(super) fn limit(
-    policy: &Policy,
-    function: &str,
-    owner: Option<&str>,
-    is_first: bool,
-    private: &Private,
-) -> TokenStream {
-    let quotas = policy.quotas.iter().map(|quota| self::quota(quota, private));
+/// Returns the policy's `Limit`: a const expression. Invalid values in it are reported where they
+/// are written. The function's first policy has the name of the function alone; see [`path`].
+pub(super) fn limit(policy: &Policy, is_first: bool, names: &Names<'_>) -> TokenStream {
+    let tollgate = names.tollgate;
+    let quotas = policy.quotas.iter().map(|quota| self::quota(quota, tollgate));
     let quotas = quote!(&[#(#quotas),*]);
-    // A constant only where something is asserted of it: each is compiled on its own.
+    // The quotas are a constant only if there is an assertion about them, because each constant
+    // takes time to compile.
     let (constant, quotas) = match &policy.cost {
-        Some(Given { value: Cost::Const(cost), .. }) => {
-            let assert_cost = assert_cost(cost, private);
+        Some(Named { value: Cost::Const(cost), .. }) => {
+            let assert_cost = assert_cost(cost, tollgate);
             let constant = quote! {
-                const __TOLLGATE_QUOTAS: &[#private::Quota] = #quotas;
+                const __TOLLGATE_QUOTAS: &[#tollgate::Quota] = #quotas;
                 #assert_cost
             };
             (Some(constant), quote!(__TOLLGATE_QUOTAS))
         }
         _ => (None, quotas),
     };
-    let given = policy.given_name();
-    let named = given.is_some();
-    let name = match given {
-        Some(Given { value, .. }) => quote!(#value, #value),
-        None => path(policy, function, owner, is_first),
+    let explicit_name = policy.explicit_name();
+    let named = explicit_name.is_some();
+    let name = match explicit_name {
+        Some(Named { value, .. }) => quote!(#value, #value),
+        None => path(policy, is_first, names),
     };
-    let algorithm = policy.algorithm.as_ref().map(|given| {
-        let algorithm = given.value.tokens(private);
+    let algorithm = policy.algorithm.as_ref().map(|argument| {
+        let algorithm = argument.value.tokens(tollgate);
         quote!(.algorithm(#algorithm))
     });
-    let on_error = policy.on_error.as_ref().map(|given| {
-        let mode = given.value.tokens(private);
+    let on_error = policy.on_error.as_ref().map(|argument| {
+        let mode = argument.value.tokens(tollgate);
         quote!(.on_error(#mode))
     });
     let shadow = policy.shadow.as_ref().map(|_| quote!(.shadow()));
-    let on_blocked = policy.on_blocked.as_ref().map(|given| {
-        let path = &given.value;
+    let on_blocked = policy.on_blocked.as_ref().map(|argument| {
+        let path = &argument.value;
         quote!(.on_blocked(#path))
     });
     let limit = quote! {
-        #private::Limit::new(#name, #named, #quotas, ::core::file!(), ::core::line!())
+        #tollgate::Limit::new(#name, #named, #quotas, (::core::file!(), ::core::line!()))
             #algorithm #on_error #shadow #on_blocked
     };
     match constant {
@@ -69,9 +65,10 @@ pub(super) fn limit(
     }
 }
 
-/// Identity and label by the function's path. A further policy of the same function, which has
-/// another key, is told apart by that.
-fn path(policy: &Policy, function: &str, owner: Option<&str>, is_first: bool) -> TokenStream {
+/// Returns the policy's identity and its label, made from the function's path. Further policies of
+/// the same function have different keys, which are appended to distinguish them.
+fn path(policy: &Policy, is_first: bool, names: &Names<'_>) -> TokenStream {
+    let Names { function, owner, .. } = names;
     let label =
         if is_first { function.to_owned() } else { format!("{function}+{}", policy.key.text()) };
     let owned = match owner {
@@ -81,26 +78,26 @@ fn path(policy: &Policy, function: &str, owner: Option<&str>, is_first: bool) ->
     quote!(::core::concat!(::core::module_path!(), #owned), #label)
 }
 
-fn quota(quota: &Quota, private: &Private) -> TokenStream {
+fn quota(quota: &Quota, tollgate: &CratePath) -> TokenStream {
     let Quota { limit, period, burst } = quota;
     if let (Some((_, micros)), None) = (quota.literal(), burst) {
-        return quote!(#private::literal_quota(#limit, #micros));
+        return quote!(#tollgate::literal_quota(#limit, #micros));
     }
     let (limit_span, period_span) = (limit.span(), period.span());
-    let period = period.tokens(private);
+    let period = period.tokens(tollgate);
     let arguments = quote!(__TOLLGATE_LIMIT, __TOLLGATE_PERIOD);
-    let assert_limit = assert("limit_error", &arguments, limit_span, private);
-    let assert_period = assert("period_error", &arguments, period_span, private);
-    let quota = quote!(#private::quota(__TOLLGATE_LIMIT, __TOLLGATE_PERIOD));
+    let assert_limit = assert("limit_error", &arguments, limit_span, tollgate);
+    let assert_period = assert("period_error", &arguments, period_span, tollgate);
+    let quota = quote!(#tollgate::quota(__TOLLGATE_LIMIT, __TOLLGATE_PERIOD));
     let value = match burst {
         None => quota,
-        Some(Given { value: burst, .. }) => {
+        Some(Named { value: burst, .. }) => {
             let arguments = quote!(#quota, __TOLLGATE_BURST);
-            let assert_burst = assert("burst_error", &arguments, burst.span(), private);
+            let assert_burst = assert("burst_error", &arguments, burst.span(), tollgate);
             quote! {{
                 const __TOLLGATE_BURST: ::core::primitive::u32 = #burst;
                 #assert_burst
-                #private::burst(#quota, __TOLLGATE_BURST)
+                #tollgate::burst(#quota, __TOLLGATE_BURST)
             }}
         }
     };
@@ -113,43 +110,43 @@ fn quota(quota: &Quota, private: &Private) -> TokenStream {
     }}
 }
 
-fn assert_cost(cost: &Expr, private: &Private) -> TokenStream {
+fn assert_cost(cost: &Expr, tollgate: &CratePath) -> TokenStream {
     let arguments = quote!({
         const __TOLLGATE_COST: ::core::primitive::u32 = #cost;
         __TOLLGATE_COST
     }, __TOLLGATE_QUOTAS);
-    assert("cost_error", &arguments, cost.span(), private)
+    assert("cost_error", &arguments, cost.span(), tollgate)
 }
 
-/// A constant that does not compile, and is reported at `span`, if `check` finds a mistake.
-fn assert(check: &str, arguments: &TokenStream, span: Span, private: &Private) -> TokenStream {
+/// Returns a constant that fails to compile, with the error at `span`, if `check` finds a mistake.
+fn assert(check: &str, arguments: &TokenStream, span: Span, tollgate: &CratePath) -> TokenStream {
     let check = Ident::new(check, span);
-    let private = private.at(span);
+    let tollgate = tollgate.at(span);
     quote_spanned! {span=>
-        const _: () = if let ::core::option::Option::Some(mistake) = #private::#check(#arguments) {
+        const _: () = if let ::core::option::Option::Some(mistake) = #tollgate::#check(#arguments) {
             ::core::panic!("{}", mistake)
         };
     }
 }
 
-/// Puts the policies into the registry. No code runs for that: the linker collects them.
-pub(super) fn register(count: usize, private: &Private) -> TokenStream {
+/// Returns the registrations of the policies. No code runs for them: the linker collects them.
+pub(super) fn register(count: usize, tollgate: &CratePath) -> TokenStream {
     let limits = statics();
     let registrations = (0..count).map(|index| {
         let name = format_ident!("__TOLLGATE_REGISTERED_{index}");
         quote! {
-            #[#private::linkme::distributed_slice(#private::POLICIES)]
-            #[linkme(crate = #private::linkme)]
-            static #name: &#private::RegisteredPolicy = #limits[#index].limit().registered();
+            #[#tollgate::linkme::distributed_slice(#tollgate::POLICIES)]
+            #[linkme(crate = #tollgate::linkme)]
+            static #name: &#tollgate::RegisteredPolicy = #limits[#index].limit().registered();
         }
     });
     quote!(#(#registrations)*)
 }
 
-/// The cost that goes with a policy if it is a constant: 1 if none is given.
+/// Returns the policy's cost if it is constant, and otherwise 1.
 pub(super) fn constant_cost(policy: &Policy) -> TokenStream {
     match &policy.cost {
-        Some(Given { value: Cost::Const(cost), .. }) => quote!(#cost),
+        Some(Named { value: Cost::Const(cost), .. }) => quote!(#cost),
         _ => quote!(1),
     }
 }

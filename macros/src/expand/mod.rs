@@ -1,4 +1,4 @@
-//! From tokens to tokens.
+//! The expansion: from the attribute's tokens and the item's to the generated code.
 
 mod block;
 mod function;
@@ -11,13 +11,14 @@ use proc_macro2::TokenStream;
 use quote::ToTokens as _;
 
 use crate::args::Arguments;
+use crate::crate_path::CratePath;
 use crate::errors::Errors;
 use crate::fallback;
 use crate::item::{Function, Item};
 use crate::policy::{self, Mode, Policy};
-use crate::private::Private;
 
-/// The whole macro: the expansion, or every mistake there is and the item as it was.
+/// Expands the attribute. If there are mistakes, returns a `compile_error!` for each of them and
+/// the item without the attribute.
 pub(crate) fn rate_limit(arguments: TokenStream, item: TokenStream) -> TokenStream {
     let mut errors = Errors::default();
     let expansion = try_expand(arguments, item.clone(), &mut errors);
@@ -47,17 +48,27 @@ fn try_expand(
     }
 }
 
-/// A function with its limits.
+/// A function and the limits on it.
 struct Limited {
     mode: Mode,
     policies: Vec<Policy>,
     function: Function,
-    private: Private,
+    tollgate: CratePath,
+}
+
+/// The names that generated code refers to: of the function, of the type it belongs to, and of the
+/// library.
+struct Names<'a> {
+    function: String,
+    /// The type of the surrounding `impl` block.
+    owner: Option<&'a str>,
+    tollgate: &'a CratePath,
 }
 
 impl Limited {
-    /// Takes the function's own attributes of ours out of it: `first` is the one that is being
-    /// expanded, and the others are stacked below. In a block all of them are.
+    /// Removes the function's `rate_limit` attributes from it. `first` is the attribute that is
+    /// being expanded, below which the others are stacked; it is `None` in an `impl` block, where
+    /// all of them are still on the function.
     fn new(
         first: Option<Arguments>,
         mut function: Function,
@@ -78,7 +89,7 @@ impl Limited {
             stack.push(Arguments::parse(tokens, errors));
         }
         let own_krate = stack.iter().find_map(|arguments| arguments.krate.as_ref());
-        let private = Private::new(own_krate.map(|krate| &krate.value).or(krate).cloned());
+        let tollgate = CratePath::new(own_krate.map(|krate| &krate.value).or(krate).cloned());
         let is_async = function.is_async();
         let policies = policy::policies(stack, is_async, errors);
         let (mode, policies) = policies?;
@@ -86,16 +97,18 @@ impl Limited {
             Mode::Handler => handler::check(&function, is_in_block, errors),
             Mode::Function { .. } => function::check(&function, errors),
         }
-        Some(Self { mode, policies, function, private })
+        Some(Self { mode, policies, function, tollgate })
     }
 
-    /// What stands beside the function, and the function. `owner` is the type it belongs to.
+    /// Returns the items that go beside the function, and the function itself. `owner` is the type
+    /// that it belongs to.
     fn expand(self, owner: Option<&str>, errors: &mut Errors) -> (TokenStream, TokenStream) {
-        let Self { mode, policies, function, private } = self;
+        let Self { mode, policies, function, tollgate } = self;
+        let names = Names { function: function.name(), owner, tollgate: &tollgate };
         match mode {
-            Mode::Handler => handler::expand(&policies, function, owner, &private, errors),
+            Mode::Handler => handler::expand(&policies, function, &names, errors),
             Mode::Function { is_async } => {
-                let function = function::expand(&policies, function, is_async, owner, &private);
+                let function = function::expand(&policies, function, is_async, &names);
                 (TokenStream::new(), function.into_token_stream())
             }
         }

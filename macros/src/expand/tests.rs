@@ -1,7 +1,7 @@
-//! What the attribute makes of a function, as source: `snapshots/*.rs`.
+//! Expansions of the attribute, as source: `snapshots/*.rs`.
 //!
-//! `UPDATE_SNAPSHOTS=1 cargo test -p tollgate-macros` writes them anew; read the difference
-//! before you commit it.
+//! `UPDATE_SNAPSHOTS=1 cargo test -p tollgate-macros` rewrites them; read the difference before you
+//! commit it.
 
 use std::fs;
 use std::path::Path;
@@ -11,7 +11,7 @@ use quote::quote;
 
 use super::rate_limit;
 
-/// Expands, and compares with the snapshot of this name.
+/// Expands the attribute and compares the result with the snapshot of this name.
 fn snapshot(name: &str, arguments: TokenStream, item: TokenStream) {
     let expansion = rate_limit(arguments, item);
     let file: syn::File = syn::parse2(expansion).unwrap();
@@ -51,7 +51,7 @@ fn handler_mode() {
     snapshot("handler", quote!(100, per = 60, skip_on_error), handler());
 }
 
-/// No other macro looks at it, so that it can return the library's future.
+/// No other macro processes the handler, so it can return the library's future.
 #[test]
 fn handler_mode_alone() {
     let item = quote! {
@@ -161,7 +161,7 @@ fn the_default_path_does_not_leak() {
     }
 }
 
-/// Whether an identifier stands anywhere in the tokens.
+/// Returns `true` if the identifier occurs anywhere in the tokens.
 fn names(tokens: TokenStream, name: &str) -> bool {
     tokens.into_iter().any(|token| match token {
         TokenTree::Ident(ident) => ident == name,
@@ -170,7 +170,7 @@ fn names(tokens: TokenStream, name: &str) -> bool {
     })
 }
 
-/// Whatever it is given, it answers with tokens, and with the item that it was given.
+/// For any input, the output is tokens that end in the item.
 #[test]
 fn nothing_makes_it_panic() {
     let junk = [
@@ -229,8 +229,8 @@ fn nothing_makes_it_panic() {
     }
 }
 
-/// Arguments put together at random of what arguments are made of, on a handler, a function and
-/// a block: it answers with tokens, and with an error or code that parses.
+/// Random sequences of the tokens of arguments, on a handler, a function and a block: the output is
+/// an error or code that parses.
 #[test]
 fn no_arguments_make_it_panic() {
     const WORDS: [&str; 44] = [
@@ -290,7 +290,7 @@ fn no_arguments_make_it_panic() {
             read_all()
         }
     );
-    // A generator of its own, so that a failure is the same failure the next time.
+    // A fixed generator, so that failures are reproducible.
     let mut state = 1_u64;
     let mut below = |bound: usize| {
         state =

@@ -10,11 +10,11 @@ pub(crate) mod store;
 use std::future::Future;
 use std::sync::Arc;
 
-pub(crate) use self::gauges::{BackendStats, Gauges, ServerStats};
-pub use self::memory::{MemoryBackend, MemoryBackendBuilder, MemoryStats};
+pub(crate) use self::gauges::Gauges;
+pub use self::memory::{MemoryBackend, MemoryBackendBuilder};
 pub use self::operation::{Action, Answer, Operation};
 #[cfg(feature = "redis")]
-pub use self::redis::{RedisBackend, RedisBackendBuilder, RedisStats};
+pub use self::redis::{RedisBackend, RedisBackendBuilder};
 use self::store::{Custom, StoreHandle, StoreOptions};
 use crate::BackendError;
 

@@ -12,7 +12,7 @@ pub use self::limited::{FromRateLimited, RateLimited, Refusal};
 use crate::annotation::Limit;
 use crate::global::current_limiter;
 use crate::subject::Subject;
-use crate::{Check, Decision, Limiter, Unavailable};
+use crate::{Blocked, Check, Decision, Limiter, Unavailable};
 
 /// One policy of an annotated function, in a static inside it.
 #[derive(Debug)]
@@ -81,11 +81,15 @@ impl CallLimit {
     ) -> Result<Option<Decision>, RateLimited> {
         match answer {
             Ok(decision) => {
-                if self.limit.lets_through(limiter, check, &decision) {
-                    Ok(Some(decision))
-                } else {
-                    Err(RateLimited::refused(check.policy, decision))
+                if !decision.is_allowed() {
+                    let blocked = Blocked::new(check, &decision);
+                    self.limit.notify(&blocked);
+                    limiter.notify_blocked(&blocked);
+                    if !check.policy.is_shadow() {
+                        return Err(RateLimited::refused(check.policy, decision));
+                    }
                 }
+                Ok(Some(decision))
             }
             Err(_) if check.policy.is_shadow() => Ok(None),
             Err(unavailable) => Err(RateLimited::unavailable(check.policy, unavailable)),

@@ -1,4 +1,4 @@
-//! What is wrong with a configuration.
+//! Errors in a configuration.
 
 use std::fmt;
 
@@ -6,17 +6,17 @@ use figment2::error::{Actual, Kind};
 
 use crate::{OverridesError, suggest};
 
-/// A configuration that cannot be. For each thing that is wrong, a line says where it stands (a
-/// file, or a variable of the environment), which key it is and what to do.
+/// The error for an invalid configuration. Its text has a line for each mistake with the place (a
+/// file or an environment variable), the key, the reason and what to do about it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ConfigError {
-    mistakes: Vec<Mistake>,
+    mistakes: Vec<ConfigMistake>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Mistake {
+struct ConfigMistake {
     place: String,
-    /// As it is written in TOML; `None` if it is the whole.
+    /// The key in TOML syntax, or `None` if the mistake concerns the whole source.
     key: Option<String>,
     reason: String,
 }
@@ -28,11 +28,11 @@ impl ConfigError {
         reason: impl Into<String>,
     ) -> Self {
         let (place, reason) = (place.into(), reason.into());
-        Self { mistakes: vec![Mistake { place, key, reason }] }
+        Self { mistakes: vec![ConfigMistake { place, key, reason }] }
     }
 
     pub(super) fn of_overrides(place: &str, error: &OverridesError) -> Self {
-        let mistakes = error.mistakes().iter().map(|mistake| Mistake {
+        let mistakes = error.mistakes().iter().map(|mistake| ConfigMistake {
             place: place.to_owned(),
             key: Some(key(["policies", mistake.policy()].into_iter().chain(mistake.key()))),
             reason: mistake.reason().to_owned(),
@@ -40,9 +40,9 @@ impl ConfigError {
         Self { mistakes: mistakes.collect() }
     }
 
-    /// What the library found that reads it.
+    /// Converts the errors of the library that reads the sources.
     pub(super) fn of_reading(error: figment2::Error) -> Self {
-        let mistakes = error.into_iter().map(|error| Mistake {
+        let mistakes = error.into_iter().map(|error| ConfigMistake {
             place: error.metadata.map_or("the configuration".into(), |found| found.name).into(),
             key: Some(key(error.path.iter().map(String::as_str))),
             reason: reason(&error.kind),
@@ -51,12 +51,12 @@ impl ConfigError {
     }
 }
 
-/// A path of keys in TOML's writing: what is no bare word is quoted.
+/// Formats a path of keys in TOML syntax: parts that are not bare keys are quoted.
 pub(super) fn key<'a>(path: impl IntoIterator<Item = &'a str>) -> String {
     let is_bare = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
     let mut key = String::new();
     for (depth, part) in path.into_iter().enumerate() {
-        // A policy's name is always quoted, so that it is seen where it ends.
+        // A policy's name is always quoted, so that its end is visible.
         let is_name = depth == 1 && key == "policies";
         if depth > 0 && !is_name && part.bytes().all(|byte| byte.is_ascii_digit()) {
             key += &format!("[{part}]");
@@ -96,7 +96,7 @@ fn suggested(kind: &Kind, known: &'static [&'static str]) -> String {
     suggest::hint(found, known.iter().copied(), "there is none")
 }
 
-/// What Rust calls it, in words for who has not written the program.
+/// Describes an expected type to readers who do not know Rust.
 fn wanted_words(wanted: &str) -> String {
     let most = match wanted {
         "u8" => u64::from(u8::MAX),
@@ -127,7 +127,7 @@ fn found_words(found: &Actual) -> String {
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, Mistake { place, key, reason }) in self.mistakes.iter().enumerate() {
+        for (index, ConfigMistake { place, key, reason }) in self.mistakes.iter().enumerate() {
             write!(f, "{}{place}: ", if index > 0 { "\n" } else { "" })?;
             if let Some(key) = key {
                 write!(f, "{key}: ")?;
@@ -138,7 +138,7 @@ impl fmt::Display for ConfigError {
     }
 }
 
-/// In words, too, for that is what a `main` that returns it shows.
+/// Formats the error like `Display`, because a `main` that returns it shows this.
 impl fmt::Debug for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)

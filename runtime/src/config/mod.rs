@@ -1,4 +1,4 @@
-//! Configuration: a file, and the environment over it.
+//! Configuration: a file, and environment variables that take precedence over it.
 
 mod error;
 mod settings;
@@ -10,39 +10,40 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 pub use self::error::ConfigError;
-use self::settings::{Settings, Wrong, at_least_ms, at_least_one};
-use self::source::{Read, Variable, variables};
-use self::value::{Span, Word};
+use self::settings::{InvalidSetting, Settings, at_least_ms, at_least_one};
+use self::source::{LoadedSettings, Variable, variables};
+use self::value::{ConfigDuration, Keyword};
 pub use self::watch::ConfigWatcher;
 use crate::{Limiter, LimiterBuilder, MemoryBackend, OnError, Overrides, Policy};
 
 #[doc = include_str!("../docs/configuration.md")]
 pub struct Config {
     path: Option<PathBuf>,
-    /// What the file says, to see whether that has changed.
+    /// The text of the file, by which changes are detected.
     text: String,
     variables: Vec<Variable>,
-    read: Read,
+    loaded: LoadedSettings,
     declared: Vec<Policy>,
 }
 
 impl Config {
-    /// The configuration in the file at `path`, TOML, JSON or YAML as its name says, and what the
-    /// environment says over it.
+    /// Loads the file at `path`, in TOML, JSON or YAML by its extension, and the environment variables,
+    /// which take precedence.
     ///
     /// # Errors
     ///
-    /// If the file cannot be read, or says what is not known or cannot be. What policies it may
-    /// override is seen by [`Limiter::from_config`].
+    /// If the file cannot be read, on unknown keys, and on invalid values. The names of policies are
+    /// checked later, by [`Limiter::from_config`].
     pub fn load(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
         Self::load_with(path, std::env::vars_os().filter_map(as_text))
     }
 
-    /// As [`load`](Self::load), with variables that are given instead of the environment's.
+    /// Loads the file at `path` and these variables, in place of the environment's. Otherwise it does
+    /// the same as [`load`](Self::load).
     ///
     /// # Errors
     ///
-    /// As [`load`](Self::load).
+    /// See [`load`](Self::load).
     pub fn load_with(
         path: impl AsRef<Path>,
         environment: impl IntoIterator<Item = (String, String)>,
@@ -50,11 +51,11 @@ impl Config {
         Self::read(Some(path.as_ref()), variables(environment.into_iter()))
     }
 
-    /// The configuration in the environment alone.
+    /// Loads the configuration from the environment variables alone.
     ///
     /// # Errors
     ///
-    /// If it says what is not known or cannot be.
+    /// On unknown keys and invalid values.
     pub fn from_env() -> Result<Self, ConfigError> {
         Self::read(None, variables(std::env::vars_os().filter_map(as_text)))
     }
@@ -70,23 +71,23 @@ impl Config {
                 )
             })?;
         }
-        let read = Read::of(path.map(|path| (path, text.as_str())), &variables)?;
+        let loaded = LoadedSettings::read(path.map(|path| (path, text.as_str())), &variables)?;
         let path = path.map(Path::to_path_buf);
-        let config = Self { path, text, variables, read, declared: Vec::new() };
+        let config = Self { path, text, variables, loaded, declared: Vec::new() };
         config.builder()?;
         config.overrides()?;
         Ok(config)
     }
 
-    /// Makes known a policy that no annotation declares, as [`LimiterBuilder::declare`] does.
+    /// Declares a policy that no annotation declares; see [`LimiterBuilder::declare`].
     #[must_use]
     pub fn declare(mut self, policy: Policy) -> Self {
         self.declared.push(policy);
         self
     }
 
-    /// A builder with all that is configured but the overrides, for what is set in the program
-    /// besides.
+    /// Returns a builder with everything configured except for the overrides, so that the program can
+    /// add settings of its own.
     ///
     /// ```no_run
     /// use tollgate::{Config, SystemClock};
@@ -99,33 +100,33 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// If something does not go together.
+    /// If settings contradict each other.
     pub fn builder(&self) -> Result<LimiterBuilder, ConfigError> {
-        self.try_builder().map_err(|wrong| self.wrong(wrong))
+        self.try_builder().map_err(|invalid| self.invalid(invalid))
     }
 
-    /// What it says of policies.
+    /// Returns the overrides of policies.
     ///
     /// # Errors
     ///
-    /// If one has quotas that cannot be.
+    /// If one of them has invalid quotas.
     pub fn overrides(&self) -> Result<Overrides, ConfigError> {
         let mut overrides = Overrides::new();
         for (name, policy) in &self.settings().policies {
-            let changes = policy.changes(name).map_err(|wrong| self.wrong(wrong))?;
+            let changes = policy.changes(name).map_err(|invalid| self.invalid(invalid))?;
             overrides = overrides.with(name, changes);
         }
         Ok(overrides)
     }
 
     fn settings(&self) -> &Settings {
-        &self.read.settings
+        &self.loaded.settings
     }
 
-    fn try_builder(&self) -> Result<LimiterBuilder, Wrong> {
+    fn try_builder(&self) -> Result<LimiterBuilder, InvalidSetting> {
         let settings = self.settings();
         let mut builder = self.backend()?;
-        if let Some(Span(deadline)) = settings.backend.deadline {
+        if let Some(ConfigDuration(deadline)) = settings.backend.deadline {
             builder = builder.deadline(at_least_ms(deadline, "backend.deadline")?);
         }
         builder = builder.breaker(settings.breaker.breaker()?);
@@ -133,7 +134,7 @@ impl Config {
         if let Some(instances) = settings.instances {
             builder = builder.instances(at_least_one(instances, "instances")?);
         }
-        if let Some(Word(mode)) = settings.on_error {
+        if let Some(Keyword(mode)) = settings.on_error {
             let is_remote = settings.backend.url.is_some();
             if mode == OnError::Local && settings.instances.is_none() && is_remote {
                 let reason = "`local` divides the limits by the number of processes: say in \
@@ -149,7 +150,7 @@ impl Config {
         Ok(self.declared.iter().cloned().fold(builder, LimiterBuilder::declare))
     }
 
-    fn backend(&self) -> Result<LimiterBuilder, Wrong> {
+    fn backend(&self) -> Result<LimiterBuilder, InvalidSetting> {
         let backend = &self.settings().backend;
         if let Some(url) = &backend.url {
             if backend.max_keys.is_some() {
@@ -166,12 +167,12 @@ impl Config {
         Ok(Limiter::builder(memory.build()))
     }
 
-    fn wrong(&self, (key, reason): Wrong) -> ConfigError {
-        let place = self.read.place(&key).unwrap_or_else(|| self.place());
+    fn invalid(&self, (key, reason): InvalidSetting) -> ConfigError {
+        let place = self.loaded.place(&key).unwrap_or_else(|| self.place());
         ConfigError::new(place, Some(key), reason)
     }
 
-    /// Where it is.
+    /// Returns the place of the configuration as a whole.
     fn place(&self) -> String {
         match &self.path {
             Some(path) => path.display().to_string(),
@@ -179,7 +180,7 @@ impl Config {
         }
     }
 
-    /// Lets a limiter go by its overrides.
+    /// Sets the overrides of a limiter to those of the configuration.
     fn apply(&self, limiter: &Limiter) -> Result<(), ConfigError> {
         limiter
             .set_overrides(self.overrides()?)
@@ -192,8 +193,8 @@ fn redis(url: &str) -> Result<LimiterBuilder, String> {
     use std::error::Error as _;
 
     let backend = crate::RedisBackend::builder(url).build().map_err(|error| {
-        let said = error.to_string();
-        error.source().map_or(said, ToString::to_string)
+        let text = error.to_string();
+        error.source().map_or(text, ToString::to_string)
     })?;
     Ok(Limiter::builder(backend))
 }
@@ -203,18 +204,17 @@ fn redis(_: &str) -> Result<LimiterBuilder, String> {
     Err("this program was built without Redis: add the feature `redis` of tollgate".to_owned())
 }
 
-/// What is not text is no setting of ours.
+/// Drops variables that are not valid Unicode, which cannot be settings.
 fn as_text((name, value): (std::ffi::OsString, std::ffi::OsString)) -> Option<Variable> {
     Some((name.into_string().ok()?, value.into_string().ok()?))
 }
 
 impl Limiter {
-    /// The limiter that is configured, with the configuration's overrides.
+    /// Creates the configured limiter, with the configuration's overrides.
     ///
     /// # Errors
     ///
-    /// If those name a policy that the program does not have, or would make of it what cannot
-    /// be.
+    /// If an override names a policy that the program does not declare, or would make it invalid.
     pub fn from_config(config: &Config) -> Result<Self, ConfigError> {
         let limiter = config.builder()?.build();
         config.apply(&limiter)?;
@@ -224,7 +224,7 @@ impl Limiter {
 
 impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // A URL may hold a password.
+        // The URL is left out, because it may contain a password.
         f.debug_struct("Config").field("path", &self.path).finish_non_exhaustive()
     }
 }

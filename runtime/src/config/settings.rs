@@ -1,21 +1,21 @@
-//! What a configuration may say, key by key.
+//! The settings of a configuration, key by key.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::value::{Span, Word};
+use super::value::{ConfigDuration, Keyword};
 use crate::overrides::quota;
 use crate::{Algorithm, CircuitBreaker, LocalTier, OnError, Override};
 
-/// A key, and why what it says cannot be.
-pub(super) type Wrong = (String, String);
+/// The key of an invalid setting, and the reason.
+pub(super) type InvalidSetting = (String, String);
 
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Settings {
-    pub(super) on_error: Option<Word<OnError>>,
+    pub(super) on_error: Option<Keyword<OnError>>,
     pub(super) instances: Option<u32>,
     pub(super) backend: BackendSettings,
     pub(super) breaker: BreakerSettings,
@@ -29,7 +29,7 @@ pub(super) struct Settings {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct BackendSettings {
     pub(super) url: Option<String>,
-    pub(super) deadline: Option<Span>,
+    pub(super) deadline: Option<ConfigDuration>,
     pub(super) max_keys: Option<usize>,
 }
 
@@ -38,25 +38,25 @@ pub(super) struct BackendSettings {
 pub(super) struct BreakerSettings {
     enabled: Option<bool>,
     failure_threshold: Option<u32>,
-    reset_timeout: Option<Span>,
-    max_reset_timeout: Option<Span>,
+    reset_timeout: Option<ConfigDuration>,
+    max_reset_timeout: Option<ConfigDuration>,
 }
 
 impl BreakerSettings {
-    /// `None`: there is to be none.
-    pub(super) fn breaker(&self) -> Result<Option<CircuitBreaker>, Wrong> {
+    /// Returns the circuit breaker, or `None` if it is switched off.
+    pub(super) fn breaker(&self) -> Result<Option<CircuitBreaker>, InvalidSetting> {
         let Self { enabled, failure_threshold, reset_timeout, max_reset_timeout } = *self;
         let mut breaker = CircuitBreaker::new();
         if let Some(failures) = failure_threshold {
             let failures = at_least_one(failures, "breaker.failure_threshold")?;
             breaker = breaker.failure_threshold(failures);
         }
-        if let Some(Span(timeout)) = reset_timeout {
+        if let Some(ConfigDuration(timeout)) = reset_timeout {
             breaker = breaker.reset_timeout(at_least_ms(timeout, "breaker.reset_timeout")?);
         }
-        if let Some(Span(timeout)) = max_reset_timeout {
+        if let Some(ConfigDuration(timeout)) = max_reset_timeout {
             let key = "breaker.max_reset_timeout";
-            if reset_timeout.is_some_and(|Span(first)| timeout < first) {
+            if reset_timeout.is_some_and(|ConfigDuration(first)| timeout < first) {
                 let reason = "it is shorter than `reset_timeout`: raise it, or lower that";
                 return Err((key.to_owned(), reason.to_owned()));
             }
@@ -69,17 +69,17 @@ impl BreakerSettings {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct LocalTierSettings {
-    max_age: Option<Span>,
+    max_age: Option<ConfigDuration>,
     max_keys: Option<usize>,
     lease: Option<u32>,
-    hold: Option<Span>,
+    hold: Option<ConfigDuration>,
 }
 
 impl LocalTierSettings {
-    pub(super) fn tier(&self) -> Result<LocalTier, Wrong> {
+    pub(super) fn tier(&self) -> Result<LocalTier, InvalidSetting> {
         let Self { max_age, max_keys, lease, hold } = *self;
         let mut tier = LocalTier::default();
-        if let Some(Span(max_age)) = max_age {
+        if let Some(ConfigDuration(max_age)) = max_age {
             tier = tier.max_age(max_age);
         }
         if let Some(keys) = max_keys {
@@ -88,7 +88,7 @@ impl LocalTierSettings {
         if let Some(lease) = lease {
             tier = tier.lease(lease);
         }
-        if let Some(Span(hold)) = hold {
+        if let Some(ConfigDuration(hold)) = hold {
             tier = tier.hold(at_least_ms(hold, "local_tier.hold")?);
         }
         Ok(tier)
@@ -100,16 +100,16 @@ impl LocalTierSettings {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct HttpSettings {
     trusted_proxies: Option<Vec<String>>,
-    forwarded_header: Option<Word<crate::ForwardedHeader>>,
+    forwarded_header: Option<Keyword<crate::ForwardedHeader>>,
     ipv6_prefix: Option<u8>,
-    headers: Option<Word<crate::HeaderStyle>>,
-    legacy_reset: Option<Word<crate::LegacyReset>>,
-    on_missing_key: Option<Word<crate::OnMissingKey>>,
+    headers: Option<Keyword<crate::HeaderStyle>>,
+    legacy_reset: Option<Keyword<crate::LegacyReset>>,
+    on_missing_key: Option<Keyword<crate::OnMissingKey>>,
 }
 
 #[cfg(feature = "axum")]
 impl HttpSettings {
-    pub(super) fn options(&self) -> Result<crate::HttpOptions, Wrong> {
+    pub(super) fn options(&self) -> Result<crate::HttpOptions, InvalidSetting> {
         let mut options = crate::HttpOptions::new();
         let wrong = |key: &str, error: crate::HttpOptionsError| (key.to_owned(), error.to_string());
         if let Some(proxies) = &self.trusted_proxies {
@@ -117,20 +117,20 @@ impl HttpSettings {
                 .trusted_proxies(proxies)
                 .map_err(|error| wrong("http.trusted_proxies", error))?;
         }
-        if let Some(Word(header)) = self.forwarded_header {
+        if let Some(Keyword(header)) = self.forwarded_header {
             options = options.forwarded_header(header);
         }
         if let Some(bits) = self.ipv6_prefix {
             options =
                 options.ipv6_prefix(bits).map_err(|error| wrong("http.ipv6_prefix", error))?;
         }
-        if let Some(Word(style)) = self.headers {
+        if let Some(Keyword(style)) = self.headers {
             options = options.headers(style);
         }
-        if let Some(Word(reset)) = self.legacy_reset {
+        if let Some(Keyword(reset)) = self.legacy_reset {
             options = options.legacy_reset(reset);
         }
-        if let Some(Word(mode)) = self.on_missing_key {
+        if let Some(Keyword(mode)) = self.on_missing_key {
             options = options.on_missing_key(mode);
         }
         Ok(options)
@@ -141,12 +141,12 @@ impl HttpSettings {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct PolicySettings {
     limit: Option<u32>,
-    per: Option<Span>,
+    per: Option<ConfigDuration>,
     burst: Option<u32>,
     quotas: Option<Vec<QuotaSettings>>,
-    algorithm: Option<Word<Algorithm>>,
+    algorithm: Option<Keyword<Algorithm>>,
     shadow: Option<bool>,
-    on_error: Option<Word<OnError>>,
+    on_error: Option<Keyword<OnError>>,
     enabled: Option<bool>,
 }
 
@@ -154,18 +154,18 @@ pub(super) struct PolicySettings {
 #[serde(deny_unknown_fields)]
 struct QuotaSettings {
     limit: u32,
-    per: Span,
+    per: ConfigDuration,
     burst: Option<u32>,
 }
 
 impl PolicySettings {
-    /// What it says of the policy of this name.
-    pub(super) fn changes(&self, name: &str) -> Result<Override, Wrong> {
+    /// Returns the override of the policy of this name.
+    pub(super) fn changes(&self, name: &str) -> Result<Override, InvalidSetting> {
         let mut changes = Override::new();
         if let Some(limit) = self.limit {
             changes = changes.limit(limit);
         }
-        if let Some(Span(per)) = self.per {
+        if let Some(ConfigDuration(per)) = self.per {
             changes = changes.per(per);
         }
         if let Some(burst) = self.burst {
@@ -173,7 +173,8 @@ impl PolicySettings {
         }
         if let Some(quotas) = &self.quotas {
             let mut all = Vec::new();
-            for (index, QuotaSettings { limit, per: Span(per), burst }) in quotas.iter().enumerate()
+            for (index, QuotaSettings { limit, per: ConfigDuration(per), burst }) in
+                quotas.iter().enumerate()
             {
                 let quota = quota(*limit, *per, *burst).map_err(|error| {
                     (format!("policies.{name:?}.quotas[{index}]"), error.to_string())
@@ -182,13 +183,13 @@ impl PolicySettings {
             }
             changes = changes.quotas(all);
         }
-        if let Some(Word(algorithm)) = self.algorithm {
+        if let Some(Keyword(algorithm)) = self.algorithm {
             changes = changes.algorithm(algorithm);
         }
         if let Some(shadow) = self.shadow {
             changes = changes.shadow(shadow);
         }
-        if let Some(Word(mode)) = self.on_error {
+        if let Some(Keyword(mode)) = self.on_error {
             changes = changes.on_error(mode);
         }
         if let Some(enabled) = self.enabled {
@@ -198,15 +199,19 @@ impl PolicySettings {
     }
 }
 
-/// Where a builder would make 1 of 0, a file is told.
-pub(super) fn at_least_one<N: PartialEq + From<bool>>(number: N, key: &str) -> Result<N, Wrong> {
+/// Rejects 0. (Builders raise it to 1; a configuration is corrected instead.)
+pub(super) fn at_least_one<N: PartialEq + From<bool>>(
+    number: N,
+    key: &str,
+) -> Result<N, InvalidSetting> {
     if number == N::from(false) {
         return Err((key.to_owned(), "it must be at least 1".to_owned()));
     }
     Ok(number)
 }
 
-pub(super) fn at_least_ms(span: Duration, key: &str) -> Result<Duration, Wrong> {
+/// Rejects durations of less than a millisecond.
+pub(super) fn at_least_ms(span: Duration, key: &str) -> Result<Duration, InvalidSetting> {
     if span < Duration::from_millis(1) {
         return Err((key.to_owned(), "it must be at least 1 ms: write \"1ms\"".to_owned()));
     }

@@ -1,4 +1,4 @@
-//! Where settings come from: a file, and the environment over it.
+//! The sources of settings: a file, and environment variables that take precedence over it.
 
 use std::path::Path;
 
@@ -11,20 +11,20 @@ use super::error::ConfigError;
 use super::settings::Settings;
 
 const PREFIX: &str = "TOLLGATE_";
-/// Those of the project's own tests, which are no settings.
+/// The prefix of variables for the project's own tests, which are not settings.
 const NOT_SETTINGS: &str = "TOLLGATE_TEST_";
 const REDIS_URL: &str = "REDIS_URL";
 
-/// A variable of the environment that is a setting: its name and its value.
+/// The name and value of an environment variable that is a setting.
 pub(super) type Variable = (String, String);
 
-/// What a file or a variable says.
-struct Source {
+/// The settings of a file or of a variable.
+struct SettingsLayer {
     name: String,
     dict: Dict,
 }
 
-impl Provider for Source {
+impl Provider for SettingsLayer {
     fn metadata(&self) -> Metadata {
         Metadata::named(self.name.clone())
     }
@@ -34,22 +34,22 @@ impl Provider for Source {
     }
 }
 
-/// What has been read, with where each of it stands.
-pub(super) struct Read {
+/// The merged settings, with the place of each.
+pub(super) struct LoadedSettings {
     pub(super) settings: Settings,
     figment: Figment,
 }
 
-impl Read {
-    /// Of the file that is `text`, if there is one, and of the environment.
-    pub(super) fn of(
+impl LoadedSettings {
+    /// Reads the text of a file, if there is one, and the environment variables.
+    pub(super) fn read(
         file: Option<(&Path, &str)>,
         variables: &[Variable],
     ) -> Result<Self, ConfigError> {
         let mut figment = Figment::new();
         if let Some((path, text)) = file {
-            figment =
-                figment.merge(Source { name: path.display().to_string(), dict: dict(path, text)? });
+            figment = figment
+                .merge(SettingsLayer { name: path.display().to_string(), dict: dict(path, text)? });
         }
         for (name, value) in variables {
             figment = figment.merge(of_variable(name, value));
@@ -58,7 +58,7 @@ impl Read {
         Ok(Self { settings, figment })
     }
 
-    /// Where a key stands.
+    /// Returns the place of a key: the name of the file or of the variable.
     pub(super) fn place(&self, key: &str) -> Option<String> {
         self.figment.find_metadata(key).map(|found| found.name.clone().into_owned())
     }
@@ -69,7 +69,7 @@ fn dict(path: &Path, text: &str) -> Result<Dict, ConfigError> {
     let read = match extension.to_str() {
         Some("toml") => Toml::from_str(text).map_err(|error| error.to_string()),
         Some("json") => Json::from_str(text).map_err(|error| error.to_string()),
-        // A file of nothing but comments says nothing.
+        // A YAML file that contains only comments has no settings.
         Some("yaml" | "yml") => Yaml::from_str::<Option<Dict>>(text)
             .map(Option::unwrap_or_default)
             .map_err(|error| error.to_string()),
@@ -79,8 +79,7 @@ fn dict(path: &Path, text: &str) -> Result<Dict, ConfigError> {
     read.map_err(|error| ConfigError::new(path.display().to_string(), None, reason(error)))
 }
 
-/// Those of `environment` that are settings, in the order in which they count: what is said
-/// later wins.
+/// Returns the variables that are settings, in ascending order of precedence.
 pub(super) fn variables(environment: impl Iterator<Item = Variable>) -> Vec<Variable> {
     let is_setting = |(name, _): &Variable| {
         name == REDIS_URL || name.starts_with(PREFIX) && !name.starts_with(NOT_SETTINGS)
@@ -90,24 +89,24 @@ pub(super) fn variables(environment: impl Iterator<Item = Variable>) -> Vec<Vari
     variables
 }
 
-/// `TOLLGATE_BACKEND__MAX_KEYS` is `backend.max_keys`.
-fn of_variable(name: &str, value: &str) -> Source {
+/// Converts a variable: `TOLLGATE_BACKEND__MAX_KEYS` sets `backend.max_keys`.
+fn of_variable(name: &str, value: &str) -> SettingsLayer {
     let key = match name.strip_prefix(PREFIX) {
         Some(key) => key.to_ascii_lowercase(),
         None => "backend__url".to_owned(),
     };
     let path: Vec<&str> = key.split("__").collect();
     let mut value = match path.as_slice() {
-        // It is text, whatever it looks like.
+        // A URL is text, whatever it looks like.
         ["backend", "url"] => Value::from(value),
-        // Numbers, `true`, lists in brackets; else text.
+        // Parses numbers, `true`, and lists in brackets; anything else is text.
         _ => value.parse().unwrap_or_else(|never| match never {}),
     };
     for part in path.iter().skip(1).rev() {
         value = Value::Dict(Tag::Default, Dict::from([((*part).to_owned(), value)]));
     }
     let first = path.first().copied().unwrap_or_default();
-    Source {
+    SettingsLayer {
         name: format!("the environment variable {name}"),
         dict: Dict::from([(first.to_owned(), value)]),
     }

@@ -1,21 +1,21 @@
-//! Values as people write them.
+//! Values in the form in which people write them.
 
 use std::time::Duration;
 
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 
-use crate::{Algorithm, OnError, span};
+use crate::{Algorithm, OnError, duration_text};
 
-/// A length of time: whole seconds, or text with units.
+/// A duration, written as whole seconds or as text with units.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Span(pub(super) Duration);
+pub(super) struct ConfigDuration(pub(super) Duration);
 
-impl<'de> Deserialize<'de> for Span {
+impl<'de> Deserialize<'de> for ConfigDuration {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Reader;
 
         impl Visitor<'_> for Reader {
-            type Value = Span;
+            type Value = ConfigDuration;
 
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str(
@@ -24,20 +24,22 @@ impl<'de> Deserialize<'de> for Span {
                 )
             }
 
-            fn visit_u64<E: de::Error>(self, seconds: u64) -> Result<Span, E> {
-                Ok(Span(Duration::from_secs(seconds)))
+            fn visit_u64<E: de::Error>(self, seconds: u64) -> Result<ConfigDuration, E> {
+                Ok(ConfigDuration(Duration::from_secs(seconds)))
             }
 
-            fn visit_i64<E: de::Error>(self, seconds: i64) -> Result<Span, E> {
+            fn visit_i64<E: de::Error>(self, seconds: i64) -> Result<ConfigDuration, E> {
                 match u64::try_from(seconds) {
                     Ok(seconds) => self.visit_u64(seconds),
                     Err(_) => Err(E::invalid_value(de::Unexpected::Signed(seconds), &self)),
                 }
             }
 
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Span, E> {
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<ConfigDuration, E> {
                 let unexpected = de::Unexpected::Str(text);
-                span::parse(text).map(Span).ok_or_else(|| E::invalid_value(unexpected, &self))
+                duration_text::parse(text)
+                    .map(ConfigDuration)
+                    .ok_or_else(|| E::invalid_value(unexpected, &self))
             }
         }
 
@@ -45,18 +47,18 @@ impl<'de> Deserialize<'de> for Span {
     }
 }
 
-/// One of several words.
+/// A value, written as one of several words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Word<T>(pub(super) T);
+pub(super) struct Keyword<T>(pub(super) T);
 
-/// What words stand for.
-pub(super) trait Named: Copy + 'static {
+/// Values that are written as words.
+pub(super) trait Keywords: Copy + 'static {
     const NAMES: &'static [&'static str];
-    /// In the order of their names.
+    /// The values, in the order of their names.
     const ALL: &'static [Self];
 }
 
-impl<'de, T: Named> Deserialize<'de> for Word<T> {
+impl<'de, T: Keywords> Deserialize<'de> for Keyword<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let word = String::deserialize(deserializer)?;
         let named = T::NAMES.iter().zip(T::ALL).find(|(name, _)| **name == word);
@@ -65,20 +67,20 @@ impl<'de, T: Named> Deserialize<'de> for Word<T> {
     }
 }
 
-macro_rules! named {
+macro_rules! keywords {
     ($($(#[$attribute:meta])* $ty:ident { $($name:literal $variant:ident),* })*) => {$(
         $(#[$attribute])*
-        impl Named for crate::$ty {
+        impl Keywords for crate::$ty {
             const NAMES: &'static [&'static str] = &[$($name),*];
             const ALL: &'static [Self] = &[$(Self::$variant),*];
         }
     )*};
 }
 
-/// Those that have a list and names of their own.
-macro_rules! named_by_itself {
+/// Implements [`Keywords`] for types that have a list of their values and names of their own.
+macro_rules! keywords_by_name {
     ($($ty:ident)*) => {$(
-        impl Named for $ty {
+        impl Keywords for $ty {
             const NAMES: &'static [&'static str] = &{
                 let mut names = [""; $ty::ALL.len()];
                 let mut at = 0;
@@ -93,9 +95,9 @@ macro_rules! named_by_itself {
     )*};
 }
 
-named_by_itself! { Algorithm OnError }
+keywords_by_name! { Algorithm OnError }
 
-named! {
+keywords! {
     #[cfg(feature = "axum")]
     HeaderStyle { "ietf" Ietf, "legacy" Legacy, "both" Both, "none" None }
     #[cfg(feature = "axum")]

@@ -1,4 +1,4 @@
-//! Follows a configuration's file while the program runs.
+//! Watches the configuration file while the program runs.
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
@@ -11,29 +11,29 @@ use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use super::{Config, ConfigError};
 use crate::Limiter;
 
-/// A file is looked at when it has been left alone for so long, for it may be written in pieces,
+/// The time without changes after which the file is read, because it may be written in pieces.
 const QUIET: Duration = Duration::from_millis(50);
-/// and at the latest after as many times as long.
-const MOST_QUIETS: u32 = 10;
+/// The largest number of such times before it is read in any case.
+const MAX_QUIETS: u32 = 10;
 
-/// What the watching thread is told.
-enum Told {
+/// A message to the watching thread.
+enum WatchMessage {
     Changed,
     Stop,
 }
 
-/// Keeps a limiter's overrides as a file has them. When it is dropped, that ends, and the last
-/// ones stay.
+/// Applies changes of a configuration file to a limiter's overrides until it is dropped. Then the last
+/// overrides stay.
 #[derive(Debug)]
 #[must_use = "when it is dropped, the file is not watched any more"]
 pub struct ConfigWatcher {
     broken: Arc<Mutex<Option<ConfigError>>>,
-    tell: Sender<Told>,
+    messages: Sender<WatchMessage>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl ConfigWatcher {
-    /// What is wrong with the file, if it says something else than what is in force.
+    /// Returns the error in the file, if its present content could not be applied.
     #[must_use]
     pub fn error(&self) -> Option<ConfigError> {
         lock(&self.broken).clone()
@@ -41,17 +41,16 @@ impl ConfigWatcher {
 }
 
 impl Config {
-    /// Lets the overrides of `limiter` follow the file from now on, within two seconds. What has
-    /// been counted is kept. A file that says what cannot be changes nothing, and an error in
-    /// the log says what is wrong with it. What else the file says takes effect when the program
-    /// starts anew, as the log says, too.
+    /// Watches the file and applies changes of its overrides to `limiter` within two seconds. Counts
+    /// are not reset. An invalid file changes nothing, and the error is logged. Changes of other
+    /// settings take effect when the program restarts, which is logged, too.
     ///
-    /// It may be rewritten in place or, better, replaced by renaming another one, by an editor or
-    /// as Kubernetes replaces what a `ConfigMap` mounts.
+    /// The file may be rewritten in place or, which is better, replaced by renaming another file. The
+    /// latter is how editors and the `ConfigMap` mounts of Kubernetes work.
     ///
     /// # Errors
     ///
-    /// If there is no file, or the system cannot watch its directory.
+    /// If the configuration has no file, or the system cannot watch its directory.
     pub fn watch(self, limiter: &Limiter) -> Result<ConfigWatcher, ConfigError> {
         let Some(path) = self.path.clone() else {
             let reason = "there is no file to watch: use `Config::load`";
@@ -60,13 +59,13 @@ impl Config {
         let cannot = |error: &dyn std::fmt::Display| {
             ConfigError::new(self.place(), None, format!("cannot watch it: {error}"))
         };
-        let (tell, told) = mpsc::channel();
-        let changed = tell.clone();
+        let (messages, receiver) = mpsc::channel();
+        let changed = messages.clone();
         let mut watcher =
             notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-                // That somebody has read it, as is done here, is of no interest.
+                // Reads of the file are ignored, among them those of this watcher.
                 if !event.is_ok_and(|event| matches!(event.kind, EventKind::Access(_))) {
-                    let _ = changed.send(Told::Changed);
+                    let _ = changed.send(WatchMessage::Changed);
                 }
             })
             .map_err(|error| cannot(&error))?;
@@ -75,15 +74,15 @@ impl Config {
                 .watch(&directory, RecursiveMode::NonRecursive)
                 .map_err(|error| cannot(&error))?;
         }
-        // It may have changed before it was watched.
-        let _ = tell.send(Told::Changed);
+        // The file may have changed between loading and watching.
+        let _ = messages.send(WatchMessage::Changed);
         let broken = Arc::default();
         let limiter = limiter.clone();
         let follower = Follower { path, config: self, limiter, broken: Arc::clone(&broken) };
         let thread = thread::Builder::new().name("tollgate-config".to_owned());
-        let thread = thread.spawn(move || follower.follow(&told, watcher));
+        let thread = thread.spawn(move || follower.follow(&receiver, watcher));
         match thread {
-            Ok(thread) => Ok(ConfigWatcher { broken, tell, thread: Some(thread) }),
+            Ok(thread) => Ok(ConfigWatcher { broken, messages, thread: Some(thread) }),
             Err(error) => Err(ConfigError::new("the configuration", None, error.to_string())),
         }
     }
@@ -91,15 +90,15 @@ impl Config {
 
 impl Drop for ConfigWatcher {
     fn drop(&mut self) {
-        let _ = self.tell.send(Told::Stop);
+        let _ = self.messages.send(WatchMessage::Stop);
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
     }
 }
 
-/// Those in which something happens when the file is replaced: its own, and that of the file that
-/// it is a link to.
+/// Returns the directories in which a replacement of the file is visible: the file's own and, if it
+/// is a link, that of its target.
 fn directories(path: &Path) -> Vec<PathBuf> {
     let of = |path: &Path| match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_path_buf(),
@@ -116,47 +115,47 @@ fn directories(path: &Path) -> Vec<PathBuf> {
 
 struct Follower {
     path: PathBuf,
-    /// The last good one.
+    /// The last valid configuration.
     config: Config,
     limiter: Limiter,
-    /// What was wrong since, told once.
+    /// The error since then, which is logged once.
     broken: Arc<Mutex<Option<ConfigError>>>,
 }
 
 impl Follower {
-    fn follow(mut self, told: &Receiver<Told>, mut watcher: RecommendedWatcher) {
-        while let Ok(Told::Changed) = told.recv() {
-            for _ in 0..MOST_QUIETS {
-                match told.recv_timeout(QUIET) {
-                    Ok(Told::Changed) => {}
-                    Ok(Told::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+    fn follow(mut self, messages: &Receiver<WatchMessage>, mut watcher: RecommendedWatcher) {
+        while let Ok(WatchMessage::Changed) = messages.recv() {
+            for _ in 0..MAX_QUIETS {
+                match messages.recv_timeout(QUIET) {
+                    Ok(WatchMessage::Changed) => {}
+                    Ok(WatchMessage::Stop) | Err(RecvTimeoutError::Disconnected) => return,
                     Err(RecvTimeoutError::Timeout) => break,
                 }
             }
-            self.look();
-            // A link may lead elsewhere now; that a directory is gone was no mistake.
+            self.reload();
+            // A link may have another target now. A directory that no longer exists is no error.
             for directory in directories(&self.path) {
                 let _ = watcher.watch(&directory, RecursiveMode::NonRecursive);
             }
         }
     }
 
-    fn look(&mut self) {
+    fn reload(&mut self) {
         let is_broken = lock(&self.broken).is_some();
         match Config::read(Some(&self.path), self.config.variables.clone()) {
             Ok(config) if config.text == self.config.text && !is_broken => {}
-            Ok(config) => match self.take(&config) {
+            Ok(config) => match self.apply(&config) {
                 Ok(()) => {
                     self.config = config;
                     *lock(&self.broken) = None;
                 }
-                Err(error) => self.complain(error),
+                Err(error) => self.log_once(error),
             },
-            Err(error) => self.complain(error),
+            Err(error) => self.log_once(error),
         }
     }
 
-    fn take(&self, config: &Config) -> Result<(), ConfigError> {
+    fn apply(&self, config: &Config) -> Result<(), ConfigError> {
         let (old, new) = (self.config.settings(), config.settings());
         if old.policies != new.policies {
             config.apply(&self.limiter)?;
@@ -173,7 +172,8 @@ impl Follower {
         Ok(())
     }
 
-    fn complain(&self, error: ConfigError) {
+    /// Logs the error, unless it is the last one logged.
+    fn log_once(&self, error: ConfigError) {
         let mut broken = lock(&self.broken);
         if broken.as_ref() != Some(&error) {
             tracing::error!(
@@ -185,7 +185,7 @@ impl Follower {
     }
 }
 
-/// It is whole whenever the lock is free.
+/// Locks and ignores poisoning: the value is consistent whenever the lock is free.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

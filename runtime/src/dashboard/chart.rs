@@ -1,4 +1,4 @@
-//! Lines over the last minute.
+//! Charts of the last minute.
 
 use plotters::prelude::*;
 
@@ -6,27 +6,28 @@ use crate::telemetry::SECONDS;
 
 const WIDTH: u32 = 340;
 const HEIGHT: u32 = 96;
-/// Room for what is written beside the axis.
+/// The width of the labels at the axis.
 const LABELS: u32 = 46;
 
-/// The style sheet finds lines by these colours, and gives them those of the reader's scheme.
+/// The style sheet selects lines by these colours and replaces them by those of the reader's colour
+/// scheme.
 pub(super) const GOOD: RGBColor = RGBColor(0x2a, 0x8c, 0x5a);
 pub(super) const BAD: RGBColor = RGBColor(0xd1, 0x49, 0x5b);
 pub(super) const ILL: RGBColor = RGBColor(0xb7, 0x79, 0x1f);
 const TEXT: RGBColor = RGBColor(0x66, 0x66, 0x66);
 const GRID: RGBColor = RGBColor(0xdd, 0xdd, 0xdd);
 
-/// A number for each second, the latest last.
-pub(super) struct Line {
+/// A series of one value per second, in chronological order.
+pub(super) struct ChartLine {
     pub(super) colour: RGBColor,
     pub(super) values: Vec<f64>,
 }
 
-/// An SVG, with the values at the axis as `label` writes them.
-pub(super) fn draw(lines: &[Line], label: &dyn Fn(f64) -> String) -> String {
+/// Draws lines as an SVG image. `label` formats the values at the axis.
+pub(super) fn draw(lines: &[ChartLine], label: &dyn Fn(f64) -> String) -> String {
     let mut svg = String::new();
-    // Writing to a string does not fail, and there is no other font than the reader's to look for.
-    // If it did, the figures are in words beside it.
+    // Writing to a string does not fail, and fonts are left to the reader's browser. Without the
+    // chart, the page still has the figures as text.
     match draw_to(&mut svg, lines, label) {
         Ok(()) => svg,
         Err(error) => {
@@ -38,7 +39,7 @@ pub(super) fn draw(lines: &[Line], label: &dyn Fn(f64) -> String) -> String {
 
 fn draw_to(
     svg: &mut String,
-    lines: &[Line],
+    lines: &[ChartLine],
     label: &dyn Fn(f64) -> String,
 ) -> Result<(), Box<dyn std::error::Error>> {
     let area = SVGBackend::with_string(svg, (WIDTH, HEIGHT)).into_drawing_area();
@@ -60,7 +61,7 @@ fn draw_to(
         .bold_line_style(GRID)
         .light_line_style(TRANSPARENT)
         .draw()?;
-    for Line { colour, values } in lines {
+    for ChartLine { colour, values } in lines {
         let points = values.iter().enumerate().map(|(index, value)| (first + index as f64, *value));
         let area = AreaSeries::new(points, 0.0, colour.mix(0.15));
         chart.draw_series(area.border_style(colour.stroke_width(2)))?;

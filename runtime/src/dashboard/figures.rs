@@ -1,15 +1,15 @@
-//! What has been counted, in figures and charts.
+//! The counted decisions and durations, as figures and charts.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use smol_str::{SmolStr, ToSmolStr as _};
 
-use super::chart::{self, BAD, GOOD, ILL, Line};
-use crate::LimiterStats;
-use crate::telemetry::{Counts, SECONDS, Tally};
+use super::chart::{self, BAD, ChartLine, GOOD, ILL};
+use crate::stats::LimiterStats;
+use crate::telemetry::{DecisionCounts, SECONDS, Tally};
 
-/// What was decided in each of the last seconds that have ended.
+/// The numbers of decisions in each of the last completed seconds.
 pub(super) struct Minute {
     allowed: Vec<u64>,
     refused: Vec<u64>,
@@ -22,8 +22,8 @@ impl Minute {
         Self { allowed: none(), refused: none(), failed: none() }
     }
 
-    fn of(counts: &Counts, now: u64) -> Self {
-        let Counts { allowed, refused, failed } = counts;
+    fn of(counts: &DecisionCounts, now: u64) -> Self {
+        let DecisionCounts { allowed, refused, failed } = counts;
         let [allowed, refused, failed] =
             [allowed, refused, failed].map(|seconds| seconds.before(now).collect());
         Self { allowed, refused, failed }
@@ -40,14 +40,14 @@ impl Minute {
     }
 }
 
-/// The last minute, of all policies and of each.
-pub(super) struct Decided {
+/// The decisions of the last minute, in total and for each policy.
+pub(super) struct Decisions {
     pub(super) all: Rates,
     by_name: HashMap<SmolStr, Minute>,
     none: Minute,
 }
 
-impl Decided {
+impl Decisions {
     pub(super) fn of(tally: &Tally) -> Self {
         let now = tally.second();
         let mut all = Minute::of(tally.others(), now);
@@ -60,7 +60,7 @@ impl Decided {
         Self { all: Rates::of(&all), by_name, none: Minute::none() }
     }
 
-    pub(super) fn by(&self, policy: &str) -> Rates {
+    pub(super) fn by_policy(&self, policy: &str) -> Rates {
         Rates::of(self.by_name.get(policy).unwrap_or(&self.none))
     }
 }
@@ -72,7 +72,7 @@ pub(super) struct Rates {
     pub(super) chart: String,
 }
 
-/// In the last second, and in the last minute.
+/// The number of decisions in the last second and in the last minute.
 pub(super) struct Rate {
     pub(super) second: u64,
     pub(super) minute: u64,
@@ -84,7 +84,7 @@ impl Rates {
             second: counts.last().copied().unwrap_or(0),
             minute: counts.iter().sum(),
         };
-        let line = |colour, counts: &[u64]| Line {
+        let line = |colour, counts: &[u64]| ChartLine {
             colour,
             values: counts.iter().map(|count| *count as f64).collect(),
         };
@@ -102,30 +102,30 @@ impl Rates {
     }
 }
 
-/// How long checks took that the store answered.
-pub(super) struct Times {
+/// The durations of the checks that the store answered.
+pub(super) struct Durations {
     pub(super) figures: [(&'static str, String); 3],
     pub(super) chart: String,
 }
 
-impl Times {
-    /// `None`: there were none in the last minute.
+impl Durations {
+    /// Returns `None` if there were no such checks in the last minute.
     pub(super) fn of(tally: &Tally) -> Option<Self> {
         let now = tally.second();
         let seconds = now.saturating_sub(SECONDS as u64)..now;
-        let [half, most, longest] = tally.latency.quantiles(seconds.clone(), [0.5, 0.99, 1.0])?;
+        let [median, p99, longest] = tally.latency.quantiles(seconds.clone(), [0.5, 0.99, 1.0])?;
         let by_second: Vec<[f64; 2]> = seconds
             .map(|second| {
                 let times = tally.latency.quantiles(second..second + 1, [0.5, 0.99]);
                 times.map_or([0.0; 2], |times| times.map(|time| time.as_nanos() as f64))
             })
             .collect();
-        let line = |colour, index: usize| Line {
+        let line = |colour, index: usize| ChartLine {
             colour,
             values: by_second.iter().map(|times| times[index]).collect(),
         };
         Some(Self {
-            figures: [("median", time(half)), ("99 %", time(most)), ("longest", time(longest))],
+            figures: [("median", time(median)), ("99 %", time(p99)), ("longest", time(longest))],
             chart: chart::draw(&[line(ILL, 1), line(GOOD, 0)], &|nanos| {
                 time(Duration::from_nanos(nanos as u64))
             }),
@@ -133,28 +133,28 @@ impl Times {
     }
 }
 
-/// How the limiter's parts stand.
+/// Returns the state of the limiter's parts as pairs of name and value.
 pub(super) fn state(stats: &LimiterStats) -> Vec<(&'static str, String)> {
     let mut state = vec![("store", stats.backend.to_owned())];
-    let mut say = |what, figure| state.push((what, figure));
+    let mut add = |name, value| state.push((name, value));
     if let Some(breaker) = &stats.breaker {
-        say("circuit breaker", breaker.state.name().replace('_', " "));
-        say("opened", times(breaker.opened));
-        say("not asked", times(breaker.rejected));
+        add("circuit breaker", breaker.state.name().replace('_', " "));
+        add("opened", times(breaker.opened));
+        add("not asked", times(breaker.rejected));
     }
     if let Some(memory) = &stats.memory {
-        say("keys held", memory.keys.to_string());
-        say("evicted", memory.evicted.to_string());
-        say("overflowed", memory.overflowed.to_string());
+        add("keys held", memory.keys.to_string());
+        add("evicted", memory.evicted.to_string());
+        add("overflowed", memory.overflowed.to_string());
     }
     #[cfg(feature = "redis")]
     if let Some(redis) = &stats.redis {
         let used = redis.connections.saturating_sub(redis.idle);
-        say("connections", format!("{used} of {} used", redis.pool_size));
-        say("waiting for one", redis.waiting.to_string());
-        say("queued", redis.queued.to_string());
-        say("checks", redis.checks.to_string());
-        say("round trips", redis.round_trips.to_string());
+        add("connections", format!("{used} of {} used", redis.pool_size));
+        add("waiting for one", redis.waiting.to_string());
+        add("queued", redis.queued.to_string());
+        add("checks", redis.checks.to_string());
+        add("round trips", redis.round_trips.to_string());
     }
     state
 }
@@ -173,7 +173,7 @@ fn per_second(value: f64) -> String {
     }
 }
 
-/// To three places at most.
+/// Formats a duration with at most three digits.
 fn time(time: Duration) -> String {
     let nanos = time.as_nanos() as f64;
     let (value, unit) = match nanos {

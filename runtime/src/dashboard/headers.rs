@@ -9,7 +9,8 @@ use super::page::{SCRIPT, STYLE};
 
 pub(super) type Headers = [(HeaderName, HeaderValue); 5];
 
-/// Nothing is loaded but the page, which runs no script and has no style but its own.
+/// Returns the header fields. Browsers load nothing besides the page, and run no script and apply no
+/// style but its own.
 pub(super) fn headers() -> Headers {
     let policy = format!(
         "default-src 'none'; style-src {}; script-src {}; connect-src 'self'; img-src data:; \
@@ -17,14 +18,14 @@ pub(super) fn headers() -> Headers {
         hash(STYLE),
         hash(SCRIPT),
     );
-    // It is all printable ASCII; if it were not, nothing would be allowed.
+    // The policy is printable ASCII. If it were not, everything would be forbidden.
     let policy = HeaderValue::try_from(policy)
         .unwrap_or(HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"));
     [
         (header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")),
         (header::CONTENT_SECURITY_POLICY, policy),
         (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
-        // Without a referrer, browsers would not say either where a form comes from.
+        // Without a referrer, browsers do not send the origin of a form either.
         (header::REFERRER_POLICY, HeaderValue::from_static("same-origin")),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
     ]

@@ -1,4 +1,4 @@
-//! The policies that a limiter knows of.
+//! The policies known to a limiter.
 
 use std::collections::BTreeMap;
 
@@ -6,16 +6,16 @@ use smol_str::{SmolStr, ToSmolStr as _, format_smolstr};
 
 use crate::{Limiter, Policy};
 
-/// A policy as the program has it, and where.
-pub(super) struct Known {
+/// A declared policy, and the places of its declarations.
+pub(super) struct KnownPolicy {
     pub(super) policy: Policy,
-    /// Where it is written; of one that is only used, nobody knows.
+    /// The places of its declarations; empty for a policy that is used without being declared.
     pub(super) places: Vec<SmolStr>,
 }
 
-impl Known {
-    /// Those of annotations, those that were declared, and those that have been asked about, by
-    /// their names.
+impl KnownPolicy {
+    /// Returns by name the policies of annotations, those declared to the builder, and those used in
+    /// checks.
     pub(super) fn all(limiter: &Limiter) -> BTreeMap<SmolStr, Self> {
         let annotated = Limiter::policies().map(|registered| {
             let place = format_smolstr!("{}:{}", registered.file(), registered.line());
@@ -38,8 +38,8 @@ impl Known {
         all
     }
 
-    /// Whether it can be overridden.
-    pub(super) fn can_change(&self) -> bool {
+    /// Returns `true` if the policy can be overridden.
+    pub(super) fn is_declared(&self) -> bool {
         !self.places.is_empty()
     }
 }

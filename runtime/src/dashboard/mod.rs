@@ -1,13 +1,13 @@
-//! A page on which an operator sees the limits at work, and may change them.
+//! A web page on which operators monitor the limits and, if allowed, override them.
 
-mod asked;
-mod change;
 mod chart;
 mod figures;
+mod form;
 mod headers;
 mod known;
 mod origin;
 mod page;
+mod page_query;
 
 use std::fmt;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
@@ -21,14 +21,14 @@ use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
-use self::asked::Asked;
-use self::change::Form;
+use self::form::Form;
 use self::headers::{Headers, headers};
-use self::known::Known;
-use self::page::{Page, Said};
+use self::known::KnownPolicy;
+use self::page::{Notice, Page};
+use self::page_query::PageQuery;
 use crate::{Limiter, Override};
 
-/// More than any form of the page sends.
+/// The largest body of a request, which no form of the page exceeds.
 const MAX_BODY: usize = 16 * 1024;
 
 #[doc = include_str!("../docs/dashboard.md")]
@@ -36,17 +36,17 @@ pub struct Dashboard {
     limiter: Limiter,
     shows_subjects: bool,
     allows_changes: bool,
-    /// What hashes of subjects are made with, so that nobody finds an address by trying all.
+    /// The key of the subjects' hashes. Without it, addresses could be found by trying them all.
     secret: [u8; 16],
 }
 
 impl Dashboard {
-    /// A dashboard of this limiter, which counts for it from now on. It shows hashes instead of
-    /// subjects, and allows no changes.
+    /// Creates a dashboard of this limiter, which starts to count for it. It shows hashes in place of
+    /// subjects and allows no changes.
     #[must_use]
     pub fn new(limiter: &Limiter) -> Self {
         limiter.tally();
-        // Each has keys of its own, which come from the operating system.
+        // Each `RandomState` has keys of its own, derived from randomness of the operating system.
         let random = || RandomState::new().build_hasher().finish();
         let secret = u128::from(random()) << 64 | u128::from(random());
         Self {
@@ -57,22 +57,23 @@ impl Dashboard {
         }
     }
 
-    /// Whether subjects are shown as they are counted: addresses, and what key functions gave.
-    /// Credentials are hashes in any case.
+    /// Sets whether subjects are shown in clear: addresses, and the results of key functions.
+    /// Credentials are hashed in any case.
     #[must_use]
     pub fn show_subjects(mut self, on: bool) -> Self {
         self.shows_subjects = on;
         self
     }
 
-    /// Whether who sees the page may also override what policies say.
+    /// Sets whether users of the page may override policies.
     #[must_use]
     pub fn allow_changes(mut self, on: bool) -> Self {
         self.allows_changes = on;
         self
     }
 
-    /// The page, to be nested at any path, behind what says who may see it.
+    /// Returns a router that serves the page. Nest it at any path, behind a layer that restricts
+    /// access.
     pub fn into_router<S: Clone + Send + Sync + 'static>(self) -> Router<S> {
         let served = Arc::new(Served { headers: headers(), dashboard: self });
         Router::new()
@@ -98,7 +99,7 @@ struct Served {
 }
 
 async fn show(State(served): State<Arc<Served>>, uri: Uri) -> Response {
-    served.page(StatusCode::OK, &Asked::by(&uri), None, None)
+    served.page(StatusCode::OK, &PageQuery::parse(&uri), None, None)
 }
 
 async fn change(
@@ -107,10 +108,10 @@ async fn change(
     uri: Uri,
     body: Bytes,
 ) -> Response {
-    let asked = Asked::by(&uri);
-    let refuse = |said: &str| {
-        let said = Some(Said::mistakes([said.to_owned()]));
-        served.page(StatusCode::FORBIDDEN, &asked, said, None)
+    let query = PageQuery::parse(&uri);
+    let refuse = |reason: &str| {
+        let notice = Some(Notice::mistakes([reason.to_owned()]));
+        served.page(StatusCode::FORBIDDEN, &query, notice, None)
     };
     if !served.dashboard.allows_changes {
         return refuse(
@@ -124,15 +125,15 @@ async fn change(
              Who sends it without a browser says `Sec-Fetch-Site: same-origin`.",
         );
     }
-    let form = Form::read(&body);
+    let form = Form::parse(&body);
     match served.dashboard.apply(&form) {
         Ok(()) => {
-            let location = asked.after_change(&form.policy);
+            let location = query.redirect_after_change(&form.policy);
             (StatusCode::SEE_OTHER, [(header::LOCATION, location)]).into_response()
         }
         Err(mistakes) => {
-            let said = Some(Said::mistakes(mistakes));
-            served.page(StatusCode::UNPROCESSABLE_ENTITY, &asked, said, Some(form))
+            let notice = Some(Notice::mistakes(mistakes));
+            served.page(StatusCode::UNPROCESSABLE_ENTITY, &query, notice, Some(form))
         }
     }
 }
@@ -141,11 +142,11 @@ impl Served {
     fn page(
         &self,
         status: StatusCode,
-        asked: &Asked,
-        said: Option<Said>,
-        sent: Option<Form>,
+        query: &PageQuery,
+        notice: Option<Notice>,
+        submitted: Option<Form>,
     ) -> Response {
-        match Page::of(&self.dashboard, asked, said, sent).render() {
+        match Page::new(&self.dashboard, query, notice, submitted).render() {
             Ok(html) => (status, self.headers.clone(), html).into_response(),
             Err(error) => {
                 tracing::error!(%error, "the dashboard cannot be written");
@@ -156,10 +157,10 @@ impl Served {
 }
 
 impl Dashboard {
-    /// Does what a form says, or tells what is wrong with it.
+    /// Applies a form, or returns the mistakes in it.
     fn apply(&self, form: &Form) -> Result<(), Vec<String>> {
-        let known = Known::all(&self.limiter);
-        if !known.get(form.policy.as_str()).is_some_and(Known::can_change) {
+        let known = KnownPolicy::all(&self.limiter);
+        if !known.get(form.policy.as_str()).is_some_and(KnownPolicy::is_declared) {
             return Err(vec![format!("There is no policy `{}` that can be changed.", form.policy)]);
         }
         let changes = if form.resets { Override::new() } else { form.changes()? };
@@ -171,13 +172,13 @@ impl Dashboard {
             }
         });
         update.map_err(|error| {
-            let told = |mistake: &crate::OverrideMistake| match mistake.key() {
+            let text = |mistake: &crate::OverrideMistake| match mistake.key() {
                 Some(key) if mistake.policy() == form.policy => {
                     format!("{key}: {}", mistake.reason())
                 }
                 _ => mistake.to_string(),
             };
-            error.mistakes().iter().map(told).collect()
+            error.mistakes().iter().map(text).collect()
         })
     }
 }

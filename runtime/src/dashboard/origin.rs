@@ -1,9 +1,9 @@
-//! Whether a request was sent by the page itself, and not by another that its reader has open.
+//! Protection against cross-site requests: tells the page's own requests from those of other sites.
 
 use axum::http::{HeaderMap, Uri, header};
 
-/// Browsers say where a request comes from: by `Sec-Fetch-Site` where the connection is secure,
-/// and by `Origin` with every form that is sent.
+/// Returns `true` if the page itself has sent the request. Browsers send the origin of a request in
+/// `Sec-Fetch-Site`, if the connection is secure, and in `Origin` with every form.
 pub(super) fn is_own(headers: &HeaderMap, uri: &Uri) -> bool {
     if let Some(site) = headers.get("sec-fetch-site") {
         return site == "same-origin";

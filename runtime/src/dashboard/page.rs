@@ -1,23 +1,25 @@
-//! The page, in the words of its template.
+//! The page: the data of its template.
 
 use askama::Template;
 use smol_str::{SmolStr, ToSmolStr as _};
 
 use super::Dashboard;
-use super::asked::Asked;
-use super::change::{Form, listed, switch};
-use super::figures::{Decided, Rates, Times, state};
-use super::known::Known;
+use super::figures::{Decisions, Durations, Rates, state};
+use super::form::{Form, listed, switch};
+use super::known::KnownPolicy;
+use super::page_query::PageQuery;
+use crate::stats::BreakerState;
 use crate::subject::Subject;
-use crate::{Algorithm, BreakerState, OnError, Override};
+use crate::{Algorithm, OnError, Override};
 
 pub(super) const STYLE: &str = include_str!("style.css");
 pub(super) const SCRIPT: &str = include_str!("script.js");
 
-/// More would be slow to draw each second; the rest are found by their names.
+/// The largest number of policies on the page, which is redrawn each second. The search field finds
+/// the others.
 const MAX_CARDS: usize = 100;
-const MOST_REFUSED: usize = 10;
-/// Enough of a hash to tell a few people apart.
+const MAX_REFUSED: usize = 10;
+/// The length of a displayed hash, which suffices to distinguish a few subjects.
 const HASH_LEN: usize = 12;
 
 #[derive(Template)]
@@ -25,39 +27,40 @@ const HASH_LEN: usize = 12;
 pub(super) struct Page {
     style: &'static str,
     script: &'static str,
-    /// Only what changes by itself.
+    /// `true` if only the parts that update themselves are rendered.
     live: bool,
     find: String,
-    said: Option<Said>,
+    notice: Option<Notice>,
     state: Vec<(&'static str, String)>,
-    /// Whether the store is left alone, for it fails.
+    /// `true` if the circuit breaker keeps checks away from a failing store.
     is_open: bool,
     rates: Rates,
-    times: Option<Times>,
-    most_refused: Vec<Refused>,
+    durations: Option<Durations>,
+    top_refused: Vec<RefusedRow>,
     shows_subjects: bool,
     cards: Vec<Card>,
-    /// How many policies are not shown.
+    /// The number of policies that are not shown.
     more: usize,
     algorithms: Vec<&'static str>,
     modes: Vec<&'static str>,
     switches: [&'static str; 2],
 }
 
-/// What the page says of what has been done.
-pub(super) struct Said {
+/// A message about a submitted form.
+pub(super) struct Notice {
     is_mistake: bool,
     lines: Vec<String>,
 }
 
-/// Somebody who was refused often.
-struct Refused {
+/// A subject that was refused often.
+struct RefusedRow {
     policy: SmolStr,
-    who: SmolStr,
+    /// The subject, or a hash of it.
+    subject: SmolStr,
     times: u64,
 }
 
-/// A policy.
+/// A policy on the page.
 struct Card {
     name: SmolStr,
     quotas: String,
@@ -66,19 +69,19 @@ struct Card {
     is_enabled: bool,
     is_shadow: bool,
     is_overridden: bool,
-    /// As the program has it.
-    written: String,
+    /// The quotas and the algorithm that the program declares.
+    declared: String,
     places: Vec<SmolStr>,
     rates: Rates,
-    /// If it can be changed here.
+    /// `None` if the policy cannot be changed on this page.
     form: Option<Form>,
-    /// Whether the form has been sent, and was wrong.
-    is_sent: bool,
-    /// Whether the form says all quotas in one field.
-    says_quotas: bool,
+    /// `true` if the form has been submitted with mistakes.
+    is_submitted: bool,
+    /// `true` if the form has a single field for all quotas.
+    has_quotas_field: bool,
 }
 
-impl Said {
+impl Notice {
     pub(super) fn mistakes(lines: impl IntoIterator<Item = String>) -> Self {
         Self { is_mistake: true, lines: lines.into_iter().collect() }
     }
@@ -90,42 +93,42 @@ impl Said {
 }
 
 impl Page {
-    pub(super) fn of(
+    pub(super) fn new(
         dashboard: &Dashboard,
-        asked: &Asked,
-        said: Option<Said>,
-        mut sent: Option<Form>,
+        query: &PageQuery,
+        notice: Option<Notice>,
+        mut submitted: Option<Form>,
     ) -> Self {
         let limiter = &dashboard.limiter;
-        let (tally, known, stats) = (limiter.tally(), Known::all(limiter), limiter.stats());
+        let (tally, known, stats) = (limiter.tally(), KnownPolicy::all(limiter), limiter.stats());
         let overrides = limiter.overrides();
-        let changed = asked.changed.as_deref().filter(|name| known.contains_key(*name));
-        let decided = Decided::of(tally);
+        let changed = query.changed.as_deref().filter(|name| known.contains_key(*name));
+        let decisions = Decisions::of(tally);
         let mut found: Vec<_> =
-            known.iter().filter(|(name, _)| name.contains(&asked.find)).collect();
+            known.iter().filter(|(name, _)| name.contains(&query.find)).collect();
         let more = found.len().saturating_sub(MAX_CARDS);
         found.truncate(MAX_CARDS);
         let cards = found.into_iter().map(|(name, known)| {
-            let sent = sent.take_if(|form| form.policy == *name);
-            dashboard.card(known, overrides.get(name), decided.by(name), sent)
+            let submitted = submitted.take_if(|form| form.policy == *name);
+            dashboard.card(known, overrides.get(name), decisions.by_policy(name), submitted)
         });
         let cards = cards.collect();
-        let refused = tally.most_refused(MOST_REFUSED).into_iter().map(|it| Refused {
-            who: dashboard.shown(&it.subject),
+        let refused = tally.top_refused(MAX_REFUSED).into_iter().map(|it| RefusedRow {
+            subject: dashboard.shown(&it.subject),
             policy: it.policy,
             times: it.times,
         });
         Self {
             style: STYLE,
             script: SCRIPT,
-            live: asked.live,
-            find: asked.find.clone(),
-            said: said.or(changed.map(Said::changed)),
+            live: query.live,
+            find: query.find.clone(),
+            notice: notice.or(changed.map(Notice::changed)),
             state: state(&stats),
             is_open: stats.breaker.is_some_and(|breaker| breaker.state != BreakerState::Closed),
-            rates: decided.all,
-            times: Times::of(tally),
-            most_refused: refused.collect(),
+            rates: decisions.all,
+            durations: Durations::of(tally),
+            top_refused: refused.collect(),
             shows_subjects: dashboard.shows_subjects,
             cards,
             more,
@@ -139,36 +142,36 @@ impl Page {
 impl Dashboard {
     fn card(
         &self,
-        known: &Known,
+        known: &KnownPolicy,
         changes: Option<&Override>,
         rates: Rates,
-        sent: Option<Form>,
+        submitted: Option<Form>,
     ) -> Card {
-        let written = &known.policy;
-        let current = self.limiter.current(written);
-        let is_sent = sent.is_some();
-        let form = (self.allows_changes && known.can_change())
-            .then(|| sent.unwrap_or_else(|| Form::of(written, changes)));
+        let declared = &known.policy;
+        let effective = self.limiter.current(declared);
+        let is_submitted = submitted.is_some();
+        let form = (self.allows_changes && known.is_declared())
+            .then(|| submitted.unwrap_or_else(|| Form::for_policy(declared, changes)));
         Card {
-            name: written.name().to_smolstr(),
-            quotas: listed(current.quotas()),
-            algorithm: current.get_algorithm().name(),
-            on_error: self.limiter.on_error(&current).name(),
-            is_enabled: current.is_enabled(),
-            is_shadow: current.is_shadow(),
+            name: declared.name().to_smolstr(),
+            quotas: listed(effective.quotas()),
+            algorithm: effective.get_algorithm().name(),
+            on_error: self.limiter.on_error(&effective).name(),
+            is_enabled: effective.is_enabled(),
+            is_shadow: effective.is_shadow(),
             is_overridden: changes.is_some(),
-            written: format!("{}, {}", listed(written.quotas()), written.get_algorithm().name()),
+            declared: format!("{}, {}", listed(declared.quotas()), declared.get_algorithm().name()),
             places: known.places.clone(),
             rates,
-            says_quotas: written.quotas().len() > 1
+            has_quotas_field: declared.quotas().len() > 1
                 || changes.is_some_and(|changes| changes.quotas.is_some())
                 || form.as_ref().is_some_and(|form| !form.quotas.is_empty()),
             form,
-            is_sent,
+            is_submitted,
         }
     }
 
-    /// A subject, or a hash of it that only this dashboard makes.
+    /// Returns the subject, or a hash of it with this dashboard's key.
     fn shown(&self, subject: &SmolStr) -> SmolStr {
         if self.shows_subjects {
             return subject.clone();

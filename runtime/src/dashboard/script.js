@@ -1,5 +1,5 @@
 "use strict";
-// Each second, the parts of the page that change by themselves are replaced.
+// Replaces the parts of the page that update themselves, each second.
 const state = document.getElementById("state");
 
 async function refresh() {

@@ -16,7 +16,7 @@ use std::time::Duration;
 pub(crate) use self::bounded_map::{BoundedMap, HashedKey};
 use self::breaker::Breaker;
 pub(crate) use self::breaker::Circuit;
-pub use self::breaker::{BreakerState, BreakerStats, CircuitBreaker};
+pub use self::breaker::CircuitBreaker;
 use self::deadline::Deadline;
 use self::deny_cache::DenyCache;
 pub(crate) use self::fallback::{Fallback, NO_INSTANCES};

@@ -124,7 +124,7 @@ impl Limiting for HandlerLimit {
     }
 
     fn on_blocked(&self, blocked: &Blocked<'_>) {
-        self.limit.tell(blocked);
+        self.limit.notify(blocked);
     }
 
     fn headers(&self) -> Option<HeaderStyle> {

@@ -9,7 +9,7 @@ use super::fields::{Fields, Texts, Written};
 use super::options::{HeaderStyle, OnMissingKey};
 use super::refusal::{Answering, Reason, Refusal};
 use crate::key::{How, Key, KeyError};
-use crate::overrides::{Current, Overridden};
+use crate::overrides::{EffectivePolicy, Overridden};
 use crate::{Blocked, Check, Decision, Limiter, Policy, Unavailable, Verdict};
 
 /// What limits a request: a policy, and what was said of it.
@@ -61,7 +61,7 @@ impl Granted {
 /// The policy in the words of its fields and its refusals.
 fn texts<'a>(limit: &'a impl Limiting, overridden: Option<&'a Arc<Overridden>>) -> &'a Texts {
     match overridden {
-        Some(overridden) => overridden.fields().texts(overridden.policy()),
+        Some(overridden) => overridden.slot().get_or_create(|| Texts::new(overridden.policy())),
         None => limit.fields().texts(limit.policy()),
     }
 }
@@ -103,7 +103,7 @@ pub(super) async fn ask<G>(
 /// Who asked for how much.
 #[derive(Clone, Copy)]
 struct Question<'a> {
-    policy: &'a Current<'a>,
+    policy: &'a EffectivePolicy<'a>,
     check: Check<'a>,
     /// Whether the decision is needed afterwards.
     keep: bool,
@@ -148,7 +148,7 @@ fn nobody<G>(
     limit: &impl Limiting,
     limiter: &Limiter,
     parts: &Parts,
-    policy: &Current<'_>,
+    policy: &EffectivePolicy<'_>,
     error: KeyError,
 ) -> Asked<G> {
     if policy.is_shadow() {
@@ -192,7 +192,7 @@ fn refuse<G>(
     limit: &impl Limiting,
     limiter: &Limiter,
     parts: &Parts,
-    policy: &Current<'_>,
+    policy: &EffectivePolicy<'_>,
     reason: Reason<'_>,
 ) -> Asked<G> {
     let how = Answering {

@@ -19,7 +19,6 @@ mod shown;
 mod skip;
 
 pub use self::annotated::{Annotated, Cost, HandlerLimit};
-pub(crate) use self::fields::Fields;
 pub use self::guard::Guarded;
 pub use self::layer::RateLimitLayer;
 pub use self::limited::Limited;

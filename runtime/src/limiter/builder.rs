@@ -9,7 +9,7 @@ use super::queue::Queue;
 use super::{Limiter, Shared};
 use crate::backend::store::{StoreHandle, StoreOptions};
 use crate::guard::{Fallback, GuardOptions, GuardedStore};
-use crate::overrides::{Subjects, Table};
+use crate::overrides::{OverrideTable, SubjectOverrides};
 use crate::telemetry::{NearLimit, Telemetry};
 use crate::{
     Backend, Blocked, CircuitBreaker, Clock, LocalTier, OnError, PerSubject, Policy, SystemClock,
@@ -184,7 +184,8 @@ impl LimiterBuilder {
         let clock = self.guards.clock;
         let instances = self.instances.filter(|_| can_fail);
         let fallback = instances.map(|instances| Fallback::new(instances, Arc::clone(&clock)));
-        let subjects = self.subjects.map(|subjects| Subjects::new(subjects, Arc::clone(&clock)));
+        let subjects =
+            self.subjects.map(|subjects| SubjectOverrides::new(subjects, Arc::clone(&clock)));
         let shared = Shared {
             store,
             can_fail,
@@ -197,7 +198,7 @@ impl LimiterBuilder {
             telemetry: self.telemetry,
             backend_name,
             gauges,
-            overrides: Table::default(),
+            overrides: OverrideTable::default(),
             declared: self.declared,
             subjects,
             #[cfg(feature = "axum")]

@@ -9,7 +9,7 @@ use super::Limiter;
 use crate::backend::Operation;
 use crate::decision::Receipt;
 use crate::micros::Timestamp;
-use crate::overrides::Current;
+use crate::overrides::EffectivePolicy;
 use crate::{
     Answer, BackendError, Check, Decision, Policy, Source, StartError, Unavailable, Verdict,
 };
@@ -172,7 +172,7 @@ impl Limiter {
     /// notifies the hooks of a refusal.
     pub(crate) async fn charge(
         &self,
-        policy: &Current<'_>,
+        policy: &EffectivePolicy<'_>,
         check: &Check<'_>,
     ) -> Result<Decision, Unavailable> {
         // Without a future of its own where none is needed: making one costs more than the check.
@@ -188,7 +188,7 @@ impl Limiter {
     #[inline]
     pub(crate) fn charge_now(
         &self,
-        policy: &Current<'_>,
+        policy: &EffectivePolicy<'_>,
         check: &Check<'_>,
     ) -> Option<Result<Decision, Unavailable>> {
         if !policy.is_enabled() {
@@ -219,9 +219,9 @@ impl Limiter {
         check: &Check<'_>,
         verdict: &mut Verdict,
     ) -> Option<Result<(), Unavailable>> {
-        let watch = self.shared.telemetry.watch();
+        let timer = self.shared.telemetry.start_timer();
         let decided = self.ask_now(check, verdict)?;
-        self.observe(watch, check, decided.as_ref().err(), verdict);
+        self.observe(timer, check, decided.as_ref().err(), verdict);
         Some(decided)
     }
 
@@ -230,9 +230,9 @@ impl Limiter {
         check: &Check<'_>,
         verdict: &mut Verdict,
     ) -> Result<(), Unavailable> {
-        let watch = self.shared.telemetry.watch();
+        let timer = self.shared.telemetry.start_timer();
         let decided = self.ask_waiting(check, verdict).await;
-        self.observe(watch, check, decided.as_ref().err(), verdict);
+        self.observe(timer, check, decided.as_ref().err(), verdict);
         decided
     }
 

@@ -12,14 +12,13 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 
 pub use self::builder::LimiterBuilder;
-pub use self::observe::LimiterStats;
 use self::queue::Queue;
 #[cfg(feature = "redis")]
 use crate::BackendError;
 use crate::backend::Gauges;
 use crate::backend::store::Store;
 use crate::guard::{Circuit, Fallback};
-use crate::overrides::{Subjects, Table};
+use crate::overrides::{OverrideTable, SubjectOverrides};
 use crate::registry::{self, RegisteredPolicy};
 use crate::telemetry::Telemetry;
 use crate::{Backend, OnError, Policy, StartError, Unavailable};
@@ -67,10 +66,10 @@ struct Shared {
     /// The backend's own, before which no guard stands.
     backend_name: &'static str,
     gauges: Option<Arc<dyn Gauges>>,
-    overrides: Table,
+    overrides: OverrideTable,
     /// Policies that can be overridden, beside those of annotations.
     declared: Vec<Policy>,
-    subjects: Option<Subjects>,
+    subjects: Option<SubjectOverrides>,
     #[cfg(feature = "axum")]
     http: crate::HttpOptions,
 }

@@ -6,27 +6,12 @@ use std::sync::Arc;
 use super::Limiter;
 #[cfg(feature = "dashboard")]
 use crate::Policy;
-use crate::backend::BackendStats;
 use crate::guard::Circuit;
+use crate::stats::{BackendStats, LimiterStats};
 #[cfg(feature = "dashboard")]
 use crate::telemetry::Tally;
-use crate::telemetry::{Meter, Told, Watch};
-use crate::{Blocked, BreakerStats, Check, Decision, MemoryStats, Unavailable, Verdict};
-
-/// What a limiter's parts have been doing.
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub struct LimiterStats {
-    /// The backend's [name](crate::Backend::name).
-    pub backend: &'static str,
-    /// The circuit breaker; `None` if there is none, as before a backend in memory.
-    pub breaker: Option<BreakerStats>,
-    /// The backend, if it is one in memory.
-    pub memory: Option<MemoryStats>,
-    /// The backend, if it is a Redis.
-    #[cfg(feature = "redis")]
-    pub redis: Option<crate::RedisStats>,
-}
+use crate::telemetry::{CheckEvent, Timer};
+use crate::{Blocked, Check, Decision, Unavailable, Verdict};
 
 impl Limiter {
     /// What its parts have been doing: the circuit breaker, and the backend.
@@ -66,33 +51,27 @@ impl Limiter {
     /// also those of the servers. Call it before the metrics are shown to somebody.
     #[cfg(feature = "metrics")]
     pub async fn record_metrics(&self) {
-        let Some(meter) = &self.shared.telemetry.meter else { return };
-        meter.publish(&self.stats());
-        if meter.asks_servers() {
-            self.ask_servers(meter).await;
+        self.shared.telemetry.publish(&self.stats());
+        if self.shared.telemetry.wants_servers() {
+            self.publish_servers().await;
         }
     }
 
     /// The same, but nobody waits for it.
     #[cold]
     fn record_metrics_soon(&self) {
-        let Some(meter) = &self.shared.telemetry.meter else { return };
-        meter.publish(&self.stats());
-        if meter.asks_servers()
+        self.shared.telemetry.publish(&self.stats());
+        if self.shared.telemetry.wants_servers()
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
         {
             let limiter = self.clone();
-            runtime.spawn(async move {
-                if let Some(meter) = &limiter.shared.telemetry.meter {
-                    limiter.ask_servers(meter).await;
-                }
-            });
+            runtime.spawn(async move { limiter.publish_servers().await });
         }
     }
 
-    async fn ask_servers(&self, meter: &Meter) {
+    async fn publish_servers(&self) {
         if let Some(gauges) = &self.shared.gauges {
-            meter.publish_servers(&gauges.ask_servers().await);
+            self.shared.telemetry.publish_servers(&gauges.ask_servers().await);
         }
     }
 
@@ -100,22 +79,21 @@ impl Limiter {
     #[inline]
     pub(super) fn observe(
         &self,
-        watch: Watch,
+        timer: Timer,
         check: &Check<'_>,
         failure: Option<&Unavailable>,
         verdict: &Verdict,
     ) {
         let admitted = failure.is_none() && verdict.is_allowed();
-        if self.shared.telemetry.has_listener(watch, check.policy, admitted) {
-            let Check { policy, subject, .. } = *check;
-            self.tell(watch, &Told { policy, subject, verdict, failure, waited: false });
+        if self.shared.telemetry.has_listener(timer, check.policy, admitted) {
+            self.notify(timer, &CheckEvent { check: *check, verdict, failure, waited: false });
         }
     }
 
     /// Reports the end of a wait in line.
     pub(super) fn observe_wait(
         &self,
-        watch: Watch,
+        timer: Timer,
         check: &Check<'_>,
         waited: &Result<Decision, Unavailable>,
     ) {
@@ -124,13 +102,12 @@ impl Limiter {
             Ok(decision) => (decision.verdict(), None),
             Err(failure) => (&none, Some(failure)),
         };
-        let Check { policy, subject, .. } = *check;
-        self.tell(watch, &Told { policy, subject, verdict, failure, waited: true });
+        self.notify(timer, &CheckEvent { check: *check, verdict, failure, waited: true });
     }
 
     #[inline(never)]
-    fn tell(&self, watch: Watch, told: &Told<'_>) {
-        if self.shared.telemetry.note(watch, told) {
+    fn notify(&self, timer: Timer, event: &CheckEvent<'_>) {
+        if self.shared.telemetry.record(timer, event) {
             self.record_metrics_soon();
         }
     }

@@ -1,7 +1,7 @@
 //! What a limiter keeps instead of what the program says.
 
 use super::Limiter;
-use crate::overrides::Current;
+use crate::overrides::EffectivePolicy;
 use crate::{Check, Overrides, OverridesError, Policy};
 
 impl Limiter {
@@ -45,16 +45,20 @@ impl Limiter {
 
     /// A policy as it is kept now.
     #[inline]
-    pub(crate) fn current<'a>(&self, policy: &'a Policy) -> Current<'a> {
-        Current::new(policy, self.shared.overrides.find(policy))
+    pub(crate) fn current<'a>(&self, policy: &'a Policy) -> EffectivePolicy<'a> {
+        EffectivePolicy::new(policy, self.shared.overrides.find(policy))
     }
 
     /// The same as it is for this subject.
     #[inline]
-    pub(crate) fn for_subject<'a>(&self, policy: Current<'a>, subject: &str) -> Current<'a> {
+    pub(crate) fn for_subject<'a>(
+        &self,
+        policy: EffectivePolicy<'a>,
+        subject: &str,
+    ) -> EffectivePolicy<'a> {
         match &self.shared.subjects {
             Some(subjects) if policy.is_enabled() => {
-                subjects.of(policy, subject, |policy| self.unsupported(policy))
+                subjects.effective_for(policy, subject, &|policy| self.unsupported(policy))
             }
             _ => policy,
         }
@@ -62,7 +66,7 @@ impl Limiter {
 
     /// Returns the policy in effect for the subject of a check that names the declared one.
     #[inline]
-    pub(crate) fn current_for<'a>(&self, check: &Check<'a>) -> Current<'a> {
+    pub(crate) fn current_for<'a>(&self, check: &Check<'a>) -> EffectivePolicy<'a> {
         self.for_subject(self.current(check.policy), check.subject)
     }
 }

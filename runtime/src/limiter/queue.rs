@@ -9,7 +9,7 @@ use smol_str::SmolStr;
 use super::Limiter;
 use crate::algorithm::spaced;
 use crate::clock::first_of;
-use crate::overrides::Current;
+use crate::overrides::EffectivePolicy;
 use crate::{Algorithm, Check, Clock, Decision, Outcome, Policy, Quota, Unavailable, Verdict};
 
 /// The lines in which somebody waits.
@@ -38,11 +38,11 @@ impl Limiter {
         &self,
         check: &Check<'a>,
         max_wait: Duration,
-    ) -> (Current<'a>, Result<Decision, Unavailable>) {
-        let watch = self.shared.telemetry.watch();
+    ) -> (EffectivePolicy<'a>, Result<Decision, Unavailable>) {
+        let timer = self.shared.telemetry.start_timer();
         let waited = self.wait_in_line(check, max_wait).await;
         let policy = self.current_for(check);
-        self.observe_wait(watch, &check.with_policy(&policy), &waited);
+        self.observe_wait(timer, &check.with_policy(&policy), &waited);
         (policy, waited)
     }
 

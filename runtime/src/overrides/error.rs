@@ -1,21 +1,21 @@
-//! What is wrong with overrides.
+//! Errors in overrides.
 
 use std::fmt;
 
-/// Overrides that cannot be: none of them was taken. It says all that is wrong with them, a line
-/// each.
+/// The error for invalid overrides, none of which has been applied. Its text has one line for each
+/// mistake.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OverridesError {
     mistakes: Vec<OverrideMistake>,
 }
 
 impl OverridesError {
-    /// `None` if nothing is wrong.
+    /// Creates an error of these mistakes, or returns `None` if there are none.
     pub(super) fn of(mistakes: Vec<OverrideMistake>) -> Option<Self> {
         (!mistakes.is_empty()).then_some(Self { mistakes })
     }
 
-    /// What is wrong, at least one thing.
+    /// Returns the mistakes, at least one.
     #[must_use]
     pub fn mistakes(&self) -> &[OverrideMistake] {
         &self.mistakes
@@ -33,7 +33,7 @@ impl fmt::Display for OverridesError {
 
 impl std::error::Error for OverridesError {}
 
-/// One thing that is wrong.
+/// One mistake in an [`Override`](crate::Override).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OverrideMistake {
     pub(super) policy: String,
@@ -42,26 +42,27 @@ pub struct OverrideMistake {
 }
 
 impl OverrideMistake {
-    /// The name of the policy that was to be overridden.
+    /// Returns the name of the policy that was to be overridden.
     #[must_use]
     pub fn policy(&self) -> &str {
         &self.policy
     }
 
-    /// What of it is wrong: `limit`, for instance. `None` if that is the name.
+    /// Returns the invalid setting, for example `limit`, or `None` if the name of the policy is
+    /// invalid.
     #[must_use]
     pub fn key(&self) -> Option<&str> {
         self.key
     }
 
-    /// Why, and what to do.
+    /// Returns the reason, and what to do about it.
     #[must_use]
     pub fn reason(&self) -> &str {
         &self.reason
     }
 }
 
-/// As the key is written in a file.
+/// Formats the mistake with its key in the form used in configuration files.
 impl fmt::Display for OverrideMistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "policies.{:?}", self.policy)?;

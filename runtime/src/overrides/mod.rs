@@ -1,6 +1,6 @@
-//! Overrides: what an operator says of a policy instead of what the program says.
+//! Overrides: settings by which an operator replaces those of a declared policy.
 
-mod current;
+mod effective;
 mod error;
 mod per_subject;
 mod table;
@@ -9,18 +9,20 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-pub(crate) use self::current::{Current, Overridden};
+pub(crate) use self::effective::EffectivePolicy;
+#[cfg(feature = "axum")]
+pub(crate) use self::effective::Overridden;
 pub use self::error::{OverrideMistake, OverridesError};
 pub use self::per_subject::PerSubject;
-pub(crate) use self::per_subject::Subjects;
-pub(crate) use self::table::Table;
+pub(crate) use self::per_subject::SubjectOverrides;
+pub(crate) use self::table::OverrideTable;
 use crate::policy::MAX_QUOTAS;
 use crate::{Algorithm, OnError, Policy, Quota, QuotaError};
 
-/// What is said of one policy instead of what the program says; the rest stays as it is.
+/// Settings that replace those of a declared policy. Settings that are not given stay as declared.
 ///
-/// [`limit`](Self::limit), [`per`](Self::per) and [`burst`](Self::burst) are for policies with
-/// one quota. Of one with several, [`quotas`](Self::quotas) says all.
+/// [`limit`](Self::limit), [`per`](Self::per) and [`burst`](Self::burst) are for policies with a
+/// single quota. To override a policy with several, give all of them to [`quotas`](Self::quotas).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Override {
     pub(crate) limit: Option<u32>,
@@ -34,51 +36,51 @@ pub struct Override {
 }
 
 impl Override {
-    /// One that changes nothing yet.
+    /// Creates an override that changes nothing.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Admits so many requests per period. A burst that was the limit goes with it.
+    /// Sets the number of requests per period. A burst equal to the old limit changes with it.
     #[must_use]
     pub fn limit(mut self, limit: u32) -> Self {
         self.limit = Some(limit);
         self
     }
 
-    /// Counts in periods of this length.
+    /// Sets the length of the period.
     #[must_use]
     pub fn per(mut self, period: Duration) -> Self {
         self.per = Some(period);
         self
     }
 
-    /// Sets the size of the bucket, of algorithms that have one.
+    /// Sets the size of the bucket, for algorithms that have one.
     #[must_use]
     pub fn burst(mut self, burst: u32) -> Self {
         self.burst = Some(burst);
         self
     }
 
-    /// Has these quotas, whatever there were.
+    /// Replaces all quotas of the policy.
     #[must_use]
     pub fn quotas(mut self, quotas: impl IntoIterator<Item = Quota>) -> Self {
         self.quotas = Some(quotas.into_iter().collect());
         self
     }
 
-    /// Counts by this algorithm. One without a bucket has no burst.
+    /// Sets the algorithm. With one that has no bucket, a declared burst is dropped.
     #[must_use]
     pub fn algorithm(mut self, algorithm: Algorithm) -> Self {
         self.algorithm = Some(algorithm);
         self
     }
 
-    /// Whether it only decides and reports, or refuses.
+    /// Sets whether the policy only decides and reports, without refusing.
     ///
-    /// This is a matter of handlers, functions and layers: who calls [`Limiter::check`] is told
-    /// what was decided, as ever.
+    /// This concerns handlers, functions and layers. [`Limiter::check`] returns the decision in
+    /// either case.
     ///
     /// [`Limiter::check`]: crate::Limiter::check
     #[must_use]
@@ -87,22 +89,22 @@ impl Override {
         self
     }
 
-    /// What happens while the backend cannot answer.
+    /// Sets what happens while the backend cannot answer.
     #[must_use]
     pub fn on_error(mut self, mode: OnError) -> Self {
         self.on_error = Some(mode);
         self
     }
 
-    /// Whether it is in force at all. If not, every request passes, uncounted.
+    /// Sets whether the policy applies at all. If not, every request is admitted, uncounted.
     #[must_use]
     pub fn enabled(mut self, on: bool) -> Self {
         self.enabled = Some(on);
         self
     }
 
-    /// Makes of a policy what this says.
-    fn apply(&self, base: &Policy) -> Result<Policy, Mistake> {
+    /// Returns the policy with these settings applied.
+    fn apply(&self, base: &Policy) -> Result<Policy, InvalidKey> {
         let algorithm = self.algorithm.unwrap_or(base.get_algorithm());
         let mut policy = base.clone().algorithm(algorithm).with_quotas(&self.quotas_of(base)?);
         if !algorithm.has_bucket() {
@@ -115,7 +117,7 @@ impl Override {
                 return Err(("burst", reason));
             }
             if self.algorithm.is_some() && self.quotas.is_none() {
-                // The burst was the other algorithm's.
+                // The declared burst was meant for the other algorithm.
                 policy = policy.map_quotas(|quota| quota.with_capacity(quota.limit()));
             }
         }
@@ -128,14 +130,14 @@ impl Override {
         Ok(policy)
     }
 
-    fn quotas_of(&self, base: &Policy) -> Result<Vec<Quota>, Mistake> {
-        let one = [
+    fn quotas_of(&self, base: &Policy) -> Result<Vec<Quota>, InvalidKey> {
+        let single = [
             ("limit", self.limit.is_some()),
             ("per", self.per.is_some()),
             ("burst", self.burst.is_some()),
         ];
-        let one = one.into_iter().find_map(|(key, is_set)| is_set.then_some(key));
-        match (&self.quotas, one) {
+        let single = single.into_iter().find_map(|(key, is_set)| is_set.then_some(key));
+        match (&self.quotas, single) {
             (Some(_), Some(key)) => {
                 Err((key, format!("`quotas` says it all: leave `{key}` out, or `quotas`")))
             }
@@ -159,7 +161,7 @@ impl Override {
         }
     }
 
-    fn quota_of(&self, base: &Quota) -> Result<Quota, Mistake> {
+    fn quota_of(&self, base: &Quota) -> Result<Quota, InvalidKey> {
         let limit = self.limit.unwrap_or(base.limit());
         let per = self.per.unwrap_or(base.period());
         let own_burst = (base.capacity() != base.limit()).then_some(base.capacity());
@@ -177,17 +179,17 @@ impl Override {
     }
 }
 
-/// A quota from numbers that may be anything.
+/// Creates a quota from unchecked numbers.
 pub(crate) fn quota(limit: u32, per: Duration, burst: Option<u32>) -> Result<Quota, QuotaError> {
     let mut quota = Quota::try_new(limit, per)?;
     quota.set_burst(burst.unwrap_or(limit))?;
     Ok(quota)
 }
 
-/// The key that is wrong, and why.
-type Mistake = (&'static str, String);
+/// An invalid setting, and the reason.
+type InvalidKey = (&'static str, String);
 
-/// For the audit: what it changes, as it would be configured.
+/// Formats the settings for the audit log, in the form of a configuration.
 impl fmt::Display for Override {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { limit, per, burst, quotas, algorithm, shadow, on_error, enabled } = self;
@@ -207,7 +209,7 @@ impl fmt::Display for Override {
     }
 }
 
-/// Quotas in words.
+/// Formats quotas for messages.
 struct Listed<'a>(&'a [Quota]);
 
 impl fmt::Display for Listed<'_> {
@@ -223,7 +225,7 @@ impl fmt::Display for Listed<'_> {
     }
 }
 
-/// What is said of policies, by their names: give it to
+/// A set of overrides by the names of their policies, for
 /// [`Limiter::set_overrides`](crate::Limiter::set_overrides).
 ///
 /// ```
@@ -242,38 +244,38 @@ pub struct Overrides {
 }
 
 impl Overrides {
-    /// None: every policy is as the program has it.
+    /// Creates an empty set: every policy is as declared.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Overrides the policy of this name, instead of what was said of it before.
+    /// Adds an override for the policy of this name, or replaces the one that exists.
     #[must_use]
     pub fn with(mut self, policy: impl Into<String>, changes: Override) -> Self {
         self.by_name.insert(policy.into(), changes);
         self
     }
 
-    /// Leaves the policy of this name as the program has it.
+    /// Removes the override for the policy of this name.
     #[must_use]
     pub fn without(mut self, policy: &str) -> Self {
         self.by_name.remove(policy);
         self
     }
 
-    /// What is said of the policy of this name, if anything.
+    /// Returns the override for the policy of this name, if there is one.
     #[must_use]
     pub fn get(&self, policy: &str) -> Option<&Override> {
         self.by_name.get(policy)
     }
 
-    /// All of them, by the policies' names.
+    /// Returns all overrides, ordered by the names of the policies.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Override)> {
         self.by_name.iter().map(|(name, changes)| (name.as_str(), changes))
     }
 
-    /// Whether there are none.
+    /// Returns `true` if there are no overrides.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.by_name.is_empty()

@@ -1,22 +1,23 @@
-//! Quotas by subject: what a program says of whose requests a policy counts.
+//! Overrides for single subjects, which the program computes.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::{Current, Overridden, Override};
+use super::Override;
+use super::effective::{EffectivePolicy, Overridden};
 use crate::guard::{BoundedMap, HashedKey};
 use crate::micros::{TimeSpan, Timestamp};
 use crate::{Clock, Policy};
 
 const DEFAULT_MAX_KEYS: usize = 100_000;
 const DEFAULT_MAX_AGE: Duration = Duration::from_secs(60);
-/// How many different policies it makes at most before it forgets one; people have few tiers.
-const MOST_MADE: usize = 64;
+/// The largest number of derived policies that are shared. Programs have few plans.
+const MAX_DERIVED: usize = 64;
 
-type Function = dyn Fn(&Policy, &str) -> Option<Override> + Send + Sync;
+type SubjectFn = dyn Fn(&Policy, &str) -> Option<Override> + Send + Sync;
 
-/// Says for each subject what its quotas are: a customer's plan, for instance. Give it to
+/// Quotas that depend on the subject, for example on a customer's plan, for
 /// [`LimiterBuilder::per_subject`](crate::LimiterBuilder::per_subject).
 ///
 /// ```
@@ -32,22 +33,22 @@ type Function = dyn Fn(&Policy, &str) -> Option<Override> + Send + Sync;
 /// let limiter = Limiter::builder(MemoryBackend::new()).per_subject(plans).build();
 /// ```
 ///
-/// The function is asked about a subject as its limit counts it: an address, what a key function
-/// gave, or the hash of a credential. With `None` it stays with what the policy says. It gets the
-/// policy as it is kept, and what it says comes after what is said of the policy as a whole (see
-/// [`Limiter::set_overrides`](crate::Limiter::set_overrides)): so a limit that it names holds,
-/// whatever an override says. Who changes to another plan keeps what has been counted.
+/// The function receives the policy in effect, and the subject by which its requests are counted: an
+/// address, the result of a key function, or the hash of a credential. `None` leaves the policy
+/// unchanged. An override that it returns is applied after the one for the policy as a whole (see
+/// [`Limiter::set_overrides`](crate::Limiter::set_overrides)), so a limit that it sets takes
+/// precedence. When a subject changes to another plan, its count stays.
 ///
-/// Its answers are remembered, of a bounded number of subjects and for a bounded time. It is
-/// called in the middle of a request, so it has to be quick: look it up in memory.
+/// The results are cached for a bounded number of subjects and for a bounded time. The function is
+/// called during a request, so it has to be quick: look the plan up in memory.
 pub struct PerSubject {
-    function: Box<Function>,
+    function: Box<SubjectFn>,
     max_age: Duration,
     max_keys: usize,
 }
 
 impl PerSubject {
-    /// What `function` says of a policy and a subject.
+    /// Creates overrides that `function` returns for a policy and a subject.
     #[must_use]
     pub fn new(
         function: impl Fn(&Policy, &str) -> Option<Override> + Send + Sync + 'static,
@@ -55,14 +56,14 @@ impl PerSubject {
         Self { function: Box::new(function), max_age: DEFAULT_MAX_AGE, max_keys: DEFAULT_MAX_KEYS }
     }
 
-    /// How long an answer is remembered: one minute unless this is set.
+    /// Sets how long a result is cached. The default is one minute.
     #[must_use]
     pub fn max_age(mut self, max_age: Duration) -> Self {
         self.max_age = max_age;
         self
     }
 
-    /// Of how many subjects, at least 1; 100,000 unless this is set.
+    /// Sets the number of subjects for which results are cached, at least 1. The default is 100,000.
     #[must_use]
     pub fn max_keys(mut self, max_keys: usize) -> Self {
         self.max_keys = max_keys.max(1);
@@ -80,151 +81,160 @@ impl fmt::Debug for PerSubject {
     }
 }
 
-/// The same at work.
-pub(crate) struct Subjects {
-    function: Box<Function>,
+/// The per-subject overrides of one limiter: the function, with a cache of its results.
+pub(crate) struct SubjectOverrides {
+    function: Box<SubjectFn>,
     max_age: TimeSpan,
     clock: Arc<dyn Clock>,
-    kept: BoundedMap<Answer>,
-    /// Policies that have been made, so that those of one plan share theirs.
-    made: Mutex<Vec<Arc<Made>>>,
-    /// What was last said that cannot be, so that it is logged once.
-    wrong: Mutex<String>,
+    cache: BoundedMap<CachedResult>,
+    /// Derived policies, which the subjects of one plan share.
+    derived: Mutex<Vec<Arc<DerivedPolicy>>>,
+    /// The last invalid override, so that it is logged once.
+    invalid: Mutex<String>,
 }
 
-struct Answer {
-    made: Option<Arc<Made>>,
-    asked_at: Timestamp,
+/// A result of the function, with the policy derived from it.
+struct CachedResult {
+    derived: Option<Arc<DerivedPolicy>>,
+    /// The time of the call of the function.
+    called_at: Timestamp,
 }
 
-/// What was made of a policy.
-struct Made {
+/// A policy with a subject's override applied.
+struct DerivedPolicy {
     base: Policy,
     changes: Override,
     overridden: Arc<Overridden>,
 }
 
-impl Made {
-    fn is_of(&self, current: &Current<'_>) -> bool {
-        self.base == **current
+impl DerivedPolicy {
+    fn is_derived_from(&self, policy: &Policy) -> bool {
+        self.base == *policy
     }
 }
 
-impl Subjects {
+/// A lookup of the policy in effect for a subject.
+struct Lookup<'a> {
+    key: HashedKey<'a>,
+    now: Timestamp,
+}
+
+/// A function that returns the reason why the limiter cannot apply a policy, if there is one.
+type Unsupported<'a> = &'a dyn Fn(&Policy) -> Option<&'static str>;
+
+impl SubjectOverrides {
     pub(crate) fn new(settings: PerSubject, clock: Arc<dyn Clock>) -> Self {
         let PerSubject { function, max_age, max_keys } = settings;
         Self {
             function,
             max_age: TimeSpan::from_duration(max_age),
             clock,
-            kept: BoundedMap::new(max_keys),
-            made: Mutex::default(),
-            wrong: Mutex::default(),
+            cache: BoundedMap::new(max_keys),
+            derived: Mutex::default(),
+            invalid: Mutex::default(),
         }
     }
 
-    /// The policy as it is for this subject.
-    pub(crate) fn of<'a>(
+    /// Returns the policy in effect for this subject.
+    pub(crate) fn effective_for<'a>(
         &self,
-        mut current: Current<'a>,
+        mut policy: EffectivePolicy<'a>,
         subject: &str,
-        unsupported: impl Fn(&Policy) -> Option<&'static str>,
-    ) -> Current<'a> {
-        if let Some(made) = self.made_for(&current, subject, unsupported) {
-            current.replace(Arc::clone(&made.overridden));
+        unsupported: Unsupported<'_>,
+    ) -> EffectivePolicy<'a> {
+        let lookup =
+            Lookup { key: self.cache.key(&policy, subject), now: Timestamp::now(&self.clock) };
+        if let Some(derived) = self.derive_for(&lookup, unsupported) {
+            policy.replace(Arc::clone(&derived.overridden));
         }
-        current
+        policy
     }
 
-    fn made_for(
+    fn derive_for(
         &self,
-        current: &Current<'_>,
-        subject: &str,
-        unsupported: impl Fn(&Policy) -> Option<&'static str>,
-    ) -> Option<Arc<Made>> {
-        let now = Timestamp::now(&self.clock);
-        let key = self.kept.key(current, subject);
-        let (made, asked_at) = match self.known(&key, now) {
+        lookup: &Lookup<'_>,
+        unsupported: Unsupported<'_>,
+    ) -> Option<Arc<DerivedPolicy>> {
+        let Lookup { key, now } = lookup;
+        let HashedKey { policy, subject, .. } = *key;
+        let (derived, called_at) = match self.cached(lookup) {
             Some((None, _)) => return None,
-            Some((Some(made), _)) if made.is_of(current) => return Some(made),
-            // Meanwhile something else is said of the policy as a whole.
-            Some((Some(made), asked_at)) => {
-                (self.make(current, &made.changes, unsupported), asked_at)
+            Some((Some(derived), _)) if derived.is_derived_from(policy) => return Some(derived),
+            // The override of the policy as a whole has changed since.
+            Some((Some(derived), called_at)) => {
+                (self.derive(policy, &derived.changes, unsupported), called_at)
             }
-            // No lock is held while it thinks.
             None => {
-                let changes = (self.function)(current, subject);
-                (changes.and_then(|changes| self.make(current, &changes, unsupported)), now)
+                // No lock is held here, because the function may be slow.
+                let changes = (self.function)(policy, subject);
+                (changes.and_then(|changes| self.derive(policy, &changes, unsupported)), *now)
             }
         };
-        let answer = Answer { made: made.clone(), asked_at };
-        let policy = self.kept.share(current);
-        let mut shard = self.kept.shard(&key);
-        match shard.find(&key) {
-            Some(entry) => entry.value = answer,
+        let result = CachedResult { derived: derived.clone(), called_at };
+        let shared = self.cache.share(policy);
+        let mut shard = self.cache.shard(key);
+        match shard.find(key) {
+            Some(entry) => entry.value = result,
             None => {
-                shard.insert(&key, policy, answer, |_| false);
+                shard.insert(key, shared, result, |_| false);
             }
         }
-        made
+        derived
     }
 
-    /// What it has said of late, and when.
-    fn known(&self, key: &HashedKey<'_>, now: Timestamp) -> Option<(Option<Arc<Made>>, Timestamp)> {
-        let mut shard = self.kept.shard(key);
-        let answer = &shard.find(key)?.value;
-        // A clock that went back makes nothing last longer.
-        let is_fresh = now.checked_since(answer.asked_at).is_some_and(|age| age < self.max_age);
-        is_fresh.then(|| (answer.made.clone(), answer.asked_at))
+    /// Returns the cached result and the time of the call, unless it is too old.
+    fn cached(&self, lookup: &Lookup<'_>) -> Option<(Option<Arc<DerivedPolicy>>, Timestamp)> {
+        let Lookup { key, now } = lookup;
+        let mut shard = self.cache.shard(key);
+        let result = &shard.find(key)?.value;
+        // If the clock has gone back, the result counts as too old.
+        let is_fresh = now.checked_since(result.called_at).is_some_and(|age| age < self.max_age);
+        is_fresh.then(|| (result.derived.clone(), result.called_at))
     }
 
-    fn make(
+    /// Returns the policy with the override applied, or `None` if the result would be invalid.
+    fn derive(
         &self,
-        current: &Current<'_>,
+        base: &Policy,
         changes: &Override,
-        unsupported: impl Fn(&Policy) -> Option<&'static str>,
-    ) -> Option<Arc<Made>> {
-        let mut all = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(made) = all.iter().find(|made| made.is_of(current) && made.changes == *changes)
-        {
-            return Some(Arc::clone(made));
+        unsupported: Unsupported<'_>,
+    ) -> Option<Arc<DerivedPolicy>> {
+        let mut all = self.derived.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_it = |it: &&Arc<DerivedPolicy>| it.is_derived_from(base) && it.changes == *changes;
+        if let Some(derived) = all.iter().find(is_it) {
+            return Some(Arc::clone(derived));
         }
-        let policy = match changes.apply(current) {
+        let policy = match changes.apply(base) {
             Ok(policy) if let Some(reason) = unsupported(&policy) => {
-                self.complain(current, changes, reason);
+                self.log_once(base, changes, reason.to_owned());
                 return None;
             }
             Ok(policy) => policy,
             Err((key, reason)) => {
-                self.complain(current, changes, &format!("{key}: {reason}"));
+                self.log_once(base, changes, format!("{key}: {reason}"));
                 return None;
             }
         };
-        let overridden = Overridden {
-            policy,
-            enabled: changes.enabled.unwrap_or(true),
-            #[cfg(feature = "axum")]
-            fields: crate::http::Fields::new(),
-        };
-        let made = Arc::new(Made {
-            base: (**current).clone(),
+        let derived = Arc::new(DerivedPolicy {
+            base: base.clone(),
             changes: changes.clone(),
-            overridden: Arc::new(overridden),
+            overridden: Arc::new(Overridden::new(policy, changes.enabled.unwrap_or(true))),
         });
-        if all.len() >= MOST_MADE {
+        if all.len() >= MAX_DERIVED {
             all.remove(0);
         }
-        all.push(Arc::clone(&made));
-        Some(made)
+        all.push(Arc::clone(&derived));
+        Some(derived)
     }
 
-    fn complain(&self, policy: &Policy, changes: &Override, reason: &str) {
+    /// Logs an invalid override, unless it was the last one logged.
+    fn log_once(&self, policy: &Policy, changes: &Override, reason: String) {
         let policy = policy.name();
-        let said = format!("{policy}: {changes}: {reason}");
-        let mut wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
-        if *wrong != said {
+        let text = format!("{policy}: {changes}: {reason}");
+        let mut invalid = self.invalid.lock().unwrap_or_else(PoisonError::into_inner);
+        if *invalid != text {
             tracing::error!(policy, %changes, reason, "a subject's quotas cannot be; it has the policy's");
-            *wrong = said;
+            *invalid = text;
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The overrides of one limiter, ready to be looked up.
+//! The overrides of one limiter, prepared for lookup.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,47 +8,49 @@ use arc_swap::ArcSwap;
 use foldhash::fast::RandomState;
 use smol_str::SmolStr;
 
+use super::effective::Overridden;
 use super::error::OverrideMistake;
-use super::{Overridden, Override, Overrides, OverridesError};
+use super::{Override, Overrides, OverridesError};
 use crate::{Policy, suggest};
 
-/// Replaced as a whole; looking up waits for nobody.
+/// Overrides that are replaced as a whole. Lookups never wait.
 #[derive(Default)]
-pub(crate) struct Table {
-    /// Whether there are any: all that a check looks at if there are none.
+pub(crate) struct OverrideTable {
+    /// `true` if there are overrides. If there are none, a check reads nothing else.
     any: AtomicBool,
-    entries: ArcSwap<Entries>,
-    /// Held by who replaces them, so that no change is lost and the audit tells of them in the order
-    /// in which they were made.
+    active: ArcSwap<ActiveOverrides>,
+    /// Held during an update, so that no change is lost and the audit log has them in order.
     replacing: Mutex<()>,
 }
 
 #[derive(Default)]
-struct Entries {
+struct ActiveOverrides {
     overrides: Overrides,
-    by_name: HashMap<SmolStr, Vec<Entry>, RandomState>,
+    by_name: HashMap<SmolStr, Vec<OverriddenPolicy>, RandomState>,
 }
 
-/// Policies of one name count alike, but may differ in the rest.
-struct Entry {
-    written: Policy,
+/// A declared policy with its override applied. Policies of one name count alike, but may differ in
+/// other settings.
+struct OverriddenPolicy {
+    declared: Policy,
     overridden: Arc<Overridden>,
 }
 
-impl Table {
-    /// What has been made of the policy, if anything has.
+impl OverrideTable {
+    /// Returns the policy with its override applied, if it has one.
     #[inline]
     pub(crate) fn find(&self, policy: &Policy) -> Option<Arc<Overridden>> {
-        if self.any.load(Ordering::Relaxed) { self.entries.load().find(policy) } else { None }
+        if self.any.load(Ordering::Relaxed) { self.active.load().find(policy) } else { None }
     }
 
-    /// What they are now.
+    /// Returns the present overrides.
     pub(crate) fn overrides(&self) -> Overrides {
-        self.entries.load().overrides.clone()
+        self.active.load().overrides.clone()
     }
 
-    /// Replaces them by what `change` makes of them, if nothing is wrong with that. `declared` is
-    /// all that can be overridden, and `unsupported` says what of a policy this limiter cannot keep.
+    /// Replaces the overrides by the result of `change`, if that is valid. `declared` contains the
+    /// policies that can be overridden; `unsupported` returns the reason why the limiter cannot apply
+    /// a policy.
     pub(crate) fn update<'a>(
         &self,
         change: impl FnOnce(Overrides) -> Overrides,
@@ -61,9 +63,9 @@ impl Table {
         let mut by_name = HashMap::<_, _, RandomState>::default();
         let mut mistakes = Vec::new();
         for (name, changes) in overrides.iter() {
-            match entries(name, changes, &declared, &unsupported) {
-                Ok(entries) => {
-                    by_name.insert(SmolStr::new(name), entries);
+            match apply((name, changes), &declared, &unsupported) {
+                Ok(policies) => {
+                    by_name.insert(SmolStr::new(name), policies);
                 }
                 Err((key, reason)) => {
                     mistakes.push(OverrideMistake { policy: name.to_owned(), key, reason });
@@ -74,56 +76,51 @@ impl Table {
             return Err(error);
         }
         let any = !overrides.is_empty();
-        let old = self.entries.swap(Arc::new(Entries { overrides, by_name }));
+        let old = self.active.swap(Arc::new(ActiveOverrides { overrides, by_name }));
         self.any.store(any, Ordering::Relaxed);
-        audit(&old.overrides, &self.entries.load().overrides);
+        audit(&old.overrides, &self.active.load().overrides);
         Ok(())
     }
 }
 
-impl Entries {
+impl ActiveOverrides {
     fn find(&self, policy: &Policy) -> Option<Arc<Overridden>> {
-        let entries = self.by_name.get(policy.name())?;
-        let same = entries.iter().find(|entry| entry.written == *policy);
-        let entry = same.or(entries.first())?;
-        Some(Arc::clone(&entry.overridden))
+        let policies = self.by_name.get(policy.name())?;
+        let same = policies.iter().find(|it| it.declared == *policy);
+        let found = same.or(policies.first())?;
+        Some(Arc::clone(&found.overridden))
     }
 }
 
-fn entries(
-    name: &str,
-    changes: &Override,
+/// Applies an override to each declared policy of its name.
+fn apply(
+    (name, changes): (&str, &Override),
     declared: &[&Policy],
     unsupported: impl Fn(&Policy) -> Option<&'static str>,
-) -> Result<Vec<Entry>, (Option<&'static str>, String)> {
-    let mut entries = Vec::<Entry>::new();
-    for &written in declared.iter().filter(|policy| policy.name() == name) {
-        if entries.iter().any(|entry| entry.written == *written) {
+) -> Result<Vec<OverriddenPolicy>, (Option<&'static str>, String)> {
+    let mut policies = Vec::<OverriddenPolicy>::new();
+    for &base in declared.iter().filter(|policy| policy.name() == name) {
+        if policies.iter().any(|it| it.declared == *base) {
             continue;
         }
-        let policy = changes.apply(written).map_err(|(key, reason)| (Some(key), reason))?;
+        let policy = changes.apply(base).map_err(|(key, reason)| (Some(key), reason))?;
         if let Some(reason) = unsupported(&policy) {
             let key = if policy.unsupported().is_some() { "algorithm" } else { "on_error" };
             return Err((Some(key), reason.to_owned()));
         }
-        let overridden = Overridden {
-            policy,
-            enabled: changes.enabled.unwrap_or(true),
-            #[cfg(feature = "axum")]
-            fields: crate::http::Fields::new(),
-        };
-        entries.push(Entry { written: written.clone(), overridden: Arc::new(overridden) });
+        let overridden = Arc::new(Overridden::new(policy, changes.enabled.unwrap_or(true)));
+        policies.push(OverriddenPolicy { declared: base.clone(), overridden });
     }
-    if entries.is_empty() {
+    if policies.is_empty() {
         let names: BTreeSet<&str> = declared.iter().map(|policy| policy.name()).collect();
         let nothing = "there is none: annotate a function, or declare it to the limiter's builder";
         let hint = suggest::hint(name, names, nothing);
         return Err((None, format!("no such policy: {hint}")));
     }
-    Ok(entries)
+    Ok(policies)
 }
 
-/// Tells of each policy what was said of it and what is.
+/// Logs the old and the new override of each policy for which they differ.
 fn audit(old: &Overrides, new: &Overrides) {
     let names: BTreeSet<&str> = old.iter().chain(new.iter()).map(|(name, _)| name).collect();
     let none = Override::new();

@@ -1,4 +1,4 @@
-//! Counts for the recorder of the `metrics` facade that the program has installed.
+//! Metrics: counts for the recorder that the program has installed in the `metrics` facade.
 
 use std::collections::HashMap;
 use std::mem::size_of_val;
@@ -13,12 +13,12 @@ use quanta::Instant;
 use smol_str::SmolStr;
 
 use super::names::*;
-use super::{Metrics, NearLimit, Told};
-use crate::backend::ServerStats;
-use crate::{BreakerState, BreakerStats, LimiterStats, MemoryStats, Outcome, Policy, Source};
+use super::{CheckEvent, Metrics, NearLimit};
+use crate::stats::{BreakerState, BreakerStats, LimiterStats, MemoryStats, ServerStats};
+use crate::{Outcome, Policy, Source};
 
-/// The most policies that are told apart. Names are the program's, and so few; of one that makes
-/// them up as it goes, the rest are counted as [`OTHERS`].
+/// The largest number of policies that are counted separately. Policies are named by the program, so
+/// there are few; if it generates names at run time, the excess is counted as [`OTHERS`].
 const MAX_POLICIES: usize = 1_000;
 const OTHERS: &str = "_other";
 
@@ -29,20 +29,20 @@ const OUTCOMES: [&str; 4] = [
     "failed",
 ];
 const FAILED: usize = 3;
-/// The last of them is [`Source::Closed`].
+/// [`Source::Closed`] is the last source.
 const SOURCES: usize = Source::Closed as usize + 1;
 
 pub(crate) struct Meter {
     backend: &'static str,
     settings: Metrics,
-    made: Instant,
-    /// When the instruments are to be read next, in microseconds since it was made.
+    created: Instant,
+    /// The time of the next publication of statistics, in microseconds since `created`.
     due: AtomicU64,
     handles: ArcSwap<Handles>,
 }
 
-/// Where it counts. Looking a metric up takes longer than a check in memory, so that is done once
-/// for each recorder.
+/// Handles to metrics. Looking one up takes longer than a check in memory, so that is done once for
+/// each recorder.
 #[derive(Clone)]
 struct Handles {
     recorder: Recorder,
@@ -50,29 +50,29 @@ struct Handles {
     wait_seconds: Histogram,
     policies: HashTable<Arc<PolicyHandles>>,
     others: Arc<PolicyHandles>,
-    /// What the recorder has been told of what others count.
-    told: Arc<Mutex<Totals>>,
+    /// The totals that have been passed on to the recorder.
+    published: Arc<Mutex<Totals>>,
 }
 
-/// Of a policy, in `shadow` or not.
+/// Handles for one policy, separately with and without `shadow`.
 struct PolicyHandles {
     name: SmolStr,
     name_hash: u64,
     shadow: bool,
-    /// By outcome and source.
+    /// Indexed by outcome and source.
     decisions: [[OnceLock<Counter>; SOURCES]; OUTCOMES.len()],
     near_limit: OnceLock<Counter>,
 }
 
-/// Which recorder it is, by its address. 0: there is none.
+/// The identity of a recorder: its address, or 0 if there is none.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Recorder(usize);
 
 impl Recorder {
     const NONE: Self = Self(0);
 
-    /// The one that counts for this thread. What stands for none has no state, and what has none
-    /// cannot count.
+    /// Returns the recorder of this thread. The facade's no-op recorder is zero-sized, and a
+    /// zero-sized recorder cannot count, so it means that none is installed.
     #[inline]
     fn current() -> Self {
         metrics::with_recorder(|recorder| {
@@ -89,31 +89,33 @@ impl Meter {
         Self {
             backend,
             settings,
-            made: Instant::now(),
+            created: Instant::now(),
             due: AtomicU64::new(0),
             handles: ArcSwap::from_pointee(Handles::none()),
         }
     }
 
-    /// A check begins. `None`: nobody records it.
-    #[inline]
-    pub(super) fn watch(&self) -> Option<Instant> {
-        (Recorder::current() != Recorder::NONE).then(Instant::now)
-    }
-
-    /// A check has ended. It says whether the instruments are to be read, by the caller.
-    pub(super) fn count(&self, since: Instant, now: Instant, told: &Told<'_>, near: f64) -> bool {
+    /// Records a check that began at `start` and ended at `end`. Returns `true` if it is time to
+    /// publish statistics.
+    pub(super) fn record(
+        &self,
+        start: Instant,
+        end: Instant,
+        event: &CheckEvent<'_>,
+        near: f64,
+    ) -> bool {
         let handles = self.handles();
         if handles.recorder == Recorder::NONE {
             return false;
         }
-        let seconds = if told.waited { &handles.wait_seconds } else { &handles.check_seconds };
-        seconds.record(now.duration_since(since));
-        match handles.find(told.policy) {
-            Some(policy) => policy.count(told, near),
-            None => self.add(told.policy).count(told, near),
+        let seconds = if event.waited { &handles.wait_seconds } else { &handles.check_seconds };
+        seconds.record(end.duration_since(start));
+        let policy = event.check.policy;
+        match handles.find(policy) {
+            Some(policy) => policy.count(event, near),
+            None => self.add(policy).count(event, near),
         }
-        self.is_due(micros(now.duration_since(self.made)))
+        self.is_due(micros(end.duration_since(self.created)))
     }
 
     fn is_due(&self, now: u64) -> bool {
@@ -123,21 +125,23 @@ impl Meter {
             && self.due.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
-    /// Those of the present recorder.
+    /// Returns the handles for the current recorder.
     #[inline]
     fn handles(&self) -> Guard<Arc<Handles>> {
         let recorder = Recorder::current();
         let handles = self.handles.load();
-        if handles.recorder == recorder { handles } else { self.take_hold(recorder) }
+        if handles.recorder == recorder { handles } else { self.renew(recorder) }
     }
 
+    /// Replaces the handles by those for `recorder`.
     #[cold]
-    fn take_hold(&self, recorder: Recorder) -> Guard<Arc<Handles>> {
+    fn renew(&self, recorder: Recorder) -> Guard<Arc<Handles>> {
         describe();
         self.handles.store(Arc::new(Handles::of(recorder, self.backend)));
         self.handles.load()
     }
 
+    /// Adds handles for a policy that is counted for the first time.
     #[cold]
     fn add(&self, policy: &Policy) -> Arc<PolicyHandles> {
         let mut added = None;
@@ -150,38 +154,44 @@ impl Meter {
         added.unwrap_or_else(|| Arc::clone(&self.handles.load().others))
     }
 
-    pub(crate) fn asks_servers(&self) -> bool {
-        self.settings.servers && Recorder::current() != Recorder::NONE
+    pub(super) fn wants_servers(&self) -> bool {
+        self.settings.servers && has_recorder()
     }
 
-    /// Tells the recorder what the instruments show.
-    pub(crate) fn publish(&self, stats: &LimiterStats) {
-        if Recorder::current() == Recorder::NONE {
+    /// Passes statistics on to the recorder.
+    pub(super) fn publish(&self, stats: &LimiterStats) {
+        if !has_recorder() {
             return;
         }
         let handles = self.handles();
-        // Nothing panics while it is held but a recorder, and the numbers are whole then, too.
-        let mut told = handles.told.lock().unwrap_or_else(PoisonError::into_inner);
+        // Only a recorder can panic while the lock is held, and the totals are consistent even then.
+        let mut published = handles.published.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(breaker) = &stats.breaker {
-            told.breaker(breaker);
+            published.breaker(breaker);
         }
         if let Some(memory) = &stats.memory {
-            told.memory(memory);
+            published.memory(memory);
         }
         #[cfg(feature = "redis")]
         if let Some(redis) = &stats.redis {
-            told.redis(redis);
+            published.redis(redis);
         }
     }
+}
 
-    pub(crate) fn publish_servers(&self, servers: &[ServerStats]) {
-        for server in servers {
-            let gauge = |name| gauge!(name, "server" => server.address.clone());
-            gauge(SERVER_MEMORY).set(server.memory as f64);
-            gauge(SERVER_MAX_MEMORY).set(server.max_memory as f64);
-            gauge(SERVER_CLIENTS).set(server.clients as f64);
-            gauge(SERVER_EVICTED).set(server.evicted_keys as f64);
-        }
+/// Returns `true` if the program has installed a recorder.
+#[inline]
+pub(super) fn has_recorder() -> bool {
+    Recorder::current() != Recorder::NONE
+}
+
+pub(super) fn publish_servers(servers: &[ServerStats]) {
+    for server in servers {
+        let gauge = |name| gauge!(name, "server" => server.address.clone());
+        gauge(SERVER_MEMORY).set(server.memory as f64);
+        gauge(SERVER_MAX_MEMORY).set(server.max_memory as f64);
+        gauge(SERVER_CLIENTS).set(server.clients as f64);
+        gauge(SERVER_EVICTED).set(server.evicted_keys as f64);
     }
 }
 
@@ -193,7 +203,7 @@ impl Handles {
             wait_seconds: Histogram::noop(),
             policies: HashTable::new(),
             others: Arc::new(PolicyHandles::new(SmolStr::new_static(OTHERS), 0, false)),
-            told: Arc::default(),
+            published: Arc::default(),
         }
     }
 
@@ -232,12 +242,13 @@ impl PolicyHandles {
         Self { name, name_hash, shadow, decisions, near_limit }
     }
 
-    fn count(&self, told: &Told<'_>, near: f64) {
-        let (outcome, source) = match (told.failure, told.verdict.outcome()) {
+    fn count(&self, event: &CheckEvent<'_>, near: f64) {
+        let CheckEvent { failure, verdict, .. } = *event;
+        let (outcome, source) = match (failure, verdict.outcome()) {
             (Some(_), _) => (FAILED, Source::Closed),
-            (None, Outcome::Allowed) => (0, told.verdict.source()),
-            (None, Outcome::Refused { .. }) => (1, told.verdict.source()),
-            (None, Outcome::Never) => (2, told.verdict.source()),
+            (None, Outcome::Allowed) => (0, verdict.source()),
+            (None, Outcome::Refused { .. }) => (1, verdict.source()),
+            (None, Outcome::Never) => (2, verdict.source()),
         };
         let (name, index) = (source.name(), source as usize);
         let decided = self.decisions[outcome][index].get_or_init(|| {
@@ -250,23 +261,23 @@ impl PolicyHandles {
             )
         });
         decided.increment(1);
-        if outcome == 0 && NearLimit::of(told, near).is_some() {
+        if outcome == 0 && NearLimit::of(event, near).is_some() {
             let name = || counter!(NEAR_LIMIT, "policy" => self.name.to_string());
             self.near_limit.get_or_init(name).increment(1);
         }
     }
 }
 
-/// Totals of which the recorder has been told. It is told what they have grown by, so that several
-/// limiters may count for one.
+/// Totals that have been passed on to the recorder. It receives the increase since the last time, so
+/// that several limiters may share one recorder.
 #[derive(Default)]
 struct Totals(HashMap<&'static str, u64>);
 
 impl Totals {
     fn raise(&mut self, name: &'static str, total: u64) {
-        let told = self.0.insert(name, total).unwrap_or(0);
-        // Even by nothing, so that it is there before it happens.
-        counter!(name).increment(total.saturating_sub(told));
+        let published = self.0.insert(name, total).unwrap_or(0);
+        // An increment of 0 makes the counter exist before the first event.
+        counter!(name).increment(total.saturating_sub(published));
     }
 
     fn breaker(&mut self, breaker: &BreakerStats) {
@@ -286,7 +297,7 @@ impl Totals {
     }
 
     #[cfg(feature = "redis")]
-    fn redis(&mut self, redis: &crate::RedisStats) {
+    fn redis(&mut self, redis: &crate::stats::RedisStats) {
         self.raise(REDIS_ROUND_TRIPS, redis.round_trips);
         self.raise(REDIS_CHECKS, redis.checks);
         gauge!(REDIS_QUEUED).set(redis.queued as f64);
@@ -298,16 +309,14 @@ impl Totals {
     }
 }
 
-/// A call to a Redis, and how many operations it carried.
 #[cfg(feature = "redis")]
-pub(crate) fn round_trip(checks: usize, took: Duration) {
+pub(super) fn round_trip(checks: usize, took: Duration) {
     histogram!(REDIS_ROUND_TRIP_SECONDS).record(took);
     histogram!(REDIS_BATCH_SIZE).record(checks as f64);
 }
 
-/// A connection to a Redis was had.
 #[cfg(feature = "redis")]
-pub(crate) fn connected(took: Duration) {
+pub(super) fn connected(took: Duration) {
     histogram!(REDIS_CONNECT_SECONDS).record(took);
 }
 

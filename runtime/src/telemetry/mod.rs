@@ -1,59 +1,61 @@
-//! What an operator sees of a limiter: events, hooks and, with the features `metrics` and
-//! `dashboard`, metrics and what a dashboard shows.
+//! Observability for operators: events, hooks and, with the features `metrics` and `dashboard`,
+//! metrics and the dashboard's figures.
 
-#[cfg_attr(not(feature = "metrics"), path = "no_meter.rs")]
+#[cfg(feature = "metrics")]
 mod meter;
 #[cfg(feature = "metrics")]
 mod names;
 mod near_limit;
 #[cfg(feature = "metrics")]
 mod settings;
-#[cfg_attr(not(feature = "dashboard"), path = "no_tally.rs")]
+#[cfg(feature = "dashboard")]
 mod tally;
 
 use std::error::Error;
 use std::sync::Arc;
 #[cfg(feature = "dashboard")]
 use std::sync::OnceLock;
+#[cfg(feature = "redis")]
+use std::time::Duration;
 
 use quanta::Instant;
 use tracing::Level;
 use tracing::level_filters::LevelFilter;
 
+#[cfg(feature = "metrics")]
 pub(crate) use self::meter::Meter;
-#[cfg(feature = "redis")]
-pub(crate) use self::meter::{connected, round_trip};
 pub use self::near_limit::NearLimit;
 #[cfg(feature = "metrics")]
 pub use self::settings::Metrics;
-pub(crate) use self::tally::Tally;
 #[cfg(feature = "dashboard")]
-pub(crate) use self::tally::{Counts, SECONDS};
+pub(crate) use self::tally::{DecisionCounts, SECONDS, Tally};
 use crate::Verdict;
+use crate::check::Check;
+use crate::stats::{LimiterStats, ServerStats};
 use crate::{Blocked, Policy, Unavailable};
 
-/// How little may remain of a quota for an admission to be near the limit, as a part of it, where
-/// nobody says otherwise.
+/// The default fraction of a quota below which an admission is near the limit.
 const NEAR: f64 = 0.1;
 
 pub(crate) type BlockedHook = Arc<dyn Fn(&Blocked<'_>) + Send + Sync>;
 pub(crate) type NearLimitHook = Arc<dyn Fn(&NearLimit<'_>) + Send + Sync>;
 
-/// What is told of each check, and to whom.
+/// The recipients of a limiter's check events.
 pub(crate) struct Telemetry {
     pub(crate) on_blocked: Option<BlockedHook>,
     pub(crate) on_near_limit: Option<NearLimitHook>,
     pub(crate) near: f64,
-    /// `None`: nobody counts.
+    /// `None` if metrics are switched off.
+    #[cfg(feature = "metrics")]
     pub(crate) meter: Option<Meter>,
-    /// Empty: nobody has made a dashboard.
+    /// Empty until a dashboard is created.
     #[cfg(feature = "dashboard")]
     pub(crate) tally: OnceLock<Arc<Tally>>,
 }
 
-/// When a check began, if somebody wants to know how long it takes.
+/// The start of a check, if its duration is recorded.
 #[derive(Clone, Copy)]
-pub(crate) struct Watch(Option<Instant>);
+pub(crate) struct Timer(Option<Instant>);
 
 impl Telemetry {
     pub(crate) fn new() -> Self {
@@ -61,90 +63,125 @@ impl Telemetry {
             on_blocked: None,
             on_near_limit: None,
             near: NEAR,
+            #[cfg(feature = "metrics")]
             meter: None,
             #[cfg(feature = "dashboard")]
             tally: OnceLock::new(),
         }
     }
 
-    #[cfg(feature = "dashboard")]
+    /// Starts the timer of a check.
     #[inline]
-    fn tally(&self) -> Option<&Arc<Tally>> {
-        self.tally.get()
+    pub(crate) fn start_timer(&self) -> Timer {
+        Timer(self.is_timed().then(Instant::now))
     }
 
-    #[cfg(not(feature = "dashboard"))]
+    /// Returns `true` if durations of checks are recorded.
     #[inline]
-    fn tally(&self) -> Option<&Tally> {
-        None
+    fn is_timed(&self) -> bool {
+        #[cfg(feature = "metrics")]
+        if self.meter.is_some() && meter::has_recorder() {
+            return true;
+        }
+        #[cfg(feature = "dashboard")]
+        if self.tally.get().is_some() {
+            return true;
+        }
+        false
     }
 
-    /// A check begins.
+    /// Returns `true` if anything is to be done about the outcome of a check. In production usually
+    /// nothing is.
     #[inline]
-    pub(crate) fn watch(&self) -> Watch {
-        let metered = self.meter.as_ref().and_then(Meter::watch);
-        Watch(metered.or_else(|| self.tally().map(|_| Instant::now())))
-    }
-
-    /// Whether anybody is to be told of a check: most who run a service have all that switched off.
-    #[inline]
-    pub(crate) fn has_listener(&self, watch: Watch, policy: &Policy, admitted: bool) -> bool {
+    pub(crate) fn has_listener(&self, timer: Timer, policy: &Policy, admitted: bool) -> bool {
         let of_outcome =
             if admitted { self.on_near_limit.is_some() } else { logs_refusals(policy) };
-        of_outcome || watch.0.is_some()
+        of_outcome || timer.0.is_some()
     }
 
-    /// What came of a check. It says whether it is time to read the instruments.
-    pub(crate) fn note(&self, watch: Watch, told: &Told<'_>) -> bool {
-        if !told.is_admission() {
-            if logs_refusals(told.policy) {
-                told.log();
+    /// Records the outcome of a check: logs it, calls the near-limit hook and counts it. Returns
+    /// `true` if it is time to [publish](Self::publish) the limiter's statistics.
+    pub(crate) fn record(&self, timer: Timer, event: &CheckEvent<'_>) -> bool {
+        if !event.is_admission() {
+            if logs_refusals(event.check.policy) {
+                event.log();
             }
         } else if let Some(on_near_limit) = &self.on_near_limit
-            && let Some(near) = NearLimit::of(told, self.near)
+            && let Some(near) = NearLimit::of(event, self.near)
         {
             on_near_limit(&near);
         }
-        match watch {
-            Watch(Some(since)) => self.count(since, told),
-            Watch(None) => false,
+        match timer {
+            Timer(Some(start)) => self.count(start, event),
+            Timer(None) => false,
         }
     }
 
-    fn count(&self, since: Instant, told: &Told<'_>) -> bool {
+    fn count(&self, start: Instant, event: &CheckEvent<'_>) -> bool {
         let now = Instant::now();
-        if let Some(tally) = self.tally() {
-            tally.note(told, now.duration_since(since));
+        #[cfg(feature = "dashboard")]
+        if let Some(tally) = self.tally.get() {
+            tally.record(event, now.duration_since(start));
         }
-        self.meter.as_ref().is_some_and(|meter| meter.count(since, now, told, self.near))
+        #[cfg(feature = "metrics")]
+        if let Some(meter) = &self.meter {
+            return meter.record(start, now, event, self.near);
+        }
+        let _ = (now, start, event);
+        false
+    }
+
+    /// Passes statistics on to the metrics recorder.
+    pub(crate) fn publish(&self, stats: &LimiterStats) {
+        #[cfg(feature = "metrics")]
+        if let Some(meter) = &self.meter {
+            meter.publish(stats);
+        }
+        #[cfg(not(feature = "metrics"))]
+        let _ = stats;
+    }
+
+    /// Returns `true` if the metrics include the state of the backend's servers.
+    pub(crate) fn wants_servers(&self) -> bool {
+        #[cfg(feature = "metrics")]
+        return self.meter.as_ref().is_some_and(Meter::wants_servers);
+        #[cfg(not(feature = "metrics"))]
+        false
+    }
+
+    /// Passes the state of servers on to the metrics recorder.
+    pub(crate) fn publish_servers(&self, servers: &[ServerStats]) {
+        #[cfg(feature = "metrics")]
+        meter::publish_servers(servers);
+        #[cfg(not(feature = "metrics"))]
+        let _ = servers;
     }
 }
 
-/// Whether an event of a refusal can interest anybody.
+/// Returns `true` if refusals by the policy are logged.
 #[inline]
 fn logs_refusals(policy: &Policy) -> bool {
     let level = if policy.is_shadow() { Level::INFO } else { Level::DEBUG };
     level <= LevelFilter::current()
 }
 
-/// What came of a check.
-pub(crate) struct Told<'a> {
-    pub(crate) policy: &'a Policy,
-    pub(crate) subject: &'a str,
+/// The outcome of a check.
+pub(crate) struct CheckEvent<'a> {
+    pub(crate) check: Check<'a>,
     pub(crate) verdict: &'a Verdict,
     pub(crate) failure: Option<&'a Unavailable>,
-    /// Whether it was a wait for a turn.
+    /// `true` if the caller waited in a queue.
     pub(crate) waited: bool,
 }
 
-impl Told<'_> {
+impl CheckEvent<'_> {
     fn is_admission(&self) -> bool {
         self.failure.is_none() && self.verdict.is_allowed()
     }
 
     #[cold]
     fn log(&self) {
-        let Self { policy, subject, waited, .. } = *self;
+        let Self { check: Check { policy, subject, .. }, waited, .. } = *self;
         let name = policy.name();
         if let Some(error) = self.failure {
             let error: &(dyn Error + 'static) = error;
@@ -175,6 +212,24 @@ impl Told<'_> {
     }
 
     fn retry_after_seconds(&self) -> Option<f64> {
-        self.verdict.outcome().retry_after().map(|span| span.as_secs_f64())
+        self.verdict.outcome().retry_after().map(|duration| duration.as_secs_f64())
     }
+}
+
+/// Records a call to a Redis server: how many operations it carried, and how long it took.
+#[cfg(feature = "redis")]
+pub(crate) fn round_trip(checks: usize, took: Duration) {
+    #[cfg(feature = "metrics")]
+    meter::round_trip(checks, took);
+    #[cfg(not(feature = "metrics"))]
+    let _ = (checks, took);
+}
+
+/// Records how long it took to obtain a connection to a Redis server.
+#[cfg(feature = "redis")]
+pub(crate) fn connected(took: Duration) {
+    #[cfg(feature = "metrics")]
+    meter::connected(took);
+    #[cfg(not(feature = "metrics"))]
+    let _ = took;
 }

@@ -1,4 +1,4 @@
-//! The metrics by name, and what is said of each.
+//! The names of the metrics, and their descriptions.
 
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 
@@ -31,7 +31,7 @@ pub(super) const SERVER_MAX_MEMORY: &str = "tollgate_redis_server_max_memory_byt
 pub(super) const SERVER_CLIENTS: &str = "tollgate_redis_server_clients";
 pub(super) const SERVER_EVICTED: &str = "tollgate_redis_server_evicted_keys";
 
-/// Tells the recorder of them.
+/// Registers the descriptions with the recorder.
 pub(super) fn describe() {
     describe_counter!(DECISIONS, Unit::Count, "Checks, by what was decided and who decided");
     describe_counter!(NEAR_LIMIT, Unit::Count, "Admissions that left little of a quota");

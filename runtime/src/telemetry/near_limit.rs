@@ -1,6 +1,7 @@
-//! What a near-limit hook is told.
+//! The argument of a near-limit hook.
 
-use super::Told;
+use super::CheckEvent;
+use crate::check::Check;
 use crate::{Policy, Quota};
 
 /// An admission that leaves little of a quota, for the function of
@@ -14,36 +15,37 @@ pub struct NearLimit<'a> {
 }
 
 impl<'a> NearLimit<'a> {
-    /// The first quota of which less than `part` remains.
-    pub(super) fn of(told: &Told<'a>, part: f64) -> Option<Self> {
-        let Told { policy, subject, verdict, .. } = *told;
+    /// Returns the first quota of which less than `fraction` remains.
+    pub(super) fn of(event: &CheckEvent<'a>, fraction: f64) -> Option<Self> {
+        let CheckEvent { check: Check { policy, subject, .. }, verdict, .. } = *event;
         let mut quotas = policy.quotas().iter().zip(verdict.quotas());
         quotas.find_map(|(quota, state)| {
             let remaining = state.remaining();
-            let is_near = f64::from(remaining) < part * f64::from(quota.capacity());
+            let is_near = f64::from(remaining) < fraction * f64::from(quota.capacity());
             is_near.then_some(Self { policy, subject, quota, remaining })
         })
     }
 
-    /// The policy that admitted.
+    /// Returns the policy that admitted the request.
     #[must_use]
     pub fn policy(&self) -> &Policy {
         self.policy
     }
 
-    /// Whose request it was: an address, the hash of a credential, or what a key function gave.
+    /// Returns the subject of the request: an address, the hash of a credential, or the result of a
+    /// key function.
     #[must_use]
     pub fn subject(&self) -> &str {
         self.subject
     }
 
-    /// The quota of which little remains; of several, the first.
+    /// Returns the quota that is nearly used up; the first one if there are several.
     #[must_use]
     pub fn quota(&self) -> &Quota {
         self.quota
     }
 
-    /// How much more it would admit.
+    /// Returns how many more requests the quota would admit now.
     #[must_use]
     pub fn remaining(&self) -> u32 {
         self.remaining

@@ -1,4 +1,4 @@
-//! What a limiter counts.
+//! Settings of a limiter's metrics.
 
 use std::time::Duration;
 
@@ -10,23 +10,24 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Counts decisions and times checks, and reads the instruments of the backend and the circuit
-    /// breaker every 5 seconds.
+    /// Creates settings that count decisions, time checks, and publish the statistics of the backend
+    /// and the circuit breaker every 5 seconds.
     #[must_use]
     pub const fn new() -> Self {
         Self { every: Duration::from_secs(5), servers: false }
     }
 
-    /// How often the instruments are read, on a check that comes by;
-    /// [`Limiter::record_metrics`](crate::Limiter::record_metrics) reads them at once.
+    /// Sets the interval at which statistics are published. The first check after each interval
+    /// publishes them; [`Limiter::record_metrics`](crate::Limiter::record_metrics) does so at once.
     #[must_use]
     pub const fn every(mut self, span: Duration) -> Self {
         self.every = span;
         self
     }
 
-    /// Also asks each Redis then how much memory it uses and how many clients it has (`INFO`), in
-    /// a task of its own, which no check waits for. Its user must be allowed to ask.
+    /// Also publishes how much memory each Redis server uses and how many clients it has (`INFO`).
+    /// A background task asks for it, so no check waits. The Redis user needs permission to run
+    /// `INFO`.
     #[must_use]
     pub const fn servers(mut self) -> Self {
         self.servers = true;

@@ -1,4 +1,4 @@
-//! Whether a store decides as it should.
+//! A test suite for stores.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -10,26 +10,26 @@ use crate::{
     Source, Verdict,
 };
 
-/// How many traces each algorithm is tried with, and how long they are.
+/// The number of traces for each algorithm, and their length.
 const TRACES: u32 = 60;
 const STEPS: u32 = 60;
-/// How many ask for the last units at the same time.
+/// The number of concurrent requests for the last units.
 const CROWD: u32 = 64;
 const HOUR: Duration = Duration::from_secs(3_600);
 
-/// Asserts that a store of your own is right, as far as trying can tell: that by each of
-/// `algorithms` it answers as the definition wants it, the same as [`MemoryBackend`] does, over
-/// random traces of charges, peeks, refunds and resets by several quotas at once; that it keeps
-/// policies and subjects apart, answers batches in their order, and admits no more than the limit
-/// to those who come at the same time.
+/// Tests a store of your own. For each of `algorithms`, it runs random traces of charges, peeks,
+/// refunds and resets by several quotas at once and compares the answers with those of
+/// [`MemoryBackend`], which follow the algorithm's definition. It also asserts that the store
+/// separates policies and subjects, answers batches in order, and admits no more than the limit when
+/// requests are concurrent.
 ///
-/// The store has to be empty and to read the time from `clock`, which this moves. One that decides
-/// by a server's clock, as it should, needs a way to be told the time in tests. Call it in a tokio
-/// runtime, best one of several threads: only then do two come at the same time, unless the store
-/// gives way in the middle of something.
+/// The store must be empty and must read the time from `clock`, which this function moves. A store
+/// that decides by a server's clock, as it should, needs a way to set that clock in tests. Call this
+/// function in a tokio runtime, preferably a multi-threaded one: otherwise requests are concurrent
+/// only if the store yields in the middle of an operation.
 ///
-/// A refund may give back less than it could, or nothing. Everything else has to be the same, to
-/// the microsecond. The same traces are tried each time.
+/// A refund may give back less than possible, or nothing. Everything else must be equal to the
+/// microsecond. The traces are the same in every run.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
@@ -44,8 +44,8 @@ const HOUR: Duration = Duration::from_secs(3_600);
 ///
 /// # Panics
 ///
-/// If it is not right, or fails: with what was asked, what the store answered and what it should
-/// have answered.
+/// If the store is wrong or fails. The message contains the operations, the store's answer and the
+/// expected answer.
 pub async fn assert_conforms(backend: impl Backend, clock: &ManualClock, algorithms: &[Algorithm]) {
     let memory = MemoryBackend::builder().clock(clock.clone()).build();
     let mut suite = Suite { backend: Arc::new(backend), memory, clock, random: Random(1) };
@@ -55,17 +55,17 @@ pub async fn assert_conforms(backend: impl Backend, clock: &ManualClock, algorit
 
 struct Suite<'a, B> {
     backend: Arc<B>,
-    /// What is right.
+    /// The store with the expected answers.
     memory: MemoryBackend,
     clock: &'a ManualClock,
     random: Random,
 }
 
-/// Or what is wrong.
-type Found<T = ()> = Result<T, String>;
+/// The result of a test, or the description of what is wrong.
+type TestResult<T = ()> = Result<T, String>;
 
 impl<B: Backend> Suite<'_, B> {
-    async fn run(&mut self, algorithms: &[Algorithm]) -> Found {
+    async fn run(&mut self, algorithms: &[Algorithm]) -> TestResult {
         for &algorithm in algorithms {
             self.keeps_keys_apart(algorithm).await?;
             self.answers_in_order(algorithm).await?;
@@ -77,7 +77,7 @@ impl<B: Backend> Suite<'_, B> {
         Ok(())
     }
 
-    async fn keeps_keys_apart(&self, algorithm: Algorithm) -> Found {
+    async fn keeps_keys_apart(&self, algorithm: Algorithm) -> TestResult {
         let long = "long ".repeat(25);
         let subjects =
             ["a:b", "b", "a", "A", "", "a|b", "{a}", "a\nb", "ä", "*", &long, &long[1..]];
@@ -100,7 +100,7 @@ impl<B: Backend> Suite<'_, B> {
         Ok(())
     }
 
-    async fn answers_in_order(&self, algorithm: Algorithm) -> Found {
+    async fn answers_in_order(&self, algorithm: Algorithm) -> TestResult {
         let policy = &policy(algorithm, "batch", Quota::new(2, HOUR));
         let of = |subject, cost| Check::new(policy, subject, cost);
         let batch = [
@@ -112,16 +112,17 @@ impl<B: Backend> Suite<'_, B> {
             Operation::charge(of("b", 3)),
         ];
         let answers = self.backend.apply(&batch).await;
-        let said: Vec<Option<Outcome>> = answers
+        let outcomes: Vec<Option<Outcome>> = answers
             .iter()
             .map(|answer| match answer {
                 Ok(Answer::Verdict(verdict)) => Some(verdict.outcome()),
                 _ => None,
             })
             .collect();
-        let is_refused = |said: &Option<Outcome>| matches!(said, Some(Outcome::Refused { .. }));
+        let is_refused =
+            |outcome: &Option<Outcome>| matches!(outcome, Some(Outcome::Refused { .. }));
         let allowed = Some(Outcome::Allowed);
-        let is_right = matches!(&said[..], [a, b, peek, None, again, never]
+        let is_right = matches!(&outcomes[..], [a, b, peek, None, again, never]
             if [a, b, again] == [&allowed; 3]
                 && is_refused(peek)
                 && *never == Some(Outcome::Never));
@@ -134,8 +135,8 @@ impl<B: Backend> Suite<'_, B> {
         Ok(())
     }
 
-    /// All at one instant, so that nothing comes back meanwhile.
-    async fn admits_no_more_at_once(&self, algorithm: Algorithm) -> Found {
+    /// The clock does not move, so that no units are replenished meanwhile.
+    async fn admits_no_more_at_once(&self, algorithm: Algorithm) -> TestResult {
         const LIMIT: u32 = 20;
         let policy = policy(algorithm, "crowd", Quota::new(LIMIT, HOUR));
         let ask = || {
@@ -161,8 +162,8 @@ impl<B: Backend> Suite<'_, B> {
         Ok(())
     }
 
-    /// A trace of one subject, in the store and in memory.
-    async fn decides_alike(&mut self, algorithm: Algorithm, number: u32) -> Found {
+    /// Runs a trace for one subject, in the store and in memory.
+    async fn decides_alike(&mut self, algorithm: Algorithm, number: u32) -> TestResult {
         let policy = self.random.policy(algorithm, number);
         let of = |action, cost| Operation { check: Check::new(&policy, "trace", cost), action };
         let quotas = policy.quotas();
@@ -173,7 +174,7 @@ impl<B: Backend> Suite<'_, B> {
         for _ in 0..STEPS {
             let pause = self.random.pause(longest, retry_after);
             self.clock.advance(pause);
-            // Theirs and ours.
+            // The actions for the store and for memory differ in their charge ids.
             let (cost, [action, our_action]) = self.random.action(capacity, &mut charged);
             asked.push(format!("{pause:?} later {action:?} of {cost}"));
             let answer = self.ask_either_way(of(action, cost)).await?;
@@ -199,7 +200,8 @@ impl<B: Backend> Suite<'_, B> {
                         return Err(wrong(&asked, &theirs, &ours));
                     }
                     if !is_same(&theirs, &ours) {
-                        // It gives back less, as it may; from here on it goes another way.
+                        // The store has given back less, which is allowed. Its answers differ from
+                        // here on.
                         return Ok(());
                     }
                 }
@@ -209,27 +211,27 @@ impl<B: Backend> Suite<'_, B> {
         Ok(())
     }
 
-    fn right(&self, operation: Operation<'_>) -> Found<Answer> {
+    fn right(&self, operation: Operation<'_>) -> TestResult<Answer> {
         let answer = self.memory.apply_now(&operation);
         answer.and_then(Result::ok).ok_or_else(|| format!("{operation:?} cannot be answered"))
     }
 
-    async fn verdict(&self, operation: Operation<'_>) -> Found<Verdict> {
+    async fn verdict(&self, operation: Operation<'_>) -> TestResult<Verdict> {
         match self.ask(operation).await? {
             Answer::Verdict(verdict) => Ok(verdict),
             other => Err(format!("the store answers {operation:?} with {other:?}")),
         }
     }
 
-    async fn ask(&self, operation: Operation<'_>) -> Found<Answer> {
+    async fn ask(&self, operation: Operation<'_>) -> TestResult<Answer> {
         match &self.backend.apply(&[operation]).await[..] {
             [Ok(answer)] => Ok(answer.clone()),
             answers => Err(format!("the store answers {operation:?} with {answers:?}")),
         }
     }
 
-    /// Also without waiting, where the store can.
-    async fn ask_either_way(&mut self, operation: Operation<'_>) -> Found<Answer> {
+    /// Applies the operation, at random without waiting if the store can do that.
+    async fn ask_either_way(&mut self, operation: Operation<'_>) -> TestResult<Answer> {
         if self.random.below(2) == 0
             && let Some(answer) = self.backend.apply_now(&operation)
         {
@@ -260,7 +262,8 @@ fn wrong(asked: &[String], answer: &impl Debug, right: &impl Debug) -> String {
     format!("{asked}\nthe store answers\n  {answer:?}\nand should answer\n  {right:?}")
 }
 
-/// [SplitMix64](https://doi.org/10.1145/2714064.2660195): what is tried is the same each time.
+/// A [SplitMix64](https://doi.org/10.1145/2714064.2660195) generator with a fixed seed, so that all
+/// runs are the same.
 struct Random(u64);
 
 impl Random {
@@ -271,7 +274,7 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// From 0, and less than `end`, which is not 0.
+    /// Returns a number less than `end`, which is at least 1.
     fn below(&mut self, end: u64) -> u64 {
         self.next() % end
     }
@@ -280,7 +283,7 @@ impl Random {
         values[self.below(values.len() as u64) as usize]
     }
 
-    /// With one to three quotas, small enough that they are reached.
+    /// Returns a policy with one to three quotas, small enough to be exhausted.
     fn policy(&mut self, algorithm: Algorithm, number: u32) -> Policy {
         let quota = self.quota(algorithm);
         let mut all = policy(algorithm, &format!("trace {number}"), quota);
@@ -299,7 +302,8 @@ impl Random {
         quota
     }
 
-    /// None, until somebody is admitted again or just not, or any.
+    /// Returns a pause: none, one after which a request is just admitted again or just not yet, or a
+    /// random one.
     fn pause(&mut self, longest: Duration, retry_after: Duration) -> Duration {
         match self.below(8) {
             0..4 => Duration::ZERO,
@@ -310,7 +314,7 @@ impl Random {
         }
     }
 
-    /// Returns the next action and its cost, with the stamps of the one store and of the other.
+    /// Returns the next action and its cost, with the charge ids of the store and of memory.
     fn action(&mut self, capacity: u32, charged: &mut Vec<(u32, [u64; 2])>) -> (u32, [Action; 2]) {
         match self.below(20) {
             0 => return (0, [Action::Reset; 2]),

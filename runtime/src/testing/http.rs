@@ -1,4 +1,4 @@
-//! For tests of limited handlers.
+//! Helpers for tests of limited handlers.
 
 use std::future::poll_fn;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -13,11 +13,11 @@ use tower_service::Service;
 
 use crate::Limiter;
 
-/// Where a client's requests come from unless it says otherwise: an address for documentation
-/// (RFC 5737).
+/// A client's default address, one of those reserved for documentation (RFC 5737).
 const ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 
-/// Sends requests to a router in this process, from an address of its own: no socket, no server.
+/// A client that sends requests from an address of its own to a router in this process, without a
+/// socket or a server.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
@@ -41,28 +41,28 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client of `router`, whose annotated handlers and layers ask `limiter`.
+    /// Creates a client of `router`. Its annotated handlers and layers use `limiter`.
     #[must_use]
     pub fn new(router: Router, limiter: &Limiter) -> Self {
         Self { router: router.layer(limiter.layer()), address: (ADDRESS, 4711).into() }
     }
 
-    /// The same router's client at another address.
+    /// Returns a client of the same router with another address.
     #[must_use]
     pub fn from(&self, address: impl Into<IpAddr>) -> Self {
         let address = SocketAddr::new(address.into(), self.address.port());
         Self { router: self.router.clone(), address }
     }
 
-    /// Gets what is at this path.
+    /// Sends a `GET` request for this path.
     pub async fn get(&self, path: &str) -> Response {
         let mut request = Request::new(Body::empty());
-        // What cannot be a path gets the answer to `/`.
+        // An invalid path requests `/`.
         *request.uri_mut() = path.parse().unwrap_or_default();
         self.send(request).await
     }
 
-    /// Sends any request.
+    /// Sends a request.
     pub async fn send(&self, request: Request<Body>) -> Response {
         let mut router = self.router.clone().layer(MockConnectInfo(self.address));
         let Ok(()) =
@@ -73,7 +73,7 @@ impl Client {
     }
 }
 
-/// Asserts that no limit has refused the request, whatever else became of it.
+/// Asserts that no limit has refused the request. Its response may be an error of another kind.
 ///
 /// # Panics
 ///
@@ -85,8 +85,8 @@ pub fn assert_allowed(response: &Response) {
     assert!(!refused, "a limit has refused the request: {status}, {:?}", response.headers());
 }
 
-/// Asserts that a limit has refused the request, and gives what `Retry-After` says: zero if
-/// there is none.
+/// Asserts that a limit has refused the request. Returns the time in `Retry-After`, or zero if there
+/// is none.
 ///
 /// # Panics
 ///
@@ -101,13 +101,13 @@ pub fn assert_refused(response: &Response) -> Duration {
     Duration::from_secs(seconds.unwrap_or_default())
 }
 
-/// Asserts that the response says that so many remain in the quota of this name: the function's
-/// name or the policy's, and the period with it if the policy has several quotas
+/// Asserts that the response reports `expected` remaining requests for `quota`. That is the name of
+/// the function or of the policy, with the period appended if the policy has several quotas
 /// (`"search-60s"`).
 ///
 /// # Panics
 ///
-/// If it says something else, or nothing.
+/// If it reports another number, or none.
 #[track_caller]
 pub fn assert_remaining(response: &Response, quota: &str, expected: u32) {
     let found = remaining(response.headers(), quota);
@@ -118,12 +118,12 @@ pub fn assert_remaining(response: &Response, quota: &str, expected: u32) {
     );
 }
 
-/// Reads what this library writes into `RateLimit`: `"name";r=50;t=30, …`.
+/// Parses this library's `RateLimit` field: `"name";r=50;t=30, …`.
 fn remaining(headers: &HeaderMap, quota: &str) -> Option<u32> {
     let name = format!("\"{}\";r=", quota.replace('\\', "\\\\").replace('"', "\\\""));
     headers.get_all("ratelimit").iter().find_map(|line| {
         let line = line.to_str().ok()?;
-        // Where it is no part of another name.
+        // Excludes matches within another name.
         let at =
             line.match_indices(&name).find(|(at, _)| *at == 0 || line[..*at].ends_with(", "))?;
         let rest = &line[at.0 + name.len()..];

@@ -8,8 +8,7 @@ async fn send(&mut self, to: &str) -> Result<&Receipt, SendError> {
                             "send",
                             false,
                             &[::tollgate::__private::literal_quota(10, 1000000u64)],
-                            ::core::file!(),
-                            ::core::line!(),
+                            (::core::file!(), ::core::line!()),
                         ),
                         1,
                     )

@@ -9,8 +9,7 @@ impl ::tollgate::__private::Annotated for __rate_limit_create {
                         "create",
                         false,
                         &[::tollgate::__private::literal_quota(100, 60000000u64)],
-                        ::core::file!(),
-                        ::core::line!(),
+                        (::core::file!(), ::core::line!()),
                     )
                     .on_error(::tollgate::__private::OnError::Open),
                 ::tollgate::__private::Key::part(::tollgate::__private::Part::Ip),

@@ -54,8 +54,7 @@ impl ::tollgate::__private::Annotated for __rate_limit_create {
                                     }
                                 },
                             ],
-                            ::core::file!(),
-                            ::core::line!(),
+                            (::core::file!(), ::core::line!()),
                         )
                         .algorithm(::tollgate::__private::Algorithm::Gcra)
                         .on_error(::tollgate::__private::OnError::Open)

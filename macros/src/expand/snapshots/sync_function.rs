@@ -8,8 +8,7 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
                             "read",
                             false,
                             &[::tollgate::__private::literal_quota(10, 1000000u64)],
-                            ::core::file!(),
-                            ::core::line!(),
+                            (::core::file!(), ::core::line!()),
                         ),
                         1,
                     )

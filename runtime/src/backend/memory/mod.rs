@@ -20,12 +20,12 @@ use self::policies::SharedPolicies;
 use self::shard::MemoryShard;
 use self::slot::Slot;
 use self::stats::MemoryCounts;
-pub use self::stats::MemoryStats;
 use super::store::{Answers, BoxFuture, Store, StoreHandle, StoreOptions};
 use super::{Action, Answer, Backend, Gauges, Operation};
 use crate::algorithm::{Mode, Refund};
 use crate::clock::Time;
 use crate::micros::Timestamp;
+use crate::stats::MemoryStats;
 use crate::{BackendError, Check, Clock, Outcome, Verdict};
 
 const DEFAULT_MAX_KEYS: usize = 100_000;

@@ -2,25 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use crate::backend::{BackendStats, Gauges};
-
-/// The statistics of a [`MemoryBackend`](super::MemoryBackend): the keys that it holds, and counts
-/// since it was created.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct MemoryStats {
-    /// The number of keys that it holds.
-    pub keys: usize,
-    /// The number of keys that were evicted before they were fully replenished, because there was no
-    /// room.
-    pub evicted: u64,
-    /// The number of checks that found no room for their subject and were answered from their
-    /// policy's shared counter.
-    pub overflowed: u64,
-    /// The most keys that one check has looked at or moved, besides its own. It has a bound
-    /// that does not grow with the number of keys.
-    pub most_visited: usize,
-}
+use crate::backend::Gauges;
+use crate::stats::{BackendStats, MemoryStats};
 
 /// The counters behind [`MemoryStats`]. Warm checks touch none of them.
 #[derive(Debug, Default)]

@@ -16,7 +16,7 @@ use redis::{
 use tokio::runtime::{Handle, Id};
 
 use super::failure::Failure;
-use super::stats::RedisStats;
+use crate::stats::RedisStats;
 
 /// How long making a connection may take, or finding out whether one is alive. A check does not
 /// wait for it beyond its own deadline; the connection then serves later ones.

@@ -16,7 +16,7 @@ use super::failure::Failure;
 use super::flight::{Flying, fly};
 use super::job::Job;
 use super::link::Link;
-use super::stats::RedisStats;
+use crate::stats::RedisStats;
 use crate::{BackendError, Clock};
 
 /// The most checks in one call, so that it keeps the server from others for about a

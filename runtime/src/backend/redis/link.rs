@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::connect::{Held, Source};
 use super::failure::Failure;
-use super::stats::RedisStats;
+use crate::stats::RedisStats;
 use crate::telemetry;
 
 pub(super) struct Link {

@@ -30,11 +30,11 @@ use self::cluster::{Cluster, slot_of};
 use self::job::{Job, Ticket, Told};
 use self::lane::Lane;
 use self::script::Plan;
-pub use self::stats::RedisStats;
 use super::store::{Answers, BoxFuture, Store, StoreHandle, StoreOptions};
 use super::{Action, Answer, Backend, Gauges, Operation};
 use crate::algorithm::verdict_from_raw;
 use crate::micros::Timestamp;
+use crate::stats::RedisStats;
 use crate::{BackendError, Check, Policy, Verdict};
 
 #[doc = include_str!("../../docs/redis.md")]

@@ -7,31 +7,11 @@ use std::time::Duration;
 use super::Servers;
 use super::lane::Lane;
 use super::start::{field, text};
-use crate::backend::{BackendStats, Gauges, ServerStats};
+use crate::backend::Gauges;
+use crate::stats::{BackendStats, RedisStats, ServerStats};
 
 /// How long a server may take to say how it is.
 const PATIENCE: Duration = Duration::from_secs(1);
-
-/// What a [`RedisBackend`](super::RedisBackend) has been doing since it was made, in all its
-/// servers together.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct RedisStats {
-    /// The calls that were sent.
-    pub round_trips: u64,
-    /// The operations that they carried.
-    pub checks: u64,
-    /// The operations that wait to be sent.
-    pub queued: usize,
-    /// The most connections that there may be.
-    pub pool_size: usize,
-    /// The connections that there are.
-    pub connections: usize,
-    /// Those of them that nobody uses.
-    pub idle: usize,
-    /// How many wait for a connection.
-    pub waiting: usize,
-}
 
 impl Servers {
     pub(super) fn stats(&self) -> RedisStats {

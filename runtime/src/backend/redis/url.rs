@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
 
-use crate::{BackendError, span, suggest};
+use crate::{BackendError, duration_text, suggest};
 
 const DEFAULT_PORT: u16 = 6379;
 const DEFAULT_SENTINEL_PORT: u16 = 26379;
@@ -163,7 +163,7 @@ impl RedisUrl {
                 Ok(size) if size > 0 => self.pool_size = Some(size),
                 _ => return wrong("a number of at least 1"),
             },
-            "deadline" => match span::parse(value) {
+            "deadline" => match duration_text::parse(value) {
                 Some(deadline) if !deadline.is_zero() => self.deadline = Some(deadline),
                 _ => return wrong("a duration such as `100ms` or `2s`"),
             },

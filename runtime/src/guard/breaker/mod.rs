@@ -7,7 +7,7 @@ mod tests;
 
 use std::sync::Arc;
 
-pub use self::settings::{BreakerState, BreakerStats, CircuitBreaker};
+pub use self::settings::CircuitBreaker;
 pub(crate) use self::state::Circuit;
 use self::state::{Sign, stopped};
 use crate::backend::store::{Answers, BoxFuture, Store};

@@ -12,8 +12,9 @@ use std::time::Duration;
 
 use foldhash::fast::RandomState;
 
-use super::{BreakerState, BreakerStats, CircuitBreaker};
+use super::CircuitBreaker;
 use crate::micros::{TimeSpan, Timestamp};
+use crate::stats::{BreakerState, BreakerStats};
 use crate::{BackendError, Clock};
 
 /// The evidence that the result of an operation gives of the backend's health.

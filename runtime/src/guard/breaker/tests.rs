@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 use super::state::Pass;
 use super::*;
+use crate::BreakerState;
 use crate::Clock as _;
 use crate::testing::ManualClock;
 

@@ -1,13 +1,14 @@
-//! How long checks took in each of the last seconds, to a quarter.
+//! A histogram of the durations of checks for each of the last seconds. Its buckets are spaced
+//! logarithmically, four to each doubling, so that a quantile is at most a quarter too large.
 
 use std::time::Duration;
 
 use super::Seconds;
 
-/// The shortest and the longest that are told apart: 128 ns and 17 s, as powers of two.
+/// The shortest and the longest durations that are distinguished: 128 ns and 17 s, as powers of two.
 const SHORTEST: u32 = 7;
 const LONGEST: u32 = 34;
-/// Each doubling in so many steps.
+/// The number of buckets for each doubling.
 const STEPS: u32 = 4;
 const STEP_BITS: u32 = STEPS.trailing_zeros();
 const BUCKETS: usize = ((LONGEST - SHORTEST) * STEPS) as usize;
@@ -23,16 +24,16 @@ impl Default for Latency {
 }
 
 impl Latency {
-    pub(super) fn add(&self, second: u64, took: Duration) {
+    pub(super) fn record(&self, second: u64, took: Duration) {
         self.buckets[bucket(took)].add(second);
     }
 
-    /// What was taken at most by each of these parts, of the checks in these seconds. `None`:
-    /// there were none.
+    /// Returns these quantiles of the durations in `seconds`, or `None` if there were no checks. Each
+    /// is the upper bound of its bucket.
     pub(crate) fn quantiles<const N: usize>(
         &self,
         seconds: impl Iterator<Item = u64> + Clone,
-        parts: [f64; N],
+        quantiles: [f64; N],
     ) -> Option<[Duration; N]> {
         let counts: Vec<u64> = self
             .buckets
@@ -40,18 +41,19 @@ impl Latency {
             .map(|bucket| seconds.clone().map(|second| bucket.at(second)).sum())
             .collect();
         let total: u64 = counts.iter().sum();
-        (total > 0).then(|| parts.map(|part| quantile(&counts, total, part)))
+        (total > 0).then(|| quantiles.map(|quantile| value_at(&counts, total, quantile)))
     }
 }
 
-fn quantile(counts: &[u64], total: u64, part: f64) -> Duration {
-    let wanted = (part * total as f64).ceil().max(1.0) as u64;
-    let mut seen = 0;
-    let reaches = |count: &u64| {
-        seen += count;
-        seen >= wanted
+/// Returns the upper bound of the bucket in which the quantile lies.
+fn value_at(counts: &[u64], total: u64, quantile: f64) -> Duration {
+    let rank = (quantile * total as f64).ceil().max(1.0) as u64;
+    let mut cumulative = 0;
+    let reaches_rank = |count: &u64| {
+        cumulative += count;
+        cumulative >= rank
     };
-    end(counts.iter().position(reaches).unwrap_or(BUCKETS - 1))
+    upper_bound(counts.iter().position(reaches_rank).unwrap_or(BUCKETS - 1))
 }
 
 fn bucket(took: Duration) -> usize {
@@ -62,8 +64,7 @@ fn bucket(took: Duration) -> usize {
     ((doublings - SHORTEST) * STEPS + step) as usize
 }
 
-/// Where it ends.
-fn end(bucket: usize) -> Duration {
+fn upper_bound(bucket: usize) -> Duration {
     let (doublings, step) = (bucket as u32 / STEPS + SHORTEST, bucket as u32 % STEPS);
     Duration::from_nanos(u64::from(STEPS + step + 1) << (doublings - STEP_BITS))
 }
@@ -78,17 +79,17 @@ mod tests {
         #[test]
         fn a_quantile_is_at_most_a_quarter_too_long(
             mut nanos in prop::collection::vec(128_u64..10_000_000_000, 1..200),
-            part in 0.01_f64..1.0,
+            quantile in 0.01_f64..1.0,
         ) {
             let latency = Latency::default();
             for &nanos in &nanos {
-                latency.add(7, Duration::from_nanos(nanos));
+                latency.record(7, Duration::from_nanos(nanos));
             }
             nanos.sort_unstable();
-            let exact = nanos[((part * nanos.len() as f64).ceil() as usize).max(1) - 1] as f64;
-            let [told] = latency.quantiles(0..10, [part]).unwrap_or_default();
-            let told = told.as_nanos() as f64;
-            prop_assert!(exact < told && told <= exact * 1.25, "{told} for {exact}");
+            let exact = nanos[((quantile * nanos.len() as f64).ceil() as usize).max(1) - 1] as f64;
+            let [found] = latency.quantiles(0..10, [quantile]).unwrap_or_default();
+            let found = found.as_nanos() as f64;
+            prop_assert!(exact < found && found <= exact * 1.25, "{found} for {exact}");
         }
     }
 
@@ -96,8 +97,8 @@ mod tests {
     fn what_is_out_of_range_is_counted_at_its_end() {
         let latency = Latency::default();
         assert!(latency.quantiles(0..10, [0.5]).is_none());
-        latency.add(1, Duration::ZERO);
-        latency.add(1, Duration::MAX);
+        latency.record(1, Duration::ZERO);
+        latency.record(1, Duration::MAX);
         let [least, most] = latency.quantiles(0..10, [0.5, 1.0]).unwrap_or_default();
         assert_eq!((least.as_nanos(), most.as_nanos()), (160, 1 << LONGEST));
     }

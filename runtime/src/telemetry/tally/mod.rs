@@ -1,9 +1,9 @@
-//! What a dashboard shows: what each policy decided in the last minute, how long that took and who
-//! was refused most. Its size has a bound, whatever is counted.
+//! Figures for a dashboard: the decisions of each policy in the last minute, the durations of checks,
+//! and the subjects refused most. Its memory is bounded, whatever is counted.
 
 mod latency;
-mod refused;
 mod seconds;
+mod top_refused;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,40 +12,40 @@ use arc_swap::ArcSwap;
 use hashbrown::HashTable;
 
 pub(crate) use self::latency::Latency;
-pub(crate) use self::refused::MostRefused;
-use self::refused::Refused;
 pub(crate) use self::seconds::{SECONDS, Seconds};
-use super::Told;
+pub(crate) use self::top_refused::RefusedSubject;
+use self::top_refused::TopRefused;
+use super::CheckEvent;
 use crate::{Clock, Policy, Source};
 
-/// The most policies that are told apart. Names are the program's, and so few; of one that makes
-/// them up as it goes, the rest are counted together.
+/// The largest number of policies that are counted separately. Policies are named by the program, so
+/// there are few; if it generates names at run time, the excess is counted together.
 const MAX_POLICIES: usize = 1_000;
 
 const MICROS_PER_SECOND: u64 = 1_000_000;
 
 pub(crate) struct Tally {
     clock: Arc<dyn Clock>,
-    policies: ArcSwap<Policies>,
-    others: Counts,
-    /// Of the checks that the store answered, or should have.
+    policies: ArcSwap<CountedPolicies>,
+    others: DecisionCounts,
+    /// Durations of the checks that the store answered or failed to answer.
     pub(crate) latency: Latency,
-    refused: Refused,
+    refused: TopRefused,
 }
 
-pub(crate) type Policies = HashTable<Arc<Counted>>;
+pub(crate) type CountedPolicies = HashTable<Arc<CountedPolicy>>;
 
-/// What is counted of one policy, as it was when it was first seen.
-pub(crate) struct Counted {
+/// The decisions of one policy, with the policy as it was first seen.
+pub(crate) struct CountedPolicy {
     pub(crate) policy: Policy,
-    pub(crate) counts: Counts,
+    pub(crate) counts: DecisionCounts,
 }
 
 #[derive(Default)]
-pub(crate) struct Counts {
+pub(crate) struct DecisionCounts {
     pub(crate) allowed: Seconds,
     pub(crate) refused: Seconds,
-    /// The store could not answer, and the policy is closed.
+    /// Checks that failed because the store could not answer and the policy is closed.
     pub(crate) failed: Seconds,
 }
 
@@ -54,36 +54,40 @@ impl Tally {
         Self {
             clock,
             policies: ArcSwap::default(),
-            others: Counts::default(),
+            others: DecisionCounts::default(),
             latency: Latency::default(),
-            refused: Refused::default(),
+            refused: TopRefused::default(),
         }
     }
 
-    /// A check has ended, or a wait for a turn.
-    pub(super) fn note(&self, told: &Told<'_>, took: Duration) {
+    /// Records a check, or a wait in a queue, that has ended.
+    pub(super) fn record(&self, event: &CheckEvent<'_>, took: Duration) {
         let second = self.second();
-        match self.policies.load().find(told.policy.name_hash(), |it| it.is_of(told.policy)) {
-            Some(counted) => counted.counts.note(second, told),
-            None => self.note_of_new(second, told),
+        let CheckEvent { check, verdict, failure, waited } = *event;
+        match self.policies.load().find(check.policy.name_hash(), |it| it.is_of(check.policy)) {
+            Some(counted) => counted.counts.record(second, event),
+            None => self.record_first(second, event),
         }
-        let asked = told.failure.is_some() || told.verdict.source() == Source::Store;
-        if asked && !told.waited {
-            self.latency.add(second, took);
+        let asked_store = failure.is_some() || verdict.source() == Source::Store;
+        if asked_store && !waited {
+            self.latency.record(second, took);
         }
-        if told.failure.is_none() && !told.verdict.is_allowed() {
-            self.refused.note(second, told.policy, told.subject);
+        if failure.is_none() && !verdict.is_allowed() {
+            self.refused.record(second, &check);
         }
     }
 
+    /// Records a check by a policy that is not counted separately yet.
     #[cold]
-    fn note_of_new(&self, second: u64, told: &Told<'_>) {
-        let is_it = |it: &Arc<Counted>| it.is_of(told.policy);
-        let hash = told.policy.name_hash();
+    fn record_first(&self, second: u64, event: &CheckEvent<'_>) {
+        let policy = event.check.policy;
+        let is_it = |it: &Arc<CountedPolicy>| it.is_of(policy);
+        let hash = policy.name_hash();
         if self.policies.load().len() < MAX_POLICIES {
-            let new = Arc::new(Counted { policy: told.policy.clone(), counts: Counts::default() });
+            let counts = DecisionCounts::default();
+            let new = Arc::new(CountedPolicy { policy: policy.clone(), counts });
             self.policies.rcu(|policies| {
-                let mut policies = Policies::clone(policies);
+                let mut policies = CountedPolicies::clone(policies);
                 if policies.len() < MAX_POLICIES && policies.find(hash, is_it).is_none() {
                     policies.insert_unique(hash, Arc::clone(&new), |it| it.policy.name_hash());
                 }
@@ -91,42 +95,42 @@ impl Tally {
             });
         }
         match self.policies.load().find(hash, is_it) {
-            Some(counted) => counted.counts.note(second, told),
-            None => self.others.note(second, told),
+            Some(counted) => counted.counts.record(second, event),
+            None => self.others.record(second, event),
         }
     }
 
-    /// The present second, which has not ended.
+    /// Returns the current second, which has not ended.
     pub(crate) fn second(&self) -> u64 {
         self.clock.now_micros() / MICROS_PER_SECOND
     }
 
-    pub(crate) fn policies(&self) -> Arc<Policies> {
+    pub(crate) fn policies(&self) -> Arc<CountedPolicies> {
         self.policies.load_full()
     }
 
-    /// Of the policies beyond those that are told apart.
-    pub(crate) fn others(&self) -> &Counts {
+    /// Returns the counts of the policies that are not counted separately.
+    pub(crate) fn others(&self) -> &DecisionCounts {
         &self.others
     }
 
-    /// Who was refused most in this minute and the one before it, the most first.
-    pub(crate) fn most_refused(&self, most: usize) -> Vec<MostRefused> {
-        self.refused.most(self.second(), most)
+    /// Returns the subjects refused most in this minute and the previous one, in descending order.
+    pub(crate) fn top_refused(&self, most: usize) -> Vec<RefusedSubject> {
+        self.refused.top(self.second(), most)
     }
 }
 
-impl Counted {
+impl CountedPolicy {
     fn is_of(&self, policy: &Policy) -> bool {
         self.policy.has_name_of(policy)
     }
 }
 
-impl Counts {
-    fn note(&self, second: u64, told: &Told<'_>) {
-        let count = if told.failure.is_some() {
+impl DecisionCounts {
+    fn record(&self, second: u64, event: &CheckEvent<'_>) {
+        let count = if event.failure.is_some() {
             &self.failed
-        } else if told.verdict.is_allowed() {
+        } else if event.verdict.is_allowed() {
             &self.allowed
         } else {
             &self.refused

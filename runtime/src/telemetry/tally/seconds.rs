@@ -1,14 +1,14 @@
-//! A count for each of the last seconds.
+//! A counter for each of the last seconds.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// How many seconds back can be seen.
+/// The number of past seconds that can be read.
 pub(crate) const SECONDS: usize = 60;
 
-/// More than can be seen, so that a second that is shown is not one that is being counted.
+/// More than can be read, so that no slot is read while it is being reused for the current second.
 const SLOTS: usize = 64;
 
-/// The rest of a slot says which second it counts.
+/// The bits of a slot that hold its count. The others identify the second.
 const COUNT_BITS: u32 = 40;
 const COUNT: u64 = (1 << COUNT_BITS) - 1;
 
@@ -26,7 +26,7 @@ impl Seconds {
     pub(super) fn add(&self, second: u64) {
         let slot = self.slot(second);
         if slot.load(Ordering::Relaxed) & !COUNT == tag(second) {
-            // Nobody takes it for another second in between: that would be one a minute away.
+            // No other thread reuses the slot in between: that second would be a minute away.
             slot.fetch_add(1, Ordering::Relaxed);
         } else {
             let counted = |seen| if seen & !COUNT == tag(second) { seen } else { tag(second) };
@@ -39,7 +39,7 @@ impl Seconds {
         if seen & !COUNT == tag(second) { seen & COUNT } else { 0 }
     }
 
-    /// Those of the seconds before `now`, the latest last.
+    /// Returns the counts of the seconds before `now`, in chronological order.
     pub(crate) fn before(&self, now: u64) -> impl Iterator<Item = u64> {
         let first = now.saturating_sub(SECONDS as u64);
         (first..now).map(|second| self.at(second))
@@ -61,12 +61,12 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// What is seen of the last minute is what came in it, with pauses and clocks that jump.
+        /// The last minute's counts are exact, with pauses and with clocks that jump.
         #[test]
         fn it_counts_as_a_list_does(steps in prop::collection::vec((-90_i64..90, 1_usize..5), 0..60)) {
             let (seconds, mut now, mut came) = (Seconds::default(), 1_767_268_800_i64, Vec::new());
             for (step, times) in steps {
-                // Back at most as far as nothing has been written over.
+                // Goes back only as far as no slot has been reused.
                 now = (now + step).max(came.iter().copied().max().unwrap_or(now) - 3);
                 for _ in 0..times {
                     seconds.add(now as u64);

@@ -1,4 +1,4 @@
-//! The arguments whose values are bare words: algorithms, modes, conditions.
+//! Arguments whose values are bare words: algorithms, modes, conditions.
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{format_ident, quote};
@@ -6,15 +6,15 @@ use syn::ext::IdentExt as _;
 use syn::parse::ParseStream;
 use syn::{ExprPath, Path};
 
-use crate::private::Private;
+use crate::crate_path::CratePath;
 use crate::suggest;
 
-/// How a policy counts.
+/// The algorithm of a policy.
 #[derive(Clone)]
 pub(crate) struct Algorithm {
     pub(crate) word: Ident,
     variant: &'static str,
-    /// Whether it has a bucket, which a `burst` sizes.
+    /// `true` if it has a bucket, the size of which is set by `burst`.
     pub(crate) has_bucket: bool,
 }
 
@@ -39,13 +39,13 @@ impl Algorithm {
         }
     }
 
-    pub(crate) fn tokens(&self, private: &Private) -> TokenStream {
+    pub(crate) fn tokens(&self, tollgate: &CratePath) -> TokenStream {
         let variant = Ident::new(self.variant, Span::call_site());
-        quote!(#private::Algorithm::#variant)
+        quote!(#tollgate::Algorithm::#variant)
     }
 }
 
-/// What happens while the backend fails.
+/// The policy's behaviour while the backend fails.
 #[derive(Clone)]
 pub(crate) enum OnError {
     Closed,
@@ -64,17 +64,17 @@ impl OnError {
         }
     }
 
-    pub(crate) fn tokens(&self, private: &Private) -> TokenStream {
+    pub(crate) fn tokens(&self, tollgate: &CratePath) -> TokenStream {
         let variant = match self {
             Self::Closed => format_ident!("Closed"),
             Self::Open => format_ident!("Open"),
             Self::Local => format_ident!("Local"),
         };
-        quote!(#private::OnError::#variant)
+        quote!(#tollgate::OnError::#variant)
     }
 }
 
-/// How responses tell clients of the limit.
+/// The style of the header fields that describe the limit to clients.
 #[derive(Clone)]
 pub(crate) struct Headers(&'static str);
 
@@ -87,13 +87,13 @@ impl Headers {
         variant("style", &word, &HEADERS).map(Self)
     }
 
-    pub(crate) fn tokens(&self, private: &Private) -> TokenStream {
+    pub(crate) fn tokens(&self, tollgate: &CratePath) -> TokenStream {
         let variant = Ident::new(self.0, Span::call_site());
-        quote!(#private::HeaderStyle::#variant)
+        quote!(#tollgate::HeaderStyle::#variant)
     }
 }
 
-/// What happens to requests that lack the key.
+/// The handling of requests that lack the key.
 #[derive(Clone)]
 pub(crate) struct OnMissingKey(&'static str);
 
@@ -106,13 +106,13 @@ impl OnMissingKey {
         variant("mode", &word, &ON_MISSING_KEY).map(Self)
     }
 
-    pub(crate) fn tokens(&self, private: &Private) -> TokenStream {
+    pub(crate) fn tokens(&self, tollgate: &CratePath) -> TokenStream {
         let variant = Ident::new(self.0, Span::call_site());
-        quote!(#private::OnMissingKey::#variant)
+        quote!(#tollgate::OnMissingKey::#variant)
     }
 }
 
-/// After which results the cost is given back.
+/// The results after which the cost is refunded.
 #[derive(Clone)]
 pub(crate) enum RefundIf {
     Failure,
@@ -139,9 +139,9 @@ impl RefundIf {
     }
 }
 
-/// The path of a function.
+/// Parses the path of a function.
 pub(crate) fn parse_path(input: ParseStream<'_>, grammar: &str) -> syn::Result<Path> {
-    // Parsed as an expression, for a function may have generic arguments.
+    // Parsed as an expression, because a function may have generic arguments.
     let path = input.parse::<ExprPath>().map(|expression| expression.path);
     path.map_err(|error| {
         let message = format!("expected the path of a function: write `{grammar}`");
@@ -153,7 +153,7 @@ fn word(input: ParseStream<'_>, grammar: &str) -> syn::Result<Ident> {
     input.call(Ident::parse_any).map_err(|error| syn::Error::new(error.span(), grammar))
 }
 
-/// The variant that a word stands for.
+/// Returns the variant named by a word.
 fn variant(
     what: &str,
     word: &Ident,

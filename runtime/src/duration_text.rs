@@ -1,8 +1,8 @@
-//! Lengths of time in words: `1h30m`.
+//! Durations as text: `1h30m`.
 
 use std::time::Duration;
 
-/// The units, longest first, with their names in microseconds.
+/// The units, longest first, with their lengths in microseconds.
 const UNITS: [(&str, u64); 6] = [
     ("d", 86_400_000_000),
     ("h", 3_600_000_000),
@@ -12,7 +12,8 @@ const UNITS: [(&str, u64); 6] = [
     ("us", 1),
 ];
 
-/// As the attribute reads it: whole numbers, each with a unit, from long to short.
+/// Parses whole numbers, each followed by a unit, from long to short. The attribute accepts the same
+/// texts.
 pub(crate) fn parse(text: &str) -> Option<Duration> {
     let mut micros = None;
     let mut units = UNITS.iter();
@@ -21,7 +22,7 @@ pub(crate) fn parse(text: &str) -> Option<Duration> {
         let (number, unit);
         (number, rest) = split(rest, |c| c.is_ascii_digit());
         (unit, rest) = split(rest, |c| !c.is_ascii_digit());
-        // `find` leaves off behind the unit, so that none comes twice or out of order.
+        // `find` continues after the unit it found, which rejects repeated and unordered units.
         let (_, unit_micros) = units.find(|(name, _)| *name == unit)?;
         let part = number.parse::<u64>().ok()?.checked_mul(*unit_micros)?;
         micros = Some(micros.unwrap_or(0_u64).checked_add(part)?);
@@ -33,10 +34,10 @@ fn split(text: &str, belongs: impl Fn(char) -> bool) -> (&str, &str) {
     text.split_at(text.find(|c| !belongs(c)).unwrap_or(text.len()))
 }
 
-/// The same, as a person would write it.
+/// Formats a duration so that [`parse`] reads it back.
 #[cfg(feature = "dashboard")]
-pub(crate) fn text(span: Duration) -> String {
-    let mut rest = u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
+pub(crate) fn format(duration: Duration) -> String {
+    let mut rest = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
     let mut text = String::new();
     for (unit, micros) in UNITS {
         if rest >= micros {
@@ -68,7 +69,7 @@ mod tests {
     #[test]
     fn spans_are_written_as_they_are_read() {
         for text in ["250ms", "1h30m", "1m5us", "366d", "1s500ms"] {
-            assert_eq!(parse(text).map(super::text).as_deref(), Some(text));
+            assert_eq!(parse(text).map(super::format).as_deref(), Some(text));
         }
     }
 }

@@ -1,16 +1,16 @@
-//! What the form of a policy says, in both directions.
+//! The form for a policy's override: parsed from requests and filled in for the page.
 
 use std::str::FromStr;
 use std::time::Duration;
 
 use crate::overrides::quota;
-use crate::{Algorithm, OnError, Override, Policy, Quota, span};
+use crate::{Algorithm, OnError, Override, Policy, Quota, duration_text};
 
-/// The words of a form. What is empty stays as the program has it.
+/// The fields of a form as text. Empty ones stay as declared.
 #[derive(Default)]
 pub(super) struct Form {
     pub(super) policy: String,
-    /// Whether it says to drop the override.
+    /// `true` if the override is to be removed.
     pub(super) resets: bool,
     pub(super) limit: String,
     pub(super) per: String,
@@ -23,8 +23,8 @@ pub(super) struct Form {
 }
 
 impl Form {
-    /// What was sent.
-    pub(super) fn read(body: &[u8]) -> Self {
+    /// Parses the body of a request.
+    pub(super) fn parse(body: &[u8]) -> Self {
         let mut form = Self::default();
         for (key, value) in form_urlencoded::parse(body) {
             let value = value.trim().to_owned();
@@ -39,15 +39,15 @@ impl Form {
                 "shadow" => form.shadow = value,
                 "on_error" => form.on_error = value,
                 "enabled" => form.enabled = value,
-                // Some other form's.
+                // Unknown fields are ignored.
                 _ => {}
             }
         }
         form
     }
 
-    /// What is said of a policy now.
-    pub(super) fn of(policy: &Policy, changes: Option<&Override>) -> Self {
+    /// Creates the form that shows a policy's present override.
+    pub(super) fn for_policy(policy: &Policy, changes: Option<&Override>) -> Self {
         let none = Override::new();
         let Override { limit, per, burst, quotas, algorithm, shadow, on_error, enabled } =
             changes.unwrap_or(&none);
@@ -55,7 +55,7 @@ impl Form {
             policy: policy.name().to_owned(),
             resets: false,
             limit: text(*limit),
-            per: per.map(span::text).unwrap_or_default(),
+            per: per.map(duration_text::format).unwrap_or_default(),
             burst: text(*burst),
             quotas: quotas.as_deref().map(listed).unwrap_or_default(),
             algorithm: algorithm.map_or("", Algorithm::name).to_owned(),
@@ -65,25 +65,25 @@ impl Form {
         }
     }
 
-    /// What it says, or all that is wrong with it.
+    /// Returns the override described by the form, or all mistakes in it.
     pub(super) fn changes(&self) -> Result<Override, Vec<String>> {
         let mut mistakes = Vec::new();
-        let mut note = |mistake| mistakes.push(mistake);
+        let mut report = |mistake| mistakes.push(mistake);
         let changes = Override {
-            limit: read("limit", &self.limit, &mut note, number),
-            per: read("per", &self.per, &mut note, period),
-            burst: read("burst", &self.burst, &mut note, number),
-            quotas: read("quotas", &self.quotas, &mut note, quotas),
-            algorithm: read("algorithm", &self.algorithm, &mut note, |word| {
+            limit: parse_field("limit", &self.limit, &mut report, number),
+            per: parse_field("per", &self.per, &mut report, period),
+            burst: parse_field("burst", &self.burst, &mut report, number),
+            quotas: parse_field("quotas", &self.quotas, &mut report, quotas),
+            algorithm: parse_field("algorithm", &self.algorithm, &mut report, |word| {
                 one_of(word, Algorithm::ALL, Algorithm::name)
             }),
-            shadow: read("shadow", &self.shadow, &mut note, |word| {
+            shadow: parse_field("shadow", &self.shadow, &mut report, |word| {
                 one_of(word, &[true, false], switch)
             }),
-            on_error: read("on_error", &self.on_error, &mut note, |word| {
+            on_error: parse_field("on_error", &self.on_error, &mut report, |word| {
                 one_of(word, OnError::ALL, OnError::name)
             }),
-            enabled: read("enabled", &self.enabled, &mut note, |word| {
+            enabled: parse_field("enabled", &self.enabled, &mut report, |word| {
                 one_of(word, &[true, false], switch)
             }),
         };
@@ -91,15 +91,15 @@ impl Form {
     }
 }
 
-/// Quotas as they are written in the form.
+/// Formats quotas for the form's field.
 pub(super) fn listed(quotas: &[Quota]) -> String {
-    let texts: Vec<String> = quotas.iter().map(worded).collect();
+    let texts: Vec<String> = quotas.iter().map(format_quota).collect();
     texts.join(", ")
 }
 
-/// One of them.
-fn worded(quota: &Quota) -> String {
-    let text = format!("{} per {}", quota.limit(), span::text(quota.period()));
+/// Formats one quota.
+fn format_quota(quota: &Quota) -> String {
+    let text = format!("{} per {}", quota.limit(), duration_text::format(quota.period()));
     match quota.capacity() {
         burst if burst != quota.limit() => format!("{text} burst {burst}"),
         _ => text,
@@ -114,17 +114,17 @@ fn text(number: Option<u32>) -> String {
     number.map(|number| number.to_string()).unwrap_or_default()
 }
 
-/// What a field says, if anything; `note` is told what is wrong with it.
-fn read<T>(
+/// Parses a field, unless it is empty, and passes a mistake in it to `report`.
+fn parse_field<T>(
     key: &str,
     text: &str,
-    note: &mut impl FnMut(String),
+    report: &mut impl FnMut(String),
     parse: impl Fn(&str) -> Result<T, String>,
 ) -> Option<T> {
     if text.is_empty() {
         return None;
     }
-    parse(text).map_err(|reason| note(format!("{key}: {reason}"))).ok()
+    parse(text).map_err(|reason| report(format!("{key}: {reason}"))).ok()
 }
 
 fn number(text: &str) -> Result<u32, String> {
@@ -134,7 +134,7 @@ fn number(text: &str) -> Result<u32, String> {
 
 fn period(text: &str) -> Result<Duration, String> {
     let seconds = u64::from_str(text).ok().map(Duration::from_secs);
-    seconds.or_else(|| span::parse(text)).ok_or_else(|| {
+    seconds.or_else(|| duration_text::parse(text)).ok_or_else(|| {
         format!(
             "`{text}` is no length of time: write whole seconds, or units from long to short, \
              such as `250ms`, `1m` or `1h30m`"
@@ -149,7 +149,7 @@ fn one_of<T: Copy>(word: &str, all: &[T], name: impl Fn(T) -> &'static str) -> R
     })
 }
 
-/// `5 per 1s, 100 per 1h burst 20`.
+/// Parses a list such as `5 per 1s, 100 per 1h burst 20`.
 fn quotas(text: &str) -> Result<Vec<Quota>, String> {
     let one = |text: &str| {
         let words: Vec<&str> = text.split_whitespace().collect();

@@ -1,22 +1,23 @@
-//! Where generated code finds the library.
+//! The path by which generated code refers to the library.
 
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote_spanned};
 use syn::Path;
 
-/// The path of the module that holds all that generated code may name.
-pub(crate) struct Private(Option<Path>);
+/// The path of the library's `__private` module, which holds everything that generated code may
+/// name.
+pub(crate) struct CratePath(Option<Path>);
 
-impl Private {
-    /// Below the path that `crate = …` gives, if it is given.
+impl CratePath {
+    /// Creates the path below `krate`, the value of `crate = …`, or below `::tollgate`.
     pub(crate) fn new(krate: Option<Path>) -> Self {
         Self(krate)
     }
 
-    /// The path as if it were written at `span`, so that errors are reported there.
+    /// Returns the path with errors in it reported at `span`.
     pub(crate) fn at(&self, span: Span) -> TokenStream {
         let Some(path) = &self.0 else { return quote_spanned!(span=> ::tollgate::__private) };
-        // It still resolves where the user wrote it, for it may begin with `$crate`.
+        // The tokens keep their own hygiene, because the path may begin with `$crate`.
         let path = path.to_token_stream().into_iter().map(|mut token| {
             token.set_span(token.span().located_at(span));
             token
@@ -25,7 +26,7 @@ impl Private {
     }
 }
 
-impl ToTokens for Private {
+impl ToTokens for CratePath {
     fn to_tokens(&self, tokens: &mut TokenStream) {
         tokens.extend(self.at(Span::call_site()));
     }
