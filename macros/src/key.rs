@@ -195,29 +195,29 @@ impl Kind {
     pub(crate) fn key(&self, private: &Private) -> TokenStream {
         let Self::All(parts) = self else {
             let part = self.part(private);
-            return quote!(#private::Key::part(#part));
+            return quote!(#private::Key::from_part(#part));
         };
         let parts = parts.iter().map(|part| part.part(private));
-        quote!(#private::Key::parts(&[#(#parts),*]))
+        quote!(#private::Key::from_parts(&[#(#parts),*]))
     }
 
     /// A const expression of type `Part`.
     fn part(&self, private: &Private) -> TokenStream {
         match self {
-            Self::Ip => quote!(#private::Part::Ip),
-            Self::Global => quote!(#private::Part::Global),
-            Self::Header(name) => quote!(#private::Part::Header(#name)),
-            Self::Cookie(name) => quote!(#private::Part::Cookie(#name)),
-            Self::PathParam(name) => quote!(#private::Part::PathParam(#name)),
-            Self::Query(name) => quote!(#private::Part::Query(#name)),
+            Self::Ip => quote!(#private::KeyPart::Ip),
+            Self::Global => quote!(#private::KeyPart::Global),
+            Self::Header(name) => quote!(#private::KeyPart::Header(#name)),
+            Self::Cookie(name) => quote!(#private::KeyPart::Cookie(#name)),
+            Self::PathParam(name) => quote!(#private::KeyPart::PathParam(#name)),
+            Self::Query(name) => quote!(#private::KeyPart::Query(#name)),
             Self::Extension(ty) => {
                 let private = private.at(ty.span());
-                quote_spanned!(ty.span()=> #private::Part::Function(#private::extension::<#ty>))
+                quote_spanned!(ty.span()=> #private::KeyPart::Function(#private::extension::<#ty>))
             }
             Self::Function(path) => {
                 let private = private.at(path.span());
                 quote_spanned! {path.span()=>
-                    #private::Part::Function(|parts| #private::seek(&#path, parts))
+                    #private::KeyPart::Function(|parts| #private::resolve(&#path, parts))
                 }
             }
             // The one holds no other, and the other has no request to be taken from: the

@@ -5,6 +5,8 @@ mod annotation;
 mod backend;
 mod blocked;
 mod call;
+#[cfg(feature = "axum")]
+mod check;
 mod clock;
 #[cfg(feature = "config")]
 mod config;
@@ -25,6 +27,8 @@ mod policy;
 mod queue;
 mod quota;
 mod registry;
+#[cfg(feature = "axum")]
+mod response;
 #[cfg(any(feature = "config", feature = "dashboard", feature = "redis"))]
 mod span;
 mod subject;
@@ -53,18 +57,18 @@ pub use self::error::{BackendError, Execution, StartError, Unavailable};
 pub use self::global::{get_limiter, set_limiter};
 pub use self::guard::{BreakerState, BreakerStats, CircuitBreaker, LocalTier};
 #[cfg(feature = "axum")]
-pub use self::http::{
-    ForwardedHeader, HeaderStyle, HttpOptions, HttpOptionsError, LegacyReset, OnMissingKey,
-    PolicyDecision, Problem, RateLimit, RateLimitLayer, RateLimitService, Reason, Refusal,
-    ResponseFuture,
-};
+pub use self::http::{PolicyDecision, RateLimit, RateLimitLayer, RateLimitService, ResponseFuture};
 #[cfg(feature = "axum")]
-pub use self::key::{Key, KeyError, KeyExtractor};
+pub use self::key::{ForwardedHeader, Key, KeyError, KeyExtractor, OnMissingKey};
 pub use self::limiter::{Limiter, LimiterBuilder, LimiterStats};
 pub use self::overrides::{Override, OverrideMistake, Overrides, OverridesError, PerSubject};
 pub use self::policy::{Algorithm, MAX_QUOTAS, OnError, Policy};
 pub use self::quota::{Quota, QuotaError};
 pub use self::registry::RegisteredPolicy;
+#[cfg(feature = "axum")]
+pub use self::response::{
+    HeaderStyle, HttpOptions, HttpOptionsError, LegacyReset, Problem, Reason, Refusal,
+};
 pub use self::subject::{IntoSubject, Subject};
 #[cfg(feature = "metrics")]
 pub use self::telemetry::Metrics;

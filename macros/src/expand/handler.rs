@@ -196,7 +196,7 @@ fn around(
     let private_at_body = private.at(body_span);
     let name = Ident::new(&inner.ident.to_string(), body_span);
     let limited = quote_spanned! {body_span=>
-        #private_at_body::Limited::new(#guard, #name #generics(#(#arguments),*), #convert)
+        #private_at_body::HandlerFuture::new(#guard, #name #generics(#(#arguments),*), #convert)
     };
     let Function { attrs, vis, sig, body } = function;
     // A handler that waits for nothing is `async` all the same.
@@ -327,7 +327,7 @@ fn insert_guard(
     let first_is_plain =
         matches!(inputs.first(), Some(FnArg::Typed(argument)) if argument.attrs.is_empty());
     if has_room && (keeps_state_bare || !first_is_plain) {
-        let nothing = quote!(#private::Guarded((#guard, ()), _): #private::Guarded<#annotated, ()>);
+        let nothing = quote!(#private::Checked((#guard, ()), _): #private::Checked<#annotated, ()>);
         inputs.insert(0, parse_quote!(#nothing));
         return;
     }
@@ -341,8 +341,8 @@ fn insert_guard(
     });
     match host {
         Some(PatType { pat, ty: host_ty, .. }) => {
-            **pat = parse_quote!(#private::Guarded((#guard, #pat), _));
-            **host_ty = parse_quote!(#private::Guarded<#annotated, #host_ty>);
+            **pat = parse_quote!(#private::Checked((#guard, #pat), _));
+            **host_ty = parse_quote!(#private::Checked<#annotated, #host_ty>);
         }
         None => errors.at(
             inputs,

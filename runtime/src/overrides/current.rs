@@ -11,7 +11,7 @@ pub(crate) struct Overridden {
     pub(super) policy: Policy,
     pub(super) enabled: bool,
     #[cfg(feature = "axum")]
-    pub(super) fields: crate::http::Fields,
+    pub(super) fields: crate::response::HeaderCache,
 }
 
 #[cfg(feature = "axum")]
@@ -21,7 +21,7 @@ impl Overridden {
     }
 
     /// The policy in the words of its header fields.
-    pub(crate) fn fields(&self) -> &crate::http::Fields {
+    pub(crate) fn fields(&self) -> &crate::response::HeaderCache {
         &self.fields
     }
 }

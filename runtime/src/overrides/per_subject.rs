@@ -210,7 +210,7 @@ impl Subjects {
             policy,
             enabled: changes.enabled.unwrap_or(true),
             #[cfg(feature = "axum")]
-            fields: crate::http::Fields::new(),
+            fields: crate::response::HeaderCache::new(),
         };
         let made = Arc::new(Made {
             base: (**current).clone(),

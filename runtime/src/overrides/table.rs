@@ -110,7 +110,7 @@ fn entries(
             policy,
             enabled: changes.enabled.unwrap_or(true),
             #[cfg(feature = "axum")]
-            fields: crate::http::Fields::new(),
+            fields: crate::response::HeaderCache::new(),
         };
         entries.push(Entry { written: written.clone(), overridden: Arc::new(overridden) });
     }

@@ -15,7 +15,9 @@ impl ::tollgate::__private::Annotated for __rate_limit_create {
                     ::core::file!(),
                     ::core::line!(),
                 ),
-                ::tollgate::__private::Key::part(::tollgate::__private::Part::Ip),
+                ::tollgate::__private::Key::from_part(
+                    ::tollgate::__private::KeyPart::Ip,
+                ),
                 ::tollgate::__private::Cost::Fixed(1),
             ),
             ::tollgate::__private::HandlerLimit::new(
@@ -27,7 +29,9 @@ impl ::tollgate::__private::Annotated for __rate_limit_create {
                     ::core::file!(),
                     ::core::line!(),
                 ),
-                ::tollgate::__private::Key::part(::tollgate::__private::Part::Global),
+                ::tollgate::__private::Key::from_part(
+                    ::tollgate::__private::KeyPart::Global,
+                ),
                 ::tollgate::__private::Cost::Fixed(1),
             ),
         ];
@@ -51,10 +55,10 @@ impl ::tollgate::__private::Annotated for __rate_limit_create {
 /// Documented.
 #[tracing::instrument]
 pub async fn create(
-    ::tollgate::__private::Guarded(
+    ::tollgate::__private::Checked(
         (guard, State(app)),
         _,
-    ): ::tollgate::__private::Guarded<__rate_limit_create, State<App>>,
+    ): ::tollgate::__private::Checked<__rate_limit_create, State<App>>,
     Json(body): Json<Body>,
 ) -> ::tollgate::__private::Response {
     let output = ::tollgate::__private::require_send(async move {
