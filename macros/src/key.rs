@@ -195,29 +195,29 @@ impl Kind {
     pub(crate) fn key(&self, tollgate: &CratePath) -> TokenStream {
         let Self::All(parts) = self else {
             let part = self.part(tollgate);
-            return quote!(#tollgate::Key::part(#part));
+            return quote!(#tollgate::Key::from_part(#part));
         };
         let parts = parts.iter().map(|part| part.part(tollgate));
-        quote!(#tollgate::Key::parts(&[#(#parts),*]))
+        quote!(#tollgate::Key::from_parts(&[#(#parts),*]))
     }
 
     /// A const expression of type `Part`.
     fn part(&self, tollgate: &CratePath) -> TokenStream {
         match self {
-            Self::Ip => quote!(#tollgate::Part::Ip),
-            Self::Global => quote!(#tollgate::Part::Global),
-            Self::Header(name) => quote!(#tollgate::Part::Header(#name)),
-            Self::Cookie(name) => quote!(#tollgate::Part::Cookie(#name)),
-            Self::PathParam(name) => quote!(#tollgate::Part::PathParam(#name)),
-            Self::Query(name) => quote!(#tollgate::Part::Query(#name)),
+            Self::Ip => quote!(#tollgate::KeyPart::Ip),
+            Self::Global => quote!(#tollgate::KeyPart::Global),
+            Self::Header(name) => quote!(#tollgate::KeyPart::Header(#name)),
+            Self::Cookie(name) => quote!(#tollgate::KeyPart::Cookie(#name)),
+            Self::PathParam(name) => quote!(#tollgate::KeyPart::PathParam(#name)),
+            Self::Query(name) => quote!(#tollgate::KeyPart::Query(#name)),
             Self::Extension(ty) => {
                 let tollgate = tollgate.at(ty.span());
-                quote_spanned!(ty.span()=> #tollgate::Part::Function(#tollgate::extension::<#ty>))
+                quote_spanned!(ty.span()=> #tollgate::KeyPart::Function(#tollgate::extension::<#ty>))
             }
             Self::Function(path) => {
                 let tollgate = tollgate.at(path.span());
                 quote_spanned! {path.span()=>
-                    #tollgate::Part::Function(|parts| #tollgate::seek(&#path, parts))
+                    #tollgate::KeyPart::Function(|parts| #tollgate::resolve(&#path, parts))
                 }
             }
             // A tuple contains no other tuple, and `args(…)` is not taken from a request: the

@@ -28,6 +28,8 @@ mod overrides;
 mod policy;
 mod quota;
 mod registry;
+#[cfg(feature = "axum")]
+mod response;
 mod stats;
 mod subject;
 mod suggest;
@@ -55,18 +57,18 @@ pub use self::error::{BackendError, Execution, StartError, Unavailable};
 pub use self::global::{get_limiter, set_limiter};
 pub use self::guard::{CircuitBreaker, LocalTier};
 #[cfg(feature = "axum")]
-pub use self::http::{
-    ForwardedHeader, HeaderStyle, HttpOptions, HttpOptionsError, LegacyReset, OnMissingKey,
-    PolicyDecision, Problem, RateLimit, RateLimitLayer, RateLimitService, Reason, Refusal,
-    ResponseFuture,
-};
+pub use self::http::{PolicyDecision, RateLimit, RateLimitLayer, RateLimitService, ResponseFuture};
 #[cfg(feature = "axum")]
-pub use self::key::{Key, KeyError, KeyExtractor};
+pub use self::key::{ForwardedHeader, Key, KeyError, KeyExtractor, OnMissingKey};
 pub use self::limiter::{Limiter, LimiterBuilder};
 pub use self::overrides::{Override, OverrideMistake, Overrides, OverridesError, PerSubject};
 pub use self::policy::{Algorithm, MAX_QUOTAS, OnError, Policy};
 pub use self::quota::{Quota, QuotaError};
 pub use self::registry::RegisteredPolicy;
+#[cfg(feature = "axum")]
+pub use self::response::{
+    HeaderStyle, HttpOptions, HttpOptionsError, LegacyReset, Problem, Reason, Refusal,
+};
 #[cfg(feature = "redis")]
 pub use self::stats::RedisStats;
 pub use self::stats::{BreakerState, BreakerStats, LimiterStats, MemoryStats};

@@ -10,13 +10,13 @@ pub use linkme;
 
 #[cfg(feature = "axum")]
 pub use crate::http::{
-    Annotated, Cost, Guarded, HandlerLimit, IntoAnswer, IntoLimitedResponse, Limited, answered,
-    failure, require_send, success,
+    Annotated, Checked, Cost, HandlerFuture, HandlerLimit, IntoAnswer, IntoLimitedResponse,
+    answered, failure, require_send, success,
 };
 #[cfg(feature = "axum")]
-pub use crate::http::{HeaderStyle, OnMissingKey};
+pub use crate::key::{Key, KeyPart, OnMissingKey, extension, resolve};
 #[cfg(feature = "axum")]
-pub use crate::key::{Key, Part, extension, seek};
+pub use crate::response::HeaderStyle;
 #[cfg(feature = "axum")]
 pub use axum::http::request::Parts;
 #[cfg(feature = "axum")]

@@ -197,7 +197,7 @@ fn wrap(
     let tollgate_at_body = tollgate.at(body_span);
     let name = Ident::new(&inner.ident.to_string(), body_span);
     let limited = quote_spanned! {body_span=>
-        #tollgate_at_body::Limited::new(#guard, #name #generics(#(#arguments),*), #convert)
+        #tollgate_at_body::HandlerFuture::new(#guard, #name #generics(#(#arguments),*), #convert)
     };
     let Function { attrs, vis, sig, body } = function;
     // A handler is `async` even if it awaits nothing.
@@ -322,7 +322,7 @@ fn insert_guard(
         matches!(inputs.first(), Some(FnArg::Typed(argument)) if argument.attrs.is_empty());
     if has_room && (keeps_state_bare || !first_is_plain) {
         let nothing =
-            quote!(#tollgate::Guarded((#guard, ()), _): #tollgate::Guarded<#annotated, ()>);
+            quote!(#tollgate::Checked((#guard, ()), _): #tollgate::Checked<#annotated, ()>);
         inputs.insert(0, parse_quote!(#nothing));
         return;
     }
@@ -336,8 +336,8 @@ fn insert_guard(
     });
     match host {
         Some(PatType { pat, ty: host_ty, .. }) => {
-            **pat = parse_quote!(#tollgate::Guarded((#guard, #pat), _));
-            **host_ty = parse_quote!(#tollgate::Guarded<#annotated, #host_ty>);
+            **pat = parse_quote!(#tollgate::Checked((#guard, #pat), _));
+            **host_ty = parse_quote!(#tollgate::Checked<#annotated, #host_ty>);
         }
         None => errors.at(
             inputs,

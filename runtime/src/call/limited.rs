@@ -103,7 +103,7 @@ impl fmt::Display for RateLimited {
 #[cfg(feature = "axum")]
 impl axum::response::IntoResponse for RateLimited {
     fn into_response(self) -> axum::response::Response {
-        use crate::http::{Reason, refuse_call};
+        use crate::{Reason, http::refuse_call};
 
         let Inner { policy, cause } = *self.0;
         match cause {

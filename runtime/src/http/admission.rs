@@ -9,10 +9,10 @@ use axum::http::request::Parts;
 use axum::response::Response;
 use smallvec::SmallVec;
 
-use super::annotated::HandlerLimit;
-use super::ask::{Asked, Granted, Limiting, ask, ask_now, give_back};
-use super::guard::Refused;
-use super::shown::RateLimit;
+use super::check::{CheckOutcome, Checker, Granted, HttpLimit as _, refund};
+use super::extractor::RateLimit;
+use super::handler_limit::HandlerLimit;
+use super::rejection::LimitRejection;
 use crate::Limiter;
 use crate::global::with_current_limiter;
 
@@ -62,33 +62,35 @@ impl Admission {
 }
 
 /// What the limits say of a request, or of the parts of one, which comes back with it.
-pub(super) enum Answer<'a, I> {
-    Now(Result<Admission, Refused>, I),
-    Later(Asking<'a, I>),
+pub(super) enum Progress<'a, I> {
+    Done(Result<Admission, LimitRejection>, I),
+    Pending(PendingCheck<'a, I>),
 }
 
-pub(super) type Asking<'a, I> =
-    Pin<Box<dyn Future<Output = (Result<Admission, Refused>, I)> + Send + 'a>>;
+pub(super) type PendingCheck<'a, I> =
+    Pin<Box<dyn Future<Output = (Result<Admission, LimitRejection>, I)> + Send + 'a>>;
 
-pub(super) fn ask_for_parts<'a>(
+pub(super) fn check_parts<'a>(
     limits: &'static [HandlerLimit],
     parts: &'a mut Parts,
-) -> Answer<'a, &'a mut Parts> {
-    match Grants::ask_now(limits, parts) {
-        Some(answer) => Answer::Now(answer, parts),
-        None => Answer::Later(Box::pin(async move { (Grants::ask(limits, parts).await, parts) })),
+) -> Progress<'a, &'a mut Parts> {
+    match Grants::check_now(limits, parts) {
+        Some(answer) => Progress::Done(answer, parts),
+        None => {
+            Progress::Pending(Box::pin(async move { (Grants::check(limits, parts).await, parts) }))
+        }
     }
 }
 
-pub(super) fn ask_for_request(
+pub(super) fn check_request(
     limits: &'static [HandlerLimit],
     request: Request,
-) -> Answer<'static, Request> {
+) -> Progress<'static, Request> {
     let (mut parts, body) = request.into_parts();
-    match Grants::ask_now(limits, &mut parts) {
-        Some(answer) => Answer::Now(answer, Request::from_parts(parts, body)),
-        None => Answer::Later(Box::pin(async move {
-            let answer = Grants::ask(limits, &mut parts).await;
+    match Grants::check_now(limits, &mut parts) {
+        Some(answer) => Progress::Done(answer, Request::from_parts(parts, body)),
+        None => Progress::Pending(Box::pin(async move {
+            let answer = Grants::check(limits, &mut parts).await;
             (answer, Request::from_parts(parts, body))
         })),
     }
@@ -103,43 +105,47 @@ struct Grants {
 
 impl Grants {
     /// Asks a limit that is alone; `None` if that would take waiting.
-    fn ask_now(
+    fn check_now(
         limits: &'static [HandlerLimit],
         parts: &mut Parts,
-    ) -> Option<Result<Admission, Refused>> {
+    ) -> Option<Result<Admission, LimitRejection>> {
         let [limit] = limits else { return None };
         if !limit.key.is_immediate() {
             return None;
         }
-        let asked = with_limiter(parts, |limiter| {
-            let keep = limit.shows || limit.refund_if.is_some();
-            ask_now(limit, limiter, parts, keep, |granted| {
+        let outcome = with_limiter(parts, |limiter| {
+            let keeps_decision = limit.shows || limit.refund_if.is_some();
+            Checker { limit, limiter, keeps_decision }.check_now(parts, |granted| {
                 let granted = SmallVec::from_buf([(limit, granted)]);
                 Box::new(Self { granted, limiter: limit.refund_if.map(|_| limiter.clone()) })
             })
         })?;
-        Some(match asked {
-            Asked::Granted(grants) => Ok(grants.admit(parts)),
-            Asked::Uncounted => Ok(Admission(None)),
-            Asked::Refused(refusal) => Err(Refused(refusal)),
+        Some(match outcome {
+            CheckOutcome::Granted(grants) => Ok(grants.admit(parts)),
+            CheckOutcome::Uncounted => Ok(Admission(None)),
+            CheckOutcome::Refused(refusal) => Err(LimitRejection(refusal)),
         })
     }
 
     /// Asks them one after the other.
-    async fn ask(limits: &'static [HandlerLimit], parts: &mut Parts) -> Result<Admission, Refused> {
+    async fn check(
+        limits: &'static [HandlerLimit],
+        parts: &mut Parts,
+    ) -> Result<Admission, LimitRejection> {
         let limiter = with_limiter(parts, Limiter::clone);
         let mut granted = SmallVec::new();
         for limit in limits {
             // A later limit may refuse, and then what was taken is given back.
-            let keep = limits.len() > 1 || limit.shows || limit.refund_if.is_some();
-            match ask(limit, &limiter, parts, keep, |granted| granted).await {
-                Asked::Granted(grant) => granted.push((limit, grant)),
-                Asked::Uncounted => {}
-                Asked::Refused(refusal) => {
+            let keeps_decision = limits.len() > 1 || limit.shows || limit.refund_if.is_some();
+            let checker = Checker { limit, limiter: &limiter, keeps_decision };
+            match checker.check(parts, |granted| granted).await {
+                CheckOutcome::Granted(grant) => granted.push((limit, grant)),
+                CheckOutcome::Uncounted => {}
+                CheckOutcome::Refused(refusal) => {
                     if !granted.is_empty() {
                         Self { granted, limiter: Some(limiter) }.give_back().await;
                     }
-                    return Err(Refused(refusal));
+                    return Err(LimitRejection(refusal));
                 }
             }
         }
@@ -159,7 +165,7 @@ impl Grants {
 
     fn add_fields(&mut self, response: &mut Response) {
         for (limit, grant) in &mut self.granted {
-            grant.add_fields(*limit, response);
+            grant.add_headers(*limit, response);
         }
     }
 
@@ -167,7 +173,7 @@ impl Grants {
         let Some(limiter) = self.limiter else { return };
         for (limit, grant) in self.granted {
             if let Some(decision) = grant.decision {
-                give_back(limit.policy(), &limiter, *decision).await;
+                refund(limit.policy(), &limiter, *decision).await;
             }
         }
     }

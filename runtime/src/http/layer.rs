@@ -9,13 +9,11 @@ use axum::response::{IntoResponse, Response};
 use tower_layer::Layer;
 
 use super::admission::with_limiter;
-use super::ask::Limiting;
-use super::fields::Fields;
-use super::options::{HeaderStyle, OnMissingKey, RefusalFunction};
-use super::refusal::Refusal;
+use super::check::HttpLimit;
 use super::service::RateLimitService;
 use super::skip::Skip;
-use crate::key::Key;
+use crate::key::{Key, OnMissingKey};
+use crate::response::{HeaderCache, HeaderStyle, Refusal, RefusalFunction};
 use crate::{Blocked, Limiter, Policy};
 
 /// Puts a policy in front of a whole router, or of any other tower service of HTTP requests.
@@ -51,15 +49,15 @@ pub struct RateLimitLayer {
 pub(super) struct LayerLimit {
     policy: Policy,
     key: Key,
-    cost: Option<Function<u32>>,
+    cost: Option<PartsFunction<u32>>,
     fixed_cost: u32,
     skip: Skip,
-    exempt: Option<Function<bool>>,
+    exempt: Option<PartsFunction<bool>>,
     on_blocked: Option<BlockedFunction>,
     headers: Option<HeaderStyle>,
     on_missing_key: Option<OnMissingKey>,
     refusal: Option<RefusalFunction>,
-    fields: Fields,
+    fields: HeaderCache,
     pub(super) refund_if: Option<ResponseFunction>,
     limiter: Option<Limiter>,
     /// Whether handlers are shown its decisions.
@@ -68,7 +66,7 @@ pub(super) struct LayerLimit {
     pub(super) waits: bool,
 }
 
-type Function<R> = Arc<dyn Fn(&Parts) -> R + Send + Sync>;
+type PartsFunction<R> = Arc<dyn Fn(&Parts) -> R + Send + Sync>;
 type BlockedFunction = Arc<dyn Fn(&Blocked<'_>) + Send + Sync>;
 type ResponseFunction = Arc<dyn Fn(&Response) -> bool + Send + Sync>;
 
@@ -87,7 +85,7 @@ impl RateLimitLayer {
             headers: None,
             on_missing_key: None,
             refusal: None,
-            fields: Fields::new(),
+            fields: HeaderCache::new(),
             refund_if: None,
             limiter: None,
             shows: false,
@@ -100,7 +98,7 @@ impl RateLimitLayer {
     #[must_use]
     pub fn key(self, key: Key) -> Self {
         self.with(|limit| {
-            limit.waits = key.waits();
+            limit.waits = key.is_async();
             limit.key = key;
         })
     }
@@ -200,7 +198,7 @@ impl RateLimitLayer {
     }
 
     fn with(self, change: impl FnOnce(&mut LayerLimit)) -> Self {
-        // While it is being put together nobody shares it; a clone that is changed is another.
+        // While it is being put together reject_missing_key shares it; a clone that is changed is another.
         let mut limit = Arc::try_unwrap(self.limit).unwrap_or_else(|shared| shared.copy());
         change(&mut limit);
         Self { limit: Arc::new(limit) }
@@ -240,7 +238,7 @@ impl LayerLimit {
             headers: self.headers,
             on_missing_key: self.on_missing_key,
             refusal: self.refusal.clone(),
-            fields: Fields::new(),
+            fields: HeaderCache::new(),
             refund_if: self.refund_if.clone(),
             limiter: self.limiter.clone(),
             shows: self.shows,
@@ -249,7 +247,7 @@ impl LayerLimit {
     }
 }
 
-impl Limiting for LayerLimit {
+impl HttpLimit for LayerLimit {
     fn policy(&self) -> &Policy {
         &self.policy
     }
@@ -280,11 +278,11 @@ impl Limiting for LayerLimit {
         self.on_missing_key
     }
 
-    fn fields(&self) -> &Fields {
+    fn header_cache(&self) -> &HeaderCache {
         &self.fields
     }
 
-    fn answer(&self) -> Option<&dyn Fn(&Refusal<'_>) -> Response> {
+    fn refusal(&self) -> Option<&dyn Fn(&Refusal<'_>) -> Response> {
         self.refusal.as_deref().map(|function| function as _)
     }
 }

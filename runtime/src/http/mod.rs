@@ -1,43 +1,37 @@
-//! The HTTP surface: what stands in front of handlers and services, and what clients see of it.
+//! HTTP: limits in front of handlers and services.
 //!
-//! guard (of an annotated handler) or layer (of any service) → ask (whose request, what does it
-//! cost, may it go on) → fields (the headers) → refusal (429, 503, …).
+//! An annotated handler is checked by its first argument (`extract.rs`), and any other service by
+//! a layer (`layer.rs`, `service.rs`). Both go through `check.rs`, which resolves the key, asks
+//! the limiter, and prepares the header fields or the refusal (`crate::response`).
 
 mod admission;
-mod annotated;
-mod ask;
-mod fields;
-mod guard;
+mod call_refusal;
+mod check;
+mod convert;
+mod extract;
+mod extractor;
+mod handler_future;
+mod handler_limit;
 mod layer;
-mod limited;
-mod options;
-mod problem;
-mod refusal;
-mod respond;
+mod rejection;
 mod service;
-mod shown;
 mod skip;
 
-pub use self::annotated::{Annotated, Cost, HandlerLimit};
-pub use self::guard::Guarded;
-pub use self::layer::RateLimitLayer;
-pub use self::limited::Limited;
-pub use self::options::{
-    ForwardedHeader, HeaderStyle, HttpOptions, HttpOptionsError, LegacyReset, OnMissingKey,
-};
-pub use self::problem::Problem;
-pub(crate) use self::refusal::refuse_call;
-pub use self::refusal::{Reason, Refusal};
-pub use self::respond::{
+pub(crate) use self::call_refusal::refuse_call;
+pub use self::convert::{
     IntoAnswer, IntoLimitedResponse, answered, failure, require_send, success,
 };
+pub use self::extract::Checked;
+pub use self::extractor::{PolicyDecision, RateLimit};
+pub use self::handler_future::HandlerFuture;
+pub use self::handler_limit::{Annotated, Cost, HandlerLimit};
+pub use self::layer::RateLimitLayer;
 pub use self::service::{RateLimitService, ResponseFuture};
-pub use self::shown::{PolicyDecision, RateLimit};
 use crate::Limiter;
 
 impl Limiter {
-    /// A layer that makes this limiter, and not the global one, the one that the annotated
-    /// handlers below it ask.
+    /// Creates a layer that makes the annotated handlers below it use this limiter instead of the
+    /// global one.
     ///
     /// ```
     /// use axum::{Router, routing::get};

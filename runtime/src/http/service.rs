@@ -12,9 +12,9 @@ use axum::http::{Request, Response};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::ask::{Asked, Granted, Limiting as _, ask, ask_now, give_back};
+use super::check::{CheckOutcome, Checker, Granted, HttpLimit as _, refund};
+use super::extractor::RateLimit;
 use super::layer::LayerLimit;
-use super::shown::RateLimit;
 use crate::{Decision, Limiter};
 
 /// A service with a limit in front of it.
@@ -53,8 +53,9 @@ where
             None
         } else {
             limit.with_limiter(&parts, |limiter| {
-                let admit = |granted| Admitted::new(limit, limiter, granted);
-                ask_now(&**limit, limiter, &parts, limit.keeps_decisions(), admit)
+                let admit = |granted| AdmittedRequest::new(limit, limiter, granted);
+                let keeps_decision = limit.keeps_decisions();
+                Checker { limit: &**limit, limiter, keeps_decision }.check_now(&parts, admit)
             })
         };
         let Some(asked) = asked else {
@@ -62,15 +63,17 @@ where
             let ready = self.inner.clone();
             let inner = std::mem::replace(&mut self.inner, ready);
             let future = Box::pin(wait(inner, Arc::clone(limit), parts, body));
-            return State::Boxed { future }.into();
+            return ResponseState::Boxed { future }.into();
         };
         let admitted = match asked {
-            Asked::Granted(admitted) => Some(admitted),
-            Asked::Uncounted => None,
-            Asked::Refused(refusal) => return State::Refused { response: Some(refusal) }.into(),
+            CheckOutcome::Granted(admitted) => Some(admitted),
+            CheckOutcome::Uncounted => None,
+            CheckOutcome::Refused(refusal) => {
+                return ResponseState::Refused { response: Some(refusal) }.into();
+            }
         };
         let request = shown(admitted.as_deref(), parts, body);
-        State::Inner { future: self.inner.call(request), admitted }.into()
+        ResponseState::Inner { future: self.inner.call(request), admitted }.into()
     }
 }
 
@@ -87,11 +90,13 @@ where
     R::Error: Into<BoxError>,
 {
     let limiter = limit.with_limiter(&parts, Limiter::clone);
-    let admit = |granted| Admitted::new(&limit, &limiter, granted);
-    let admitted = match ask(&*limit, &limiter, &mut parts, limit.keeps_decisions(), admit).await {
-        Asked::Granted(admitted) => Some(admitted),
-        Asked::Uncounted => None,
-        Asked::Refused(refusal) => return Ok(*refusal),
+    let admit = |granted| AdmittedRequest::new(&limit, &limiter, granted);
+    let keeps_decision = limit.keeps_decisions();
+    let checker = Checker { limit: &*limit, limiter: &limiter, keeps_decision };
+    let admitted = match checker.check(&mut parts, admit).await {
+        CheckOutcome::Granted(admitted) => Some(admitted),
+        CheckOutcome::Uncounted => None,
+        CheckOutcome::Refused(refusal) => return Ok(*refusal),
     };
     let request = shown(admitted.as_deref(), parts, body);
     let response = inner.call(request).await?.map(Body::new);
@@ -104,8 +109,8 @@ where
 }
 
 /// The request, with the decision where a handler finds it that looks at it.
-fn shown<B>(admitted: Option<&Admitted>, mut parts: Parts, body: B) -> Request<B> {
-    if let Some(Admitted { limit, granted, .. }) = admitted
+fn shown<B>(admitted: Option<&AdmittedRequest>, mut parts: Parts, body: B) -> Request<B> {
+    if let Some(AdmittedRequest { limit, granted, .. }) = admitted
         && limit.shows
         && let Some(decision) = &granted.decision
     {
@@ -115,14 +120,14 @@ fn shown<B>(admitted: Option<&Admitted>, mut parts: Parts, body: B) -> Request<B
 }
 
 /// A request that goes on, and is counted.
-struct Admitted {
+struct AdmittedRequest {
     limit: Arc<LayerLimit>,
     /// If something may have to be given back.
     limiter: Option<Limiter>,
     granted: Granted,
 }
 
-impl Admitted {
+impl AdmittedRequest {
     fn new(limit: &Arc<LayerLimit>, limiter: &Limiter, granted: Granted) -> Box<Self> {
         let limiter = limit.refund_if.as_ref().map(|_| limiter.clone());
         Box::new(Self { limit: Arc::clone(limit), limiter, granted })
@@ -131,7 +136,7 @@ impl Admitted {
     /// Completes the service's response, and hands back the charge if it is to be given back.
     fn finish(self, mut response: Response<Body>) -> (Response<Body>, Option<Charge>) {
         let Self { limit, limiter, mut granted } = self;
-        granted.add_fields(&*limit, &mut response);
+        granted.add_headers(&*limit, &mut response);
         let refunds = limit.refund_if.as_ref().is_some_and(|refund_if| refund_if(&response));
         let charge = match (granted.decision, limiter) {
             (Some(decision), Some(limiter)) if refunds => Some(Charge { limit, limiter, decision }),
@@ -150,7 +155,7 @@ struct Charge {
 
 impl Charge {
     async fn give_back(self) {
-        give_back(self.limit.policy(), &self.limiter, *self.decision).await;
+        refund(self.limit.policy(), &self.limiter, *self.decision).await;
     }
 }
 
@@ -160,18 +165,18 @@ pin_project! {
     /// The response of a service with a limit, or the refusal.
     pub struct ResponseFuture<F, E> {
         #[pin]
-        state: State<F, E>,
+        state: ResponseState<F, E>,
     }
 }
 
 pin_project! {
     #[project = StateProjection]
-    enum State<F, E> {
+    enum ResponseState<F, E> {
         /// It was let through.
         Inner {
             #[pin]
             future: F,
-            admitted: Option<Box<Admitted>>,
+            admitted: Option<Box<AdmittedRequest>>,
         },
         /// It was not.
         Refused {
@@ -184,8 +189,8 @@ pin_project! {
     }
 }
 
-impl<F, E> From<State<F, E>> for ResponseFuture<F, E> {
-    fn from(state: State<F, E>) -> Self {
+impl<F, E> From<ResponseState<F, E>> for ResponseFuture<F, E> {
+    fn from(state: ResponseState<F, E>) -> Self {
         Self { state }
     }
 }
@@ -212,7 +217,7 @@ where
                         charge.give_back().await;
                         Ok(response)
                     };
-                    State::Boxed { future: Box::pin(future) }
+                    ResponseState::Boxed { future: Box::pin(future) }
                 }
                 StateProjection::Refused { response } => {
                     // A future is not polled again after it is ready.

@@ -1,4 +1,4 @@
-//! The client's address, and the subject that it is.
+//! Finds a client's address and turns it into a subject.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -9,19 +9,19 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName};
 
 use super::forwarded;
-use crate::http::{ForwardedHeader, HttpOptions};
+use super::options::{AddressOptions, ForwardedHeader};
 use crate::subject::Subject;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// Who is asking; `None` if the server was not told who has connected.
-pub(super) fn subject(parts: &Parts, options: &HttpOptions) -> Option<Subject> {
+/// Returns the client's subject, or `None` if the server does not pass the peer's address on.
+pub(super) fn subject(parts: &Parts, options: &AddressOptions) -> Option<Subject> {
     text(parts, options).map(|text| Subject::plain(text.as_str()))
 }
 
-/// That subject's text, which has not yet been put anywhere.
+/// Returns the text of that subject, on the stack.
 #[inline]
-pub(super) fn text(parts: &Parts, options: &HttpOptions) -> Option<Text> {
+pub(super) fn text(parts: &Parts, options: &AddressOptions) -> Option<AddressText> {
     let client = client(peer(parts)?, &parts.headers, options);
     Some(match client {
         IpAddr::V4(address) => ipv4(address),
@@ -29,7 +29,7 @@ pub(super) fn text(parts: &Parts, options: &HttpOptions) -> Option<Text> {
     })
 }
 
-/// Who has connected.
+/// Returns the address of the connection's other end.
 fn peer(parts: &Parts) -> Option<IpAddr> {
     let extensions = &parts.extensions;
     let real = || extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
@@ -37,20 +37,20 @@ fn peer(parts: &Parts) -> Option<IpAddr> {
     real().or_else(mock).map(|address| address.ip())
 }
 
-/// The peer; or, as long as that is a trusted proxy, whom it says that it speaks for. What
-/// cannot be read is nobody, and nothing to the left of it is believed: anyone can have
-/// written it.
-fn client(peer: IpAddr, headers: &HeaderMap, options: &HttpOptions) -> IpAddr {
+/// Returns the peer, or, if that is a trusted proxy, the first address from the right of the
+/// forwarded header that is not. An unreadable entry ends the search: nothing to the left of it
+/// is trusted, since anyone can have written it.
+fn client(peer: IpAddr, headers: &HeaderMap, options: &AddressOptions) -> IpAddr {
     let trusts = |address| options.trusted_proxies.iter().any(|proxy| proxy.contains(&address));
     let mut client = peer.to_canonical();
     if !trusts(client) {
         return client;
     }
-    let (name, list): (_, fn(&[u8]) -> forwarded::List<'_>) = match options.forwarded_header {
+    let (name, list): (_, fn(&[u8]) -> forwarded::Entries<'_>) = match options.forwarded_header {
         ForwardedHeader::XForwardedFor => (X_FORWARDED_FOR, forwarded::x_forwarded_for),
         ForwardedHeader::Forwarded => (FORWARDED, forwarded::forwarded),
     };
-    // Several lines are one list.
+    // Several lines form one list.
     for address in headers.get_all(name).iter().rev().flat_map(|line| list(line.as_bytes())) {
         let Some(address) = address else { return client };
         client = address.to_canonical();
@@ -61,23 +61,23 @@ fn client(peer: IpAddr, headers: &HeaderMap, options: &HttpOptions) -> IpAddr {
     client
 }
 
-/// An IPv4 address, written without the machinery of formatting and without a branch that
-/// the next client's takes another way: this is done for every request.
+/// Formats an IPv4 address. Runs for every request, so it avoids `fmt`, and branches that depend
+/// on the address and would be mispredicted.
 #[inline]
-fn ipv4(address: Ipv4Addr) -> Text {
-    // A little-endian number, so that it is put together in a register. Each octet and its dot
-    // are at most four bytes.
+fn ipv4(address: Ipv4Addr) -> AddressText {
+    // The text is a little-endian number, so that it is built in a register. Each octet takes
+    // at most four bytes, dot included.
     let (mut text, mut len) = (0, 0);
     for octet in address.octets() {
         let octet = OCTETS[usize::from(octet)];
         text |= u128::from(octet) << (8 * len);
         len += octet_len(octet);
     }
-    // The last dot is left out.
-    Text::from_number(text, len - 1)
+    // Drops the last dot.
+    AddressText::from_number(text, len - 1)
 }
 
-/// The digits of each octet and a dot behind them, the first in the lowest byte.
+/// Text of each octet followed by a dot, with the first character in the lowest byte.
 static OCTETS: [u32; 256] = {
     let mut octets = [0; 256];
     let mut octet = 0;
@@ -96,16 +96,16 @@ static OCTETS: [u32; 256] = {
     octets
 };
 
-/// How many bytes of it there are.
+/// Returns the number of bytes in an entry of [`OCTETS`].
 const fn octet_len(octet: u32) -> usize {
     (u32::BITS - octet.leading_zeros()).div_ceil(8) as usize
 }
 
-/// One subject for all addresses that share the prefix: its segments and its length.
-fn ipv6(address: Ipv6Addr, prefix: u8) -> Text {
+/// Formats the prefix of an IPv6 address, so that all addresses that share it are one subject.
+fn ipv6(address: Ipv6Addr, prefix: u8) -> AddressText {
     let mask = u128::MAX.checked_shl(128 - u32::from(prefix)).unwrap_or(0);
     let segments = Ipv6Addr::from_bits(address.to_bits() & mask).segments();
-    let mut text = Text::from_number(0, 0);
+    let mut text = AddressText::from_number(0, 0);
     for (index, segment) in segments.into_iter().take(prefix.div_ceil(16).into()).enumerate() {
         if index > 0 {
             text.push(b':');
@@ -117,16 +117,16 @@ fn ipv6(address: Ipv6Addr, prefix: u8) -> Text {
     text
 }
 
-/// Room for the longest: eight segments of four digits, what parts them, and the prefix, 43 in
-/// all; and whole words of the processor.
+/// Text of an address, on the stack. The longest has 43 bytes: eight segments of four digits,
+/// their separators and the prefix length. The size is rounded up to whole machine words.
 #[repr(align(16))]
-pub(super) struct Text {
+pub(super) struct AddressText {
     bytes: [u8; 48],
     len: usize,
 }
 
-impl Text {
-    /// The bytes of a little-endian number, of which so many count.
+impl AddressText {
+    /// Takes the first `len` bytes of a little-endian number.
     #[inline]
     fn from_number(text: u128, len: usize) -> Self {
         let mut bytes = [0; 48];
@@ -135,8 +135,8 @@ impl Text {
     }
 
     fn push(&mut self, byte: u8) {
-        if let Some(place) = self.bytes.get_mut(self.len) {
-            *place = byte;
+        if let Some(slot) = self.bytes.get_mut(self.len) {
+            *slot = byte;
             self.len += 1;
         }
     }
@@ -158,7 +158,8 @@ impl Text {
         }
     }
 
-    /// Only ASCII is ever pushed. All bytes are looked at, as that is done in words.
+    /// Returns the text, which is always ASCII. Validates the whole array, which proceeds by words
+    /// and is faster than validating the part in use.
     #[inline]
     pub(super) fn as_str(&self) -> &str {
         let text = std::str::from_utf8(&self.bytes).unwrap_or_default();

@@ -1,10 +1,10 @@
-//! Why a request has no subject.
+//! The error of a request that has no subject.
 
-/// Why it cannot be told whose request it is.
+/// The reason why a request cannot be attributed to anybody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyError {
-    /// The server was not told to pass addresses on.
+    /// The server does not pass client addresses on to handlers.
     #[error(
         "the client's address is not known to the handler. Serve the router with \
          `into_make_service_with_connect_info::<SocketAddr>()`, or in tests add the layer \
@@ -17,22 +17,22 @@ pub enum KeyError {
     /// The client left out this cookie.
     #[error("the cookie `{0}` is required")]
     NoCookie(&'static str),
-    /// The client left this out of the query.
+    /// The client left out this query parameter.
     #[error("`{0}` is required in the query")]
     NoQuery(&'static str),
-    /// The route does not name this part of the path.
+    /// The route has no path parameter of this name.
     #[error("the route has no path parameter `{0}`: name it in the route, as in `/{{{0}}}`")]
     NoPathParam(&'static str),
-    /// No layer has put an extension of this type there.
+    /// No layer has inserted a request extension of this type.
     #[error("the request has no extension of type `{0}`: add the layer that puts it there")]
     NoExtension(&'static str),
-    /// A key function found nothing.
+    /// A key function returned nothing.
     #[error("it lacks what its limit counts by")]
     NoSubject,
 }
 
 impl KeyError {
-    /// Whether it is the client who left something out, and not the server's own mistake.
+    /// Returns `true` if the client left something out, and `false` if the server is at fault.
     #[must_use]
     pub const fn is_clients(self) -> bool {
         match self {

@@ -1,17 +1,16 @@
-//! Keys of the user's own: functions, async functions, and types that are extractors.
+//! Keys defined by the user: functions, async functions, and types that are extractors.
 
 use std::fmt;
 use std::pin::Pin;
 
 use axum::http::request::Parts;
 
-use super::KeyError;
+use super::error::KeyError;
 use crate::subject::{IntoSubject, Subject};
 
-/// A key that is more than a function: a type that says whose request it is, and may wait to
-/// find out.
+/// A key implemented by a type rather than by a function, and which may be async.
 ///
-/// The attribute takes the path of a value of it, `key = self::Tenant`; a layer takes it as
+/// The attribute takes the path of a value of the type, `key = self::Tenant`; a layer takes it as
 /// [`Key::extractor`](crate::Key::extractor).
 ///
 /// ```
@@ -31,28 +30,29 @@ use crate::subject::{IntoSubject, Subject};
 /// # fn main() {}
 /// ```
 pub trait KeyExtractor: Send + Sync + 'static {
-    /// Whose request it is. `None` if the request lacks what that is told by.
+    /// Returns the subject that the request is counted under, or `None` if the request lacks
+    /// the key.
     fn subject(&self, parts: &Parts) -> impl Future<Output = Option<Subject>> + Send;
 }
 
-/// What came of asking whose request it is.
-pub enum Found<'a> {
-    /// An answer.
+/// The result of resolving a key.
+pub enum Resolved<'a> {
+    /// The subject, available without waiting.
     Now(Result<Subject, KeyError>),
-    /// It takes waiting.
+    /// A future of the subject.
     Later(Pin<Box<dyn Future<Output = Result<Subject, KeyError>> + Send + 'a>>),
 }
 
-impl<'a> Found<'a> {
+impl<'a> Resolved<'a> {
     pub(super) fn now(self) -> Option<Result<Subject, KeyError>> {
         match self {
-            Self::Now(found) => Some(found),
+            Self::Now(subject) => Some(subject),
             Self::Later(_) => None,
         }
     }
 
-    fn from_answer(answer: impl IntoSubject) -> Self {
-        Self::Now(answer.into_subject().ok_or(KeyError::NoSubject))
+    fn from_value(value: impl IntoSubject) -> Self {
+        Self::Now(value.into_subject().ok_or(KeyError::NoSubject))
     }
 
     fn from_future(future: impl Future<Output: IntoSubject> + Send + 'a) -> Self {
@@ -60,16 +60,19 @@ impl<'a> Found<'a> {
     }
 }
 
-impl fmt::Debug for Found<'_> {
+impl fmt::Debug for Resolved<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Now(found) => found.fmt(f),
+            Self::Now(subject) => subject.fmt(f),
             Self::Later(_) => f.write_str("Later"),
         }
     }
 }
 
-/// What the attribute takes as `key = path`. `How` tells its three kinds apart.
+/// A value that the attribute accepts as `key = path`.
+///
+/// `Kind` is one of [`SyncFunction`], [`AsyncFunction`] and [`Extractor`]: it keeps the three
+/// blanket implementations apart.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no key",
     label = "it does not say whose requests are counted",
@@ -77,84 +80,85 @@ impl fmt::Debug for Found<'_> {
             an `Option` of one of these; it may be async, if its future is `Send`",
     note = "else name a value whose type implements `KeyExtractor`"
 )]
-pub trait KeySource<'a, How> {
-    /// Asks it.
-    fn seek(&'a self, parts: &'a Parts) -> Found<'a>;
+pub trait KeySource<'a, Kind> {
+    /// Resolves the key of a request.
+    fn resolve(&'a self, parts: &'a Parts) -> Resolved<'a>;
 }
 
-/// A function.
+/// Marks a function.
 #[derive(Debug)]
-pub struct Plain<R>(R);
+pub struct SyncFunction<R>(R);
 
-/// An async function.
+/// Marks an async function.
 #[derive(Debug)]
-pub struct Async<R>(R);
+pub struct AsyncFunction<R>(R);
 
-/// An extractor.
+/// Marks a [`KeyExtractor`].
 #[derive(Debug)]
 pub struct Extractor;
 
 #[diagnostic::do_not_recommend]
-impl<'a, F, R> KeySource<'a, Plain<R>> for F
+impl<'a, F, R> KeySource<'a, SyncFunction<R>> for F
 where
     F: Fn(&'a Parts) -> R,
     R: IntoSubject,
 {
-    fn seek(&'a self, parts: &'a Parts) -> Found<'a> {
-        Found::from_answer(self(parts))
+    fn resolve(&'a self, parts: &'a Parts) -> Resolved<'a> {
+        Resolved::from_value(self(parts))
     }
 }
 
 #[diagnostic::do_not_recommend]
-impl<'a, F, R> KeySource<'a, Async<R>> for F
+impl<'a, F, R> KeySource<'a, AsyncFunction<R>> for F
 where
     F: Fn(&'a Parts) -> R,
     R: Future<Output: IntoSubject> + Send + 'a,
 {
-    fn seek(&'a self, parts: &'a Parts) -> Found<'a> {
-        Found::from_future(self(parts))
+    fn resolve(&'a self, parts: &'a Parts) -> Resolved<'a> {
+        Resolved::from_future(self(parts))
     }
 }
 
 #[diagnostic::do_not_recommend]
 impl<'a, E: KeyExtractor> KeySource<'a, Extractor> for E {
-    fn seek(&'a self, parts: &'a Parts) -> Found<'a> {
-        Found::from_future(self.subject(parts))
+    fn resolve(&'a self, parts: &'a Parts) -> Resolved<'a> {
+        Resolved::from_future(self.subject(parts))
     }
 }
 
-/// Asks what the attribute was given as a key.
-pub fn seek<'a, How, K: KeySource<'a, How>>(key: &'a K, parts: &'a Parts) -> Found<'a> {
-    key.seek(parts)
+/// Resolves the key that the attribute names by path.
+pub fn resolve<'a, Kind, K: KeySource<'a, Kind>>(key: &'a K, parts: &'a Parts) -> Resolved<'a> {
+    key.resolve(parts)
 }
 
-/// A key of the user's own, without its type.
+/// A user-defined key of a layer, with its type erased.
 pub(super) trait AnyExtractor: Send + Sync + 'static {
-    fn waits(&self) -> bool;
-    fn seek<'a>(&'a self, parts: &'a Parts) -> Found<'a>;
+    fn is_async(&self) -> bool;
+    fn resolve<'a>(&'a self, parts: &'a Parts) -> Resolved<'a>;
 }
 
-/// A function that has turned its answer into a subject.
-pub(super) struct Function<F>(pub(super) F);
+/// A key function whose result is already converted into a subject.
+pub(super) struct KeyFunction<F>(pub(super) F);
 
-impl<F: Fn(&Parts) -> Option<Subject> + Send + Sync + 'static> AnyExtractor for Function<F> {
-    fn waits(&self) -> bool {
+impl<F: Fn(&Parts) -> Option<Subject> + Send + Sync + 'static> AnyExtractor for KeyFunction<F> {
+    fn is_async(&self) -> bool {
         false
     }
 
-    fn seek<'a>(&'a self, parts: &'a Parts) -> Found<'a> {
-        Found::from_answer((self.0)(parts))
+    fn resolve<'a>(&'a self, parts: &'a Parts) -> Resolved<'a> {
+        Resolved::from_value((self.0)(parts))
     }
 }
 
-pub(super) struct Waiting<E>(pub(super) E);
+/// A [`KeyExtractor`], whose result has to be awaited.
+pub(super) struct AsyncExtractor<E>(pub(super) E);
 
-impl<E: KeyExtractor> AnyExtractor for Waiting<E> {
-    fn waits(&self) -> bool {
+impl<E: KeyExtractor> AnyExtractor for AsyncExtractor<E> {
+    fn is_async(&self) -> bool {
         true
     }
 
-    fn seek<'a>(&'a self, parts: &'a Parts) -> Found<'a> {
-        Found::from_future(self.0.subject(parts))
+    fn resolve<'a>(&'a self, parts: &'a Parts) -> Resolved<'a> {
+        Resolved::from_future(self.0.subject(parts))
     }
 }

@@ -1,34 +1,34 @@
-//! `X-Forwarded-For` and `Forwarded`, read from the right: an address for each entry, or
-//! `None` where there is none to be read.
+//! Parsers of `X-Forwarded-For` and `Forwarded` that read from the right: they yield an address
+//! for each entry, or `None` for an entry that cannot be read.
 //!
-//! The right end was written by the nearest proxy, the rest by whoever came before. So nothing
-//! that stands further left may change how an entry is read, quotes included.
+//! The nearest proxy has written the right end; anyone may have written the rest. So nothing
+//! further left, quotes included, may change the meaning of an entry.
 
 use std::net::{IpAddr, Ipv6Addr};
 
-/// What comes before the last entry, and that.
+/// The text before the last entry, and the last entry.
 type Split<'a> = (Option<&'a [u8]>, &'a [u8]);
 
-/// The entries of one line, the last one first.
+/// Iterator over the entries of one line, the last one first.
 #[derive(Debug)]
-pub(super) struct List<'a> {
+pub(super) struct Entries<'a> {
     rest: Option<&'a [u8]>,
     /// Splits off the last entry.
     split: fn(&[u8]) -> Split<'_>,
     read: fn(&[u8]) -> Option<IpAddr>,
 }
 
-/// `X-Forwarded-For: 192.0.2.1, 2001:db8::1, 198.51.100.7:80, [2001:db8::1]:80`.
-pub(super) fn x_forwarded_for(line: &[u8]) -> List<'_> {
-    List { rest: Some(line), split: split_at_comma, read: node }
+/// Parses `X-Forwarded-For: 192.0.2.1, 2001:db8::1, 198.51.100.7:80, [2001:db8::1]:80`.
+pub(super) fn x_forwarded_for(line: &[u8]) -> Entries<'_> {
+    Entries { rest: Some(line), split: split_at_comma, read: node }
 }
 
-/// `Forwarded: for=192.0.2.1;proto=https, For="[2001:db8::1]:80"` (RFC 7239).
-pub(super) fn forwarded(line: &[u8]) -> List<'_> {
-    List { rest: Some(line), split: split_element, read: element }
+/// Parses `Forwarded: for=192.0.2.1;proto=https, For="[2001:db8::1]:80"` (RFC 7239).
+pub(super) fn forwarded(line: &[u8]) -> Entries<'_> {
+    Entries { rest: Some(line), split: split_element, read: element }
 }
 
-impl Iterator for List<'_> {
+impl Iterator for Entries<'_> {
     type Item = Option<IpAddr>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -38,7 +38,7 @@ impl Iterator for List<'_> {
     }
 }
 
-/// An address, with a port or without.
+/// Parses an address with or without a port.
 fn node(text: &[u8]) -> Option<IpAddr> {
     let text = std::str::from_utf8(text).ok()?;
     if let Some(bracketed) = text.strip_prefix('[') {
@@ -47,7 +47,7 @@ fn node(text: &[u8]) -> Option<IpAddr> {
         return has_port.then(|| address.parse::<Ipv6Addr>().ok())?.map(IpAddr::V6);
     }
     match text.split_once(':') {
-        // One colon is a port's, more are an IPv6 address's.
+        // One colon precedes a port; several belong to an IPv6 address.
         Some((address, port)) if !port.contains(':') => {
             is_port(port).then(|| address.parse().ok())?.map(IpAddr::V4)
         }
@@ -72,7 +72,7 @@ fn is_port(text: &str) -> bool {
         && text.parse::<u16>().is_ok()
 }
 
-/// At the last comma that is not in quotes, as they are seen from the right.
+/// Splits at the last comma outside quotes, pairing the quotes from the right.
 fn split_element(line: &[u8]) -> Split<'_> {
     let mut in_quotes = false;
     let comma = line.iter().rposition(|&byte| {
@@ -82,10 +82,10 @@ fn split_element(line: &[u8]) -> Split<'_> {
     split_at(line, comma)
 }
 
-/// The address that an element is `for`.
+/// Returns the address in the `for` parameter of an element.
 fn element(mut element: &[u8]) -> Option<IpAddr> {
-    // No address needs an escape, and with one it cannot be said from the right where a
-    // quoted string begins.
+    // No address needs an escape, and escapes would hide from the right where a quoted string
+    // begins.
     if element.contains(&b'\\') {
         return None;
     }
@@ -109,7 +109,7 @@ fn element(mut element: &[u8]) -> Option<IpAddr> {
             return None;
         }
         if trim(name).eq_ignore_ascii_case(b"for") {
-            // Twice would leave open which one counts.
+            // A repeated parameter is ambiguous.
             if address.is_some() {
                 return None;
             }
@@ -123,17 +123,17 @@ fn element(mut element: &[u8]) -> Option<IpAddr> {
     }
 }
 
-/// As [`node`], but IPv6 stands in brackets (RFC 7239 §6).
+/// Parses an address like [`node`], but requires brackets around IPv6 (RFC 7239 §6).
 fn bracketed_node(text: &[u8]) -> Option<IpAddr> {
     node(text).filter(|address| address.is_ipv4() || text.starts_with(b"["))
 }
 
-/// RFC 9110 §5.6.2.
+/// Returns `true` for the characters of a token (RFC 9110 §5.6.2).
 fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
-/// Optional white space (RFC 9110 §5.6.3).
+/// Removes optional white space (RFC 9110 §5.6.3) from both ends.
 fn trim(mut text: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = text {
         text = rest;

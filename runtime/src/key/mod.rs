@@ -1,9 +1,10 @@
-//! The key: whose requests are counted. Its value for one request is the [`Subject`].
+//! Keys: they decide under which [`Subject`] a request is counted.
 
 mod address;
 mod error;
 mod extractor;
 mod forwarded;
+mod options;
 mod part;
 
 use std::fmt::{self, Display};
@@ -13,15 +14,17 @@ use axum::http::request::Parts;
 use smallvec::{SmallVec, smallvec};
 
 pub use self::error::KeyError;
-use self::extractor::AnyExtractor;
-pub(crate) use self::extractor::Found;
-pub use self::extractor::{KeyExtractor, seek};
-pub use self::part::{Part, extension};
-use crate::http::{HttpOptions, OnMissingKey};
+use self::extractor::{AnyExtractor, AsyncExtractor, KeyFunction, Resolved};
+pub use self::extractor::{KeyExtractor, resolve};
+pub(crate) use self::options::{AddressOptions, KeyOptions, SubjectResult};
+pub use self::options::{ForwardedHeader, OnMissingKey};
+pub use self::part::{KeyPart, extension};
 use crate::subject::{IntoSubject, Subject};
 
-/// Whose requests a limit counts. The attribute writes it `key = …`; a
-/// [`RateLimitLayer`](crate::RateLimitLayer) is given one of these.
+/// The property of a request that a limit counts by: each value of it has its own quota.
+///
+/// The attribute's form is `key = …`; a [`RateLimitLayer`](crate::RateLimitLayer) takes a value
+/// of this type.
 ///
 /// ```
 /// use tollgate::Key;
@@ -33,114 +36,122 @@ use crate::subject::{IntoSubject, Subject};
 /// let key = Key::all([Key::ip(), tenant]);
 /// ```
 #[derive(Clone)]
-pub struct Key(Kind);
+pub struct Key(KeyRepr);
 
 #[derive(Clone)]
-enum Kind {
-    /// What a static can hold: the attribute's keys.
-    Part(Part),
-    Parts(&'static [Part]),
+enum KeyRepr {
+    /// A key of the attribute, which a static holds.
+    Part(KeyPart),
+    /// A tuple of such keys.
+    Parts(&'static [KeyPart]),
     Extractor(Arc<dyn AnyExtractor>),
     All(Arc<[Key]>),
 }
 
 impl Key {
-    /// The client's address.
+    /// Counts by the client's address.
     #[must_use]
     pub const fn ip() -> Self {
-        Self::part(Part::Ip)
+        Self::from_part(KeyPart::Ip)
     }
 
-    /// Everybody's together.
+    /// Counts all requests together.
     #[must_use]
     pub const fn global() -> Self {
-        Self::part(Part::Global)
+        Self::from_part(KeyPart::Global)
     }
 
-    /// The value of this request header, hashed.
+    /// Counts by the value of this request header, hashed.
     #[must_use]
     pub const fn header(name: &'static str) -> Self {
-        Self::part(Part::Header(name))
+        Self::from_part(KeyPart::Header(name))
     }
 
-    /// The value of this cookie, hashed.
+    /// Counts by the value of this cookie, hashed.
     #[must_use]
     pub const fn cookie(name: &'static str) -> Self {
-        Self::part(Part::Cookie(name))
+        Self::from_part(KeyPart::Cookie(name))
     }
 
-    /// The part of the path that the route calls by this name. A layer knows it if it is on the
-    /// route: [`Router::route_layer`](axum::Router::route_layer).
+    /// Counts by the path parameter of this name. A layer sees path parameters only if it is
+    /// on the route: [`Router::route_layer`](axum::Router::route_layer).
     #[must_use]
     pub const fn path_param(name: &'static str) -> Self {
-        Self::part(Part::PathParam(name))
+        Self::from_part(KeyPart::PathParam(name))
     }
 
-    /// The first value of this name in the query string.
+    /// Counts by the first query parameter of this name.
     #[must_use]
     pub const fn query(name: &'static str) -> Self {
-        Self::part(Part::Query(name))
+        Self::from_part(KeyPart::Query(name))
     }
 
-    /// An extension of the request, which a layer in front has put there.
+    /// Counts by a request extension, which a layer in front has inserted.
     #[must_use]
     pub const fn extension<T: Display + Send + Sync + 'static>() -> Self {
-        Self::part(Part::Function(extension::<T>))
+        Self::from_part(KeyPart::Function(extension::<T>))
     }
 
-    /// What `function` makes of the request.
+    /// Counts by the result of `function`.
     #[must_use]
     pub fn function<R: IntoSubject>(
         function: impl Fn(&Parts) -> R + Send + Sync + 'static,
     ) -> Self {
         let function = move |parts: &Parts| function(parts).into_subject();
-        Self(Kind::Extractor(Arc::new(extractor::Function(function))))
+        Self(KeyRepr::Extractor(Arc::new(KeyFunction(function))))
     }
 
-    /// What `extractor` makes of the request, be it that it has to wait for it.
+    /// Counts by the result of `extractor`, which may be async.
     #[must_use]
     pub fn extractor(extractor: impl KeyExtractor) -> Self {
-        Self(Kind::Extractor(Arc::new(extractor::Waiting(extractor))))
+        Self(KeyRepr::Extractor(Arc::new(AsyncExtractor(extractor))))
     }
 
-    /// All of these together.
+    /// Counts by the combination of these keys.
     #[must_use]
     pub fn all(keys: impl IntoIterator<Item = Self>) -> Self {
-        Self(Kind::All(keys.into_iter().collect()))
+        Self(KeyRepr::All(keys.into_iter().collect()))
     }
 
     #[doc(hidden)]
     #[must_use]
-    pub const fn part(part: Part) -> Self {
-        Self(Kind::Part(part))
+    pub const fn from_part(part: KeyPart) -> Self {
+        Self(KeyRepr::Part(part))
     }
 
     #[doc(hidden)]
     #[must_use]
-    pub const fn parts(parts: &'static [Part]) -> Self {
-        Self(Kind::Parts(parts))
+    pub const fn from_parts(parts: &'static [KeyPart]) -> Self {
+        Self(KeyRepr::Parts(parts))
     }
 
-    /// Whether finding out who is asking may take waiting.
-    pub(crate) fn waits(&self) -> bool {
-        self.leaves().into_iter().any(Leaf::waits)
+    /// Returns `true` if resolving is certain to need an await. The attribute's functions are
+    /// not counted: only a call shows whether they are async.
+    pub(crate) fn is_async(&self) -> bool {
+        self.leaves().into_iter().any(Leaf::is_async)
     }
 
-    /// Whether it is known beforehand that finding out takes no waiting: not of the attribute's
-    /// functions, which are not called in vain.
+    /// Returns `true` if resolving is certain to need no await. `false` for the attribute's
+    /// functions: only a call shows whether they are async, and they must not be called twice.
     pub(crate) fn is_immediate(&self) -> bool {
-        let is_immediate = |part: &Part| !matches!(part, Part::Function(_) | Part::PathParam(_));
+        let is_immediate =
+            |part: &KeyPart| !matches!(part, KeyPart::Function(_) | KeyPart::PathParam(_));
         match &self.0 {
-            Kind::Part(part) => is_immediate(part),
-            Kind::Parts(parts) => parts.iter().all(is_immediate),
-            Kind::Extractor(_) | Kind::All(_) => !self.waits(),
+            KeyRepr::Part(part) => is_immediate(part),
+            KeyRepr::Parts(parts) => parts.iter().all(is_immediate),
+            KeyRepr::Extractor(_) | KeyRepr::All(_) => !self.is_async(),
         }
     }
 
-    /// Who is asking, if that can be told without waiting.
-    pub(crate) fn subject_now(&self, parts: &Parts, how: How<'_>) -> Option<Asking> {
-        let now = |leaf: Leaf<'_>| Some(how.settle(leaf.seek(parts, how.options).now()?));
-        if let Kind::Part(part) = &self.0 {
+    /// Returns the subject, or `None` if resolving it needs an await.
+    pub(crate) fn subject_now(
+        &self,
+        parts: &Parts,
+        options: KeyOptions<'_>,
+    ) -> Option<SubjectResult> {
+        let now =
+            |leaf: Leaf<'_>| Some(options.or_missing(leaf.resolve(parts, options.address).now()?));
+        if let KeyRepr::Part(part) = &self.0 {
             return now(Leaf::Part(part));
         }
         let mut subjects = Subjects::new();
@@ -150,50 +161,55 @@ impl Key {
                 other => return Some(other),
             }
         }
-        Some(Ok(Some(joined(subjects))))
+        Some(Ok(Some(join(subjects))))
     }
 
-    /// As [`subject_now`](Self::subject_now), handed on to `ask`. Most limits count by the address,
-    /// whose text then stays where it is written: it costs more to pass on than to write.
+    /// Passes the result of [`subject_now`](Self::subject_now) to `function`. Most limits count
+    /// by the address, whose text then stays on the stack where it was formatted: copying it
+    /// costs more than formatting it.
     #[inline]
     pub(crate) fn with_subject_now<T>(
         &self,
         parts: &Parts,
-        how: How<'_>,
-        ask: impl FnOnce(Result<Option<&str>, KeyError>) -> T,
+        options: KeyOptions<'_>,
+        function: impl FnOnce(Result<Option<&str>, KeyError>) -> T,
     ) -> Option<T> {
-        if let Kind::Part(Part::Ip) = &self.0 {
-            let text = address::text(parts, how.options);
+        if let KeyRepr::Part(KeyPart::Ip) = &self.0 {
+            let text = address::text(parts, options.address);
             let text = text.as_ref().ok_or(KeyError::NoConnectInfo);
-            return Some(ask(text.map(|text| Some(text.as_str()))));
+            return Some(function(text.map(|text| Some(text.as_str()))));
         }
-        Some(ask(match &self.subject_now(parts, how)? {
+        Some(function(match &self.subject_now(parts, options)? {
             Ok(subject) => Ok(subject.as_ref().map(Subject::as_str)),
             Err(error) => Err(*error),
         }))
     }
 
-    /// Who is asking.
-    pub(crate) async fn subject(&self, parts: &mut Parts, how: How<'_>) -> Asking {
-        if let Kind::Part(part) = &self.0 {
-            return how.settle(Leaf::Part(part).find(parts, how.options).await);
+    /// Returns the subject, waiting for it where necessary.
+    pub(crate) async fn subject(
+        &self,
+        parts: &mut Parts,
+        options: KeyOptions<'_>,
+    ) -> SubjectResult {
+        if let KeyRepr::Part(part) = &self.0 {
+            return options.or_missing(Leaf::Part(part).subject(parts, options.address).await);
         }
         let mut subjects = Subjects::new();
         for leaf in self.leaves() {
-            match how.settle(leaf.find(parts, how.options).await) {
+            match options.or_missing(leaf.subject(parts, options.address).await) {
                 Ok(Some(subject)) => subjects.push(subject),
                 other => return other,
             }
         }
-        Ok(Some(joined(subjects)))
+        Ok(Some(join(subjects)))
     }
 
     fn leaves(&self) -> SmallVec<[Leaf<'_>; 4]> {
         match &self.0 {
-            Kind::Part(part) => smallvec![Leaf::Part(part)],
-            Kind::Parts(parts) => parts.iter().map(Leaf::Part).collect(),
-            Kind::Extractor(extractor) => smallvec![Leaf::Extractor(&**extractor)],
-            Kind::All(keys) => keys.iter().flat_map(Self::leaves).collect(),
+            KeyRepr::Part(part) => smallvec![Leaf::Part(part)],
+            KeyRepr::Parts(parts) => parts.iter().map(Leaf::Part).collect(),
+            KeyRepr::Extractor(extractor) => smallvec![Leaf::Extractor(&**extractor)],
+            KeyRepr::All(keys) => keys.iter().flat_map(Self::leaves).collect(),
         }
     }
 }
@@ -201,21 +217,18 @@ impl Key {
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Kind::Part(part) => part.fmt(f),
-            Kind::Parts(parts) => parts.fmt(f),
-            Kind::Extractor(_) => f.write_str("Extractor"),
-            Kind::All(keys) => keys.fmt(f),
+            KeyRepr::Part(part) => part.fmt(f),
+            KeyRepr::Parts(parts) => parts.fmt(f),
+            KeyRepr::Extractor(_) => f.write_str("Extractor"),
+            KeyRepr::All(keys) => keys.fmt(f),
         }
     }
 }
 
 type Subjects = SmallVec<[Subject; 4]>;
 
-/// The subject, or nobody's: the request is not counted.
-pub(crate) type Asking = Result<Option<Subject>, KeyError>;
-
-/// A key alone is its subject; several are joined.
-fn joined(mut subjects: Subjects) -> Subject {
+/// Joins the subjects of a tuple of keys; a single one stays unchanged.
+fn join(mut subjects: Subjects) -> Subject {
     match subjects.len() {
         1 => subjects.remove(0),
         _ => {
@@ -226,57 +239,39 @@ fn joined(mut subjects: Subjects) -> Subject {
     }
 }
 
-/// How to find a subject.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct How<'a> {
-    pub(crate) options: &'a HttpOptions,
-    pub(crate) on_missing: OnMissingKey,
-}
-
-impl How<'_> {
-    /// What becomes of a request that lacks its key. That the server was not told who connects
-    /// is never a request's own lack.
-    fn settle(self, found: Result<Subject, KeyError>) -> Asking {
-        match (found, self.on_missing) {
-            (Ok(subject), _) => Ok(Some(subject)),
-            (Err(error @ KeyError::NoConnectInfo), _) | (Err(error), OnMissingKey::Reject) => {
-                Err(error)
-            }
-            (Err(_), OnMissingKey::Shared) => Ok(Some(Subject::missing())),
-            (Err(_), OnMissingKey::Exempt) => Ok(None),
-        }
-    }
-}
-
-/// A key that is not made of others.
+/// A key that is not composed of others.
 #[derive(Clone, Copy)]
 enum Leaf<'a> {
-    Part(&'a Part),
+    Part(&'a KeyPart),
     Extractor(&'a dyn AnyExtractor),
 }
 
 impl Leaf<'_> {
-    fn waits(self) -> bool {
+    fn is_async(self) -> bool {
         match self {
-            Self::Part(part) => matches!(part, Part::PathParam(_)),
-            Self::Extractor(extractor) => extractor.waits(),
+            Self::Part(part) => matches!(part, KeyPart::PathParam(_)),
+            Self::Extractor(extractor) => extractor.is_async(),
         }
     }
 
-    fn seek<'a>(&'a self, parts: &'a Parts, options: &HttpOptions) -> Found<'a> {
+    fn resolve<'a>(&'a self, parts: &'a Parts, options: &AddressOptions) -> Resolved<'a> {
         match self {
-            Self::Part(part) => part.seek(parts, options),
-            Self::Extractor(extractor) => extractor.seek(parts),
+            Self::Part(part) => part.resolve(parts, options),
+            Self::Extractor(extractor) => extractor.resolve(parts),
         }
     }
 
-    async fn find(self, parts: &mut Parts, options: &HttpOptions) -> Result<Subject, KeyError> {
-        if let Self::Part(Part::PathParam(name)) = self {
+    async fn subject(
+        self,
+        parts: &mut Parts,
+        options: &AddressOptions,
+    ) -> Result<Subject, KeyError> {
+        if let Self::Part(KeyPart::PathParam(name)) = self {
             return part::path_param(name, parts).await;
         }
-        match self.seek(parts, options) {
-            Found::Now(found) => found,
-            Found::Later(found) => found.await,
+        match self.resolve(parts, options) {
+            Resolved::Now(subject) => subject,
+            Resolved::Later(subject) => subject.await,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The keys that the library knows, in a form that a static can hold.
+//! The built-in keys, in a form that a static can hold.
 
 use std::fmt::Display;
 
@@ -6,33 +6,35 @@ use axum::extract::{FromRequestParts as _, RawPathParams};
 use axum::http::header::COOKIE;
 use axum::http::request::Parts;
 
-use super::{Found, KeyError, address};
-use crate::http::HttpOptions;
+use super::address;
+use super::error::KeyError;
+use super::extractor::Resolved;
+use super::options::AddressOptions;
 use crate::subject::Subject;
 
-/// A key, or a part of one.
+/// A built-in key, or one element of a tuple of keys.
 #[derive(Clone, Copy, Debug)]
-pub enum Part {
+pub enum KeyPart {
     /// The client's address.
     Ip,
-    /// Everybody's together.
+    /// One subject shared by all requests.
     Global,
     /// The value of this request header.
     Header(&'static str),
     /// The value of this cookie.
     Cookie(&'static str),
-    /// The part of the path that the route calls by this name.
+    /// The path parameter of this name.
     PathParam(&'static str),
-    /// The first value of this name in the query string.
+    /// The first query parameter of this name.
     Query(&'static str),
-    /// What the request itself does not say: an extension, or a user's function.
-    Function(fn(&Parts) -> Found<'_>),
+    /// A function of the request: an extension's value, or a function of the user.
+    Function(fn(&Parts) -> Resolved<'_>),
 }
 
-impl Part {
-    /// Finds the subject, except where it takes waiting: see [`path_param`].
-    pub(super) fn seek<'a>(&self, parts: &'a Parts, options: &HttpOptions) -> Found<'a> {
-        Found::Now(match *self {
+impl KeyPart {
+    /// Resolves the subject; a path parameter needs [`path_param`] instead, which is async.
+    pub(super) fn resolve<'a>(&self, parts: &'a Parts, options: &AddressOptions) -> Resolved<'a> {
+        Resolved::Now(match *self {
             Self::Ip => address::subject(parts, options).ok_or(KeyError::NoConnectInfo),
             Self::Global => Ok(Subject::everybody()),
             Self::Header(name) => match parts.headers.get(name) {
@@ -55,7 +57,7 @@ impl Part {
     }
 }
 
-/// The subject that a part of the path is.
+/// Returns the subject of a path parameter.
 pub(super) async fn path_param(name: &'static str, parts: &mut Parts) -> Result<Subject, KeyError> {
     let missing = KeyError::NoPathParam(name);
     let params = RawPathParams::from_request_parts(parts, &()).await;
@@ -65,15 +67,15 @@ pub(super) async fn path_param(name: &'static str, parts: &mut Parts) -> Result<
     param.map(|(_, value)| Subject::of(&[&value])).ok_or(missing)
 }
 
-/// The subject that an extension of the request is.
-pub fn extension<T: Display + Send + Sync + 'static>(parts: &Parts) -> Found<'_> {
+/// Returns the subject of a request extension.
+pub fn extension<T: Display + Send + Sync + 'static>(parts: &Parts) -> Resolved<'_> {
     let missing = || KeyError::NoExtension(std::any::type_name::<T>());
     let extension = parts.extensions.get::<T>();
-    Found::Now(extension.map(|value| Subject::of(&[value])).ok_or_else(missing))
+    Resolved::Now(extension.map(|value| Subject::of(&[value])).ok_or_else(missing))
 }
 
-/// The value of the first cookie of this name (RFC 6265 §5.4: `a=1; b=2`, in any number of
-/// lines).
+/// Returns the value of the first cookie of this name (RFC 6265 §5.4: `a=1; b=2`, in any number
+/// of lines).
 fn cookie<'a>(parts: &'a Parts, name: &str) -> Option<&'a [u8]> {
     let lines = parts.headers.get_all(COOKIE).into_iter();
     let mut cookies = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b';'));

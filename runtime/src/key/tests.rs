@@ -1,4 +1,4 @@
-//! Every kind of key, and what becomes of requests that lack it.
+//! Tests of every kind of key, and of requests that lack it.
 
 use std::net::SocketAddr;
 
@@ -15,25 +15,25 @@ fn parts(configure: impl FnOnce(&mut Parts)) -> Parts {
     parts
 }
 
-/// By both ways, if there are two.
-fn asking(
+/// Resolves the key with an await, and also without one where that is possible.
+fn resolved(
     key: &Key,
     mut parts: Parts,
     on_missing: OnMissingKey,
 ) -> Result<Option<String>, KeyError> {
-    let options = HttpOptions::new();
-    let how = How { options: &options, on_missing };
+    let address = AddressOptions::new();
+    let options = KeyOptions { address: &address, on_missing };
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let now = key.subject_now(&parts, how);
-    let subject = runtime.block_on(key.subject(&mut parts, how));
-    if !key.waits() {
+    let now = key.subject_now(&parts, options);
+    let subject = runtime.block_on(key.subject(&mut parts, options));
+    if !key.is_async() {
         assert_eq!(now.as_ref(), Some(&subject));
     }
     Ok(subject?.map(|subject| subject.to_string()))
 }
 
 fn subject(key: Key, parts: Parts) -> Result<String, KeyError> {
-    asking(&key, parts, OnMissingKey::Reject).map(Option::unwrap)
+    resolved(&key, parts, OnMissingKey::Reject).map(Option::unwrap)
 }
 
 fn address(text: &str) -> SocketAddr {
@@ -153,33 +153,33 @@ fn extensions_and_functions_and_tuples() {
     assert!(subject(all, parts(|_| {})).is_err());
 }
 
-/// As the attribute writes them.
+/// Builds the keys in the form that the attribute generates.
 #[test]
 fn the_path_of_a_function_an_async_one_or_an_extractor_is_a_key() {
-    const PARTS: &[Part] = &[
-        Part::Function(|parts| seek(&method, parts)),
-        Part::Function(|parts| seek(&method_later, parts)),
-        Part::Function(|parts| seek(&Method, parts)),
-        Part::Function(extension::<u32>),
+    const PARTS: &[KeyPart] = &[
+        KeyPart::Function(|parts| resolve(&method, parts)),
+        KeyPart::Function(|parts| resolve(&method_later, parts)),
+        KeyPart::Function(|parts| resolve(&Method, parts)),
+        KeyPart::Function(extension::<u32>),
     ];
     let mut all = with_number();
-    let options = HttpOptions::new();
-    let how = How { options: &options, on_missing: OnMissingKey::Reject };
+    let address = AddressOptions::new();
+    let options = KeyOptions { address: &address, on_missing: OnMissingKey::Reject };
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let subject = runtime.block_on(Key::parts(PARTS).subject(&mut all, how)).unwrap();
+    let subject = runtime.block_on(Key::from_parts(PARTS).subject(&mut all, options)).unwrap();
     assert_eq!(subject.unwrap().as_str(), "GET|GET|GET|42");
 }
 
 #[test]
 fn a_missing_key_is_refused_shared_or_exempt() {
     let key = Key::all([Key::global(), Key::header("x-api-key")]);
-    let ask = |on_missing| asking(&key, parts(|_| {}), on_missing);
+    let ask = |on_missing| resolved(&key, parts(|_| {}), on_missing);
     assert_eq!(ask(OnMissingKey::Reject), Err(KeyError::NoHeader("x-api-key")));
     assert_eq!(ask(OnMissingKey::Shared), Ok(Some("*|~missing".to_owned())));
     assert_eq!(ask(OnMissingKey::Exempt), Ok(None));
-    // That the server knows no address is nobody's request alone.
+    // A server that does not know the address lacks it for every request.
     for on_missing in [OnMissingKey::Reject, OnMissingKey::Shared, OnMissingKey::Exempt] {
-        let asked = asking(&Key::ip(), parts(|_| {}), on_missing);
+        let asked = resolved(&Key::ip(), parts(|_| {}), on_missing);
         assert_eq!(asked, Err(KeyError::NoConnectInfo));
     }
 }

@@ -1,15 +1,11 @@
 //! Policies in effect.
 
-#[cfg(feature = "axum")]
-use std::any::Any;
-#[cfg(feature = "axum")]
-use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
-#[cfg(feature = "axum")]
-use std::sync::OnceLock;
 
 use crate::Policy;
+#[cfg(feature = "axum")]
+use crate::response::HeaderCache;
 
 /// A policy with an override applied.
 #[derive(Debug)]
@@ -17,7 +13,7 @@ pub(crate) struct Overridden {
     pub(super) policy: Policy,
     pub(super) enabled: bool,
     #[cfg(feature = "axum")]
-    slot: CacheSlot,
+    headers: HeaderCache,
 }
 
 impl Overridden {
@@ -26,7 +22,7 @@ impl Overridden {
             policy,
             enabled,
             #[cfg(feature = "axum")]
-            slot: CacheSlot::default(),
+            headers: HeaderCache::new(),
         }
     }
 }
@@ -37,33 +33,9 @@ impl Overridden {
         &self.policy
     }
 
-    /// Returns the slot for a value that depends on the policy alone, which lives as long as the
-    /// override.
-    pub(crate) fn slot(&self) -> &CacheSlot {
-        &self.slot
-    }
-}
-
-/// A value that is created on first use, of a type that only its user knows.
-#[cfg(feature = "axum")]
-#[derive(Default)]
-pub(crate) struct CacheSlot(OnceLock<Box<dyn Any + Send + Sync>>);
-
-#[cfg(feature = "axum")]
-impl CacheSlot {
-    /// Returns the value, which `create` makes on first use. All uses of one slot must be of one
-    /// type.
-    #[expect(clippy::expect_used, reason = "the type is a matter of the program, not of its input")]
-    pub(crate) fn get_or_create<T: Any + Send + Sync>(&self, create: impl FnOnce() -> T) -> &T {
-        let value = self.0.get_or_init(|| Box::new(create()));
-        value.downcast_ref().expect("all uses of a slot are of one type")
-    }
-}
-
-#[cfg(feature = "axum")]
-impl fmt::Debug for CacheSlot {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CacheSlot").finish_non_exhaustive()
+    /// Returns the policy's header fields, which are written once.
+    pub(crate) fn headers(&self) -> &HeaderCache {
+        &self.headers
     }
 }
 

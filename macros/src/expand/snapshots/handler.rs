@@ -12,7 +12,9 @@ impl ::tollgate::__private::Annotated for __rate_limit_create {
                         (::core::file!(), ::core::line!()),
                     )
                     .on_error(::tollgate::__private::OnError::Open),
-                ::tollgate::__private::Key::part(::tollgate::__private::Part::Ip),
+                ::tollgate::__private::Key::from_part(
+                    ::tollgate::__private::KeyPart::Ip,
+                ),
                 ::tollgate::__private::Cost::Fixed(1),
             ),
         ];
@@ -29,10 +31,10 @@ impl ::tollgate::__private::Annotated for __rate_limit_create {
 /// Documented.
 #[tracing::instrument]
 pub async fn create(
-    ::tollgate::__private::Guarded(
+    ::tollgate::__private::Checked(
         (guard, State(app)),
         _,
-    ): ::tollgate::__private::Guarded<__rate_limit_create, State<App>>,
+    ): ::tollgate::__private::Checked<__rate_limit_create, State<App>>,
     Json(body): Json<Body>,
 ) -> ::tollgate::__private::Response {
     let output = ::tollgate::__private::require_send(async move {

@@ -11,7 +11,9 @@ impl ::tollgate::__private::Annotated for __rate_limit_create {
                     &[::tollgate::__private::literal_quota(100, 60000000u64)],
                     (::core::file!(), ::core::line!()),
                 ),
-                ::tollgate::__private::Key::part(::tollgate::__private::Part::Ip),
+                ::tollgate::__private::Key::from_part(
+                    ::tollgate::__private::KeyPart::Ip,
+                ),
                 ::tollgate::__private::Cost::Fixed(1),
             ),
         ];
@@ -26,10 +28,10 @@ impl ::tollgate::__private::Annotated for __rate_limit_create {
     }
 }
 pub fn create(
-    ::tollgate::__private::Guarded(
+    ::tollgate::__private::Checked(
         (guard, argument_0),
         _,
-    ): ::tollgate::__private::Guarded<__rate_limit_create, State<App>>,
+    ): ::tollgate::__private::Checked<__rate_limit_create, State<App>>,
     argument_1: Json<Body>,
     argument_2: Permit,
 ) -> impl ::core::future::Future<Output = ::tollgate::__private::Response> {
@@ -41,7 +43,7 @@ pub fn create(
     ) -> Json<Order> {
         app.create(body).await
     }
-    ::tollgate::__private::Limited::new(
+    ::tollgate::__private::HandlerFuture::new(
         guard,
         __create(argument_0, argument_1, argument_2),
         ::tollgate::__private::IntoLimitedResponse::into_limited,

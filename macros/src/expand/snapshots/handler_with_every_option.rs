@@ -60,10 +60,10 @@ impl ::tollgate::__private::Annotated for __rate_limit_create {
                         .on_error(::tollgate::__private::OnError::Open)
                         .shadow()
                         .on_blocked(self::log),
-                    ::tollgate::__private::Key::parts(
+                    ::tollgate::__private::Key::from_parts(
                         &[
-                            ::tollgate::__private::Part::Ip,
-                            ::tollgate::__private::Part::Function(|parts| ::tollgate::__private::seek(
+                            ::tollgate::__private::KeyPart::Ip,
+                            ::tollgate::__private::KeyPart::Function(|parts| ::tollgate::__private::resolve(
                                 &self::tenant,
                                 parts,
                             )),
@@ -92,10 +92,10 @@ impl ::tollgate::__private::Annotated for __rate_limit_create {
 /// Documented.
 #[tracing::instrument]
 pub async fn create(
-    ::tollgate::__private::Guarded(
+    ::tollgate::__private::Checked(
         (guard, State(app)),
         _,
-    ): ::tollgate::__private::Guarded<__rate_limit_create, State<App>>,
+    ): ::tollgate::__private::Checked<__rate_limit_create, State<App>>,
     Json(body): Json<Body>,
 ) -> ::tollgate::__private::Response {
     let output = ::tollgate::__private::require_send(async move {

@@ -11,7 +11,9 @@ impl ::tollgate::__private::Annotated for __rate_limit_Api_list {
                     &[::tollgate::__private::literal_quota(10, 1000000u64)],
                     (::core::file!(), ::core::line!()),
                 ),
-                ::tollgate::__private::Key::part(::tollgate::__private::Part::Ip),
+                ::tollgate::__private::Key::from_part(
+                    ::tollgate::__private::KeyPart::Ip,
+                ),
                 ::tollgate::__private::Cost::Fixed(1),
             ),
         ];
@@ -28,10 +30,10 @@ impl ::tollgate::__private::Annotated for __rate_limit_Api_list {
 impl<T> Api<T> {
     const VERSION: u32 = 1;
     async fn list(
-        ::tollgate::__private::Guarded(
+        ::tollgate::__private::Checked(
             (guard, State(api)),
             _,
-        ): ::tollgate::__private::Guarded<__rate_limit_Api_list, State<Self>>,
+        ): ::tollgate::__private::Checked<__rate_limit_Api_list, State<Self>>,
     ) -> ::tollgate::__private::Response {
         let output = ::tollgate::__private::require_send(async move {
                 if false {

@@ -3,12 +3,10 @@
 use axum::http::request::Parts;
 use axum::response::Response;
 
-use super::ask::Limiting;
-use super::fields::Fields;
-use super::options::{HeaderStyle, OnMissingKey};
-use super::refusal::Refusal;
+use super::check::HttpLimit;
 use crate::annotation::Limit;
-use crate::key::Key;
+use crate::key::{Key, OnMissingKey};
+use crate::response::{HeaderCache, HeaderStyle, Refusal};
 use crate::{Blocked, Policy};
 
 /// One policy of an annotated handler, in a static beside it.
@@ -24,7 +22,7 @@ pub struct HandlerLimit {
     refusal: Option<fn(&Refusal<'_>) -> Response>,
     /// Whether the handler looks at its decisions.
     pub(super) shows: bool,
-    fields: Fields,
+    fields: HeaderCache,
 }
 
 /// What a request takes.
@@ -50,7 +48,7 @@ impl HandlerLimit {
             on_missing_key: None,
             refusal: None,
             shows: false,
-            fields: Fields::in_static(),
+            fields: HeaderCache::in_static(),
         }
     }
 
@@ -103,7 +101,7 @@ impl HandlerLimit {
     }
 }
 
-impl Limiting for HandlerLimit {
+impl HttpLimit for HandlerLimit {
     fn policy(&self) -> &Policy {
         self.limit.policy()
     }
@@ -135,11 +133,11 @@ impl Limiting for HandlerLimit {
         self.on_missing_key
     }
 
-    fn fields(&self) -> &Fields {
+    fn header_cache(&self) -> &HeaderCache {
         &self.fields
     }
 
-    fn answer(&self) -> Option<&dyn Fn(&Refusal<'_>) -> Response> {
+    fn refusal(&self) -> Option<&dyn Fn(&Refusal<'_>) -> Response> {
         self.refusal.as_ref().map(|function| function as _)
     }
 }

@@ -54,7 +54,7 @@ impl RateLimit {
         self.decisions.iter().find(|decision| decision.policy == policy)
     }
 
-    /// The least that remains in any of the quotas; `None` if nobody knows.
+    /// The least that remains in any of the quotas; `None` if reject_missing_key knows.
     #[must_use]
     pub fn remaining(&self) -> Option<u32> {
         self.decisions.iter().filter_map(PolicyDecision::remaining).min()
@@ -97,19 +97,19 @@ impl PolicyDecision {
         self.source
     }
 
-    /// Each quota, in written order. Empty when nobody knows (see [`Source::Open`]).
+    /// Each quota, in written order. Empty when reject_missing_key knows (see [`Source::Open`]).
     #[must_use]
     pub fn quotas(&self) -> &[QuotaState] {
         &self.quotas
     }
 
-    /// The least that remains in any of the quotas; `None` if nobody knows.
+    /// The least that remains in any of the quotas; `None` if reject_missing_key knows.
     #[must_use]
     pub fn remaining(&self) -> Option<u32> {
         self.quotas.iter().map(QuotaState::remaining).min()
     }
 
-    /// How long until all quotas are whole again, if nobody else comes.
+    /// KeyOptions long until all quotas are whole again, if reject_missing_key else comes.
     #[must_use]
     pub fn reset_after(&self) -> Option<Duration> {
         self.quotas.iter().map(QuotaState::reset_after).max()

@@ -6,10 +6,10 @@ use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use super::fields::json_string;
+use super::json::json_string;
 
-/// The body of a refusal, as problem details: get it of [`Refusal::problem`], and change what
-/// you like.
+/// Problem details, the default body of a refusal. [`Refusal::problem`] returns one, which can be
+/// changed before it is sent.
 ///
 /// [`Refusal::problem`]: crate::Refusal::problem
 #[derive(Clone, Debug)]
@@ -21,7 +21,7 @@ pub struct Problem {
     detail: Cow<'static, str>,
     instance: Option<String>,
     violated_policies: Vec<String>,
-    /// Names and JSON values.
+    /// Extension members: names and JSON values.
     members: Vec<(String, String)>,
 }
 
@@ -44,49 +44,49 @@ impl Problem {
         }
     }
 
-    /// The URI that stands for the kind of problem.
+    /// Sets `type`, the URI that identifies the kind of problem.
     pub fn type_uri(mut self, uri: impl Into<Cow<'static, str>>) -> Self {
         self.type_uri = uri.into();
         self
     }
 
-    /// The kind of problem, for people.
+    /// Sets `title`, a summary of the kind of problem, for people.
     pub fn title(mut self, title: impl Into<Cow<'static, str>>) -> Self {
         self.title = title.into();
         self
     }
 
-    /// This very problem, for people.
+    /// Sets `detail`, an explanation of this occurrence, for people.
     pub fn detail(mut self, detail: impl Into<Cow<'static, str>>) -> Self {
         self.detail = detail.into();
         self
     }
 
-    /// The URI that stands for this very problem.
+    /// Sets `instance`, the URI that identifies this occurrence.
     pub fn instance(mut self, uri: impl Into<String>) -> Self {
         self.instance = Some(uri.into());
         self
     }
 
-    /// The status of the response and in the body.
+    /// Sets the status code, of the response and in the body.
     pub fn status(mut self, status: StatusCode) -> Self {
         self.status = status;
         self
     }
 
-    /// Adds a member of your own.
+    /// Adds an extension member.
     pub fn with(mut self, name: impl Into<String>, text: impl AsRef<str>) -> Self {
         self.members.push((name.into(), json_string(text.as_ref())));
         self
     }
 
-    /// Leaves out which policies refused.
+    /// Removes the names of the policies that refused.
     pub fn without_policies(mut self) -> Self {
         self.violated_policies.clear();
         self
     }
 
-    /// As JSON.
+    /// Serializes the problem as JSON.
     #[must_use]
     pub fn to_json(&self) -> String {
         let mut json = String::with_capacity(384);
@@ -122,7 +122,7 @@ impl IntoResponse for Problem {
     }
 }
 
-/// A problem's response; `json` is its body.
+/// Creates the response of a problem from its serialized body.
 pub(super) fn response(status: StatusCode, json: Vec<u8>) -> Response {
     let mut response = Response::new(Body::from(json));
     *response.status_mut() = status;

@@ -1,4 +1,4 @@
-//! What a handler returns: its body, and what completes its response.
+//! The future that an annotated handler returns.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -9,10 +9,10 @@ use pin_project_lite::pin_project;
 use super::admission::Admission;
 
 pin_project! {
-    /// The body of a handler as a future, and after it what completes its response. Written out,
-    /// as an `async fn` around the body is a second coroutine for each handler.
-    pub struct Limited<F: Future> {
-        // Dropped first, as a body is in an `async fn` that ends early.
+    /// Runs the body of a handler, then completes its response. Written by hand, because an
+    /// `async fn` around the body would be a second coroutine to compile for each handler.
+    pub struct HandlerFuture<F: Future> {
+        // Dropped first, like the body of an `async fn` that is cancelled.
         #[pin]
         body: F,
         admission: Admission,
@@ -20,16 +20,17 @@ pin_project! {
     }
 }
 
-/// `Send` is asked for here, where the handler's own body is to blame, and not at the router far
-/// away.
-impl<F: Future + Send> Limited<F> {
-    /// What `body` gives, made a response by `convert`, and that completed by `admission`.
+/// `Send` is required here, so that the error points at the handler's own body and not at the
+/// router.
+impl<F: Future + Send> HandlerFuture<F> {
+    /// Creates a future that converts the output of `body` into a response and completes it by
+    /// `admission`.
     pub fn new(admission: Admission, body: F, convert: fn(F::Output) -> Response) -> Self {
         Self { body, admission, convert }
     }
 }
 
-impl<F: Future> Future for Limited<F> {
+impl<F: Future> Future for HandlerFuture<F> {
     type Output = Response;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Response> {

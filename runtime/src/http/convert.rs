@@ -1,8 +1,8 @@
-//! What the attribute asks of a handler, with errors that say so.
+//! Conversions that generated code calls, with errors that address the user.
 
 use axum::response::{IntoResponse, Response};
 
-/// What an annotated handler may return: all that axum takes as a response.
+/// The result of an annotated handler: any response of axum.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an axum response",
     label = "an annotated handler returns a response",
@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
             return a `Result`"
 )]
 pub trait IntoLimitedResponse {
-    /// The response.
+    /// Converts the result into a response.
     fn into_limited(self) -> Response;
 }
 
@@ -23,7 +23,7 @@ impl<T: IntoResponse> IntoLimitedResponse for T {
     }
 }
 
-/// What a `refusal = …` function may return: all that axum takes as a response.
+/// The result of a `refusal = …` function: any response of axum.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an axum response",
     label = "a function that answers refusals returns a response",
@@ -31,7 +31,7 @@ impl<T: IntoResponse> IntoLimitedResponse for T {
             `(StatusCode, String)`"
 )]
 pub trait IntoAnswer {
-    /// The response.
+    /// Converts the result into a response.
     fn into_answer(self) -> Response;
 }
 
@@ -42,24 +42,25 @@ impl<T: IntoResponse> IntoAnswer for T {
     }
 }
 
-/// What a user's function answers to a refusal.
+/// Converts the result of a `refusal = …` function.
 pub fn answered(answer: impl IntoAnswer) -> Response {
     answer.into_answer()
 }
 
-/// Asks for `Send` where the handler's own body is to blame, not at the router far away.
+/// Requires `Send` at the handler's own body, so that the error points there and not at the
+/// router.
 pub fn require_send<F: Future + Send>(future: F) -> F {
     future
 }
 
-/// `refund_if = failure`: the response is a client's or a server's error.
+/// Implements `refund_if = failure`: returns `true` for an error of the client or the server.
 #[must_use]
 pub fn failure(response: &Response) -> bool {
     let status = response.status();
     status.is_client_error() || status.is_server_error()
 }
 
-/// `refund_if = success`: it is anything else.
+/// Implements `refund_if = success`: returns `true` for all but errors.
 #[must_use]
 pub fn success(response: &Response) -> bool {
     !failure(response)

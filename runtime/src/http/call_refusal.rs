@@ -1,0 +1,15 @@
+//! The response of a refused call of a function that is not a handler.
+
+use axum::response::Response;
+
+use crate::Policy;
+use crate::global::current_limiter;
+use crate::response::{PolicyText, Reason, Refusal, RefusalContext};
+
+/// Creates the response to a refused call, by the options of the scoped or the global limiter.
+pub(crate) fn refuse_call(policy: &Policy, reason: Reason<'_>) -> Response {
+    let (text, limiter) = (PolicyText::new(policy), current_limiter());
+    let options = limiter.http();
+    let context = RefusalContext { options, headers: options.headers, function: None };
+    context.respond(&Refusal::new(policy, &text, reason, None))
+}

@@ -1,0 +1,243 @@
+//! The check of one request against one limit, for handlers and for layers.
+
+use std::sync::Arc;
+
+use axum::http::request::Parts;
+use axum::response::Response;
+
+use crate::key::{Key, KeyError, KeyOptions, OnMissingKey};
+use crate::overrides::{EffectivePolicy, Overridden};
+use crate::response::{
+    HeaderCache, HeaderStyle, HeaderValues, PolicyText, Reason, Refusal, RefusalContext,
+};
+use crate::{Blocked, Check, Decision, Limiter, Policy, Unavailable, Verdict};
+
+/// A policy with its options for HTTP.
+pub(super) trait HttpLimit: Send + Sync {
+    fn policy(&self) -> &Policy;
+    fn key(&self) -> &Key;
+    fn cost(&self, parts: &Parts) -> u32;
+    fn exempts(&self, parts: &Parts) -> bool;
+    fn on_blocked(&self, blocked: &Blocked<'_>);
+    fn headers(&self) -> Option<HeaderStyle>;
+    fn on_missing_key(&self) -> Option<OnMissingKey>;
+    fn header_cache(&self) -> &HeaderCache;
+    /// Returns the policy's own function for refusals.
+    fn refusal(&self) -> Option<&dyn Fn(&Refusal<'_>) -> Response>;
+}
+
+/// The outcome of a check.
+///
+/// `G` is built from the [`Granted`] in place, through the argument `grant`: moving the large
+/// value costs about as much as the check.
+pub(super) enum CheckOutcome<G> {
+    /// The request is admitted.
+    Granted(G),
+    /// The request is admitted, and not counted.
+    Uncounted,
+    /// The request is refused, with this response.
+    Refused(Box<Response>),
+}
+
+/// State of an admitted request that its response is completed by.
+pub(super) struct Granted {
+    headers: HeaderValues,
+    /// Present if the check was to keep it, which is rare.
+    pub(super) decision: Option<Box<Decision>>,
+    /// The overridden policy, if overrides apply.
+    overridden: Option<Arc<Overridden>>,
+}
+
+impl Granted {
+    /// Returns the policy that admitted the request.
+    pub(super) fn policy<'a>(&'a self, limit: &'a impl HttpLimit) -> &'a Policy {
+        self.overridden.as_ref().map_or_else(|| limit.policy(), |overridden| overridden.policy())
+    }
+
+    /// Adds the header fields to the response.
+    pub(super) fn add_headers(&mut self, limit: &impl HttpLimit, response: &mut Response) {
+        let headers = std::mem::replace(&mut self.headers, HeaderValues::NOTHING);
+        headers.add_to(response.headers_mut(), text(limit, self.overridden.as_ref()));
+    }
+}
+
+/// Returns the texts of the policy in effect.
+fn text<'a>(limit: &'a impl HttpLimit, overridden: Option<&'a Arc<Overridden>>) -> &'a PolicyText {
+    match overridden {
+        Some(overridden) => overridden.headers().text(overridden.policy()),
+        None => limit.header_cache().text(limit.policy()),
+    }
+}
+
+/// A request that counts against a limit.
+#[derive(Clone, Copy)]
+struct Counted<'a> {
+    policy: &'a EffectivePolicy<'a>,
+    check: Check<'a>,
+    parts: &'a Parts,
+}
+
+/// Checks requests against a limit.
+pub(super) struct Checker<'a, L> {
+    pub(super) limit: &'a L,
+    pub(super) limiter: &'a Limiter,
+    /// `true` if the decision is needed after the check.
+    pub(super) keeps_decision: bool,
+}
+
+impl<L: HttpLimit> Checker<'_, L> {
+    /// Checks a request.
+    pub(super) async fn check<G>(
+        &self,
+        parts: &mut Parts,
+        grant: impl Fn(Granted) -> G,
+    ) -> CheckOutcome<G> {
+        if self.limit.key().is_immediate()
+            && let Some(outcome) = self.check_now(parts, &grant)
+        {
+            return outcome;
+        }
+        let policy = self.limiter.current(self.limit.policy());
+        if !policy.is_enabled() || self.limit.exempts(parts) {
+            return CheckOutcome::Uncounted;
+        }
+        let subject = self.limit.key().subject(parts, self.key_options()).await;
+        let subject = match subject {
+            Ok(Some(subject)) => subject,
+            Ok(None) => return CheckOutcome::Uncounted,
+            Err(error) => return self.reject_missing_key(parts, &policy, error),
+        };
+        let policy = self.limiter.for_subject(policy, subject.as_str());
+        if !policy.is_enabled() {
+            return CheckOutcome::Uncounted;
+        }
+        let cost = self.limit.cost(parts);
+        let check = Check::new(&policy, subject.as_str(), cost);
+        let mut verdict = Verdict::open();
+        let decided = self.limiter.decide(&check, &mut verdict).await;
+        self.conclude(Counted { policy: &policy, check, parts }, decided, &mut verdict, grant)
+    }
+
+    /// Checks a request without waiting. `None` if the key or the backend would have to wait.
+    pub(super) fn check_now<G>(
+        &self,
+        parts: &Parts,
+        grant: impl FnOnce(Granted) -> G,
+    ) -> Option<CheckOutcome<G>> {
+        let policy = self.limiter.current(self.limit.policy());
+        if !policy.is_enabled() || self.limit.exempts(parts) {
+            return Some(CheckOutcome::Uncounted);
+        }
+        self.limit.key().with_subject_now(parts, self.key_options(), |subject| {
+            let subject = match subject {
+                Ok(Some(subject)) => subject,
+                Ok(None) => return Some(CheckOutcome::Uncounted),
+                Err(error) => return Some(self.reject_missing_key(parts, &policy, error)),
+            };
+            let policy = self.limiter.for_subject(policy, subject);
+            if !policy.is_enabled() {
+                return Some(CheckOutcome::Uncounted);
+            }
+            let check = Check::new(&policy, subject, self.limit.cost(parts));
+            let mut verdict = Verdict::open();
+            let decided = self.limiter.decide_now(&check, &mut verdict)?;
+            let counted = Counted { policy: &policy, check, parts };
+            Some(self.conclude(counted, decided, &mut verdict, grant))
+        })?
+    }
+
+    fn key_options(&self) -> KeyOptions<'_> {
+        let options = self.limiter.http();
+        let on_missing = self.limit.on_missing_key().unwrap_or(options.on_missing_key);
+        KeyOptions { address: &options.address, on_missing }
+    }
+
+    fn reject_missing_key<G>(
+        &self,
+        parts: &Parts,
+        policy: &EffectivePolicy<'_>,
+        error: KeyError,
+    ) -> CheckOutcome<G> {
+        if policy.is_shadow() {
+            return CheckOutcome::Uncounted;
+        }
+        self.refuse(parts, policy, Reason::NoKey(error))
+    }
+
+    /// Turns the result of a check into its outcome. The large verdict is moved only if somebody
+    /// needs it as a decision.
+    fn conclude<G>(
+        &self,
+        counted: Counted<'_>,
+        decided: Result<(), Unavailable>,
+        verdict: &mut Verdict,
+        grant: impl FnOnce(Granted) -> G,
+    ) -> CheckOutcome<G> {
+        let Counted { policy, check, parts } = counted;
+        match decided {
+            Ok(()) => {}
+            Err(_) if policy.is_shadow() => return CheckOutcome::Uncounted,
+            Err(error) => return self.refuse(parts, policy, Reason::Unavailable(&error)),
+        }
+        if verdict.is_allowed() {
+            return CheckOutcome::Granted(grant(self.granted(counted, verdict)));
+        }
+        let decision = Decision::without_receipt(verdict.take());
+        let blocked = Blocked { check, decision: &decision, request: Some(parts) };
+        self.limit.on_blocked(&blocked);
+        self.limiter.notify_blocked(&blocked);
+        if policy.is_shadow() {
+            let decision = self.keeps_decision.then(|| Box::new(decision));
+            let overridden = policy.overridden().cloned();
+            let headers = HeaderValues::NOTHING;
+            return CheckOutcome::Granted(grant(Granted { headers, decision, overridden }));
+        }
+        self.refuse(parts, policy, Reason::QuotaExceeded(&decision))
+    }
+
+    fn refuse<G>(
+        &self,
+        parts: &Parts,
+        policy: &EffectivePolicy<'_>,
+        reason: Reason<'_>,
+    ) -> CheckOutcome<G> {
+        let context = RefusalContext {
+            options: self.limiter.http(),
+            headers: self.header_style(),
+            function: self.limit.refusal(),
+        };
+        let text = text(self.limit, policy.overridden());
+        let refusal = Refusal::new(policy, text, reason, Some(parts));
+        CheckOutcome::Refused(Box::new(context.respond(&refusal)))
+    }
+
+    /// Prepares the response of an admitted request. Clients do not see a shadow limit, as it
+    /// refuses nobody.
+    #[inline]
+    fn granted(&self, counted: Counted<'_>, verdict: &mut Verdict) -> Granted {
+        let Counted { policy, check, .. } = counted;
+        let style = if policy.is_shadow() { HeaderStyle::None } else { self.header_style() };
+        let headers = match style {
+            HeaderStyle::None => HeaderValues::NOTHING,
+            style => {
+                let text = text(self.limit, policy.overridden());
+                HeaderValues::new(text, Some(verdict), style, self.limiter.http().legacy_reset)
+            }
+        };
+        let decision =
+            self.keeps_decision.then(|| Box::new(Decision::charged(verdict.take(), &check)));
+        Granted { headers, decision, overridden: policy.overridden().cloned() }
+    }
+
+    fn header_style(&self) -> HeaderStyle {
+        self.limit.headers().unwrap_or(self.limiter.http().headers)
+    }
+}
+
+/// Gives back a charge, as far as possible: if the backend cannot be reached now, the charge
+/// stays.
+pub(super) async fn refund(policy: &Policy, limiter: &Limiter, decision: Decision) {
+    if let Err(error) = limiter.refund(decision).await {
+        tracing::debug!(policy = policy.name(), %error, "a refund failed");
+    }
+}

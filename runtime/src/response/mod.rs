@@ -1,0 +1,30 @@
+//! Responses as clients see them: header fields, refusals, and the options of both.
+//!
+//! Nothing in here asks a limiter, so that the limiter can hold [`HttpOptions`].
+
+mod header_cache;
+mod header_style;
+mod header_values;
+mod json;
+mod legacy_headers;
+mod limit_field;
+mod options;
+mod policy_text;
+mod problem;
+mod refusal;
+mod refusal_body;
+mod refusal_context;
+mod seconds;
+mod structured;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use self::header_cache::HeaderCache;
+pub use self::header_style::{HeaderStyle, LegacyReset};
+pub(crate) use self::header_values::HeaderValues;
+pub(crate) use self::options::RefusalFunction;
+pub use self::options::{HttpOptions, HttpOptionsError};
+pub(crate) use self::policy_text::PolicyText;
+pub use self::problem::Problem;
+pub use self::refusal::{Reason, Refusal};
+pub(crate) use self::refusal_context::RefusalContext;

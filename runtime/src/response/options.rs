@@ -1,0 +1,179 @@
+//! Options of a limiter for HTTP.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::response::{IntoResponse, Response};
+use ipnet::{IpNet, Ipv4Net};
+
+use super::header_style::{HeaderStyle, LegacyReset};
+use super::refusal::Refusal;
+use crate::key::{AddressOptions, ForwardedHeader, OnMissingKey};
+
+pub(crate) type RefusalFunction = Arc<dyn Fn(&Refusal<'_>) -> Response + Send + Sync>;
+
+/// Options of a limiter for HTTP, passed to
+/// [`LimiterBuilder::http`](crate::LimiterBuilder::http). A policy's own options take precedence.
+///
+/// ```
+/// use tollgate::{HeaderStyle, HttpOptions, Limiter, MemoryBackend};
+///
+/// let http = HttpOptions::new()
+///     .trusted_proxies(["10.0.0.0/8", "2001:db8::7"])?
+///     .headers(HeaderStyle::Both);
+/// let limiter = Limiter::builder(MemoryBackend::new()).http(http).build();
+/// # Ok::<_, tollgate::HttpOptionsError>(())
+/// ```
+#[derive(Clone)]
+pub struct HttpOptions {
+    pub(crate) address: AddressOptions,
+    pub(crate) headers: HeaderStyle,
+    pub(crate) legacy_reset: LegacyReset,
+    pub(crate) on_missing_key: OnMissingKey,
+    pub(crate) refusal: Option<RefusalFunction>,
+}
+
+impl HttpOptions {
+    /// Creates the default options: no trusted proxies, IPv6 clients counted by /64, IETF header
+    /// fields, and problem details as the body of refusals.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            address: AddressOptions::new(),
+            headers: HeaderStyle::default(),
+            legacy_reset: LegacyReset::default(),
+            on_missing_key: OnMissingKey::default(),
+            refusal: None,
+        }
+    }
+
+    /// Trusts these proxies to name the clients whose requests they forward: networks such as
+    /// `10.0.0.0/8`, or single addresses. Without this, the client is the peer of the connection.
+    ///
+    /// The header is read from the right, where the nearest proxy has written. The first address
+    /// that is not trusted is the client's; an unreadable entry ends the search, and the request
+    /// is counted as the last proxy's own.
+    ///
+    /// # Errors
+    ///
+    /// If an entry is neither a network nor an address.
+    pub fn trusted_proxies<I>(mut self, proxies: I) -> Result<Self, HttpOptionsError>
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        let proxies = proxies.into_iter().map(|proxy| network(proxy.as_ref()));
+        self.address.trusted_proxies = proxies.collect::<Result<_, _>>()?;
+        Ok(self)
+    }
+
+    /// Sets the header in which trusted proxies name the client.
+    #[must_use]
+    pub fn forwarded_header(mut self, header: ForwardedHeader) -> Self {
+        self.address.forwarded_header = header;
+        self
+    }
+
+    /// Counts IPv6 clients by this many leading bits of their address. The default is 64, the
+    /// smallest network that a subscriber gets (RFC 6177); many get a /56 or a /48.
+    ///
+    /// # Errors
+    ///
+    /// If `bits` is not in 1 to 128.
+    pub fn ipv6_prefix(mut self, bits: u8) -> Result<Self, HttpOptionsError> {
+        if !(1..=128).contains(&bits) {
+            return Err(HttpOptionsError(HttpOptionsErrorKind::Prefix(bits)));
+        }
+        self.address.ipv6_prefix = bits;
+        Ok(self)
+    }
+
+    /// Sets the header fields by which responses inform clients of their limits.
+    #[must_use]
+    pub fn headers(mut self, style: HeaderStyle) -> Self {
+        self.headers = style;
+        self
+    }
+
+    /// Sets the unit of `X-RateLimit-Reset`.
+    #[must_use]
+    pub fn legacy_reset(mut self, reset: LegacyReset) -> Self {
+        self.legacy_reset = reset;
+        self
+    }
+
+    /// Sets the treatment of requests that lack the key of their limit.
+    #[must_use]
+    pub fn on_missing_key(mut self, mode: OnMissingKey) -> Self {
+        self.on_missing_key = mode;
+        self
+    }
+
+    /// Responds to refusals with the result of `function`. `Retry-After`, `Cache-Control` and the
+    /// rate limit's header fields are added where the function leaves them out.
+    ///
+    /// ```
+    /// use tollgate::{HttpOptions, Refusal};
+    ///
+    /// let http = HttpOptions::new().refusal(|refusal: &Refusal<'_>| {
+    ///     refusal.problem().detail("Slow down, please.").instance("urn:uuid:…")
+    /// });
+    /// ```
+    #[must_use]
+    pub fn refusal<R: IntoResponse>(
+        mut self,
+        function: impl Fn(&Refusal<'_>) -> R + Send + Sync + 'static,
+    ) -> Self {
+        self.refusal = Some(Arc::new(move |refusal| function(refusal).into_response()));
+        self
+    }
+}
+
+impl Default for HttpOptions {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for HttpOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpOptions")
+            .field("trusted_proxies", &self.address.trusted_proxies)
+            .field("forwarded_header", &self.address.forwarded_header)
+            .field("ipv6_prefix", &self.address.ipv6_prefix)
+            .field("headers", &self.headers)
+            .field("legacy_reset", &self.legacy_reset)
+            .field("on_missing_key", &self.on_missing_key)
+            .field("refusal", &self.refusal.is_some())
+            .finish()
+    }
+}
+
+/// The error of an option with an invalid value.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(transparent)]
+pub struct HttpOptionsError(HttpOptionsErrorKind);
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+enum HttpOptionsErrorKind {
+    #[error(
+        "`{0}` is no trusted proxy: write a network as `10.0.0.0/8` or `fd00::/8`, or one address"
+    )]
+    Network(String),
+    #[error("an IPv6 prefix has 1 to 128 bits, not {0}")]
+    Prefix(u8),
+}
+
+/// Parses a network or a single address. IPv4-mapped IPv6 becomes IPv4, as it does in the
+/// addresses of clients.
+fn network(text: &str) -> Result<IpNet, HttpOptionsError> {
+    let text = text.trim();
+    let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+    let network =
+        network.map_err(|_| HttpOptionsError(HttpOptionsErrorKind::Network(text.to_owned())))?;
+    let IpNet::V6(v6) = network else { return Ok(network) };
+    let v4 = v6.addr().to_ipv4_mapped().filter(|_| v6.prefix_len() >= 96);
+    let v4 = v4.and_then(|v4| Ipv4Net::new(v4, v6.prefix_len() - 96).ok());
+    Ok(v4.map_or(network, IpNet::V4))
+}

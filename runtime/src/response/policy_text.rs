@@ -1,0 +1,97 @@
+//! Texts that depend on a policy alone: its field `RateLimit-Policy`, and the names of its quotas.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+use axum::body::Bytes;
+use axum::http::HeaderValue;
+use smallvec::SmallVec;
+
+use super::json::json_string;
+use super::structured::structured_string;
+use crate::{Policy, Quota};
+
+/// A policy as header fields and refusals name it, formatted once.
+#[derive(Debug)]
+pub(crate) struct PolicyText {
+    /// The value of `RateLimit-Policy`: `"name";q=100;w=60`, for each quota.
+    pub(super) policy_field: Option<HeaderValue>,
+    /// The policy's label as a JSON string.
+    pub(super) label_json: String,
+    pub(super) quotas: SmallVec<[QuotaText; 1]>,
+}
+
+/// A quota as header fields and refusals name it.
+#[derive(Debug)]
+pub(super) struct QuotaText {
+    /// The start of its item in `RateLimit`: `"name";r=`
+    pub(super) item: String,
+    pub(super) limit: u32,
+    /// `100 per 60s`
+    pub(super) text: String,
+    /// The quota's name for clients.
+    pub(super) name: String,
+    /// The name as a JSON string.
+    pub(super) name_json: String,
+}
+
+impl PolicyText {
+    pub(crate) fn new(policy: &Policy) -> Self {
+        Self::with_field(policy, policy_field(policy).into())
+    }
+
+    /// Formats the texts for a static. The field's bytes are leaked, so that no response has to
+    /// count a reference to them.
+    pub(super) fn in_static(policy: &Policy) -> Self {
+        Self::with_field(policy, Bytes::from_static(policy_field(policy).leak().as_bytes()))
+    }
+
+    fn with_field(policy: &Policy, field: Bytes) -> Self {
+        let quotas = quota_names(policy).zip(policy.quotas()).map(|(name, quota)| QuotaText {
+            item: format!("{};r=", structured_string(&name)),
+            limit: quota.limit(),
+            text: format!("{} per {:?}", quota.limit(), quota.period()),
+            name_json: json_string(&name),
+            name: name.into_owned(),
+        });
+        Self {
+            policy_field: HeaderValue::from_maybe_shared(field).ok(),
+            label_json: json_string(policy.label()),
+            quotas: quotas.collect(),
+        }
+    }
+}
+
+/// Returns the names of the policy's quotas for clients: the policy's label if it has one quota,
+/// else the label with each period.
+fn quota_names(policy: &Policy) -> impl Iterator<Item = Cow<'_, str>> {
+    let label = policy.label();
+    let is_single = policy.quotas().len() == 1;
+    policy.quotas().iter().map(move |quota| {
+        if is_single {
+            Cow::Borrowed(label)
+        } else {
+            Cow::Owned(format!("{label}-{:?}", quota.period()))
+        }
+    })
+}
+
+/// Formats `RateLimit-Policy`: `"name";q=100;w=60`, for each quota.
+pub(super) fn policy_field(policy: &Policy) -> String {
+    let mut field = String::new();
+    for (name, quota) in quota_names(policy).zip(policy.quotas()) {
+        let separator = if field.is_empty() { "" } else { ", " };
+        let (name, limit, window) = (structured_string(&name), quota.limit(), window(quota));
+        let _ = write!(field, "{separator}{name};q={limit}{window}");
+    }
+    field
+}
+
+/// Formats the window of a quota; it is left out unless it is a whole number of seconds, since
+/// the field has no fractions.
+fn window(quota: &Quota) -> String {
+    match quota.period().subsec_nanos() {
+        0 => format!(";w={}", quota.period().as_secs()),
+        _ => String::new(),
+    }
+}

@@ -1,0 +1,113 @@
+//! Refusals as the user's functions see them.
+
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+
+use super::policy_text::PolicyText;
+use super::seconds::whole_seconds;
+use crate::key::KeyError;
+use crate::{Decision, Policy, Unavailable};
+
+/// The reason for a refusal.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Reason<'a> {
+    /// A quota is used up: 429.
+    QuotaExceeded(&'a Decision),
+    /// The backend has failed, and the policy is closed: 503.
+    Unavailable(&'a Unavailable),
+    /// The limit is on a function that is not async, and the backend would have to wait: 503.
+    CannotWait,
+    /// The request lacks its key: 400 if the client left it out, else 500.
+    NoKey(KeyError),
+}
+
+/// A refusal, for a function that creates the response to it: one of the limiter
+/// ([`HttpOptions::refusal`](crate::HttpOptions::refusal)) or of a policy (`refusal = path` in
+/// the attribute).
+///
+/// ```
+/// use axum::http::StatusCode;
+/// use axum::response::IntoResponse;
+/// use tollgate::{Refusal, rate_limit};
+///
+/// fn slow_down(refusal: &Refusal<'_>) -> impl IntoResponse + use<> {
+///     let seconds = refusal.retry_after_seconds().unwrap_or(60);
+///     (refusal.status(), format!("Try again in {seconds} seconds.\n"))
+/// }
+///
+/// #[rate_limit(100, per = 60, refusal = self::slow_down)]
+/// async fn list_orders() {}
+/// # fn main() {}
+/// ```
+#[derive(Debug)]
+pub struct Refusal<'a> {
+    policy: &'a Policy,
+    pub(super) text: &'a PolicyText,
+    pub(super) reason: Reason<'a>,
+    request: Option<&'a Parts>,
+}
+
+impl<'a> Refusal<'a> {
+    pub(crate) fn new(
+        policy: &'a Policy,
+        text: &'a PolicyText,
+        reason: Reason<'a>,
+        request: Option<&'a Parts>,
+    ) -> Self {
+        Self { policy, text, reason, request }
+    }
+
+    /// Returns the policy that refuses.
+    #[must_use]
+    pub fn policy(&self) -> &Policy {
+        self.policy
+    }
+
+    /// Returns the reason for the refusal.
+    #[must_use]
+    pub fn reason(&self) -> Reason<'_> {
+        self.reason
+    }
+
+    /// Returns the decision behind the refusal; `None` if no decision was made.
+    #[must_use]
+    pub fn decision(&self) -> Option<&Decision> {
+        match self.reason {
+            Reason::QuotaExceeded(decision) => Some(decision),
+            _ => None,
+        }
+    }
+
+    /// Returns the request; `None` if the limit is on a function that is not a handler.
+    #[must_use]
+    pub fn request(&self) -> Option<&Parts> {
+        self.request
+    }
+
+    /// Returns the status code that belongs to the reason.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        match self.reason {
+            Reason::QuotaExceeded(_) => StatusCode::TOO_MANY_REQUESTS,
+            Reason::Unavailable(_) | Reason::CannotWait => StatusCode::SERVICE_UNAVAILABLE,
+            Reason::NoKey(error) if error.is_clients() => StatusCode::BAD_REQUEST,
+            Reason::NoKey(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// Returns the value of `Retry-After`. RFC 9110 §10.2.3 counts whole seconds: rounded up, so
+    /// that a client that waits is admitted, and at least 1, so that none retries at once.
+    /// `None` if waiting does not help.
+    #[must_use]
+    pub fn retry_after_seconds(&self) -> Option<u64> {
+        let span: Duration = match self.reason {
+            Reason::QuotaExceeded(decision) => decision.retry_after()?,
+            Reason::Unavailable(unavailable) => unavailable.retry_after(),
+            Reason::CannotWait | Reason::NoKey(_) => return None,
+        };
+        Some(whole_seconds(span).max(1))
+    }
+}

@@ -1,0 +1,180 @@
+//! The default body of a refusal: problem details (RFC 9457) with the problem types of
+//! draft-ietf-httpapi-ratelimit-headers-11 §5.
+
+use super::policy_text::QuotaText;
+use super::problem::Problem;
+use super::refusal::{Reason, Refusal};
+use crate::{Decision, QuotaState};
+
+const QUOTA_EXCEEDED: &str = "https://iana.org/assignments/http-problem-types#quota-exceeded";
+const QUOTA_EXCEEDED_TITLE: &str =
+    "Request cannot be satisfied as assigned quota has been exceeded";
+const REDUCED_CAPACITY: &str =
+    "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity";
+const REDUCED_CAPACITY_TITLE: &str =
+    "Request cannot be satisfied due to temporary server capacity constraints";
+/// The type of a problem that has no more meaning than its status code (RFC 9457 §4.2.1).
+const BLANK: &str = "about:blank";
+
+/// The start of a body, up to the text of its detail. A test compares it with [`Problem`].
+const QUOTA_EXCEEDED_HEAD: &str = "{\"type\":\"https://iana.org/assignments/http-problem-types\
+    #quota-exceeded\",\"title\":\"Request cannot be satisfied as assigned quota has been \
+    exceeded\",\"status\":429,\"detail\":\"";
+const REDUCED_CAPACITY_HEAD: &str = "{\"type\":\"https://iana.org/assignments/http-problem-types\
+    #temporary-reduced-capacity\",\"title\":\"Request cannot be satisfied due to temporary \
+    server capacity constraints\",\"status\":503,\"detail\":\"";
+
+impl Refusal<'_> {
+    /// Returns the problem details that are sent unless a function replaces them.
+    pub fn problem(&self) -> Problem {
+        let (type_uri, title, policies) = match self.reason {
+            Reason::QuotaExceeded(_) => {
+                let names = self.exceeded().map(|quota| quota.name.clone());
+                (QUOTA_EXCEEDED, QUOTA_EXCEEDED_TITLE, names.collect())
+            }
+            Reason::Unavailable(_) | Reason::CannotWait => {
+                let label = self.policy().label().to_owned();
+                (REDUCED_CAPACITY, REDUCED_CAPACITY_TITLE, vec![label])
+            }
+            Reason::NoKey(_) => {
+                (BLANK, self.status().canonical_reason().unwrap_or_default(), Vec::new())
+            }
+        };
+        let mut detail = Vec::new();
+        self.push_detail(&mut detail);
+        let detail = String::from_utf8(detail).unwrap_or_default();
+        Problem::new(self.status(), type_uri, title, detail, policies)
+    }
+
+    /// Serializes [`problem`](Self::problem). It is assembled from texts that exist already, so
+    /// that a refusal costs no more than the request that it refuses.
+    pub(super) fn problem_json(&self) -> Vec<u8> {
+        let (head, has_quotas) = match self.reason {
+            Reason::QuotaExceeded(_) => (QUOTA_EXCEEDED_HEAD, true),
+            Reason::Unavailable(_) | Reason::CannotWait => (REDUCED_CAPACITY_HEAD, false),
+            // A header's name may need escapes.
+            Reason::NoKey(_) => return self.problem().to_json().into_bytes(),
+        };
+        let mut json = Vec::with_capacity(512);
+        json.extend_from_slice(head.as_bytes());
+        self.push_detail(&mut json);
+        json.extend_from_slice(b"\"");
+        let mut separator: &[u8] = b",\"violated-policies\":[";
+        let mut push = |name: &str| {
+            json.extend_from_slice(separator);
+            json.extend_from_slice(name.as_bytes());
+            separator = b",";
+        };
+        if has_quotas {
+            self.exceeded().for_each(|quota| push(&quota.name_json));
+        } else {
+            push(&self.text.label_json);
+        }
+        if separator == b"," {
+            json.extend_from_slice(b"]");
+        }
+        json.extend_from_slice(b"}");
+        json
+    }
+
+    /// Returns the quotas that refused.
+    fn exceeded(&self) -> impl Iterator<Item = &QuotaText> {
+        let states = self.decision().map(Decision::quotas).unwrap_or_default();
+        let quotas = self.text.quotas.iter().zip(states);
+        quotas.filter(|(_, state)| QuotaState::is_exceeded(state)).map(|(quota, _)| quota)
+    }
+
+    /// Appends the detail, which contains no character that JSON escapes unless the reason is a
+    /// missing key.
+    fn push_detail(&self, detail: &mut Vec<u8>) {
+        let mut push = |text: &str| detail.extend_from_slice(text.as_bytes());
+        let retry_after = self.retry_after_seconds();
+        match self.reason {
+            Reason::QuotaExceeded(_) => {
+                push(match retry_after {
+                    Some(_) => "Limit of ",
+                    None => "This request alone is more than the limit of ",
+                });
+                for (index, quota) in self.exceeded().enumerate() {
+                    if index > 0 {
+                        push(" and of ");
+                    }
+                    push(&quota.text);
+                }
+                push(if retry_after.is_some() { " reached" } else { " allows" });
+            }
+            Reason::Unavailable(_) | Reason::CannotWait => {
+                push("The limit of this request cannot be checked");
+            }
+            Reason::NoKey(error) => push(&format!("This request cannot be counted: {error}")),
+        }
+        if let Some(seconds) = retry_after {
+            push("; retry in ");
+            push(itoa::Buffer::new().format(seconds));
+            push("s");
+        }
+        push(".");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use axum::http::StatusCode;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::Verdict;
+    use crate::key::KeyError;
+    use crate::response::PolicyText;
+    use crate::{BackendError, Outcome, Policy, Quota, Unavailable};
+
+    proptest! {
+        /// The assembled body equals the serialized [`Problem`].
+        #[test]
+        fn the_body_is_the_problem(
+            label in any::<String>(),
+            exceeded in any::<[bool; 2]>(),
+            retry_after in prop::option::of(0_u64..100_000_000),
+        ) {
+            let quota = |secs| Quota::new(7, Duration::from_secs(secs));
+            let policy = Policy::named(label, quota(1)).and(quota(60));
+            let text = PolicyText::new(&policy);
+            let retry_after = retry_after.map(Duration::from_micros);
+            let outcome = match retry_after {
+                Some(retry_after) => Outcome::Refused { retry_after },
+                None => Outcome::Never,
+            };
+            let mut verdict = Verdict::new(outcome, 0);
+            for exceeded in exceeded {
+                verdict.push(QuotaState::new(exceeded, 0, Duration::ZERO, Duration::ZERO));
+            }
+            let decision = Decision::without_receipt(verdict);
+            let unavailable = Unavailable::from(BackendError::unknown("down"));
+            for reason in [
+                Reason::QuotaExceeded(&decision),
+                Reason::Unavailable(&unavailable),
+                Reason::CannotWait,
+                Reason::NoKey(KeyError::NoQuery("\"")),
+            ] {
+                let refusal = Refusal::new(&policy, &text, reason, None);
+                let json = String::from_utf8(refusal.problem_json()).unwrap();
+                prop_assert_eq!(&json, &refusal.problem().to_json());
+                prop_assert!(serde_json::from_str::<serde_json::Value>(&json).is_ok(), "{}", json);
+            }
+        }
+    }
+
+    #[test]
+    fn a_problem_can_be_changed() {
+        let policy = Policy::new("p", Quota::new(1, Duration::from_secs(1)));
+        let text = PolicyText::new(&policy);
+        let refusal = Refusal::new(&policy, &text, Reason::CannotWait, None);
+        let problem = refusal.problem().type_uri("urn:x").title("No").detail("\"slow\"");
+        let problem = problem.instance("urn:1").status(StatusCode::IM_A_TEAPOT).with("más", "\n");
+        let expected = r#"{"type":"urn:x","title":"No","status":418,"detail":"\"slow\"","instance":"urn:1","violated-policies":["p"],"más":"\n"}"#;
+        assert_eq!(problem.to_json(), expected);
+        assert!(!problem.without_policies().to_json().contains("violated"));
+    }
+}

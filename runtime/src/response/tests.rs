@@ -1,0 +1,153 @@
+//! Tests of header fields.
+
+use std::time::Duration;
+
+use axum::http::HeaderMap;
+use proptest::prelude::*;
+use sfv::{BareItem, FieldType as _, List, ListEntry, Parser};
+
+use super::legacy_headers::{LEGACY_LIMIT, LEGACY_REMAINING, LEGACY_RESET, LegacyHeaders};
+use super::limit_field::{SEPARATOR, item_len};
+use super::policy_text::policy_field;
+use super::seconds::whole_seconds;
+use super::*;
+use crate::{Policy, Quota, QuotaState};
+
+fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
+fn limit_field(policy: &Policy, states: &[QuotaState]) -> Option<String> {
+    let field = limit_field::limit_field(&PolicyText::new(policy), states)?;
+    Some(field.to_str().unwrap().to_owned())
+}
+
+/// Returns each item's name and parameters, as an independent parser reads them.
+fn parsed(field: &str) -> Vec<(String, Vec<(String, i64)>)> {
+    let list = Parser::new(field).parse::<List>().unwrap();
+    assert_eq!(list.serialize().as_deref(), Some(field), "not in canonical form");
+    list.into_iter()
+        .map(|entry| {
+            let ListEntry::Item(item) = entry else { panic!("an inner list in {field}") };
+            let BareItem::String(name) = item.bare_item else { panic!("no name in {field}") };
+            let parameters = item.params.into_iter().map(|(name, value)| {
+                let BareItem::Integer(value) = value else { panic!("no integer in {field}") };
+                (name.as_str().to_owned(), value.into())
+            });
+            (name.as_str().to_owned(), parameters.collect())
+        })
+        .collect()
+}
+
+fn with_names(parameters: &[(&str, i64)]) -> Vec<(String, i64)> {
+    parameters.iter().map(|&(name, value)| (name.to_owned(), value)).collect()
+}
+
+#[test]
+fn one_quota_goes_by_the_policy_label() {
+    let policy = Policy::new("app::create", Quota::new(100, secs(60))).labelled("create");
+    assert_eq!(policy_field(&policy), r#""create";q=100;w=60"#);
+    let state = QuotaState::new(false, 50, Duration::from_millis(29_001), secs(60));
+    assert_eq!(limit_field(&policy, &[state]).unwrap(), r#""create";r=50;t=30"#);
+}
+
+#[test]
+fn several_quotas_have_names_of_their_own() {
+    let policy = Policy::new("create", Quota::new(10, Duration::from_millis(250)))
+        .and(Quota::new(1_000, secs(3_600)));
+    let field = policy_field(&policy);
+    assert_eq!(
+        parsed(&field),
+        [
+            ("create-250ms".to_owned(), with_names(&[("q", 10)])),
+            ("create-3600s".to_owned(), with_names(&[("q", 1_000), ("w", 3_600)])),
+        ]
+    );
+    let states = [
+        QuotaState::new(true, 0, Duration::from_millis(200), secs(1)),
+        QuotaState::new(false, 0, Duration::ZERO, Duration::ZERO),
+    ];
+    let field = limit_field(&policy, &states).unwrap();
+    assert_eq!(parsed(&field)[0].1, with_names(&[("r", 0), ("t", 1)]));
+    assert_eq!(parsed(&field)[1].1, with_names(&[("r", 0)]));
+}
+
+#[test]
+fn an_unused_quota_has_no_window() {
+    let policy = Policy::new("p", Quota::new(7, secs(1)));
+    let state = QuotaState::new(false, 7, Duration::ZERO, Duration::ZERO);
+    assert_eq!(limit_field(&policy, &[state]).unwrap(), r#""p";r=7"#);
+}
+
+#[test]
+fn nothing_known_is_no_field() {
+    assert_eq!(limit_field(&Policy::new("p", Quota::new(7, secs(1))), &[]), None);
+}
+
+fn legacy(headers: &HeaderMap) -> [Option<&str>; 3] {
+    [LEGACY_LIMIT, LEGACY_REMAINING, LEGACY_RESET]
+        .map(|name| headers.get(name).map(|value| value.to_str().unwrap()))
+}
+
+#[test]
+fn legacy_fields_are_of_the_tightest_quota() {
+    let text = |name, limit| PolicyText::new(&Policy::new(name, Quota::new(limit, secs(60))));
+    let write = |headers: &mut HeaderMap, limit, remaining| {
+        let state = QuotaState::new(false, remaining, secs(1), Duration::from_millis(1_500));
+        let reset = LegacyReset::Delta;
+        let values = LegacyHeaders::new(&text("p", limit), &[state], Some(0), reset);
+        values.unwrap().set(headers);
+    };
+    let mut headers = HeaderMap::new();
+    write(&mut headers, 100, 50);
+    write(&mut headers, 10, 9);
+    write(&mut headers, 1_000, 10);
+    assert_eq!(legacy(&headers), [Some("10"), Some("9"), Some("2")]);
+
+    let several = Policy::new("p", Quota::new(5, secs(1))).and(Quota::new(100, secs(60)));
+    let state = |exceeded, remaining| QuotaState::new(exceeded, remaining, secs(1), secs(1));
+    let mut headers = HeaderMap::new();
+    // A cost of 4 is refused by the quota with 3 remaining.
+    let states = [state(false, 1), state(true, 3)];
+    let stamp = Some(999_000);
+    let fields = LegacyHeaders::new(&PolicyText::new(&several), &states, stamp, LegacyReset::Epoch);
+    fields.unwrap().set(&mut headers);
+    assert_eq!(legacy(&headers), [Some("100"), Some("3"), Some("2")]);
+}
+
+proptest! {
+    #[test]
+    fn any_name_parses_and_is_a_valid_header(name in any::<String>(), limit in 1_u32..) {
+        let policy = Policy::named(name, Quota::new(limit, secs(86_400)));
+        let field = policy_field(&policy);
+        prop_assert_eq!(&parsed(&field)[0].1, &with_names(&[("q", limit.into()), ("w", 86_400)]));
+        let text = PolicyText::new(&policy);
+        prop_assert!(text.policy_field.is_some());
+        let field = limit_field::limit_field(&text, &[QuotaState::new(false, 0, Duration::ZERO, Duration::ZERO)]).unwrap();
+        prop_assert_eq!(&parsed(field.to_str().unwrap())[0].1, &with_names(&[("r", 0)]));
+    }
+
+    #[test]
+    fn printable_names_arrive_as_they_are(name in "[ -~]{1,40}") {
+        let policy = Policy::named(name.clone(), Quota::new(1, secs(1)));
+        prop_assert_eq!(&parsed(&policy_field(&policy))[0].0, &name);
+    }
+
+    #[test]
+    fn the_length_of_an_item_is_known(remaining: u32, seconds in 0_u64..u64::MAX >> 20) {
+        let policy = Policy::new("p", Quota::new(1, secs(1)));
+        let text = PolicyText::new(&policy);
+        let state = QuotaState::new(false, remaining, secs(seconds), secs(seconds));
+        // Spans beyond the range of microseconds saturate.
+        let seconds = whole_seconds(state.more_after());
+        let len = item_len(&text.quotas[0], (remaining, seconds));
+        let field = limit_field::limit_field(&text, &[state]).unwrap();
+        prop_assert_eq!(field.len(), len - SEPARATOR.len());
+    }
+
+    #[test]
+    fn seconds_are_rounded_up(micros in 0_u64..4_000_000) {
+        let seconds = whole_seconds(Duration::from_micros(micros));
+        prop_assert_eq!(seconds, micros.div_ceil(1_000_000));
+    }
+}
