@@ -46,6 +46,7 @@ import contextlib
 import io
 import pathlib
 import re
+import signal
 import sys
 import tempfile
 
@@ -437,6 +438,7 @@ bucket → door: bucket/gcra.rs:3: door::open
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # For `| head`.
     arguments = argparse.ArgumentParser(description="Figures of the crate's structure, each with its bound.")
     arguments.add_argument("directory", nargs="?", type=pathlib.Path, default=pathlib.Path(__file__).parent.parent)
     arguments.add_argument("-v", "--verbose", action="store_true", help="list what was counted")
