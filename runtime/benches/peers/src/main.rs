@@ -26,7 +26,7 @@ fn main() -> ExitCode {
         },
         Some("http") => http::run(),
         Some("instructions") => instructions::run(),
-        Some("instructions-of") => instructions::run_case(arguments),
+        Some("instructions-of") => instructions::run_case(&arguments.next().unwrap_or_default()),
         Some("macros") => macros::run(),
         Some("memory") => memory::run(&arguments.next().unwrap_or_default()),
         Some("memory-of") => memory::bytes_per_key_of(&arguments.next().unwrap_or_default()),
