@@ -1,8 +1,7 @@
 //! Checks in memory, against governor's keyed limiter over its default store.
 //!
 //! Both get a `&str`, read the clock, find the key and decide. Ours is asked through
-//! [`Limiter::check_now`], so what is measured includes the decision that it returns and the look at
-//! the overrides; governor's keys are `String`s, so one is made of the `&str`. Each thread goes through all keys in an order of its own, which is
+//! what a generated handler's guard calls for each limit; governor's keys are `String`s, so one is made of the `&str`. Each thread goes through all keys in an order of its own, which is
 //! not the one in which they were inserted.
 
 use std::hash::{BuildHasher as _, RandomState};
@@ -16,6 +15,7 @@ use governor::state::keyed::DefaultKeyedStateStore;
 use governor::{Quota as TheirQuota, RateLimiter};
 use tollgate::{Algorithm, Limiter, MemoryBackend, Policy, Quota};
 
+use crate::decide::admits;
 use crate::median;
 
 /// Never used up, at one per second.
@@ -204,8 +204,7 @@ impl Ours {
     }
 
     fn check(&self, key: &str) -> bool {
-        let answered = self.limiter.check_now(&self.policy, key, 1);
-        matches!(answered.expect("memory answers at once"), Ok(decision) if decision.is_allowed())
+        admits(&self.limiter, &self.policy, key)
     }
 }
 

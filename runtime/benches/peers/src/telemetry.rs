@@ -13,6 +13,7 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 use tollgate::{Algorithm, Limiter, MemoryBackend, Metrics, Policy, Quota, rate_limit};
 use tower::Service as _;
 
+use crate::decide::admits;
 use crate::median;
 
 const ROUNDS: usize = 41;
@@ -32,7 +33,7 @@ pub(crate) fn run() -> Result<(), Box<dyn Error>> {
     let check = |limiter: &Limiter| {
         let start = Instant::now();
         for _ in 0..CHECKS {
-            assert!(admits(limiter));
+            assert!(admits(limiter, &POLICY, "192.0.2.1"));
         }
         start.elapsed().as_nanos() as f64 / f64::from(CHECKS)
     };
@@ -50,12 +51,6 @@ pub(crate) fn run() -> Result<(), Box<dyn Error>> {
         })
     };
     compare("telemetry", request)
-}
-
-/// Asks without waiting, as memory answers at once.
-fn admits(limiter: &Limiter) -> bool {
-    let answered = limiter.check_now(&POLICY, "192.0.2.1", 1);
-    matches!(answered, Some(Ok(decision)) if decision.is_allowed())
 }
 
 fn compare(name: &str, time: impl Fn(&Limiter) -> f64) -> Result<(), Box<dyn Error>> {
