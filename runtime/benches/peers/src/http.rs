@@ -27,18 +27,18 @@ const ROUNDS: usize = 21;
 /// Rounds that fill the stores and warm up.
 const WARM: usize = 2;
 
-async fn bare() -> &'static str {
+pub(crate) async fn bare() -> &'static str {
     "ok"
 }
 
 #[rate_limit(1_000, per = 60)]
-async fn annotated() -> &'static str {
+pub(crate) async fn annotated() -> &'static str {
     "ok"
 }
 
 /// One request in an hour, so that all but the first are refused.
 #[rate_limit(1, per = hour)]
-async fn refusing() -> &'static str {
+pub(crate) async fn refusing() -> &'static str {
     "ok"
 }
 
@@ -47,7 +47,8 @@ async fn busy() -> &'static str {
     "ok"
 }
 
-const LAYERED: Policy = Policy::new("layered", Quota::new(1_000, Duration::from_secs(60)));
+pub(crate) const LAYERED: Policy =
+    Policy::new("layered", Quota::new(1_000, Duration::from_secs(60)));
 const REFUSING: Policy = Policy::new("refusing", Quota::new(1, Duration::from_secs(3_600)));
 
 pub(crate) fn run() -> Result<(), Box<dyn Error>> {
@@ -59,6 +60,75 @@ pub(crate) fn run() -> Result<(), Box<dyn Error>> {
     runtime.block_on(throughput())
 }
 
+/// Prints ours alone: nanoseconds that the attribute and the layer add to a request, those of a
+/// whole refused request, and requests per second over sockets.
+pub(crate) fn figures() -> Result<(), Box<dyn Error>> {
+    tollgate::set_limiter(Limiter::new(MemoryBackend::builder().max_keys(1 << 20).build()));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let [bare, attribute, layer] = times(&mut ours(), CLIENTS).await?;
+        println!("figure http.attribute {:.2}", attribute - bare);
+        println!("figure http.layer {:.2}", layer - bare);
+        for (name, _, mut refusing) in refusals() {
+            let clients = CLIENTS / 10;
+            per_request(&mut refusing, clients, StatusCode::OK).await?;
+            let mut refused = Vec::new();
+            for _ in 0..ROUNDS {
+                let status = StatusCode::TOO_MANY_REQUESTS;
+                refused.push(per_request(&mut refusing, clients, status).await?);
+            }
+            println!("figure {name} {:.2}", median(refused));
+        }
+        Ok::<_, Box<dyn Error>>(())
+    })?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let [_, annotated] = runtime.block_on(rates())?;
+    println!("figure http.throughput {annotated:.0}");
+    Ok(())
+}
+
+fn plain() -> Router {
+    Router::new().route("/", get(bare))
+}
+
+/// Bare, with the attribute, with the layer.
+fn ours() -> [Router; 3] {
+    [plain(), Router::new().route("/", get(annotated)), plain().layer(RateLimitLayer::new(LAYERED))]
+}
+
+/// Of each way of limiting, an application that admits and one that refuses.
+fn refusals() -> [(&'static str, Router, Router); 2] {
+    [
+        (
+            "http.refused",
+            Router::new().route("/", get(annotated)),
+            Router::new().route("/", get(refusing)),
+        ),
+        (
+            "http.refused.layer",
+            plain().layer(RateLimitLayer::new(LAYERED)),
+            plain().layer(RateLimitLayer::new(REFUSING)),
+        ),
+    ]
+}
+
+/// Median nanoseconds of a request to each of the applications, which take turns.
+async fn times<const N: usize>(
+    apps: &mut [Router; N],
+    clients: u32,
+) -> Result<[f64; N], Box<dyn Error>> {
+    let mut samples = [const { Vec::new() }; N];
+    for round in 0..WARM + ROUNDS {
+        for (app, samples) in apps.iter_mut().zip(&mut samples) {
+            let time = per_request(app, clients, StatusCode::OK).await?;
+            if round >= WARM {
+                samples.push(time);
+            }
+        }
+    }
+    Ok(samples.map(median))
+}
+
 /// The time that each way of limiting adds to a request.
 async fn added() -> Result<(), Box<dyn Error>> {
     let governor = GovernorConfigBuilder::default()
@@ -68,23 +138,10 @@ async fn added() -> Result<(), Box<dyn Error>> {
         .use_headers()
         .finish()
         .ok_or("tower_governor takes no such quota")?;
-    let plain = || Router::new().route("/", get(bare));
-    let mut apps = [
-        ("bare", plain()),
-        ("attribute", Router::new().route("/", get(annotated))),
-        ("layer", plain().layer(RateLimitLayer::new(LAYERED))),
-        ("tower_governor", plain().layer(GovernorLayer::new(Arc::new(governor)))),
-    ];
-    let mut samples = [const { Vec::new() }; 4];
-    for round in 0..WARM + ROUNDS {
-        for ((_, app), samples) in apps.iter_mut().zip(&mut samples) {
-            let time = per_request(app, CLIENTS, StatusCode::OK).await?;
-            if round >= WARM {
-                samples.push(time);
-            }
-        }
-    }
-    let [bare, attribute, layer, theirs] = samples.map(median);
+    let [bare, attribute, layer] = ours();
+    let theirs = plain().layer(GovernorLayer::new(Arc::new(governor)));
+    let [bare, attribute, layer, theirs] =
+        times(&mut [bare, attribute, layer, theirs], CLIENTS).await?;
     println!(
         "http.attribute, http.layer: a request takes {bare:.0} ns bare; the attribute adds {:.0} \
          ns, the layer {:.0} ns, tower_governor {:.0} ns (headers on, {CLIENTS} clients)",
@@ -99,20 +156,7 @@ async fn added() -> Result<(), Box<dyn Error>> {
 
 /// Refused requests against admitted ones of the same application.
 async fn refused() -> Result<(), Box<dyn Error>> {
-    let plain = || Router::new().route("/", get(bare));
-    for (name, admitting, refusing) in [
-        (
-            "http.refused",
-            Router::new().route("/", get(annotated)),
-            Router::new().route("/", get(refusing)),
-        ),
-        (
-            "http.refused.layer",
-            plain().layer(RateLimitLayer::new(LAYERED)),
-            plain().layer(RateLimitLayer::new(REFUSING)),
-        ),
-    ] {
-        let (mut admitting, mut refusing) = (admitting, refusing);
+    for (name, mut admitting, mut refusing) in refusals() {
         let (mut admitted, mut refused) = (Vec::new(), Vec::new());
         let clients = CLIENTS / 10;
         per_request(&mut refusing, clients, StatusCode::OK).await?;
@@ -137,10 +181,7 @@ async fn per_request(
     let start = Instant::now();
     for client in 0..clients {
         // Far apart, as the addresses of clients are.
-        let address = Ipv4Addr::from_bits(0x0b00_0000 | (client * 257) & 0x00ff_ffff);
-        let mut request = Request::new(Body::empty());
-        request.extensions_mut().insert(ConnectInfo(SocketAddr::from((address, 4711))));
-        let response = app.call(request).await?;
+        let response = app.call(request(client * 257)).await?;
         if response.status() != expected {
             return Err(format!("{client} was answered {}", response.status()).into());
         }
@@ -149,12 +190,31 @@ async fn per_request(
     Ok(start.elapsed().as_nanos() as f64 / f64::from(clients))
 }
 
+/// A request of the client of that number.
+pub(crate) fn request(client: u32) -> Request<Body> {
+    let address = Ipv4Addr::from_bits(0x0b00_0000 | client & 0x00ff_ffff);
+    let mut request = Request::new(Body::empty());
+    request.extensions_mut().insert(ConnectInfo(SocketAddr::from((address, 4711))));
+    request
+}
+
 const CONNECTIONS: usize = 8;
 const SPELL: Duration = Duration::from_millis(500);
 const SPELLS: usize = 15;
 
-/// Requests per second over sockets, of the annotated handler and of the bare one.
+/// Compares the annotated handler with the bare one over sockets.
 async fn throughput() -> Result<(), Box<dyn Error>> {
+    let [bare, annotated] = rates().await?;
+    println!(
+        "http.throughput: bare {bare:.0} requests per second, annotated {annotated:.0} (over \
+         {CONNECTIONS} connections on loopback)"
+    );
+    println!("ratio http.throughput {:.3}", annotated / bare);
+    Ok(())
+}
+
+/// Requests per second over sockets, of the bare handler and of the annotated one.
+async fn rates() -> Result<[f64; 2], Box<dyn Error>> {
     let app = Router::new().route("/bare", get(bare)).route("/annotated", get(busy));
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let address = listener.local_addr()?;
@@ -174,13 +234,7 @@ async fn throughput() -> Result<(), Box<dyn Error>> {
         }
     }
     server.abort();
-    let (bare, annotated) = (median(bare), median(annotated));
-    println!(
-        "http.throughput: bare {bare:.0} requests per second, annotated {annotated:.0} (over \
-         {CONNECTIONS} connections on loopback)"
-    );
-    println!("ratio http.throughput {:.3}", annotated / bare);
-    Ok(())
+    Ok([median(bare), median(annotated)])
 }
 
 async fn requests_per_second(address: SocketAddr, path: &str) -> Result<f64, Box<dyn Error>> {

@@ -1,7 +1,10 @@
 //! Comparisons, each printed as `ratio NAME VALUE`: ours divided by the other's, from
-//! interleaved runs, with the absolute figures beside it.
+//! interleaved runs, with the absolute figures beside it. `figures` and `instructions` print ours
+//! alone; `compare-commits.sh` runs them at two commits.
 
+mod decide;
 mod http;
+mod instructions;
 mod macros;
 mod memory;
 mod redis;
@@ -13,14 +16,25 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     let result = match arguments.next().as_deref() {
+        Some("figures") => match arguments.next().as_deref() {
+            Some("http") => http::figures(),
+            Some("memory") => {
+                memory::figures(&arguments.next().unwrap_or_default());
+                Ok(())
+            }
+            Some("redis") => redis::figures(),
+            _ => Err("say which figures to print: http, memory or redis".into()),
+        },
         Some("http") => http::run(),
+        Some("instructions") => instructions::run(),
+        Some("instructions-of") => instructions::run_case(&arguments.next().unwrap_or_default()),
         Some("macros") => macros::run(),
         Some("memory") => memory::run(&arguments.next().unwrap_or_default()),
         Some("memory-of") => memory::bytes_per_key_of(&arguments.next().unwrap_or_default()),
         Some("redis") => redis::run(),
         #[cfg(feature = "telemetry")]
         Some("telemetry") => telemetry::run(),
-        _ => Err("say which comparison to run: memory, http, redis or macros, or telemetry with the feature of that name".into()),
+        _ => Err("say which comparison to run: memory, http, redis, macros or instructions, or telemetry with the feature of that name".into()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,8 +1,7 @@
 //! Checks in memory, against governor's keyed limiter over its default store.
 //!
 //! Both get a `&str`, read the clock, find the key and decide. Ours is asked through
-//! what a generated handler's guard calls for each limit; governor's keys are `String`s, so
-//! one is made of the `&str`. Each thread goes through all keys in an order of its own, which is
+//! what a generated handler's guard calls for each limit; governor's keys are `String`s, so one is made of the `&str`. Each thread goes through all keys in an order of its own, which is
 //! not the one in which they were inserted.
 
 use std::hash::{BuildHasher as _, RandomState};
@@ -14,14 +13,16 @@ use std::time::{Duration, Instant};
 use governor::clock::DefaultClock;
 use governor::state::keyed::DefaultKeyedStateStore;
 use governor::{Quota as TheirQuota, RateLimiter};
-use tollgate::__private::{Ruling, rule_now};
 use tollgate::{Algorithm, Limiter, MemoryBackend, Policy, Quota};
 
+use crate::decide::admits;
 use crate::median;
 
 /// Never used up, at one per second.
 const BURST: u32 = 300_000_000;
 const ROUNDS: usize = 9;
+/// Rounds of a figure by itself: a comparison of commits takes the median of several processes.
+const FIGURE_ROUNDS: usize = 5;
 const KEYS: [usize; 3] = [1_000, 100_000, 1_000_000];
 const THREADS: [usize; 2] = [1, 2];
 
@@ -43,23 +44,65 @@ impl Case {
     }
 }
 
-/// Those comparisons whose name contains `only`.
+/// Runs those comparisons whose name contains `only`.
 pub(crate) fn run(only: &str) -> Result<(), Box<dyn std::error::Error>> {
-    for threads in THREADS {
-        for keys in KEYS {
-            for algorithm in algorithms() {
-                compare(only, Case::Allowed, algorithm, keys, threads);
-            }
-        }
-    }
-    for algorithm in [Algorithm::Gcra, Algorithm::SlidingWindow] {
-        compare(only, Case::Allowed, algorithm, 1, 2);
-        compare(only, Case::Refused, algorithm, 1, 2);
-        for keys in KEYS {
-            compare(only, Case::Refused, algorithm, keys, 1);
-        }
-    }
+    setups().filter(|setup| setup.name().contains(only)).for_each(compare);
     if only.is_empty() { bytes_per_key() } else { Ok(()) }
+}
+
+/// Prints nanoseconds per check of ours alone, for those comparisons whose name contains `only`.
+pub(crate) fn figures(only: &str) {
+    for setup in setups().filter(|setup| setup.name().contains(only)) {
+        let ours = Ours::new(setup);
+        let orders = setup.orders();
+        let check = |key: &str| ours.check(key);
+        // Fills the store.
+        for key in shuffled(setup.keys) {
+            check(&key);
+        }
+        let samples = (0..FIGURE_ROUNDS).map(|_| time(&orders, setup, check)).collect();
+        println!("figure memory.{} {:.2}", setup.name(), median(samples));
+    }
+}
+
+/// One comparison: what is asked, of how many keys, by how many threads.
+#[derive(Clone, Copy)]
+struct Setup {
+    case: Case,
+    algorithm: Algorithm,
+    keys: usize,
+    threads: usize,
+}
+
+impl Setup {
+    fn name(self) -> String {
+        let Self { case, algorithm, keys, threads } = self;
+        format!("{}{}.{keys}.{threads}t", case.prefix(), algorithm.name())
+    }
+
+    fn orders(self) -> Vec<Vec<String>> {
+        (0..self.threads).map(|_| shuffled(self.keys)).collect()
+    }
+
+    fn checks(self) -> usize {
+        self.keys.max(300_000)
+    }
+}
+
+fn setups() -> impl Iterator<Item = Setup> {
+    let admitted = THREADS.into_iter().flat_map(|threads| {
+        KEYS.into_iter().flat_map(move |keys| {
+            let case = Case::Allowed;
+            algorithms().map(|algorithm| Setup { case, algorithm, keys, threads })
+        })
+    });
+    let others = [Algorithm::Gcra, Algorithm::SlidingWindow].into_iter().flat_map(|algorithm| {
+        let one_key = [Case::Allowed, Case::Refused].map(|case| (case, 1, 2));
+        let refused = KEYS.map(|keys| (Case::Refused, keys, 1));
+        let both = one_key.into_iter().chain(refused);
+        both.map(move |(case, keys, threads)| Setup { case, algorithm, keys, threads })
+    });
+    admitted.chain(others)
 }
 
 /// Those with a target first.
@@ -74,29 +117,25 @@ fn algorithms() -> [Algorithm; 6] {
     ]
 }
 
-fn compare(only: &str, case: Case, algorithm: Algorithm, key_count: usize, threads: usize) {
-    let name = format!("{}{}.{key_count}.{threads}t", case.prefix(), algorithm.name());
-    if !name.contains(only) {
-        return;
-    }
-    let ours = Ours::new(case, algorithm, key_count);
-    let theirs = theirs(case);
-    let orders: Vec<Vec<String>> = (0..threads).map(|_| shuffled(key_count)).collect();
-    let checks = key_count.max(300_000);
+fn compare(setup: Setup) {
+    let ours = Ours::new(setup);
+    let theirs = theirs(setup.case);
+    let orders = setup.orders();
     // Fills the stores, and then the caches.
-    for key in shuffled(key_count) {
+    for key in shuffled(setup.keys) {
         ours.check(&key);
         let _ = theirs.check_key(&key);
     }
     let mut samples = Vec::new();
     for _ in 0..ROUNDS {
-        let our_time = time(&orders, checks, |key| ours.check(key), case);
+        let our_time = time(&orders, setup, |key| ours.check(key));
         let check_theirs = |key: &str| theirs.check_key(&key.to_owned()).is_ok();
-        samples.push((our_time, time(&orders, checks, check_theirs, case)));
+        samples.push((our_time, time(&orders, setup, check_theirs)));
     }
     let of = |pick: fn(&(f64, f64)) -> f64| median(samples.iter().map(pick).collect());
     println!(
-        "ratio memory.{name} {:.2}   (ours {:.1} ns, governor {:.1} ns)",
+        "ratio memory.{} {:.2}   (ours {:.1} ns, governor {:.1} ns)",
+        setup.name(),
         of(|(ours, theirs)| ours / theirs),
         of(|(ours, _)| *ours),
         of(|(_, theirs)| *theirs),
@@ -104,12 +143,8 @@ fn compare(only: &str, case: Case, algorithm: Algorithm, key_count: usize, threa
 }
 
 /// Nanoseconds that a check takes a thread.
-fn time(
-    orders: &[Vec<String>],
-    checks: usize,
-    check: impl Fn(&str) -> bool + Sync,
-    case: Case,
-) -> f64 {
+fn time(orders: &[Vec<String>], setup: Setup, check: impl Fn(&str) -> bool + Sync) -> f64 {
+    let checks = setup.checks();
     let barrier = Barrier::new(orders.len());
     let run = |keys: &[String]| {
         // The keys lie one after the other, as a request's key is in the cache when it is used.
@@ -128,7 +163,7 @@ fn time(
             left = left.saturating_sub(lengths.len());
         }
         let elapsed = started.elapsed();
-        let expected = if case == Case::Allowed { checks } else { 0 };
+        let expected = if setup.case == Case::Allowed { checks } else { 0 };
         assert_eq!(allowed, expected, "the case is not what it says");
         elapsed.as_nanos() as f64 / checks as f64
     };
@@ -145,7 +180,8 @@ struct Ours {
 }
 
 impl Ours {
-    fn new(case: Case, algorithm: Algorithm, key_count: usize) -> Self {
+    fn new(setup: Setup) -> Self {
+        let Setup { case, algorithm, keys: key_count, .. } = setup;
         let quota = match (case, algorithm) {
             (Case::Refused, _) => Quota::new(1, Duration::from_secs(366 * 86_400)),
             (Case::Allowed, Algorithm::TokenBucket | Algorithm::LeakyBucket | Algorithm::Gcra) => {
@@ -168,10 +204,7 @@ impl Ours {
     }
 
     fn check(&self, key: &str) -> bool {
-        let mut ruling = Ruling::open();
-        let answered = rule_now(&self.limiter, &self.policy, key, 1, &mut ruling);
-        assert!(matches!(answered, Some(Ok(()))), "memory answers at once");
-        ruling.is_allowed()
+        admits(&self.limiter, &self.policy, key)
     }
 }
 
@@ -212,7 +245,7 @@ pub(crate) fn bytes_per_key_of(store: &str) -> Result<(), Box<dyn std::error::Er
     let before = resident()?;
     let (ours, theirs);
     if let Some(algorithm) = algorithms().into_iter().find(|a| a.name() == store) {
-        ours = Ours::new(Case::Allowed, algorithm, keys.len());
+        ours = Ours::new(Setup { case: Case::Allowed, algorithm, keys: keys.len(), threads: 1 });
         keys.iter().for_each(|key| assert!(ours.check(key)));
     } else {
         theirs = self::theirs(Case::Allowed);

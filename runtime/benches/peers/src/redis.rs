@@ -53,22 +53,7 @@ pub(crate) fn run() -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let contenders = runtime.block_on(contenders(&server.url()))?;
     for callers in CALLERS {
-        let mut samples: Vec<[Vec<f64>; 2]> =
-            contenders.iter().map(|_| Default::default()).collect();
-        for round in 0..=ROUNDS {
-            for (contender, samples) in contenders.iter().zip(&mut samples) {
-                let before = server.cpu()?;
-                let (checks, took) = turn(&runtime, contender, callers);
-                let cpu = (server.cpu()? - before) / checks;
-                // The first fills the store.
-                if round > 0 {
-                    samples[0].push(checks / took);
-                    samples[1].push(cpu);
-                }
-            }
-        }
-        let medians: Vec<[f64; 2]> =
-            samples.into_iter().map(|[rate, cpu]| [median(rate), median(cpu)]).collect();
+        let medians = measure(&server, &runtime, &contenders, callers)?;
         for (contender, [rate, cpu]) in contenders.iter().zip(&medians) {
             let name = contender.name();
             println!(
@@ -85,6 +70,43 @@ pub(crate) fn run() -> Result<()> {
     bytes_per_key(&server, &runtime)
 }
 
+/// Prints ours alone: checks per second, and microseconds of the server's CPU for each.
+pub(crate) fn figures() -> Result<()> {
+    let server = Server::start()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let ours = [Arc::new(runtime.block_on(async { ours(&server.url()) })?)];
+    for callers in CALLERS {
+        for [rate, cpu] in measure(&server, &runtime, &ours, callers)? {
+            println!("figure redis.checks.{callers} {rate:.0}");
+            println!("figure redis.server_cpu.{callers} {:.3}", cpu * 1e6);
+        }
+    }
+    Ok(())
+}
+
+/// Checks per second and the server's CPU for each, in seconds, of each contender: medians.
+fn measure(
+    server: &Server,
+    runtime: &Runtime,
+    contenders: &[Arc<Contender>],
+    callers: u64,
+) -> Result<Vec<[f64; 2]>> {
+    let mut samples: Vec<[Vec<f64>; 2]> = contenders.iter().map(|_| Default::default()).collect();
+    for round in 0..=ROUNDS {
+        for (contender, samples) in contenders.iter().zip(&mut samples) {
+            let before = server.cpu()?;
+            let (checks, took) = turn(runtime, contender, callers);
+            let cpu = (server.cpu()? - before) / checks;
+            // The first fills the store.
+            if round > 0 {
+                samples[0].push(checks / took);
+                samples[1].push(cpu);
+            }
+        }
+    }
+    Ok(samples.into_iter().map(|[rate, cpu]| [median(rate), median(cpu)]).collect())
+}
+
 enum Contender {
     Ours(Limiter, Policy),
     Pooled(deadpool_redis::Pool, Script),
@@ -93,15 +115,19 @@ enum Contender {
     Limitador(limitador::AsyncRateLimiter),
 }
 
-async fn contenders(url: &str) -> Result<Vec<Arc<Contender>>> {
+fn ours(url: &str) -> Result<Contender> {
     let backend = RedisBackend::builder(url).deadline(Duration::from_secs(10)).build()?;
     let policy = Policy::new("bench", Quota::new(LIMIT, HOUR)).algorithm(Algorithm::Gcra);
+    Ok(Contender::Ours(Limiter::new(backend), policy))
+}
+
+async fn contenders(url: &str) -> Result<Vec<Arc<Contender>>> {
     let mut config = deadpool_redis::Config::from_url(url);
     config.pool = Some(deadpool_redis::PoolConfig::new(16));
     let pool = config.create_pool(Some(deadpool_redis::Runtime::Tokio1))?;
     let connection = redis::Client::open(url)?.get_multiplexed_async_connection().await?;
     Ok([
-        Contender::Ours(Limiter::new(backend), policy),
+        ours(url)?,
         Contender::Pooled(pool, Script::new(GCRA)),
         Contender::Multiplexed(connection, Script::new(GCRA)),
         #[cfg(feature = "limitador")]

@@ -10,10 +10,10 @@ use axum::body::Body;
 use axum::http::Request;
 use axum::routing::get;
 use metrics_exporter_prometheus::PrometheusBuilder;
-use tollgate::__private::{Ruling, rule_now};
 use tollgate::{Algorithm, Limiter, MemoryBackend, Metrics, Policy, Quota, rate_limit};
 use tower::Service as _;
 
+use crate::decide::admits;
 use crate::median;
 
 const ROUNDS: usize = 41;
@@ -33,7 +33,7 @@ pub(crate) fn run() -> Result<(), Box<dyn Error>> {
     let check = |limiter: &Limiter| {
         let start = Instant::now();
         for _ in 0..CHECKS {
-            assert!(admits(limiter));
+            assert!(admits(limiter, &POLICY, "192.0.2.1"));
         }
         start.elapsed().as_nanos() as f64 / f64::from(CHECKS)
     };
@@ -51,14 +51,6 @@ pub(crate) fn run() -> Result<(), Box<dyn Error>> {
         })
     };
     compare("telemetry", request)
-}
-
-/// Asks as a handler's guard does.
-fn admits(limiter: &Limiter) -> bool {
-    let mut ruling = Ruling::open();
-    let answered = rule_now(limiter, &POLICY, "192.0.2.1", 1, &mut ruling);
-    assert!(matches!(answered, Some(Ok(()))), "memory answers at once");
-    ruling.is_allowed()
 }
 
 fn compare(name: &str, time: impl Fn(&Limiter) -> f64) -> Result<(), Box<dyn Error>> {
