@@ -8,7 +8,7 @@ use crate::Policy;
 /// use std::time::Duration;
 /// use tollgate::{Check, Policy, Quota};
 ///
-/// const EMAILS: Policy = Policy::new("emails", Quota::new(2, Duration::from_secs(60)));
+/// static EMAILS: Policy = Policy::new("emails", Quota::new(2, Duration::from_secs(60)));
 ///
 /// let check = Check::new(&EMAILS, "alice", 1);
 /// assert_eq!(check.policy.name(), "emails");

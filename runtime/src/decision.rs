@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use smol_str::SmolStr;
 
-use crate::backend::Operation;
 use crate::micros::Timestamp;
-use crate::{Action, Check, Outcome, Policy, QuotaState, Source, Verdict};
+use crate::{Action, Check, Operation, Outcome, Policy, QuotaState, Source, Verdict};
 
 /// The answer to one request.
 ///

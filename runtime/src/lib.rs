@@ -24,6 +24,7 @@ mod http;
 mod key;
 mod limiter;
 mod micros;
+mod operation;
 mod overrides;
 mod policy;
 mod quota;
@@ -41,7 +42,7 @@ mod verdict;
 #[path = "private.rs"]
 pub mod __private;
 
-pub use self::backend::{Action, Answer, Backend, MemoryBackend, MemoryBackendBuilder, Operation};
+pub use self::backend::{Backend, MemoryBackend, MemoryBackendBuilder};
 #[cfg(feature = "redis")]
 pub use self::backend::{RedisBackend, RedisBackendBuilder};
 pub use self::blocked::Blocked;
@@ -61,6 +62,7 @@ pub use self::http::{PolicyDecision, RateLimit, RateLimitLayer, RateLimitService
 #[cfg(feature = "axum")]
 pub use self::key::{ForwardedHeader, Key, KeyError, KeyExtractor, OnMissingKey};
 pub use self::limiter::{Limiter, LimiterBuilder};
+pub use self::operation::{Action, Answer, Operation};
 pub use self::overrides::{Override, OverrideMistake, Overrides, OverridesError, PerSubject};
 pub use self::policy::{Algorithm, MAX_QUOTAS, OnError, Policy};
 pub use self::quota::{Quota, QuotaError};

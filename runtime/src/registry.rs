@@ -1,19 +1,19 @@
-//! Every annotation of the program, collected by the linker.
+//! The registry of all annotations in the program, which the linker collects.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use crate::{Algorithm, Policy, Quota, StartError};
 
-/// All annotations that are linked into the program. No code runs to collect them.
+/// All annotations that are linked into the program. The linker collects them; no code runs for it.
 #[linkme::distributed_slice]
 pub static POLICIES: [&'static RegisteredPolicy];
 
-/// The policy of an annotated function, and where that is.
+/// The policy of an annotated function, with the place of the annotation.
 #[derive(Debug)]
 pub struct RegisteredPolicy {
     policy: Policy,
-    /// Whether the annotation gave the name (or the group), which others may then share.
+    /// `true` if the annotation gives a name or a group, which others may then share.
     named: bool,
     file: &'static str,
     line: u32,
@@ -28,70 +28,70 @@ impl RegisteredPolicy {
         &mut self.policy
     }
 
-    /// The policy.
+    /// Returns the policy.
     #[must_use]
     pub const fn policy(&self) -> &Policy {
         &self.policy
     }
 
-    /// The policy's identity.
+    /// Returns the policy's identity.
     #[must_use]
     pub fn name(&self) -> &str {
         self.policy.name()
     }
 
-    /// The policy's quotas, in written order.
+    /// Returns the policy's quotas, in declared order.
     #[must_use]
     pub fn quotas(&self) -> &[Quota] {
         self.policy.quotas()
     }
 
-    /// How the policy counts.
+    /// Returns the policy's algorithm.
     #[must_use]
     pub fn algorithm(&self) -> Algorithm {
         self.policy.get_algorithm()
     }
 
-    /// The source file of the annotation.
+    /// Returns the source file of the annotation.
     #[must_use]
     pub const fn file(&self) -> &'static str {
         self.file
     }
 
-    /// Its line.
+    /// Returns the line of the annotation, counted from 1.
     #[must_use]
     pub const fn line(&self) -> u32 {
         self.line
     }
 
-    fn place(&self) -> Place {
-        Place { file: self.file, line: self.line }
+    fn location(&self) -> Location {
+        Location { file: self.file, line: self.line }
     }
 }
 
-/// Where an annotation is.
+/// The place of an annotation in the source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct Location {
     file: &'static str,
     line: u32,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.file, self.line)
     }
 }
 
-/// Every annotation once, in no particular order. An attribute that repeats the function that
-/// it is on, as `#[axum::debug_handler]` does in debug builds, repeats its annotation, too.
+/// Returns every annotation once, in no particular order. An attribute that repeats its function,
+/// as `#[axum::debug_handler]` does in debug builds, repeats the annotation, too.
 pub(crate) fn policies() -> impl Iterator<Item = &'static RegisteredPolicy> {
     let mut seen = HashSet::new();
     let policies = POLICIES.iter().copied();
     policies.filter(move |policy| seen.insert((policy.name(), policy.file, policy.line)))
 }
 
-/// Finds annotations that contradict each other, or of which `unsupported` says why they cannot be
-/// kept.
+/// Returns an error if annotations contradict each other, or if `unsupported` returns a reason why
+/// the limiter cannot apply one of them.
 pub(crate) fn validate<'a>(
     policies: impl Iterator<Item = &'a RegisteredPolicy>,
     unsupported: impl Fn(&Policy) -> Option<&'static str>,
@@ -102,7 +102,7 @@ pub(crate) fn validate<'a>(
             return Err(StartError::Unsupported { name: policy.name().to_owned(), reason });
         }
         let Some(other) = by_name.insert(policy.name(), policy) else { continue };
-        let places = [other.place(), policy.place()].map(|place| place.to_string());
+        let places = [other, policy].map(|policy| policy.location().to_string());
         let name = policy.name().to_owned();
         if !policy.policy.counts_like(&other.policy) {
             return Err(StartError::Conflict { name, places });

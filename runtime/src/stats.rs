@@ -17,7 +17,7 @@ pub struct LimiterStats {
 
 /// Statistics of one of the crate's own backends.
 #[derive(Clone, Copy, Debug)]
-pub enum BackendStats {
+pub(crate) enum BackendStats {
     /// A backend in memory.
     Memory(MemoryStats),
     /// A Redis backend.
@@ -65,7 +65,7 @@ pub struct RedisStats {
 
 /// The state of one Redis server, as reported by its `INFO`.
 #[derive(Clone, Debug)]
-pub struct ServerStats {
+pub(crate) struct ServerStats {
     /// The server's address.
     pub address: String,
     /// The memory in use, in bytes.

@@ -2,7 +2,6 @@
 
 mod gauges;
 pub(crate) mod memory;
-mod operation;
 #[cfg(feature = "redis")]
 mod redis;
 pub(crate) mod store;
@@ -12,11 +11,10 @@ use std::sync::Arc;
 
 pub(crate) use self::gauges::Gauges;
 pub use self::memory::{MemoryBackend, MemoryBackendBuilder};
-pub use self::operation::{Action, Answer, Operation};
 #[cfg(feature = "redis")]
 pub use self::redis::{RedisBackend, RedisBackendBuilder};
 use self::store::{Custom, StoreHandle, StoreOptions};
-use crate::BackendError;
+use crate::{Answer, BackendError, Operation};
 
 /// A store of counters.
 ///

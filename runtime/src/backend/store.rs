@@ -7,8 +7,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Answer, Backend, Gauges, Operation};
-use crate::{BackendError, Check, Verdict};
+use super::{Backend, Gauges};
+use crate::{Answer, BackendError, Check, Operation, Verdict};
 
 pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 

@@ -6,12 +6,12 @@ use std::time::Duration;
 use tracing::Instrument as _;
 
 use super::Limiter;
-use crate::backend::Operation;
 use crate::decision::Receipt;
 use crate::micros::Timestamp;
 use crate::overrides::EffectivePolicy;
 use crate::{
-    Answer, BackendError, Check, Decision, Policy, Source, StartError, Unavailable, Verdict,
+    Answer, BackendError, Check, Decision, Operation, Policy, Source, StartError, Unavailable,
+    Verdict,
 };
 
 impl Limiter {

@@ -4,9 +4,10 @@
 use std::sync::atomic::Ordering;
 
 use super::Limiter;
-use crate::backend::Operation;
 use crate::guard::{Fallback, NO_INSTANCES};
-use crate::{Action, BackendError, Check, OnError, Policy, Source, Unavailable, Verdict};
+use crate::{
+    Action, BackendError, Check, OnError, Operation, Policy, Source, Unavailable, Verdict,
+};
 
 impl Limiter {
     /// What of a policy this limiter cannot keep, if anything.

@@ -21,12 +21,12 @@ use self::shard::MemoryShard;
 use self::slot::Slot;
 use self::stats::MemoryCounts;
 use super::store::{Answers, BoxFuture, Store, StoreHandle, StoreOptions};
-use super::{Action, Answer, Backend, Gauges, Operation};
+use super::{Backend, Gauges};
 use crate::algorithm::{Mode, Refund};
 use crate::clock::Time;
 use crate::micros::Timestamp;
 use crate::stats::MemoryStats;
-use crate::{BackendError, Check, Clock, Outcome, Verdict};
+use crate::{Action, Answer, BackendError, Check, Clock, Operation, Outcome, Verdict};
 
 const DEFAULT_MAX_KEYS: usize = 100_000;
 

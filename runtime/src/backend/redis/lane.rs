@@ -213,7 +213,7 @@ mod tests {
 
     use super::*;
     use crate::Check;
-    use crate::backend::Operation;
+    use crate::Operation;
     use crate::backend::redis::connect::{Access, Place};
     use crate::backend::redis::job::Ticket;
     use crate::backend::redis::script::Plan;

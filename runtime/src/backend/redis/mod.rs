@@ -31,11 +31,11 @@ use self::job::{Job, Ticket, Told};
 use self::lane::Lane;
 use self::script::Plan;
 use super::store::{Answers, BoxFuture, Store, StoreHandle, StoreOptions};
-use super::{Action, Answer, Backend, Gauges, Operation};
+use super::{Backend, Gauges};
 use crate::algorithm::verdict_from_raw;
 use crate::micros::Timestamp;
 use crate::stats::RedisStats;
-use crate::{BackendError, Check, Policy, Verdict};
+use crate::{Action, Answer, BackendError, Check, Operation, Policy, Verdict};
 
 #[doc = include_str!("../../docs/redis.md")]
 pub struct RedisBackend {

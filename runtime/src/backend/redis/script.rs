@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use redis::{Cmd, Script};
 
 use super::job::Told;
-use crate::backend::{Action, Operation};
+use crate::{Action, Operation};
 use crate::{Algorithm, Quota};
 
 /// The script as sent: without comments, which the server would only keep.

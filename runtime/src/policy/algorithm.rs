@@ -1,0 +1,86 @@
+//! The algorithms by which quotas are counted.
+
+/// An algorithm by which quotas are counted. Each variant states its bound.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Algorithm {
+    /// A log of the times of admissions. **Any** half-open window as long as the period contains at
+    /// most the limit: never one more, wherever the window starts.
+    ///
+    /// Up to a limit of 1024 it is exact. Above that, admissions share granules of
+    /// ⌈period ÷ 1024⌉: still never more than the limit, but a unit can come back later than it
+    /// might, by less than one granule.
+    #[default]
+    SlidingWindow,
+    /// Two counters, the earlier weighted by how much of it the window still covers: the least
+    /// memory of the windows that slide. Under constant demand it admits limit − 1 in each
+    /// period; at worst, 2 × limit − 1 in a window of one period.
+    SlidingWindowCounter,
+    /// One counter, in a window that the first admission opens. At most the limit in each such
+    /// window; at worst, late in one and early in the next, 2 × limit − 1 in a window of one
+    /// period.
+    FixedWindow,
+    /// A bucket of `burst` tokens that fills at limit ÷ period in a steady flow. At most
+    /// burst + limit − 1 in any half-open window of one period.
+    TokenBucket,
+    /// A bucket of `burst` that leaks at limit ÷ period. It decides as the token bucket does;
+    /// with `wait`, calls leave spaced by period ÷ limit, and `burst` is the length of the line.
+    LeakyBucket,
+    /// The generic cell rate algorithm: the token bucket in one number, with which it shares its
+    /// bound.
+    Gcra,
+}
+
+impl Algorithm {
+    /// All algorithms, in the order of this enum.
+    pub const ALL: &'static [Self] = &[
+        Self::SlidingWindow,
+        Self::SlidingWindowCounter,
+        Self::FixedWindow,
+        Self::TokenBucket,
+        Self::LeakyBucket,
+        Self::Gcra,
+    ];
+
+    /// Returns the algorithm's name in the attribute and in configuration files.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::SlidingWindow => "sliding_window",
+            Self::SlidingWindowCounter => "sliding_window_counter",
+            Self::FixedWindow => "fixed_window",
+            Self::TokenBucket => "token_bucket",
+            Self::LeakyBucket => "leaky_bucket",
+            Self::Gcra => "gcra",
+        }
+    }
+
+    /// Returns `true` if it has a bucket, whose size is a quota's burst.
+    pub(crate) const fn has_bucket(self) -> bool {
+        match self {
+            Self::SlidingWindow | Self::SlidingWindowCounter | Self::FixedWindow => false,
+            Self::TokenBucket | Self::LeakyBucket | Self::Gcra => true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_algorithm_is_left_out() {
+        // The compiler asks for a new one here.
+        let next = |algorithm| match algorithm {
+            Algorithm::SlidingWindow => Some(Algorithm::SlidingWindowCounter),
+            Algorithm::SlidingWindowCounter => Some(Algorithm::FixedWindow),
+            Algorithm::FixedWindow => Some(Algorithm::TokenBucket),
+            Algorithm::TokenBucket => Some(Algorithm::LeakyBucket),
+            Algorithm::LeakyBucket => Some(Algorithm::Gcra),
+            Algorithm::Gcra => None,
+        };
+        let all: Vec<_> =
+            std::iter::successors(Some(Algorithm::default()), |one| next(*one)).collect();
+        assert_eq!(all, Algorithm::ALL);
+    }
+}

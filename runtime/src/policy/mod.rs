@@ -1,0 +1,293 @@
+//! A policy: a named set of quotas with an algorithm and its options.
+
+mod algorithm;
+mod name;
+mod on_error;
+
+use smol_str::SmolStr;
+
+pub use self::algorithm::Algorithm;
+use self::name::{Name, hash_name};
+pub use self::on_error::OnError;
+use crate::Quota;
+
+/// The most quotas that one policy can hold: a second, a minute, an hour and a day.
+pub const MAX_QUOTAS: usize = 4;
+
+/// A named set of quotas with an algorithm and its options.
+///
+/// The name is the policy's identity: subjects are counted under it, so two policies that
+/// share a name share their counters. With several quotas, a request is admitted if all of
+/// them admit it and is then charged to all; otherwise it is charged to none.
+///
+/// ```
+/// use std::time::Duration;
+/// use tollgate::{Policy, Quota};
+///
+/// const LOGIN: Policy = Policy::new("login", Quota::new(5, Duration::from_secs(60)))
+///     .and(Quota::new(20, Duration::from_secs(3600)));
+/// assert_eq!(LOGIN.quotas().len(), 2);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    name: Name,
+    name_hash: u64,
+    label: Option<&'static str>,
+    quotas: [Quota; MAX_QUOTAS],
+    quota_count: u8,
+    algorithm: Algorithm,
+    /// `None`: the limiter's default applies.
+    on_error: Option<OnError>,
+    /// `None`: the default applies, see [`deny_cache`](Self::deny_cache).
+    deny_cache: Option<bool>,
+    /// `true` if its charges are often given back (`refund_if`).
+    refunds: bool,
+    /// `true` if it only reports the requests that it would refuse.
+    shadow: bool,
+    /// `None`: the limiter's default applies.
+    lease: Option<u32>,
+}
+
+impl Policy {
+    /// Creates a policy with one quota, for constants and statics.
+    #[must_use]
+    pub const fn new(name: &'static str, quota: Quota) -> Self {
+        Self::with_name(Name::Constant(name), hash_name(name), quota)
+    }
+
+    /// Creates a policy with one quota, whose name is known only at run time.
+    #[must_use]
+    pub fn named(name: impl Into<String>, quota: Quota) -> Self {
+        let name = name.into();
+        let name_hash = hash_name(&name);
+        Self::with_name(Name::Owned(name.into()), name_hash, quota)
+    }
+
+    const fn with_name(name: Name, name_hash: u64, quota: Quota) -> Self {
+        Self {
+            name,
+            name_hash,
+            label: None,
+            quotas: [quota; MAX_QUOTAS],
+            quota_count: 1,
+            algorithm: Algorithm::SlidingWindow,
+            on_error: None,
+            deny_cache: None,
+            refunds: false,
+            shadow: false,
+            lease: None,
+        }
+    }
+
+    /// Adds a quota after the present ones.
+    ///
+    /// # Panics
+    ///
+    /// Past [`MAX_QUOTAS`]; in a `const` that is a compile error.
+    #[must_use]
+    pub const fn and(mut self, quota: Quota) -> Self {
+        assert!((self.quota_count as usize) < MAX_QUOTAS, "a policy holds at most 4 quotas");
+        self.quotas[self.quota_count as usize] = quota;
+        self.quota_count += 1;
+        self
+    }
+
+    /// Sets the algorithm; the sliding window unless set.
+    #[must_use]
+    pub const fn algorithm(mut self, algorithm: Algorithm) -> Self {
+        self.set_algorithm(algorithm);
+        self
+    }
+
+    pub(crate) const fn set_algorithm(&mut self, algorithm: Algorithm) {
+        self.algorithm = algorithm;
+    }
+
+    /// Sets the behaviour while the backend cannot answer. Unless set, the
+    /// [limiter's default](crate::LimiterBuilder::on_error) applies.
+    #[must_use]
+    pub const fn on_error(mut self, mode: OnError) -> Self {
+        self.set_on_error(mode);
+        self
+    }
+
+    pub(crate) const fn set_on_error(&mut self, mode: OnError) {
+        self.on_error = Some(mode);
+    }
+
+    /// Sets whether the deny cache may answer in the store's place (see
+    /// [`LocalTier`](crate::LocalTier)). Unless set it may, except for a policy with `refund_if`: a
+    /// refund by another process would be noticed late.
+    #[must_use]
+    pub const fn deny_cache(mut self, on: bool) -> Self {
+        self.deny_cache = Some(on);
+        self
+    }
+
+    /// Sets the most permits that are leased at a time, instead of the limiter's own number (see
+    /// [`LocalTier::lease`](crate::LocalTier::lease)), if the limiter leases at all. With 0 or 1 the
+    /// store decides every check of this policy.
+    #[must_use]
+    pub const fn lease(mut self, max: u32) -> Self {
+        self.lease = Some(max);
+        self
+    }
+
+    /// Returns the most permits of one lease.
+    #[inline]
+    pub(crate) fn max_lease(&self, default: u32) -> u32 {
+        self.lease.unwrap_or(default)
+    }
+
+    /// Marks the policy as one whose charges are often given back.
+    pub(crate) const fn set_refunds(&mut self) {
+        self.refunds = true;
+    }
+
+    /// Makes the policy decide and report, but never refuse.
+    pub(crate) const fn set_shadow(&mut self, on: bool) {
+        self.shadow = on;
+    }
+
+    pub(crate) const fn is_shadow(&self) -> bool {
+        self.shadow
+    }
+
+    /// Returns `true` if the deny cache may answer in the store's place.
+    #[inline]
+    pub(crate) fn has_deny_cache(&self) -> bool {
+        self.deny_cache.unwrap_or(!self.refunds)
+    }
+
+    /// Sets the text that clients see instead of the name.
+    pub(crate) const fn labelled(mut self, label: &'static str) -> Self {
+        self.label = Some(label);
+        self
+    }
+
+    /// Returns the policy's identity. For an annotated function it is the function's full path,
+    /// unless the annotation gives a `name`.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.name.as_str()
+    }
+
+    /// Returns the text that clients see: an annotated function's own name, otherwise the identity.
+    #[must_use]
+    pub fn label(&self) -> &str {
+        self.label.unwrap_or(self.name())
+    }
+
+    /// Returns the quotas, in declared order.
+    #[inline]
+    #[must_use]
+    pub fn quotas(&self) -> &[Quota] {
+        &self.quotas[..usize::from(self.quota_count)]
+    }
+
+    /// Returns the algorithm by which backends decide.
+    #[must_use]
+    pub fn get_algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
+    /// Returns a hash of the name. That of a constant policy is computed at compile time.
+    pub(crate) const fn name_hash(&self) -> u64 {
+        self.name_hash
+    }
+
+    /// Returns `true` if both have one name, and so share their counters.
+    #[inline]
+    pub(crate) fn has_name_of(&self, other: &Self) -> bool {
+        self.name_hash == other.name_hash && self.name == other.name
+    }
+
+    /// Returns `true` if both have the same form of state.
+    #[inline]
+    pub(crate) fn is_kept_like(&self, other: &Self) -> bool {
+        let [first, ..] = &self.quotas;
+        let [other_first, ..] = &other.quotas;
+        (self.algorithm, self.quota_count) == (other.algorithm, other.quota_count)
+            && first.is_kept_like(other_first)
+            // Most policies have one quota.
+            && (self.quota_count == 1 || self.quotas_are_kept_like(other))
+    }
+
+    fn quotas_are_kept_like(&self, other: &Self) -> bool {
+        let mut pairs = self.quotas().iter().zip(other.quotas());
+        pairs.all(|(quota, other)| quota.is_kept_like(other))
+    }
+
+    /// Returns `true` if both have the same quotas and algorithm.
+    #[inline]
+    pub(crate) fn counts_like(&self, other: &Self) -> bool {
+        self.quotas() == other.quotas() && self.algorithm == other.algorithm
+    }
+
+    /// Returns the reason why no limiter can apply this policy, if there is one.
+    pub(crate) fn unsupported(&self) -> Option<&'static str> {
+        let has_burst = |quota: &Quota| quota.capacity() != quota.limit();
+        if !self.algorithm.has_bucket() && self.quotas().iter().any(has_burst) {
+            Some(
+                "it has a burst, but its algorithm has no bucket: leave the burst out, or use \
+                 `token_bucket`, `leaky_bucket` or `gcra`",
+            )
+        } else {
+            None
+        }
+    }
+
+    /// Returns the policy with other quotas, of which those beyond [`MAX_QUOTAS`] are left out.
+    pub(crate) fn with_quotas(mut self, quotas: &[Quota]) -> Self {
+        let count = quotas.len().min(MAX_QUOTAS);
+        self.quotas[..count].copy_from_slice(&quotas[..count]);
+        // At most 4.
+        self.quota_count = count as u8;
+        self
+    }
+
+    /// Returns the policy with each quota replaced by the function's result.
+    pub(crate) fn map_quotas(mut self, quota: impl Fn(Quota) -> Quota) -> Self {
+        self.quotas = self.quotas.map(quota);
+        self
+    }
+
+    pub(crate) fn get_on_error(&self) -> Option<OnError> {
+        self.on_error
+    }
+
+    /// Returns the name, owned; that of a constant policy is not copied.
+    pub(crate) fn name_handle(&self) -> SmolStr {
+        self.name.to_smol_str()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn keeps_quotas_in_written_order() {
+        let quota = |limit| Quota::new(limit, Duration::from_secs(1));
+        let policy = Policy::new("p", quota(1)).and(quota(2)).and(quota(3)).and(quota(4));
+        let limits: Vec<u32> = policy.quotas().iter().map(Quota::limit).collect();
+        assert_eq!(limits, [1, 2, 3, 4]);
+    }
+
+    #[test]
+    #[should_panic(expected = "at most 4 quotas")]
+    fn a_fifth_quota_is_a_clear_panic() {
+        let quota = Quota::new(1, Duration::from_secs(1));
+        let _ = Policy::named("p", quota).and(quota).and(quota).and(quota).and(quota);
+    }
+
+    #[test]
+    fn the_label_is_the_name_unless_given() {
+        let quota = Quota::new(1, Duration::from_secs(1));
+        assert_eq!(Policy::new("a::b", quota).label(), "a::b");
+        assert_eq!(Policy::new("a::b", quota).labelled("b").label(), "b");
+        assert_eq!(Policy::new("a::b", quota).labelled("b").name(), "a::b");
+    }
+}

@@ -1,0 +1,65 @@
+//! The name of a policy, and its hash.
+
+use smol_str::SmolStr;
+
+/// The name of a policy. Most are constants, which compare equal by their address.
+#[derive(Clone, Debug)]
+pub(super) enum Name {
+    Constant(&'static str),
+    Owned(SmolStr),
+}
+
+impl Name {
+    pub(super) fn as_str(&self) -> &str {
+        match self {
+            Self::Constant(name) => name,
+            Self::Owned(name) => name,
+        }
+    }
+
+    /// Returns the name, owned; a constant is not copied.
+    pub(super) fn to_smol_str(&self) -> SmolStr {
+        match self {
+            Self::Constant(name) => SmolStr::new_static(name),
+            Self::Owned(name) => name.clone(),
+        }
+    }
+
+    #[cold]
+    fn has_text_of(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl PartialEq for Name {
+    #[inline]
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Constant(name), Self::Constant(other)) if std::ptr::eq(*name, *other) => true,
+            _ => self.has_text_of(other),
+        }
+    }
+}
+
+impl Eq for Name {}
+
+/// Hashes a name by [FNV-1a](https://datatracker.ietf.org/doc/draft-eastlake-fnv/), which can be
+/// computed at compile time. It takes words of eight bytes, because the compiler interprets it for
+/// each handler. Names are the program's own, so nobody can choose them to collide, and those that
+/// do are still compared.
+pub(super) const fn hash_name(text: &str) -> u64 {
+    const PRIME: u64 = 0x0100_0000_01b3;
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    let mut rest = text.as_bytes();
+    while let Some((word, others)) = rest.split_first_chunk() {
+        hash = (hash ^ u64::from_le_bytes(*word)).wrapping_mul(PRIME);
+        // The product of the upper bits does not reach the lower ones.
+        hash ^= hash >> 32;
+        rest = others;
+    }
+    while let [byte, others @ ..] = rest {
+        hash = (hash ^ *byte as u64).wrapping_mul(PRIME);
+        rest = others;
+    }
+    hash
+}
