@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tollgate::testing::{ManualClock, assert_conforms};
 use tollgate::{
-    Action, Algorithm, Answer, Backend, BackendError, MemoryBackend, Operation, Outcome, Policy,
-    Verdict,
+    Action, Algorithm, Answer, Backend, BackendError, Check, MemoryBackend, Operation, Outcome,
+    Policy, Verdict,
 };
 
 /// What a store may get wrong.
@@ -39,35 +39,35 @@ impl Store {
     }
 
     async fn carry_out(&self, operation: &Operation<'_>) -> Result<Answer, BackendError> {
-        let Operation { policy, subject, action } = *operation;
-        let of = |action| Operation { policy, subject, action };
+        let Operation { check, action } = *operation;
         match (self.fault, action) {
             (Fault::GivesNothingBack, Action::Refund { .. }) => Ok(Answer::Refunded(false)),
             (Fault::JoinsKeys, _) => {
+                let policy = check.policy;
                 let quotas = policy.quotas();
                 let joined = quotas[1..]
                     .iter()
                     .fold(Policy::new("joined", quotas[0]), |policy, quota| policy.and(*quota))
                     .algorithm(policy.get_algorithm());
-                let subject = &*format!("{}:{subject}", policy.name());
-                self.answer(Operation { policy: &joined, subject, action })
+                let subject = format!("{}:{}", policy.name(), check.subject);
+                self.answer(Operation { check: Check::new(&joined, &subject, check.cost), action })
             }
-            (Fault::TakesForNothing, Action::Charge { cost: 0 }) => {
-                self.answer(of(Action::Charge { cost: 1 }))
+            (Fault::TakesForNothing, Action::Charge) if check.cost == 0 => {
+                self.answer(Operation::charge(check.with_cost(1)))
             }
-            (Fault::TakesFromTheRefused, Action::Charge { cost: 2.. }) => {
+            (Fault::TakesFromTheRefused, Action::Charge) if check.cost >= 2 => {
                 let answer = self.answer(*operation)?;
                 if !is_allowed(&answer) {
-                    self.answer(of(Action::Charge { cost: 1 }))?;
+                    self.answer(Operation::charge(check.with_cost(1)))?;
                 }
                 Ok(answer)
             }
             (Fault::GivesBackAll, Action::Refund { .. }) => {
-                self.answer(of(Action::Reset))?;
+                self.answer(Operation::reset(check))?;
                 Ok(Answer::Refunded(true))
             }
-            (Fault::IsNotAtomic, Action::Charge { cost }) => {
-                let peeked = self.answer(of(Action::Peek { cost }))?;
+            (Fault::IsNotAtomic, Action::Charge) => {
+                let peeked = self.answer(Operation::peek(check))?;
                 tokio::task::yield_now().await;
                 if !is_allowed(&peeked) {
                     return Ok(peeked);
@@ -79,7 +79,7 @@ impl Store {
                 Answer::Verdict(verdict) => Answer::Verdict(rounded(&verdict)),
                 answer => answer,
             }),
-            (Fault::Fails, Action::Peek { .. }) => Err(BackendError::not_executed("out of order")),
+            (Fault::Fails, Action::Peek) => Err(BackendError::not_executed("out of order")),
             _ => self.answer(*operation),
         }
     }

@@ -5,9 +5,10 @@
 
 mod support;
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use support::{SharedMemory, resident, scaled};
+use support::{resident, scaled};
 use tollgate::testing::ManualClock;
 use tollgate::{Limiter, MemoryBackend, Policy, Quota};
 
@@ -19,13 +20,13 @@ const STRICT: Policy = Policy::new("strict", Quota::new(4, DAY));
 /// used half.
 struct Flooded {
     limiter: Limiter,
-    backend: SharedMemory,
+    backend: Arc<MemoryBackend>,
 }
 
 impl Flooded {
     fn new() -> Self {
         let clock = ManualClock::new();
-        let backend = SharedMemory::new(MemoryBackend::builder().max_keys(MAX_KEYS).clock(clock));
+        let backend = Arc::new(MemoryBackend::builder().max_keys(MAX_KEYS).clock(clock).build());
         let limiter = Limiter::new(backend.clone());
         let flooded = Self { limiter, backend };
         for number in 0..10_000 {
@@ -78,7 +79,7 @@ fn the_work_of_a_check_does_not_grow_with_the_number_of_keys() {
     let policy = Policy::new("loose", Quota::new(100, DAY));
     let most_visited = [20_000, 160_000].map(|max_keys| {
         let clock = ManualClock::new();
-        let backend = SharedMemory::new(MemoryBackend::builder().max_keys(max_keys).clock(clock));
+        let backend = Arc::new(MemoryBackend::builder().max_keys(max_keys).clock(clock).build());
         let limiter = Limiter::new(backend.clone());
         for key in 0..max_keys * 3 {
             let decision = limiter.check_now(&policy, &key.to_string(), 1).unwrap().unwrap();

@@ -5,20 +5,21 @@
 
 mod support;
 
-use std::sync::Barrier;
+use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
-use support::{SharedMemory, scaled};
+use support::scaled;
 use tollgate::testing::ManualClock;
-use tollgate::{Action, Answer, BackendError, Verdict};
-use tollgate::{Backend, Limiter, MemoryBackend, Operation, Policy, Quota, Source};
+use tollgate::{
+    Answer, Backend, BackendError, Check, Limiter, MemoryBackend, Operation, Policy, Quota, Verdict,
+};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-fn backend(max_keys: usize) -> (Limiter, SharedMemory, ManualClock) {
+fn backend(max_keys: usize) -> (Limiter, Arc<MemoryBackend>, ManualClock) {
     let clock = ManualClock::new();
     let builder = MemoryBackend::builder().max_keys(max_keys).clock(clock.clone());
-    let backend = SharedMemory::new(builder);
+    let backend = Arc::new(builder.build());
     (Limiter::new(backend.clone()), backend, clock)
 }
 
@@ -194,9 +195,9 @@ fn counters_survive_a_change_of_quotas() {
 async fn a_batch_is_answered_in_order() {
     let backend = MemoryBackend::builder().clock(ManualClock::new()).build();
     let policy = Policy::new("batch", Quota::new(2, MINUTE));
-    let charge = Action::Charge { cost: 1 };
-    let actions = [charge, Action::Peek { cost: 2 }, charge, charge, Action::Reset, charge];
-    let batch = actions.map(|action| Operation { policy: &policy, subject: "s", action });
+    let check = Check::new(&policy, "s", 1);
+    let [charge, peek] = [Operation::charge(check), Operation::peek(check.with_cost(2))];
+    let batch = [charge, peek, charge, charge, Operation::reset(check), charge];
     let answers = backend.apply(&batch).await;
     let allowed = |answer: &Result<Answer, BackendError>| match answer.as_ref().unwrap() {
         Answer::Verdict(verdict) => Some(verdict.outcome() == tollgate::Outcome::Allowed),
@@ -208,13 +209,10 @@ async fn a_batch_is_answered_in_order() {
         Answer::Verdict(verdict) => Verdict::stamp_micros(verdict),
         other => panic!("{other:?}"),
     };
-    let refund = Action::Refund { stamp_micros: stamp, cost: 1, source: Source::Store };
-    let refund = Operation { policy: &policy, subject: "s", action: refund };
+    let refund = Operation::refund(check, stamp);
     // More than was charged is not a refund of that charge, nor is one at another time.
-    let too_much = Action::Refund { stamp_micros: stamp, cost: 2, source: Source::Store };
-    let too_much = Operation { action: too_much, ..refund };
-    let elsewhen = Action::Refund { stamp_micros: stamp - 1, cost: 1, source: Source::Store };
-    let elsewhen = Operation { action: elsewhen, ..refund };
+    let too_much = Operation::refund(check.with_cost(2), stamp);
+    let elsewhen = Operation::refund(check, stamp - 1);
     let answers = backend.apply(&[too_much, elsewhen, refund, refund]).await;
     let answers: Vec<_> = answers.into_iter().map(Result::unwrap).collect();
     assert_eq!(answers, [false, false, true, false].map(Answer::Refunded));

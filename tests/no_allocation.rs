@@ -6,9 +6,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tollgate::__private::{Ruling, rule_now};
+use tollgate::__private::decide_now;
 use tollgate::testing::ManualClock;
-use tollgate::{Algorithm, Dashboard, Limiter, MemoryBackend, Policy, Quota};
+use tollgate::{Algorithm, Check, Dashboard, Limiter, MemoryBackend, Outcome, Policy, Quota};
 
 #[global_allocator]
 static ALLOCATOR: dhat::Alloc = dhat::Alloc;
@@ -22,12 +22,9 @@ fn allocations(checks: impl FnOnce()) -> u64 {
     dhat::HeapStats::get().total_blocks - before
 }
 
-/// Asks as a handler's guard does.
+/// Asks as a handler's limit does.
 fn admits(limiter: &Limiter, policy: &Policy, subject: &str) -> bool {
-    let mut ruling = Ruling::open();
-    let answered = rule_now(limiter, policy, subject, 1, &mut ruling);
-    assert!(matches!(answered, Some(Ok(()))));
-    ruling.is_allowed()
+    decide_now(limiter, &Check::new(policy, subject, 1)).unwrap().unwrap() == Outcome::Allowed
 }
 
 /// One test, for the allocations of another would be counted, too.

@@ -8,8 +8,8 @@ mod far;
 use std::time::Duration;
 
 use far::{FarStore, limiter_on};
-use tollgate::__private::{Ruling, rule};
-use tollgate::{LocalTier, Policy, Quota};
+use tollgate::__private::decide;
+use tollgate::{Check, LocalTier, Outcome, Policy, Quota};
 
 #[global_allocator]
 static ALLOCATOR: dhat::Alloc = dhat::Alloc;
@@ -41,9 +41,9 @@ async fn hits_allocate_nothing() {
             let (hot, strict) = (policy("hot", 100_000), policy("strict", 1));
             // Asks as generated code does, and says whether it is admitted, and here.
             let ask = async |policy: &Policy| {
-                let (calls, mut ruling) = (store.calls(), Ruling::open());
-                rule(&limiter, policy, subject, 1, &mut ruling).await.unwrap();
-                (ruling.is_allowed(), store.calls() == calls)
+                let calls = store.calls();
+                let outcome = decide(&limiter, &Check::new(policy, subject, 1)).await.unwrap();
+                (outcome == Outcome::Allowed, store.calls() == calls)
             };
             for _ in 0..200 {
                 ask(&hot).await;

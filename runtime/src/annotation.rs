@@ -1,7 +1,7 @@
 //! What every annotation says, on a handler or on a function.
 
 use crate::registry::RegisteredPolicy;
-use crate::{Algorithm, Blocked, Decision, Limiter, OnError, Policy, Quota};
+use crate::{Algorithm, Blocked, Check, Decision, Limiter, OnError, Policy, Quota};
 
 /// One policy of an annotated function, in a static beside it.
 #[derive(Debug)]
@@ -81,17 +81,16 @@ impl Limit {
     pub(crate) fn lets_through(
         &self,
         limiter: &Limiter,
-        policy: &Policy,
-        subject: &str,
+        check: &Check<'_>,
         decision: &Decision,
     ) -> bool {
         if decision.is_allowed() {
             return true;
         }
-        let blocked = Blocked::new(policy, subject, decision);
+        let blocked = Blocked::new(check, decision);
         self.tell(&blocked);
-        limiter.tell_blocked(&blocked);
-        policy.is_shadow()
+        limiter.notify_blocked(&blocked);
+        check.policy.is_shadow()
     }
 
     /// Tells who wants to know of a refusal.

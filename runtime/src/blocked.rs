@@ -1,24 +1,22 @@
 //! What `on_blocked` is told.
 
-use crate::{Decision, Policy};
+use crate::{Check, Decision, Policy};
 
 /// A refusal, for the function that an annotation names with `on_blocked`. It is called before
 /// the refusal is sent, so it should be quick.
 #[derive(Debug)]
 pub struct Blocked<'a> {
-    pub(crate) policy: &'a Policy,
-    pub(crate) subject: &'a str,
+    pub(crate) check: Check<'a>,
     pub(crate) decision: &'a Decision,
     #[cfg(feature = "axum")]
     pub(crate) request: Option<&'a axum::http::request::Parts>,
 }
 
 impl<'a> Blocked<'a> {
-    /// Outside of HTTP.
-    pub(crate) fn new(policy: &'a Policy, subject: &'a str, decision: &'a Decision) -> Self {
+    /// Creates the refusal of a check outside of HTTP.
+    pub(crate) fn new(check: &Check<'a>, decision: &'a Decision) -> Self {
         Self {
-            policy,
-            subject,
+            check: *check,
             decision,
             #[cfg(feature = "axum")]
             request: None,
@@ -28,13 +26,13 @@ impl<'a> Blocked<'a> {
     /// The policy that refused.
     #[must_use]
     pub fn policy(&self) -> &Policy {
-        self.policy
+        self.check.policy
     }
 
     /// Whose request it was: an address, the hash of a credential, or what a key function gave.
     #[must_use]
     pub fn subject(&self) -> &str {
-        self.subject
+        self.check.subject
     }
 
     /// The refusal.
@@ -45,7 +43,7 @@ impl<'a> Blocked<'a> {
     /// Whether the policy is in `shadow`, so that the request goes on all the same.
     #[must_use]
     pub fn is_shadow(&self) -> bool {
-        self.policy.is_shadow()
+        self.check.policy.is_shadow()
     }
 
     /// The request; `None` for a function that is no handler.

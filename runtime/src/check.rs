@@ -3,7 +3,18 @@
 use crate::Policy;
 
 /// One request to be judged: by which policy, whose request it is, and how much it costs.
+///
+/// ```
+/// use std::time::Duration;
+/// use tollgate::{Check, Policy, Quota};
+///
+/// const EMAILS: Policy = Policy::new("emails", Quota::new(2, Duration::from_secs(60)));
+///
+/// let check = Check::new(&EMAILS, "alice", 1);
+/// assert_eq!(check.policy.name(), "emails");
+/// ```
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct Check<'a> {
     /// The policy whose quotas apply; its name is part of the key.
     pub policy: &'a Policy,
@@ -34,37 +45,10 @@ impl<'a> Check<'a> {
     pub const fn with_policy(self, policy: &'a Policy) -> Self {
         Self { policy, ..self }
     }
-}
 
-impl<'a> crate::Operation<'a> {
-    /// Returns the check that this operation is about; its cost is 0 for a reset.
-    #[inline]
-    pub(crate) fn check(&self) -> Check<'a> {
-        let cost = match self.action {
-            crate::Action::Charge { cost }
-            | crate::Action::Peek { cost }
-            | crate::Action::Refund { cost, .. } => cost,
-            crate::Action::Reset => 0,
-        };
-        Check::new(self.policy, self.subject, cost)
-    }
-
-    /// Creates the charge of a check.
-    pub(crate) const fn charge(check: Check<'a>) -> Self {
-        let action = crate::Action::Charge { cost: check.cost };
-        Self { policy: check.policy, subject: check.subject, action }
-    }
-
-    /// Creates the peek at a check, which charges nothing.
-    pub(crate) const fn peek(check: Check<'a>) -> Self {
-        let action = crate::Action::Peek { cost: check.cost };
-        Self { policy: check.policy, subject: check.subject, action }
-    }
-
-    /// Creates the refund of a check that was charged at `stamp_micros`, by the store itself.
-    pub(crate) const fn refund(check: Check<'a>, stamp_micros: u64) -> Self {
-        let source = crate::Source::Store;
-        let action = crate::Action::Refund { stamp_micros, cost: check.cost, source };
-        Self { policy: check.policy, subject: check.subject, action }
+    /// Returns `true` if no wait helps: the cost is more than one of the quotas can hold.
+    #[must_use]
+    pub(crate) fn can_never_pass(&self) -> bool {
+        self.policy.quotas().iter().any(|quota| self.cost > quota.capacity())
     }
 }

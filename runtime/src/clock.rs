@@ -1,7 +1,9 @@
 //! Where the time comes from.
 
-use std::pin::Pin;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// A source of time. Stores and guards read time through it and never otherwise, so a test
@@ -97,4 +99,17 @@ impl Time {
             Self::Of(clock) => clock.now_micros(),
         }
     }
+}
+
+/// Returns the output of `future`, or `None` if `late` ends before it.
+pub(crate) async fn first_of<T>(
+    future: impl Future<Output = T>,
+    late: impl Future<Output = ()>,
+) -> Option<T> {
+    let (mut future, mut late) = (pin!(future), pin!(late));
+    poll_fn(|context| match future.as_mut().poll(context) {
+        Poll::Ready(value) => Poll::Ready(Some(value)),
+        Poll::Pending => late.as_mut().poll(context).map(|()| None),
+    })
+    .await
 }

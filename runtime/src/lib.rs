@@ -24,7 +24,6 @@ mod limiter;
 mod micros;
 mod overrides;
 mod policy;
-mod queue;
 mod quota;
 mod registry;
 #[cfg(any(feature = "config", feature = "dashboard", feature = "redis"))]
@@ -33,13 +32,14 @@ mod subject;
 mod suggest;
 mod telemetry;
 pub mod testing;
+mod verdict;
 
 #[doc(hidden)]
 #[path = "private.rs"]
 pub mod __private;
 
 pub use self::backend::{
-    Action, Answer, Backend, MemoryBackend, MemoryBackendBuilder, MemoryStats, Operation, Verdict,
+    Action, Answer, Backend, MemoryBackend, MemoryBackendBuilder, MemoryStats, Operation,
 };
 #[cfg(feature = "redis")]
 pub use self::backend::{RedisBackend, RedisBackendBuilder, RedisStats};
@@ -51,7 +51,7 @@ pub use self::clock::{Clock, SystemClock};
 pub use self::config::{Config, ConfigError, ConfigWatcher};
 #[cfg(feature = "dashboard")]
 pub use self::dashboard::Dashboard;
-pub use self::decision::{Decision, Outcome, QuotaState, Source};
+pub use self::decision::Decision;
 pub use self::error::{BackendError, Execution, StartError, Unavailable};
 pub use self::global::{get_limiter, set_limiter};
 pub use self::guard::{BreakerState, BreakerStats, CircuitBreaker, LocalTier};
@@ -72,5 +72,6 @@ pub use self::subject::{IntoSubject, Subject};
 #[cfg(feature = "metrics")]
 pub use self::telemetry::Metrics;
 pub use self::telemetry::NearLimit;
+pub use self::verdict::{Outcome, QuotaState, Source, Verdict};
 #[doc = include_str!("docs/rate_limit.md")]
 pub use tollgate_macros::rate_limit;

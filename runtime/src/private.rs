@@ -4,7 +4,6 @@ use std::time::Duration;
 
 pub use crate::annotation::Limit;
 pub use crate::call::{CallLimit, FromRateLimited, Permit, Refusal, admit, admit_now, call_once};
-pub use crate::decision::Ruling;
 pub use crate::registry::POLICIES;
 pub use crate::{Algorithm, Blocked, OnError, Quota, RegisteredPolicy, Subject};
 pub use linkme;
@@ -155,29 +154,27 @@ pub const fn burst(mut quota: Quota, burst: u32) -> Quota {
     quota
 }
 
-/// What a handler's guard asks for each limit, here so that it can be measured. `None`: that
-/// takes waiting.
+/// Decides about a check as a handler's limit does, without the receipt for a refund, so that tests
+/// and benchmarks can measure that. `None` if it would have to wait.
 #[inline]
-pub fn rule_now(
+pub fn decide_now(
     limiter: &crate::Limiter,
-    policy: &crate::Policy,
-    subject: &str,
-    cost: u32,
-    ruling: &mut Ruling,
-) -> Option<Result<(), crate::Unavailable>> {
-    limiter.rule_now(policy, subject, cost, ruling)
+    check: &crate::Check<'_>,
+) -> Option<Result<crate::Outcome, crate::Unavailable>> {
+    let mut verdict = crate::Verdict::open();
+    let decided = limiter.decide_now(check, &mut verdict)?;
+    Some(decided.map(|()| verdict.outcome()))
 }
 
-/// The same, and waits for it.
+/// Decides like [`decide_now`], waiting if it must.
 #[inline]
-pub async fn rule(
+pub async fn decide(
     limiter: &crate::Limiter,
-    policy: &crate::Policy,
-    subject: &str,
-    cost: u32,
-    ruling: &mut Ruling,
-) -> Result<(), crate::Unavailable> {
-    limiter.rule(policy, subject, cost, ruling).await
+    check: &crate::Check<'_>,
+) -> Result<crate::Outcome, crate::Unavailable> {
+    let mut verdict = crate::Verdict::open();
+    limiter.decide(check, &mut verdict).await?;
+    Ok(verdict.outcome())
 }
 
 /// The subject of a call.

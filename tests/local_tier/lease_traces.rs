@@ -86,16 +86,17 @@ impl Backend for Way {
         let answers = self.store.apply(batch).await;
         let mut charged = self.charged.lock().unwrap();
         for (operation, answer) in batch.iter().zip(&answers) {
+            let cost = u64::from(operation.check.cost);
             match (operation.action, answer) {
-                (Action::Charge { cost }, Ok(Answer::Verdict(verdict)))
+                (Action::Charge, Ok(Answer::Verdict(verdict)))
                     if verdict.outcome() == Outcome::Allowed =>
                 {
-                    *charged.0.entry(verdict.stamp_micros()).or_default() += u64::from(cost);
+                    *charged.0.entry(verdict.stamp_micros()).or_default() += cost;
                 }
                 // What comes back of a lease was not spent, whether the store can take it back
                 // in full or not.
-                (Action::Refund { stamp_micros, cost, .. }, _) => {
-                    *charged.0.get_mut(&stamp_micros).unwrap() -= u64::from(cost);
+                (Action::Refund { stamp_micros, .. }, _) => {
+                    *charged.0.get_mut(&stamp_micros).unwrap() -= cost;
                 }
                 _ => {}
             }

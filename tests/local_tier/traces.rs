@@ -8,7 +8,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use tollgate::{Action, Answer, Backend, BackendError, Clock as _, Decision, Limiter, LocalTier};
-use tollgate::{Algorithm, MAX_QUOTAS, Operation, Outcome, Policy, Source};
+use tollgate::{Algorithm, Check, MAX_QUOTAS, Operation, Outcome, Policy, Source};
 
 use crate::far::{FarStore, limiter_on, settle};
 use crate::reference::{Numbers, quotas};
@@ -153,9 +153,10 @@ impl Backend for Way {
 impl World {
     /// The store carries this out, now.
     fn happens(&self, operation: &Operation<'_>, instance: Option<usize>) {
-        let subject = operation.subject.to_owned();
-        let form = self.forms.lock().unwrap().insert(subject.clone(), operation.policy.clone());
-        let turned = form.is_some_and(|form| form != *operation.policy);
+        let check = operation.check;
+        let subject = check.subject.to_owned();
+        let form = self.forms.lock().unwrap().insert(subject.clone(), check.policy.clone());
+        let turned = form.is_some_and(|form| form != *check.policy);
         let gives_back = matches!(operation.action, Action::Reset | Action::Refund { .. });
         if turned || gives_back {
             let (at, instance) = (self.store.clock.now_micros(), instance.filter(|_| gives_back));
@@ -166,7 +167,7 @@ impl World {
     /// What the store alone would say now.
     fn alone(&self, policy: &Policy, subject: &str, cost: u32) -> Outcome {
         // Even a look makes it count by that form.
-        self.happens(&Operation { policy, subject, action: Action::Peek { cost } }, None);
+        self.happens(&Operation::peek(Check::new(policy, subject, cost)), None);
         self.store.peek(policy, subject, cost).outcome()
     }
 

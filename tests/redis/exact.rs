@@ -8,7 +8,7 @@ use std::time::Duration;
 use redis::IntoConnectionInfo as _;
 use tokio::task::JoinSet;
 use tollgate::{
-    Action, Algorithm, Answer, Backend as _, Operation, Outcome, Policy, Quota, RedisBackend,
+    Algorithm, Answer, Backend as _, Check, Operation, Outcome, Policy, Quota, RedisBackend,
 };
 
 use crate::reference::Numbers;
@@ -150,8 +150,7 @@ async fn work(
 ) -> Vec<(String, u64)> {
     let mut admitted = Vec::new();
     let mut check = async |key: &str| -> u64 {
-        let action = Action::Charge { cost: 1 };
-        let operation = Operation { policy, subject: key, action };
+        let operation = Operation::charge(Check::new(policy, key, 1));
         let answer = backend.apply(&[operation]).await.remove(0).unwrap();
         let Answer::Verdict(verdict) = answer else { panic!("{answer:?}") };
         if verdict.outcome() == Outcome::Allowed {

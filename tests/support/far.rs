@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tollgate::testing::ManualClock;
-use tollgate::{Action, Answer, Backend, BackendError, Clock, Limiter, LimiterBuilder};
+use tollgate::{Answer, Backend, BackendError, Check, Clock, Limiter, LimiterBuilder};
 use tollgate::{MemoryBackend, Operation, Policy, Verdict};
 
 /// A store in memory that answers only after a while, and counts how often it is asked. Clones
@@ -74,7 +74,7 @@ impl FarStore {
 
     /// What it would answer now. Nobody travels for that.
     pub(crate) fn peek(&self, policy: &Policy, subject: &str, cost: u32) -> Verdict {
-        let operation = Operation { policy, subject, action: Action::Peek { cost } };
+        let operation = Operation::peek(Check::new(policy, subject, cost));
         match self.store.apply_now(&operation) {
             Some(Ok(Answer::Verdict(verdict))) => verdict,
             other => panic!("{other:?}"),

@@ -8,7 +8,6 @@ pub(crate) mod log;
 pub(crate) mod subjects;
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
@@ -18,42 +17,13 @@ use tokio::net::TcpSocket;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tollgate::testing::ManualClock;
-use tollgate::{Answer, Backend, BackendError, Limiter, MemoryBackend};
-use tollgate::{MemoryBackendBuilder, MemoryStats, Operation};
+use tollgate::{Answer, Backend, BackendError, Limiter, MemoryBackend, Operation};
 use tower::ServiceExt as _;
 
 /// A limiter on a clock that stands still until told otherwise.
 pub(crate) fn limiter() -> (Limiter, ManualClock) {
     let clock = ManualClock::new();
     (Limiter::new(MemoryBackend::builder().clock(clock.clone()).build()), clock)
-}
-
-/// A memory backend that the test and its limiter both hold.
-#[derive(Clone)]
-pub(crate) struct SharedMemory(Arc<MemoryBackend>);
-
-impl SharedMemory {
-    pub(crate) fn new(builder: MemoryBackendBuilder) -> Self {
-        Self(Arc::new(builder.build()))
-    }
-
-    pub(crate) fn stats(&self) -> MemoryStats {
-        self.0.stats()
-    }
-}
-
-impl Backend for SharedMemory {
-    async fn apply(&self, batch: &[Operation<'_>]) -> Vec<Result<Answer, BackendError>> {
-        self.0.apply(batch).await
-    }
-
-    fn apply_now(&self, operation: &Operation<'_>) -> Option<Result<Answer, BackendError>> {
-        self.0.apply_now(operation)
-    }
-
-    fn answers_at_once(&self) -> bool {
-        true
-    }
 }
 
 /// The router with a limiter of its own and a client address, for [`send`].

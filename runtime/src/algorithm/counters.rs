@@ -1,10 +1,9 @@
 //! The state of one subject under one policy, and the decision about all its quotas at once.
 
 use super::{LAST_INSTANT, QuotaCheck, QuotaCounter, Refund, Wait};
-use crate::backend::Verdict;
 use crate::micros::Timestamp;
 use crate::policy::MAX_QUOTAS;
-use crate::{Check, Policy};
+use crate::{Check, Policy, Verdict};
 
 /// The effect of a decision on the counters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -163,7 +162,7 @@ fn decide_all(
         *wait = counter.wait(now, quota, cost);
         longest = longest.max(*wait);
     }
-    verdict.say(longest.into(), now.micros());
+    verdict.restart(longest.into(), now.micros());
     for ((counter, quota), wait) in counters.iter_mut().zip(quotas).zip(&waits) {
         if charges && longest == Wait::None {
             counter.charge(now, quota, cost);

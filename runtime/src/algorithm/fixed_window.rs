@@ -9,9 +9,10 @@
 //!
 //! [Redis, `INCR`, "Pattern: Rate limiter 2"]: https://redis.io/docs/latest/commands/incr/
 
-use super::{Counter, Reading, Refund};
+use super::{Counter, Refund};
 use crate::Quota;
 use crate::micros::{TimeSpan, Timestamp};
+use crate::verdict::Reading;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct FixedWindow {

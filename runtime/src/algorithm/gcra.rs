@@ -21,11 +21,11 @@
 //!
 //! [ITU-T I.371]: https://www.itu.int/rec/T-REC-I.371
 
-use super::{Counter, QuotaCheck, Reading, Refund, Wait, decide_in_steps, write_verdict};
+use super::{Counter, QuotaCheck, Refund, Wait, decide_in_steps, write_verdict};
 use crate::Quota;
-use crate::backend::Verdict;
 use crate::micros::{TimeSpan, Timestamp};
 use crate::quota::Drain;
+use crate::verdict::{Level, Reading, Verdict, div_rem};
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Gcra {
@@ -166,47 +166,4 @@ fn reading(level: Drain, quota: &Quota) -> Reading {
         capacity: quota.usable(),
         period: quota.period_micros(),
     }
-}
-
-/// The level of a bucket, as the time that its units take to drain.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Level {
-    pub(super) micros: u64,
-    /// The rest, in 1/limit of a microsecond.
-    pub(super) fraction: u32,
-    pub(super) limit: u32,
-}
-
-impl Level {
-    /// Returns the level in 1/limit of a microsecond.
-    fn get(&self) -> u128 {
-        u128::from(self.micros) * u128::from(self.limit) + u128::from(self.fraction)
-    }
-
-    /// Returns the units in the bucket; a unit that has begun to drain counts.
-    pub(super) fn used(&self, period: u64) -> u32 {
-        div_ceil(self.get(), period) as u32
-    }
-
-    /// Returns the microseconds until it holds one unit less, and less than `capacity`.
-    pub(super) fn more_after(&self, period: u64, capacity: u32) -> u64 {
-        let Some(whole) = self.used(period).min(capacity).checked_sub(1) else { return 0 };
-        let more = self.get() - u128::from(whole) * u128::from(period);
-        div_ceil(more, self.limit.into())
-    }
-}
-
-/// Returns quotient and remainder. The quotients here are spans of time and counts, which fit.
-fn div_rem(number: u128, by: u64) -> (u64, u64) {
-    // 64 bits are many times as fast, and nearly always enough.
-    if let Ok(number) = u64::try_from(number) {
-        (number / by, number % by)
-    } else {
-        ((number / u128::from(by)) as u64, (number % u128::from(by)) as u64)
-    }
-}
-
-fn div_ceil(number: u128, by: u64) -> u64 {
-    let (quotient, remainder) = div_rem(number, by);
-    quotient + u64::from(remainder > 0)
 }

@@ -10,7 +10,6 @@ mod from_store;
 mod gcra;
 mod leaky_bucket;
 mod log;
-mod reading;
 mod sliding_window;
 mod sliding_window_counter;
 mod token_bucket;
@@ -22,13 +21,12 @@ pub(crate) use self::from_store::verdict_from_raw;
 use self::gcra::Gcra;
 use self::leaky_bucket::LeakyBucket;
 pub(crate) use self::leaky_bucket::spaced;
-pub(crate) use self::reading::Reading;
 use self::sliding_window::SlidingWindow;
 use self::sliding_window_counter::SlidingWindowCounter;
 use self::token_bucket::TokenBucket;
-use crate::backend::Verdict;
 use crate::micros::{TimeSpan, Timestamp};
-use crate::{Algorithm, Outcome, Quota, QuotaState};
+use crate::verdict::Reading;
+use crate::{Algorithm, Outcome, Quota, QuotaState, Verdict};
 
 /// The latest instant that is reckoned with, in the year 294,000. Later ones are replaced by it, so
 /// that adding a period cannot overflow.
@@ -233,6 +231,6 @@ fn decide_in_steps(
 /// Writes the verdict of a policy's only quota.
 #[inline]
 fn write_verdict(verdict: &mut Verdict, now: Timestamp, wait: Wait, reading: Reading) {
-    verdict.say(wait.into(), now.micros());
+    verdict.restart(wait.into(), now.micros());
     verdict.push(QuotaState::read(wait != Wait::None, reading));
 }

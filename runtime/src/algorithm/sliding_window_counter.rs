@@ -15,9 +15,10 @@
 //!
 //! [Cloudflare's estimate]: https://blog.cloudflare.com/counting-things-a-lot-of-different-things/
 
-use super::{Counter, Reading, Refund};
+use super::{Counter, Refund};
 use crate::Quota;
 use crate::micros::{TimeSpan, Timestamp};
+use crate::verdict::Reading;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct SlidingWindowCounter {

@@ -9,7 +9,7 @@ use super::RedisStats;
 
 /// What a backend holds and does, for those who look at a limiter.
 #[derive(Clone, Copy, Debug)]
-pub enum BackendStats {
+pub(crate) enum BackendStats {
     /// One in memory.
     Memory(MemoryStats),
     /// A Redis.
@@ -19,22 +19,22 @@ pub enum BackendStats {
 
 /// What a server says of itself.
 #[derive(Clone, Debug)]
-pub struct ServerStats {
+pub(crate) struct ServerStats {
     /// Where it is.
-    pub address: String,
+    pub(crate) address: String,
     /// The bytes that it uses.
-    pub memory: u64,
+    pub(crate) memory: u64,
     /// The bytes that it may use; 0 if that has no bound.
-    pub max_memory: u64,
+    pub(crate) max_memory: u64,
     /// The connections of its clients.
-    pub clients: u64,
+    pub(crate) clients: u64,
     /// The keys that it forgot for want of memory since it started.
-    pub evicted_keys: u64,
+    pub(crate) evicted_keys: u64,
 }
 
 /// Reads a backend's instruments, whatever stands before the backend. It cannot be named outside
 /// the crate: only its own backends have it.
-pub trait Gauges: Send + Sync {
+pub(crate) trait Gauges: Send + Sync {
     /// What it holds and does; without waiting.
     fn read(&self) -> BackendStats;
 

@@ -12,7 +12,7 @@ pub use self::limited::{FromRateLimited, RateLimited, Refusal};
 use crate::annotation::Limit;
 use crate::global::current_limiter;
 use crate::subject::Subject;
-use crate::{Decision, Limiter, Policy, Unavailable};
+use crate::{Check, Decision, Limiter, Unavailable};
 
 /// One policy of an annotated function, in a static inside it.
 #[derive(Debug)]
@@ -50,44 +50,45 @@ impl CallLimit {
 
     /// What the limiter says of a call of `subject`; without a decision if it goes on without.
     async fn ask(&self, limiter: &Limiter, subject: &str) -> Result<Option<Decision>, RateLimited> {
-        let written = self.limit.policy();
+        let declared = Check::new(self.limit.policy(), subject, self.cost);
         let (policy, answer) = match self.wait {
-            Some(patience) => limiter.charge_in_turn(written, subject, self.cost, patience).await,
+            Some(max_wait) => limiter.charge_in_line(&declared, max_wait).await,
             None => {
-                let policy = limiter.current_for(written, subject);
-                let answer = limiter.charge(&policy, subject, self.cost).await;
+                let policy = limiter.current_for(&declared);
+                let answer = limiter.charge(&policy, &declared.with_policy(&policy)).await;
                 (policy, answer)
             }
         };
-        self.permit(limiter, &policy, subject, answer)
+        self.permit(limiter, &declared.with_policy(&policy), answer)
     }
 
     /// As [`ask`](Self::ask), where nothing can be awaited.
     fn ask_now(&self, limiter: &Limiter, subject: &str) -> Result<Option<Decision>, RateLimited> {
-        let policy = &limiter.current_for(self.limit.policy(), subject);
-        let answer = limiter.charge_now(policy, subject, self.cost);
-        let answer = answer.ok_or_else(|| RateLimited::cannot_wait(policy))?;
-        self.permit(limiter, policy, subject, answer)
+        let declared = Check::new(self.limit.policy(), subject, self.cost);
+        let policy = limiter.current_for(&declared);
+        let check = declared.with_policy(&policy);
+        let answer = limiter.charge_now(&policy, &check);
+        let answer = answer.ok_or_else(|| RateLimited::cannot_wait(&policy))?;
+        self.permit(limiter, &check, answer)
     }
 
     /// What a decision, or its absence, means for the call.
     fn permit(
         &self,
         limiter: &Limiter,
-        policy: &Policy,
-        subject: &str,
+        check: &Check<'_>,
         answer: Result<Decision, Unavailable>,
     ) -> Result<Option<Decision>, RateLimited> {
         match answer {
             Ok(decision) => {
-                if self.limit.lets_through(limiter, policy, subject, &decision) {
+                if self.limit.lets_through(limiter, check, &decision) {
                     Ok(Some(decision))
                 } else {
-                    Err(RateLimited::refused(policy, decision))
+                    Err(RateLimited::refused(check.policy, decision))
                 }
             }
-            Err(_) if policy.is_shadow() => Ok(None),
-            Err(unavailable) => Err(RateLimited::unavailable(policy, unavailable)),
+            Err(_) if check.policy.is_shadow() => Ok(None),
+            Err(unavailable) => Err(RateLimited::unavailable(check.policy, unavailable)),
         }
     }
 }

@@ -5,12 +5,11 @@
 use std::sync::Arc;
 
 use super::unreported::{UnreportedCharge, UnreportedCharges};
-use crate::backend::erased::ErasedBackend;
-use crate::backend::{Action, Verdict};
+use crate::backend::store::Store;
 use crate::micros::Timestamp;
 use crate::{
     Answer, Backend, BackendError, Check, Clock, MemoryBackend, Operation, Outcome, Policy,
-    QuotaState, Source,
+    QuotaState, Source, Verdict,
 };
 
 /// The reason for which a policy with that setting is rejected without a number of instances.
@@ -50,16 +49,12 @@ impl Fallback {
     /// Decides about a charge or a peek. Returns `false` if it cannot, because the cost is more than
     /// the share can ever hold, though not more than the policy can.
     pub(crate) fn decide(&self, operation: &Operation<'_>, verdict: &mut Verdict) -> bool {
-        let check = operation.check();
-        let policy = &self.share(check.policy);
-        let decided = self
-            .apply(&Operation { policy, ..*operation })
-            .and_then(|answer| answer.into_verdict(verdict));
+        let Operation { check, action } = *operation;
+        let share = self.share(check.policy);
+        let operation = Operation { check: check.with_policy(&share), action };
+        let decided = self.apply(&operation).and_then(|answer| answer.into_verdict(verdict));
         verdict.set_source(Source::Local);
-        let (Action::Charge { .. } | Action::Peek { .. }) = operation.action else { return false };
-        let can_be_held =
-            || check.policy.quotas().iter().all(|quota| check.cost <= quota.capacity());
-        decided.is_ok() && !(verdict.outcome() == Outcome::Never && can_be_held())
+        decided.is_ok() && (verdict.outcome() != Outcome::Never || check.can_never_pass())
     }
 
     /// Remembers a charge that was admitted here, to report it to the backend later.
@@ -81,10 +76,8 @@ impl Fallback {
 
     /// Forgets the check's subject.
     pub(crate) fn reset(&self, check: &Check<'_>) {
-        let Check { policy, subject, .. } = *check;
-        let operation = Operation { policy, subject, action: Action::Reset };
         // A reset in memory cannot fail.
-        let _ = self.apply(&operation);
+        let _ = self.apply(&Operation::reset(*check));
         self.unreported.remove(check);
     }
 
@@ -108,7 +101,7 @@ impl Fallback {
 
     /// Charges to the backend, best effort, what was admitted here during its outage, as far as that
     /// still counts. Units for which it has no room are dropped: it refuses already.
-    pub(crate) async fn report(&self, backend: &dyn ErasedBackend) {
+    pub(crate) async fn report(&self, backend: &dyn Store) {
         let mut charges = self.unreported.take();
         let now = Timestamp::now(&self.clock);
         charges.retain_mut(|charge| {
@@ -140,7 +133,7 @@ impl Fallback {
 /// Charges to the backend each of these, as far as there is room for it. The error holds those that
 /// were not charged.
 async fn report_batch(
-    backend: &dyn ErasedBackend,
+    backend: &dyn Store,
     mut batch: Vec<UnreportedCharge>,
 ) -> Result<(), Vec<UnreportedCharge>> {
     for _ in 0..2 {

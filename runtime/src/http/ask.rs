@@ -8,10 +8,9 @@ use axum::response::Response;
 use super::fields::{Fields, Texts, Written};
 use super::options::{HeaderStyle, OnMissingKey};
 use super::refusal::{Answering, Reason, Refusal};
-use crate::decision::Ruling;
 use crate::key::{How, Key, KeyError};
 use crate::overrides::{Current, Overridden};
-use crate::{Blocked, Decision, Limiter, Policy, Unavailable};
+use crate::{Blocked, Check, Decision, Limiter, Policy, Unavailable, Verdict};
 
 /// What limits a request: a policy, and what was said of it.
 pub(super) trait Limiting: Send + Sync {
@@ -94,19 +93,18 @@ pub(super) async fn ask<G>(
     if !policy.is_enabled() {
         return Asked::Uncounted;
     }
-    let mut ruling = Ruling::open();
-    let cost = limit.cost(parts);
-    let ruled = limiter.rule(&policy, subject.as_str(), cost, &mut ruling).await;
-    let asked = Question { policy: &policy, subject: subject.as_str(), cost, keep };
-    settle(limit, limiter, parts, asked, ruled, &mut ruling, grant)
+    let mut verdict = Verdict::open();
+    let check = Check::new(&policy, subject.as_str(), limit.cost(parts));
+    let decided = limiter.decide(&check, &mut verdict).await;
+    let asked = Question { policy: &policy, check, keep };
+    settle(limit, limiter, parts, asked, decided, &mut verdict, grant)
 }
 
 /// Who asked for how much.
 #[derive(Clone, Copy)]
 struct Question<'a> {
     policy: &'a Current<'a>,
-    subject: &'a str,
-    cost: u32,
+    check: Check<'a>,
     /// Whether the decision is needed afterwards.
     keep: bool,
 }
@@ -133,11 +131,11 @@ pub(super) fn ask_now<G>(
         if !policy.is_enabled() {
             return Some(Asked::Uncounted);
         }
-        let mut ruling = Ruling::open();
-        let cost = limit.cost(parts);
-        let ruled = limiter.rule_now(&policy, subject, cost, &mut ruling)?;
-        let asked = Question { policy: &policy, subject, cost, keep };
-        Some(settle(limit, limiter, parts, asked, ruled, &mut ruling, grant))
+        let mut verdict = Verdict::open();
+        let check = Check::new(&policy, subject, limit.cost(parts));
+        let decided = limiter.decide_now(&check, &mut verdict)?;
+        let asked = Question { policy: &policy, check, keep };
+        Some(settle(limit, limiter, parts, asked, decided, &mut verdict, grant))
     })?
 }
 
@@ -159,30 +157,29 @@ fn nobody<G>(
     refuse(limit, limiter, parts, policy, Reason::NoKey(error))
 }
 
-/// The ruling is only taken from where it is if somebody needs it as a decision: it is large.
+/// The verdict is only taken from where it is if somebody needs it as a decision: it is large.
 fn settle<G>(
     limit: &impl Limiting,
     limiter: &Limiter,
     parts: &Parts,
     asked: Question<'_>,
-    ruled: Result<(), Unavailable>,
-    ruling: &mut Ruling,
+    decided: Result<(), Unavailable>,
+    verdict: &mut Verdict,
     grant: impl FnOnce(Granted) -> G,
 ) -> Asked<G> {
     let policy = asked.policy;
-    match ruled {
+    match decided {
         Ok(()) => {}
         Err(_) if policy.is_shadow() => return Asked::Uncounted,
         Err(error) => return refuse(limit, limiter, parts, policy, Reason::Unavailable(&error)),
     }
-    if ruling.is_allowed() {
-        return Asked::Granted(grant(granted(limit, limiter, asked, ruling)));
+    if verdict.is_allowed() {
+        return Asked::Granted(grant(granted(limit, limiter, asked, verdict)));
     }
-    let decision = Decision::final_one(ruling.take());
-    let subject = asked.subject;
-    let blocked = Blocked { policy, subject, decision: &decision, request: Some(parts) };
+    let decision = Decision::without_receipt(verdict.take());
+    let blocked = Blocked { check: asked.check, decision: &decision, request: Some(parts) };
     limit.on_blocked(&blocked);
-    limiter.tell_blocked(&blocked);
+    limiter.notify_blocked(&blocked);
     if policy.is_shadow() {
         let decision = asked.keep.then(|| Box::new(decision));
         let overridden = policy.overridden().cloned();
@@ -214,7 +211,7 @@ fn granted(
     limit: &impl Limiting,
     limiter: &Limiter,
     asked: Question<'_>,
-    ruling: &mut Ruling,
+    verdict: &mut Verdict,
 ) -> Granted {
     let policy = asked.policy;
     let style = if policy.is_shadow() { HeaderStyle::None } else { style(limit, limiter) };
@@ -222,12 +219,10 @@ fn granted(
         HeaderStyle::None => Written::NOTHING,
         style => {
             let texts = texts(limit, policy.overridden());
-            texts.write(Some(ruling), style, limiter.http().legacy_reset)
+            texts.write(Some(verdict), style, limiter.http().legacy_reset)
         }
     };
-    let decision = asked
-        .keep
-        .then(|| Box::new(Decision::charged(ruling.take(), policy, asked.subject, asked.cost)));
+    let decision = asked.keep.then(|| Box::new(Decision::charged(verdict.take(), &asked.check)));
     Granted { written, decision, overridden: policy.overridden().cloned() }
 }
 

@@ -14,7 +14,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use smallvec::SmallVec;
 
 use super::options::{HeaderStyle, LegacyReset};
-use crate::decision::Ruling;
+use crate::Verdict;
 use crate::{Policy, Quota, QuotaState};
 
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
@@ -108,19 +108,19 @@ impl Texts {
         }
     }
 
-    /// The fields; `ruling` is what there is to say of now, if anything.
+    /// The fields; `verdict` is what there is to say of now, if anything.
     pub(super) fn write(
         &self,
-        ruling: Option<&Ruling>,
+        verdict: Option<&Verdict>,
         style: HeaderStyle,
         reset: LegacyReset,
     ) -> Written {
-        let states = ruling.map(Ruling::quotas).unwrap_or_default();
+        let states = verdict.map(Verdict::quotas).unwrap_or_default();
         Written {
             ietf: style.has_ietf(),
             limit_field: if style.has_ietf() { self.limit_field(states) } else { None },
             legacy: if style.has_legacy() {
-                self.legacy(states, ruling.map(Ruling::stamp_micros), reset)
+                self.legacy(states, verdict.map(Verdict::stamp_micros), reset)
             } else {
                 None
             },

@@ -243,7 +243,7 @@ impl<'a> Refusal<'a> {
         let reset = how.options.legacy_reset;
         self.texts.add(
             headers,
-            self.texts.write(self.decision().map(Decision::ruling), how.headers, reset),
+            self.texts.write(self.decision().map(Decision::verdict), how.headers, reset),
         );
         response
     }
@@ -289,7 +289,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::backend::Verdict;
+    use crate::Verdict;
     use crate::{BackendError, Outcome, Quota};
 
     proptest! {
@@ -312,9 +312,7 @@ mod tests {
             for exceeded in exceeded {
                 verdict.push(QuotaState::new(exceeded, 0, Duration::ZERO, Duration::ZERO));
             }
-            let mut ruling = crate::decision::Ruling::open();
-            *ruling.by_store() = verdict;
-            let decision = Decision::final_one(ruling);
+            let decision = Decision::without_receipt(verdict);
             let unavailable = Unavailable::from(BackendError::unknown("down"));
             for reason in [
                 Reason::QuotaExceeded(&decision),

@@ -5,13 +5,15 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use super::queue::Queue;
 use super::{Limiter, Shared};
-use crate::backend::erased::ErasedBackend;
-use crate::guard::{Fallback, Guarded, Guards};
+use crate::backend::store::{StoreHandle, StoreOptions};
+use crate::guard::{Fallback, GuardOptions, GuardedStore};
 use crate::overrides::{Subjects, Table};
-use crate::queue::Queue;
 use crate::telemetry::{NearLimit, Telemetry};
-use crate::{Blocked, CircuitBreaker, Clock, LocalTier, OnError, PerSubject, Policy, SystemClock};
+use crate::{
+    Backend, Blocked, CircuitBreaker, Clock, LocalTier, OnError, PerSubject, Policy, SystemClock,
+};
 
 /// Builds a [`Limiter`].
 ///
@@ -19,8 +21,8 @@ use crate::{Blocked, CircuitBreaker, Clock, LocalTier, OnError, PerSubject, Poli
 /// circuit breaker, does so without being asked for; a [`MemoryBackend`](crate::MemoryBackend)
 /// needs none.
 pub struct LimiterBuilder {
-    backend: Box<dyn ErasedBackend>,
-    guards: Guards,
+    into_store: IntoStore,
+    guards: GuardOptions,
     on_error: OnError,
     instances: Option<u32>,
     telemetry: Telemetry,
@@ -32,11 +34,15 @@ pub struct LimiterBuilder {
     http: crate::HttpOptions,
 }
 
+/// Turns the backend into a store as soon as the options are known.
+type IntoStore = Box<dyn FnOnce(StoreOptions) -> StoreHandle + Send + Sync>;
+
 impl LimiterBuilder {
-    pub(super) fn new(backend: Box<dyn ErasedBackend>) -> Self {
+    pub(super) fn new(backend: impl Backend) -> Self {
+        let backend = Arc::new(backend);
         Self {
-            backend,
-            guards: Guards {
+            into_store: Box::new(move |options| backend.into_store(options)),
+            guards: GuardOptions {
                 clock: Arc::new(SystemClock::new()),
                 deadline: None,
                 breaker: Some(CircuitBreaker::new()),
@@ -165,20 +171,22 @@ impl LimiterBuilder {
     #[must_use]
     #[cfg_attr(not(feature = "metrics"), expect(unused_mut, reason = "nobody counts"))]
     pub fn build(mut self) -> Limiter {
-        let (backend_name, gauges) = (self.backend.name(), self.backend.gauges());
+        let options = StoreOptions { deadline: self.guards.deadline };
+        let StoreHandle(store) = (self.into_store)(options);
+        let (backend_name, gauges) = (store.name(), store.gauges());
         #[cfg(feature = "metrics")]
         {
             let meter = |metrics| crate::telemetry::Meter::new(backend_name, metrics);
             self.telemetry.meter = self.metrics.map(meter);
         }
-        let can_fail = !self.backend.answers_at_once();
-        let Guarded { backend, circuit } = self.guards.before(self.backend);
+        let can_fail = !store.is_immediate();
+        let GuardedStore { store, circuit } = self.guards.guard(store);
         let clock = self.guards.clock;
         let instances = self.instances.filter(|_| can_fail);
         let fallback = instances.map(|instances| Fallback::new(instances, Arc::clone(&clock)));
         let subjects = self.subjects.map(|subjects| Subjects::new(subjects, Arc::clone(&clock)));
         let shared = Shared {
-            backend,
+            store,
             can_fail,
             circuit,
             on_error: self.on_error,

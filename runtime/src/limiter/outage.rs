@@ -1,13 +1,12 @@
-//! What a limiter does when its backend fails, and so that it is prepared for that.
+//! Failure handling: applies `on_error`, and while the backend works keeps the local fallback up to
+//! date.
 
 use std::sync::atomic::Ordering;
 
 use super::Limiter;
-use crate::backend::{Action, Operation};
-use crate::decision::{Receipt, Ruling};
+use crate::backend::Operation;
 use crate::guard::{Fallback, NO_INSTANCES};
-use crate::micros::Timestamp;
-use crate::{BackendError, Check, OnError, Policy, Source, Unavailable};
+use crate::{Action, BackendError, Check, OnError, Policy, Source, Unavailable, Verdict};
 
 impl Limiter {
     /// What of a policy this limiter cannot keep, if anything.
@@ -23,48 +22,49 @@ impl Limiter {
         policy.get_on_error().unwrap_or(self.shared.on_error)
     }
 
-    /// What the policy says of a backend's failure, if it is one.
+    /// Turns the store's answer into the limiter's: a failure becomes whatever the policy's
+    /// `on_error` makes of it.
     #[inline]
-    pub(super) fn ruled(
+    pub(super) fn conclude(
         &self,
         operation: &Operation<'_>,
-        ruled: Result<(), BackendError>,
-        ruling: &mut Ruling,
+        answer: Result<(), BackendError>,
+        verdict: &mut Verdict,
     ) -> Result<(), Unavailable> {
-        match ruled {
+        match answer {
             Ok(()) => {
                 if self.shared.can_fail {
-                    self.answered(operation, ruling);
+                    self.answered(operation, verdict);
                 }
                 Ok(())
             }
-            Err(error) => self.failed(operation, error, ruling),
+            Err(error) => self.failed(operation, error, verdict),
         }
     }
 
-    fn answered(&self, operation: &Operation<'_>, ruling: &mut Ruling) {
+    fn answered(&self, operation: &Operation<'_>, verdict: &mut Verdict) {
         // What was remembered says nothing of how the backend is.
-        if ruling.source() == Source::Store {
+        if verdict.source() == Source::Store {
             self.note_health(None);
         }
         if let Some(fallback) = &self.shared.fallback {
-            self.keep_warm(fallback, operation, ruling);
+            self.keep_warm(fallback, operation, verdict);
         }
     }
 
     /// Lets the fallback know of a charge, and the backend of what was charged while it was away.
     #[inline(never)]
-    fn keep_warm(&self, fallback: &Fallback, operation: &Operation<'_>, ruling: &mut Ruling) {
-        let Operation { policy, action, .. } = *operation;
-        if let Action::Charge { cost } = action
-            && cost > 0
-            && ruling.is_allowed()
-            && self.on_error(policy) == OnError::Local
+    fn keep_warm(&self, fallback: &Fallback, operation: &Operation<'_>, verdict: &mut Verdict) {
+        let check = &operation.check;
+        if operation.action == Action::Charge
+            && check.cost > 0
+            && verdict.is_allowed()
+            && self.on_error(check.policy) == OnError::Local
         {
-            ruling.note(fallback.record(&operation.check()));
+            verdict.set_fallback_stamp(fallback.record(check).micros());
         }
         if fallback.has_unreported()
-            && ruling.source() == Source::Store
+            && verdict.source() == Source::Store
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
             && fallback.claim_report()
         {
@@ -76,7 +76,7 @@ impl Limiter {
 
     pub(super) async fn post_debts(&self) {
         if let Some(fallback) = &self.shared.fallback {
-            fallback.report(&*self.shared.backend).await;
+            fallback.report(&*self.shared.store).await;
         }
     }
 
@@ -85,24 +85,24 @@ impl Limiter {
         &self,
         operation: &Operation<'_>,
         error: BackendError,
-        ruling: &mut Ruling,
+        verdict: &mut Verdict,
     ) -> Result<(), Unavailable> {
         if !error.is_rejection() {
             self.note_health(Some(&error));
         }
-        let Operation { policy, action, .. } = *operation;
-        match (self.on_error(policy), &self.shared.fallback) {
+        let check: &Check<'_> = &operation.check;
+        match (self.on_error(check.policy), &self.shared.fallback) {
             (OnError::Open, _) => {
-                *ruling = Ruling::open();
+                *verdict = Verdict::open();
                 Ok(())
             }
-            (OnError::Local, Some(fallback)) if fallback.decide(operation, ruling.by_store()) => {
+            (OnError::Local, Some(fallback)) if fallback.decide(operation, verdict) => {
                 // What the backend may have charged is not charged to it again.
-                if let Action::Charge { .. } = action
-                    && ruling.is_allowed()
+                if operation.action == Action::Charge
+                    && verdict.is_allowed()
                     && error.had_no_effect()
                 {
-                    fallback.add_unreported(&operation.check());
+                    fallback.add_unreported(check);
                 }
                 Ok(())
             }
@@ -132,21 +132,5 @@ impl Limiter {
             ),
             None => tracing::info!("the rate limit's backend answers again"),
         }
-    }
-
-    /// Gives back what was taken or noted in this process. `None`: the backend has the charge.
-    pub(super) fn refund_here(&self, receipt: &Receipt) -> Option<bool> {
-        let fallback = self.shared.fallback.as_ref()?;
-        let Receipt { policy, subject, action, noted } = receipt;
-        let Action::Refund { stamp_micros, cost, source } = *action else { return None };
-        let check = Check::new(policy, subject, cost);
-        if source == Source::Local {
-            fallback.subtract_unreported(&check);
-            return Some(fallback.refund(&check, Timestamp::from_micros(stamp_micros)));
-        }
-        if *noted > Timestamp::EPOCH {
-            fallback.refund(&check, *noted);
-        }
-        None
     }
 }

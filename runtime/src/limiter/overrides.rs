@@ -2,7 +2,7 @@
 
 use super::Limiter;
 use crate::overrides::Current;
-use crate::{Overrides, OverridesError, Policy};
+use crate::{Check, Overrides, OverridesError, Policy};
 
 impl Limiter {
     /// Replaces what is said of policies instead of what the program says, all at once. Requests
@@ -60,9 +60,9 @@ impl Limiter {
         }
     }
 
-    /// A policy as it is kept now for this subject.
+    /// Returns the policy in effect for the subject of a check that names the declared one.
     #[inline]
-    pub(crate) fn current_for<'a>(&self, policy: &'a Policy, subject: &str) -> Current<'a> {
-        self.for_subject(self.current(policy), subject)
+    pub(crate) fn current_for<'a>(&self, check: &Check<'a>) -> Current<'a> {
+        self.for_subject(self.current(check.policy), check.subject)
     }
 }

@@ -233,11 +233,11 @@ impl PolicyHandles {
     }
 
     fn count(&self, told: &Told<'_>, near: f64) {
-        let (outcome, source) = match (told.failure, told.ruling.outcome()) {
+        let (outcome, source) = match (told.failure, told.verdict.outcome()) {
             (Some(_), _) => (FAILED, Source::Closed),
-            (None, Outcome::Allowed) => (0, told.ruling.source()),
-            (None, Outcome::Refused { .. }) => (1, told.ruling.source()),
-            (None, Outcome::Never) => (2, told.ruling.source()),
+            (None, Outcome::Allowed) => (0, told.verdict.source()),
+            (None, Outcome::Refused { .. }) => (1, told.verdict.source()),
+            (None, Outcome::Never) => (2, told.verdict.source()),
         };
         let (name, index) = (source.name(), source as usize);
         let decided = self.decisions[outcome][index].get_or_init(|| {

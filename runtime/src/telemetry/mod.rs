@@ -29,7 +29,7 @@ pub use self::settings::Metrics;
 pub(crate) use self::tally::Tally;
 #[cfg(feature = "dashboard")]
 pub(crate) use self::tally::{Counts, SECONDS};
-use crate::decision::Ruling;
+use crate::Verdict;
 use crate::{Blocked, Policy, Unavailable};
 
 /// How little may remain of a quota for an admission to be near the limit, as a part of it, where
@@ -131,7 +131,7 @@ fn logs_refusals(policy: &Policy) -> bool {
 pub(crate) struct Told<'a> {
     pub(crate) policy: &'a Policy,
     pub(crate) subject: &'a str,
-    pub(crate) ruling: &'a Ruling,
+    pub(crate) verdict: &'a Verdict,
     pub(crate) failure: Option<&'a Unavailable>,
     /// Whether it was a wait for a turn.
     pub(crate) waited: bool,
@@ -139,7 +139,7 @@ pub(crate) struct Told<'a> {
 
 impl Told<'_> {
     fn is_admission(&self) -> bool {
-        self.failure.is_none() && self.ruling.is_allowed()
+        self.failure.is_none() && self.verdict.is_allowed()
     }
 
     #[cold]
@@ -155,8 +155,8 @@ impl Told<'_> {
             tracing::info!(
                 policy = name,
                 subject,
-                outcome = self.ruling.outcome().name(),
-                source = self.ruling.source().name(),
+                outcome = self.verdict.outcome().name(),
+                source = self.verdict.source().name(),
                 retry_after = self.retry_after_seconds(),
                 waited,
                 "a shadow limit would have refused"
@@ -165,8 +165,8 @@ impl Told<'_> {
             tracing::debug!(
                 policy = name,
                 subject,
-                outcome = self.ruling.outcome().name(),
-                source = self.ruling.source().name(),
+                outcome = self.verdict.outcome().name(),
+                source = self.verdict.source().name(),
                 retry_after = self.retry_after_seconds(),
                 waited,
                 "refused"
@@ -175,6 +175,6 @@ impl Told<'_> {
     }
 
     fn retry_after_seconds(&self) -> Option<f64> {
-        self.ruling.outcome().retry_after().map(|span| span.as_secs_f64())
+        self.verdict.outcome().retry_after().map(|span| span.as_secs_f64())
     }
 }

@@ -16,8 +16,8 @@ pub struct NearLimit<'a> {
 impl<'a> NearLimit<'a> {
     /// The first quota of which less than `part` remains.
     pub(super) fn of(told: &Told<'a>, part: f64) -> Option<Self> {
-        let Told { policy, subject, ruling, .. } = *told;
-        let mut quotas = policy.quotas().iter().zip(ruling.quotas());
+        let Told { policy, subject, verdict, .. } = *told;
+        let mut quotas = policy.quotas().iter().zip(verdict.quotas());
         quotas.find_map(|(quota, state)| {
             let remaining = state.remaining();
             let is_near = f64::from(remaining) < part * f64::from(quota.capacity());

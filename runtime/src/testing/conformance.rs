@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::ManualClock;
 use crate::{
-    Action, Algorithm, Answer, Backend, MemoryBackend, Operation, Outcome, Policy, Quota, Source,
-    Verdict,
+    Action, Algorithm, Answer, Backend, Check, MemoryBackend, Operation, Outcome, Policy, Quota,
+    Source, Verdict,
 };
 
 /// How many traces each algorithm is tried with, and how long they are.
@@ -84,8 +84,7 @@ impl<B: Backend> Suite<'_, B> {
         for name in ["apart", "apart:a", "aparta"] {
             let policy = policy(algorithm, name, Quota::new(1, HOUR));
             for subject in subjects {
-                let charge =
-                    Operation { policy: &policy, subject, action: Action::Charge { cost: 1 } };
+                let charge = Operation::charge(Check::new(&policy, subject, 1));
                 let outcomes =
                     [self.verdict(charge).await?.outcome(), self.verdict(charge).await?.outcome()];
                 if !matches!(outcomes, [Outcome::Allowed, Outcome::Refused { .. }]) {
@@ -103,14 +102,14 @@ impl<B: Backend> Suite<'_, B> {
 
     async fn answers_in_order(&self, algorithm: Algorithm) -> Found {
         let policy = &policy(algorithm, "batch", Quota::new(2, HOUR));
-        let of = |subject, action| Operation { policy, subject, action };
+        let of = |subject, cost| Check::new(policy, subject, cost);
         let batch = [
-            of("a", Action::Charge { cost: 2 }),
-            of("b", Action::Charge { cost: 1 }),
-            of("a", Action::Peek { cost: 1 }),
-            of("a", Action::Reset),
-            of("a", Action::Charge { cost: 1 }),
-            of("b", Action::Charge { cost: 3 }),
+            Operation::charge(of("a", 2)),
+            Operation::charge(of("b", 1)),
+            Operation::peek(of("a", 1)),
+            Operation::reset(of("a", 0)),
+            Operation::charge(of("a", 1)),
+            Operation::charge(of("b", 3)),
         ];
         let answers = self.backend.apply(&batch).await;
         let said: Vec<Option<Outcome>> = answers
@@ -142,8 +141,7 @@ impl<B: Backend> Suite<'_, B> {
         let ask = || {
             let (backend, policy) = (Arc::clone(&self.backend), policy.clone());
             tokio::spawn(async move {
-                let action = Action::Charge { cost: 1 };
-                let charge = Operation { policy: &policy, subject: "crowd", action };
+                let charge = Operation::charge(Check::new(&policy, "crowd", 1));
                 let answers = backend.apply(&[charge]).await;
                 matches!(&answers[..], [Ok(Answer::Verdict(verdict))]
                     if verdict.outcome() == Outcome::Allowed)
@@ -166,7 +164,7 @@ impl<B: Backend> Suite<'_, B> {
     /// A trace of one subject, in the store and in memory.
     async fn decides_alike(&mut self, algorithm: Algorithm, number: u32) -> Found {
         let policy = self.random.policy(algorithm, number);
-        let of = |action| Operation { policy: &policy, subject: "trace", action };
+        let of = |action, cost| Operation { check: Check::new(&policy, "trace", cost), action };
         let quotas = policy.quotas();
         let longest = quotas.iter().map(Quota::period).max().unwrap_or_default();
         let capacity = quotas.iter().map(Quota::capacity).min().unwrap_or_default();
@@ -176,15 +174,15 @@ impl<B: Backend> Suite<'_, B> {
             let pause = self.random.pause(longest, retry_after);
             self.clock.advance(pause);
             // Theirs and ours.
-            let [action, our_action] = self.random.action(capacity, &mut charged);
-            asked.push(format!("{pause:?} later {action:?}"));
-            let answer = self.ask_either_way(of(action)).await?;
-            let right = self.right(of(our_action))?;
+            let (cost, [action, our_action]) = self.random.action(capacity, &mut charged);
+            asked.push(format!("{pause:?} later {action:?} of {cost}"));
+            let answer = self.ask_either_way(of(action, cost)).await?;
+            let right = self.right(of(our_action, cost))?;
             match (&answer, &right) {
                 (Answer::Verdict(theirs), Answer::Verdict(ours)) if is_same(theirs, ours) => {
                     match (ours.outcome(), action) {
                         (Outcome::Refused { retry_after: span }, _) => retry_after = span,
-                        (Outcome::Allowed, Action::Charge { cost: cost @ 1.. }) => {
+                        (Outcome::Allowed, Action::Charge) if cost > 0 => {
                             charged.push((cost, [theirs, ours].map(Verdict::stamp_micros)));
                         }
                         _ => {}
@@ -193,7 +191,7 @@ impl<B: Backend> Suite<'_, B> {
                 (Answer::Reset, Answer::Reset) => charged.clear(),
                 (Answer::Refunded(false), Answer::Refunded(_))
                 | (Answer::Refunded(true), Answer::Refunded(true)) => {
-                    let peek = of(Action::Peek { cost: 1 });
+                    let peek = of(Action::Peek, 1);
                     let theirs = self.verdict(peek).await?;
                     let Answer::Verdict(ours) = self.right(peek)? else { return Ok(()) };
                     let mut pairs = theirs.quotas().iter().zip(ours.quotas());
@@ -312,21 +310,18 @@ impl Random {
         }
     }
 
-    /// What to do next, with the stamps of the one store and of the other.
-    fn action(&mut self, capacity: u32, charged: &mut Vec<(u32, [u64; 2])>) -> [Action; 2] {
+    /// Returns the next action and its cost, with the stamps of the one store and of the other.
+    fn action(&mut self, capacity: u32, charged: &mut Vec<(u32, [u64; 2])>) -> (u32, [Action; 2]) {
         match self.below(20) {
-            0 => return [Action::Reset; 2],
+            0 => return (0, [Action::Reset; 2]),
             1..4 if !charged.is_empty() => {
                 let (cost, stamps) = charged.swap_remove(self.below(charged.len() as u64) as usize);
-                return stamps.map(|stamp_micros| Action::Refund {
-                    stamp_micros,
-                    cost,
-                    source: Source::Store,
-                });
+                let source = Source::Store;
+                return (cost, stamps.map(|stamp_micros| Action::Refund { stamp_micros, source }));
             }
-            4..7 => return [Action::Peek { cost: self.of(&[0, 1, 2, capacity]) }; 2],
+            4..7 => return (self.of(&[0, 1, 2, capacity]), [Action::Peek; 2]),
             _ => {}
         }
-        [Action::Charge { cost: self.of(&[0, 1, 1, 1, 1, 1, 1, 2, capacity, capacity + 1]) }; 2]
+        (self.of(&[0, 1, 1, 1, 1, 1, 1, 2, capacity, capacity + 1]), [Action::Charge; 2])
     }
 }

@@ -21,11 +21,12 @@ use self::shard::MemoryShard;
 use self::slot::Slot;
 use self::stats::MemoryCounts;
 pub use self::stats::MemoryStats;
-use super::{Action, Answer, Backend, Gauges, Operation, Verdict};
+use super::store::{Answers, BoxFuture, Store, StoreHandle, StoreOptions};
+use super::{Action, Answer, Backend, Gauges, Operation};
 use crate::algorithm::{Mode, Refund};
 use crate::clock::Time;
 use crate::micros::Timestamp;
-use crate::{BackendError, Check, Clock, Outcome, Policy};
+use crate::{BackendError, Check, Clock, Outcome, Verdict};
 
 const DEFAULT_MAX_KEYS: usize = 100_000;
 
@@ -96,14 +97,14 @@ impl MemoryBackend {
     }
 
     fn answer(&self, operation: &Operation<'_>) -> Result<Answer, BackendError> {
-        let check = &operation.check();
+        let check = &operation.check;
         let mut verdict = Verdict::new(Outcome::Allowed, 0);
         Ok(match operation.action {
-            Action::Charge { .. } => {
+            Action::Charge => {
                 self.charge(check, &mut verdict)?;
                 Answer::Verdict(verdict)
             }
-            Action::Peek { .. } => {
+            Action::Peek => {
                 self.peek(check, &mut verdict);
                 Answer::Verdict(verdict)
             }
@@ -113,7 +114,7 @@ impl MemoryBackend {
                 self.counts.released(removed.into());
                 Answer::Reset
             }
-            Action::Refund { stamp_micros, .. } => {
+            Action::Refund { stamp_micros, source: _ } => {
                 let mut locked = self.lock_shard(check);
                 let (now, charged_at) = (self.now(), Timestamp::from_micros(stamp_micros));
                 let refund = Refund { now, charged_at, cost: check.cost };
@@ -267,23 +268,39 @@ impl Backend for MemoryBackend {
         Some(self.answer(operation))
     }
 
+    fn name(&self) -> &'static str {
+        "memory"
+    }
+
+    fn into_store(self: Arc<Self>, _: StoreOptions) -> StoreHandle {
+        StoreHandle(Box::new(self))
+    }
+}
+
+impl Store for Arc<MemoryBackend> {
     #[inline]
     fn charge_now(
         &self,
-        policy: &Policy,
-        subject: &str,
-        cost: u32,
+        check: &Check<'_>,
         verdict: &mut Verdict,
     ) -> Option<Result<(), BackendError>> {
-        Some(self.charge(&Check::new(policy, subject, cost), verdict))
+        Some(self.charge(check, verdict))
     }
 
-    fn answers_at_once(&self) -> bool {
+    fn apply_now(&self, operation: &Operation<'_>) -> Option<Result<Answer, BackendError>> {
+        Some(self.answer(operation))
+    }
+
+    fn apply<'a>(&'a self, batch: &'a [Operation<'a>]) -> BoxFuture<'a, Answers> {
+        Box::pin(Backend::apply(&**self, batch))
+    }
+
+    fn is_immediate(&self) -> bool {
         true
     }
 
     fn name(&self) -> &'static str {
-        "memory"
+        Backend::name(&**self)
     }
 
     fn gauges(&self) -> Option<Arc<dyn Gauges>> {

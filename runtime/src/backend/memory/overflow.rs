@@ -7,9 +7,8 @@ use smol_str::SmolStr;
 
 use super::{Lock, lock};
 use crate::algorithm::{Counters, Mode};
-use crate::backend::Verdict;
 use crate::micros::Timestamp;
-use crate::{Check, Policy};
+use crate::{Check, Policy, Verdict};
 
 /// One shared counter per policy. A program has few policies, so there are few of these.
 #[derive(Default)]

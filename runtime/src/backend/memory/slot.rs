@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use crate::algorithm::{Counters, Mode, Refund};
-use crate::backend::Verdict;
 use crate::micros::Timestamp;
-use crate::{Check, Outcome, Policy};
+use crate::{Check, Outcome, Policy, Verdict};
 
 /// The state of one subject under one policy, in one cache line.
 #[repr(align(64))]

@@ -212,10 +212,11 @@ mod tests {
     use tokio::time::Instant;
 
     use super::*;
+    use crate::Check;
+    use crate::backend::Operation;
     use crate::backend::redis::connect::{Access, Place};
     use crate::backend::redis::job::Ticket;
     use crate::backend::redis::script::Plan;
-    use crate::backend::{Action, Operation};
     use crate::{Execution, Policy, Quota};
 
     fn lane() -> Arc<Lane> {
@@ -233,8 +234,7 @@ mod tests {
 
     fn job() -> (Job, Ticket) {
         let policy = Policy::new("p", Quota::new(1, Duration::from_secs(1)));
-        let action = Action::Charge { cost: 1 };
-        let plan = Plan::of(&Operation { policy: &policy, subject: "s", action });
+        let plan = Plan::of(&Operation::charge(Check::new(&policy, "s", 1)));
         Job::new(Box::default(), plan, 0, Instant::now() + Duration::from_secs(60))
     }
 

@@ -31,10 +31,11 @@ use self::job::{Job, Ticket, Told};
 use self::lane::Lane;
 use self::script::Plan;
 pub use self::stats::RedisStats;
+use super::store::{Answers, BoxFuture, Store, StoreHandle, StoreOptions};
 use super::{Action, Answer, Backend, Gauges, Operation};
 use crate::algorithm::verdict_from_raw;
 use crate::micros::Timestamp;
-use crate::{BackendError, Policy};
+use crate::{BackendError, Check, Policy, Verdict};
 
 #[doc = include_str!("../../docs/redis.md")]
 pub struct RedisBackend {
@@ -75,14 +76,15 @@ impl RedisBackend {
 
     /// The key of a subject: the length tells where the policy's name ends.
     fn key(&self, operation: &Operation<'_>) -> Box<[u8]> {
-        let name = operation.policy.name();
-        let key = format!("{}{}:{name}:{}", self.key_prefix, name.len(), operation.subject);
+        let Check { policy, subject, .. } = operation.check;
+        let name = policy.name();
+        let key = format!("{}{}:{name}:{subject}", self.key_prefix, name.len());
         key.into_bytes().into()
     }
 
     /// Sends an operation on its way.
     fn submit(&self, operation: &Operation<'_>, deadline: Instant) -> Result<Ticket, BackendError> {
-        if let Some(reason) = operation.policy.unsupported() {
+        if let Some(reason) = operation.check.policy.unsupported() {
             return Err(BackendError::rejected(reason));
         }
         let (key, plan) = (self.key(operation), Plan::of(operation));
@@ -100,20 +102,9 @@ impl RedisBackend {
         lane.submit(job);
         Ok(ticket)
     }
-}
 
-impl Servers {
-    fn lanes(&self) -> Vec<Arc<Lane>> {
-        match self {
-            Self::One(lane) => vec![Arc::clone(lane)],
-            Self::Cluster(cluster) => cluster.lanes(),
-        }
-    }
-}
-
-impl Backend for RedisBackend {
-    async fn apply(&self, batch: &[Operation<'_>]) -> Vec<Result<Answer, BackendError>> {
-        let deadline = Instant::now() + self.deadline;
+    /// Carries out a batch before `deadline`.
+    async fn apply_before(&self, deadline: Instant, batch: &[Operation<'_>]) -> Answers {
         if let Servers::Cluster(cluster) = &self.servers {
             let late = || BackendError::not_executed("no node answered before the deadline");
             let ready = tokio::time::timeout_at(deadline, cluster.ready()).await;
@@ -134,20 +125,24 @@ impl Backend for RedisBackend {
         }
         answers
     }
+}
 
-    /// It knows whether a check that is given up was sent, and does not wait for its connection
-    /// any longer.
-    fn keeps_deadline(&mut self, deadline: Option<Duration>) -> bool {
-        self.deadline = deadline.unwrap_or(self.deadline);
-        true
+impl Servers {
+    fn lanes(&self) -> Vec<Arc<Lane>> {
+        match self {
+            Self::One(lane) => vec![Arc::clone(lane)],
+            Self::Cluster(cluster) => cluster.lanes(),
+        }
+    }
+}
+
+impl Backend for RedisBackend {
+    async fn apply(&self, batch: &[Operation<'_>]) -> Vec<Result<Answer, BackendError>> {
+        self.apply_before(Instant::now() + self.deadline, batch).await
     }
 
     fn name(&self) -> &'static str {
         "redis"
-    }
-
-    fn gauges(&self) -> Option<Arc<dyn Gauges>> {
-        Some(Arc::new(self.servers.clone()))
     }
 
     async fn initialize(&self) -> Result<(), BackendError> {
@@ -168,6 +163,53 @@ impl Backend for RedisBackend {
             lane.close().await;
         }
     }
+
+    fn into_store(self: Arc<Self>, options: StoreOptions) -> StoreHandle {
+        let deadline = options.deadline.unwrap_or(self.deadline);
+        StoreHandle(Box::new(RedisStore { backend: self, deadline }))
+    }
+}
+
+/// The backend in a limiter, which may have set a deadline of its own.
+struct RedisStore {
+    backend: Arc<RedisBackend>,
+    deadline: Duration,
+}
+
+impl Store for RedisStore {
+    fn charge_now(&self, _: &Check<'_>, _: &mut Verdict) -> Option<Result<(), BackendError>> {
+        None
+    }
+
+    fn apply_now(&self, _: &Operation<'_>) -> Option<Result<Answer, BackendError>> {
+        None
+    }
+
+    fn apply<'a>(&'a self, batch: &'a [Operation<'a>]) -> BoxFuture<'a, Answers> {
+        Box::pin(self.backend.apply_before(Instant::now() + self.deadline, batch))
+    }
+
+    /// Keeps it itself: it knows whether a check that is given up was sent, and does not wait for
+    /// its connection any longer.
+    fn has_deadline(&self) -> bool {
+        true
+    }
+
+    fn name(&self) -> &'static str {
+        Backend::name(&*self.backend)
+    }
+
+    fn gauges(&self) -> Option<Arc<dyn Gauges>> {
+        Some(Arc::new(self.backend.servers.clone()))
+    }
+
+    fn initialize(&self) -> BoxFuture<'_, Result<(), BackendError>> {
+        Box::pin(Backend::initialize(&*self.backend))
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(Backend::close(&*self.backend))
+    }
 }
 
 /// What the script's answer means.
@@ -176,8 +218,9 @@ fn answer(operation: &Operation<'_>, told: Told) -> Result<Answer, BackendError>
     let mut numbers = numbers.into_iter();
     let status = numbers.next();
     let answer = match operation.action {
-        Action::Charge { cost } | Action::Peek { cost } => {
-            status.and_then(|status| verdict(operation.policy, now, cost, status == 1, numbers))
+        Action::Charge | Action::Peek => {
+            let Check { policy, cost, .. } = operation.check;
+            status.and_then(|status| verdict(policy, now, cost, status == 1, numbers))
         }
         Action::Reset => Some(Answer::Reset),
         Action::Refund { .. } => status.map(|status| Answer::Refunded(status == 1)),

@@ -107,20 +107,19 @@ const LONGEST: u64 = 1 << 52;
 
 impl Plan {
     pub(super) fn of(operation: &Operation<'_>) -> Self {
-        let quotas = operation.policy.quotas();
+        let quotas = operation.check.policy.quotas();
+        let cost = operation.check.cost;
         let (action, cost, stamp) = match operation.action {
             // What can never be admitted is not asked for.
-            Action::Charge { cost } | Action::Peek { cost }
-                if cost == 0 || quotas.iter().any(|quota| cost > quota.capacity()) =>
-            {
+            Action::Charge | Action::Peek if cost == 0 || operation.check.can_never_pass() => {
                 (1, 0, 0)
             }
-            Action::Charge { cost } => (0, cost, 0),
-            Action::Peek { cost } => (1, cost, 0),
+            Action::Charge => (0, cost, 0),
+            Action::Peek => (1, cost, 0),
             Action::Reset => (2, 0, 0),
-            Action::Refund { stamp_micros, cost, source: _ } => (3, cost, stamp_micros),
+            Action::Refund { stamp_micros, source: _ } => (3, cost, stamp_micros),
         };
-        let family = match operation.policy.get_algorithm() {
+        let family = match operation.check.policy.get_algorithm() {
             Algorithm::SlidingWindow => 1,
             Algorithm::SlidingWindowCounter => 2,
             Algorithm::FixedWindow => 3,

@@ -10,21 +10,20 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use self::refusals::Refusals;
-use crate::backend::Verdict;
-use crate::backend::erased::ErasedBackend;
+use crate::backend::store::{Answers, BoxFuture, Store};
 use crate::micros::Timestamp;
-use crate::{Action, Answer, Backend, BackendError, Check, Clock, Operation, Outcome, Policy};
+use crate::{Action, Answer, BackendError, Check, Clock, Operation, Outcome, Verdict};
 
 /// The guard in front of a store that takes a round trip to ask.
 pub(super) struct DenyCache {
     refusals: Refusals,
     clock: Arc<dyn Clock>,
-    inner: Box<dyn ErasedBackend>,
+    inner: Box<dyn Store>,
 }
 
 impl DenyCache {
     pub(super) fn new(
-        inner: Box<dyn ErasedBackend>,
+        inner: Box<dyn Store>,
         clock: Arc<dyn Clock>,
         max_keys: usize,
         max_age: Duration,
@@ -39,33 +38,27 @@ impl DenyCache {
     }
 }
 
-impl Backend for DenyCache {
-    async fn apply(&self, batch: &[Operation<'_>]) -> Vec<Result<Answer, BackendError>> {
-        // However this future ends: operations that were sent may have their effect.
-        let _forget = ForgetOnDrop { refusals: &self.refusals, batch };
-        let sent_at = Timestamp::now(&self.clock);
-        let sent: SmallVec<[_; 1]> = batch
-            .iter()
-            .map(|operation| self.refusals.sending(&operation.check(), sent_at))
-            .collect();
-        let answers = self.inner.apply(batch).await;
-        for ((operation, sent), answer) in batch.iter().zip(sent).zip(&answers) {
-            let check = operation.check();
-            if let (Action::Charge { .. } | Action::Peek { .. }, Ok(Answer::Verdict(verdict))) =
-                (operation.action, answer)
-                && verdict.outcome() != Outcome::Allowed
-                && check.policy.has_deny_cache()
-            {
-                self.refusals.learn(sent, check.cost, verdict, Timestamp::now(&self.clock));
-            }
+impl Store for DenyCache {
+    fn inner(&self) -> Option<&dyn Store> {
+        Some(&*self.inner)
+    }
+
+    #[inline]
+    fn charge_now(
+        &self,
+        check: &Check<'_>,
+        verdict: &mut Verdict,
+    ) -> Option<Result<(), BackendError>> {
+        if self.answer(check, verdict) {
+            return Some(Ok(()));
         }
-        answers
+        self.inner.charge_now(check, verdict)
     }
 
     fn apply_now(&self, operation: &Operation<'_>) -> Option<Result<Answer, BackendError>> {
-        if let Action::Charge { .. } | Action::Peek { .. } = operation.action {
-            let mut verdict = Verdict::new(Outcome::Allowed, 0);
-            if self.answer(&operation.check(), &mut verdict) {
+        if let Action::Charge | Action::Peek = operation.action {
+            let mut verdict = Verdict::open();
+            if self.answer(&operation.check, &mut verdict) {
                 return Some(Ok(Answer::Verdict(verdict)));
             }
         }
@@ -74,26 +67,28 @@ impl Backend for DenyCache {
         Some(answer)
     }
 
-    #[inline]
-    fn charge_now(
-        &self,
-        policy: &Policy,
-        subject: &str,
-        cost: u32,
-        verdict: &mut Verdict,
-    ) -> Option<Result<(), BackendError>> {
-        if self.answer(&Check::new(policy, subject, cost), verdict) {
-            return Some(Ok(()));
-        }
-        self.inner.charge_now(policy, subject, cost, verdict)
-    }
-
-    async fn initialize(&self) -> Result<(), BackendError> {
-        self.inner.initialize().await
-    }
-
-    async fn close(&self) {
-        self.inner.close().await;
+    fn apply<'a>(&'a self, batch: &'a [Operation<'a>]) -> BoxFuture<'a, Answers> {
+        Box::pin(async move {
+            // However this future ends: operations that were sent may have their effect.
+            let _forget = ForgetOnDrop { refusals: &self.refusals, batch };
+            let sent_at = Timestamp::now(&self.clock);
+            let sent: SmallVec<[_; 1]> = batch
+                .iter()
+                .map(|operation| self.refusals.sending(&operation.check, sent_at))
+                .collect();
+            let answers = self.inner.apply(batch).await;
+            for ((operation, sent), answer) in batch.iter().zip(sent).zip(&answers) {
+                let check = operation.check;
+                if let (Action::Charge | Action::Peek, Ok(Answer::Verdict(verdict))) =
+                    (operation.action, answer)
+                    && verdict.outcome() != Outcome::Allowed
+                    && check.policy.has_deny_cache()
+                {
+                    self.refusals.learn(sent, check.cost, verdict, Timestamp::now(&self.clock));
+                }
+            }
+            answers
+        })
     }
 }
 
@@ -107,7 +102,7 @@ impl Drop for ForgetOnDrop<'_> {
     fn drop(&mut self) {
         for operation in self.batch {
             if matches!(operation.action, Action::Reset | Action::Refund { .. }) {
-                self.refusals.forget(&operation.check());
+                self.refusals.forget(&operation.check);
             }
         }
     }

@@ -11,9 +11,8 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use super::super::bounded_map::{BoundedMap, HashedKey};
-use crate::backend::Verdict;
 use crate::micros::{TimeSpan, Timestamp};
-use crate::{Check, Outcome, QuotaState, Source};
+use crate::{Check, Outcome, QuotaState, Source, Verdict};
 
 /// The number of epochs that the keys share, a power of two. A key's epoch changes when something is
 /// given back to the key; that two keys share one costs at most an extra request to the store.
@@ -150,7 +149,7 @@ impl CachedRefusal {
     }
 
     /// Writes the store's answer with its times shortened by the time since it arrived. A caller that
-    /// then waits as long as it says comes no earlier than one that was answered by the store itself.
+    /// waits for the resulting time comes no earlier than one that was answered by the store itself.
     fn write(&self, check: &Check<'_>, now: Timestamp, verdict: &mut Verdict) {
         let elapsed = now.saturating_since(self.answered);
         let quotas = check.policy.quotas();
@@ -162,7 +161,7 @@ impl CachedRefusal {
             let retry_after = self.retry_after.saturating_sub(elapsed).max(TimeSpan::ONE);
             Outcome::Refused { retry_after: retry_after.to_duration() }
         };
-        verdict.say(outcome, self.stamp.saturating_add(elapsed).micros());
+        verdict.restart(outcome, self.stamp.saturating_add(elapsed).micros());
         verdict.set_source(Source::DenyCache);
         for (state, quota) in self.quotas.iter().zip(quotas) {
             verdict.push(state.aged(elapsed, quota, check.cost));

@@ -2,9 +2,8 @@ use std::time::Duration;
 
 use super::refusals::{Refusals, SentCheck};
 use crate::algorithm::{Counters, Mode};
-use crate::backend::Verdict;
 use crate::micros::Timestamp;
-use crate::{Check, Outcome, Policy, Quota, Source};
+use crate::{Check, Outcome, Policy, Quota, Source, Verdict};
 
 const SECOND: u64 = 1_000_000;
 const NOW: u64 = 1_767_268_800 * SECOND;

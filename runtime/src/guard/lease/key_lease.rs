@@ -4,9 +4,8 @@ use smallvec::SmallVec;
 use tokio::sync::watch;
 
 use crate::algorithm::Refund;
-use crate::backend::Verdict;
 use crate::micros::{TimeSpan, Timestamp};
-use crate::{BackendError, Outcome, Policy, Quota, QuotaState, Source};
+use crate::{BackendError, Outcome, Policy, Quota, QuotaState, Source, Verdict};
 
 /// A lease takes at most one in so many of the remaining units. Near the limit that is less than
 /// two, and then every check asks the store.
@@ -242,7 +241,7 @@ impl Grant {
     /// Writes the admission, with the quotas as they were when this was granted, and the unspent
     /// permits added to the remaining units.
     pub(super) fn write(&self, source: Source, verdict: &mut Verdict) {
-        verdict.say(Outcome::Allowed, self.stamp.micros());
+        verdict.restart(Outcome::Allowed, self.stamp.micros());
         verdict.set_source(source);
         for state in &self.quotas {
             verdict.push(state.with_more(self.left));

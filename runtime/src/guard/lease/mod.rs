@@ -22,12 +22,9 @@ use self::key_lease::{KeyLease, LeaseLimits};
 use self::returns::Returns;
 use super::bounded_map::{BoundedMap, HashedKey, MapEntry};
 use crate::algorithm::Refund;
-use crate::backend::Verdict;
-use crate::backend::erased::ErasedBackend;
+use crate::backend::store::{Answers, BoxFuture, Store};
 use crate::micros::{TimeSpan, Timestamp};
-use crate::{
-    Action, Answer, Backend, BackendError, Check, Clock, Operation, Outcome, Policy, Source,
-};
+use crate::{Action, Answer, BackendError, Check, Clock, Operation, Policy, Verdict};
 
 /// The guard that leases. It stands in front of the deny cache, so that the cache sees the permits
 /// that are returned.
@@ -42,7 +39,7 @@ struct SharedLeases {
     returns: Returns,
     closed: AtomicBool,
     clock: Arc<dyn Clock>,
-    inner: Box<dyn ErasedBackend>,
+    inner: Box<dyn Store>,
 }
 
 /// The key of a lease, owned, for use in background tasks.
@@ -57,7 +54,7 @@ impl Lease {
     /// Creates the guard in front of `inner`. A lease has up to `max` permits, which may be spent for
     /// `hold`.
     pub(super) fn new(
-        inner: Box<dyn ErasedBackend>,
+        inner: Box<dyn Store>,
         clock: Arc<dyn Clock>,
         max_keys: usize,
         max: u32,
@@ -76,89 +73,80 @@ impl Lease {
 
     async fn one(&self, operation: &Operation<'_>) -> Result<Answer, BackendError> {
         let shared = &self.shared;
-        let check = &operation.check();
+        let check = &operation.check;
         match operation.action {
-            Action::Charge { .. } => shared.charge(check).await.map(Answer::Verdict),
+            Action::Charge => shared.charge(check).await.map(Answer::Verdict),
             Action::Refund { stamp_micros, .. } => {
                 if shared.take_back(check, stamp_micros) {
                     return Ok(Answer::Refunded(true));
                 }
-                shared.ask(&of_store(operation)).await
+                shared.inner.apply_one(&of_store(operation)).await
             }
             Action::Reset => {
                 let _reset = ResetGuard::new(shared, check);
-                shared.ask(operation).await
+                shared.inner.apply_one(operation).await
             }
-            Action::Peek { .. } => shared.ask(operation).await,
+            Action::Peek => shared.inner.apply_one(operation).await,
         }
     }
 }
 
-impl Backend for Lease {
-    async fn apply(&self, batch: &[Operation<'_>]) -> Vec<Result<Answer, BackendError>> {
-        if let [operation] = batch {
-            return vec![self.one(operation).await];
-        }
-        // Requests always come alone. A batch is internal bookkeeping, so it bypasses leases and goes
-        // out in one round trip.
-        let _resets: Vec<_> = batch
-            .iter()
-            .filter(|operation| operation.action == Action::Reset)
-            .map(|operation| ResetGuard::new(&self.shared, &operation.check()))
-            .collect();
-        let batch: Vec<_> = batch.iter().map(of_store).collect();
-        self.shared.inner.apply(&batch).await
-    }
-
-    fn apply_now(&self, operation: &Operation<'_>) -> Option<Result<Answer, BackendError>> {
-        let Operation { policy, subject, action } = *operation;
-        match action {
-            Action::Charge { cost } => {
-                let mut verdict = Verdict::new(Outcome::Allowed, 0);
-                let charged = Backend::charge_now(self, policy, subject, cost, &mut verdict)?;
-                Some(charged.map(|()| Answer::Verdict(verdict)))
-            }
-            Action::Refund { stamp_micros, .. } => self
-                .shared
-                .take_back(&operation.check(), stamp_micros)
-                .then_some(Ok(Answer::Refunded(true))),
-            Action::Peek { .. } => self.shared.inner.apply_now(operation),
-            Action::Reset => None,
-        }
+impl Store for Lease {
+    fn inner(&self) -> Option<&dyn Store> {
+        Some(&*self.shared.inner)
     }
 
     #[inline]
     fn charge_now(
         &self,
-        policy: &Policy,
-        subject: &str,
-        cost: u32,
+        check: &Check<'_>,
         verdict: &mut Verdict,
     ) -> Option<Result<(), BackendError>> {
-        let key = self.shared.leases.key(policy, subject);
-        if self.shared.spend(&key, cost, verdict) {
+        if self.shared.spend(&self.shared.key(check), check.cost, verdict) {
             return Some(Ok(()));
         }
-        self.shared.inner.charge_now(policy, subject, cost, verdict)
+        self.shared.inner.charge_now(check, verdict)
     }
 
-    async fn initialize(&self) -> Result<(), BackendError> {
-        self.shared.inner.initialize().await
+    fn apply_now(&self, operation: &Operation<'_>) -> Option<Result<Answer, BackendError>> {
+        match operation.action {
+            Action::Charge => {
+                let mut verdict = Verdict::open();
+                let charged = self.charge_now(&operation.check, &mut verdict)?;
+                Some(charged.map(|()| Answer::Verdict(verdict)))
+            }
+            Action::Refund { stamp_micros, .. } => self
+                .shared
+                .take_back(&operation.check, stamp_micros)
+                .then_some(Ok(Answer::Refunded(true))),
+            Action::Peek => self.shared.inner.apply_now(operation),
+            Action::Reset => None,
+        }
     }
 
-    async fn close(&self) {
-        self.shared.close().await;
+    fn apply<'a>(&'a self, batch: &'a [Operation<'a>]) -> BoxFuture<'a, Answers> {
+        Box::pin(async move {
+            if let [operation] = batch {
+                return vec![self.one(operation).await];
+            }
+            // Requests always come alone. A batch is internal bookkeeping, so it bypasses leases
+            // and goes out in one round trip.
+            let _resets: Vec<_> = batch
+                .iter()
+                .filter(|operation| operation.action == Action::Reset)
+                .map(|operation| ResetGuard::new(&self.shared, &operation.check))
+                .collect();
+            let batch: Vec<_> = batch.iter().map(of_store).collect();
+            self.shared.inner.apply(&batch).await
+        })
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.shared.close())
     }
 }
 
 impl SharedLeases {
-    async fn ask(&self, operation: &Operation<'_>) -> Result<Answer, BackendError> {
-        let answers = self.inner.apply(std::slice::from_ref(operation)).await;
-        answers.into_iter().next().unwrap_or_else(|| {
-            Err(BackendError::unknown("it gave fewer answers than it was asked for"))
-        })
-    }
-
     #[inline]
     fn key<'a>(&self, check: &Check<'a>) -> HashedKey<'a> {
         self.leases.key(check.policy, check.subject)
@@ -226,6 +214,10 @@ impl LeaseKey {
         Self { policy, subject, hash: entry.hash }
     }
 
+    fn check(&self, cost: u32) -> Check<'_> {
+        Check::new(&self.policy, &self.subject, cost)
+    }
+
     fn hashed(&self) -> HashedKey<'_> {
         HashedKey { policy: &self.policy, subject: &self.subject, hash: self.hash }
     }
@@ -233,13 +225,10 @@ impl LeaseKey {
 
 /// Returns the operation as the store knows it: the charge of a lease is one of its own.
 fn of_store<'a>(operation: &Operation<'a>) -> Operation<'a> {
-    let action = match operation.action {
-        Action::Refund { stamp_micros, cost, .. } => {
-            Action::Refund { stamp_micros, cost, source: Source::Store }
-        }
-        other => other,
-    };
-    Operation { action, ..*operation }
+    match operation.action {
+        Action::Refund { stamp_micros, .. } => Operation::refund(operation.check, stamp_micros),
+        Action::Charge | Action::Peek | Action::Reset => *operation,
+    }
 }
 
 /// A reset that is under way. It forgets the lease at once, and again when the store has answered,

@@ -8,10 +8,9 @@ use tokio::sync::watch;
 
 use super::key_lease::{Grant, KeyLease, NextStep, Refill, RefillState};
 use super::{LeaseKey, SharedLeases};
-use crate::backend::Verdict;
 use crate::guard::bounded_map::HashedKey;
 use crate::micros::Timestamp;
-use crate::{BackendError, Check, Operation, Outcome, Source};
+use crate::{Answer, BackendError, Check, Operation, Outcome, Source, Verdict};
 
 impl SharedLeases {
     /// Decides about a check, waiting for the store if no lease admits it.
@@ -20,7 +19,7 @@ impl SharedLeases {
         check: &Check<'_>,
     ) -> Result<Verdict, BackendError> {
         let (key, cost) = (self.key(check), check.cost);
-        let mut verdict = Verdict::new(Outcome::Allowed, 0);
+        let mut verdict = Verdict::open();
         match self.next_step(&key, cost, &mut verdict) {
             NextStep::Spent => return Ok(verdict),
             NextStep::Ask => {}
@@ -41,7 +40,7 @@ impl SharedLeases {
                 });
             }
         }
-        self.ask(&Operation::charge(*check)).await?.into_verdict(&mut verdict)?;
+        let verdict = self.charge_at_store(*check).await?;
         self.record_answer(&key, cost, &verdict);
         Ok(verdict)
     }
@@ -92,7 +91,7 @@ impl SharedLeases {
     ) -> Result<Verdict, BackendError> {
         let Refill { units, epoch, state } = refill;
         let asked = self.now();
-        let answer = match self.charge_at_store(&key, units).await {
+        let answer = match self.charge_at_store(key.check(units)).await {
             Ok(mut verdict) if verdict.outcome() == Outcome::Allowed => {
                 let hold = self.limits.of(&key.policy).hold;
                 let grant = Grant::new(units, units - cost, asked, hold, &verdict);
@@ -101,7 +100,7 @@ impl SharedLeases {
                 Ok(verdict)
             }
             Ok(_) => {
-                let alone = self.charge_at_store(&key, cost).await;
+                let alone = self.charge_at_store(key.check(cost)).await;
                 if let Ok(verdict) = &alone {
                     self.record_answer(&key.hashed(), cost, verdict);
                 }
@@ -122,11 +121,11 @@ impl SharedLeases {
         answer
     }
 
-    async fn charge_at_store(&self, key: &LeaseKey, cost: u32) -> Result<Verdict, BackendError> {
-        let mut verdict = Verdict::new(Outcome::Allowed, 0);
-        let charge = Operation::charge(Check::new(&key.policy, &key.subject, cost));
-        self.ask(&charge).await?.into_verdict(&mut verdict)?;
-        Ok(verdict)
+    async fn charge_at_store(&self, check: Check<'_>) -> Result<Verdict, BackendError> {
+        match self.inner.apply_one(&Operation::charge(check)).await? {
+            Answer::Verdict(verdict) => Ok(verdict),
+            other => Err(other.mismatch("a check")),
+        }
     }
 
     /// Puts a grant where it can be spent, or returns it to the store.

@@ -7,9 +7,9 @@ use tokio::sync::Notify;
 
 use super::key_lease::Grant;
 use super::{LeaseKey, SharedLeases};
+use crate::Operation;
+use crate::clock::first_of;
 use crate::micros::{TimeSpan, Timestamp};
-use crate::queue::first_of;
-use crate::{Check, Operation};
 
 /// The number of grants that are returned in one batch.
 const BATCH: usize = 128;
@@ -134,8 +134,7 @@ impl SharedLeases {
 }
 
 fn refund<'a>(key: &'a LeaseKey, grant: &Grant) -> Operation<'a> {
-    let check = Check::new(&key.policy, &key.subject, grant.left);
-    Operation::refund(check, grant.stamp.micros())
+    Operation::refund(key.check(grant.left), grant.stamp.micros())
 }
 
 /// The task that returns grants. If it ends early, together with its runtime, the next one takes

@@ -2,9 +2,8 @@ use std::time::Duration;
 
 use super::key_lease::{Grant, KeyLease, LeaseLimits, NextStep, Refill, RefillState};
 use crate::algorithm::Refund;
-use crate::backend::Verdict;
 use crate::micros::{TimeSpan, Timestamp};
-use crate::{Outcome, QuotaState, Source};
+use crate::{Outcome, QuotaState, Source, Verdict};
 
 const HOLD: TimeSpan = TimeSpan::from_micros(1_000_000);
 const NOW: Timestamp = Timestamp::from_micros(1_767_268_800 * HOLD.micros());

@@ -67,11 +67,11 @@ impl Tally {
             Some(counted) => counted.counts.note(second, told),
             None => self.note_of_new(second, told),
         }
-        let asked = told.failure.is_some() || told.ruling.source() == Source::Store;
+        let asked = told.failure.is_some() || told.verdict.source() == Source::Store;
         if asked && !told.waited {
             self.latency.add(second, took);
         }
-        if told.failure.is_none() && !told.ruling.is_allowed() {
+        if told.failure.is_none() && !told.verdict.is_allowed() {
             self.refused.note(second, told.policy, told.subject);
         }
     }
@@ -126,7 +126,7 @@ impl Counts {
     fn note(&self, second: u64, told: &Told<'_>) {
         let count = if told.failure.is_some() {
             &self.failed
-        } else if told.ruling.is_allowed() {
+        } else if told.verdict.is_allowed() {
             &self.allowed
         } else {
             &self.refused

@@ -1,6 +1,6 @@
 //! The state of one quota at one instant, as a decision carries it.
 
-use super::gcra::Level;
+use super::Level;
 use crate::micros::TimeSpan;
 
 /// The rest of a quota, and how long it lasts. A check does not divide to report it: the level of a

@@ -1,16 +1,17 @@
-//! What a limiter lets be seen of itself.
+//! Observation: statistics, metrics and the hooks that hear of each check.
 
 #[cfg(feature = "dashboard")]
 use std::sync::Arc;
 
 use super::Limiter;
+#[cfg(feature = "dashboard")]
+use crate::Policy;
 use crate::backend::BackendStats;
-use crate::decision::Ruling;
 use crate::guard::Circuit;
 #[cfg(feature = "dashboard")]
 use crate::telemetry::Tally;
 use crate::telemetry::{Meter, Told, Watch};
-use crate::{Blocked, BreakerStats, Decision, MemoryStats, Policy, Unavailable};
+use crate::{Blocked, BreakerStats, Check, Decision, MemoryStats, Unavailable, Verdict};
 
 /// What a limiter's parts have been doing.
 #[derive(Clone, Copy, Debug)]
@@ -95,36 +96,36 @@ impl Limiter {
         }
     }
 
-    /// What came of a check.
+    /// Reports a check to telemetry, if anything listens.
     #[inline]
-    pub(super) fn note(
+    pub(super) fn observe(
         &self,
         watch: Watch,
-        policy: &Policy,
-        subject: &str,
+        check: &Check<'_>,
         failure: Option<&Unavailable>,
-        ruling: &Ruling,
+        verdict: &Verdict,
     ) {
-        let admitted = failure.is_none() && ruling.is_allowed();
-        if self.shared.telemetry.has_listener(watch, policy, admitted) {
-            self.tell(watch, &Told { policy, subject, ruling, failure, waited: false });
+        let admitted = failure.is_none() && verdict.is_allowed();
+        if self.shared.telemetry.has_listener(watch, check.policy, admitted) {
+            let Check { policy, subject, .. } = *check;
+            self.tell(watch, &Told { policy, subject, verdict, failure, waited: false });
         }
     }
 
-    /// What came of waiting for a turn.
-    pub(super) fn note_wait(
+    /// Reports the end of a wait in line.
+    pub(super) fn observe_wait(
         &self,
         watch: Watch,
-        policy: &Policy,
-        subject: &str,
+        check: &Check<'_>,
         waited: &Result<Decision, Unavailable>,
     ) {
-        let none = Ruling::open();
-        let (ruling, failure) = match waited {
-            Ok(decision) => (decision.ruling(), None),
+        let none = Verdict::open();
+        let (verdict, failure) = match waited {
+            Ok(decision) => (decision.verdict(), None),
             Err(failure) => (&none, Some(failure)),
         };
-        self.tell(watch, &Told { policy, subject, ruling, failure, waited: true });
+        let Check { policy, subject, .. } = *check;
+        self.tell(watch, &Told { policy, subject, verdict, failure, waited: true });
     }
 
     #[inline(never)]
@@ -134,18 +135,18 @@ impl Limiter {
         }
     }
 
-    /// Tells who wants to know of a refusal.
-    pub(crate) fn tell_blocked(&self, blocked: &Blocked<'_>) {
+    /// Calls the limiter's hook for refusals.
+    pub(crate) fn notify_blocked(&self, blocked: &Blocked<'_>) {
         if let Some(on_blocked) = &self.shared.telemetry.on_blocked {
             on_blocked(blocked);
         }
     }
 
-    /// As [`tell_blocked`](Self::tell_blocked), if it is one.
+    /// Calls the limiter's hook if the decision is a refusal.
     #[inline]
-    pub(super) fn tell_of_refusal(&self, policy: &Policy, subject: &str, decision: &Decision) {
+    pub(super) fn notify_refusal(&self, check: &Check<'_>, decision: &Decision) {
         if !decision.is_allowed() {
-            self.tell_blocked(&Blocked::new(policy, subject, decision));
+            self.notify_blocked(&Blocked::new(check, decision));
         }
     }
 }

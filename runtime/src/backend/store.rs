@@ -1,0 +1,147 @@
+//! The interface between the limiter and whatever answers its checks: the stores, and the guards in
+//! front of them.
+
+use std::fmt;
+use std::future::{Future, ready};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Answer, Backend, Gauges, Operation};
+use crate::{BackendError, Check, Verdict};
+
+pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// The answers to a batch, one for each operation, in its order.
+pub(crate) type Answers = Vec<Result<Answer, BackendError>>;
+
+/// A store, or a guard in front of one, behind a pointer.
+///
+/// A guard names the store behind it by [`inner`](Self::inner) and implements what it changes; the
+/// other methods ask the store behind it.
+pub(crate) trait Store: Send + Sync {
+    /// Returns the store behind this guard; `None` for the store itself.
+    fn inner(&self) -> Option<&dyn Store> {
+        None
+    }
+
+    /// Charges a check if that takes no waiting, and writes the verdict in place. `None` if it would
+    /// have to wait; then nothing was done.
+    fn charge_now(
+        &self,
+        check: &Check<'_>,
+        verdict: &mut Verdict,
+    ) -> Option<Result<(), BackendError>>;
+
+    /// Carries out one operation if that takes no waiting. `None` if it would have to wait; then
+    /// nothing was done.
+    fn apply_now(&self, operation: &Operation<'_>) -> Option<Result<Answer, BackendError>>;
+
+    /// Carries out a batch in its order.
+    fn apply<'a>(&'a self, batch: &'a [Operation<'a>]) -> BoxFuture<'a, Answers>;
+
+    /// Returns `true` if it always answers without waiting and never fails, as memory does. Such a
+    /// store needs no guards.
+    fn is_immediate(&self) -> bool {
+        false
+    }
+
+    /// Returns `true` if it ends every operation by its own deadline; else a guard does.
+    fn has_deadline(&self) -> bool {
+        false
+    }
+
+    /// Returns the store's name, as used for a metric's label.
+    fn name(&self) -> &'static str {
+        self.inner().map_or("custom", |inner| inner.name())
+    }
+
+    /// Returns the store's instruments, if it has some.
+    fn gauges(&self) -> Option<Arc<dyn Gauges>> {
+        self.inner()?.gauges()
+    }
+
+    /// Connects, checks and warms up.
+    fn initialize(&self) -> BoxFuture<'_, Result<(), BackendError>> {
+        match self.inner() {
+            Some(inner) => inner.initialize(),
+            None => Box::pin(ready(Ok(()))),
+        }
+    }
+
+    /// Finishes what is under way.
+    fn close(&self) -> BoxFuture<'_, ()> {
+        match self.inner() {
+            Some(inner) => inner.close(),
+            None => Box::pin(ready(())),
+        }
+    }
+}
+
+impl dyn Store + '_ {
+    /// Carries out one operation, waiting if it must.
+    pub(crate) async fn apply_one(
+        &self,
+        operation: &Operation<'_>,
+    ) -> Result<Answer, BackendError> {
+        let answers = self.apply(std::slice::from_ref(operation)).await;
+        answers.into_iter().next().unwrap_or_else(|| {
+            Err(BackendError::unknown("it gave fewer answers than it was asked for"))
+        })
+    }
+}
+
+/// A [`Backend`] written outside this crate.
+pub(super) struct Custom<B>(pub(super) Arc<B>);
+
+impl<B: Backend> Store for Custom<B> {
+    fn charge_now(
+        &self,
+        check: &Check<'_>,
+        verdict: &mut Verdict,
+    ) -> Option<Result<(), BackendError>> {
+        let answer = self.0.apply_now(&Operation::charge(*check))?;
+        Some(answer.and_then(|answer| answer.into_verdict(verdict)))
+    }
+
+    fn apply_now(&self, operation: &Operation<'_>) -> Option<Result<Answer, BackendError>> {
+        self.0.apply_now(operation)
+    }
+
+    fn apply<'a>(&'a self, batch: &'a [Operation<'a>]) -> BoxFuture<'a, Answers> {
+        Box::pin(self.0.apply(batch))
+    }
+
+    fn name(&self) -> &'static str {
+        self.0.name()
+    }
+
+    fn initialize(&self) -> BoxFuture<'_, Result<(), BackendError>> {
+        Box::pin(self.0.initialize())
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.0.close())
+    }
+}
+
+/// The argument of the hook by which this crate's backends become stores. Nobody outside can name
+/// it, so nobody can override the hook.
+#[derive(Debug)]
+pub struct StoreOptions {
+    /// The limiter's deadline, if one was set.
+    #[cfg_attr(
+        not(feature = "redis"),
+        expect(dead_code, reason = "only Redis keeps a deadline of its own")
+    )]
+    pub(crate) deadline: Option<Duration>,
+}
+
+/// The result of that hook.
+pub struct StoreHandle(pub(crate) Box<dyn Store>);
+
+impl fmt::Debug for StoreHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("StoreHandle").field(&self.0.name()).finish()
+    }
+}

@@ -1,0 +1,294 @@
+//! Checks: the one place where a limiter decides, with and without waiting, and its public doors.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tracing::Instrument as _;
+
+use super::Limiter;
+use crate::backend::Operation;
+use crate::decision::Receipt;
+use crate::micros::Timestamp;
+use crate::overrides::Current;
+use crate::{
+    Answer, BackendError, Check, Decision, Policy, Source, StartError, Unavailable, Verdict,
+};
+
+impl Limiter {
+    /// Charges one request of `subject` to `policy`, if every quota admits it.
+    ///
+    /// # Errors
+    ///
+    /// If the backend cannot answer and the policy is closed.
+    pub async fn check(&self, policy: &Policy, subject: &str) -> Result<Decision, Unavailable> {
+        self.check_cost(policy, subject, 1).await
+    }
+
+    /// Charges `cost` units instead of 1. A cost of 0 takes nothing.
+    ///
+    /// # Errors
+    ///
+    /// If the backend cannot answer and the policy is closed.
+    pub async fn check_cost(
+        &self,
+        policy: &Policy,
+        subject: &str,
+        cost: u32,
+    ) -> Result<Decision, Unavailable> {
+        let declared = Check::new(policy, subject, cost);
+        let policy = self.current_for(&declared);
+        let check = declared.with_policy(&policy);
+        let decision = self.charge(&policy, &check).await?;
+        self.notify_refusal(&check, &decision);
+        Ok(decision)
+    }
+
+    /// Charges `cost` units if the backend can answer without waiting. Returns `None` if it would
+    /// have to wait; then nothing was charged.
+    ///
+    /// # Errors
+    ///
+    /// If the backend fails and the policy is closed.
+    #[must_use = "a refused request must not go on"]
+    pub fn check_now(
+        &self,
+        policy: &Policy,
+        subject: &str,
+        cost: u32,
+    ) -> Option<Result<Decision, Unavailable>> {
+        let declared = Check::new(policy, subject, cost);
+        let policy = self.current_for(&declared);
+        let check = declared.with_policy(&policy);
+        let charged = self.charge_now(&policy, &check)?;
+        Some(charged.inspect(|decision| self.notify_refusal(&check, decision)))
+    }
+
+    /// Charges `cost` units, and waits up to `max_wait` until there is room for them.
+    ///
+    /// In this process and for each subject of a policy, whoever came first goes first. Only the
+    /// first in line asks the backend, at the instant when it may be admitted; nothing is booked, so
+    /// dropping the future costs nothing. A caller who cannot be admitted in time is refused, as
+    /// soon as that is certain.
+    ///
+    /// # Errors
+    ///
+    /// If the backend cannot answer and the policy is closed.
+    pub async fn wait(
+        &self,
+        policy: &Policy,
+        subject: &str,
+        cost: u32,
+        max_wait: Duration,
+    ) -> Result<Decision, Unavailable> {
+        let check = Check::new(policy, subject, cost);
+        let (policy, waited) = self.charge_in_line(&check, max_wait).await;
+        waited.inspect(|decision| self.notify_refusal(&check.with_policy(&policy), decision))
+    }
+
+    /// Returns the answer that [`check_cost`](Self::check_cost) would give now, and charges
+    /// nothing.
+    ///
+    /// # Errors
+    ///
+    /// If the backend cannot answer and the policy is closed.
+    pub async fn peek(
+        &self,
+        policy: &Policy,
+        subject: &str,
+        cost: u32,
+    ) -> Result<Decision, Unavailable> {
+        let declared = Check::new(policy, subject, cost);
+        let policy = self.current_for(&declared);
+        if !policy.is_enabled() {
+            return Ok(Decision::disabled());
+        }
+        self.validated()?;
+        let mut verdict = Verdict::open();
+        let operation = Operation::peek(declared.with_policy(&policy));
+        let answer = self.apply(&operation).await;
+        let peeked = answer.and_then(|answer| answer.into_verdict(&mut verdict));
+        self.conclude(&operation, peeked, &mut verdict)?;
+        Ok(Decision::without_receipt(verdict))
+    }
+
+    /// Forgets everything that `subject` has used of `policy`.
+    ///
+    /// # Errors
+    ///
+    /// If the backend cannot answer, whatever the policy's `on_error`.
+    pub async fn reset(&self, policy: &Policy, subject: &str) -> Result<(), Unavailable> {
+        let declared = Check::new(policy, subject, 0);
+        let policy = self.current_for(&declared);
+        let check = declared.with_policy(&policy);
+        if let Some(fallback) = &self.shared.fallback {
+            fallback.reset(&check);
+        }
+        match self.apply(&Operation::reset(check)).await? {
+            Answer::Reset => Ok(()),
+            other => Err(other.mismatch("a reset").into()),
+        }
+    }
+
+    /// Gives back the charge of `decision`. Returns `true` if there was something to give back:
+    /// not if it charged nothing, and not if the charge has left the window meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// If the backend cannot answer, whatever the policy's `on_error`.
+    pub async fn refund(&self, decision: Decision) -> Result<bool, Unavailable> {
+        let Some(receipt) = decision.into_receipt() else { return Ok(false) };
+        match self.refund_here(&receipt) {
+            Some(refunded) => Ok(refunded),
+            None => refunded(self.apply(&receipt.refund()).await),
+        }
+    }
+
+    /// Gives back a charge if the backend can answer without waiting; otherwise it is not attempted.
+    pub(crate) fn refund_now(&self, decision: Decision) -> Option<Result<bool, Unavailable>> {
+        let Some(receipt) = decision.into_receipt() else { return Some(Ok(false)) };
+        match self.refund_here(&receipt) {
+            Some(refunded) => Some(Ok(refunded)),
+            None => Some(refunded(self.shared.store.apply_now(&receipt.refund())?)),
+        }
+    }
+
+    /// Gives back what was taken or recorded in this process. `None` if the backend holds the
+    /// charge.
+    fn refund_here(&self, receipt: &Receipt) -> Option<bool> {
+        let fallback = self.shared.fallback.as_ref()?;
+        let check = receipt.check();
+        if receipt.source() == Source::Local {
+            fallback.subtract_unreported(&check);
+            return Some(fallback.refund(&check, Timestamp::from_micros(receipt.stamp_micros())));
+        }
+        if receipt.fallback_stamp > 0 {
+            fallback.refund(&check, Timestamp::from_micros(receipt.fallback_stamp));
+        }
+        None
+    }
+
+    /// Decides about a check of the policy in effect, and makes a decision of it. The caller
+    /// notifies the hooks of a refusal.
+    pub(crate) async fn charge(
+        &self,
+        policy: &Current<'_>,
+        check: &Check<'_>,
+    ) -> Result<Decision, Unavailable> {
+        // Without a future of its own where none is needed: making one costs more than the check.
+        if let Some(charged) = self.charge_now(policy, check) {
+            return charged;
+        }
+        let mut verdict = Verdict::open();
+        self.decide_waiting(check, &mut verdict).await?;
+        Ok(Decision::charged(verdict, check))
+    }
+
+    /// Decides like [`charge`](Self::charge) if that takes no waiting.
+    #[inline]
+    pub(crate) fn charge_now(
+        &self,
+        policy: &Current<'_>,
+        check: &Check<'_>,
+    ) -> Option<Result<Decision, Unavailable>> {
+        if !policy.is_enabled() {
+            return Some(Ok(Decision::disabled()));
+        }
+        let mut verdict = Verdict::open();
+        let decided = self.decide_now(check, &mut verdict)?;
+        Some(decided.map(|()| Decision::charged(verdict, check)))
+    }
+
+    /// Decides about a check, writes the verdict in place and reports it to telemetry.
+    #[inline]
+    pub(crate) async fn decide(
+        &self,
+        check: &Check<'_>,
+        verdict: &mut Verdict,
+    ) -> Result<(), Unavailable> {
+        match self.decide_now(check, verdict) {
+            Some(decided) => decided,
+            None => self.decide_waiting(check, verdict).await,
+        }
+    }
+
+    /// Decides like [`decide`](Self::decide) if that takes no waiting.
+    #[inline]
+    pub(crate) fn decide_now(
+        &self,
+        check: &Check<'_>,
+        verdict: &mut Verdict,
+    ) -> Option<Result<(), Unavailable>> {
+        let watch = self.shared.telemetry.watch();
+        let decided = self.ask_now(check, verdict)?;
+        self.observe(watch, check, decided.as_ref().err(), verdict);
+        Some(decided)
+    }
+
+    async fn decide_waiting(
+        &self,
+        check: &Check<'_>,
+        verdict: &mut Verdict,
+    ) -> Result<(), Unavailable> {
+        let watch = self.shared.telemetry.watch();
+        let decided = self.ask_waiting(check, verdict).await;
+        self.observe(watch, check, decided.as_ref().err(), verdict);
+        decided
+    }
+
+    /// Decides without telemetry, for callers who report at the end of a wait.
+    pub(super) async fn ask(
+        &self,
+        check: &Check<'_>,
+        verdict: &mut Verdict,
+    ) -> Result<(), Unavailable> {
+        match self.ask_now(check, verdict) {
+            Some(asked) => asked,
+            None => self.ask_waiting(check, verdict).await,
+        }
+    }
+
+    #[inline]
+    fn ask_now(&self, check: &Check<'_>, verdict: &mut Verdict) -> Option<Result<(), Unavailable>> {
+        if let Err(error) = self.validated() {
+            return Some(Err(error));
+        }
+        verdict.set_source(Source::Store);
+        let charged = self.shared.store.charge_now(check, verdict)?;
+        Some(self.conclude(&Operation::charge(*check), charged, verdict))
+    }
+
+    async fn ask_waiting(
+        &self,
+        check: &Check<'_>,
+        verdict: &mut Verdict,
+    ) -> Result<(), Unavailable> {
+        if let Some(reason) = self.unsupported(check.policy) {
+            let name = check.policy.name().to_owned();
+            return Err(Arc::new(StartError::Unsupported { name, reason }).into());
+        }
+        let operation = Operation::charge(*check);
+        let answer = self.apply_waiting(&operation).await;
+        let charged = answer.and_then(|answer| answer.into_verdict(verdict));
+        self.conclude(&operation, charged, verdict)
+    }
+
+    async fn apply(&self, operation: &Operation<'_>) -> Result<Answer, BackendError> {
+        match self.shared.store.apply_now(operation) {
+            Some(answer) => answer,
+            None => self.apply_waiting(operation).await,
+        }
+    }
+
+    async fn apply_waiting(&self, operation: &Operation<'_>) -> Result<Answer, BackendError> {
+        // Shows in a trace how long a request stood before its limit.
+        let span = tracing::debug_span!("rate_limit", policy = operation.check.policy.name());
+        self.shared.store.apply_one(operation).instrument(span).await
+    }
+}
+
+fn refunded(answer: Result<Answer, BackendError>) -> Result<bool, Unavailable> {
+    match answer? {
+        Answer::Refunded(refunded) => Ok(refunded),
+        other => Err(other.mismatch("a refund").into()),
+    }
+}

@@ -1,0 +1,187 @@
+//! Waiting in line: one line for each subject of a policy, first come first served.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use smol_str::SmolStr;
+
+use super::Limiter;
+use crate::algorithm::spaced;
+use crate::clock::first_of;
+use crate::overrides::Current;
+use crate::{Algorithm, Check, Clock, Decision, Outcome, Policy, Quota, Unavailable, Verdict};
+
+/// The lines in which somebody waits.
+pub(super) struct Queue {
+    clock: Arc<dyn Clock>,
+    lines: Mutex<HashMap<LineKey, Line>>,
+}
+
+/// The policy's name and the subject.
+type LineKey = (SmolStr, SmolStr);
+
+#[derive(Default)]
+struct Line {
+    /// Locked by the first in line. tokio's mutex is fair: it is handed on in the order of arrival,
+    /// and who gives up leaves the line.
+    head: Arc<tokio::sync::Mutex<()>>,
+    /// The cost of all who stand in it.
+    wanted: u64,
+}
+
+impl Limiter {
+    /// Charges a check under its policy in effect as soon as there is room, and waits for that up to
+    /// `max_wait`. Returns the policy in effect at the end of the wait, too; the caller notifies the
+    /// hooks of a refusal.
+    pub(crate) async fn charge_in_line<'a>(
+        &self,
+        check: &Check<'a>,
+        max_wait: Duration,
+    ) -> (Current<'a>, Result<Decision, Unavailable>) {
+        let watch = self.shared.telemetry.watch();
+        let waited = self.wait_in_line(check, max_wait).await;
+        let policy = self.current_for(check);
+        self.observe_wait(watch, &check.with_policy(&policy), &waited);
+        (policy, waited)
+    }
+
+    async fn wait_in_line(
+        &self,
+        check: &Check<'_>,
+        max_wait: Duration,
+    ) -> Result<Decision, Unavailable> {
+        let Check { policy, subject, cost, .. } = *check;
+        let queue = &self.shared.queue;
+        let current = self.current_for(check);
+        if !current.is_enabled() {
+            return Ok(Decision::disabled());
+        }
+        let in_effect = check.with_policy(&current);
+        if cost == 0 || in_effect.can_never_pass() {
+            return self.charge_unobserved(&in_effect).await;
+        }
+        let Some(place) = queue.join(&in_effect, max_wait) else {
+            let decision = self.peek(policy, subject, cost).await?;
+            return Ok(decision.refused_for(max_wait));
+        };
+        let until = queue.instant_in(max_wait);
+        match first_of(place.head.lock(), queue.clock.sleep(max_wait)).await {
+            Some(_head) => self.charge_at_head(check, until).await,
+            None => {
+                let decision = self.peek(policy, subject, cost).await?;
+                Ok(decision.refused_for(Duration::ZERO))
+            }
+        }
+    }
+
+    /// Asks, and again whenever the answer may have changed, until it is yes or too late.
+    async fn charge_at_head(&self, check: &Check<'_>, until: u64) -> Result<Decision, Unavailable> {
+        let queue = &self.shared.queue;
+        loop {
+            // The policy in effect may change during the wait.
+            let policy = self.current_for(check);
+            let decision = if !policy.is_enabled() {
+                Decision::disabled()
+            } else if policy.get_algorithm() == Algorithm::LeakyBucket {
+                let spaced = spaced(&policy, check.cost);
+                self.charge_unobserved(&check.with_policy(&spaced)).await?
+            } else {
+                self.charge_unobserved(&check.with_policy(&policy)).await?
+            };
+            match decision.outcome() {
+                Outcome::Refused { retry_after } if queue.instant_in(retry_after) <= until => {
+                    queue.clock.sleep(retry_after).await;
+                }
+                Outcome::Allowed | Outcome::Refused { .. } | Outcome::Never => return Ok(decision),
+            }
+        }
+    }
+
+    /// Charges without telemetry: a waiting caller is reported once, when its wait is over.
+    async fn charge_unobserved(&self, check: &Check<'_>) -> Result<Decision, Unavailable> {
+        let mut verdict = Verdict::open();
+        self.ask(check, &mut verdict).await?;
+        Ok(Decision::charged(verdict, check))
+    }
+}
+
+impl Queue {
+    pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
+        Self { clock, lines: Mutex::default() }
+    }
+
+    #[cfg(feature = "dashboard")]
+    pub(super) fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
+    /// Returns the instant that is `span` from now; the last there is if it is farther.
+    fn instant_in(&self, span: Duration) -> u64 {
+        let micros = u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
+        self.clock.now_micros().saturating_add(micros)
+    }
+
+    /// Joins the end of the line. Returns `None` if those before take all that can be admitted in
+    /// time.
+    fn join(&self, check: &Check<'_>, max_wait: Duration) -> Option<PlaceInLine<'_>> {
+        let Check { policy, subject, cost, .. } = *check;
+        let key = (policy.name_handle(), SmolStr::from(subject));
+        let mut lines = lock(&self.lines);
+        let line = lines.entry(key.clone()).or_default();
+        let wanted = line.wanted + u64::from(cost);
+        if line.wanted > 0 && wanted > capacity(policy, max_wait) {
+            return None;
+        }
+        line.wanted = wanted;
+        let head = Arc::clone(&line.head);
+        drop(lines);
+        Some(PlaceInLine { queue: self, key, cost, head })
+    }
+}
+
+/// Returns the most that a policy can admit within `span`.
+fn capacity(policy: &Policy, span: Duration) -> u64 {
+    let admitted = |quota: &Quota| {
+        let [limit, burst] = [quota.limit(), quota.capacity()].map(u128::from);
+        let (span, period) = (span.as_micros(), quota.period().as_micros());
+        match policy.get_algorithm() {
+            Algorithm::SlidingWindow => limit.saturating_mul(span / period + 1),
+            // The windows that begin during the wait, and the one that is open.
+            Algorithm::SlidingWindowCounter | Algorithm::FixedWindow => {
+                limit.saturating_mul(span / period + 2)
+            }
+            Algorithm::TokenBucket | Algorithm::Gcra => burst + limit.saturating_mul(span) / period,
+            // One at once and then one after each interval, from a line as long as the bucket.
+            Algorithm::LeakyBucket => burst.min(1 + limit.saturating_mul(span) / period),
+        }
+    };
+    let least = policy.quotas().iter().map(admitted).min().unwrap_or(0);
+    least.try_into().unwrap_or(u64::MAX)
+}
+
+/// A place in a line, given up when dropped.
+struct PlaceInLine<'a> {
+    queue: &'a Queue,
+    key: LineKey,
+    cost: u32,
+    head: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl Drop for PlaceInLine<'_> {
+    fn drop(&mut self) {
+        let mut lines = lock(&self.queue.lines);
+        if let Some(line) = lines.get_mut(&self.key) {
+            line.wanted -= u64::from(self.cost);
+            if line.wanted == 0 {
+                lines.remove(&self.key);
+            }
+        }
+    }
+}
+
+/// Locks, ignoring poison: the counts are complete whenever the lock is free, even if a thread
+/// panicked elsewhere.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,132 @@
+//! The raw answer to a check: the outcome, who gave it, and the state of each quota. Stores, guards
+//! and the limiter write it in place; a [`Decision`](crate::Decision) shows it to users.
+
+mod level;
+mod outcome;
+mod quota_state;
+mod reading;
+mod source;
+
+use arrayvec::ArrayVec;
+
+pub(crate) use self::level::{Level, div_rem};
+pub use self::outcome::Outcome;
+pub use self::quota_state::QuotaState;
+pub(crate) use self::reading::Reading;
+pub use self::source::Source;
+use crate::policy::MAX_QUOTAS;
+
+/// A store's answer to a charge or a peek: the outcome, and the state of each quota after it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    outcome: Outcome,
+    source: Source,
+    stamp_micros: u64,
+    /// The instant that names this charge in the limiter's fallback; 0 if it was not recorded there.
+    fallback_stamp: u64,
+    states: ArrayVec<QuotaState, MAX_QUOTAS>,
+}
+
+impl Verdict {
+    /// Creates a verdict given at `stamp_micros` on the store's clock, in microseconds since the
+    /// Unix epoch.
+    #[inline]
+    #[must_use]
+    pub fn new(outcome: Outcome, stamp_micros: u64) -> Self {
+        Self::by(Source::Store, outcome, stamp_micros)
+    }
+
+    #[inline]
+    fn by(source: Source, outcome: Outcome, stamp_micros: u64) -> Self {
+        Self { outcome, source, stamp_micros, fallback_stamp: 0, states: ArrayVec::new() }
+    }
+
+    /// Creates the verdict that admits because the backend failed. Every check begins with it, and
+    /// whoever decides overwrites it.
+    #[inline]
+    pub(crate) fn open() -> Self {
+        Self::by(Source::Open, Outcome::Allowed, 0)
+    }
+
+    /// Creates the verdict that admits because the policy is switched off.
+    pub(crate) fn disabled() -> Self {
+        Self::by(Source::Disabled, Outcome::Allowed, 0)
+    }
+
+    /// Moves the verdict out and leaves [`open`](Self::open) in its place.
+    #[cfg(feature = "axum")]
+    pub(crate) fn take(&mut self) -> Self {
+        std::mem::replace(self, Self::open())
+    }
+
+    #[inline]
+    pub(crate) fn set_source(&mut self, source: Source) {
+        self.source = source;
+    }
+
+    #[inline]
+    pub(crate) fn source(&self) -> Source {
+        self.source
+    }
+
+    pub(crate) fn with_outcome(self, outcome: Outcome) -> Self {
+        Self { outcome, ..self }
+    }
+
+    pub(crate) fn set_fallback_stamp(&mut self, instant: u64) {
+        self.fallback_stamp = instant;
+    }
+
+    pub(crate) fn fallback_stamp(&self) -> u64 {
+        self.fallback_stamp
+    }
+
+    /// Begins another answer, to which [`push`](Self::push) adds the quotas.
+    #[inline]
+    pub(crate) fn restart(&mut self, outcome: Outcome, stamp_micros: u64) {
+        self.outcome = outcome;
+        self.stamp_micros = stamp_micros;
+        self.states.clear();
+    }
+
+    /// Adds the state of the policy's next quota, in declared order.
+    ///
+    /// # Panics
+    ///
+    /// Past [`MAX_QUOTAS`], the most that a policy holds.
+    #[inline]
+    pub fn push(&mut self, state: QuotaState) {
+        self.states.push(state);
+    }
+
+    /// Returns the outcome.
+    #[inline]
+    #[must_use]
+    pub fn outcome(&self) -> Outcome {
+        self.outcome
+    }
+
+    /// Returns `true` if the request may go on.
+    #[inline]
+    pub(crate) fn is_allowed(&self) -> bool {
+        self.outcome == Outcome::Allowed
+    }
+
+    /// Returns `true` if something was charged that somebody can give back.
+    pub(crate) fn is_refundable(&self) -> bool {
+        self.is_allowed() && self.source.keeps_charges()
+    }
+
+    /// Returns the instant of the answer, in microseconds on the store's clock. Together with the
+    /// cost it names the charge.
+    #[must_use]
+    pub fn stamp_micros(&self) -> u64 {
+        self.stamp_micros
+    }
+
+    /// Returns the state of each quota, in declared order.
+    #[must_use]
+    pub fn quotas(&self) -> &[QuotaState] {
+        &self.states
+    }
+}

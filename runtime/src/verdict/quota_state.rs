@@ -1,0 +1,88 @@
+//! The state of one quota after a decision.
+
+use std::time::Duration;
+
+use super::Reading;
+use crate::Quota;
+use crate::micros::TimeSpan;
+
+/// The state of one quota after a decision. Its times are exact to the microsecond.
+#[derive(Clone, Copy, Debug)]
+pub struct QuotaState(Reading);
+
+impl QuotaState {
+    /// Creates the state that a backend reports; the arguments are described at the methods of the
+    /// same names. Times are rounded up to whole microseconds, so that nobody comes early.
+    #[must_use]
+    pub const fn new(
+        exceeded: bool,
+        remaining: u32,
+        more_after: Duration,
+        reset_after: Duration,
+    ) -> Self {
+        let [more_after, reset_after] = [micros(more_after), micros(reset_after)];
+        Self(Reading::Known { exceeded, remaining, more_after, reset_after })
+    }
+
+    #[inline]
+    pub(crate) fn read(exceeded: bool, mut reading: Reading) -> Self {
+        reading.set_exceeded(exceeded);
+        Self(reading)
+    }
+
+    /// Returns the state after `elapsed`, for a request of `cost`. More may remain than it reports,
+    /// because not every unit that has come back since is known.
+    pub(crate) fn aged(&self, elapsed: TimeSpan, quota: &Quota, cost: u32) -> Self {
+        let mut reading = self.0.aged(elapsed, quota.capacity());
+        reading.set_exceeded(cost > reading.remaining());
+        Self(reading)
+    }
+
+    /// Returns the state with `units` more that remain, which were charged before.
+    pub(crate) fn with_more(&self, units: u32) -> Self {
+        let remaining = self.remaining().saturating_add(units);
+        Self(Reading::known(remaining, self.0.more_after(), self.0.reset_after()))
+    }
+
+    /// Returns `true` if this quota refused the request.
+    #[must_use]
+    pub fn is_exceeded(&self) -> bool {
+        self.0.exceeded()
+    }
+
+    /// Returns the units that it would still admit now.
+    #[must_use]
+    pub fn remaining(&self) -> u32 {
+        self.0.remaining()
+    }
+
+    /// Returns the time until it would admit more than [`remaining`](Self::remaining), if nobody
+    /// comes before then; zero when nothing is used.
+    #[must_use]
+    pub fn more_after(&self) -> Duration {
+        self.0.more_after().to_duration()
+    }
+
+    /// Returns the time until its full capacity is available again, if nobody comes before then;
+    /// zero when nothing is used.
+    #[must_use]
+    pub fn reset_after(&self) -> Duration {
+        self.0.reset_after().to_duration()
+    }
+}
+
+/// Compares the reported numbers, however they are stored.
+impl PartialEq for QuotaState {
+    fn eq(&self, other: &Self) -> bool {
+        let reported = |state: &Self| (state.is_exceeded(), state.remaining(), state.more_after());
+        reported(self) == reported(other) && self.reset_after() == other.reset_after()
+    }
+}
+
+impl Eq for QuotaState {}
+
+/// Returns whole microseconds, rounded up; at most `u64::MAX`, half a million years.
+const fn micros(span: Duration) -> TimeSpan {
+    let micros = span.as_nanos().div_ceil(1_000);
+    if micros > u64::MAX as u128 { TimeSpan::MAX } else { TimeSpan::from_micros(micros as u64) }
+}
