@@ -4,8 +4,8 @@
 //! number in them. The public API speaks in `u64` microseconds, which are converted where they enter
 //! and leave.
 //!
-//! `+` and `-` are those of `u64`: the caller has made sure that the result fits. The methods say in
-//! their names what they do otherwise.
+//! `+` and `-` are those of `u64`: the caller has made sure that the result fits. The names of the
+//! methods tell how they treat other results.
 
 use std::fmt;
 use std::ops::{Add, Mul, Sub};

@@ -4,7 +4,7 @@ use super::{LAST_INSTANT, QuotaCheck, QuotaCounter, Refund, Wait};
 use crate::Verdict;
 use crate::micros::Timestamp;
 use crate::policy::MAX_QUOTAS;
-use crate::{Check, Policy};
+use crate::{Check, Policy, Verdict};
 
 /// The effect of a decision on the counters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use super::{FixedWindow, Gcra, QuotaCounter, SlidingWindow, SlidingWindowCounter
 use crate::Verdict;
 use crate::micros::Timestamp;
 use crate::policy::MAX_QUOTAS;
-use crate::{Algorithm, Outcome, Policy, Quota};
+use crate::{Algorithm, Outcome, Policy, Quota, Verdict};
 
 /// Returns the verdict on a request of `cost` at `now`, from the store's decision and the raw state
 /// after it, one quota after the other. `None` if the decision contradicts the state.

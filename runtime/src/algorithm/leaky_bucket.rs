@@ -1,13 +1,13 @@
 //! The leaky bucket: a bucket that holds `burst`, leaks limit ÷ period in a steady flow, and
 //! into which a request pours `cost`.
 //!
-//! **As a meter** ([ITU-T I.371], annex A, the continuous-state leaky bucket): a request is admitted
+//! **Used as a meter** ([ITU-T I.371], annex A, the continuous-state leaky bucket): a request is admitted
 //! if its cost still fits. The level is `(TAT − now) × limit ÷ period`, so this is
 //! [`Gcra`](super::gcra) by another name, with the same bound of burst + limit − 1 in any half-open
 //! interval of one period, which is reached. A test compares the decisions with those of a bucket
 //! that stores its level.
 //!
-//! **As a queue**, where calls wait for their turn: they leave one by one, spaced by period ÷
+//! **Used as a queue**, in which calls wait: they leave one by one, spaced by period ÷
 //! limit, and the bucket is the line in which they stand. See [`spaced`].
 //!
 //! [ITU-T I.371]: https://www.itu.int/rec/T-REC-I.371

@@ -7,7 +7,7 @@
 //! Memory is paid by admitted traffic. Up to a limit of [`RESOLUTION`] there is an entry for
 //! each admission, at most `limit` of them. Above it, admissions share a granule of
 //! `g = ⌈period ÷ RESOLUTION⌉` aligned to the epoch, which stores its newest time and leaves
-//! as a whole at newest + period. An entry never leaves before its admissions would have, so
+//! as one at newest + period. An entry never leaves before its admissions would have, so
 //! the bound holds; it leaves later by less than `g`, and at most `RESOLUTION + 1` granules
 //! overlap one period.
 

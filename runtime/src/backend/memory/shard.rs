@@ -16,7 +16,7 @@ const COLLECT_EVERY: u32 = 64;
 /// The number of keys that are considered for an eviction.
 const SAMPLE: usize = 16;
 /// The distance between them. Neighbours may be alike, because numbered subjects can have hashes
-/// close to each other. A prime larger than any table, so that every place has its turn.
+/// close to each other. A prime larger than any table, so that every place is visited.
 const STRIDE: usize = 7919;
 
 #[derive(Default)]

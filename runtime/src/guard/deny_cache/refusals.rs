@@ -150,7 +150,7 @@ impl CachedRefusal {
     }
 
     /// Writes the store's answer with its times shortened by the time since it arrived. A caller that
-    /// then waits as long as it says comes no earlier than one that was answered by the store itself.
+    /// waits for the resulting time comes no earlier than one that was answered by the store itself.
     fn write(&self, check: &Check<'_>, now: Timestamp, verdict: &mut Verdict) {
         let elapsed = now.saturating_since(self.answered);
         let quotas = check.policy.quotas();

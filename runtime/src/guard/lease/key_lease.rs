@@ -6,7 +6,7 @@ use tokio::sync::watch;
 use crate::Verdict;
 use crate::algorithm::Refund;
 use crate::micros::{TimeSpan, Timestamp};
-use crate::{BackendError, Outcome, Policy, Quota, QuotaState, Source};
+use crate::{BackendError, Outcome, Policy, Quota, QuotaState, Source, Verdict};
 
 /// A lease takes at most one in so many of the remaining units. Near the limit that is less than
 /// two, and then every check asks the store.

@@ -214,6 +214,10 @@ impl LeaseKey {
         Self { policy, subject, hash: entry.hash }
     }
 
+    fn check(&self, cost: u32) -> Check<'_> {
+        Check::new(&self.policy, &self.subject, cost)
+    }
+
     fn hashed(&self) -> HashedKey<'_> {
         HashedKey { policy: &self.policy, subject: &self.subject, hash: self.hash }
     }
