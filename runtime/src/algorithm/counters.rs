@@ -1,7 +1,6 @@
 //! The state of one subject under one policy, and the decision about all its quotas at once.
 
 use super::{LAST_INSTANT, QuotaCheck, QuotaCounter, Refund, Wait};
-use crate::Verdict;
 use crate::micros::Timestamp;
 use crate::policy::MAX_QUOTAS;
 use crate::{Check, Policy, Verdict};

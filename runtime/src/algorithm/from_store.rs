@@ -4,7 +4,6 @@
 use smallvec::SmallVec;
 
 use super::{FixedWindow, Gcra, QuotaCounter, SlidingWindow, SlidingWindowCounter, Wait};
-use crate::Verdict;
 use crate::micros::Timestamp;
 use crate::policy::MAX_QUOTAS;
 use crate::{Algorithm, Outcome, Policy, Quota, Verdict};

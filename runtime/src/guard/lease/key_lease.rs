@@ -3,7 +3,6 @@
 use smallvec::SmallVec;
 use tokio::sync::watch;
 
-use crate::Verdict;
 use crate::algorithm::Refund;
 use crate::micros::{TimeSpan, Timestamp};
 use crate::{BackendError, Outcome, Policy, Quota, QuotaState, Source, Verdict};

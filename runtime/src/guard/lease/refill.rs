@@ -124,7 +124,7 @@ impl SharedLeases {
 
     async fn charge_at_store(&self, key: &LeaseKey, cost: u32) -> Result<Verdict, BackendError> {
         let mut verdict = Verdict::open();
-        let charge = Operation::charge(Check::new(&key.policy, &key.subject, cost));
+        let charge = Operation::charge(key.check(cost));
         self.inner.apply_one(&charge).await?.into_verdict(&mut verdict)?;
         Ok(verdict)
     }

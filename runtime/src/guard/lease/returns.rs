@@ -134,7 +134,7 @@ impl SharedLeases {
 }
 
 fn refund<'a>(key: &'a LeaseKey, grant: &Grant) -> Operation<'a> {
-    let check = Check::new(&key.policy, &key.subject, grant.left);
+    let check = key.check(grant.left);
     Operation::refund(check, grant.stamp.micros())
 }
 
