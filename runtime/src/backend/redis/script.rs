@@ -3,8 +3,8 @@
 use std::sync::LazyLock;
 
 use redis::{Cmd, Script};
+use smallvec::SmallVec;
 
-use super::job::Told;
 use crate::backend::{Action, Operation};
 use crate::{Algorithm, Quota};
 
@@ -17,14 +17,14 @@ fn stripped() -> String {
     code.fold(String::new(), |text, line| text + line + "\n")
 }
 
-/// Makes the server know the script.
+/// Returns the command that loads the script into the server.
 pub(super) fn load() -> Cmd {
     let mut command = redis::cmd("SCRIPT");
     command.arg("LOAD").arg(stripped());
     command
 }
 
-/// Asks for the decisions about `checks`, given as key and plan, in their order.
+/// Returns the command that runs the script on `checks`, each a key and a plan, in their order.
 pub(super) fn call<'a>(
     checks: impl ExactSizeIterator<Item = (&'a [u8], &'a Plan)> + Clone,
     virtual_micros: Option<u64>,
@@ -32,12 +32,12 @@ pub(super) fn call<'a>(
     let mut plans: Vec<&Plan> = Vec::new();
     let mut indexes = Vec::with_capacity(checks.len());
     for (_, plan) in checks.clone() {
-        // Most flights carry checks of one or two policies.
+        // Most batches have checks of one or two policies.
         let index = plans.iter().position(|other| *other == plan).unwrap_or_else(|| {
             plans.push(plan);
             plans.len() - 1
         });
-        // A flight carries at most `MAX_CHECKS`; numbered from 1, as Lua does.
+        // It fits into a byte, as a batch has at most `MAX_CHECKS`. Lua counts from 1.
         indexes.push(index as u8 + 1);
     }
     let mut command = redis::cmd("EVALSHA");
@@ -56,14 +56,25 @@ pub(super) fn call<'a>(
     command
 }
 
-/// What the script answers to a call, one after the other.
+/// The script's reply to one operation: its status and the raw state of the quotas.
+#[derive(Debug)]
+pub(super) struct ScriptReply {
+    pub(super) now: u64,
+    pub(super) numbers: Numbers,
+}
+
+/// Inline for up to 4 numbers, which is enough for one quota.
+pub(super) type Numbers = SmallVec<[u64; 4]>;
+
+/// Iterator over the replies in the answer to a call, in the order of its checks. A check that
+/// failed has the text of the error.
 pub(super) struct Answers<'a> {
     now: u64,
     rest: &'a [u8],
 }
 
 impl<'a> Answers<'a> {
-    pub(super) fn of(answer: &'a [u8]) -> Option<Self> {
+    pub(super) fn new(answer: &'a [u8]) -> Option<Self> {
         let (now, rest) = answer.split_first_chunk()?;
         Some(Self { now: u64::from_le_bytes(*now), rest })
     }
@@ -75,9 +86,8 @@ impl<'a> Answers<'a> {
     }
 }
 
-/// A check that failed has the error's text.
 impl Iterator for Answers<'_> {
-    type Item = Result<Told, String>;
+    type Item = Result<ScriptReply, String>;
 
     fn next(&mut self) -> Option<Self::Item> {
         match self.take(1)? {
@@ -89,27 +99,28 @@ impl Iterator for Answers<'_> {
             count => {
                 let numbers = self.take(usize::from(*count.first()?) * 8)?.as_chunks().0;
                 let numbers = numbers.iter().map(|number| u64::from_le_bytes(*number)).collect();
-                Some(Ok(Told { now: self.now, numbers }))
+                Some(Ok(ScriptReply { now: self.now, numbers }))
             }
         }
     }
 }
 
-/// In place of how many numbers follow.
+/// Stands in place of the count of numbers if a check has failed.
 const FAILED: u8 = 255;
 
-/// What to do and by which quotas, as the script reads it.
+/// The action and the quotas of an operation, encoded for the script.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Plan(Box<[u8]>);
 
-/// Longer spans are taken for this: no bucket holds more than ten years.
+/// The greatest time in microseconds that is sent. Longer spans are cut to it, since no bucket
+/// holds more than ten years.
 const LONGEST: u64 = 1 << 52;
 
 impl Plan {
     pub(super) fn of(operation: &Operation<'_>) -> Self {
         let quotas = operation.policy.quotas();
         let (action, cost, stamp) = match operation.action {
-            // What can never be admitted is not asked for.
+            // A cost that can never be admitted is not charged; the script only reads the state.
             Action::Charge { cost } | Action::Peek { cost }
                 if cost == 0 || quotas.iter().any(|quota| cost > quota.capacity()) =>
             {
@@ -132,7 +143,8 @@ impl Plan {
         plan.extend(cost.to_le_bytes());
         plan.extend(number(stamp));
         for quota in quotas {
-            // Refused, it writes nothing, so what one request may use is the bucket it knows.
+            // A refusal writes nothing, so the bucket that the script knows is the part that one
+            // request may use.
             let (span, rest) = span(quota, quota.usable());
             plan.extend(quota.limit().to_le_bytes());
             plan.extend(quota.usable().to_le_bytes());
@@ -153,7 +165,8 @@ impl Plan {
     }
 }
 
-/// The time that `count` units take: whole microseconds, and a rest in 1/limit of one.
+/// Returns the time that `count` units take: whole microseconds, and the remainder in 1/limit of
+/// a microsecond.
 fn span(quota: &Quota, count: u32) -> (u64, u32) {
     let (limit, units) = (u128::from(quota.limit()), u128::from(count));
     let product = units * u128::from(quota.period_micros());
@@ -162,7 +175,7 @@ fn span(quota: &Quota, count: u32) -> (u64, u32) {
     (span, (product % limit) as u32)
 }
 
-/// As a double, which holds whole numbers up to 2^53.
+/// Encodes a time as a double, which is exact for whole numbers up to 2^53.
 fn number(micros: u64) -> [u8; 8] {
     (micros.min(LONGEST) as f64).to_le_bytes()
 }

@@ -1,79 +1,22 @@
-//! What a Redis backend has been doing, and what its servers say of themselves.
+//! Statistics of a Redis backend.
 
-use std::future::Future;
-use std::pin::Pin;
-use std::time::Duration;
-
-use super::Servers;
-use super::lane::Lane;
-use super::start::{field, text};
-use crate::backend::{BackendStats, Gauges, ServerStats};
-
-/// How long a server may take to say how it is.
-const PATIENCE: Duration = Duration::from_secs(1);
-
-/// What a [`RedisBackend`](super::RedisBackend) has been doing since it was made, in all its
-/// servers together.
+/// Statistics of a [`RedisBackend`](super::RedisBackend) since it was created, summed over all its
+/// servers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RedisStats {
-    /// The calls that were sent.
+    /// Number of calls sent.
     pub round_trips: u64,
-    /// The operations that they carried.
+    /// Number of operations that these calls carried.
     pub checks: u64,
-    /// The operations that wait to be sent.
+    /// Number of operations that wait to be sent.
     pub queued: usize,
-    /// The most connections that there may be.
+    /// Maximum number of connections.
     pub pool_size: usize,
-    /// The connections that there are.
+    /// Number of open connections.
     pub connections: usize,
-    /// Those of them that nobody uses.
+    /// Number of open connections that are not in use.
     pub idle: usize,
-    /// How many wait for a connection.
+    /// Number of callers that wait for a connection.
     pub waiting: usize,
-}
-
-impl Servers {
-    pub(super) fn stats(&self) -> RedisStats {
-        let mut stats = RedisStats::default();
-        for lane in self.lanes() {
-            lane.count(&mut stats);
-        }
-        stats
-    }
-}
-
-impl Gauges for Servers {
-    fn read(&self) -> BackendStats {
-        BackendStats::Redis(self.stats())
-    }
-
-    fn ask_servers(&self) -> Pin<Box<dyn Future<Output = Vec<ServerStats>> + Send + '_>> {
-        Box::pin(async {
-            let mut stats = Vec::new();
-            for lane in self.lanes() {
-                stats.extend(ask(&lane).await);
-            }
-            stats
-        })
-    }
-}
-
-/// `None` if it does not say, or may not be asked.
-async fn ask(lane: &Lane) -> Option<ServerStats> {
-    let info = match lane.ask(&redis::cmd("INFO"), PATIENCE).await {
-        Ok(info) => text(&info)?,
-        Err(error) => {
-            tracing::debug!(%error, "Redis does not say how it is");
-            return None;
-        }
-    };
-    let number = |name| field(&info, name)?.parse().ok();
-    Some(ServerStats {
-        address: lane.link.address()?,
-        memory: number("used_memory")?,
-        max_memory: number("maxmemory").unwrap_or(0),
-        clients: number("connected_clients")?,
-        evicted_keys: number("evicted_keys").unwrap_or(0),
-    })
 }
