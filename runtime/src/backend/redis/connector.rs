@@ -22,7 +22,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// The maximum number of runtimes with a pool.
 const MAX_RUNTIMES: usize = 4;
 
-/// The way to find a server.
+/// Address of a server, either fixed or looked up.
 pub(super) enum Endpoint {
     Address(ConnectionAddr),
     /// The master that these sentinels name. They are asked anew for each connection.

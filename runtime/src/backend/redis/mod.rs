@@ -1,14 +1,15 @@
 //! Counters in Redis: one budget for all processes that share it.
 //!
-//! The server decides, by the Lua script below `script/`; `script.rs` encodes its calls. An
-//! operation becomes a `Request` in the `RequestQueue` of its `Node`, of which there is one for each
-//! server. The node's `worker` sends many of them as one `batch`, in one round trip, and `reply`
-//! delivers the answers to the callers. `cluster` finds the node that serves a key. `connector` opens
-//! connections to a server, which share a pool, and `connection` is the one that all callers use.
-//! `failure` decides which requests may be sent again.
+//! The server decides, by the Lua script below `script/`; `script.rs` encodes the calls. On its way
+//! an operation passes these files:
 //!
-//! Imports go one way: from the backend to cluster and worker, from those to the node, and from it
-//! to its queue and connection. A node reaches its cluster through the trait `Router`.
+//! - `cluster` finds the `node` that serves its key. A single server is one node.
+//! - It waits as a `request` in the node's `queue`.
+//! - The node's `worker` sends many requests as one `batch`, in one round trip, over the shared
+//!   `connection`, for which `connector` has a pool.
+//! - `reply` delivers the answers to the callers; `failure` decides which requests may be sent again.
+//!
+//! Imports go one way, in this order. A node reaches back to its cluster through the trait `Router`.
 
 mod batch;
 mod builder;

@@ -1,4 +1,6 @@
-//! The script, and what is sent to it.
+//! Calls of the script: encoding of the plans, and decoding of the replies.
+
+mod text;
 
 use std::sync::LazyLock;
 
@@ -8,19 +10,12 @@ use smallvec::SmallVec;
 use crate::backend::{Action, Operation};
 use crate::{Algorithm, Quota};
 
-/// The script as sent: without comments, which the server would only keep.
-static SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new(&stripped()));
-
-fn stripped() -> String {
-    let lines = include_str!("script.lua").lines().map(str::trim);
-    let code = lines.filter(|line| !line.is_empty() && !line.starts_with("--"));
-    code.fold(String::new(), |text, line| text + line + "\n")
-}
+static SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new(&text::TEXT));
 
 /// Returns the command that loads the script into the server.
 pub(super) fn load() -> Cmd {
     let mut command = redis::cmd("SCRIPT");
-    command.arg("LOAD").arg(stripped());
+    command.arg("LOAD").arg(&**text::TEXT);
     command
 }
 
@@ -60,11 +55,9 @@ pub(super) fn call<'a>(
 #[derive(Debug)]
 pub(super) struct ScriptReply {
     pub(super) now: u64,
-    pub(super) numbers: Numbers,
+    /// Up to 4 numbers are stored inline, which is enough for one quota.
+    pub(super) numbers: SmallVec<[u64; 4]>,
 }
-
-/// Inline for up to 4 numbers, which is enough for one quota.
-pub(super) type Numbers = SmallVec<[u64; 4]>;
 
 /// Iterator over the replies in the answer to a call, in the order of its checks. A check that
 /// failed has the text of the error.
@@ -108,13 +101,20 @@ impl Iterator for Answers<'_> {
 /// Stands in place of the count of numbers if a check has failed.
 const FAILED: u8 = 255;
 
-/// The action and the quotas of an operation, encoded for the script.
+/// The action and the quotas of an operation, encoded for the script; `script/plan.lua` decodes it.
+/// All is little-endian, and times are doubles:
+///
+/// - algorithm, action and number of quotas, a byte each, and a byte of padding;
+/// - cost (4 bytes), and the time of the charge to refund (8);
+/// - for each quota: limit (4), capacity (4), period (8), and the time that the capacity takes (8)
+///   with its fraction in 1/limit of a microsecond (4);
+/// - for each quota: the time that the cost takes (8), with its fraction (4).
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Plan(Box<[u8]>);
 
 /// The greatest time in microseconds that is sent. Longer spans are cut to it, since no bucket
 /// holds more than ten years.
-const LONGEST: u64 = 1 << 52;
+const MAX_MICROS: u64 = 1 << 52;
 
 impl Plan {
     pub(super) fn of(operation: &Operation<'_>) -> Self {
@@ -138,24 +138,24 @@ impl Plan {
             Algorithm::TokenBucket | Algorithm::LeakyBucket | Algorithm::Gcra => 4,
         };
         let mut plan = Vec::with_capacity(16 + 40 * quotas.len());
-        // At most `MAX_QUOTAS`.
+        // The count fits into a byte, as there are at most `MAX_QUOTAS`.
         plan.extend([family, action, quotas.len() as u8, 0]);
         plan.extend(cost.to_le_bytes());
-        plan.extend(number(stamp));
+        plan.extend(encoded_micros(stamp));
         for quota in quotas {
             // A refusal writes nothing, so the bucket that the script knows is the part that one
             // request may use.
-            let (span, rest) = span(quota, quota.usable());
+            let (span, fraction) = span(quota, quota.usable());
             plan.extend(quota.limit().to_le_bytes());
             plan.extend(quota.usable().to_le_bytes());
-            plan.extend(number(quota.period_micros()));
-            plan.extend(number(span));
-            plan.extend(rest.to_le_bytes());
+            plan.extend(encoded_micros(quota.period_micros()));
+            plan.extend(encoded_micros(span));
+            plan.extend(fraction.to_le_bytes());
         }
         for quota in quotas {
-            let (span, rest) = span(quota, cost);
-            plan.extend(number(span));
-            plan.extend(rest.to_le_bytes());
+            let (span, fraction) = span(quota, cost);
+            plan.extend(encoded_micros(span));
+            plan.extend(fraction.to_le_bytes());
         }
         Self(plan.into())
     }
@@ -165,17 +165,17 @@ impl Plan {
     }
 }
 
-/// Returns the time that `count` units take: whole microseconds, and the remainder in 1/limit of
-/// a microsecond.
+/// Returns the time that `count` units take: whole microseconds, and a fraction in 1/limit of a
+/// microsecond.
 fn span(quota: &Quota, count: u32) -> (u64, u32) {
     let (limit, units) = (u128::from(quota.limit()), u128::from(count));
     let product = units * u128::from(quota.period_micros());
-    let span = u64::try_from(product / limit).unwrap_or(LONGEST).min(LONGEST);
-    // Less than the limit, which fits.
+    let span = u64::try_from(product / limit).unwrap_or(MAX_MICROS).min(MAX_MICROS);
+    // The remainder is below the limit, which fits into 32 bits.
     (span, (product % limit) as u32)
 }
 
 /// Encodes a time as a double, which is exact for whole numbers up to 2^53.
-fn number(micros: u64) -> [u8; 8] {
-    (micros.min(LONGEST) as f64).to_le_bytes()
+fn encoded_micros(micros: u64) -> [u8; 8] {
+    (micros.min(MAX_MICROS) as f64).to_le_bytes()
 }
