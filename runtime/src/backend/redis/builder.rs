@@ -1,21 +1,23 @@
-//! Builds a [`RedisBackend`].
+//! The builder of a [`RedisBackend`].
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::RedisBackend;
 use super::cluster::Cluster;
-use super::connect::{Access, Place as At, Source};
-use super::lane::Lane;
-use super::url::{Place, RedisUrl};
-use super::{RedisBackend, Servers};
+use super::connect_options::ConnectOptions;
+use super::connector::{Connector, Endpoint};
+use super::node::Node;
+use super::servers::Servers;
+use super::url::{Location, RedisUrl};
 use crate::{BackendError, Clock};
 
 const DEFAULT_KEY_PREFIX: &str = "tollgate:";
 const DEFAULT_POOL_SIZE: usize = 4;
 const DEFAULT_DEADLINE: Duration = Duration::from_millis(100);
 
-/// Builds a [`RedisBackend`]. What is set here wins over the URL.
+/// Builder of a [`RedisBackend`]. Its settings take precedence over the URL.
 pub struct RedisBackendBuilder {
     url: String,
     sentinel_master: Option<String>,
@@ -41,7 +43,7 @@ impl RedisBackendBuilder {
         }
     }
 
-    /// The hosts are sentinels, and the server is whichever they name as the master of this
+    /// Treats the hosts as sentinels, and uses the server that they name as the master of this
     /// name.
     #[must_use]
     pub fn sentinel_master(mut self, name: impl Into<String>) -> Self {
@@ -49,7 +51,7 @@ impl RedisBackendBuilder {
         self
     }
 
-    /// What all keys begin with; `tollgate:` unless set. Programs that share a server and a
+    /// Sets the prefix of all keys; `tollgate:` by default. Programs that share a server and a
     /// prefix share their counters.
     #[must_use]
     pub fn key_prefix(mut self, prefix: impl Into<String>) -> Self {
@@ -57,38 +59,39 @@ impl RedisBackendBuilder {
         self
     }
 
-    /// Whether the servers are a cluster. Unless set, several hosts are one, and one host is not.
+    /// Treats the servers as a cluster if `true`. By default several hosts are a cluster, and a
+    /// single host is not.
     #[must_use]
     pub fn cluster(mut self, cluster: bool) -> Self {
         self.cluster = Some(cluster);
         self
     }
 
-    /// The most connections to one server, at least 1; 4 unless set. Checks share one; others
-    /// take its place when it is lost.
+    /// Sets the maximum number of connections to one server, at least 1; 4 by default. Checks share
+    /// one of them; the others replace it when it is lost.
     #[must_use]
     pub fn pool_size(mut self, size: usize) -> Self {
         self.pool_size = Some(size.max(1));
         self
     }
 
-    /// How long an operation may take, waiting and connecting included; 100 ms unless set.
-    /// [`LimiterBuilder::deadline`](crate::LimiterBuilder::deadline) wins over it.
+    /// Sets the maximum duration of an operation, including queueing and connecting; 100 ms by
+    /// default. [`LimiterBuilder::deadline`](crate::LimiterBuilder::deadline) takes precedence.
     #[must_use]
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = Some(deadline);
         self
     }
 
-    /// Trusts this certificate authority, in PEM, instead of those that the machine trusts. For
-    /// `rediss://`.
+    /// Trusts this certificate authority, in PEM, instead of those that the machine trusts. It
+    /// requires a `rediss://` URL.
     #[must_use]
     pub fn ca_certificate(mut self, pem: impl Into<Vec<u8>>) -> Self {
         self.ca_certificate = Some(pem.into());
         self
     }
 
-    /// Decides by `clock` instead of the server's time: for tests of the script.
+    /// Decides by `clock` instead of the server's time, in tests of the script.
     #[doc(hidden)]
     #[must_use]
     pub fn virtual_time(mut self, clock: impl Clock) -> Self {
@@ -96,11 +99,11 @@ impl RedisBackendBuilder {
         self
     }
 
-    /// The backend. It connects when it is first asked, or when the limiter is initialized.
+    /// Creates the backend. It connects on the first check, or when the limiter is initialized.
     ///
     /// # Errors
     ///
-    /// If the URL is none, or if what is set does not go together.
+    /// If the URL is invalid, or if settings contradict each other.
     pub fn build(self) -> Result<RedisBackend, BackendError> {
         let mut url = RedisUrl::parse(&self.url)?;
         url.sentinel_master = self.sentinel_master.or(url.sentinel_master);
@@ -112,11 +115,12 @@ impl RedisBackendBuilder {
             ));
         }
         if url.tls {
-            // The driver has no provider of its own. If the program has chosen one, that serves.
+            // The driver has no provider of its own. An error means that the program has already
+            // chosen one, which is used then.
             let _ = rustls::crypto::ring::default_provider().install_default();
         }
         let deadline = self.deadline.or(url.deadline).unwrap_or(DEFAULT_DEADLINE);
-        let access = Access {
+        let options = ConnectOptions {
             username: url.username.clone(),
             password: url.password.clone(),
             database: url.database,
@@ -125,26 +129,29 @@ impl RedisBackendBuilder {
             pool_size: self.pool_size.or(url.pool_size).unwrap_or(DEFAULT_POOL_SIZE),
         };
         let servers = if is_cluster {
-            Servers::Cluster(Cluster::new(access, url.hosts(), self.virtual_time))
+            Servers::Cluster(Cluster::new(options, url.hosts(), self.virtual_time))
         } else {
-            let place = match (&url.place, &url.sentinel_master) {
-                (Place::Socket(path), _) => At::At(redis::ConnectionAddr::Unix(path.clone())),
-                (Place::Hosts(_), master) => {
+            let endpoint = match (&url.location, &url.sentinel_master) {
+                (Location::Socket(path), _) => {
+                    Endpoint::Address(redis::ConnectionAddr::Unix(path.clone()))
+                }
+                (Location::Hosts(_), master) => {
                     let mut addresses: Vec<_> = url
                         .hosts()
                         .iter()
-                        .map(|(host, port)| access.address(host, *port))
+                        .map(|(host, port)| options.address(host, *port))
                         .collect();
                     match master {
                         Some(master) => {
-                            At::Sentinel { sentinels: addresses, master: master.clone() }
+                            Endpoint::Sentinel { sentinels: addresses, master: master.clone() }
                         }
                         // A URL has at least one host.
-                        None => At::At(addresses.swap_remove(0)),
+                        None => Endpoint::Address(addresses.swap_remove(0)),
                     }
                 }
             };
-            Servers::One(Lane::new(Source::new(access, place), self.virtual_time, None))
+            let connector = Connector::new(options, endpoint);
+            Servers::Single(Node::new(connector, self.virtual_time, None))
         };
         let key_prefix = self.key_prefix.or(url.key_prefix);
         let key_prefix = key_prefix.unwrap_or_else(|| DEFAULT_KEY_PREFIX.to_owned());
@@ -154,7 +161,7 @@ impl RedisBackendBuilder {
 
 impl fmt::Debug for RedisBackendBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The URL may hold a password.
+        // The URL is left out, because it may contain a password.
         f.debug_struct("RedisBackendBuilder").finish_non_exhaustive()
     }
 }

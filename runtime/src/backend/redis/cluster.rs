@@ -1,97 +1,100 @@
-//! A cluster: which node serves which slot, and where checks go when that changes.
+//! A cluster: the nodes that serve its slots, and rerouting when that changes.
 
 use std::collections::HashMap;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use redis::Value;
 use tokio::time::{Instant, timeout_at};
 
-use super::connect::{Access, Place, Source};
-use super::failure::Failure;
-use super::job::Job;
-use super::lane::Lane;
+use super::connect_options::ConnectOptions;
+use super::connector::{Connector, Endpoint};
+use super::failure::RequestError;
+use super::node::{Node, Router};
+use super::request::Request;
 use crate::{BackendError, Clock};
 
 const SLOTS: usize = 16_384;
 
-/// How long a node may take to say which slots it knows.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// Timeout for a node's reply to `CLUSTER SLOTS`.
+const REPLY_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What was learnt so recently is not asked again.
-const FRESH: Duration = Duration::from_millis(50);
+/// The age up to which the slot table is not refreshed.
+const MIN_REFRESH_INTERVAL: Duration = Duration::from_millis(50);
 
 pub(super) struct Cluster {
     itself: Weak<Self>,
-    access: Access,
+    options: ConnectOptions,
     virtual_time: Option<Arc<dyn Clock>>,
     seeds: Vec<(String, u16)>,
-    nodes: Mutex<HashMap<(String, u16), Arc<Lane>>>,
-    slots: ArcSwap<Slots>,
-    /// When the slots were last learnt.
-    learnt: tokio::sync::Mutex<Option<Instant>>,
+    nodes: Mutex<HashMap<(String, u16), Arc<Node>>>,
+    slots: ArcSwap<SlotTable>,
+    /// The time of the last refresh. Its lock is held during a refresh, so that there is only one at
+    /// a time.
+    refreshed: tokio::sync::Mutex<Option<Instant>>,
 }
 
-/// The way to the node of each slot; empty before they are known.
-type Slots = Vec<Option<Arc<Lane>>>;
+/// The node of each slot; empty before the first refresh.
+type SlotTable = Vec<Option<Arc<Node>>>;
 
 impl Cluster {
     pub(super) fn new(
-        access: Access,
+        options: ConnectOptions,
         seeds: Vec<(String, u16)>,
         virtual_time: Option<Arc<dyn Clock>>,
     ) -> Arc<Self> {
         Arc::new_cyclic(|itself| Self {
             itself: itself.clone(),
-            access,
+            options,
             virtual_time,
             seeds,
             nodes: Mutex::default(),
             slots: ArcSwap::default(),
-            learnt: tokio::sync::Mutex::default(),
+            refreshed: tokio::sync::Mutex::default(),
         })
     }
 
-    /// The way to the node that serves a slot, as far as is known.
-    pub(super) fn route(&self, slot: u16) -> Option<Arc<Lane>> {
+    /// Returns the node that serves a slot, as far as is known.
+    pub(super) fn route(&self, slot: u16) -> Option<Arc<Node>> {
         self.slots.load().get(usize::from(slot))?.clone()
     }
 
-    /// The nodes that serve slots.
-    pub(super) fn masters(&self) -> Vec<Arc<Lane>> {
-        let mut masters: Vec<Arc<Lane>> = Vec::new();
-        for lane in self.slots.load().iter().flatten() {
-            if !masters.iter().any(|known| Arc::ptr_eq(known, lane)) {
-                masters.push(Arc::clone(lane));
+    /// Returns the nodes that serve slots.
+    pub(super) fn masters(&self) -> Vec<Arc<Node>> {
+        let mut masters: Vec<Arc<Node>> = Vec::new();
+        for node in self.slots.load().iter().flatten() {
+            if !masters.iter().any(|known| Arc::ptr_eq(known, node)) {
+                masters.push(Arc::clone(node));
             }
         }
         masters
     }
 
-    pub(super) fn lanes(&self) -> Vec<Arc<Lane>> {
-        self.nodes.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    pub(super) fn nodes(&self) -> Vec<Arc<Node>> {
+        self.lock_nodes().values().cloned().collect()
     }
 
-    /// Learns the slots if nobody has yet.
+    /// Loads the slot table unless it has been loaded before.
     pub(super) async fn ready(&self) -> Result<(), BackendError> {
         if !self.slots.load().is_empty() {
             return Ok(());
         }
-        // Boxed, so that no check carries along what only the first one needs.
-        let learning: Pin<Box<dyn Future<Output = _> + Send + '_>> = Box::pin(self.learn());
-        learning.await
+        // Boxed, so that the future of a check does not contain the state that only the first check
+        // needs.
+        let refresh: Pin<Box<dyn Future<Output = _> + Send + '_>> = Box::pin(self.refresh());
+        refresh.await
     }
 
-    /// Asks the nodes, one after the other, which of them serves which slots.
-    pub(super) async fn learn(&self) -> Result<(), BackendError> {
-        let mut learnt = self.learnt.lock().await;
-        if learnt.is_some_and(|at| at.elapsed() < FRESH) {
+    /// Loads the slot table from the first node that has one. Known nodes are asked first, then the
+    /// seeds.
+    async fn refresh(&self) -> Result<(), BackendError> {
+        let mut refreshed = self.refreshed.lock().await;
+        if refreshed.is_some_and(|at| at.elapsed() < MIN_REFRESH_INTERVAL) {
             return Ok(());
         }
-        let mut addresses: Vec<(String, u16)> =
-            self.nodes.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect();
+        let mut addresses: Vec<(String, u16)> = self.lock_nodes().keys().cloned().collect();
         addresses.extend(
             self.seeds.iter().filter(|seed| !addresses.contains(seed)).cloned().collect::<Vec<_>>(),
         );
@@ -99,12 +102,12 @@ impl Cluster {
         command.arg("SLOTS");
         let mut failure = BackendError::not_executed("no node of the cluster is known");
         for address in addresses {
-            match self.lane(&address).ask(&command, PATIENCE).await {
-                Ok(value) => match self.slots_of(&value, &address.0) {
+            match self.node(&address).query(&command, REPLY_TIMEOUT).await {
+                Ok(value) => match self.slot_table(&value, &address.0) {
                     Some(slots) => {
                         self.slots.store(Arc::new(slots));
-                        *learnt = Some(Instant::now());
-                        self.forget_others();
+                        *refreshed = Some(Instant::now());
+                        self.remove_unused_nodes();
                         return Ok(());
                     }
                     None => {
@@ -120,95 +123,116 @@ impl Cluster {
         Err(failure)
     }
 
-    /// The ways of `CLUSTER SLOTS`: from, to, and the nodes, of which the first is the master.
-    fn slots_of(&self, value: &Value, asked: &str) -> Option<Slots> {
-        let mut slots: Slots = vec![None; SLOTS];
+    /// Parses the reply to `CLUSTER SLOTS`, a list of ranges: first slot, last slot, and the nodes,
+    /// of which the first is the master. A master without a host has that of the node asked.
+    fn slot_table(&self, value: &Value, asked_host: &str) -> Option<SlotTable> {
+        let mut slots: SlotTable = vec![None; SLOTS];
         for range in array(value)? {
             let [Value::Int(first), Value::Int(last), master, ..] = array(range)? else {
                 return None;
             };
             let [host, Value::Int(port), ..] = array(master)? else { return None };
-            let host = text(host).filter(|host| !host.is_empty() && *host != "?").unwrap_or(asked);
-            let lane = self.lane(&(host.to_owned(), u16::try_from(*port).ok()?));
+            let host = text(host).filter(|host| !host.is_empty() && *host != "?");
+            let host = host.unwrap_or(asked_host);
+            let node = self.node(&(host.to_owned(), u16::try_from(*port).ok()?));
             let range = usize::try_from(*first).ok()?..=usize::try_from(*last).ok()?;
-            slots.get_mut(range)?.fill(Some(lane));
+            slots.get_mut(range)?.fill(Some(node));
         }
         slots.iter().any(Option::is_some).then_some(slots)
     }
 
-    /// The way to the node at an address.
-    fn lane(&self, address: &(String, u16)) -> Arc<Lane> {
-        let mut nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
-        let lane = nodes.entry(address.clone()).or_insert_with(|| {
-            let place = Place::At(self.access.address(&address.0, address.1));
-            let source = Source::new(self.access.clone(), place);
-            Lane::new(source, self.virtual_time.clone(), Some(self.itself.clone()))
+    /// Returns the node at an address, which is added if it is not known.
+    fn node(&self, address: &(String, u16)) -> Arc<Node> {
+        let mut nodes = self.lock_nodes();
+        let node = nodes.entry(address.clone()).or_insert_with(|| {
+            let endpoint = Endpoint::Address(self.options.address(&address.0, address.1));
+            let connector = Connector::new(self.options.clone(), endpoint);
+            let router: Weak<dyn Router> = self.itself.clone();
+            Node::new(connector, self.virtual_time.clone(), Some(router))
         });
-        Arc::clone(lane)
+        Arc::clone(node)
     }
 
-    /// Forgets nodes that serve nothing any more. Who still has a job there finishes it.
-    fn forget_others(&self) {
+    /// Removes the nodes that serve no slots any more. Their workers finish the requests that they
+    /// still have.
+    fn remove_unused_nodes(&self) {
         let masters = self.masters();
-        let mut nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
-        nodes.retain(|_, lane| masters.iter().any(|master| Arc::ptr_eq(master, lane)));
+        let mut nodes = self.lock_nodes();
+        nodes.retain(|_, node| masters.iter().any(|master| Arc::ptr_eq(master, node)));
     }
 
-    /// As [`learn`](Self::learn), but nobody waits beyond `deadline`: a node that hangs takes its
-    /// time in the background.
-    async fn learn_by(&self, deadline: Instant) {
+    /// Refreshes the slot table, but returns at `deadline`: a refresh that waits for a node that
+    /// hangs goes on in the background.
+    async fn refresh_by(&self, deadline: Instant) {
         let Some(cluster) = self.itself.upgrade() else { return };
-        let mut learning = Box::pin(async move { cluster.learn().await });
-        // If nobody can be asked now, the next failure asks again.
-        if timeout_at(deadline, &mut learning).await.is_err() {
-            tokio::spawn(learning);
+        let mut refresh = Box::pin(async move { cluster.refresh().await });
+        // An error is ignored, because the next failure tries again.
+        if timeout_at(deadline, &mut refresh).await.is_err() {
+            tokio::spawn(refresh);
         }
     }
 
-    /// Sends jobs of `lane` that had no effect where they belong now.
-    pub(super) async fn redirect(&self, lane: &Arc<Lane>, failed: Vec<(Job, Failure)>) {
-        let stale = |failure: &Failure| {
-            matches!(failure, Failure::Moved(_) | Failure::Elsewhere(_) | Failure::Unconnected(_))
-        };
-        if failed.iter().any(|(_, failure)| stale(failure)) {
-            let last = failed.iter().map(|(job, _)| job.deadline).max();
-            self.learn_by(last.unwrap_or_else(Instant::now)).await;
-        }
-        let mut groups: Vec<(Arc<Lane>, Vec<Job>)> = Vec::new();
-        for (mut job, failure) in failed {
-            job.asking = false;
-            let to = match failure {
-                Failure::Moved(node) => self.named(&node),
-                Failure::Ask(node) => {
-                    job.asking = true;
-                    self.named(&node)
-                }
-                Failure::TryAgain => {
-                    job.alone = true;
-                    None
-                }
-                Failure::NoScript => Some(Arc::clone(lane)),
-                _ => None,
-            };
-            let to = to.or_else(|| self.route(job.slot)).unwrap_or_else(|| Arc::clone(lane));
-            match groups.iter_mut().find(|(known, _)| Arc::ptr_eq(known, &to)) {
-                Some((_, jobs)) => jobs.push(job),
-                None => groups.push((to, vec![job])),
-            }
-        }
-        for (to, jobs) in groups {
-            to.resubmit(jobs);
-        }
-    }
-
-    /// The way to a node that another one named, as `host:port`.
-    fn named(&self, node: &str) -> Option<Arc<Lane>> {
-        let (host, port) = node.rsplit_once(':')?;
+    /// Returns the node that another one named as `host:port`.
+    fn node_named(&self, name: &str) -> Option<Arc<Node>> {
+        let (host, port) = name.rsplit_once(':')?;
         // A node that does not know its own address names only the port.
         if host.is_empty() {
             return None;
         }
-        Some(self.lane(&(host.to_owned(), port.parse().ok()?)))
+        Some(self.node(&(host.to_owned(), port.parse().ok()?)))
+    }
+
+    fn lock_nodes(&self) -> MutexGuard<'_, HashMap<(String, u16), Arc<Node>>> {
+        self.nodes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Router for Cluster {
+    fn reroute<'a>(
+        &'a self,
+        from: &'a Arc<Node>,
+        failed: Vec<(Request, RequestError)>,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
+        Box::pin(async move {
+            let is_stale = |error: &RequestError| {
+                matches!(
+                    error,
+                    RequestError::Moved(_)
+                        | RequestError::WrongServer(_)
+                        | RequestError::Unconnected(_)
+                )
+            };
+            if failed.iter().any(|(_, error)| is_stale(error)) {
+                let last = failed.iter().map(|(request, _)| request.deadline).max();
+                self.refresh_by(last.unwrap_or_else(Instant::now)).await;
+            }
+            let mut groups: Vec<(Arc<Node>, Vec<Request>)> = Vec::new();
+            for (mut request, error) in failed {
+                request.asking = false;
+                let to = match error {
+                    RequestError::Moved(node) => self.node_named(&node),
+                    RequestError::Ask(node) => {
+                        request.asking = true;
+                        self.node_named(&node)
+                    }
+                    RequestError::TryAgain => {
+                        request.unbatched = true;
+                        None
+                    }
+                    RequestError::NoScript => Some(Arc::clone(from)),
+                    _ => None,
+                };
+                let to =
+                    to.or_else(|| self.route(request.slot)).unwrap_or_else(|| Arc::clone(from));
+                match groups.iter_mut().find(|(known, _)| Arc::ptr_eq(known, &to)) {
+                    Some((_, requests)) => requests.push(request),
+                    None => groups.push((to, vec![request])),
+                }
+            }
+            for (to, requests) in groups {
+                to.resubmit(requests);
+            }
+        })
     }
 }
 
@@ -224,7 +248,8 @@ fn text(value: &Value) -> Option<&str> {
     }
 }
 
-/// The slot of a key: CRC16 (XMODEM) of its tag, if it has one, else of all of it.
+/// Returns the slot of a key: the CRC16 (XMODEM) of its hash tag, or of the whole key if it has
+/// none.
 pub(super) fn slot_of(key: &[u8]) -> u16 {
     let tag = key.iter().position(|byte| *byte == b'{').and_then(|open| {
         let rest = &key[open + 1..];
@@ -245,7 +270,7 @@ mod tests {
 
     #[test]
     fn slots_are_those_of_the_server() {
-        // As `CLUSTER KEYSLOT` says.
+        // The replies of `CLUSTER KEYSLOT`.
         assert_eq!(slot_of(b"123456789"), 0x31c3);
         assert_eq!(slot_of(b"foo"), 12182);
         assert_eq!(slot_of(b"a{foo}b"), 12182);

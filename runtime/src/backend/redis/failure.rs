@@ -1,54 +1,55 @@
-//! What can become of a check that was sent, and what may be done about it.
+//! Failures of a request, classified by what may be done about them.
 
 use redis::{ErrorKind, RedisError, ServerError, ServerErrorKind};
 
 use crate::BackendError;
 
-/// Why there is no answer.
+/// The reason for which a request got no answer.
 #[derive(Clone, Debug)]
-pub(super) enum Failure {
-    /// Not executed; the server does not know the script.
+pub(super) enum RequestError {
+    /// Not executed: the server does not know the script.
     NoScript,
-    /// Not executed: another node serves the slot, from now on.
+    /// Not executed: the slot is now served by this node.
     Moved(String),
-    /// Not executed: another node has this key already.
+    /// Not executed: the slot is being moved, and this node already has the key.
     Ask(String),
-    /// Not executed: some keys of the slot have moved, others have not.
+    /// Not executed: some keys of the slot have been moved and others have not.
     TryAgain,
     /// Not executed: there is no connection.
     Unconnected(String),
-    /// Not executed; the same server may do so soon.
-    NotYet(String),
-    /// Not executed: it has to be another server.
-    Elsewhere(String),
-    /// Not executed, and it would not be the next time.
-    Never(String),
-    /// As [`Never`](Self::Never), but others may be: it is this one's own fault, or it came when
-    /// there was no room for it.
-    Odd(String),
+    /// Not executed: the server cannot do it now, but may soon.
+    Busy(String),
+    /// Not executed: this server cannot do it, another one has to.
+    WrongServer(String),
+    /// Not executed, and sending it again would not help.
+    Permanent(String),
+    /// Not executed, and sending it again would not help, but this says nothing of other requests:
+    /// the request itself is at fault, or it came when the queue was full.
+    Rejected(String),
     /// Perhaps executed.
     Unknown(String),
 }
 
-/// With these the server says what it will not do, however often it is asked.
-const REFUSED: [&str; 4] = ["NOPERM", "NOAUTH", "WRONGPASS", "MISCONF"];
-/// With these, that it cannot do it to this key. The last is our script's own.
-const ODD: [&str; 3] = ["WRONGTYPE", "CROSSSLOT", "TOLLGATE"];
+/// Error codes of refusals that no retry changes.
+const PERMANENT: [&str; 4] = ["NOPERM", "NOAUTH", "WRONGPASS", "MISCONF"];
+/// Error codes that concern a single key. The last one is raised by our own script.
+const REJECTED: [&str; 3] = ["WRONGTYPE", "CROSSSLOT", "TOLLGATE"];
 
-impl Failure {
-    /// Of an error with which the server answered.
-    pub(super) fn of_server(error: &ServerError) -> Self {
+impl RequestError {
+    /// Classifies an error with which the server answered.
+    pub(super) fn from_server(error: &ServerError) -> Self {
         let detail = error.details().unwrap_or_default();
         let target = || detail.split_ascii_whitespace().nth(1).unwrap_or_default().to_owned();
         match error.kind() {
             Some(ServerErrorKind::Moved) => Self::Moved(target()),
             Some(ServerErrorKind::Ask) => Self::Ask(target()),
-            _ => Self::of_text(&format!("{} {detail}", error.code())),
+            _ => Self::from_text(&format!("{} {detail}", error.code())),
         }
     }
 
-    /// Of an error's text, as it stands behind the `-` of the protocol, or as a script caught it.
-    pub(super) fn of_text(text: &str) -> Self {
+    /// Classifies the text of an error: the line after the `-` of the protocol, or the message
+    /// that the script has caught.
+    pub(super) fn from_text(text: &str) -> Self {
         let owned = || text.to_owned();
         let has = |code: &str| text.split([' ', ':', '-']).any(|word| word == code);
         if has("NOSCRIPT") {
@@ -56,42 +57,42 @@ impl Failure {
         } else if has("TRYAGAIN") {
             Self::TryAgain
         } else if has("CLUSTERDOWN") || has("READONLY") || has("MASTERDOWN") {
-            Self::Elsewhere(owned())
+            Self::WrongServer(owned())
         } else if has("LOADING") || has("BUSY") || has("OOM") || has("NOREPLICAS") {
-            Self::NotYet(owned())
-        } else if REFUSED.iter().any(|code| has(code)) {
-            Self::Never(owned())
-        } else if ODD.iter().any(|code| has(code)) {
-            Self::Odd(owned())
+            Self::Busy(owned())
+        } else if PERMANENT.iter().any(|code| has(code)) {
+            Self::Permanent(owned())
+        } else if REJECTED.iter().any(|code| has(code)) {
+            Self::Rejected(owned())
         } else {
             Self::Unknown(owned())
         }
     }
 
-    /// Of an error of the driver after something may have been written.
-    pub(super) fn of_sent(error: &RedisError) -> Self {
+    /// Classifies an error of the driver that occurred after something may have been sent.
+    pub(super) fn from_driver(error: &RedisError) -> Self {
         match error.kind() {
             ErrorKind::Server(_) | ErrorKind::Extension => match server_error(error) {
-                Some(error) => Self::of_server(&error),
+                Some(error) => Self::from_server(&error),
                 None => Self::Unknown(error.to_string()),
             },
             _ => Self::Unknown(error.to_string()),
         }
     }
 
-    /// Whether the check may be sent again.
-    pub(super) fn may_be_resent(&self) -> bool {
-        !matches!(self, Self::Never(_) | Self::Odd(_) | Self::Unknown(_))
+    /// Returns `true` if the request certainly had no effect and may be sent again.
+    pub(super) fn is_retryable(&self) -> bool {
+        !matches!(self, Self::Permanent(_) | Self::Rejected(_) | Self::Unknown(_))
     }
 
     pub(super) fn into_error(self) -> BackendError {
         match self {
             Self::Unknown(text) => BackendError::unknown(text),
-            Self::Odd(text) => BackendError::rejected(text),
+            Self::Rejected(text) => BackendError::rejected(text),
             Self::Unconnected(text)
-            | Self::NotYet(text)
-            | Self::Elsewhere(text)
-            | Self::Never(text) => BackendError::not_executed(text),
+            | Self::Busy(text)
+            | Self::WrongServer(text)
+            | Self::Permanent(text) => BackendError::not_executed(text),
             Self::NoScript => BackendError::not_executed("the server keeps forgetting the script"),
             Self::Moved(node) | Self::Ask(node) => {
                 BackendError::not_executed(format!("the cluster is moving the key to {node}"))
@@ -107,11 +108,11 @@ fn server_error(error: &RedisError) -> Option<ServerError> {
 
 #[cfg(test)]
 mod tests {
-    use super::Failure;
+    use super::RequestError;
 
     #[test]
-    fn errors_are_what_they_are() {
-        let resent = |text: &str| Failure::of_text(text).may_be_resent();
+    fn errors_are_classified_by_their_code() {
+        let is_retryable = |text: &str| RequestError::from_text(text).is_retryable();
         for text in [
             "NOSCRIPT No matching script. Please use EVAL.",
             "LOADING Redis is loading the dataset in memory",
@@ -121,10 +122,10 @@ mod tests {
             "TRYAGAIN Multiple keys request during rehashing of slot",
             "BUSY Redis is busy running a script.",
             "OOM command not allowed when used memory > 'maxmemory'.",
-            // As a script of an older server catches it.
+            // The form in which a script of an older server catches it.
             "@user_script: 580: -READONLY You can't write against a read only replica.",
         ] {
-            assert!(resent(text), "{text}");
+            assert!(is_retryable(text), "{text}");
         }
         for text in [
             "ERR something else",
@@ -133,10 +134,10 @@ mod tests {
             "TOLLGATE the key holds state of a format",
             "MISCONF Redis is configured to save RDB snapshots",
         ] {
-            assert!(!resent(text), "{text}");
+            assert!(!is_retryable(text), "{text}");
         }
-        assert!(matches!(Failure::of_text("ERR what"), Failure::Unknown(_)));
-        assert!(matches!(Failure::of_text("NOPERM what"), Failure::Never(_)));
-        assert!(matches!(Failure::of_text("WRONGTYPE what"), Failure::Odd(_)));
+        assert!(matches!(RequestError::from_text("ERR what"), RequestError::Unknown(_)));
+        assert!(matches!(RequestError::from_text("NOPERM what"), RequestError::Permanent(_)));
+        assert!(matches!(RequestError::from_text("WRONGTYPE what"), RequestError::Rejected(_)));
     }
 }

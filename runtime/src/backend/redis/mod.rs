@@ -1,23 +1,34 @@
 //! Counters in Redis: one budget for all processes that share it.
 //!
-//! `script.lua` decides; `script` asks it. Questions wait in a `lane`, of which there is one for each
-//! server; a `flight` carries many of them in one round trip, and `landed` hands their answers out.
-//! `cluster` finds the node that can answer, `connect` the server itself, to which a `link` is kept,
-//! and `failure` says what may be sent again.
+//! The server decides, by the Lua script below `script/`; `script.rs` encodes the calls. On its way
+//! an operation passes these files:
+//!
+//! - `cluster` finds the `node` that serves its key. A single server is one node.
+//! - It waits as a `request` in the node's `queue`.
+//! - The node's `worker` sends many requests as one `batch`, in one round trip, over the shared
+//!   `connection`, for which `connector` has a pool.
+//! - `reply` delivers the answers to the callers; `failure` decides which requests may be sent again.
+//!
+//! Imports go one way, in this order. A node reaches back to its cluster through the trait `Router`.
 
+mod batch;
 mod builder;
 mod cluster;
-mod connect;
+mod connect_options;
+mod connection;
+mod connector;
 mod failure;
-mod flight;
-mod job;
-mod landed;
-mod lane;
-mod link;
+mod info;
+mod node;
+mod preflight;
+mod queue;
+mod reply;
+mod request;
 mod script;
-mod start;
-mod stats;
+mod sentinel;
+mod servers;
 mod url;
+mod worker;
 
 use std::fmt;
 use std::sync::Arc;
@@ -26,16 +37,16 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 pub use self::builder::RedisBackendBuilder;
-use self::cluster::{Cluster, slot_of};
-use self::job::{Job, Ticket, Told};
-use self::lane::Lane;
-use self::script::Plan;
+use self::cluster::slot_of;
+use self::request::{ReplyReceiver, Request};
+use self::script::{Plan, ScriptReply};
+use self::servers::Servers;
 use super::store::{Answers, BoxFuture, Store, StoreHandle, StoreOptions};
 use super::{Backend, Gauges};
 use crate::algorithm::verdict_from_raw;
 use crate::micros::Timestamp;
 use crate::stats::RedisStats;
-use crate::{Action, Answer, BackendError, Check, Operation, Policy, Verdict};
+use crate::{Action, Answer, BackendError, Check, Operation, Verdict};
 
 #[doc = include_str!("../../docs/redis.md")]
 pub struct RedisBackend {
@@ -44,37 +55,31 @@ pub struct RedisBackend {
     servers: Servers,
 }
 
-#[derive(Clone)]
-enum Servers {
-    /// One, or the one that sentinels name.
-    One(Arc<Lane>),
-    Cluster(Arc<Cluster>),
-}
-
 impl RedisBackend {
-    /// A backend for the servers that `url` names. It connects when it is first asked, or
-    /// when the limiter is initialized.
+    /// Creates a backend for the servers that `url` names. It connects on the first check, or when
+    /// the limiter is initialized.
     ///
     /// # Errors
     ///
-    /// If that is no such URL; the error says what to write instead.
+    /// If the URL is invalid; the error explains how to correct it.
     pub async fn from_url(url: &str) -> Result<Self, BackendError> {
         Self::builder(url).build()
     }
 
-    /// Sets what `url` leaves open.
+    /// Returns a builder for the options that `url` leaves open.
     #[must_use]
     pub fn builder(url: &str) -> RedisBackendBuilder {
         RedisBackendBuilder::new(url)
     }
 
-    /// What it has been doing.
+    /// Returns the statistics of all servers together.
     #[must_use]
     pub fn stats(&self) -> RedisStats {
         self.servers.stats()
     }
 
-    /// The key of a subject: the length tells where the policy's name ends.
+    /// Returns the key of a subject. The length marks the end of the policy's name, so that no two
+    /// pairs of policy and subject have the same key.
     fn key(&self, operation: &Operation<'_>) -> Box<[u8]> {
         let Check { policy, subject, .. } = operation.check;
         let name = policy.name();
@@ -82,25 +87,29 @@ impl RedisBackend {
         key.into_bytes().into()
     }
 
-    /// Sends an operation on its way.
-    fn submit(&self, operation: &Operation<'_>, deadline: Instant) -> Result<Ticket, BackendError> {
+    /// Queues an operation at the node that serves its key.
+    fn submit(
+        &self,
+        operation: &Operation<'_>,
+        deadline: Instant,
+    ) -> Result<ReplyReceiver, BackendError> {
         if let Some(reason) = operation.check.policy.unsupported() {
             return Err(BackendError::rejected(reason));
         }
         let (key, plan) = (self.key(operation), Plan::of(operation));
-        let (lane, slot) = match &self.servers {
-            Servers::One(lane) => (Arc::clone(lane), 0),
+        let (node, slot) = match &self.servers {
+            Servers::Single(node) => (Arc::clone(node), 0),
             Servers::Cluster(cluster) => {
                 let slot = slot_of(&key);
-                let lane = cluster.route(slot).or_else(|| cluster.masters().into_iter().next());
-                let lane = lane
+                let node = cluster.route(slot).or_else(|| cluster.masters().into_iter().next());
+                let node = node
                     .ok_or_else(|| BackendError::not_executed("no node of the cluster is known"))?;
-                (lane, slot)
+                (node, slot)
             }
         };
-        let (job, ticket) = Job::new(key, plan, slot, deadline);
-        lane.submit(job);
-        Ok(ticket)
+        let (request, receiver) = Request::new(key, plan, slot, deadline);
+        node.submit(request);
+        Ok(receiver)
     }
 
     /// Carries out a batch before `deadline`.
@@ -114,25 +123,16 @@ impl RedisBackend {
                 return batch.iter().map(|_| error()).collect();
             }
         }
-        let tickets: Vec<_> =
+        let receivers: Vec<_> =
             batch.iter().map(|operation| self.submit(operation, deadline)).collect();
         let mut answers = Vec::with_capacity(batch.len());
-        for (ticket, operation) in tickets.into_iter().zip(batch) {
-            answers.push(match ticket {
-                Ok(ticket) => ticket.answer().await.and_then(|told| answer(operation, told)),
+        for (receiver, operation) in receivers.into_iter().zip(batch) {
+            answers.push(match receiver {
+                Ok(receiver) => receiver.receive().await.and_then(|reply| answer(operation, reply)),
                 Err(error) => Err(error),
             });
         }
         answers
-    }
-}
-
-impl Servers {
-    fn lanes(&self) -> Vec<Arc<Lane>> {
-        match self {
-            Self::One(lane) => vec![Arc::clone(lane)],
-            Self::Cluster(cluster) => cluster.lanes(),
-        }
     }
 }
 
@@ -147,11 +147,11 @@ impl Backend for RedisBackend {
 
     async fn initialize(&self) -> Result<(), BackendError> {
         match &self.servers {
-            Servers::One(lane) => start::check(lane).await,
+            Servers::Single(node) => preflight::check(node).await,
             Servers::Cluster(cluster) => {
                 cluster.ready().await?;
-                for lane in cluster.masters() {
-                    start::check(&lane).await?;
+                for node in cluster.masters() {
+                    preflight::check(&node).await?;
                 }
                 Ok(())
             }
@@ -159,8 +159,8 @@ impl Backend for RedisBackend {
     }
 
     async fn close(&self) {
-        for lane in self.servers.lanes() {
-            lane.close().await;
+        for node in self.servers.nodes() {
+            node.close().await;
         }
     }
 
@@ -189,8 +189,8 @@ impl Store for RedisStore {
         Box::pin(self.backend.apply_before(Instant::now() + self.deadline, batch))
     }
 
-    /// Keeps it itself: it knows whether a check that is given up was sent, and does not wait for
-    /// its connection any longer.
+    /// Enforces the deadline itself, because it knows whether a check that is given up was sent,
+    /// and stops waiting for a connection at the deadline.
     fn has_deadline(&self) -> bool {
         true
     }
@@ -212,15 +212,14 @@ impl Store for RedisStore {
     }
 }
 
-/// What the script's answer means.
-fn answer(operation: &Operation<'_>, told: Told) -> Result<Answer, BackendError> {
-    let Told { now, numbers } = told;
+/// Interprets the script's reply to an operation.
+fn answer(operation: &Operation<'_>, reply: ScriptReply) -> Result<Answer, BackendError> {
+    let ScriptReply { now, numbers } = reply;
     let mut numbers = numbers.into_iter();
     let status = numbers.next();
     let answer = match operation.action {
         Action::Charge | Action::Peek => {
-            let Check { policy, cost, .. } = operation.check;
-            status.and_then(|status| verdict(policy, now, cost, status == 1, numbers))
+            status.and_then(|status| verdict(&operation.check, now, status == 1, numbers))
         }
         Action::Reset => Some(Answer::Reset),
         Action::Refund { .. } => status.map(|status| Answer::Refunded(status == 1)),
@@ -229,16 +228,16 @@ fn answer(operation: &Operation<'_>, told: Told) -> Result<Answer, BackendError>
 }
 
 fn verdict(
-    policy: &Policy,
+    check: &Check<'_>,
     now: u64,
-    cost: u32,
     admitted: bool,
     raw: impl Iterator<Item = u64>,
 ) -> Option<Answer> {
-    // What can never be admitted is not asked for: the script only looked.
-    let never = policy.quotas().iter().any(|quota| cost > quota.capacity());
-    verdict_from_raw(policy, Timestamp::from_micros(now), cost, admitted && !never, raw)
-        .map(Answer::Verdict)
+    // The script only reads the state for a cost that can never be admitted (see `Plan`), so its
+    // status is not a decision about that cost.
+    let admitted = admitted && !check.can_never_pass();
+    let now = Timestamp::from_micros(now);
+    verdict_from_raw(check.policy, now, check.cost, admitted, raw).map(Answer::Verdict)
 }
 
 impl fmt::Debug for RedisBackend {

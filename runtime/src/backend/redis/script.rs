@@ -1,30 +1,25 @@
-//! The script, and what is sent to it.
+//! Calls of the script: encoding of the plans, and decoding of the replies.
+
+mod text;
 
 use std::sync::LazyLock;
 
 use redis::{Cmd, Script};
+use smallvec::SmallVec;
 
-use super::job::Told;
 use crate::{Action, Operation};
 use crate::{Algorithm, Quota};
 
-/// The script as sent: without comments, which the server would only keep.
-static SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new(&stripped()));
+static SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new(&text::TEXT));
 
-fn stripped() -> String {
-    let lines = include_str!("script.lua").lines().map(str::trim);
-    let code = lines.filter(|line| !line.is_empty() && !line.starts_with("--"));
-    code.fold(String::new(), |text, line| text + line + "\n")
-}
-
-/// Makes the server know the script.
+/// Returns the command that loads the script into the server.
 pub(super) fn load() -> Cmd {
     let mut command = redis::cmd("SCRIPT");
-    command.arg("LOAD").arg(stripped());
+    command.arg("LOAD").arg(&**text::TEXT);
     command
 }
 
-/// Asks for the decisions about `checks`, given as key and plan, in their order.
+/// Returns the command that runs the script on `checks`, each a key and a plan, in their order.
 pub(super) fn call<'a>(
     checks: impl ExactSizeIterator<Item = (&'a [u8], &'a Plan)> + Clone,
     virtual_micros: Option<u64>,
@@ -32,12 +27,12 @@ pub(super) fn call<'a>(
     let mut plans: Vec<&Plan> = Vec::new();
     let mut indexes = Vec::with_capacity(checks.len());
     for (_, plan) in checks.clone() {
-        // Most flights carry checks of one or two policies.
+        // Most batches have checks of one or two policies.
         let index = plans.iter().position(|other| *other == plan).unwrap_or_else(|| {
             plans.push(plan);
             plans.len() - 1
         });
-        // A flight carries at most `MAX_CHECKS`; numbered from 1, as Lua does.
+        // It fits into a byte, as a batch has at most `MAX_CHECKS`. Lua counts from 1.
         indexes.push(index as u8 + 1);
     }
     let mut command = redis::cmd("EVALSHA");
@@ -56,14 +51,23 @@ pub(super) fn call<'a>(
     command
 }
 
-/// What the script answers to a call, one after the other.
+/// The script's reply to one operation: its status and the raw state of the quotas.
+#[derive(Debug)]
+pub(super) struct ScriptReply {
+    pub(super) now: u64,
+    /// Up to 4 numbers are stored inline, which is enough for one quota.
+    pub(super) numbers: SmallVec<[u64; 4]>,
+}
+
+/// Iterator over the replies in the answer to a call, in the order of its checks. A check that
+/// failed has the text of the error.
 pub(super) struct Answers<'a> {
     now: u64,
     rest: &'a [u8],
 }
 
 impl<'a> Answers<'a> {
-    pub(super) fn of(answer: &'a [u8]) -> Option<Self> {
+    pub(super) fn new(answer: &'a [u8]) -> Option<Self> {
         let (now, rest) = answer.split_first_chunk()?;
         Some(Self { now: u64::from_le_bytes(*now), rest })
     }
@@ -75,9 +79,8 @@ impl<'a> Answers<'a> {
     }
 }
 
-/// A check that failed has the error's text.
 impl Iterator for Answers<'_> {
-    type Item = Result<Told, String>;
+    type Item = Result<ScriptReply, String>;
 
     fn next(&mut self) -> Option<Self::Item> {
         match self.take(1)? {
@@ -89,28 +92,36 @@ impl Iterator for Answers<'_> {
             count => {
                 let numbers = self.take(usize::from(*count.first()?) * 8)?.as_chunks().0;
                 let numbers = numbers.iter().map(|number| u64::from_le_bytes(*number)).collect();
-                Some(Ok(Told { now: self.now, numbers }))
+                Some(Ok(ScriptReply { now: self.now, numbers }))
             }
         }
     }
 }
 
-/// In place of how many numbers follow.
+/// Stands in place of the count of numbers if a check has failed.
 const FAILED: u8 = 255;
 
-/// What to do and by which quotas, as the script reads it.
+/// The action and the quotas of an operation, encoded for the script; `script/plan.lua` decodes it.
+/// All is little-endian, and times are doubles:
+///
+/// - algorithm, action and number of quotas, a byte each, and a byte of padding;
+/// - cost (4 bytes), and the time of the charge to refund (8);
+/// - for each quota: limit (4), capacity (4), period (8), and the time that the capacity takes (8)
+///   with its fraction in 1/limit of a microsecond (4);
+/// - for each quota: the time that the cost takes (8), with its fraction (4).
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Plan(Box<[u8]>);
 
-/// Longer spans are taken for this: no bucket holds more than ten years.
-const LONGEST: u64 = 1 << 52;
+/// The greatest time in microseconds that is sent. Longer spans are cut to it, since no bucket
+/// holds more than ten years.
+const MAX_MICROS: u64 = 1 << 52;
 
 impl Plan {
     pub(super) fn of(operation: &Operation<'_>) -> Self {
         let quotas = operation.check.policy.quotas();
         let cost = operation.check.cost;
         let (action, cost, stamp) = match operation.action {
-            // What can never be admitted is not asked for.
+            // A cost that can never be admitted is not charged; the script only reads the state.
             Action::Charge | Action::Peek if cost == 0 || operation.check.can_never_pass() => {
                 (1, 0, 0)
             }
@@ -126,23 +137,24 @@ impl Plan {
             Algorithm::TokenBucket | Algorithm::LeakyBucket | Algorithm::Gcra => 4,
         };
         let mut plan = Vec::with_capacity(16 + 40 * quotas.len());
-        // At most `MAX_QUOTAS`.
+        // The count fits into a byte, as there are at most `MAX_QUOTAS`.
         plan.extend([family, action, quotas.len() as u8, 0]);
         plan.extend(cost.to_le_bytes());
-        plan.extend(number(stamp));
+        plan.extend(encoded_micros(stamp));
         for quota in quotas {
-            // Refused, it writes nothing, so what one request may use is the bucket it knows.
-            let (span, rest) = span(quota, quota.usable());
+            // A refusal writes nothing, so the bucket that the script knows is the part that one
+            // request may use.
+            let (span, fraction) = span(quota, quota.usable());
             plan.extend(quota.limit().to_le_bytes());
             plan.extend(quota.usable().to_le_bytes());
-            plan.extend(number(quota.period_micros()));
-            plan.extend(number(span));
-            plan.extend(rest.to_le_bytes());
+            plan.extend(encoded_micros(quota.period_micros()));
+            plan.extend(encoded_micros(span));
+            plan.extend(fraction.to_le_bytes());
         }
         for quota in quotas {
-            let (span, rest) = span(quota, cost);
-            plan.extend(number(span));
-            plan.extend(rest.to_le_bytes());
+            let (span, fraction) = span(quota, cost);
+            plan.extend(encoded_micros(span));
+            plan.extend(fraction.to_le_bytes());
         }
         Self(plan.into())
     }
@@ -152,16 +164,17 @@ impl Plan {
     }
 }
 
-/// The time that `count` units take: whole microseconds, and a rest in 1/limit of one.
+/// Returns the time that `count` units take: whole microseconds, and a fraction in 1/limit of a
+/// microsecond.
 fn span(quota: &Quota, count: u32) -> (u64, u32) {
     let (limit, units) = (u128::from(quota.limit()), u128::from(count));
     let product = units * u128::from(quota.period_micros());
-    let span = u64::try_from(product / limit).unwrap_or(LONGEST).min(LONGEST);
-    // Less than the limit, which fits.
+    let span = u64::try_from(product / limit).unwrap_or(MAX_MICROS).min(MAX_MICROS);
+    // The remainder is below the limit, which fits into 32 bits.
     (span, (product % limit) as u32)
 }
 
-/// As a double, which holds whole numbers up to 2^53.
-fn number(micros: u64) -> [u8; 8] {
-    (micros.min(LONGEST) as f64).to_le_bytes()
+/// Encodes a time as a double, which is exact for whole numbers up to 2^53.
+fn encoded_micros(micros: u64) -> [u8; 8] {
+    (micros.min(MAX_MICROS) as f64).to_le_bytes()
 }

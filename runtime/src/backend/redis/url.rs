@@ -1,4 +1,4 @@
-//! URLs: where the servers are, and how to speak to them.
+//! Redis URLs: the addresses of the servers, and the options for connecting to them.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -13,10 +13,10 @@ const DEFAULT_SENTINEL_PORT: u16 = 26379;
 const PARAMETERS: [&str; 6] =
     ["sentinel_master", "key_prefix", "cluster", "pool_size", "deadline", "db"];
 
-/// What a URL says. What it leaves open is `None`.
+/// The parts of a URL. Those that it leaves open are `None`.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub(super) struct RedisUrl {
-    pub(super) place: Place,
+    pub(super) location: Location,
     pub(super) tls: bool,
     pub(super) username: Option<String>,
     pub(super) password: Option<String>,
@@ -28,15 +28,15 @@ pub(super) struct RedisUrl {
     pub(super) deadline: Option<Duration>,
 }
 
-/// Where it is.
+/// The hosts or the socket that a URL names.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Place {
-    /// Host and, if it was given, port.
+pub(super) enum Location {
+    /// Each host, with its port if one was given.
     Hosts(Vec<(String, Option<u16>)>),
     Socket(PathBuf),
 }
 
-impl Default for Place {
+impl Default for Location {
     fn default() -> Self {
         Self::Hosts(Vec::new())
     }
@@ -49,22 +49,27 @@ impl RedisUrl {
         })
     }
 
-    /// The hosts with their ports; those of sentinels if they are sentinels.
+    /// Returns the hosts with their ports. The default port is the sentinels' if they are
+    /// sentinels.
     pub(super) fn hosts(&self) -> Vec<(String, u16)> {
         let default =
             if self.sentinel_master.is_some() { DEFAULT_SENTINEL_PORT } else { DEFAULT_PORT };
-        match &self.place {
-            Place::Hosts(hosts) => {
+        match &self.location {
+            Location::Hosts(hosts) => {
                 hosts.iter().map(|(host, port)| (host.clone(), port.unwrap_or(default))).collect()
             }
-            Place::Socket(_) => Vec::new(),
+            Location::Socket(_) => Vec::new(),
         }
     }
 
-    /// Whether the servers are a cluster; or what does not go together.
+    /// Returns `true` if the servers are a cluster.
+    ///
+    /// # Errors
+    ///
+    /// If parts of the URL contradict each other.
     pub(super) fn is_cluster(&self) -> Result<bool, BackendError> {
-        let several = matches!(&self.place, Place::Hosts(hosts) if hosts.len() > 1);
-        let socket = matches!(&self.place, Place::Socket(_));
+        let several = matches!(&self.location, Location::Hosts(hosts) if hosts.len() > 1);
+        let socket = matches!(&self.location, Location::Socket(_));
         let is_cluster = self.cluster.unwrap_or(several && self.sentinel_master.is_none());
         let reason = if self.sentinel_master.is_some() && is_cluster {
             "`sentinel_master` and `cluster=true` contradict each other: give one of them"
@@ -84,7 +89,7 @@ impl RedisUrl {
 
 impl fmt::Debug for RedisUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RedisUrl").field("place", &self.place).finish_non_exhaustive()
+        f.debug_struct("RedisUrl").field("location", &self.location).finish_non_exhaustive()
     }
 }
 
@@ -92,7 +97,7 @@ fn parse(text: &str) -> Result<RedisUrl, String> {
     let (scheme, rest) = text
         .split_once("://")
         .ok_or("it begins with `redis://`, `rediss://` or `redis+unix://`")?;
-    // The password, if any, is not repeated in an error.
+    // An error does not repeat the URL, which may contain a password.
     let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
     let mut url = RedisUrl { tls: scheme == "rediss", ..RedisUrl::default() };
     match scheme {
@@ -100,7 +105,7 @@ fn parse(text: &str) -> Result<RedisUrl, String> {
             let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
             let hosts = url.take_credentials(authority)?;
             let hosts: Result<Vec<_>, String> = hosts.split(',').map(host).collect();
-            url.place = Place::Hosts(hosts?);
+            url.location = Location::Hosts(hosts?);
             if !path.is_empty() {
                 url.database = database(path)?;
             }
@@ -117,7 +122,7 @@ fn parse(text: &str) -> Result<RedisUrl, String> {
                     );
                 }
             };
-            url.place = Place::Socket(path.into());
+            url.location = Location::Socket(path.into());
         }
         other => {
             return Err(format!(
@@ -132,7 +137,7 @@ fn parse(text: &str) -> Result<RedisUrl, String> {
 }
 
 impl RedisUrl {
-    /// Takes what stands before `@`, and gives what stands behind it.
+    /// Stores the credentials before `@`, and returns the rest behind it.
     fn take_credentials<'a>(&mut self, authority: &'a str) -> Result<&'a str, String> {
         let Some((credentials, hosts)) = authority.rsplit_once('@') else { return Ok(authority) };
         let (username, password) = credentials.split_once(':').unwrap_or((credentials, ""));
@@ -167,7 +172,9 @@ impl RedisUrl {
                 Some(deadline) if !deadline.is_zero() => self.deadline = Some(deadline),
                 _ => return wrong("a duration such as `100ms` or `2s`"),
             },
-            "db" if matches!(self.place, Place::Socket(_)) => self.database = database(value)?,
+            "db" if matches!(self.location, Location::Socket(_)) => {
+                self.database = database(value)?
+            }
             "db" => {
                 return Err("the database number stands behind the hosts: `redis://host/1`".into());
             }
@@ -235,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn the_urls_of_the_guide() {
+    fn the_urls_of_the_guide_are_understood() {
         let single = parse("redis://redis-server:6379/0");
         assert_eq!(single.hosts(), [at("redis-server", 6379)]);
         assert!(!single.is_cluster().unwrap());
@@ -265,13 +272,13 @@ mod tests {
         assert_eq!(parse("redis://a,b:1?sentinel_master=m").hosts(), [at("a", 26379), at("b", 1)]);
         assert!(parse("redis://h?cluster=true").is_cluster().unwrap());
         let socket = parse("redis+unix://me:secret@/run/a%20b.sock?db=2");
-        assert_eq!(socket.place, Place::Socket("/run/a b.sock".into()));
+        assert_eq!(socket.location, Location::Socket("/run/a b.sock".into()));
         assert_eq!((socket.database, socket.username.as_deref()), (2, Some("me")));
     }
 
     #[test]
-    fn mistakes_are_told() {
-        for (url, told) in [
+    fn mistakes_are_explained() {
+        for (url, expected) in [
             ("h:6379", "redis://"),
             ("http://h", "`http`"),
             ("redis://", "host is missing"),
@@ -293,7 +300,7 @@ mod tests {
             ("redis+unix:///s?cluster=true", "single server"),
         ] {
             let error = error(url);
-            assert!(error.contains(told), "{url}: {error}");
+            assert!(error.contains(expected), "{url}: {error}");
         }
     }
 

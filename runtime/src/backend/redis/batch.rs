@@ -1,0 +1,76 @@
+//! Sending a batch of requests as calls of the script.
+
+use redis::aio::MultiplexedConnection;
+use redis::{Cmd, Pipeline, RedisResult, Value};
+
+use super::request::Request;
+use super::script;
+
+/// One call of the script.
+pub(super) struct ScriptCall {
+    slot: u16,
+    pub(super) asking: bool,
+    unbatched: bool,
+    pub(super) requests: Vec<Request>,
+}
+
+/// Puts all requests into one call: a single server has no slots.
+pub(super) fn single_call(requests: Vec<Request>) -> Vec<ScriptCall> {
+    vec![ScriptCall { slot: 0, asking: false, unbatched: false, requests }]
+}
+
+/// Groups requests for a node of a cluster into one call for each slot, because a script may only
+/// use keys of one slot.
+pub(super) fn calls_by_slot(requests: Vec<Request>) -> Vec<ScriptCall> {
+    let mut calls: Vec<ScriptCall> = Vec::new();
+    for request in requests {
+        let shared =
+            |call: &&mut ScriptCall| !call.unbatched && !call.asking && call.slot == request.slot;
+        if !request.unbatched
+            && !request.asking
+            && let Some(call) = calls.iter_mut().find(shared)
+        {
+            call.requests.push(request);
+        } else {
+            let Request { slot, asking, unbatched, .. } = request;
+            calls.push(ScriptCall { slot, asking, unbatched, requests: vec![request] });
+        }
+    }
+    calls
+}
+
+/// Sends all calls in one write, after the script itself if `load`. Returns a value for each call,
+/// and for each `ASKING` before one.
+pub(super) async fn send(
+    connection: &mut MultiplexedConnection,
+    calls: &[ScriptCall],
+    load: bool,
+    virtual_micros: Option<u64>,
+) -> RedisResult<Vec<Value>> {
+    let command = |call: &ScriptCall| -> Cmd {
+        let checks = call.requests.iter().map(|request| (&*request.key, &request.plan));
+        script::call(checks, virtual_micros)
+    };
+    if let [call] = calls
+        && !call.asking
+        && !load
+    {
+        return Ok(vec![connection.send_packed_command(&command(call)).await?]);
+    }
+    let mut pipeline = Pipeline::with_capacity(calls.len() + 1);
+    if load {
+        pipeline.add_command(script::load());
+    }
+    for call in calls {
+        if call.asking {
+            pipeline.cmd("ASKING");
+        }
+        pipeline.add_command(command(call));
+    }
+    let count = pipeline.len();
+    let mut values = connection.send_packed_commands(&pipeline, 0, count).await?;
+    if load && !values.is_empty() {
+        values.remove(0);
+    }
+    Ok(values)
+}

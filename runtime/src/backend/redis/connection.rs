@@ -1,0 +1,113 @@
+//! The connection to one server: shared by all its callers, and replaced after a failure.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use redis::aio::MultiplexedConnection;
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, timeout_at};
+
+use super::connector::{Connector, PooledConnection};
+use super::failure::RequestError;
+use crate::stats::RedisStats;
+use crate::telemetry;
+
+pub(super) struct SharedConnection {
+    connector: Connector,
+    current: tokio::sync::Mutex<Option<PooledConnection>>,
+    /// Attempts to connect for which no check waits any more.
+    attempts: Mutex<Vec<AbortHandle>>,
+}
+
+impl SharedConnection {
+    pub(super) fn new(connector: Connector) -> Arc<Self> {
+        let (current, attempts) = Default::default();
+        Arc::new(Self { connector, current, attempts })
+    }
+
+    /// Returns the current connection, or a new one. An attempt that takes longer than `deadline`
+    /// goes on in the background, for later batches, which do not wait for it if they get another
+    /// connection sooner: a server that hangs and recovers need not answer the attempts that were
+    /// made while it hung.
+    pub(super) async fn get_by(
+        self: &Arc<Self>,
+        deadline: Instant,
+    ) -> Result<MultiplexedConnection, RequestError> {
+        if let Some(connection) = self.current().await {
+            return Ok(connection);
+        }
+        let shared = Arc::clone(self);
+        let mut connecting = Box::pin(async move { shared.connect().await });
+        if let Ok(connection) = timeout_at(deadline, &mut connecting).await {
+            return connection;
+        }
+        self.detach(tokio::spawn(connecting).abort_handle());
+        Err(RequestError::Unconnected("no connection before the deadline".to_owned()))
+    }
+
+    /// Lets an attempt to connect go on in the background, beside at most one other, for the
+    /// pool's sake. That is the oldest one, which may take all its time; a newer one is replaced,
+    /// since the newest may be luckier.
+    fn detach(&self, attempt: AbortHandle) {
+        let mut attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
+        attempts.retain(|attempt| !attempt.is_finished());
+        if attempts.len() > 1
+            && let Some(newest) = attempts.pop()
+        {
+            newest.abort();
+        }
+        attempts.push(attempt);
+    }
+
+    /// Returns the current connection, or a new one.
+    pub(super) async fn get(&self) -> Result<MultiplexedConnection, RequestError> {
+        match self.current().await {
+            Some(connection) => Ok(connection),
+            None => self.connect().await,
+        }
+    }
+
+    /// Returns the current connection if it is usable.
+    async fn current(&self) -> Option<MultiplexedConnection> {
+        let mut current = self.current.lock().await;
+        if let Some(connection) = &*current
+            && self.connector.is_usable(connection)
+        {
+            return Some(connection.shared());
+        }
+        // Returns it to its pool, which tests it before it hands it out again.
+        *current = None;
+        None
+    }
+
+    /// Makes a new connection current. If several are made at a time, the last one is used, and
+    /// the others return to the pool.
+    async fn connect(&self) -> Result<MultiplexedConnection, RequestError> {
+        let since = Instant::now();
+        let fresh = self.connector.connect().await?;
+        telemetry::connected(since.elapsed());
+        let shared = fresh.shared();
+        *self.current.lock().await = Some(fresh);
+        Ok(shared)
+    }
+
+    /// Closes the current connection, instead of returning it to its pool.
+    pub(super) async fn discard(&self) {
+        if let Some(connection) = self.current.lock().await.take() {
+            connection.discard();
+        }
+    }
+
+    pub(super) fn add_to(&self, stats: &mut RedisStats) {
+        self.connector.add_to(stats);
+    }
+
+    /// Returns the address at which the server was last found.
+    pub(super) fn address(&self) -> Option<String> {
+        self.connector.address()
+    }
+
+    pub(super) async fn close(&self) {
+        *self.current.lock().await = None;
+        self.connector.close();
+    }
+}

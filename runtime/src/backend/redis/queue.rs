@@ -1,0 +1,223 @@
+//! The requests that wait for one server, in the order of their arrival.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use super::failure::RequestError;
+use super::request::Request;
+
+/// The maximum number of checks in one call, so that it blocks the server for about a millisecond
+/// at most.
+const MAX_CHECKS: usize = 128;
+/// The maximum size of the keys and arguments in one call.
+const MAX_BYTES: usize = 64 * 1024;
+/// The maximum number of checks that wait for one server. Further ones fail at once as not
+/// executed.
+const MAX_WAITING: usize = 16 * 1024;
+
+/// The queue of one server. At most one worker empties it, and it exists only while there are
+/// requests: a `push` that finds none asks its caller to start one.
+#[derive(Default)]
+pub(super) struct RequestQueue {
+    state: Mutex<QueueState>,
+    /// Notified whenever a worker has ended.
+    idle: Notify,
+}
+
+#[derive(Default)]
+struct QueueState {
+    requests: VecDeque<Request>,
+    has_worker: bool,
+    closed: bool,
+}
+
+impl RequestQueue {
+    /// Appends a request. Returns `true` if the caller has to start a worker.
+    #[must_use]
+    pub(super) fn push_back(&self, request: Request) -> bool {
+        let mut state = self.lock();
+        if state.closed {
+            drop(state);
+            request.respond(Err(RequestError::Permanent("it has been closed".to_owned())));
+            return false;
+        }
+        if state.requests.len() >= MAX_WAITING {
+            drop(state);
+            let reason = format!("{MAX_WAITING} checks are waiting for the server already");
+            request.respond(Err(RequestError::Rejected(reason)));
+            return false;
+        }
+        state.requests.push_back(request);
+        state.needs_worker()
+    }
+
+    /// Puts requests that are to be sent again before those that wait, in their order. Neither a
+    /// full nor a closed queue rejects them. Returns `true` if the caller has to start a worker.
+    #[must_use]
+    pub(super) fn push_front(&self, requests: Vec<Request>) -> bool {
+        let mut state = self.lock();
+        for request in requests.into_iter().rev() {
+            state.requests.push_front(request);
+        }
+        state.needs_worker()
+    }
+
+    /// Takes the next requests to send, without the cancelled ones. Returns `None` if there are
+    /// none, and then the worker counts as ended.
+    pub(super) fn next_batch(&self) -> Option<Vec<Request>> {
+        let mut state = self.lock();
+        let mut bytes = 0;
+        let mut batch = Vec::with_capacity(state.requests.len().min(MAX_CHECKS));
+        while batch.len() < MAX_CHECKS
+            && let Some(request) = state
+                .requests
+                .pop_front_if(|request| batch.is_empty() || bytes + request.len() <= MAX_BYTES)
+        {
+            if request.is_wanted() {
+                bytes += request.len();
+                batch.push(request);
+            }
+        }
+        if batch.is_empty() {
+            state.has_worker = false;
+            return None;
+        }
+        Some(batch)
+    }
+
+    /// Drops all requests, which fails them, because the worker was stopped before it was done.
+    pub(super) fn fail_pending(&self) {
+        let mut state = self.lock();
+        state.has_worker = false;
+        let requests = std::mem::take(&mut state.requests);
+        drop(state);
+        drop(requests);
+    }
+
+    /// Wakes [`close`](Self::close), because a worker has ended.
+    pub(super) fn notify_idle(&self) {
+        self.idle.notify_waiters();
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.lock().requests.is_empty()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.lock().requests.len()
+    }
+
+    #[cfg(test)]
+    pub(super) fn has_worker(&self) -> bool {
+        self.lock().has_worker
+    }
+
+    /// Rejects further requests, and waits until all present ones have been answered.
+    pub(super) async fn close(&self) {
+        loop {
+            let idle = self.idle.notified();
+            {
+                let mut state = self.lock();
+                state.closed = true;
+                if !state.has_worker {
+                    return;
+                }
+            }
+            idle.await;
+        }
+    }
+
+    /// Locks the state. Poison is ignored: nothing panics while it holds the lock, and even then
+    /// the state would be valid.
+    fn lock(&self) -> MutexGuard<'_, QueueState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl QueueState {
+    /// Returns `true` if a worker has to be started, which from then on counts as running.
+    fn needs_worker(&mut self) -> bool {
+        let needs_worker = !self.has_worker && !self.requests.is_empty();
+        self.has_worker |= needs_worker;
+        needs_worker
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::backend::redis::request::ReplyReceiver;
+    use crate::backend::redis::script::Plan;
+    use crate::{Check, Execution, Operation, Policy, Quota};
+
+    fn request() -> (Request, ReplyReceiver) {
+        let policy = Policy::new("p", Quota::new(1, Duration::from_secs(1)));
+        let plan = Plan::of(&Operation::charge(Check::new(&policy, "s", 1)));
+        Request::new(Box::default(), plan, 0, Instant::now() + Duration::from_secs(60))
+    }
+
+    #[test]
+    fn one_worker_is_started_and_another_one_after_it_has_ended() {
+        let queue = RequestQueue::default();
+        let (first, _first) = request();
+        let (second, _second) = request();
+        let (third, _third) = request();
+        assert!(queue.push_back(first));
+        assert!(!queue.push_back(second));
+        assert_eq!(queue.next_batch().map(|batch| batch.len()), Some(2));
+        assert!(queue.next_batch().is_none());
+        assert!(!queue.push_front(Vec::new()), "there is nothing to send");
+        assert!(queue.push_front(vec![third]));
+    }
+
+    #[tokio::test]
+    async fn pending_requests_fail_as_not_executed() {
+        let queue = RequestQueue::default();
+        let (request, receiver) = request();
+        assert!(queue.push_back(request));
+        queue.fail_pending();
+        assert!(queue.is_empty() && !queue.has_worker());
+        let error = receiver.receive().await.unwrap_err();
+        assert_eq!(error.execution(), Execution::NotExecuted);
+    }
+
+    #[tokio::test]
+    async fn cancelled_requests_are_in_no_batch() {
+        let queue = RequestQueue::default();
+        let (mut waiting, mut cancelled) = (Vec::new(), Vec::new());
+        for number in 0..300 {
+            let (request, receiver) = request();
+            queue.lock().requests.push_back(request);
+            if number % 2 == 0 { waiting.push(receiver) } else { cancelled.push(receiver) }
+        }
+        drop(cancelled);
+        assert_eq!(queue.next_batch().map(|batch| batch.len()), Some(MAX_CHECKS));
+        assert_eq!(queue.next_batch().map(|batch| batch.len()), Some(150 - MAX_CHECKS));
+        assert!(queue.next_batch().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_full_queue_rejects_further_requests() {
+        let queue = RequestQueue::default();
+        // Stands for a worker that is waiting for the server.
+        queue.lock().has_worker = true;
+        let mut receivers = Vec::new();
+        for _ in 0..MAX_WAITING {
+            let (request, receiver) = request();
+            assert!(!queue.push_back(request));
+            receivers.push(receiver);
+        }
+        let (request, receiver) = request();
+        assert!(!queue.push_back(request));
+        let error = receiver.receive().await.unwrap_err();
+        assert_eq!(error.execution(), Execution::NotExecuted);
+        assert!(error.to_string().contains("16384 checks are waiting"), "{error}");
+        assert!(error.is_rejection(), "it does not concern the server");
+    }
+}

@@ -1,0 +1,77 @@
+//! Replies to a batch, and their delivery to the callers.
+
+use redis::Value;
+
+use super::batch::ScriptCall;
+use super::failure::RequestError;
+use super::request::Request;
+use super::script::Answers;
+
+/// The replies to the calls of one batch.
+pub(super) struct BatchReply {
+    pub(super) calls: Vec<ScriptCall>,
+    /// A value for each call, and for each `ASKING` before one.
+    pub(super) values: Vec<Value>,
+    /// The reason for which a call has no value.
+    pub(super) failure: RequestError,
+}
+
+impl BatchReply {
+    /// Returns `true` if every call was answered, so that delivery has nothing else to do than to
+    /// distribute the answers.
+    pub(super) fn is_answered(&self) -> bool {
+        let is_answer = |value: &Value| matches!(value, Value::BulkString(_));
+        self.values.len() == self.calls.len() && self.values.iter().all(is_answer)
+    }
+
+    /// Delivers the replies. Returns the requests that had no effect and may be sent again, each
+    /// with its failure.
+    pub(super) fn deliver(self) -> Vec<(Request, RequestError)> {
+        let mut values = self.values.into_iter();
+        let mut retry = Vec::new();
+        for call in self.calls {
+            if call.asking {
+                values.next();
+            }
+            deliver(call.requests, values.next(), &self.failure, &mut retry);
+        }
+        retry
+    }
+}
+
+/// Delivers the reply to one call; `missing` stands in for what the reply does not contain.
+fn deliver(
+    requests: Vec<Request>,
+    value: Option<Value>,
+    missing: &RequestError,
+    retry: &mut Vec<(Request, RequestError)>,
+) {
+    let mut fail = |request: Request, failure: RequestError| {
+        if !failure.is_retryable() {
+            request.respond(Err(failure));
+        } else {
+            request.mark_unsent();
+            if request.is_wanted() {
+                retry.push((request, failure));
+            }
+        }
+    };
+    let answers = match &value {
+        Some(Value::BulkString(answers)) => Answers::new(answers),
+        Some(Value::ServerError(error)) => {
+            let failure = RequestError::from_server(error);
+            return requests.into_iter().for_each(|request| fail(request, failure.clone()));
+        }
+        _ => None,
+    };
+    let Some(mut answers) = answers else {
+        return requests.into_iter().for_each(|request| fail(request, missing.clone()));
+    };
+    for request in requests {
+        match answers.next() {
+            Some(Ok(reply)) => request.respond(Ok(reply)),
+            Some(Err(text)) => fail(request, RequestError::from_text(&text)),
+            None => fail(request, missing.clone()),
+        }
+    }
+}

@@ -1,0 +1,143 @@
+-- Decides checks of many keys in one call. A key holds one subject under one policy, with all
+-- quotas of the policy. Times are whole microseconds; every number stays below 2^53, up to which
+-- Lua's numbers are exact. The rules are those of `runtime/src/algorithm`, in the order of its
+-- trait `Core`:
+--
+--   counter.lua, bucket.lua   arithmetic of sliding_window_counter.rs and gcra.rs
+--   compact.lua               the three algorithms whose state is a few numbers
+--   log.lua                   sliding_window.rs and log.rs
+--   dispatch.lua              all four algorithms, and refunds
+--   migrate.lua               `Counters::fit` of counters.rs, for state of another release
+--
+-- `script.rs` replaces each `include` line by the file that it names, and removes the comments.
+--
+-- KEYS[i]  the key of the i-th check
+-- ARGV[1]  the time, in tests; empty: the server's time
+-- ARGV[2]  a byte for each check: the number of its plan
+-- ARGV[3…] the plans: an action and the quotas, encoded by `Plan` in `script.rs`
+--
+-- The reply is one string, which costs a third of an array of integers: the time, then for each
+-- check a count of numbers, its status and the raw state of each quota, from which the library
+-- computes what remains. Numbers are unsigned, little-endian, 8 bytes; the count is one byte. For
+-- a check that failed the count is 255, followed by the length and the text of the error.
+
+local floor, ceil, min, max = math.floor, math.ceil, math.min, math.max
+local values, pack, unpack, sub, call = unpack, struct.pack, struct.unpack, string.sub, redis.call
+
+-- VERSION is that of the stored state, HEADER the length of what precedes its quotas.
+local VERSION, HEADER = 1, 12
+local LOG, COUNTER, FIXED, BUCKET = 1, 2, 3, 4
+local CHARGE, PEEK, RESET, REFUND = 0, 1, 2, 3
+local MAX_UNITS = 4294967295
+
+local virtual = ARGV[1] ~= ''
+local now
+if virtual then
+  now = tonumber(ARGV[1])
+else
+  local time = call('TIME')
+  now = time[1] * 1000000 + time[2]
+end
+
+include 'plan.lua'
+include 'counter.lua'
+include 'bucket.lua'
+include 'compact.lua'
+
+-- Returns the key's remaining time in whole milliseconds, rounded up, and one more: a state that
+-- outlives its time is harmless, since arithmetic decides.
+local function millis_until(instant)
+  local millis = ceil((instant - now) / 1000) + 1
+  -- A test's clock stands still while the server's runs.
+  return virtual and millis + 3600000 or millis
+end
+
+local function encode_reply(numbers)
+  return pack('<B' .. string.rep('I8', #numbers), #numbers, values(numbers))
+end
+
+-- The format and the count of numbers of the reply to a check of one quota, by algorithm.
+local REPLY_FORMAT = { [COUNTER] = '<BI8I8I8I8', [FIXED] = '<BI8I8I8I8', [BUCKET] = '<BI8I8I8' }
+local REPLY_COUNT = { [COUNTER] = 4, [FIXED] = 4, [BUCKET] = 3 }
+
+-- Charges one quota with compact state that this release has stored, which most checks do. For
+-- anything else it returns nil, and then it has changed nothing. All calls share one table.
+local scratch = { tat = 0, fraction = 0, start = 0, used = 0, opening = 0, current = 0, previous = 0 }
+local function fast_path(key, plan)
+  local quota, family, part, a, b, c = plan[1], plan.family, scratch, 0, 0, 0
+  local text = call('GET', key)
+  if text then
+    if #text ~= 44 or sub(text, 1, 4) ~= plan.header or sub(text, 13, 28) ~= plan.identity then
+      return
+    end
+    local charged_at = unpack('<d', text, 5)
+    a, b, c = unpack('<dI4I4', text, 29)
+    if charged_at > now or (family == BUCKET and a >= charged_at + quota.full_span) then return end
+  end
+  part.dirty = nil
+  set_numbers(family, part, a, b, c)
+  advance_compact(family, part, quota)
+  if not admits_compact(family, part, quota, plan.cost) then
+    if part.dirty then return end
+    return pack(REPLY_FORMAT[family], REPLY_COUNT[family], 0, raw_numbers(family, part, quota))
+  end
+  charge_compact(family, part, quota, plan.cost, 0)
+  call('SET', key,
+    plan.header .. pack('<d', now) .. plan.identity .. pack('<dI4I4', stored_numbers(family, part)),
+    'PX', millis_until(compact_empty_at(family, part, quota)))
+  return pack(REPLY_FORMAT[family], REPLY_COUNT[family], 1, raw_numbers(family, part, quota))
+end
+
+local states, loaded, replies = {}, {}, { pack('<I8', now) }
+
+local function encode_error(failure)
+  local text = type(failure) == 'table' and failure.err or tostring(failure)
+  return pack('<BI4', 255, #text) .. text
+end
+
+-- Builds the functions that only some checks need. Redis runs the whole chunk anew for each call,
+-- so functions outside would be created each time: some 25 closures, in vain for a call whose
+-- checks all take the fast path.
+local function build_slow_path()
+  include 'log.lua'
+  include 'dispatch.lua'
+  include 'codec.lua'
+  include 'migrate.lua'
+  include 'check.lua'
+  return { check = check, finish = finish }
+end
+
+local slow_path
+local seen = {}
+local keys, plan_numbers = KEYS, ARGV[2]
+local number, count = 0, #keys
+
+-- Carries out the checks from `number` on, until one of them raises an error.
+local function run()
+  while number < count do
+    number = number + 1
+    local key = keys[number]
+    local plan = plan_of(string.byte(plan_numbers, number))
+    local reply
+    -- Further checks of a key take the slow path, in which they share one read and one write.
+    if plan.is_fast and not seen[key] then reply = fast_path(key, plan) end
+    seen[key] = true
+    if not reply then
+      slow_path = slow_path or build_slow_path()
+      reply = slow_path.check(number, key, plan)
+    end
+    replies[number + 1] = reply
+  end
+end
+
+while number < count do
+  local done, failure = pcall(run)
+  if not done then
+    states[keys[number]] = nil
+    replies[number + 1] = encode_error(failure)
+  end
+end
+for _, state in ipairs(loaded) do
+  if states[state.key] == state then slow_path.finish(state) end
+end
+return table.concat(replies)

@@ -1,0 +1,37 @@
+-- Decoding of plans, each of which may serve many checks of a call.
+
+local plans = {}
+
+local function plan_of(number)
+  local plan = plans[number]
+  if not plan then
+    local text = ARGV[number + 2]
+    local family, action, count, _, cost, stamp, at = unpack('<BBBBI4d', text)
+    local quotas = sub(text, at, at + count * 28 - 1)
+    local is_fast = count == 1 and family ~= LOG and action == CHARGE and cost > 0
+    plan = {
+      family = family, action = action, count = count, cost = cost, stamp = stamp, quotas = quotas,
+      is_fast = is_fast,
+      -- The bytes that the stored state of this quota has before and after the time of the last
+      -- charge.
+      header = is_fast and pack('<BBBB', VERSION, family, 1, 0),
+      identity = is_fast and sub(quotas, 1, 16),
+    }
+    local costs_at = at + count * 28
+    for i = 1, count do
+      -- For a bucket, `full_span` is the time that its capacity takes, and `cost_span` the time
+      -- that the cost takes. Fractions are in 1/limit of a microsecond.
+      local limit, capacity, period, full_span, full_fraction, cost_span, cost_fraction
+      limit, capacity, period, full_span, full_fraction, at = unpack('<I4I4ddI4', text, at)
+      cost_span, cost_fraction, costs_at = unpack('<dI4', text, costs_at)
+      plan[i] = {
+        limit = limit, capacity = capacity, period = period,
+        full_span = full_span, full_fraction = full_fraction,
+        cost_span = cost_span, cost_fraction = cost_fraction,
+        granule = limit <= 1024 and 1 or ceil(period / 1024),
+      }
+    end
+    plans[number] = plan
+  end
+  return plan
+end

@@ -1,0 +1,144 @@
+//! The text of the script, put together from its pieces.
+
+use std::sync::LazyLock;
+
+/// The script as it is sent: in one piece, without comments and needless spaces. A server keeps the
+/// text in memory, and gets it again whenever it has forgotten it, so it is sent without what only
+/// readers need.
+pub(super) static TEXT: LazyLock<String> = LazyLock::new(assembled);
+
+/// The file that includes the others.
+const MAIN: &str = include_str!("main.lua");
+
+/// The files that are included, by the name after `include`.
+const PIECES: [(&str, &str); 9] = [
+    ("plan.lua", include_str!("plan.lua")),
+    ("counter.lua", include_str!("counter.lua")),
+    ("bucket.lua", include_str!("bucket.lua")),
+    ("compact.lua", include_str!("compact.lua")),
+    ("log.lua", include_str!("log.lua")),
+    ("dispatch.lua", include_str!("dispatch.lua")),
+    ("codec.lua", include_str!("codec.lua")),
+    ("migrate.lua", include_str!("migrate.lua")),
+    ("check.lua", include_str!("check.lua")),
+];
+
+/// The two most frequent names, and their short forms in the text that is sent.
+const SHORT_NAMES: [(&str, &str); 2] = [("part", "p"), ("quota", "q")];
+
+fn assembled() -> String {
+    let mut text = String::new();
+    for line in MAIN.lines() {
+        match included(line) {
+            Some(piece) => piece.lines().for_each(|line| push_line(&mut text, line)),
+            None => push_line(&mut text, line),
+        }
+    }
+    text
+}
+
+/// Returns the file that an `include` line names.
+fn included(line: &str) -> Option<&'static str> {
+    let name = line.trim().strip_prefix("include '")?.strip_suffix('\'')?;
+    PIECES.iter().find(|(piece, _)| *piece == name).map(|(_, text)| *text)
+}
+
+/// Appends a line of code, and nothing for an empty line or a comment.
+fn push_line(text: &mut String, line: &str) {
+    let line = line.trim();
+    if line.is_empty() || line.starts_with("--") {
+        return;
+    }
+    let line = SHORT_NAMES
+        .iter()
+        .fold(line.to_owned(), |line, (name, short)| with_word_replaced(&line, name, short));
+    push_without_spaces(text, &line);
+    text.push('\n');
+}
+
+/// Appends a line without the spaces that do not separate two words.
+fn push_without_spaces(text: &mut String, line: &str) {
+    let mut chars = line.chars().peekable();
+    while let Some(char) = chars.next() {
+        let separates = text.ends_with(is_word) && chars.peek().copied().is_some_and(is_word);
+        if char != ' ' || separates {
+            text.push(char);
+        }
+    }
+}
+
+fn with_word_replaced(line: &str, word: &str, by: &str) -> String {
+    let mut replaced = String::with_capacity(line.len());
+    let mut rest = line;
+    while let Some((before, after)) = rest.split_once(word) {
+        replaced.push_str(before);
+        let is_whole = !replaced.ends_with(is_word) && !after.starts_with(is_word);
+        replaced.push_str(if is_whole { by } else { word });
+        rest = after;
+    }
+    replaced + rest
+}
+
+fn is_word(char: char) -> bool {
+    char.is_ascii_alphanumeric() || char == '_'
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The size of the script before it was divided into files. It may be lowered, but a script
+    /// that grows beyond it should be worth its place on every server.
+    const MAX_BYTES: usize = 21_163;
+
+    /// Returns the lines of code of all files, in the order in which they are sent.
+    fn source() -> Vec<&'static str> {
+        let lines = MAIN.lines().flat_map(|line| match included(line) {
+            Some(piece) => piece.lines().collect(),
+            None => vec![line],
+        });
+        let lines = lines.map(str::trim);
+        lines.filter(|line| !line.is_empty() && !line.starts_with("--")).collect()
+    }
+
+    /// Returns the words outside string literals, and the literals.
+    fn words_and_literals(line: &str) -> (Vec<&str>, Vec<&str>) {
+        let (mut words, mut literals) = (Vec::new(), Vec::new());
+        for (index, part) in line.split('\'').enumerate() {
+            if index % 2 == 1 {
+                literals.push(part);
+            } else {
+                words.extend(part.split(|char| !is_word(char)).filter(|word| !word.is_empty()));
+            }
+        }
+        (words, literals)
+    }
+
+    #[test]
+    fn every_piece_is_included_once_and_the_text_is_no_larger_than_it_was() {
+        assert!(!TEXT.contains("include"), "a file is not known");
+        for (name, _) in PIECES {
+            let includes = MAIN.lines().filter(|line| line.trim() == format!("include '{name}'"));
+            assert_eq!(includes.count(), 1, "{name}");
+        }
+        assert!(TEXT.len() <= MAX_BYTES, "{} bytes", TEXT.len());
+    }
+
+    #[test]
+    fn only_spaces_comments_and_two_names_are_changed() {
+        let source = source();
+        assert_eq!(source.len(), TEXT.lines().count());
+        for (line, sent) in source.into_iter().zip(TEXT.lines()) {
+            // It would begin a comment, or read the rest of a number.
+            assert!(!sent.contains("--") && !line.contains('"') && !line.contains("[["), "{line}");
+            let (words, literals) = words_and_literals(line);
+            let (sent_words, sent_literals) = words_and_literals(sent);
+            assert_eq!(literals, sent_literals);
+            let short = words.iter().map(|word| {
+                assert!(SHORT_NAMES.iter().all(|(_, short)| short != word), "taken: {line}");
+                SHORT_NAMES.iter().find(|(name, _)| name == word).map_or(*word, |(_, short)| short)
+            });
+            assert!(short.eq(sent_words), "{line}");
+        }
+    }
+}
