@@ -30,14 +30,8 @@ impl Folder {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut program = std::env::current_exe().unwrap();
-        // From `deps/NAME`.
-        program.pop();
-        program.pop();
-        let program = program.join("examples/plan");
-        assert!(program.exists(), "{} is missing: cargo build --examples", program.display());
-        let mut command = Command::new(program);
-        command.current_dir(&self.0).args(arguments).stdin(Stdio::null());
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
+        command.arg("plan").args(arguments).current_dir(&self.0).stdin(Stdio::null());
         command
     }
 

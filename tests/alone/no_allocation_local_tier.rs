@@ -1,18 +1,10 @@
 //! What the local tier answers by itself, it answers without allocating.
 
-#![allow(clippy::panic, clippy::unwrap_used, reason = "a test that panics fails, as it should")]
-
-#[path = "support/far.rs"]
-mod far;
-
 use std::time::Duration;
 
-use far::{FarStore, limiter_on};
+use support::far::{FarStore, limiter_on};
 use tollgate::__private::{Ruling, rule};
 use tollgate::{LocalTier, Policy, Quota};
-
-#[global_allocator]
-static ALLOCATOR: dhat::Alloc = dhat::Alloc;
 
 /// As many allocations as there are while `checks` run.
 async fn allocations(checks: impl Future<Output = ()>) -> u64 {
@@ -23,6 +15,9 @@ async fn allocations(checks: impl Future<Output = ()>) -> u64 {
 
 #[tokio::test]
 async fn hits_allocate_nothing() {
+    if support::is_left_to_a_process_of_its_own(module_path!(), "hits_allocate_nothing") {
+        return;
+    }
     let _profiler = dhat::Profiler::builder().testing().build();
     // It can count.
     let boxed = allocations(async { drop(std::hint::black_box(Box::new(1))) });

@@ -1,10 +1,5 @@
 //! Function mode: a limit on whatever can be called, checked before the body runs.
 
-#![deny(warnings)]
-#![allow(clippy::unwrap_used, reason = "a test that panics fails, as it should")]
-
-mod support;
-
 use std::cell::Cell;
 use std::error::Error;
 use std::fmt::Display;
@@ -213,12 +208,12 @@ async fn the_error_says_which_limit_and_when() {
         let user = User { id: 1, region: "eu" };
         let _ = (by_fields(&user).await, by_fields(&user).await);
         let Err(AppError::Limited(limited)) = by_fields(&user).await else { panic!("admitted") };
-        assert_eq!(limited.policy(), "functions::by_fields");
+        assert_eq!(limited.policy(), "attribute::functions::by_fields");
         assert_eq!(limited.retry_after(), Some(Duration::from_secs(60)));
         assert_eq!(limited.decision().unwrap().remaining(), 0);
         assert_eq!(
             limited.to_string(),
-            "the limit `functions::by_fields` is reached; retry in 60.0s"
+            "the limit `attribute::functions::by_fields` is reached; retry in 60.0s"
         );
         assert!(limited.source().is_none());
     })
@@ -234,7 +229,10 @@ async fn open() -> Result<(), RateLimited> {
 async fn an_outage_is_an_error_with_its_cause_unless_the_attribute_skips_on_error() {
     testing::scope(Limiter::new(FailingBackend), async {
         let Err(AppError::Limited(limited)) = one_for_all("1").await else { panic!("admitted") };
-        assert_eq!(limited.to_string(), "the limit `functions::one_for_all` cannot be checked");
+        assert_eq!(
+            limited.to_string(),
+            "the limit `attribute::functions::one_for_all` cannot be checked"
+        );
         assert_eq!(limited.retry_after(), Some(Duration::from_secs(1)));
         let mut causes = std::iter::successors(limited.source(), |error| (*error).source());
         assert!(causes.any(|cause| cause.to_string().contains("connection refused")));
@@ -341,10 +339,11 @@ async fn differing_keys_charge_nothing_when_one_refuses() {
         }
         for user in ["a", "b", "c", "a", "b", "c"] {
             let refused = two_keys(user).await.unwrap_err();
-            assert_eq!(refused.policy(), "functions::two_keys+args()");
+            assert_eq!(refused.policy(), "attribute::functions::two_keys+args()");
         }
-        let first =
-            Limiter::policies().find(|policy| policy.name() == "functions::two_keys").unwrap();
+        let first = Limiter::policies()
+            .find(|policy| policy.name() == "attribute::functions::two_keys")
+            .unwrap();
         for (user, remaining) in [("a", 1), ("b", 1), ("c", 3)] {
             let decision = limiter.peek(first.policy(), user, 1).await.unwrap();
             assert_eq!(decision.remaining(), remaining, "{user}");

@@ -1,10 +1,6 @@
 //! Every kind of handler that axum takes can be annotated, and still does what it did.
 
-#![deny(warnings)]
-#![allow(clippy::unwrap_used, reason = "a test that panics fails, as it should")]
 #![allow(clippy::too_many_arguments, reason = "axum takes sixteen")]
-
-mod support;
 
 use std::fmt::Display;
 

@@ -1,10 +1,5 @@
 //! What each option of an annotated handler does.
 
-#![deny(warnings)]
-#![allow(clippy::unwrap_used, reason = "a test that panics fails, as it should")]
-
-mod support;
-
 use std::fmt;
 use std::sync::Mutex;
 

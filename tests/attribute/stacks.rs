@@ -1,11 +1,6 @@
 //! Stacked limits: on one key they are one atomic decision; on differing keys, what was charged
 //! before a refusal is given back.
 
-#![deny(warnings)]
-#![allow(clippy::unwrap_used, reason = "a test that panics fails, as it should")]
-
-mod support;
-
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -36,9 +31,9 @@ fn policy(name: &str) -> &'static RegisteredPolicy {
 fn one_key_makes_one_policy_and_each_other_key_one_of_its_own() {
     let limits = |name| policy(name).quotas().iter().map(Quota::limit).collect::<Vec<_>>();
     assert_eq!(limits("one-key"), [2, 3, 5]);
-    assert_eq!(limits("stacks::three_keys"), [2, 4]);
-    assert_eq!(limits("stacks::three_keys+header(\"x-team\")"), [3]);
-    assert_eq!(limits("stacks::three_keys+global"), [4]);
+    assert_eq!(limits("attribute::stacks::three_keys"), [2, 4]);
+    assert_eq!(limits("attribute::stacks::three_keys+header(\"x-team\")"), [3]);
+    assert_eq!(limits("attribute::stacks::three_keys+global"), [4]);
 }
 
 fn request(path: &str, user: u8, team: u8) -> Request<Body> {

@@ -1,10 +1,5 @@
 //! Waiting for a turn: first come first served, given up for nothing, refused when hopeless.
 
-#![deny(warnings)]
-#![allow(clippy::panic, clippy::unwrap_used, reason = "a test that panics fails, as it should")]
-
-mod support;
-
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};

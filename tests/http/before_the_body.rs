@@ -1,9 +1,5 @@
 //! The limit is checked before the body is read and before the handler's other extractors.
 
-#![allow(clippy::unwrap_used, reason = "a test that panics fails, as it should")]
-
-mod support;
-
 use axum::extract::FromRequestParts;
 use axum::http::StatusCode;
 use axum::http::request::Parts;

@@ -1,9 +1,5 @@
 //! Whose request it is: the peer's, or what trusted proxies say, and nobody else.
 
-#![allow(clippy::unwrap_used, reason = "a test that panics fails, as it should")]
-
-mod support;
-
 use std::net::{IpAddr, SocketAddr};
 
 use axum::body::Body;

@@ -1,9 +1,5 @@
 //! The number written is the number that gets through, over real sockets and under load.
 
-#![allow(clippy::unwrap_used, reason = "a test that panics fails, as it should")]
-
-mod support;
-
 use std::net::{IpAddr, Ipv4Addr};
 
 use axum::Router;

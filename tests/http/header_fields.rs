@@ -2,10 +2,6 @@
 //! algorithm, on success, refusal and failure; and over a session whose figures are worked out
 //! by hand.
 
-#![allow(clippy::panic, clippy::unwrap_used, reason = "a test that panics fails, as it should")]
-
-mod support;
-
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 

@@ -1,9 +1,5 @@
 //! Whatever stands in headers and paths: no panic, no invalid header, no unbounded subject.
 
-#![allow(clippy::panic, clippy::unwrap_used, reason = "a test that panics fails, as it should")]
-
-mod support;
-
 use std::net::SocketAddr;
 
 use axum::body::Body;

@@ -1,9 +1,5 @@
 //! What a limiter does at the HTTP boundary, and what a policy says instead.
 
-#![allow(clippy::unwrap_used, reason = "a test that panics fails, as it should")]
-
-mod support;
-
 use std::sync::Mutex;
 
 use axum::Router;
@@ -92,7 +88,7 @@ fn own(refusal: &Refusal<'_>) -> impl IntoResponse {
 #[rate_limit(1, per = minute, refusal = self::own, key = header("x-api-key"))]
 async fn answers_itself() {}
 
-#[rate_limit(1, per = minute, refusal = crate::changed, name = "api")]
+#[rate_limit(1, per = minute, refusal = crate::http_options::changed, name = "api")]
 async fn changes_the_problem() {}
 
 fn changed(refusal: &Refusal<'_>) -> Problem {

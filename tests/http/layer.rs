@@ -1,10 +1,6 @@
 //! `RateLimitLayer` in front of routers and of any other tower service, and what a handler is
 //! shown of its limits.
 
-#![allow(clippy::unwrap_used, reason = "a test that panics fails, as it should")]
-
-mod support;
-
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};

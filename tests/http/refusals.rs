@@ -1,9 +1,5 @@
 //! What clients see: the fields, the problem bodies, and what an outage does.
 
-#![allow(clippy::unwrap_used, reason = "a test that panics fails, as it should")]
-
-mod support;
-
 use std::time::Duration;
 
 use axum::Router;

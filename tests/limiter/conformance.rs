@@ -1,7 +1,5 @@
 //! The suite for stores passes one that is right, and names what is wrong with one that is not.
 
-#![allow(clippy::panic, clippy::unwrap_used, reason = "a test that panics fails, as it should")]
-
 use std::time::Duration;
 
 use tollgate::testing::{ManualClock, assert_conforms};

@@ -1,10 +1,6 @@
 //! The memory backend holds at most as many keys as it may, forgets what it may, and never
 //! lets anybody in because it was full.
 
-#![allow(clippy::unwrap_used, reason = "a test that panics fails, as it should")]
-
-mod support;
-
 use std::sync::Barrier;
 use std::time::Duration;
 

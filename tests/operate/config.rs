@@ -1,10 +1,6 @@
 //! Configuration: what is wrong is told with its place and a remedy, and overrides follow the
 //! file while requests come.
 
-#![allow(clippy::unwrap_used, reason = "a test that panics fails, as it should")]
-
-mod support;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -413,12 +409,8 @@ fn a_config_map_is_followed() {
 /// run as a program of its own.
 #[test]
 fn the_log_tells_of_changes_and_of_what_is_wrong() {
-    const ALONE: &str = "TOLLGATE_TEST_LOG_ALONE";
-    if std::env::var_os(ALONE).is_none() {
-        let mut itself = std::process::Command::new(std::env::current_exe().unwrap());
-        itself.args(["--exact", "the_log_tells_of_changes_and_of_what_is_wrong", "--nocapture"]);
-        let output = itself.env(ALONE, "1").output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    const THIS: &str = "the_log_tells_of_changes_and_of_what_is_wrong";
+    if support::is_left_to_a_process_of_its_own(module_path!(), THIS) {
         return;
     }
     let log = support::log::Log::of_the_program();

@@ -1,9 +1,5 @@
 //! The page on which an operator sees limits at work and changes them.
 
-#![allow(clippy::panic, clippy::unwrap_used, reason = "a test that panics fails, as it should")]
-
-mod support;
-
 use std::time::Duration;
 
 use axum::Router;
@@ -96,7 +92,7 @@ async fn it_shows_every_policy_as_it_is_kept() {
     let annotated = card(&page, "annotated");
     assert!(annotated.contains("<b>40 per 1m burst 50</b>"), "{annotated}");
     assert!(annotated.contains("gcra, closed when the store fails"), "{annotated}");
-    assert!(annotated.contains(&format!("tests/dashboard.rs:{LINE}")), "{annotated}");
+    assert!(annotated.contains(&format!("tests/operate/dashboard.rs:{LINE}")), "{annotated}");
     assert!(!annotated.contains("overridden") && !annotated.contains("shadow"), "{annotated}");
     let in_shadow = card(&page, "in shadow");
     assert!(in_shadow.contains("7 per 1s, 70 per 1h") && in_shadow.contains("shadow"));

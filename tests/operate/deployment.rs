@@ -1,11 +1,6 @@
 //! What is there to deploy fits together: the manifests with Kubernetes' schema, and all of it with
 //! the service that is deployed.
 
-#![allow(clippy::panic, clippy::unwrap_used, reason = "a test that panics fails, as it should")]
-
-#[path = "support/redis/mod.rs"]
-mod servers;
-
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -21,10 +16,10 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tollgate::{Config, Limiter, Policy, Quota, RedisBackend};
 
-use self::servers::RedisServer;
+use support::redis::RedisServer;
 
 fn path(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(name)
+    Path::new(support::ROOT).join("examples").join(name)
 }
 
 fn read(name: &str) -> String {
@@ -145,7 +140,7 @@ fn what_selects_finds_what_is_there() {
 
 #[test]
 fn the_probes_ask_for_what_the_service_serves() {
-    let source = read("service/main.rs");
+    let source = read("service/src/main.rs");
     let container = container(&find("service"));
     let port = &container.ports.as_ref().unwrap()[0];
     assert!(source.contains(&format!("Err(_) => {},", port.container_port)));
@@ -168,7 +163,7 @@ fn configured(variables: BTreeMap<String, String>, file: &Path) -> Limiter {
     assert_eq!(redis.split("//").next(), Some("redis:"));
     // As the service declares them.
     let [items, login] = [("items", 100), ("login", 5)].map(|(name, limit)| {
-        let source = read("service/main.rs");
+        let source = read("service/src/main.rs");
         assert!(source.contains(&format!("#[rate_limit({limit}, per = minute, name = {name:?}")));
         Policy::new(name, Quota::new(limit, Duration::from_secs(60)))
     });
@@ -273,7 +268,7 @@ async fn the_compose_file_fits() {
     assert_eq!(service.depends_on["redis"].condition, "service_healthy");
 
     let context = path("service").join(&service.build.context).canonicalize().unwrap();
-    assert_eq!(context, Path::new(env!("CARGO_MANIFEST_DIR")).canonicalize().unwrap());
+    assert_eq!(context, Path::new(support::ROOT).canonicalize().unwrap());
     assert!(context.join(&service.build.dockerfile).is_file());
 
     assert_eq!(service.deploy.replicas.to_string(), service.environment["TOLLGATE_INSTANCES"]);
@@ -320,5 +315,5 @@ fn the_image_is_built_from_all_that_cargo_needs() {
     for name in needed.chain(["Cargo.toml", "Cargo.lock", "examples"]) {
         assert!(kept.contains(&name), "{name}");
     }
-    assert!(read("service/Dockerfile").contains("--example service\n"));
+    assert!(read("service/Dockerfile").contains("--package service\n"));
 }

@@ -1,9 +1,5 @@
 //! What an operator says of a policy instead of what the program says.
 
-#![allow(clippy::unwrap_used, reason = "a test that panics fails, as it should")]
-
-mod support;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;

@@ -2,20 +2,15 @@
 //! README's own snippets on what would be published, gets a limited handler, then Redis, then a key
 //! of its own, then a test. What would be published builds with every feature, too.
 
-#![allow(clippy::panic, clippy::unwrap_used, reason = "a test that panics fails, as it should")]
-
-#[path = "support/redis/mod.rs"]
-mod servers;
-
 use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use reqwest::{Client, Response};
-use servers::{RedisServer, eventually};
+use support::ROOT;
+use support::redis::{RedisServer, eventually};
 
-const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const PACKAGES: [&str; 2] = ["tollgate", "tollgate-macros"];
 const TARGET: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/adopt");
 

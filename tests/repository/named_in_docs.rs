@@ -1,12 +1,11 @@
 //! The files and tests that the pages name in their text are there.
 
-#![allow(clippy::panic, clippy::unwrap_used, reason = "a test that panics fails, as it should")]
-
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const ROOT: &str = env!("CARGO_MANIFEST_DIR");
-const PLACES: [&str; 5] = ["runtime/", "macros/", "tests/", "examples/", "ui-tests/"];
+use support::ROOT;
+
+const PLACES: [&str; 6] = ["runtime/", "macros/", "cli/", "tests/", "examples/", "ui-tests/"];
 
 fn read(page: &str) -> String {
     fs::read_to_string(Path::new(ROOT).join(page)).unwrap()

@@ -1,8 +1,6 @@
 //! The picture of the algorithms in the guide is what the algorithms do: it is drawn again here.
 //!
-//! `TOLLGATE_DRAW=1 cargo test --test pictures` writes it.
-
-#![allow(clippy::panic, clippy::unwrap_used, reason = "a test that panics fails, as it should")]
+//! `TOLLGATE_DRAW=1 cargo test --test repository pictures` writes it.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -83,14 +81,14 @@ async fn picture() -> String {
 
 #[tokio::test]
 async fn the_algorithms_are_drawn_as_they_are() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("runtime/src/docs/guide/algorithms.svg");
+    let path = Path::new(support::ROOT).join("runtime/src/docs/guide/algorithms.svg");
     let drawn = picture().await;
     if std::env::var_os("TOLLGATE_DRAW").is_some() {
         std::fs::write(&path, &drawn).unwrap();
     }
     assert!(
         std::fs::read_to_string(&path).is_ok_and(|kept| kept == drawn),
-        "{} is not what the algorithms do: draw it by `TOLLGATE_DRAW=1 cargo test --test pictures`",
+        "{} is not what the algorithms do: draw it by `TOLLGATE_DRAW=1 cargo test --test repository pictures`",
         path.display()
     );
 }

@@ -8,14 +8,14 @@ use std::time::Duration;
 use lexopt::{Arg, Parser, ValueExt};
 use tollgate::{Algorithm, Quota};
 
-use crate::line::Key;
-use crate::sample::{Format, Sample};
+use super::line::Key;
+use super::sample::{Format, Sample};
 
 pub(crate) const HELP: &str = "\
 Replays an access log through limits, to show who would have been refused.
 
-Usage: plan [OPTIONS] LOG            LOG is `-` for standard input
-       plan --sample LINES [OPTIONS] > access.log
+Usage: tollgate plan [OPTIONS] LOG   LOG is `-` for standard input
+       tollgate plan --sample LINES [OPTIONS] > access.log
 
 The log is in the common or combined format or in JSON lines, which is found line by line.
 

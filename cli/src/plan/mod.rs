@@ -1,8 +1,8 @@
-//! A planner: who would have been refused, how often, and at which limits, had these limits been in
+//! The command `tollgate plan`: who would have been refused, how often, and at which limits, had these limits been in
 //! force when an access log was written. See `--help`.
 //!
 //! ```sh
-//! cargo run --release --example plan -- --limit 30/60s,100/60s --algorithm sliding_window,gcra access.log
+//! tollgate plan --limit 30/60s,100/60s --algorithm sliding_window,gcra access.log
 //! ```
 
 mod args;
@@ -17,6 +17,7 @@ mod sketch;
 mod table;
 
 use std::error::Error;
+use std::ffi::OsString;
 use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
 
@@ -26,11 +27,11 @@ use self::log::{Log, Malformed};
 use self::order::Order;
 use self::replay::Replay;
 
-fn main() -> ExitCode {
-    let task = match args::read(std::env::args_os().skip(1)) {
+pub(crate) fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let task = match args::read(arguments) {
         Ok(task) => task,
         Err(error) => {
-            eprintln!("plan: {error}\nplan --help says what there is");
+            eprintln!("tollgate plan: {error}\ntollgate plan --help says what there is");
             return ExitCode::from(2);
         }
     };
@@ -46,7 +47,7 @@ fn main() -> ExitCode {
         // Whoever reads has seen enough.
         Err(error) if is_broken_pipe(&*error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("plan: {error}");
+            eprintln!("tollgate plan: {error}");
             ExitCode::FAILURE
         }
     }

@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
-use crate::args::Plan;
-use crate::replay::{Replay, share};
-use crate::table::percent;
+use super::args::Plan;
+use super::replay::{Replay, share};
+use super::table::percent;
 
 const WIDTH: usize = 900;
 /// Where the bars begin and how far the axis reaches.

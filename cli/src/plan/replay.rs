@@ -6,9 +6,9 @@ use std::hash::RandomState;
 use tollgate::testing::ManualClock;
 use tollgate::{Algorithm, Policy};
 
-use crate::args::{Limit, Plan};
-use crate::counters::Counters;
-use crate::sketch::{Distinct, Frequent};
+use super::args::{Limit, Plan};
+use super::counters::Counters;
+use super::sketch::{Distinct, Frequent};
 
 /// What a key takes that has been admitted a few times, while new ones keep pushing others out.
 /// Keys that take more are found out as they come.

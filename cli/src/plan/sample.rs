@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use time::OffsetDateTime;
 
-use crate::line::LOG_TIME;
+use super::line::LOG_TIME;
 
 /// How long a request comes after the one before, on average: 200 a second.
 const STEP_MICROS: u64 = 5_000;

@@ -6,11 +6,11 @@ use indicatif::HumanCount;
 use time::OffsetDateTime;
 use time::macros::format_description;
 
-use crate::args::Plan;
-use crate::counters::Lost;
-use crate::log::Malformed;
-use crate::replay::{Replay, Replayed, share};
-use crate::sketch::Distinct;
+use super::args::Plan;
+use super::counters::Lost;
+use super::log::Malformed;
+use super::replay::{Replay, Replayed, share};
+use super::sketch::Distinct;
 
 /// # Errors
 ///

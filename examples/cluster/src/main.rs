@@ -2,15 +2,16 @@
 //! them when slots move.
 //!
 //! ```console
-//! cargo run --example cluster
+//! cargo run -p cluster
 //! ```
 //!
-//! It expects nodes of a cluster on localhost:7000 to 7002; name others as
-//! `REDIS_URL=redis://a:6379,b:6379,c:6379`. Not all need be named.
+//! It starts a cluster of its own, for which Redis must be installed, unless `REDIS_URL` names one:
+//! `redis://a:6379,b:6379,c:6379`. Not all nodes need be named.
 
 use std::error::Error;
 use std::time::{Duration, Instant};
 
+use own_redis::OwnCluster;
 use tollgate::{Limiter, Policy, Quota, RedisBackend};
 
 const POLICY: Policy = Policy::new("cluster-example", Quota::new(3, Duration::from_secs(10)));
@@ -18,8 +19,11 @@ const POLICY: Policy = Policy::new("cluster-example", Quota::new(3, Duration::fr
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     tracing_subscriber::fmt::init();
-    let url = std::env::var("REDIS_URL")
-        .unwrap_or_else(|_| "redis://localhost:7000,localhost:7001,localhost:7002/0".to_owned());
+    let mut own = None;
+    let url = match std::env::var("REDIS_URL") {
+        Ok(url) => url,
+        Err(_) => own.insert(OwnCluster::start()?).url(),
+    };
     let limiter = Limiter::new(RedisBackend::from_url(&url).await?);
     limiter.initialize().await?;
 

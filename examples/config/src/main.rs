@@ -2,8 +2,8 @@
 //! runs.
 //!
 //! ```console
-//! cargo run --example config
-//! TOLLGATE_BACKEND__MAX_KEYS=0 cargo run --example config    # says what is wrong, and ends
+//! cargo run -p config
+//! TOLLGATE_BACKEND__MAX_KEYS=0 cargo run -p config    # says what is wrong, and ends
 //! ```
 
 use std::error::Error;
@@ -29,9 +29,9 @@ async fn export(user: &str) -> Result<(), RateLimited> {
 async fn main() -> Result<(), Box<dyn Error>> {
     tracing_subscriber::fmt::init();
 
-    // A copy, for this example edits it.
+    // A copy, because this example edits it.
     let path = std::env::temp_dir().join(format!("tollgate-example-{}.toml", std::process::id()));
-    fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/tollgate.toml"), &path)?;
+    fs::write(&path, include_str!("../tollgate.toml"))?;
     let shown = show(&path).await;
     fs::remove_file(&path)?;
     shown

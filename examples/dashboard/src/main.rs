@@ -2,8 +2,8 @@
 //! requests from a few clients, so that there is something to see.
 //!
 //! ```console
-//! cargo run --example dashboard            # until Ctrl-C; open the address that it prints
-//! cargo run --example dashboard -- 60      # 60 seconds
+//! cargo run -p dashboard            # until Ctrl-C; open the address that it prints
+//! cargo run -p dashboard -- 60      # 60 seconds
 //! ```
 //!
 //! The page is behind a password, as it should be: `admin`, `only an example`. With `REDIS_URL` it

@@ -2,12 +2,10 @@
 //! a limit of 100. Exactly 100 get through; otherwise it exits with an error.
 //!
 //! ```console
-//! cargo run --example distributed
+//! cargo run -p distributed
 //! ```
 //!
 //! It starts a Redis of its own, which must be installed, unless `REDIS_URL` names one.
-
-mod own_redis;
 
 use std::error::Error;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -15,9 +13,8 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get;
+use own_redis::OwnRedis;
 use tollgate::{Limiter, RedisBackend, rate_limit};
-
-use self::own_redis::OwnRedis;
 
 const INSTANCES: usize = 3;
 const REQUESTS: usize = 150;

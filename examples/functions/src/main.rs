@@ -1,7 +1,7 @@
 //! Limits on functions that are no handlers: keyed by their arguments, refusing or waiting.
 //!
 //! ```console
-//! cargo run --example functions
+//! cargo run -p functions
 //! ```
 
 use std::error::Error;

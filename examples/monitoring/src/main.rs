@@ -2,8 +2,8 @@
 //! a few clients, and prints what Prometheus would read.
 //!
 //! ```console
-//! cargo run --example monitoring            # 5 seconds
-//! cargo run --example monitoring -- 600     # long enough to look at /metrics
+//! cargo run -p monitoring            # 5 seconds
+//! cargo run -p monitoring -- 600     # long enough to look at /metrics
 //! ```
 //!
 //! With `REDIS_URL` it counts in Redis, and shows that, too. For Grafana there is a dashboard in

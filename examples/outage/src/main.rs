@@ -2,13 +2,11 @@
 //! again. Every second a line says what became of the requests.
 //!
 //! ```console
-//! cargo run --example outage          # 20 seconds
-//! cargo run --example outage -- 2     # 2 seconds for each of the five parts
+//! cargo run -p outage          # 20 seconds
+//! cargo run -p outage -- 2     # 2 seconds for each of the five parts
 //! ```
 //!
 //! It starts a Redis of its own, which must be installed.
-
-mod own_redis;
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -18,9 +16,8 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::routing::get;
+use own_redis::OwnRedis;
 use tollgate::{BreakerState, CircuitBreaker, Limiter, RateLimit, RedisBackend, rate_limit};
-
-use self::own_redis::OwnRedis;
 
 /// What each limit admits, and how many requests a second come to each.
 const LIMIT: u32 = 40;

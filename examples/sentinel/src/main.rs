@@ -2,15 +2,17 @@
 //! whenever that one is lost.
 //!
 //! ```console
-//! cargo run --example sentinel          # 30 seconds
+//! cargo run -p sentinel          # 15 seconds
 //! ```
 //!
-//! It expects sentinels on localhost:26379 to 26381 that watch `mymaster`; name others as
-//! `REDIS_URL=redis://a:26379,b:26379/0?sentinel_master=mymaster`. End the primary while it runs.
+//! It starts servers and sentinels of its own, for which Redis must be installed, and kills the
+//! primary after 3 seconds. `REDIS_URL=redis://a:26379,b:26379/0?sentinel_master=mymaster` names
+//! others, of which it kills none.
 
 use std::error::Error;
 use std::time::Duration;
 
+use own_redis::OwnSentinels;
 use tollgate::{Limiter, Policy, Quota, RedisBackend};
 
 const POLICY: Policy = Policy::new("sentinel-example", Quota::new(20, Duration::from_secs(10)));
@@ -20,19 +22,20 @@ async fn main() -> Result<(), Box<dyn Error>> {
     tracing_subscriber::fmt::init();
     let seconds: u32 = match std::env::args().nth(1) {
         Some(text) => text.parse().map_err(|_| format!("{text:?} is no number of seconds"))?,
-        None => 30,
+        None => 15,
     };
-    let backend = match std::env::var("REDIS_URL") {
-        Ok(url) => RedisBackend::from_url(&url).await?,
-        Err(_) => {
-            RedisBackend::builder("redis://localhost:26379,localhost:26380,localhost:26381/0")
-                .sentinel_master("mymaster")
-                .build()?
-        }
+    let mut own = None;
+    let url = match std::env::var("REDIS_URL") {
+        Ok(url) => url,
+        Err(_) => own.insert(OwnSentinels::start()?).url(),
     };
-    let limiter = Limiter::new(backend);
+    let limiter = Limiter::new(RedisBackend::from_url(&url).await?);
     limiter.initialize().await?;
     for second in 0..seconds {
+        if let (3, Some(own)) = (second, &mut own) {
+            println!("The primary is killed.");
+            own.kill_the_primary();
+        }
         match limiter.check(&POLICY, "somebody").await {
             Ok(decision) if decision.is_allowed() => {
                 println!("{second} s: allowed, {} remain", decision.remaining());

@@ -3,7 +3,7 @@
 //! manifests.
 //!
 //! ```console
-//! cargo run --example service       # in memory, on port 8080, until Ctrl-C
+//! cargo run -p service       # in memory, on port 8080, until Ctrl-C
 //! ```
 //!
 //! | variable | |

@@ -2,19 +2,16 @@
 //! it and with it. It is one line of configuration.
 //!
 //! ```console
-//! cargo run --example two_tier
+//! cargo run -p two_tier
 //! ```
 //!
 //! It starts a Redis of its own, which must be installed, unless `REDIS_URL` names one.
 
-mod own_redis;
-
 use std::error::Error;
 use std::time::Duration;
 
+use own_redis::OwnRedis;
 use tollgate::{Limiter, LocalTier, Policy, Quota, RedisBackend, Source};
-
-use self::own_redis::OwnRedis;
 
 const MINUTE: Duration = Duration::from_secs(60);
 /// Nothing here is in a hurry.

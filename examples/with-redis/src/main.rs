@@ -1,7 +1,7 @@
 //! One budget for every process that shares a Redis.
 //!
 //! ```console
-//! REDIS_URL=redis://localhost:6379 cargo run --example redis
+//! REDIS_URL=redis://localhost:6379 cargo run -p with-redis
 //! ```
 //!
 //! Start it twice, with another `PORT`: both admit ten requests together, not ten each.

@@ -2,8 +2,8 @@
 
 use tollgate::Algorithm;
 
-use crate::reference::{Numbers, for_all_six};
-use crate::subject::Subject;
+use support::reference::{Numbers, for_all_six};
+use support::subject::Subject;
 
 fn reset_and_refund_touch_one_subject_only(algorithm: Algorithm) {
     let subject = Subject::new(algorithm, &[Numbers::new(1, 60_000_000)]);

@@ -4,8 +4,8 @@
 use proptest::prelude::*;
 use tollgate::Algorithm;
 
-use crate::reference::{cases, for_all_six, play, quotas, steps};
-use crate::subject::Replay;
+use support::reference::{cases, for_all_six, play, quotas, steps};
+use support::subject::Replay;
 
 fn decides_as_the_definition(algorithm: Algorithm) {
     proptest!(cases(400, 20_000), |(numbers in quotas(algorithm), steps in steps(60))| {

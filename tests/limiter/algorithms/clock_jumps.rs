@@ -3,9 +3,9 @@
 use proptest::prelude::*;
 use tollgate::Algorithm;
 
-use crate::jumps;
-use crate::reference::{cases, for_all_six, jump};
-use crate::subject::Subject;
+use support::clock_jumps as jumps;
+use support::reference::{cases, for_all_six, jump};
+use support::subject::Subject;
 
 fn admit_at_most_the_bound_again(algorithm: Algorithm) {
     let (cases, anywhere) = (cases(200, 5_000), jump(any::<u64>()));

@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 use tollgate::{Algorithm, Outcome};
 
-use crate::reference::{Action, Answer, Step, cases, micros, numbers, play, steps};
-use crate::subject::Replay;
+use support::reference::{Action, Answer, Step, cases, micros, numbers, play, steps};
+use support::subject::Replay;
 
 #[test]
 fn a_unit_comes_back_less_than_a_granule_late() {

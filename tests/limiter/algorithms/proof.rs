@@ -8,7 +8,7 @@ use proptest::strategy::ValueTree as _;
 use proptest::test_runner::TestRunner;
 use tollgate::{Algorithm, Outcome};
 
-use crate::reference::{
+use support::reference::{
     Action, Answer, Event, Numbers, Reference, START, cases, for_all_six, micros, play, quotas,
     steps,
 };

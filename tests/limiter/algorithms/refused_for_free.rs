@@ -4,8 +4,8 @@
 use proptest::prelude::*;
 use tollgate::{Algorithm, Outcome};
 
-use crate::reference::{Action, Answer, cases, for_all_six, play, quotas, steps};
-use crate::subject::Replay;
+use support::reference::{Action, Answer, cases, for_all_six, play, quotas, steps};
+use support::subject::Replay;
 
 fn leaves_no_trace(algorithm: Algorithm) {
     proptest!(cases(200, 5_000), |(numbers in quotas(algorithm), steps in steps(60))| {

@@ -3,9 +3,9 @@
 use proptest::prelude::*;
 use tollgate::{Algorithm, Outcome};
 
-use crate::reference::{cases, for_all_six, quotas, said};
-use crate::subject::Subject;
 use std::time::Duration;
+use support::reference::{cases, for_all_six, quotas, said};
+use support::subject::Subject;
 
 const MICROSECOND: Duration = Duration::from_micros(1);
 
@@ -29,7 +29,7 @@ fn is_exact(algorithm: Algorithm) {
                 continue;
             };
             prop_assert!(retry_after >= MICROSECOND);
-            subject.pass(crate::reference::micros(retry_after) - 1);
+            subject.pass(support::reference::micros(retry_after) - 1);
             let early = Outcome::Refused { retry_after: MICROSECOND };
             let before = subject.peek(cost);
             prop_assert_eq!(before.outcome(), early);

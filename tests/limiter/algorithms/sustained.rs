@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 use tollgate::Algorithm;
 
-use crate::reference::{Numbers, cases, for_all_six, micros, numbers};
-use crate::subject::Subject;
+use support::reference::{Numbers, cases, for_all_six, micros, numbers};
+use support::subject::Subject;
 
 const PERIODS: u64 = 20;
 

@@ -5,9 +5,9 @@ use std::thread;
 
 use tollgate::Algorithm;
 
-use crate::reference::{Numbers, for_all_six, has_bucket};
-use crate::subject::Subject;
-use crate::support::scaled;
+use support::reference::{Numbers, for_all_six, has_bucket};
+use support::scaled;
+use support::subject::Subject;
 
 const THREADS: usize = 8;
 const MINUTE: u64 = 60_000_000;

@@ -4,11 +4,11 @@
 use proptest::prelude::*;
 use tollgate::{Algorithm, Outcome};
 
-use crate::reference::{
+use support::reference::{
     Action, Answer, Cost, Event, Move, Numbers, Step, cases, for_all_six, numbers, play, quotas,
     steps, worst_window,
 };
-use crate::subject::{Replay, Subject};
+use support::subject::{Replay, Subject};
 
 /// What the limiter admits of a trace and does not take back: when, and how much.
 fn admitted(algorithm: Algorithm, numbers: &[Numbers], events: &[Event]) -> Vec<(u64, u64)> {

@@ -11,8 +11,8 @@ use tollgate::{
     rate_limit,
 };
 
-use crate::far::{FarStore, limiter_on, settle};
-use crate::support::{self, local};
+use support::far::{FarStore, limiter_on, settle};
+use support::local;
 
 const MINUTE: Duration = Duration::from_secs(60);
 const SECOND: Duration = Duration::from_secs(1);

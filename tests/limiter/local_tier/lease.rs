@@ -5,8 +5,8 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tollgate::{Algorithm, Limiter, LocalTier, Policy, Quota, Source};
 
-use crate::far::{FarStore, limiter_on, settle};
-use crate::support::scaled;
+use support::far::{FarStore, limiter_on, settle};
+use support::scaled;
 
 const HOUR: Duration = Duration::from_secs(3_600);
 const SECOND: Duration = Duration::from_secs(1);

@@ -10,9 +10,9 @@ use tollgate::testing::ManualClock;
 use tollgate::{Action, Algorithm, Answer, Backend, BackendError, Clock as _, Decision, Limiter};
 use tollgate::{LocalTier, Operation, Outcome, Source};
 
-use crate::far::{FarStore, limiter_on, settle};
-use crate::reference::{Numbers, has_bucket};
-use crate::support::scaled;
+use support::far::{FarStore, limiter_on, settle};
+use support::reference::{Numbers, has_bucket};
+use support::scaled;
 
 const INSTANCES: u64 = 3;
 /// The longest way, in thousandths of what a lease is held.

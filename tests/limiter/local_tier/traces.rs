@@ -10,9 +10,9 @@ use proptest::test_runner::TestRunner;
 use tollgate::{Action, Answer, Backend, BackendError, Clock as _, Decision, Limiter, LocalTier};
 use tollgate::{Algorithm, MAX_QUOTAS, Operation, Outcome, Policy, Source};
 
-use crate::far::{FarStore, limiter_on, settle};
-use crate::reference::{Numbers, quotas};
-use crate::support::scaled;
+use support::far::{FarStore, limiter_on, settle};
+use support::reference::{Numbers, quotas};
+use support::scaled;
 
 const INSTANCES: usize = 3;
 const SUBJECTS: usize = 2;

@@ -9,8 +9,8 @@ use tollgate::testing::ManualClock;
 use tollgate::{Answer, Backend, BackendError, BreakerState, CircuitBreaker, Limiter};
 use tollgate::{MemoryBackend, Operation, Policy, Quota};
 
-use crate::store::{Health, Store};
-use crate::support::log::Log;
+use super::store::{Health, Store};
+use support::log::Log;
 
 const POLICY: Policy = Policy::new("p", Quota::new(1_000_000, Duration::from_secs(60)));
 const LONG: Duration = Duration::from_secs(60);
@@ -60,7 +60,7 @@ async fn an_open_breaker_spares_the_store() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_thousand_callers_at_half_open_make_one_probe() {
     let (limiter, store, clock) = opened().await;
-    for round in 1..=crate::support::scaled(5, 100) {
+    for round in 1..=support::scaled(5, 100) {
         store.is(Health::Hangs);
         clock.advance(LONG);
         let before = store.calls();

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use tollgate::testing::ManualClock;
 use tollgate::{Limiter, LimiterBuilder, Policy, Quota};
 
-use crate::store::{Health, Store};
+use super::store::{Health, Store};
 
 const LIMIT: u32 = 100;
 const POLICY: Policy = Policy::new("p", Quota::new(LIMIT, Duration::from_secs(60)));

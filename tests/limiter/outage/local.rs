@@ -7,8 +7,8 @@ use proptest::test_runner::{Config, TestRunner};
 use tollgate::testing::ManualClock;
 use tollgate::{Algorithm, Clock as _, Limiter, OnError, Outcome, Policy, Quota, Source};
 
-use crate::store::{Health, Store};
-use crate::support::scaled;
+use super::store::{Health, Store};
+use support::scaled;
 
 const INSTANCES: u32 = 3;
 const PERIOD: Duration = Duration::from_secs(10);

@@ -9,8 +9,7 @@ use tollgate::testing::ManualClock;
 use tollgate::{CircuitBreaker, Limiter, LimiterBuilder, MemoryBackend, OnError, Policy, Quota};
 use tollgate::{Source, StartError, rate_limit};
 
-use crate::store::{Health, Store};
-use crate::support;
+use super::store::{Health, Store};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const POLICY: Policy = Policy::new("p", Quota::new(10, MINUTE));

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tollgate::{Limiter, MemoryBackend, Metrics, Policy, Quota};
 
-use crate::exporter::Exporter;
-use crate::support::scaled;
+use support::exporter::Exporter;
+use support::scaled;
 
 const HOUR: Duration = Duration::from_secs(3_600);
 

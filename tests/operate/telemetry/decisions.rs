@@ -10,9 +10,9 @@ use tollgate::{
     rate_limit, testing,
 };
 
-use crate::exporter::Exporter;
-use crate::far::{FarStore, limiter_on};
-use crate::support::{self, limiter, local, status};
+use support::exporter::Exporter;
+use support::far::{FarStore, limiter_on};
+use support::{limiter, local, status};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 const SECOND: Duration = Duration::from_secs(1);
@@ -140,7 +140,7 @@ async fn a_wait_is_one_decision_however_often_it_asks() {
     let wait = |patience| limiter.wait(&policy, "s", 1, patience);
     assert!(wait(SECOND).await.unwrap().is_allowed());
     let turn = async {
-        crate::far::settle().await;
+        support::far::settle().await;
         store.clock.advance(SECOND);
     };
     assert!(tokio::join!(wait(SECOND), turn).0.unwrap().is_allowed());

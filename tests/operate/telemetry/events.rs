@@ -10,8 +10,8 @@ use tollgate::{
 };
 use tracing::Level;
 
-use crate::support::log::Log;
-use crate::support::{self, FailingBackend, limiter, local, status};
+use support::log::Log;
+use support::{FailingBackend, limiter, local, status};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 

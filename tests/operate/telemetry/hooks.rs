@@ -9,7 +9,7 @@ use tollgate::{
     Limiter, LimiterBuilder, MemoryBackend, Policy, Quota, RateLimited, rate_limit, testing,
 };
 
-use crate::support::{self, local, status};
+use support::{local, status};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 

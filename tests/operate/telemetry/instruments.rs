@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tollgate::{CircuitBreaker, Limiter, LocalTier, MemoryBackend, Metrics, Policy, Quota};
 
-use crate::exporter::Exporter;
-use crate::far::FarStore;
+use support::exporter::Exporter;
+use support::far::FarStore;
 
 const HOUR: Duration = Duration::from_secs(3_600);
 static POLICY: Policy = Policy::new("p", Quota::new(1, HOUR));
@@ -85,7 +85,7 @@ async fn the_breaker_shows_its_state_and_what_it_did() {
     // The probe takes a while.
     store.set_ways([1_000, 0]);
     let probe = async {
-        crate::far::settle().await;
+        support::far::settle().await;
         limiter.record_metrics().await;
         assert!(is_in("half_open"));
         store.clock.advance(Duration::from_millis(1));

@@ -9,7 +9,7 @@ use crate::reference::{DAY, Jump, Numbers, START, micros, numbers, worst_window}
 use crate::subject::{Store, Subject};
 
 /// Up to `most` requests, each after one of these `jumps`.
-pub(crate) fn admit_at_most_the_bound_again<S: Store>(
+pub fn admit_at_most_the_bound_again<S: Store>(
     algorithm: Algorithm,
     cases: ProptestConfig,
     jumps: impl Strategy<Value = Jump>,
@@ -59,7 +59,7 @@ pub(crate) fn admit_at_most_the_bound_again<S: Store>(
 }
 
 /// All of it is taken, and then the clock goes back: that counts as taken now.
-pub(crate) fn count_what_is_ahead<S: Store>(
+pub fn count_what_is_ahead<S: Store>(
     algorithm: Algorithm,
     cases: ProptestConfig,
     subject: impl Fn(Numbers) -> Subject<S>,

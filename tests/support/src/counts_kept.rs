@@ -7,7 +7,7 @@ use tollgate::{Algorithm, Limiter, Override, Overrides, Policy, Quota};
 const HOUR: Duration = Duration::from_secs(3_600);
 
 /// What was used weighs against the new limit: not a unit is lost, and none is invented.
-pub(crate) async fn counts_are_kept(limiter: &Limiter, policy: &Policy) {
+pub async fn counts_are_kept(limiter: &Limiter, policy: &Policy) {
     let name = policy.name();
     let spend = async |times: u32| {
         let mut admitted = 0;
@@ -33,7 +33,7 @@ pub(crate) async fn counts_are_kept(limiter: &Limiter, policy: &Policy) {
     assert!((5..=20).contains(&more), "{name}: raised again, {more}");
 }
 
-pub(crate) fn policies() -> impl Iterator<Item = Policy> {
+pub fn policies() -> impl Iterator<Item = Policy> {
     Algorithm::ALL
         .iter()
         .map(|&by| Policy::named(by.name(), Quota::new(10, 100 * HOUR)).algorithm(by))

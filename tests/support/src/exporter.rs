@@ -1,14 +1,11 @@
 //! A recorder for one test, and what it exports.
 
-#![allow(dead_code, reason = "each test file uses its part")]
-#![allow(clippy::unwrap_used, reason = "a test that panics fails, as it should")]
-
 use std::collections::{BTreeMap, BTreeSet};
 
 use metrics::LocalRecorderGuard;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
 
-pub(crate) struct Exporter(PrometheusRecorder);
+pub struct Exporter(PrometheusRecorder);
 
 /// One exported line.
 struct Series {
@@ -18,17 +15,17 @@ struct Series {
 }
 
 impl Exporter {
-    pub(crate) fn new() -> Self {
+    pub fn new() -> Self {
         let builder = PrometheusBuilder::new().set_buckets(&[0.001, 0.1, 1.0, 100.0]).unwrap();
         Self(builder.build_recorder())
     }
 
     /// Records what this thread does.
-    pub(crate) fn listen(&self) -> LocalRecorderGuard<'_> {
+    pub fn listen(&self) -> LocalRecorderGuard<'_> {
         metrics::set_default_local_recorder(&self.0)
     }
 
-    pub(crate) fn text(&self) -> String {
+    pub fn text(&self) -> String {
         self.0.handle().render()
     }
 
@@ -39,12 +36,12 @@ impl Exporter {
     }
 
     /// How many series there are.
-    pub(crate) fn count(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.series().len()
     }
 
     /// The sum of the series of this name that have these labels; `None` if there are none.
-    pub(crate) fn value(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
+    pub fn value(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
         let series = self.series();
         let has = |series: &&Series| {
             let is =
@@ -55,7 +52,7 @@ impl Exporter {
     }
 
     /// The metrics, each with the names of its labels.
-    pub(crate) fn metrics(&self) -> BTreeMap<String, BTreeSet<String>> {
+    pub fn metrics(&self) -> BTreeMap<String, BTreeSet<String>> {
         let text = self.text();
         let kinds: BTreeMap<&str, &str> =
             text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' ')).collect();

@@ -1,8 +1,5 @@
 //! A store that takes a journey to ask.
 
-#![allow(dead_code, reason = "each test file uses its part")]
-#![allow(clippy::panic, reason = "a test that panics fails, as it should")]
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -14,9 +11,9 @@ use tollgate::{MemoryBackend, Operation, Policy, Verdict};
 /// A store in memory that answers only after a while, and counts how often it is asked. Clones
 /// are ways to the same store.
 #[derive(Clone)]
-pub(crate) struct FarStore {
+pub struct FarStore {
     store: Arc<MemoryBackend>,
-    pub(crate) clock: ManualClock,
+    pub clock: ManualClock,
     calls: Arc<AtomicU64>,
     /// How long the ways there and back take, in microseconds.
     ways: Arc<[AtomicU64; 2]>,
@@ -24,7 +21,7 @@ pub(crate) struct FarStore {
 }
 
 impl FarStore {
-    pub(crate) fn new() -> Self {
+    pub fn new() -> Self {
         let clock = ManualClock::new();
         let store = MemoryBackend::builder().clock(clock.clone()).build();
         Self {
@@ -37,24 +34,24 @@ impl FarStore {
     }
 
     /// How often it was asked.
-    pub(crate) fn calls(&self) -> u64 {
+    pub fn calls(&self) -> u64 {
         self.calls.load(Ordering::SeqCst)
     }
 
     /// How long the next journeys take.
-    pub(crate) fn set_ways(&self, ways: [u64; 2]) {
+    pub fn set_ways(&self, ways: [u64; 2]) {
         for (way, micros) in self.ways.iter().zip(ways) {
             way.store(micros, Ordering::SeqCst);
         }
     }
 
     /// Whether it fails from now on, once it has been reached.
-    pub(crate) fn set_fails(&self, fails: bool) {
+    pub fn set_fails(&self, fails: bool) {
         self.fails.store(fails, Ordering::SeqCst);
     }
 
     /// Carries out `batch`, and `then` tells that it happens.
-    pub(crate) async fn apply_then(
+    pub async fn apply_then(
         &self,
         batch: &[Operation<'_>],
         then: impl FnOnce(),
@@ -73,7 +70,7 @@ impl FarStore {
     }
 
     /// What it would answer now. Nobody travels for that.
-    pub(crate) fn peek(&self, policy: &Policy, subject: &str, cost: u32) -> Verdict {
+    pub fn peek(&self, policy: &Policy, subject: &str, cost: u32) -> Verdict {
         let operation = Operation { policy, subject, action: Action::Peek { cost } };
         match self.store.apply_now(&operation) {
             Some(Ok(Answer::Verdict(verdict))) => verdict,
@@ -89,12 +86,12 @@ impl Backend for FarStore {
 }
 
 /// A limiter on `backend`, a way to a far store, that gives it as long as it takes.
-pub(crate) fn limiter_on(backend: impl Backend, clock: &ManualClock) -> LimiterBuilder {
+pub fn limiter_on(backend: impl Backend, clock: &ManualClock) -> LimiterBuilder {
     Limiter::builder(backend).clock(clock.clone()).deadline(Duration::MAX).breaker(None)
 }
 
 /// Lets all go on that can.
-pub(crate) async fn settle() {
+pub async fn settle() {
     for _ in 0..12 {
         tokio::task::yield_now().await;
     }

@@ -1,11 +1,19 @@
-//! What the tests share: a served router, and a backend that fails.
+//! What the tests share: a served router, a backend that fails, stores and servers, and the
+//! definitions of the algorithms.
 
-#![allow(dead_code, reason = "each test file uses its part")]
+#![allow(missing_debug_implementations, missing_docs, reason = "only tests use it")]
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a test that panics fails, as it should")]
 
-pub(crate) mod counts_kept;
-pub(crate) mod log;
-pub(crate) mod subjects;
+mod alone;
+pub mod clock_jumps;
+pub mod counts_kept;
+pub mod exporter;
+pub mod far;
+pub mod log;
+pub mod redis;
+pub mod reference;
+pub mod subject;
+pub mod subjects;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -22,22 +30,27 @@ use tollgate::{Answer, Backend, BackendError, Limiter, MemoryBackend};
 use tollgate::{MemoryBackendBuilder, MemoryStats, Operation};
 use tower::ServiceExt as _;
 
+pub use self::alone::is_left_to_a_process_of_its_own;
+
+/// The repository.
+pub const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+
 /// A limiter on a clock that stands still until told otherwise.
-pub(crate) fn limiter() -> (Limiter, ManualClock) {
+pub fn limiter() -> (Limiter, ManualClock) {
     let clock = ManualClock::new();
     (Limiter::new(MemoryBackend::builder().clock(clock.clone()).build()), clock)
 }
 
 /// A memory backend that the test and its limiter both hold.
 #[derive(Clone)]
-pub(crate) struct SharedMemory(Arc<MemoryBackend>);
+pub struct SharedMemory(Arc<MemoryBackend>);
 
 impl SharedMemory {
-    pub(crate) fn new(builder: MemoryBackendBuilder) -> Self {
+    pub fn new(builder: MemoryBackendBuilder) -> Self {
         Self(Arc::new(builder.build()))
     }
 
-    pub(crate) fn stats(&self) -> MemoryStats {
+    pub fn stats(&self) -> MemoryStats {
         self.0.stats()
     }
 }
@@ -57,48 +70,48 @@ impl Backend for SharedMemory {
 }
 
 /// The router with a limiter of its own and a client address, for [`send`].
-pub(crate) fn local(router: Router, limiter: &Limiter) -> Router {
+pub fn local(router: Router, limiter: &Limiter) -> Router {
     router.layer(limiter.layer()).layer(MockConnectInfo(SocketAddr::from(([192, 0, 2, 1], 4711))))
 }
 
-pub(crate) fn get(path: &str) -> Request<Body> {
+pub fn get(path: &str) -> Request<Body> {
     Request::get(path).body(Body::empty()).unwrap()
 }
 
-pub(crate) fn post(path: &str, content_type: &str, body: impl Into<Body>) -> Request<Body> {
+pub fn post(path: &str, content_type: &str, body: impl Into<Body>) -> Request<Body> {
     Request::post(path).header("content-type", content_type).body(body.into()).unwrap()
 }
 
-pub(crate) async fn send(router: &Router, request: Request<Body>) -> Response<Body> {
+pub async fn send(router: &Router, request: Request<Body>) -> Response<Body> {
     router.clone().oneshot(request).await.unwrap()
 }
 
-pub(crate) async fn status(router: &Router, request: Request<Body>) -> StatusCode {
+pub async fn status(router: &Router, request: Request<Body>) -> StatusCode {
     send(router, request).await.status()
 }
 
-pub(crate) fn header<'a>(response: &'a Response<Body>, name: &str) -> Option<&'a str> {
+pub fn header<'a>(response: &'a Response<Body>, name: &str) -> Option<&'a str> {
     response.headers().get(name).map(|value| value.to_str().unwrap())
 }
 
-pub(crate) async fn text(response: Response<Body>) -> String {
+pub async fn text(response: Response<Body>) -> String {
     let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
-pub(crate) async fn json(response: Response<Body>) -> serde_json::Value {
+pub async fn json(response: Response<Body>) -> serde_json::Value {
     serde_json::from_str(&text(response).await).unwrap()
 }
 
 /// A router served over a real socket, until it is stopped.
-pub(crate) struct Server {
-    pub(crate) address: SocketAddr,
+pub struct Server {
+    pub address: SocketAddr,
     stop: oneshot::Sender<()>,
     task: JoinHandle<std::io::Result<()>>,
 }
 
 impl Server {
-    pub(crate) async fn start(router: Router, limiter: &Limiter) -> Self {
+    pub async fn start(router: Router, limiter: &Limiter) -> Self {
         // A thousand connections at once need more files than many a shell allows, and a longer
         // line than is usual: the system resets those for which there is no room in it.
         rlimit::increase_nofile_limit(16_384).unwrap();
@@ -115,18 +128,18 @@ impl Server {
         Self { address, stop, task: tokio::spawn(server.into_future()) }
     }
 
-    pub(crate) fn url(&self, path: &str) -> String {
+    pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
 
-    pub(crate) async fn stop(self) {
+    pub async fn stop(self) {
         let _ = self.stop.send(());
         self.task.await.unwrap().unwrap();
     }
 }
 
 /// A backend that is down.
-pub(crate) struct FailingBackend;
+pub struct FailingBackend;
 
 impl Backend for FailingBackend {
     async fn apply(&self, batch: &[Operation<'_>]) -> Vec<Result<Answer, BackendError>> {
@@ -139,7 +152,7 @@ impl Backend for FailingBackend {
 }
 
 /// The memory that this process has, in bytes; 0 where the system does not tell, which is said.
-pub(crate) fn resident() -> usize {
+pub fn resident() -> usize {
     let pages = std::fs::read_to_string("/proc/self/statm")
         .ok()
         .and_then(|statm| statm.split(' ').nth(1)?.parse::<usize>().ok());
@@ -153,7 +166,7 @@ pub(crate) fn resident() -> usize {
 }
 
 /// How much to test: `TOLLGATE_TEST_SCALE=full` runs the same tests at greater length.
-pub(crate) fn scaled(quick: u32, full: u32) -> u32 {
+pub fn scaled(quick: u32, full: u32) -> u32 {
     match std::env::var("TOLLGATE_TEST_SCALE").as_deref() {
         Ok("full") => full,
         Ok("quick") | Err(_) => quick,

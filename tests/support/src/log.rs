@@ -9,24 +9,24 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// Clones share what is written.
 #[derive(Clone, Default)]
-pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
+pub struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
     /// Of this thread, until the guard is dropped.
-    pub(crate) fn of_this_thread(level: Level) -> (Self, DefaultGuard) {
+    pub fn of_this_thread(level: Level) -> (Self, DefaultGuard) {
         let log = Self::default();
         let guard = log.subscriber(level).set_default();
         (log, guard)
     }
 
     /// Of the whole program, which has only one.
-    pub(crate) fn of_the_program() -> Self {
+    pub fn of_the_program() -> Self {
         let log = Self::default();
         log.subscriber(Level::INFO).init();
         log
     }
 
-    pub(crate) fn text(&self) -> String {
+    pub fn text(&self) -> String {
         String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
     }
 

@@ -1,7 +1,5 @@
 //! One subject of one policy, wherever it is counted, on a clock that stands until it is set.
 
-#![allow(dead_code, reason = "each test uses its part")]
-
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
@@ -11,7 +9,7 @@ use tollgate::{Algorithm, Decision, Limiter, MemoryBackend, Policy};
 use crate::reference::{Action, Answer, Event, Numbers, START, micros, said};
 
 /// Where subjects are counted.
-pub(crate) trait Store {
+pub trait Store {
     fn limiter(&self) -> &Limiter;
 
     fn clock(&self) -> &ManualClock;
@@ -24,7 +22,7 @@ pub(crate) trait Store {
 }
 
 /// In memory, each subject in one of its own.
-pub(crate) struct Memory {
+pub struct Memory {
     limiter: Limiter,
     clock: ManualClock,
 }
@@ -58,59 +56,59 @@ impl Store for Memory {
     }
 }
 
-pub(crate) struct Subject<S = Memory> {
+pub struct Subject<S = Memory> {
     store: S,
     policy: Policy,
     name: String,
-    pub(crate) now: u64,
+    pub now: u64,
 }
 
 impl Subject {
-    pub(crate) fn new(algorithm: Algorithm, numbers: &[Numbers]) -> Self {
+    pub fn new(algorithm: Algorithm, numbers: &[Numbers]) -> Self {
         Self::of(Memory::new(), "subject".to_owned(), algorithm, numbers)
     }
 }
 
 impl<S: Store> Subject<S> {
     /// One of this name, which nobody has used.
-    pub(crate) fn of(store: S, name: String, algorithm: Algorithm, numbers: &[Numbers]) -> Self {
+    pub fn of(store: S, name: String, algorithm: Algorithm, numbers: &[Numbers]) -> Self {
         store.clock().set_micros(START);
         Self { store, policy: Numbers::policy(algorithm, numbers), name, now: START }
     }
 
-    pub(crate) fn set(&mut self, now: u64) {
+    pub fn set(&mut self, now: u64) {
         self.now = now;
         self.store.clock().set_micros(now);
     }
 
-    pub(crate) fn pass(&mut self, micros: u64) {
+    pub fn pass(&mut self, micros: u64) {
         self.set(self.now + micros);
     }
 
-    pub(crate) fn check(&self, cost: u32) -> Decision {
+    pub fn check(&self, cost: u32) -> Decision {
         self.check_of(&self.name, cost)
     }
 
-    pub(crate) fn check_of(&self, subject: &str, cost: u32) -> Decision {
+    pub fn check_of(&self, subject: &str, cost: u32) -> Decision {
         self.store.check(&self.policy, subject, cost)
     }
 
-    pub(crate) fn peek(&self, cost: u32) -> Decision {
+    pub fn peek(&self, cost: u32) -> Decision {
         let peek = self.store.limiter().peek(&self.policy, &self.name, cost);
         self.store.wait(peek).unwrap()
     }
 
-    pub(crate) fn refund(&self, decision: Decision) -> bool {
+    pub fn refund(&self, decision: Decision) -> bool {
         self.store.wait(self.store.limiter().refund(decision)).unwrap()
     }
 
-    pub(crate) fn reset(&self) {
+    pub fn reset(&self) {
         self.store.wait(self.store.limiter().reset(&self.policy, &self.name)).unwrap();
     }
 
     /// Asks again and again, each time as soon as it may, until `end`: when and how much was
     /// admitted.
-    pub(crate) fn take_greedily(&mut self, cost: u32, end: u64) -> Vec<(u64, u64)> {
+    pub fn take_greedily(&mut self, cost: u32, end: u64) -> Vec<(u64, u64)> {
         let mut admitted = Vec::new();
         while self.now < end {
             match self.check(cost).retry_after() {
@@ -123,24 +121,24 @@ impl<S: Store> Subject<S> {
 }
 
 /// The answers to a trace, one event after another.
-pub(crate) struct Replay<S = Memory> {
-    pub(crate) subject: Subject<S>,
+pub struct Replay<S = Memory> {
+    pub subject: Subject<S>,
     /// The decision of each event so far, until it is given back.
     decisions: Vec<Option<Decision>>,
 }
 
 impl Replay {
-    pub(crate) fn new(algorithm: Algorithm, numbers: &[Numbers]) -> Self {
+    pub fn new(algorithm: Algorithm, numbers: &[Numbers]) -> Self {
         Self::of(Subject::new(algorithm, numbers))
     }
 }
 
 impl<S: Store> Replay<S> {
-    pub(crate) fn of(subject: Subject<S>) -> Self {
+    pub fn of(subject: Subject<S>) -> Self {
         Self { subject, decisions: Vec::new() }
     }
 
-    pub(crate) fn answer(&mut self, event: &Event) -> Answer {
+    pub fn answer(&mut self, event: &Event) -> Answer {
         self.subject.set(event.at);
         let (answer, decision) = match event.action {
             Action::Charge(cost) => {
@@ -163,7 +161,7 @@ impl<S: Store> Replay<S> {
     }
 
     /// Leaves an event out.
-    pub(crate) fn skip(&mut self) {
+    pub fn skip(&mut self) {
         self.decisions.push(None);
     }
 }

@@ -15,7 +15,7 @@ use tower::util::BoxService;
 use tower::{Layer as _, Service as _, service_fn};
 
 /// Tells the subject of any request. Each is too heavy for its limit, and so is reported.
-pub(crate) struct Subjects {
+pub struct Subjects {
     service: BoxService<Request<Body>, Response<Body>, Infallible>,
     subject: Noted,
 }
@@ -36,21 +36,21 @@ fn layer(name: &str, key: Key, options: HttpOptions) -> (RateLimitLayer, Noted) 
 
 impl Subjects {
     /// Asked in front of any service.
-    pub(crate) fn new(key: Key, options: HttpOptions) -> Self {
+    pub fn new(key: Key, options: HttpOptions) -> Self {
         let (layer, subject) = layer("light", key, options);
         let inner = service_fn(|_: Request<Body>| async { Ok(Response::new(Body::empty())) });
         Self { service: BoxService::new(layer.layer(inner)), subject }
     }
 
     /// As [`new`](Self::new), by a policy of this name.
-    pub(crate) fn named(name: &str) -> Self {
+    pub fn named(name: &str) -> Self {
         let (layer, subject) = layer(name, Key::global(), HttpOptions::new());
         let inner = service_fn(|_: Request<Body>| async { Ok(Response::new(Body::empty())) });
         Self { service: BoxService::new(layer.layer(inner)), subject }
     }
 
     /// Asked on the routes `/{id}` and `/{id}/{*rest}`.
-    pub(crate) fn on_routes(key: Key) -> Self {
+    pub fn on_routes(key: Key) -> Self {
         let (layer, subject) = layer("light", key, HttpOptions::new());
         let routes = Router::new()
             .route("/{id}", any(async || ()))
@@ -60,13 +60,13 @@ impl Subjects {
     }
 
     /// The response, and the subject if there was one.
-    pub(crate) async fn ask(&mut self, request: Request<Body>) -> (Response<Body>, Option<String>) {
+    pub async fn ask(&mut self, request: Request<Body>) -> (Response<Body>, Option<String>) {
         let response = self.service.call(request).await.unwrap();
         (response, self.subject.lock().unwrap().take())
     }
 
     /// The subject of a request from `peer`.
-    pub(crate) async fn of(&mut self, peer: SocketAddr, mut request: Request<Body>) -> String {
+    pub async fn of(&mut self, peer: SocketAddr, mut request: Request<Body>) -> String {
         request.extensions_mut().insert(ConnectInfo(peer));
         self.ask(request).await.1.unwrap()
     }

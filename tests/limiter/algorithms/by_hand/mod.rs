@@ -25,8 +25,8 @@ use std::time::Duration;
 
 use tollgate::{Algorithm, Decision, Outcome, QuotaState};
 
-use crate::reference::{DAY, Expected, Numbers, Reference, said};
-use crate::subject::Subject;
+use support::reference::{DAY, Expected, Numbers, Reference, said};
+use support::subject::Subject;
 
 /// A whole number of days since the epoch.
 const BEGIN: u64 = 20_000 * DAY;

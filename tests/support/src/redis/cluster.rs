@@ -5,21 +5,21 @@ use std::process::Command;
 use super::process::free_port;
 use super::{Proxy, RedisServer, calls, eventually};
 
-pub(crate) struct RedisCluster {
-    pub(crate) nodes: Vec<RedisServer>,
+pub struct RedisCluster {
+    pub nodes: Vec<RedisServer>,
 }
 
 impl RedisCluster {
-    pub(crate) fn start() -> Self {
+    pub fn start() -> Self {
         Self::start_with(&[])
     }
 
-    pub(crate) fn start_with(options: &[&str]) -> Self {
+    pub fn start_with(options: &[&str]) -> Self {
         Self::start_nodes(options, &[])
     }
 
     /// Six proxies, each of which the nodes take for one of them.
-    pub(crate) fn start_behind(proxies: &[Proxy]) -> Self {
+    pub fn start_behind(proxies: &[Proxy]) -> Self {
         Self::start_nodes(&[], proxies)
     }
 
@@ -76,14 +76,14 @@ impl RedisCluster {
     }
 
     /// Names every node, so it works whichever of them is gone.
-    pub(crate) fn url(&self) -> String {
+    pub fn url(&self) -> String {
         let hosts: Vec<String> =
             self.nodes.iter().map(|node| format!("127.0.0.1:{}", node.port)).collect();
         format!("redis://{}/0", hosts.join(","))
     }
 
     /// The nodes that serve slots now.
-    pub(crate) fn primaries(&self) -> Vec<usize> {
+    pub fn primaries(&self) -> Vec<usize> {
         let is_primary = |node: &RedisServer| {
             let client = redis::Client::open(node.url()).unwrap();
             client.get_connection().is_ok_and(|mut connection| {
@@ -94,7 +94,7 @@ impl RedisCluster {
     }
 
     /// How often a command was called on each node.
-    pub(crate) fn calls(&self, command: &str) -> Vec<u64> {
+    pub fn calls(&self, command: &str) -> Vec<u64> {
         self.nodes.iter().map(|node| calls(&mut node.connection(), command)).collect()
     }
 }

@@ -1,8 +1,5 @@
 //! Real servers for tests: on free ports, ended by their process id however the test ends.
 
-#![allow(dead_code, unused_imports, reason = "each test file uses its part")]
-#![allow(clippy::panic, clippy::unwrap_used, reason = "a test that panics fails, as it should")]
-
 mod cluster;
 mod process;
 mod proxy;
@@ -14,11 +11,11 @@ use std::time::{Duration, Instant};
 
 use redis::{Connection, FromRedisValue, IntoConnectionInfo};
 
-pub(crate) use self::cluster::RedisCluster;
+pub use self::cluster::RedisCluster;
 use self::process::{Directory, Process};
-pub(crate) use self::proxy::{Fault, Proxy};
-pub(crate) use self::sentinel::Sentinels;
-pub(crate) use self::tls::Certificates;
+pub use self::proxy::{Fault, Proxy};
+pub use self::sentinel::Sentinels;
+pub use self::tls::Certificates;
 
 /// How long a server may take for what it does at once.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -29,20 +26,20 @@ fn program() -> String {
 }
 
 /// One server.
-pub(crate) struct RedisServer {
+pub struct RedisServer {
     process: Option<Process>,
-    pub(crate) port: u16,
+    pub port: u16,
     directory: Directory,
     options: Vec<String>,
 }
 
 impl RedisServer {
-    pub(crate) fn start() -> Self {
+    pub fn start() -> Self {
         Self::start_with(&[])
     }
 
     /// With further options, as on the command line.
-    pub(crate) fn start_with(options: &[&str]) -> Self {
+    pub fn start_with(options: &[&str]) -> Self {
         let options: Vec<String> = options.iter().map(|option| (*option).to_owned()).collect();
         for _ in 0..10 {
             let (port, directory) = (process::free_port(), Directory::new());
@@ -57,7 +54,7 @@ impl RedisServer {
     }
 
     /// With TLS on a port of its own.
-    pub(crate) fn start_tls(certificates: &Certificates) -> Self {
+    pub fn start_tls(certificates: &Certificates) -> Self {
         for _ in 0..10 {
             let directory = Directory::new();
             let port = process::free_port();
@@ -70,13 +67,13 @@ impl RedisServer {
         panic!("no server would start");
     }
 
-    pub(crate) fn tls_port(&self) -> u16 {
+    pub fn tls_port(&self) -> u16 {
         let at = self.options.iter().position(|option| option == "--tls-port").unwrap();
         self.options[at + 1].parse().unwrap()
     }
 
     /// Starts it again, on the same port. Says whether it runs.
-    pub(crate) fn restart(&mut self) -> bool {
+    pub fn restart(&mut self) -> bool {
         let port = self.port.to_string();
         let directory = self.directory.path();
         let socket = self.socket();
@@ -115,48 +112,48 @@ impl RedisServer {
         })
     }
 
-    pub(crate) fn socket(&self) -> PathBuf {
+    pub fn socket(&self) -> PathBuf {
         self.directory.path().join("socket")
     }
 
-    pub(crate) fn directory(&self) -> PathBuf {
+    pub fn directory(&self) -> PathBuf {
         self.directory.path()
     }
 
-    pub(crate) fn url(&self) -> String {
+    pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
     /// Kills it, as a power cut would.
-    pub(crate) fn kill(&mut self) {
+    pub fn kill(&mut self) {
         self.process = None;
     }
 
     /// Stops it from running, without ending it; and lets it run on.
-    pub(crate) fn freeze(&self, frozen: bool) {
+    pub fn freeze(&self, frozen: bool) {
         self.process.as_ref().unwrap().signal(if frozen { "STOP" } else { "CONT" });
     }
 
-    pub(crate) fn connection(&self) -> Connection {
+    pub fn connection(&self) -> Connection {
         connection(self.url().as_str())
     }
 
     /// What it answers to a command given as words.
-    pub(crate) fn ask<T: FromRedisValue>(&self, words: &str) -> T {
+    pub fn ask<T: FromRedisValue>(&self, words: &str) -> T {
         ask(&mut self.connection(), words)
     }
 
     /// How often each command was called, by its own count.
-    pub(crate) fn calls(&self, command: &str) -> u64 {
+    pub fn calls(&self, command: &str) -> u64 {
         calls(&mut self.connection(), command)
     }
 }
 
-pub(crate) fn connection(to: impl IntoConnectionInfo) -> Connection {
+pub fn connection(to: impl IntoConnectionInfo) -> Connection {
     redis::Client::open(to).unwrap().get_connection().unwrap()
 }
 
-pub(crate) fn ask<T: FromRedisValue>(connection: &mut Connection, words: &str) -> T {
+pub fn ask<T: FromRedisValue>(connection: &mut Connection, words: &str) -> T {
     let mut words = words.split_ascii_whitespace();
     let mut command = redis::cmd(words.next().unwrap());
     for word in words {
@@ -165,7 +162,7 @@ pub(crate) fn ask<T: FromRedisValue>(connection: &mut Connection, words: &str) -
     command.query(connection).unwrap()
 }
 
-pub(crate) fn calls(connection: &mut Connection, command: &str) -> u64 {
+pub fn calls(connection: &mut Connection, command: &str) -> u64 {
     let info: String = ask(connection, "INFO commandstats");
     let line = format!("cmdstat_{command}:calls=");
     let calls = info.lines().find_map(|text| text.strip_prefix(&line));
@@ -173,7 +170,7 @@ pub(crate) fn calls(connection: &mut Connection, command: &str) -> u64 {
 }
 
 /// Waits for something that comes by itself; how long says only when to give up.
-pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let since = Instant::now();
     while !holds() {
         assert!(since.elapsed() < PATIENCE, "{what}: not within {PATIENCE:?}");

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 /// What goes wrong. Where it is about a request, that is one that calls a script: connections can
 /// still be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fault {
+pub enum Fault {
     None,
     /// Nobody listens, and what was open is closed.
     Refuse,
@@ -32,8 +32,8 @@ pub(crate) enum Fault {
 }
 
 /// On a port of its own, in a thread of its own; it ends when it is dropped.
-pub(crate) struct Proxy {
-    pub(crate) port: u16,
+pub struct Proxy {
+    pub port: u16,
     shared: Arc<Shared>,
     /// Its end ends the thread.
     fault: Option<watch::Sender<Fault>>,
@@ -53,14 +53,14 @@ struct Shared {
 
 impl Proxy {
     /// In front of the server at a port.
-    pub(crate) fn start(server: u16) -> Self {
+    pub fn start(server: u16) -> Self {
         let proxy = Self::start_alone();
         proxy.leads_to(server);
         proxy
     }
 
     /// In front of nothing yet.
-    pub(crate) fn start_alone() -> Self {
+    pub fn start_alone() -> Self {
         let shared = Arc::new(Shared::default());
         let (fault, faults) = watch::channel(Fault::None);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -73,12 +73,12 @@ impl Proxy {
         Self { port, shared, fault: Some(fault), thread: Some(thread) }
     }
 
-    pub(crate) fn leads_to(&self, server: u16) {
+    pub fn leads_to(&self, server: u16) {
         self.shared.server.store(server, Ordering::SeqCst);
     }
 
     /// From now on. The last fault is over when it listens again and what was late has come.
-    pub(crate) fn set(&self, fault: Fault) {
+    pub fn set(&self, fault: Fault) {
         self.fault.as_ref().unwrap().send_replace(fault);
         let listens = || std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_ok();
         let none = |count: &AtomicU64| count.load(Ordering::SeqCst) == 0;
@@ -93,12 +93,12 @@ impl Proxy {
         }
     }
 
-    pub(crate) fn url(&self) -> String {
+    pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
     /// The connections and requests that have come so far.
-    pub(crate) fn seen(&self) -> u64 {
+    pub fn seen(&self) -> u64 {
         let Shared { connections, requests, .. } = &*self.shared;
         connections.load(Ordering::SeqCst) + requests.load(Ordering::SeqCst)
     }

@@ -3,10 +3,10 @@
 use super::process::{Directory, Process, free_port};
 use super::{Proxy, RedisServer, ask, connection, eventually, program};
 
-pub(crate) const MASTER: &str = "mymaster";
+const MASTER: &str = "mymaster";
 
-pub(crate) struct Sentinels {
-    pub(crate) servers: Vec<RedisServer>,
+pub struct Sentinels {
+    pub servers: Vec<RedisServer>,
     sentinels: Vec<Sentinel>,
 }
 
@@ -17,12 +17,12 @@ struct Sentinel {
 }
 
 impl Sentinels {
-    pub(crate) fn start() -> Self {
+    pub fn start() -> Self {
         Self::start_behind(None)
     }
 
     /// If there is a proxy, that is what the sentinels take for the primary.
-    pub(crate) fn start_behind(proxy: Option<&Proxy>) -> Self {
+    pub fn start_behind(proxy: Option<&Proxy>) -> Self {
         let primary = RedisServer::start();
         let port = primary.port.to_string();
         let watched = proxy.map_or_else(|| port.clone(), |proxy| proxy.port.to_string());
@@ -50,25 +50,25 @@ impl Sentinels {
     }
 
     /// The URL of the sentinels.
-    pub(crate) fn url(&self) -> String {
+    pub fn url(&self) -> String {
         let hosts: Vec<String> =
             self.sentinels.iter().map(|sentinel| format!("127.0.0.1:{}", sentinel.port)).collect();
         format!("redis://{}/0?sentinel_master={MASTER}", hosts.join(","))
     }
 
-    pub(crate) fn ports(&self) -> Vec<u16> {
+    pub fn ports(&self) -> Vec<u16> {
         self.sentinels.iter().map(|sentinel| sentinel.port).collect()
     }
 
     /// The port of the primary, as the first sentinel knows it.
-    pub(crate) fn primary(&self) -> u16 {
+    pub fn primary(&self) -> u16 {
         let mut connection = connection(self.sentinels[0].url());
         let (_, port): (String, u16) =
             ask(&mut connection, &format!("SENTINEL GET-MASTER-ADDR-BY-NAME {MASTER}"));
         port
     }
 
-    pub(crate) fn server(&mut self, port: u16) -> &mut RedisServer {
+    pub fn server(&mut self, port: u16) -> &mut RedisServer {
         self.servers.iter_mut().find(|server| server.port == port).unwrap()
     }
 }

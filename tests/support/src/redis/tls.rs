@@ -4,16 +4,16 @@ use std::path::Path;
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 
-pub(crate) struct Certificates {
+pub struct Certificates {
     /// The authority's certificate, in PEM.
-    pub(crate) ca: String,
+    pub ca: String,
     certificate: String,
     key: String,
 }
 
 impl Certificates {
     /// For `localhost` and `127.0.0.1`.
-    pub(crate) fn new() -> Self {
+    pub fn new() -> Self {
         let mut authority = CertificateParams::new(Vec::new()).unwrap();
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         authority.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
@@ -28,7 +28,7 @@ impl Certificates {
     }
 
     /// Writes them where a server reads them, and gives the options that say so.
-    pub(crate) fn options(&self, directory: &Path, port: u16) -> Vec<String> {
+    pub fn options(&self, directory: &Path, port: u16) -> Vec<String> {
         let write = |name: &str, text: &str| {
             let path = directory.join(name);
             std::fs::write(&path, text).unwrap();

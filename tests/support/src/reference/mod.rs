@@ -5,9 +5,6 @@
 //! decision tells (what remains, when to come again, when there is more, when all is back) is
 //! found by asking it again and again, not by a formula.
 
-#![allow(dead_code, unused_imports, unused_macros, reason = "each test uses its part")]
-#![allow(clippy::panic, clippy::unwrap_used, reason = "a test that panics fails, as it should")]
-
 mod fixed_window;
 mod gcra;
 mod leaky_bucket;
@@ -22,15 +19,15 @@ use std::time::Duration;
 
 use tollgate::{Algorithm, Outcome, QuotaState};
 
-pub(crate) use self::numbers::{DAY, Numbers, has_bucket, numbers, quotas};
-pub(crate) use self::property::{Jump, cases, for_all_six, jump, micros, said, worst_window};
-pub(crate) use self::trace::{Action, Answer, Cost, Event, Move, START, Step, play, steps};
+pub use self::numbers::{DAY, Numbers, has_bucket, numbers, quotas};
+pub use self::property::{Jump, cases, for_all_six, jump, micros, said, worst_window};
+pub use self::trace::{Action, Answer, Cost, Event, Move, START, Step, play, steps};
 
 /// Longer than any quota takes to be whole again: a bucket may take ten years to fill.
 const FOREVER: u64 = 11 * 366 * DAY;
 
 /// One quota, by its definition. Instants and spans are microseconds; instants never go back.
-pub(crate) trait Definition {
+pub trait Definition {
     /// Whether `units`, which are at most what it can hold, are admitted at `now`.
     fn admits(&self, now: u64, units: u64) -> bool;
 
@@ -42,7 +39,7 @@ pub(crate) trait Definition {
 }
 
 /// A policy's quotas, by their definitions.
-pub(crate) struct Reference {
+pub struct Reference {
     algorithm: Algorithm,
     numbers: Vec<Numbers>,
     definitions: Vec<Box<dyn Definition>>,
@@ -50,19 +47,19 @@ pub(crate) struct Reference {
 
 /// What a decision must say.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Expected {
-    pub(crate) outcome: Outcome,
-    pub(crate) quotas: Vec<QuotaState>,
+pub struct Expected {
+    pub outcome: Outcome,
+    pub quotas: Vec<QuotaState>,
 }
 
 impl Reference {
-    pub(crate) fn new(algorithm: Algorithm, numbers: &[Numbers]) -> Self {
+    pub fn new(algorithm: Algorithm, numbers: &[Numbers]) -> Self {
         let definitions = numbers.iter().map(|numbers| define(algorithm, *numbers)).collect();
         Self { algorithm, numbers: numbers.to_vec(), definitions }
     }
 
     /// Charges `cost`, if all quotas admit it.
-    pub(crate) fn charge(&mut self, now: u64, cost: u32) -> Expected {
+    pub fn charge(&mut self, now: u64, cost: u32) -> Expected {
         let (outcome, exceeded) = self.decide(now, cost);
         if outcome == Outcome::Allowed && cost > 0 {
             for definition in &mut self.definitions {
@@ -72,18 +69,18 @@ impl Reference {
         self.expected(now, outcome, &exceeded)
     }
 
-    pub(crate) fn peek(&self, now: u64, cost: u32) -> Expected {
+    pub fn peek(&self, now: u64, cost: u32) -> Expected {
         let (outcome, exceeded) = self.decide(now, cost);
         self.expected(now, outcome, &exceeded)
     }
 
     /// Whether all quotas admit `cost`.
-    pub(crate) fn admits(&self, now: u64, cost: u32) -> bool {
+    pub fn admits(&self, now: u64, cost: u32) -> bool {
         self.each().all(|quota| quota.admits(now, cost.into()))
     }
 
     /// Whether anything was given back, in any of the quotas.
-    pub(crate) fn refund(&mut self, now: u64, stamp: u64, cost: u32) -> bool {
+    pub fn refund(&mut self, now: u64, stamp: u64, cost: u32) -> bool {
         if cost == 0 {
             return false;
         }
@@ -92,7 +89,7 @@ impl Reference {
         refunds.fold(false, |any, refunded| any | refunded)
     }
 
-    pub(crate) fn reset(&mut self) {
+    pub fn reset(&mut self) {
         *self = Self::new(self.algorithm, &self.numbers);
     }
 

@@ -5,35 +5,35 @@ use std::time::Duration;
 use proptest::prelude::*;
 use tollgate::{Algorithm, Policy, Quota};
 
-pub(crate) const DAY: u64 = 24 * 60 * 60 * 1_000_000;
+pub const DAY: u64 = 24 * 60 * 60 * 1_000_000;
 
 /// The longest a bucket may take to fill.
 const LONGEST_FILL: u64 = 10 * 366 * DAY;
 
 /// A quota's numbers: the period in microseconds, and a burst where there is a bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Numbers {
-    pub(crate) limit: u32,
-    pub(crate) period: u64,
-    pub(crate) burst: Option<u32>,
+pub struct Numbers {
+    pub limit: u32,
+    pub period: u64,
+    pub burst: Option<u32>,
 }
 
 impl Numbers {
-    pub(crate) const fn new(limit: u32, period: u64) -> Self {
+    pub const fn new(limit: u32, period: u64) -> Self {
         Self { limit, period, burst: None }
     }
 
-    pub(crate) const fn burst(self, burst: u32) -> Self {
+    pub const fn burst(self, burst: u32) -> Self {
         Self { burst: Some(burst), ..self }
     }
 
     /// The most it can hold.
-    pub(crate) fn capacity(&self) -> u64 {
+    pub fn capacity(&self) -> u64 {
         self.burst.unwrap_or(self.limit).into()
     }
 
     /// The most that any half-open window of one period may admit.
-    pub(crate) fn bound(&self, algorithm: Algorithm) -> u64 {
+    pub fn bound(&self, algorithm: Algorithm) -> u64 {
         let limit = u64::from(self.limit);
         match algorithm {
             Algorithm::SlidingWindow => limit,
@@ -43,7 +43,7 @@ impl Numbers {
     }
 
     /// The longest that anybody can be made to wait, in microseconds.
-    pub(crate) fn longest_wait(&self, algorithm: Algorithm) -> u64 {
+    pub fn longest_wait(&self, algorithm: Algorithm) -> u64 {
         match algorithm {
             Algorithm::SlidingWindow | Algorithm::FixedWindow => self.period,
             Algorithm::SlidingWindowCounter => 2 * self.period,
@@ -54,18 +54,18 @@ impl Numbers {
         }
     }
 
-    pub(crate) fn quota(&self) -> Quota {
+    pub fn quota(&self) -> Quota {
         let quota = Quota::new(self.limit, Duration::from_micros(self.period));
         self.burst.map_or(quota, |burst| quota.burst(burst))
     }
 
-    pub(crate) fn policy(algorithm: Algorithm, numbers: &[Self]) -> Policy {
+    pub fn policy(algorithm: Algorithm, numbers: &[Self]) -> Policy {
         let policy = Policy::new("policy", numbers[0].quota()).algorithm(algorithm);
         numbers[1..].iter().fold(policy, |policy, numbers| policy.and(numbers.quota()))
     }
 }
 
-pub(crate) fn has_bucket(algorithm: Algorithm) -> bool {
+pub fn has_bucket(algorithm: Algorithm) -> bool {
     matches!(algorithm, Algorithm::TokenBucket | Algorithm::LeakyBucket | Algorithm::Gcra)
 }
 
@@ -91,7 +91,7 @@ fn rate() -> impl Strategy<Value = (u32, u64)> {
     ]
 }
 
-pub(crate) fn numbers(algorithm: Algorithm) -> BoxedStrategy<Numbers> {
+pub fn numbers(algorithm: Algorithm) -> BoxedStrategy<Numbers> {
     let limits = rate().prop_map(|(limit, period)| Numbers::new(limit, period));
     if !has_bucket(algorithm) {
         return limits.boxed();
@@ -111,7 +111,7 @@ pub(crate) fn numbers(algorithm: Algorithm) -> BoxedStrategy<Numbers> {
 }
 
 /// The quotas of one policy.
-pub(crate) fn quotas(algorithm: Algorithm) -> impl Strategy<Value = Vec<Numbers>> {
+pub fn quotas(algorithm: Algorithm) -> impl Strategy<Value = Vec<Numbers>> {
     let several = |count| prop::collection::vec(numbers(algorithm), count);
     prop_oneof![3 => several(1..=1), 2 => several(2..=4)]
 }

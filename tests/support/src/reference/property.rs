@@ -10,28 +10,28 @@ use tollgate::Decision;
 use super::{DAY, Expected, START};
 
 /// What a decision tells.
-pub(crate) fn said(decision: &Decision) -> Expected {
+pub fn said(decision: &Decision) -> Expected {
     Expected { outcome: decision.outcome(), quotas: decision.quotas().to_vec() }
 }
 
-pub(crate) fn micros(span: Duration) -> u64 {
+pub fn micros(span: Duration) -> u64 {
     u64::try_from(span.as_micros()).unwrap()
 }
 
 /// So many random cases. A failure is printed with its smallest input; nothing is written
 /// beside the tests.
-pub(crate) fn cases(quick: u32, full: u32) -> ProptestConfig {
+pub fn cases(quick: u32, full: u32) -> ProptestConfig {
     ProptestConfig {
         failure_persistence: None,
         // A third of the time would go into better random numbers than these tests need.
         rng_algorithm: RngAlgorithm::XorShift,
-        ..ProptestConfig::with_cases(crate::support::scaled(quick, full))
+        ..ProptestConfig::with_cases(crate::scaled(quick, full))
     }
 }
 
 /// The most units, admitted each at an instant, that any half-open window of `period` holds. One
 /// that begins with an admission holds as much as any.
-pub(crate) fn worst_window(admitted: &[(u64, u64)], period: u64) -> u64 {
+pub fn worst_window(admitted: &[(u64, u64)], period: u64) -> u64 {
     let window = |start: u64| {
         let inside = admitted.iter().filter(|(at, _)| (start..start + period).contains(at));
         inside.map(|(_, units)| units).sum()
@@ -41,14 +41,14 @@ pub(crate) fn worst_window(admitted: &[(u64, u64)], period: u64) -> u64 {
 
 /// Where a clock goes.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Jump {
+pub enum Jump {
     Forward(u64),
     Back(u64),
     To(u64),
 }
 
 impl Jump {
-    pub(crate) fn from(self, now: u64) -> u64 {
+    pub fn from(self, now: u64) -> u64 {
         match self {
             Self::Forward(span) => now.saturating_add(span),
             Self::Back(span) => now.saturating_sub(span),
@@ -58,7 +58,7 @@ impl Jump {
 }
 
 /// Also to instants around `far`.
-pub(crate) fn jump(far: impl Strategy<Value = u64>) -> impl Strategy<Value = Jump> {
+pub fn jump(far: impl Strategy<Value = u64>) -> impl Strategy<Value = Jump> {
     let span = || prop_oneof![0_u64..=5, 0_u64..=1_000_000, 0_u64..=800 * DAY];
     prop_oneof![
         4 => span().prop_map(Jump::Forward),
@@ -68,6 +68,7 @@ pub(crate) fn jump(far: impl Strategy<Value = u64>) -> impl Strategy<Value = Jum
 }
 
 /// A test for each of the six algorithms, from one that takes the algorithm.
+#[macro_export]
 macro_rules! for_all_six {
     ($test:ident) => {
         mod $test {
@@ -101,4 +102,4 @@ macro_rules! for_all_six {
     };
 }
 
-pub(crate) use for_all_six;
+pub use for_all_six;

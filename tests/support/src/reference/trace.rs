@@ -9,11 +9,11 @@ use tollgate::{Algorithm, Outcome};
 use super::{DAY, Expected, Numbers, Reference};
 
 /// Where traces begin: an instant without regard to any window or granule.
-pub(crate) const START: u64 = 1_767_268_812_345_679;
+pub const START: u64 = 1_767_268_812_345_679;
 
 /// What to do next.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Step {
+pub enum Step {
     Charge(Cost),
     Peek(Cost),
     /// Comes again with what was refused last, so many microseconds after the instant it was
@@ -27,7 +27,7 @@ pub(crate) enum Step {
 
 /// How much to ask for.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Cost {
+pub enum Cost {
     Units(u32),
     /// Thousandths of what a quota of the policy holds.
     Share(usize, u64),
@@ -40,7 +40,7 @@ pub(crate) enum Cost {
 /// How time passes. Numbers beside an instant are microseconds after it; the first number of
 /// the others is the quota meant.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Move {
+pub enum Move {
     Micros(u64),
     /// Thousandths of a period.
     Share(usize, u64),
@@ -58,14 +58,14 @@ pub(crate) enum Move {
 
 /// Something that happens at an instant, and what must come of it.
 #[derive(Clone, Debug)]
-pub(crate) struct Event {
-    pub(crate) at: u64,
-    pub(crate) action: Action,
-    pub(crate) answer: Answer,
+pub struct Event {
+    pub at: u64,
+    pub action: Action,
+    pub answer: Answer,
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Action {
+pub enum Action {
     Charge(u32),
     Peek(u32),
     /// Gives back what was charged by the event of this index; no two name the same.
@@ -74,14 +74,14 @@ pub(crate) enum Action {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Answer {
+pub enum Answer {
     Decision(Expected),
     Refunded(bool),
     Reset,
 }
 
 /// Any number of steps up to `most`.
-pub(crate) fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
+pub fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step(), 1..=most)
 }
 
@@ -124,7 +124,7 @@ fn pass() -> impl Strategy<Value = Move> {
 }
 
 /// Lets the reference play `steps`.
-pub(crate) fn play(algorithm: Algorithm, numbers: &[Numbers], steps: &[Step]) -> Vec<Event> {
+pub fn play(algorithm: Algorithm, numbers: &[Numbers], steps: &[Step]) -> Vec<Event> {
     let reference = Reference::new(algorithm, numbers);
     let mut player = Player {
         numbers,
