@@ -2,8 +2,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that panics fails, as it should")]
 
-mod support;
-
 use std::error::Error;
 
 use axum::Router;
@@ -24,7 +22,7 @@ async fn one_name_for_different_limits_names_both_places() {
     let StartError::Conflict { name, mut places } = error else { panic!("{error}") };
     places.sort();
     assert_eq!(name, "search");
-    assert_eq!(places, ["tests/start_errors.rs:14", "tests/start_errors.rs:17"]);
+    assert_eq!(places, ["tests/start_errors.rs:12", "tests/start_errors.rs:15"]);
 }
 
 /// Without `initialize`, the first check finds it, and no later one succeeds.
@@ -38,7 +36,7 @@ async fn every_check_fails_with_that_error() {
         let error = limiter.check(&policy, "s").await.unwrap_err();
         let cause = error.source().unwrap().to_string();
         assert!(
-            cause.contains("`search`") && cause.contains("tests/start_errors.rs:14"),
+            cause.contains("`search`") && cause.contains("tests/start_errors.rs:12"),
             "{cause}"
         );
     }

@@ -1,7 +1,7 @@
 //! Examples that end by themselves.
 
 use crate::example::Example;
-use crate::servers::{RedisCluster, RedisServer, Sentinels};
+use support::redis::{RedisCluster, RedisServer, Sentinels};
 
 #[test]
 fn functions_refuse_or_wait() {

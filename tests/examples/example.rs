@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
-use crate::servers::eventually;
+use support::redis::eventually;
 
 /// How it is started.
 pub(crate) struct Example {
@@ -18,9 +18,13 @@ impl Example {
         path.pop();
         path.pop();
         let path = path.join("examples").join(name);
-        assert!(path.exists(), "{} is missing: cargo build --examples", path.display());
+        assert!(
+            path.exists(),
+            "{} is missing: cargo test -p tollgate-tests builds it",
+            path.display()
+        );
         let mut command = Command::new(path);
-        command.current_dir(env!("CARGO_MANIFEST_DIR")).env_remove("REDIS_URL");
+        command.current_dir(support::ROOT).env_remove("REDIS_URL");
         command.stdin(Stdio::null()).stdout(Stdio::piped());
         Self { command }
     }

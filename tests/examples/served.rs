@@ -6,7 +6,7 @@ use std::time::Duration;
 use reqwest::{Client, Response};
 
 use crate::example::{Example, Running};
-use crate::servers::RedisServer;
+use support::redis::RedisServer;
 
 /// How long a service may take to notice that its file has changed.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -51,7 +51,7 @@ async fn two_that_share_a_redis_admit_what_one_does() {
     let server = RedisServer::start();
     let mut examples: Vec<Running> = (0..2)
         .map(|_| {
-            let example = Example::new("redis").variable("PORT", "0");
+            let example = Example::new("with-redis").variable("PORT", "0");
             example.variable("REDIS_URL", &server.url()).start()
         })
         .collect();

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tollgate::{Limiter, Policy, Quota, RedisBackend, RedisBackendBuilder};
 
-use crate::servers::{Certificates, RedisCluster, RedisServer, Sentinels, ask};
 use crate::timed::{PATIENCE, runtime};
+use support::redis::{Certificates, RedisCluster, RedisServer, Sentinels, ask};
 
 const POLICY: Policy = Policy::new("access", Quota::new(2, Duration::from_secs(3600)))
     .and(Quota::new(9, Duration::from_secs(7200)));
@@ -55,7 +55,7 @@ fn hosts_databases_prefixes_and_sockets() {
     let limiter =
         Limiter::new(builder(&format!("{}/5?key_prefix=p%3A", server.url())).build().unwrap());
     let _ = runtime().block_on(limiter.check(&POLICY, "s:t")).unwrap();
-    let mut connection = crate::servers::connection(format!("{}/5", server.url()).as_str());
+    let mut connection = support::redis::connection(format!("{}/5", server.url()).as_str());
     assert_eq!(ask::<Vec<String>>(&mut connection, "KEYS *"), ["p:6:access:s:t"]);
     let ttl: i64 = redis::cmd("TTL").arg("p:6:access:s:t").query(&mut connection).unwrap();
     assert!((7199..=7201).contains(&ttl), "{ttl}");
@@ -97,7 +97,7 @@ fn the_documented_user_suffices() {
     works(builder(&format!("redis://tollgate:password@127.0.0.1:{}/1", server.port)));
     // It may do nothing else.
     let url = format!("redis://tollgate:password@127.0.0.1:{}", server.port);
-    let mut connection = crate::servers::connection(url.as_str());
+    let mut connection = support::redis::connection(url.as_str());
     for forbidden in ["FLUSHALL", "KEYS *", "GET tollgate:x", "CONFIG GET *"] {
         let mut words = forbidden.split(' ');
         let refused =

@@ -2,9 +2,9 @@
 
 use tollgate::Algorithm;
 
-use crate::jumps;
-use crate::reference::{START, cases, for_all_six, jump};
 use crate::timed::Timed;
+use support::clock_jumps as jumps;
+use support::reference::{START, cases, for_all_six, jump};
 
 fn admit_at_most_the_bound_again(algorithm: Algorithm) {
     let timed = Timed::start();

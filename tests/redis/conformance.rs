@@ -3,8 +3,8 @@
 use tollgate::testing::{ManualClock, assert_conforms};
 use tollgate::{Algorithm, RedisBackend};
 
-use crate::servers::RedisServer;
 use crate::timed::{PATIENCE, runtime};
+use support::redis::RedisServer;
 
 #[test]
 fn passes_the_suite_for_stores() {

@@ -11,10 +11,10 @@ use tollgate::{
     Algorithm, Answer, Backend as _, Check, Operation, Outcome, Policy, Quota, RedisBackend,
 };
 
-use crate::reference::Numbers;
-use crate::servers::{RedisCluster, RedisServer, eventually};
-use crate::support::scaled;
 use crate::timed::{PATIENCE, runtime};
+use support::redis::{RedisCluster, RedisServer, eventually};
+use support::reference::Numbers;
+use support::scaled;
 
 const PROCESSES: usize = 4;
 const TASKS: usize = 50;
@@ -115,7 +115,7 @@ fn one_of_the_processes() {
     let job = Job::named(&variable("JOB"));
     let repetitions: usize = variable("REPETITIONS").parse().unwrap();
     let barrier = variable("BARRIER");
-    let mut barrier = crate::servers::connection(barrier.as_str().into_connection_info().unwrap());
+    let mut barrier = support::redis::connection(barrier.as_str().into_connection_info().unwrap());
     let url = variable("URL");
     let backend = RedisBackend::builder(&url).deadline(PATIENCE).build().unwrap();
     let backend: &'static RedisBackend = Box::leak(Box::new(backend));

@@ -10,8 +10,8 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 use tollgate::{Limiter, Policy, Quota, RedisBackend};
 
-use crate::servers::{RedisCluster, RedisServer, Sentinels, ask, connection, eventually};
 use crate::timed::runtime;
+use support::redis::{RedisCluster, RedisServer, Sentinels, ask, connection, eventually};
 
 const DAY: Duration = Duration::from_secs(86_400);
 const CALLERS: u64 = 16;

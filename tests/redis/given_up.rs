@@ -5,8 +5,8 @@ use std::time::Duration;
 use tokio::task::{JoinHandle, yield_now};
 use tollgate::{Limiter, Policy, Quota, RedisBackend};
 
-use crate::servers::RedisServer;
 use crate::timed::PATIENCE;
+use support::redis::RedisServer;
 
 const LIMIT: u32 = 1_000;
 const POLICY: Policy = Policy::new("given up", Quota::new(LIMIT, Duration::from_secs(86_400)));

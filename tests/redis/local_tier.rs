@@ -12,10 +12,10 @@ use tollgate::{
     Algorithm, Clock as _, Limiter, LocalTier, Outcome, Policy, Quota, RedisBackend, Source,
 };
 
-use crate::reference::{Numbers, START, cases, for_all_six, quotas};
-use crate::servers::{RedisServer, eventually};
-use crate::support::scaled;
 use crate::timed::{PATIENCE, runtime};
+use support::redis::{RedisServer, eventually};
+use support::reference::{Numbers, START, cases, for_all_six, quotas};
+use support::scaled;
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3_600);

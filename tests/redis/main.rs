@@ -4,19 +4,6 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that panics fails, as it should")]
 
-#[path = "../support/exporter.rs"]
-mod exporter;
-#[path = "../support/clock_jumps.rs"]
-mod jumps;
-#[path = "../support/reference/mod.rs"]
-mod reference;
-#[path = "../support/redis/mod.rs"]
-mod servers;
-#[path = "../support/subject.rs"]
-mod subject;
-#[path = "../support/mod.rs"]
-mod support;
-
 mod access;
 mod clock_jumps;
 mod conformance;

@@ -3,8 +3,8 @@
 use tollgate::testing::ManualClock;
 use tollgate::{Limiter, RedisBackend};
 
-use crate::servers::RedisServer;
-use crate::support::counts_kept::{counts_are_kept, policies};
+use support::counts_kept::{counts_are_kept, policies};
+use support::redis::RedisServer;
 
 #[tokio::test]
 async fn counts_are_kept_on_redis() {

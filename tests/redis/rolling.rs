@@ -5,8 +5,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 use tollgate::{Algorithm, Policy, Quota};
 
-use crate::reference::{START, cases};
 use crate::timed::Timed;
+use support::reference::{START, cases};
 
 const MINUTE: u64 = 60_000_000;
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tollgate::{Limiter, LocalTier, Policy, Quota, RedisBackend};
 
-use crate::servers::{RedisCluster, RedisServer};
 use crate::timed::{PATIENCE, runtime};
+use support::redis::{RedisCluster, RedisServer};
 
 /// Runs them all at once, and counts those that say yes.
 async fn all(futures: Vec<impl Future<Output = bool> + Send + 'static>) -> usize {

@@ -3,9 +3,9 @@
 use proptest::prelude::*;
 use tollgate::Algorithm;
 
-use crate::reference::{cases, for_all_six, play, quotas, steps};
-use crate::subject::Replay;
 use crate::timed::Timed;
+use support::reference::{cases, for_all_six, play, quotas, steps};
+use support::subject::Replay;
 
 fn decides_as_memory_and_the_definition(algorithm: Algorithm) {
     let timed = Timed::start();

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use tollgate::{Limiter, Policy, Quota, RedisBackend};
 
-use crate::servers::{RedisCluster, RedisServer, Sentinels};
 use crate::timed::{PATIENCE, runtime};
+use support::redis::{RedisCluster, RedisServer, Sentinels};
 
 const POLICY: Policy = Policy::new("guide", Quota::new(3, Duration::from_secs(60)));
 

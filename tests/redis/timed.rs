@@ -7,9 +7,9 @@ use tokio::runtime::Runtime;
 use tollgate::testing::ManualClock;
 use tollgate::{Algorithm, Decision, Limiter, LocalTier, Policy, RedisBackend};
 
-use crate::reference::{Numbers, START};
-use crate::servers::RedisServer;
-use crate::subject::{Store, Subject};
+use support::redis::RedisServer;
+use support::reference::{Numbers, START};
+use support::subject::{Store, Subject};
 
 /// Long enough that no loaded machine misses it: no test asks how long something took.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tollgate::{Algorithm, Limiter, Policy, Quota, RedisBackend};
 
-use crate::servers::RedisServer;
 use crate::timed::{PATIENCE, Timed, runtime};
+use support::redis::RedisServer;
 
 #[test]
 fn whoever_waits_gets_a_turn() {

@@ -5,9 +5,9 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tollgate::{Limiter, Policy, Quota, RedisBackend};
 
-use crate::servers::{Fault, Proxy, RedisCluster, RedisServer, Sentinels};
-use crate::support::scaled;
 use crate::timed::{PATIENCE, runtime};
+use support::redis::{Fault, Proxy, RedisCluster, RedisServer, Sentinels};
+use support::scaled;
 
 const LIMIT: u32 = 1_000_000;
 const QUOTA: Quota = Quota::new(LIMIT, Duration::from_secs(86_400));

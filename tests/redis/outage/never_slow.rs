@@ -9,8 +9,8 @@ use tokio::time::timeout;
 use tollgate::testing::ManualClock;
 use tollgate::{BreakerState, Limiter, Policy, Quota, RedisBackend};
 
-use crate::servers::{Fault, Proxy, RedisCluster, RedisServer};
 use crate::timed::{PATIENCE, runtime};
+use support::redis::{Fault, Proxy, RedisCluster, RedisServer};
 
 const DEADLINE: Duration = Duration::from_millis(100);
 const AMPLE: Policy = Policy::new("ample", Quota::new(1_000_000, Duration::from_secs(86_400)));
@@ -249,7 +249,7 @@ fn the_servers_connection_table_is_full() {
     let server = RedisServer::start();
     let proxy = Proxy::start(server.port);
     let mut control = server.connection();
-    let ask = move |words: &str| crate::servers::ask::<redis::Value>(&mut control, words);
+    let ask = move |words: &str| support::redis::ask::<redis::Value>(&mut control, words);
     outage(
         "maxclients",
         &proxy.url(),

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use tollgate::{BreakerState, CircuitBreaker, Limiter, OnError, Policy, Quota, RedisBackend};
 
-use crate::servers::{Fault, Proxy, RedisServer, eventually};
 use crate::timed::runtime;
+use support::redis::{Fault, Proxy, RedisServer, eventually};
 
 const CALLERS: u64 = 32;
 const SUBJECTS: u64 = 1_000;

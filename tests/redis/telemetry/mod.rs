@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tollgate::{Limiter, Metrics, Policy, Quota, RedisBackend};
 
-use crate::exporter::Exporter;
-use crate::servers::{RedisCluster, RedisServer};
+use support::exporter::Exporter;
+use support::redis::{RedisCluster, RedisServer};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 static POLICY: Policy = Policy::new("p", Quota::new(1, HOUR));

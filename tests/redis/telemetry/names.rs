@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tollgate::{Limiter, MemoryBackend, Metrics, Policy, Quota, RedisBackend};
 
-use crate::exporter::Exporter;
-use crate::servers::RedisServer;
+use support::exporter::Exporter;
+use support::redis::RedisServer;
 
 const TABLE: &str = include_str!("../../../runtime/src/docs/monitoring.md");
 const DASHBOARD: &str = include_str!("../../../examples/monitoring/dashboard.json");

@@ -1,0 +1,11 @@
+//! What can be annotated, and what the options of the annotation do.
+
+#![deny(warnings)]
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a test that panics fails, as it should")]
+
+mod blocks;
+mod functions;
+mod handlers;
+mod options;
+mod stacks;
+mod waiting;

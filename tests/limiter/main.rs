@@ -1,0 +1,10 @@
+//! What a limiter decides: the algorithms, the store in memory, and what stands before other stores.
+
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a test that panics fails, as it should")]
+
+mod algorithms;
+mod conformance;
+mod local_tier;
+mod memory_bound;
+mod outage;
+mod per_subject;

@@ -1,0 +1,447 @@
+//! Configuration: what is wrong is told with its place and a remedy, and overrides follow the
+//! file while requests come.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use tollgate::{
+    Config, Limiter, LimiterBuilder, MemoryBackend, OnError, Override, Overrides, Policy, Quota,
+    Source, rate_limit,
+};
+
+const HOUR: Duration = Duration::from_secs(3_600);
+const MINUTE: Duration = Duration::from_secs(60);
+/// By when a changed file must have taken effect.
+const TWO_SECONDS: Duration = Duration::from_secs(2);
+
+#[allow(dead_code, reason = "the annotation is what counts")]
+#[rate_limit(10, per = hour, name = "orders", key = args(who))]
+async fn orders(who: &str) -> Result<(), tollgate::RateLimited> {
+    Ok(())
+}
+
+#[allow(dead_code, reason = "the annotation is what counts")]
+#[rate_limit(2, per = second, name = "uploads", key = args(who))]
+#[rate_limit(5, per = minute, key = args(who))]
+async fn uploads(who: &str) -> Result<(), tollgate::RateLimited> {
+    Ok(())
+}
+
+/// As the annotation has it.
+fn policy() -> Policy {
+    Policy::new("orders", Quota::new(10, HOUR))
+}
+
+/// A directory of one test, which is gone with it.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("tollgate-{name}-{}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.0.join(name);
+        fs::write(&path, text).unwrap();
+        path
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// As a program starts; what is wrong in words.
+fn start(path: &Path, variables: &[(&str, &str)]) -> Result<Limiter, String> {
+    let variables = variables.iter().map(|(name, value)| (name.to_string(), value.to_string()));
+    let config = Config::load_with(path, variables).map_err(|error| error.to_string())?;
+    Limiter::from_config(&config).map_err(|error| error.to_string())
+}
+
+/// What is wrong with a file, where it stands and what to do.
+#[test]
+fn what_is_wrong_is_told() {
+    // The file, and what the message has to contain: the key, and a remedy.
+    let wrong = [
+        // Keys that there are not, at every level.
+        ("polices = 1", "polices", "did you mean `policies`?"),
+        ("[backends]\nurl = \"x\"", "backends", "did you mean `backend`?"),
+        ("[backend]\nurll = \"x\"", "backend.urll", "did you mean `url`?"),
+        ("[breaker]\nfailures = 3", "breaker.failures", "`failure_threshold`"),
+        ("[local_tier]\nleases = 3", "local_tier.leases", "did you mean `lease`?"),
+        ("[http]\ntrusted_proxy = []", "http.trusted_proxy", "did you mean `trusted_proxies`?"),
+        ("[policies.orders]\nlimt = 3", "policies.\"orders\".limt", "did you mean `limit`?"),
+        ("[policies.orders]\nname = \"x\"", "policies.\"orders\".name", "there is `limit`, `per`"),
+        (
+            "[[policies.uploads.quotas]]\nlimit = 1\nper = 1\nbrust = 1",
+            "policies.\"uploads\".quotas[0].brust",
+            "did you mean `burst`?",
+        ),
+        // Values of another kind.
+        ("instances = \"3\"", "instances", "write a whole number from 0 to 4294967295, not \"3\""),
+        ("instances = -1", "instances", "write a whole number from 0 to 4294967295, not `-1`"),
+        ("instances = 1.5", "instances", "write a whole number from 0 to 4294967295, not `1.5`"),
+        ("[policies.orders]\nlimit = 5000000000", "policies.\"orders\".limit", "to 4294967295"),
+        ("[policies.orders]\nlimit = true", "policies.\"orders\".limit", "a whole number"),
+        ("[policies.orders]\nshadow = \"yes\"", "policies.\"orders\".shadow", "`true` or `false`"),
+        ("[policies.orders]\nenabled = 1", "policies.\"orders\".enabled", "`true` or `false`"),
+        ("policies = []", "policies", "write a table of keys, not a list"),
+        ("backend = \"redis://h\"", "backend", "write a table of keys, not \"redis://h\""),
+        ("[http]\ntrusted_proxies = \"10.0.0.0/8\"", "http.trusted_proxies", "write a list"),
+        ("[http]\nipv6_prefix = 300", "http.ipv6_prefix", "a whole number from 0 to 255"),
+        // Lengths of time.
+        ("[backend]\ndeadline = \"fast\"", "backend.deadline", "such as \"250ms\""),
+        ("[backend]\ndeadline = 0.5", "backend.deadline", "such as \"250ms\""),
+        ("[backend]\ndeadline = 0", "backend.deadline", "write \"1ms\""),
+        ("[policies.orders]\nper = \"1 m\"", "policies.\"orders\".per", "such as \"250ms\""),
+        ("[policies.orders]\nper = -5", "policies.\"orders\".per", "not `-5`"),
+        // Words.
+        ("on_error = \"opne\"", "on_error", "did you mean `open`?"),
+        ("on_error = 1", "on_error", "text in quotes"),
+        (
+            "[policies.orders]\nalgorithm = \"token-bucket\"",
+            "policies.\"orders\".algorithm",
+            "did you mean `token_bucket`?",
+        ),
+        ("[http]\nheaders = \"all\"", "http.headers", "there is `ietf`, `legacy`, `both`, `none`"),
+        ("[http]\non_missing_key = \"refuse\"", "http.on_missing_key", "there is `reject`"),
+        // Numbers out of range.
+        ("instances = 0", "instances", "at least 1"),
+        ("[backend]\nmax_keys = 0", "backend.max_keys", "at least 1"),
+        ("[breaker]\nfailure_threshold = 0", "breaker.failure_threshold", "at least 1"),
+        (
+            "[breaker]\nreset_timeout = 9\nmax_reset_timeout = 8",
+            "breaker.max_reset_timeout",
+            "raise it",
+        ),
+        ("[http]\nipv6_prefix = 0", "http.ipv6_prefix", "1 to 128 bits"),
+        ("[policies.orders]\nlimit = 0", "policies.\"orders\".limit", "at least 1"),
+        ("[policies.orders]\nper = \"400d\"", "policies.\"orders\".per", "at most 366 days"),
+        (
+            "[policies.orders]\nlimit = 2000000\nper = 1",
+            "policies.\"orders\".per",
+            "lower the limit or lengthen the period",
+        ),
+        // What does not go together.
+        ("[policies.orders]\nburst = 3", "policies.\"orders\".burst", "leave `burst` out"),
+        (
+            "[policies.uploads]\nlimit = 3",
+            "policies.\"uploads\".limit",
+            "say all of them in `quotas`",
+        ),
+        (
+            "[policies.orders]\nlimit = 3\nquotas = [{ limit = 1, per = 1 }]",
+            "policies.\"orders\".limit",
+            "leave `limit` out",
+        ),
+        (
+            "[policies.orders]\nquotas = [{ limit = 1, per = 1 }, { limit = 0, per = 1 }]",
+            "policies.\"orders\".quotas[1]",
+            "at least 1",
+        ),
+        ("[policies.orders]\nquotas = [{ limit = 1 }]", "quotas", "`per` is missing: add it"),
+        ("[policies.orders]\nquotas = []", "policies.\"orders\".quotas", "1 to 4 quotas"),
+        (
+            "on_error = \"local\"\n[backend]\nurl = \"redis://h\"",
+            "on_error",
+            "say in `instances` how many",
+        ),
+        (
+            "[backend]\nurl = \"redis://h\"\n[policies.orders]\non_error = \"local\"",
+            "policies.\"orders\".on_error",
+            "instances",
+        ),
+        (
+            "[backend]\nurl = \"redis://h\"\nmax_keys = 9",
+            "backend.max_keys",
+            "leave one of them out",
+        ),
+        // Addresses.
+        ("[backend]\nurl = \"localhost:6379\"", "backend.url", "redis://"),
+        ("[backend]\nurl = \"redis://h/x\"", "backend.url", "database"),
+        ("[http]\ntrusted_proxies = [\"10.0.0\"]", "http.trusted_proxies", "10.0.0.0/8"),
+        // Policies that there are not.
+        ("[policies.order]\nlimit = 3", "policies.\"order\"", "did you mean `orders`?"),
+        ("[policies.\"a.b c\"]\n", "policies.\"a.b c\"", "there is `orders`, `uploads`"),
+        // No TOML.
+        ("instances = ", "line 1", "column"),
+        ("instances = 1\ninstances = 2", "line 2", "duplicate"),
+    ];
+    let directory = Directory::new("wrong");
+    for (text, key, remedy) in wrong {
+        let path = directory.write("tollgate.toml", text);
+        let error = start(&path, &[]).expect_err(text);
+        let of_file = error.strip_prefix(&format!("{}: ", path.display())).unwrap_or_else(|| {
+            panic!("the file is not named: {error}");
+        });
+        assert!(of_file.contains(key) && of_file.contains(remedy), "{text}\n{error}");
+        println!("{of_file}");
+    }
+    println!("{} wrong configurations", wrong.len());
+}
+
+/// The same in the other formats, in the environment, and of the file itself.
+#[test]
+fn wherever_it_stands() {
+    let directory = Directory::new("wherever");
+    let json = directory.write("tollgate.json", r#"{"policies": {"orders": {"limt": 3}}}"#);
+    let yaml = directory.write("tollgate.yaml", "policies:\n  orders:\n    limt: 3\n");
+    for path in [&json, &yaml] {
+        let error = start(path, &[]).unwrap_err();
+        let expected = "policies.\"orders\".limt: there is no such key: did you mean `limit`?";
+        assert_eq!(error, format!("{}: {expected}", path.display()));
+    }
+    for (name, text, place) in [
+        ("broken.json", "{\"instances\": 1,}", "line 1"),
+        ("broken.yaml", "instances: [1", "line"),
+        ("twice.yaml", "instances: 1\ninstances: 2\n", "instances"),
+        ("tollgate.ini", "x", "`.toml`, `.json` or `.yaml`"),
+    ] {
+        let path = directory.write(name, text);
+        let error = start(&path, &[]).unwrap_err();
+        assert!(error.starts_with(&path.display().to_string()), "{error}");
+        assert!(error.contains(place), "{error}");
+    }
+    let error = start(&directory.0.join("nowhere.toml"), &[]).unwrap_err();
+    assert!(error.contains("nowhere.toml: cannot read it"), "{error}");
+
+    let empty = directory.write("empty.toml", "");
+    for (variable, value, key, remedy) in [
+        ("TOLLGATE_INSTANCE", "3", "instance: ", "did you mean `instances`?"),
+        ("TOLLGATE_INSTANCES", "many", "instances: ", "a whole number"),
+        ("TOLLGATE_BACKEND__DEADLINE", "soon", "backend.deadline: ", "such as \"250ms\""),
+        ("TOLLGATE_BACKEND__MAX_KEYS", "0", "backend.max_keys: ", "at least 1"),
+        ("TOLLGATE_HTTP__IPV6_PREFIX", "129", "http.ipv6_prefix: ", "1 to 128 bits"),
+        ("REDIS_URL", "localhost", "backend.url: ", "redis://"),
+    ] {
+        let error = start(&empty, &[(variable, value)]).unwrap_err();
+        let place = format!("the environment variable {variable}: {key}");
+        assert!(error.starts_with(&place) && error.contains(remedy), "{error}");
+    }
+    // A password is not repeated.
+    let error = start(&empty, &[("REDIS_URL", "redis://me:secret@h/x")]).unwrap_err();
+    assert!(!error.contains("secret"), "{error}");
+}
+
+/// Each format says the same, and what the environment says comes first.
+#[tokio::test]
+async fn what_is_right_is_done() {
+    let directory = Directory::new("right");
+    let toml =
+        "instances = 2\n[backend]\nmax_keys = 1000\n[policies.orders]\nlimit = 3\nper = \"1m\"\n";
+    let json = r#"{"instances": 2, "backend": {"max_keys": 1000},
+                   "policies": {"orders": {"limit": 3, "per": 60}}}"#;
+    let yaml =
+        "instances: 2\nbackend:\n  max_keys: 1000\npolicies:\n  orders: {limit: 3, per: 1m}\n";
+    let expected = Overrides::new().with("orders", Override::new().limit(3).per(MINUTE));
+    for (name, text) in [("a.toml", toml), ("a.json", json), ("a.yaml", yaml), ("a.yml", yaml)] {
+        let limiter = start(&directory.write(name, text), &[]).unwrap();
+        assert_eq!(limiter.overrides(), expected, "{name}");
+        for remaining in [2, 1, 0] {
+            assert_eq!(limiter.check(&policy(), "a").await.unwrap().remaining(), remaining);
+        }
+        assert!(!limiter.check(&policy(), "a").await.unwrap().is_allowed());
+    }
+    for (name, text) in [("e.toml", "# nothing\n"), ("e.yaml", "# nothing\n"), ("e.json", "{}")] {
+        let limiter = start(&directory.write(name, text), &[]).unwrap();
+        assert_eq!(limiter.check(&policy(), "a").await.unwrap().remaining(), 9, "{name}");
+    }
+    // Nobody answers there, so that it shows which one is asked and what is done then.
+    let text = "on_error = \"closed\"\n[backend]\nurl = \"redis://127.0.0.1:2\"\ndeadline = 1\n";
+    let path = directory.write("dead.toml", text);
+    assert!(start(&path, &[]).unwrap().check(&policy(), "a").await.is_err());
+    let variables = [
+        ("TOLLGATE_ON_ERROR", "open"),
+        ("TOLLGATE_TEST_SCALE", "no setting"),
+        ("TOLLGATE_HTTP__TRUSTED_PROXIES", "[\"10.0.0.0/8\"]"),
+        ("TOLLGATE_BREAKER__ENABLED", "false"),
+        ("OTHER", "x"),
+    ];
+    let limiter = start(&path, &variables).unwrap();
+    assert_eq!(limiter.check(&policy(), "a").await.unwrap().source(), Source::Open);
+    assert!(limiter.stats().breaker.is_none());
+    // The more particular of two variables wins.
+    let variables = [("TOLLGATE_BACKEND__URL", "redis://127.0.0.1:2"), ("REDIS_URL", "nonsense")];
+    assert!(start(&path, &variables).is_ok());
+}
+
+#[test]
+fn what_the_program_declares_can_be_overridden() {
+    let directory = Directory::new("declared");
+    let path = directory.write("tollgate.toml", "[policies.layer]\nlimit = 3\n");
+    let none = || std::iter::empty::<(String, String)>();
+    assert!(Limiter::from_config(&Config::load_with(&path, none()).unwrap()).is_err());
+    let layer = Policy::new("layer", Quota::new(1, MINUTE));
+    let config = Config::load_with(&path, none()).unwrap().declare(layer);
+    assert!(Limiter::from_config(&config).is_ok());
+    let _: LimiterBuilder = config.builder().unwrap();
+}
+
+/// Looks until it holds or two seconds have passed, and says how long that took.
+fn within_two_seconds(holds: impl Fn() -> bool) -> Duration {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < TWO_SECONDS, "it has not taken effect");
+        std::thread::yield_now();
+    }
+    start.elapsed()
+}
+
+/// The limit in force.
+fn limit(limiter: &Limiter) -> Option<Override> {
+    limiter.overrides().get("orders").cloned()
+}
+
+fn limited(limit: u32) -> Option<Override> {
+    Some(Override::new().limit(limit))
+}
+
+fn text(limit: u32) -> String {
+    format!("[policies.orders]\nlimit = {limit}\n")
+}
+
+fn watched(path: &Path) -> (Limiter, tollgate::ConfigWatcher) {
+    let config = Config::load_with(path, []).unwrap();
+    let limiter = Limiter::from_config(&config).unwrap();
+    let watcher = config.watch(&limiter).unwrap();
+    (limiter, watcher)
+}
+
+#[test]
+fn a_file_edited_under_load_takes_effect_and_no_count_is_lost() {
+    let directory = Directory::new("load");
+    let path = directory.write("tollgate.toml", &text(100));
+    let (limiter, watcher) = watched(&path);
+    let (stop, admitted) = (AtomicBool::new(false), AtomicU32::new(0));
+    let used = || 1_000 - limiter_on(&limiter, 1_000);
+    std::thread::scope(|threads| {
+        for _ in 0..2 {
+            threads.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    let decision = limiter.check_now(&policy(), "s", 1).unwrap().unwrap();
+                    admitted.fetch_add(u32::from(decision.is_allowed()), Ordering::Relaxed);
+                    std::thread::yield_now();
+                }
+            });
+        }
+        let full = |limit| within_two_seconds(|| admitted.load(Ordering::Relaxed) == limit);
+        full(100);
+        // Each edit admits as much more as the limit is higher, and not one more: what was
+        // counted is kept.
+        for (edit, limit) in [250, 300, 900].into_iter().enumerate() {
+            if edit == 1 {
+                let other = directory.write("other", &text(limit));
+                fs::rename(other, &path).unwrap();
+            } else {
+                fs::write(&path, text(limit)).unwrap();
+            }
+            println!("took effect after {:?}", full(limit));
+        }
+        // A lower one admits nothing, and a broken one changes nothing.
+        fs::write(&path, text(20)).unwrap();
+        println!("took effect after {:?}", within_two_seconds(|| limit(&limiter) == limited(20)));
+        for (broken, reason) in [
+            ("[policies.orders]\nlimit = 0\n", "at least 1"),
+            ("[policies", "line 1"),
+            ("[policies.order]\nlimit = 9\n", "did you mean `orders`?"),
+            ("x = 1\n[policies.orders]\nlimit = 9\n", "there is no such key"),
+        ] {
+            fs::write(&path, broken).unwrap();
+            let told = || watcher.error().is_some_and(|error| error.to_string().contains(reason));
+            within_two_seconds(told);
+            assert_eq!(limit(&limiter), limited(20), "{broken}");
+        }
+        assert_eq!(admitted.load(Ordering::Relaxed), 900);
+        fs::write(&path, text(950)).unwrap();
+        full(950);
+        stop.store(true, Ordering::Relaxed);
+    });
+    assert_eq!(used(), 950);
+    assert_eq!(watcher.error(), None);
+    // Its thread is awaited, so nobody watches any more.
+    drop(watcher);
+    fs::write(&path, text(5)).unwrap();
+    assert_eq!(limit(&limiter), limited(950));
+}
+
+/// What remains under a limit.
+fn limiter_on(limiter: &Limiter, limit: u32) -> u32 {
+    let overrides = Overrides::new().with("orders", Override::new().limit(limit));
+    let kept = limiter.overrides();
+    limiter.set_overrides(overrides).unwrap();
+    let remaining = limiter.check_now(&policy(), "s", 0).unwrap().unwrap().remaining();
+    limiter.set_overrides(kept).unwrap();
+    remaining
+}
+
+/// As Kubernetes does it: the file is a link through a link to a directory, which is replaced.
+#[cfg(unix)]
+#[test]
+fn a_config_map_is_followed() {
+    use std::os::unix::fs::symlink;
+
+    let directory = Directory::new("map");
+    let at = |name: &str| directory.0.join(name);
+    let version = |name: &str, limit| {
+        fs::create_dir(at(name)).unwrap();
+        fs::write(at(name).join("tollgate.toml"), text(limit)).unwrap();
+    };
+    version("..1", 20);
+    symlink("..1", at("..data")).unwrap();
+    symlink("..data/tollgate.toml", at("tollgate.toml")).unwrap();
+    let (limiter, _watcher) = watched(&at("tollgate.toml"));
+    for (name, old, limit_now) in [("..2", "..1", 30), ("..3", "..2", 40)] {
+        version(name, limit_now);
+        symlink(name, at("..data_tmp")).unwrap();
+        fs::rename(at("..data_tmp"), at("..data")).unwrap();
+        fs::remove_dir_all(at(old)).unwrap();
+        println!("{:?}", within_two_seconds(|| limit(&limiter) == limited(limit_now)));
+    }
+}
+
+/// What the watching thread says goes to the program's own subscriber: to see it, this test is
+/// run as a program of its own.
+#[test]
+fn the_log_tells_of_changes_and_of_what_is_wrong() {
+    const THIS: &str = "the_log_tells_of_changes_and_of_what_is_wrong";
+    if support::is_left_to_a_process_of_its_own(module_path!(), THIS) {
+        return;
+    }
+    let log = support::log::Log::of_the_program();
+    let directory = Directory::new("log");
+    let path = directory.write("tollgate.toml", &text(20));
+    let (limiter, _watcher) = watched(&path);
+    let says = |words: &str| {
+        within_two_seconds(|| log.text().lines().any(|line| line.contains(words)));
+    };
+    says(
+        "tollgate::audit: the override of a policy has changed policy=\"orders\" old=none new=limit=20",
+    );
+    fs::write(&path, "[policies.orders]\nlimit = 30\nshadow = true\n").unwrap();
+    says("old=limit=20 new=limit=30 shadow=true");
+    fs::write(&path, "[policies.orders]\nlimti = 30\n").unwrap();
+    says("did you mean `limit`?");
+    let errors = log.text().lines().filter(|line| line.contains("ERROR")).count();
+    assert_eq!(errors, 1, "{}", log.text());
+    fs::write(&path, "instances = 7\n").unwrap();
+    says("when the program starts anew");
+    says("old=limit=30 shadow=true new=none");
+    // By the program itself it is told, too.
+    limiter
+        .set_overrides(Overrides::new().with("orders", Override::new().on_error(OnError::Open)))
+        .unwrap();
+    says("old=none new=on_error=open");
+}
+
+#[test]
+fn without_a_file_there_is_nothing_to_watch() {
+    let limiter = Limiter::new(MemoryBackend::new());
+    let config = Config::from_env().unwrap();
+    assert!(config.watch(&limiter).unwrap_err().to_string().contains("use `Config::load`"));
+}

@@ -1,0 +1,319 @@
+//! What is there to deploy fits together: the manifests with Kubernetes' schema, and all of it with
+//! the service that is deployed.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use k8s_openapi::Resource;
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{ConfigMap, Container, HTTPGetAction, Probe, Service};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tollgate::{Config, Limiter, Policy, Quota, RedisBackend};
+
+use support::redis::RedisServer;
+
+fn path(name: &str) -> PathBuf {
+    Path::new(support::ROOT).join("examples").join(name)
+}
+
+fn read(name: &str) -> String {
+    std::fs::read_to_string(path(name)).unwrap()
+}
+
+/// All documents of both files.
+fn manifests() -> Vec<Value> {
+    let files = ["kubernetes/redis.yaml", "kubernetes/service.yaml"];
+    files.iter().flat_map(|name| documents(&read(name))).collect()
+}
+
+fn documents(text: &str) -> Vec<Value> {
+    serde_saphyr::from_multiple(text).unwrap()
+}
+
+/// The one of this kind and name.
+fn find<T: Resource + DeserializeOwned>(name: &str) -> T {
+    let manifests = manifests();
+    let is_it = |it: &&Value| it["kind"] == T::KIND && it["metadata"]["name"] == name;
+    serde_json::from_value(manifests.iter().find(is_it).unwrap().clone()).unwrap()
+}
+
+fn container(of: &Deployment) -> Container {
+    let [container] = &of.spec.template.spec.as_ref().unwrap().containers[..] else {
+        panic!("it is alone")
+    };
+    container.clone()
+}
+
+/// What is written and is not in what the schema made of it, by its place.
+fn lost(written: &Value, read: &Value, at: &str, into: &mut Vec<String>) {
+    match (written, read) {
+        (Value::Object(written), Value::Object(read)) => {
+            for (key, value) in written {
+                lost(value, read.get(key).unwrap_or(&Value::Null), &format!("{at}.{key}"), into);
+            }
+        }
+        (Value::Array(written), Value::Array(read)) if written.len() == read.len() => {
+            for (index, (written, read)) in written.iter().zip(read).enumerate() {
+                lost(written, read, &format!("{at}[{index}]"), into);
+            }
+        }
+        _ if written == read => {}
+        _ => into.push(format!("{at}: {written} became {read}")),
+    }
+}
+
+/// By the types that are made of Kubernetes' own description of itself. They pass over what they do
+/// not know; so what they keep is held against what was there.
+fn wrong_with(manifest: &Value) -> Vec<String> {
+    fn through<T: Resource + Serialize + DeserializeOwned>(manifest: &Value) -> Vec<String> {
+        assert_eq!(manifest["apiVersion"], T::API_VERSION, "{manifest}");
+        let typed: T = match serde_json::from_value(manifest.clone()) {
+            Ok(typed) => typed,
+            Err(error) => return vec![format!("{}: {error}", T::KIND)],
+        };
+        let mut wrong = Vec::new();
+        lost(manifest, &serde_json::to_value(typed).unwrap(), T::KIND, &mut wrong);
+        wrong
+    }
+    match manifest["kind"].as_str() {
+        Some(Deployment::KIND) => through::<Deployment>(manifest),
+        Some(Service::KIND) => through::<Service>(manifest),
+        Some(ConfigMap::KIND) => through::<ConfigMap>(manifest),
+        Some(NetworkPolicy::KIND) => through::<NetworkPolicy>(manifest),
+        Some(PodDisruptionBudget::KIND) => through::<PodDisruptionBudget>(manifest),
+        kind => vec![format!("the test knows no {kind:?}")],
+    }
+}
+
+#[test]
+fn the_manifests_follow_the_schema() {
+    let manifests = manifests();
+    assert_eq!(manifests.len(), 7);
+    for manifest in &manifests {
+        assert_eq!(wrong_with(manifest), [""; 0]);
+    }
+}
+
+#[test]
+fn a_mistake_in_a_manifest_is_seen() {
+    let service = read("kubernetes/service.yaml");
+    for (right, wrong) in [
+        ("replicas: 3", "replica: 3"),
+        ("replicas: 3", "replicas: three"),
+        ("containerPort: 8080", "containerport: 8080"),
+        ("readinessProbe:", "readynessProbe:"),
+        ("maxUnavailable: 1\n", "maxUnavailabel: 1\n"),
+        ("mountPath: /etc/service", "path: /etc/service"),
+    ] {
+        assert!(service.contains(right), "{right}");
+        let documents = documents(&service.replace(right, wrong));
+        assert!(documents.iter().any(|it| !wrong_with(it).is_empty()), "{wrong}");
+    }
+}
+
+#[test]
+fn what_selects_finds_what_is_there() {
+    let labels = |deployment: &str| {
+        let deployment: Deployment = find(deployment);
+        let spec = deployment.spec;
+        let labels = spec.template.metadata.unwrap().labels.unwrap();
+        assert_eq!(spec.selector.match_labels.as_ref(), Some(&labels));
+        labels
+    };
+    let (redis, service) = (labels("limits-redis"), labels("service"));
+    for (name, labels) in [("limits-redis", &redis), ("service", &service)] {
+        assert_eq!(find::<Service>(name).spec.unwrap().selector.as_ref(), Some(labels));
+    }
+    let policy = find::<NetworkPolicy>("limits-redis").spec.unwrap();
+    assert_eq!(policy.pod_selector.unwrap().match_labels.as_ref(), Some(&redis));
+    let from = policy.ingress.unwrap()[0].from.clone().unwrap();
+    assert_eq!(from[0].pod_selector.clone().unwrap().match_labels.as_ref(), Some(&service));
+    let budget = find::<PodDisruptionBudget>("service").spec.unwrap();
+    assert_eq!(budget.selector.unwrap().match_labels.as_ref(), Some(&service));
+}
+
+#[test]
+fn the_probes_ask_for_what_the_service_serves() {
+    let source = read("service/src/main.rs");
+    let container = container(&find("service"));
+    let port = &container.ports.as_ref().unwrap()[0];
+    assert!(source.contains(&format!("Err(_) => {},", port.container_port)));
+    let probes = [container.startup_probe, container.readiness_probe, container.liveness_probe];
+    for probe in probes {
+        let Some(Probe { http_get: Some(HTTPGetAction { path, port: at, .. }), .. }) = probe else {
+            panic!("all three are there")
+        };
+        assert!(source.contains(&format!(".route({:?}", path.unwrap())));
+        assert_eq!(Some(at), port.name.clone().map(IntOrString::String));
+    }
+    let docker = read("service/Dockerfile");
+    assert!(docker.contains(&format!("\nEXPOSE {}\n", port.container_port)));
+}
+
+/// The variables and the file, as the service would read them.
+fn configured(variables: BTreeMap<String, String>, file: &Path) -> Limiter {
+    let redis = variables["REDIS_URL"].clone();
+    let config = Config::load_with(file, variables).unwrap();
+    assert_eq!(redis.split("//").next(), Some("redis:"));
+    // As the service declares them.
+    let [items, login] = [("items", 100), ("login", 5)].map(|(name, limit)| {
+        let source = read("service/src/main.rs");
+        assert!(source.contains(&format!("#[rate_limit({limit}, per = minute, name = {name:?}")));
+        Policy::new(name, Quota::new(limit, Duration::from_secs(60)))
+    });
+    Limiter::from_config(&config.declare(items).declare(login)).unwrap()
+}
+
+#[tokio::test]
+async fn the_variables_and_the_limits_of_the_manifest_are_taken() {
+    let container = container(&find("service"));
+    let variables: BTreeMap<_, _> =
+        container.env.unwrap().into_iter().map(|it| (it.name, it.value.unwrap())).collect();
+    let host = variables["REDIS_URL"].replace("redis://", "");
+    assert_eq!(host, "limits-redis:6379/0", "the name and the port of its Service");
+    let limits = find::<ConfigMap>("service-limits").data.unwrap();
+    let (name, text) = limits.first_key_value().unwrap();
+    let mount = &container.volume_mounts.unwrap()[0].mount_path;
+    assert_eq!(variables["CONFIG_FILE"], format!("{mount}/{name}"));
+    assert_eq!(without_comments(text), without_comments(&read("service/tollgate.toml")));
+
+    let limiter = configured(variables, &path("service/tollgate.toml"));
+    assert_eq!(limiter.overrides().iter().count(), 2);
+}
+
+fn without_comments(text: &str) -> String {
+    text.lines().filter(|line| !line.starts_with('#')).collect::<Vec<_>>().join("\n").trim().into()
+}
+
+/// What the test knows of compose files: all that this one says.
+mod compose {
+    use std::collections::BTreeMap;
+
+    use serde::Deserialize;
+
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    pub(super) struct File {
+        pub(super) services: Services,
+    }
+
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    pub(super) struct Services {
+        pub(super) redis: Redis,
+        pub(super) service: Service,
+    }
+
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    pub(super) struct Redis {
+        pub(super) image: String,
+        pub(super) command: String,
+        pub(super) healthcheck: Healthcheck,
+    }
+
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "that they are there and nothing else is")]
+    pub(super) struct Healthcheck {
+        pub(super) test: Vec<String>,
+        interval: String,
+        timeout: String,
+        retries: u32,
+    }
+
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    pub(super) struct Service {
+        pub(super) build: Build,
+        pub(super) environment: BTreeMap<String, String>,
+        pub(super) volumes: Vec<String>,
+        pub(super) ports: Vec<String>,
+        pub(super) deploy: Deploy,
+        pub(super) depends_on: BTreeMap<String, Condition>,
+    }
+
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    pub(super) struct Build {
+        pub(super) context: String,
+        pub(super) dockerfile: String,
+    }
+
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    pub(super) struct Deploy {
+        pub(super) replicas: u32,
+    }
+
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    pub(super) struct Condition {
+        pub(super) condition: String,
+    }
+}
+
+#[tokio::test]
+async fn the_compose_file_fits() {
+    let compose::Services { redis, service } =
+        serde_saphyr::from_str::<compose::File>(&read("service/compose.yaml")).unwrap().services;
+    assert!(redis.image.starts_with("redis:"));
+    assert_eq!(redis.healthcheck.test, ["CMD", "redis-cli", "ping"]);
+    assert_eq!(service.depends_on["redis"].condition, "service_healthy");
+
+    let context = path("service").join(&service.build.context).canonicalize().unwrap();
+    assert_eq!(context, Path::new(support::ROOT).canonicalize().unwrap());
+    assert!(context.join(&service.build.dockerfile).is_file());
+
+    assert_eq!(service.deploy.replicas.to_string(), service.environment["TOLLGATE_INSTANCES"]);
+    assert_eq!(service.ports, ["8080-8082:8080"]);
+    let [volume] = &service.volumes[..] else { panic!("it is alone") };
+    let (from, to) = volume.trim_end_matches(":ro").split_once(':').unwrap();
+    let file = Path::new(&service.environment["CONFIG_FILE"]);
+    assert_eq!(file.parent(), Some(Path::new(to)));
+    let file = path("service").join(from).join(file.file_name().unwrap());
+    assert_eq!(configured(service.environment, &file).overrides().iter().count(), 2);
+}
+
+/// A real server takes the options that both ways give it, and the limiter has nothing to say
+/// against them.
+#[tokio::test]
+async fn the_redis_that_is_deployed_starts_and_is_fit_for_limits() {
+    let deployed = container(&find("limits-redis")).args.unwrap();
+    let compose =
+        serde_saphyr::from_str::<compose::File>(&read("service/compose.yaml")).unwrap().services;
+    let composed: Vec<String> =
+        compose.redis.command.split(' ').skip(1).map(|word| word.replace('"', "")).collect();
+    for options in [deployed, composed] {
+        let server =
+            RedisServer::start_with(&options.iter().map(String::as_str).collect::<Vec<_>>());
+        let policy: Vec<String> = server.ask("CONFIG GET maxmemory-policy");
+        assert_eq!(policy[1], "noeviction");
+        let limiter = Limiter::new(RedisBackend::from_url(&server.url()).await.unwrap());
+        limiter.initialize().await.unwrap();
+        limiter.close().await;
+    }
+}
+
+/// Cargo looks at every member of the workspace, whatever it builds.
+#[test]
+fn the_image_is_built_from_all_that_cargo_needs() {
+    let ignored = read("service/Dockerfile.dockerignore");
+    let mut lines = ignored.lines();
+    assert_eq!(lines.next(), Some("*"), "what is not named is left out");
+    let kept: Vec<&str> = lines.filter_map(|line| line.strip_prefix('!')).collect();
+    let manifest = std::fs::read_to_string(path("../Cargo.toml")).unwrap();
+    let members = manifest.lines().find_map(|line| line.strip_prefix("members = ")).unwrap();
+    let members: Vec<String> = serde_json::from_str(members).unwrap();
+    let needed = members.iter().map(|member| member.split('/').next().unwrap());
+    for name in needed.chain(["Cargo.toml", "Cargo.lock", "examples"]) {
+        assert!(kept.contains(&name), "{name}");
+    }
+    assert!(read("service/Dockerfile").contains("--package service\n"));
+}

@@ -1,0 +1,9 @@
+//! What operators do: configure, override, watch and deploy.
+
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a test that panics fails, as it should")]
+
+mod config;
+mod dashboard;
+mod deployment;
+mod overrides;
+mod telemetry;

@@ -1,0 +1,81 @@
+//! What is logged of a check.
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::Request;
+use axum::routing::get;
+use tollgate::{
+    Answer, Backend, BackendError, Limiter, Operation, Policy, Quota, RateLimitLayer, rate_limit,
+};
+use tracing::Level;
+
+use support::log::Log;
+use support::{FailingBackend, limiter, local, status};
+
+const HOUR: Duration = Duration::from_secs(3_600);
+
+#[rate_limit(1, per = hour, key = header("x-api-key"), name = "keyed")]
+async fn keyed() {}
+
+#[tokio::test]
+async fn refusals_are_logged_and_credentials_are_not() {
+    for (level, lines) in [(Level::DEBUG, 2), (Level::INFO, 0)] {
+        let (log, _listening) = Log::of_this_thread(level);
+        let (limiter, _clock) = limiter();
+        let router = local(Router::new().route("/", get(keyed)), &limiter);
+        for _ in 0..3 {
+            let request = Request::get("/").header("x-api-key", "s3cret-t0ken");
+            let _ = status(&router, request.body(axum::body::Body::empty()).unwrap()).await;
+        }
+        let text = log.text();
+        let told = text.lines().filter(|line| line.contains("outcome=\"refused\""));
+        let told: Vec<_> = told.collect();
+        assert_eq!(told.len(), lines, "{text}");
+        for line in told {
+            for part in ["policy=\"keyed\"", "source=\"store\"", "retry_after=3600", "subject="] {
+                assert!(line.contains(part), "{line}");
+            }
+        }
+        assert!(!text.contains("s3cret"), "{text}");
+    }
+}
+
+/// What a shadow limit would have refused is for who watches it, and so not at `debug`.
+#[tokio::test]
+async fn what_a_shadow_limit_would_refuse_is_logged() {
+    let (log, _listening) = Log::of_this_thread(Level::INFO);
+    let (limiter, _clock) = limiter();
+    let policy = Policy::new("p", Quota::new(1, HOUR));
+    let layer = RateLimitLayer::new(policy).shadow();
+    let router = local(Router::new().route("/", get(|| async {})).layer(layer), &limiter);
+    for _ in 0..3 {
+        let _ = status(&router, support::get("/")).await;
+    }
+    let text = log.text();
+    let told = text.lines().filter(|line| line.contains("a shadow limit would have refused"));
+    assert_eq!(told.filter(|line| line.contains("policy=\"p\"")).count(), 2, "{text}");
+}
+
+/// A store that is down, and says when it is asked.
+struct Loud;
+
+impl Backend for Loud {
+    async fn apply(&self, batch: &[Operation<'_>]) -> Vec<Result<Answer, BackendError>> {
+        tracing::info!("asked");
+        FailingBackend.apply(batch).await
+    }
+}
+
+#[tokio::test]
+async fn failures_are_logged_with_their_cause_and_the_store_is_asked_in_a_span() {
+    let (log, _listening) = Log::of_this_thread(Level::DEBUG);
+    let limiter = Limiter::new(Loud);
+    let policy = Policy::new("p", Quota::new(1, HOUR));
+    assert!(limiter.check(&policy, "s").await.is_err());
+    let text = log.text();
+    let told = text.lines().find(|line| line.contains("could not be checked")).unwrap();
+    assert!(told.contains("policy=\"p\"") && told.contains("connection refused"), "{told}");
+    let asked = text.lines().find(|line| line.ends_with("asked")).unwrap();
+    assert!(asked.contains("rate_limit{policy=\"p\"}: "), "{asked}");
+}

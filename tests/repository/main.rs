@@ -1,0 +1,8 @@
+//! What is in the repository fits together, and is enough for somebody who has nothing else.
+
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a test that panics fails, as it should")]
+
+mod adopt;
+mod links;
+mod named_in_docs;
+mod pictures;

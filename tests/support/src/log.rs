@@ -1,0 +1,48 @@
+//! What is logged, as text.
+
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex};
+
+use tracing::Level;
+use tracing::subscriber::DefaultGuard;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+/// Clones share what is written.
+#[derive(Clone, Default)]
+pub struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    /// Of this thread, until the guard is dropped.
+    pub fn of_this_thread(level: Level) -> (Self, DefaultGuard) {
+        let log = Self::default();
+        let guard = log.subscriber(level).set_default();
+        (log, guard)
+    }
+
+    /// Of the whole program, which has only one.
+    pub fn of_the_program() -> Self {
+        let log = Self::default();
+        log.subscriber(Level::INFO).init();
+        log
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+
+    fn subscriber(&self, level: Level) -> impl tracing::Subscriber + Send + Sync + use<> {
+        let log = self.clone();
+        let subscriber = tracing_subscriber::fmt().with_max_level(level).with_ansi(false);
+        subscriber.with_writer(move || log.clone()).finish()
+    }
+}
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

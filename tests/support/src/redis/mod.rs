@@ -1,0 +1,179 @@
+//! Real servers for tests: on free ports, ended by their process id however the test ends.
+
+mod cluster;
+mod process;
+mod proxy;
+mod sentinel;
+mod tls;
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use redis::{Connection, FromRedisValue, IntoConnectionInfo};
+
+pub use self::cluster::RedisCluster;
+use self::process::{Directory, Process};
+pub use self::proxy::{Fault, Proxy};
+pub use self::sentinel::Sentinels;
+pub use self::tls::Certificates;
+
+/// How long a server may take for what it does at once.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The server to run: another one that speaks the protocol may be named.
+fn program() -> String {
+    std::env::var("TOLLGATE_TEST_REDIS_SERVER").unwrap_or_else(|_| "redis-server".to_owned())
+}
+
+/// One server.
+pub struct RedisServer {
+    process: Option<Process>,
+    pub port: u16,
+    directory: Directory,
+    options: Vec<String>,
+}
+
+impl RedisServer {
+    pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// With further options, as on the command line.
+    pub fn start_with(options: &[&str]) -> Self {
+        let options: Vec<String> = options.iter().map(|option| (*option).to_owned()).collect();
+        for _ in 0..10 {
+            let (port, directory) = (process::free_port(), Directory::new());
+            let options = options.clone();
+            let mut server = Self { process: None, port, directory, options };
+            // Somebody else may have taken the port meanwhile.
+            if server.restart() {
+                return server;
+            }
+        }
+        panic!("no server would start");
+    }
+
+    /// With TLS on a port of its own.
+    pub fn start_tls(certificates: &Certificates) -> Self {
+        for _ in 0..10 {
+            let directory = Directory::new();
+            let port = process::free_port();
+            let options = certificates.options(&directory.path(), process::free_port());
+            let mut server = Self { process: None, port, directory, options };
+            if server.restart() {
+                return server;
+            }
+        }
+        panic!("no server would start");
+    }
+
+    pub fn tls_port(&self) -> u16 {
+        let at = self.options.iter().position(|option| option == "--tls-port").unwrap();
+        self.options[at + 1].parse().unwrap()
+    }
+
+    /// Starts it again, on the same port. Says whether it runs.
+    pub fn restart(&mut self) -> bool {
+        let port = self.port.to_string();
+        let directory = self.directory.path();
+        let socket = self.socket();
+        let mut arguments = vec![
+            "--port",
+            &port,
+            "--bind",
+            "127.0.0.1",
+            "--dir",
+            directory.to_str().unwrap(),
+            "--unixsocket",
+            socket.to_str().unwrap(),
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+            "--loglevel",
+            "notice",
+        ];
+        arguments.extend(self.options.iter().map(String::as_str));
+        self.process = Some(Process::start(&program(), &arguments, &directory.join("log")));
+        self.answers()
+    }
+
+    fn answers(&self) -> bool {
+        let socket = format!("redis+unix://{}", self.socket().display());
+        let process = self.process.as_ref().unwrap();
+        process.is_ready(|| {
+            let client = redis::Client::open(socket.as_str()).unwrap();
+            let Ok(mut connection) = client.get_connection() else { return false };
+            match redis::cmd("PING").query::<redis::Value>(&mut connection) {
+                Ok(_) => true,
+                // It answers, if only to those who have a password.
+                Err(error) => error.code() == Some("NOAUTH"),
+            }
+        })
+    }
+
+    pub fn socket(&self) -> PathBuf {
+        self.directory.path().join("socket")
+    }
+
+    pub fn directory(&self) -> PathBuf {
+        self.directory.path()
+    }
+
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// Kills it, as a power cut would.
+    pub fn kill(&mut self) {
+        self.process = None;
+    }
+
+    /// Stops it from running, without ending it; and lets it run on.
+    pub fn freeze(&self, frozen: bool) {
+        self.process.as_ref().unwrap().signal(if frozen { "STOP" } else { "CONT" });
+    }
+
+    pub fn connection(&self) -> Connection {
+        connection(self.url().as_str())
+    }
+
+    /// What it answers to a command given as words.
+    pub fn ask<T: FromRedisValue>(&self, words: &str) -> T {
+        ask(&mut self.connection(), words)
+    }
+
+    /// How often each command was called, by its own count.
+    pub fn calls(&self, command: &str) -> u64 {
+        calls(&mut self.connection(), command)
+    }
+}
+
+pub fn connection(to: impl IntoConnectionInfo) -> Connection {
+    redis::Client::open(to).unwrap().get_connection().unwrap()
+}
+
+pub fn ask<T: FromRedisValue>(connection: &mut Connection, words: &str) -> T {
+    let mut words = words.split_ascii_whitespace();
+    let mut command = redis::cmd(words.next().unwrap());
+    for word in words {
+        command.arg(word);
+    }
+    command.query(connection).unwrap()
+}
+
+pub fn calls(connection: &mut Connection, command: &str) -> u64 {
+    let info: String = ask(connection, "INFO commandstats");
+    let line = format!("cmdstat_{command}:calls=");
+    let calls = info.lines().find_map(|text| text.strip_prefix(&line));
+    calls.map_or(0, |calls| calls.split(',').next().unwrap().parse().unwrap())
+}
+
+/// Waits for something that comes by itself; how long says only when to give up.
+pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let since = Instant::now();
+    while !holds() {
+        assert!(since.elapsed() < PATIENCE, "{what}: not within {PATIENCE:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}

@@ -1,0 +1,190 @@
+//! The six algorithms as they are defined, put as naively as can be: what was charged, and the
+//! rule. It shares nothing with the limiter.
+//!
+//! A definition says only whether so many units are admitted at some instant. Everything else a
+//! decision tells (what remains, when to come again, when there is more, when all is back) is
+//! found by asking it again and again, not by a formula.
+
+mod fixed_window;
+mod gcra;
+mod leaky_bucket;
+mod numbers;
+mod property;
+mod sliding_window;
+mod sliding_window_counter;
+mod token_bucket;
+mod trace;
+
+use std::time::Duration;
+
+use tollgate::{Algorithm, Outcome, QuotaState};
+
+pub use self::numbers::{DAY, Numbers, has_bucket, numbers, quotas};
+pub use self::property::{Jump, cases, for_all_six, jump, micros, said, worst_window};
+pub use self::trace::{Action, Answer, Cost, Event, Move, START, Step, play, steps};
+
+/// Longer than any quota takes to be whole again: a bucket may take ten years to fill.
+const FOREVER: u64 = 11 * 366 * DAY;
+
+/// One quota, by its definition. Instants and spans are microseconds; instants never go back.
+pub trait Definition {
+    /// Whether `units`, which are at most what it can hold, are admitted at `now`.
+    fn admits(&self, now: u64, units: u64) -> bool;
+
+    /// Takes `units` that were admitted.
+    fn charge(&mut self, now: u64, units: u64);
+
+    /// Gives back `units` that were charged at `stamp`. False: there was nothing to give back.
+    fn refund(&mut self, now: u64, stamp: u64, units: u64) -> bool;
+}
+
+/// A policy's quotas, by their definitions.
+pub struct Reference {
+    algorithm: Algorithm,
+    numbers: Vec<Numbers>,
+    definitions: Vec<Box<dyn Definition>>,
+}
+
+/// What a decision must say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expected {
+    pub outcome: Outcome,
+    pub quotas: Vec<QuotaState>,
+}
+
+impl Reference {
+    pub fn new(algorithm: Algorithm, numbers: &[Numbers]) -> Self {
+        let definitions = numbers.iter().map(|numbers| define(algorithm, *numbers)).collect();
+        Self { algorithm, numbers: numbers.to_vec(), definitions }
+    }
+
+    /// Charges `cost`, if all quotas admit it.
+    pub fn charge(&mut self, now: u64, cost: u32) -> Expected {
+        let (outcome, exceeded) = self.decide(now, cost);
+        if outcome == Outcome::Allowed && cost > 0 {
+            for definition in &mut self.definitions {
+                definition.charge(now, cost.into());
+            }
+        }
+        self.expected(now, outcome, &exceeded)
+    }
+
+    pub fn peek(&self, now: u64, cost: u32) -> Expected {
+        let (outcome, exceeded) = self.decide(now, cost);
+        self.expected(now, outcome, &exceeded)
+    }
+
+    /// Whether all quotas admit `cost`.
+    pub fn admits(&self, now: u64, cost: u32) -> bool {
+        self.each().all(|quota| quota.admits(now, cost.into()))
+    }
+
+    /// Whether anything was given back, in any of the quotas.
+    pub fn refund(&mut self, now: u64, stamp: u64, cost: u32) -> bool {
+        if cost == 0 {
+            return false;
+        }
+        let refunds =
+            self.definitions.iter_mut().map(|quota| quota.refund(now, stamp, cost.into()));
+        refunds.fold(false, |any, refunded| any | refunded)
+    }
+
+    pub fn reset(&mut self) {
+        *self = Self::new(self.algorithm, &self.numbers);
+    }
+
+    /// The outcome, and which of the quotas do not admit `cost`.
+    fn decide(&self, now: u64, cost: u32) -> (Outcome, Vec<bool>) {
+        let cost = u64::from(cost);
+        let waits: Vec<Wait> = self.each().map(|quota| quota.wait(now, cost)).collect();
+        let exceeded = waits.iter().map(|wait| *wait != Wait::None).collect();
+        let outcome = match waits.into_iter().max() {
+            Some(Wait::For(micros)) => {
+                Outcome::Refused { retry_after: Duration::from_micros(micros) }
+            }
+            Some(Wait::Never) => Outcome::Never,
+            Some(Wait::None) | None => Outcome::Allowed,
+        };
+        (outcome, exceeded)
+    }
+
+    fn expected(&self, now: u64, outcome: Outcome, exceeded: &[bool]) -> Expected {
+        let quotas = self.each().zip(exceeded).map(|(quota, exceeded)| quota.state(now, *exceeded));
+        Expected { outcome, quotas: quotas.collect() }
+    }
+
+    fn each(&self) -> impl Iterator<Item = One<'_>> {
+        let pairs = self.numbers.iter().zip(&self.definitions);
+        pairs.map(|(numbers, definition)| One {
+            capacity: numbers.capacity(),
+            definition: &**definition,
+        })
+    }
+}
+
+fn define(algorithm: Algorithm, numbers: Numbers) -> Box<dyn Definition> {
+    match algorithm {
+        Algorithm::SlidingWindow => sliding_window::define(numbers),
+        Algorithm::SlidingWindowCounter => sliding_window_counter::define(numbers),
+        Algorithm::FixedWindow => fixed_window::define(numbers),
+        Algorithm::TokenBucket => token_bucket::define(numbers),
+        Algorithm::LeakyBucket => leaky_bucket::define(numbers),
+        Algorithm::Gcra => gcra::define(numbers),
+        other => panic!("{other:?} has no definition here"),
+    }
+}
+
+/// How long a request must wait for a quota. The longest wait counts.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Wait {
+    None,
+    For(u64),
+    Never,
+}
+
+/// A quota, and all that can be asked of it.
+struct One<'a> {
+    capacity: u64,
+    definition: &'a dyn Definition,
+}
+
+impl One<'_> {
+    fn admits(&self, now: u64, units: u64) -> bool {
+        units == 0 || (units <= self.capacity && self.definition.admits(now, units))
+    }
+
+    fn wait(&self, now: u64, units: u64) -> Wait {
+        if self.admits(now, units) {
+            Wait::None
+        } else if units > self.capacity {
+            Wait::Never
+        } else {
+            Wait::For(self.span_until(now, units))
+        }
+    }
+
+    /// The least span after which `units` are admitted.
+    fn span_until(&self, now: u64, units: u64) -> u64 {
+        least(FOREVER, |span| self.admits(now + span, units))
+    }
+
+    fn state(&self, now: u64, exceeded: bool) -> QuotaState {
+        let remaining =
+            self.capacity - least(self.capacity, |used| self.admits(now, self.capacity - used));
+        let more = (remaining + 1).min(self.capacity);
+        let span = |units| Duration::from_micros(self.span_until(now, units));
+        let remaining = u32::try_from(remaining).unwrap();
+        QuotaState::new(exceeded, remaining, span(more), span(self.capacity))
+    }
+}
+
+/// The least number up to `most` that `holds`; whatever holds for one holds for all above it.
+fn least(most: u64, holds: impl Fn(u64) -> bool) -> u64 {
+    let (mut low, mut high) = (0, most);
+    assert!(holds(high), "it does not even hold for {most}");
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if holds(middle) { high = middle } else { low = middle + 1 }
+    }
+    high
+}

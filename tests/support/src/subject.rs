@@ -1,0 +1,167 @@
+//! One subject of one policy, wherever it is counted, on a clock that stands until it is set.
+
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+use tollgate::testing::ManualClock;
+use tollgate::{Algorithm, Decision, Limiter, MemoryBackend, Policy};
+
+use crate::reference::{Action, Answer, Event, Numbers, START, micros, said};
+
+/// Where subjects are counted.
+pub trait Store {
+    fn limiter(&self) -> &Limiter;
+
+    fn clock(&self) -> &ManualClock;
+
+    fn wait<T>(&self, future: impl Future<Output = T>) -> T;
+
+    fn check(&self, policy: &Policy, subject: &str, cost: u32) -> Decision {
+        self.wait(self.limiter().check_cost(policy, subject, cost)).unwrap()
+    }
+}
+
+/// In memory, each subject in one of its own.
+pub struct Memory {
+    limiter: Limiter,
+    clock: ManualClock,
+}
+
+impl Memory {
+    fn new() -> Self {
+        let clock = ManualClock::new();
+        let backend = MemoryBackend::builder().clock(clock.clone()).build();
+        Self { limiter: Limiter::new(backend), clock }
+    }
+}
+
+impl Store for Memory {
+    fn limiter(&self) -> &Limiter {
+        &self.limiter
+    }
+
+    fn clock(&self) -> &ManualClock {
+        &self.clock
+    }
+
+    fn wait<T>(&self, future: impl Future<Output = T>) -> T {
+        match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(answer) => answer,
+            Poll::Pending => panic!("the memory store made somebody wait"),
+        }
+    }
+
+    fn check(&self, policy: &Policy, subject: &str, cost: u32) -> Decision {
+        self.limiter.check_now(policy, subject, cost).unwrap().unwrap()
+    }
+}
+
+pub struct Subject<S = Memory> {
+    store: S,
+    policy: Policy,
+    name: String,
+    pub now: u64,
+}
+
+impl Subject {
+    pub fn new(algorithm: Algorithm, numbers: &[Numbers]) -> Self {
+        Self::of(Memory::new(), "subject".to_owned(), algorithm, numbers)
+    }
+}
+
+impl<S: Store> Subject<S> {
+    /// One of this name, which nobody has used.
+    pub fn of(store: S, name: String, algorithm: Algorithm, numbers: &[Numbers]) -> Self {
+        store.clock().set_micros(START);
+        Self { store, policy: Numbers::policy(algorithm, numbers), name, now: START }
+    }
+
+    pub fn set(&mut self, now: u64) {
+        self.now = now;
+        self.store.clock().set_micros(now);
+    }
+
+    pub fn pass(&mut self, micros: u64) {
+        self.set(self.now + micros);
+    }
+
+    pub fn check(&self, cost: u32) -> Decision {
+        self.check_of(&self.name, cost)
+    }
+
+    pub fn check_of(&self, subject: &str, cost: u32) -> Decision {
+        self.store.check(&self.policy, subject, cost)
+    }
+
+    pub fn peek(&self, cost: u32) -> Decision {
+        let peek = self.store.limiter().peek(&self.policy, &self.name, cost);
+        self.store.wait(peek).unwrap()
+    }
+
+    pub fn refund(&self, decision: Decision) -> bool {
+        self.store.wait(self.store.limiter().refund(decision)).unwrap()
+    }
+
+    pub fn reset(&self) {
+        self.store.wait(self.store.limiter().reset(&self.policy, &self.name)).unwrap();
+    }
+
+    /// Asks again and again, each time as soon as it may, until `end`: when and how much was
+    /// admitted.
+    pub fn take_greedily(&mut self, cost: u32, end: u64) -> Vec<(u64, u64)> {
+        let mut admitted = Vec::new();
+        while self.now < end {
+            match self.check(cost).retry_after() {
+                None => admitted.push((self.now, cost.into())),
+                Some(span) => self.pass(micros(span)),
+            }
+        }
+        admitted
+    }
+}
+
+/// The answers to a trace, one event after another.
+pub struct Replay<S = Memory> {
+    pub subject: Subject<S>,
+    /// The decision of each event so far, until it is given back.
+    decisions: Vec<Option<Decision>>,
+}
+
+impl Replay {
+    pub fn new(algorithm: Algorithm, numbers: &[Numbers]) -> Self {
+        Self::of(Subject::new(algorithm, numbers))
+    }
+}
+
+impl<S: Store> Replay<S> {
+    pub fn of(subject: Subject<S>) -> Self {
+        Self { subject, decisions: Vec::new() }
+    }
+
+    pub fn answer(&mut self, event: &Event) -> Answer {
+        self.subject.set(event.at);
+        let (answer, decision) = match event.action {
+            Action::Charge(cost) => {
+                let decision = self.subject.check(cost);
+                (Answer::Decision(said(&decision)), Some(decision))
+            }
+            Action::Peek(cost) => (Answer::Decision(said(&self.subject.peek(cost))), None),
+            Action::Refund(index) => {
+                let decision = self.decisions[index].take();
+                let refund = |decision| self.subject.refund(decision);
+                (Answer::Refunded(decision.is_some_and(refund)), None)
+            }
+            Action::Reset => {
+                self.subject.reset();
+                (Answer::Reset, None)
+            }
+        };
+        self.decisions.push(decision);
+        answer
+    }
+
+    /// Leaves an event out.
+    pub fn skip(&mut self) {
+        self.decisions.push(None);
+    }
+}
