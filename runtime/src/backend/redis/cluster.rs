@@ -31,8 +31,8 @@ pub(super) struct Cluster {
     seeds: Vec<(String, u16)>,
     nodes: Mutex<HashMap<(String, u16), Arc<Node>>>,
     slots: ArcSwap<SlotTable>,
-    /// The time of the last refresh. Its lock is held during a refresh, so that there is only one at
-    /// a time.
+    /// The time of the last refresh. Its lock is held during a refresh, so that there is only one
+    /// at a time.
     refreshed: tokio::sync::Mutex<Option<Instant>>,
 }
 

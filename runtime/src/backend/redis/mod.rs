@@ -7,9 +7,11 @@
 //! - It waits as a `request` in the node's `queue`.
 //! - The node's `worker` sends many requests as one `batch`, in one round trip, over the shared
 //!   `connection`, for which `connector` has a pool.
-//! - `reply` delivers the answers to the callers; `failure` decides which requests may be sent again.
+//! - `reply` delivers the answers to the callers, and `failure` decides which requests may be sent
+//!   again.
 //!
-//! Imports go one way, in this order. A node reaches back to its cluster through the trait `Router`.
+//! Imports go one way: cluster and worker use the node, and the node its queue and its connection.
+//! A node reaches its cluster only through the trait `Router`.
 
 mod batch;
 mod builder;

@@ -34,7 +34,9 @@ local function refund_bucket(part, quota, stamp)
     part.tat, part.fraction = 0, 0
   else
     part.tat, part.fraction = part.tat - back, fraction - back_fraction
-    if part.fraction < 0 then part.tat, part.fraction = part.tat - 1, part.fraction + quota.limit end
+    if part.fraction < 0 then
+      part.tat, part.fraction = part.tat - 1, part.fraction + quota.limit
+    end
   end
   return true
 end

@@ -62,7 +62,9 @@ local REPLY_COUNT = { [COUNTER] = 4, [FIXED] = 4, [BUCKET] = 3 }
 
 -- Charges one quota with compact state that this release has stored, which most checks do. For
 -- anything else it returns nil, and then it has changed nothing. All calls share one table.
-local scratch = { tat = 0, fraction = 0, start = 0, used = 0, opening = 0, current = 0, previous = 0 }
+local scratch = {
+  tat = 0, fraction = 0, start = 0, used = 0, opening = 0, current = 0, previous = 0,
+}
 local function fast_path(key, plan)
   local quota, family, part, a, b, c = plan[1], plan.family, scratch, 0, 0, 0
   local text = call('GET', key)

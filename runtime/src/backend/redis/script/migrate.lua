@@ -14,7 +14,9 @@ local function units_at(family, part, at)
     return used
   elseif family == COUNTER then
     local elapsed, previous, current = max(at - part.start, 0), part.previous, part.current
-    if elapsed >= part.period then elapsed, previous, current = elapsed - part.period, current, 0 end
+    if elapsed >= part.period then
+      elapsed, previous, current = elapsed - part.period, current, 0
+    end
     if elapsed >= part.period then return 0 end
     return current + ceil(previous * ((part.period - elapsed) / part.period) - 0.000001)
   elseif family == FIXED then
@@ -80,8 +82,10 @@ local function matched(plan, stored)
   for i = 1, plan.count do
     local longest
     for j = 1, stored.count do
-      if not found[i] and not taken[j] and (not longest or stored[j].period > stored[longest].period)
-      then longest = j end
+      if not found[i] and not taken[j]
+        and (not longest or stored[j].period > stored[longest].period) then
+        longest = j
+      end
     end
     if longest then found[i], taken[longest] = stored[longest], true end
   end
