@@ -1,13 +1,14 @@
 //! What every annotation says, on a handler or on a function.
 
+use crate::callback::{Callback, set_plain};
 use crate::registry::RegisteredPolicy;
 use crate::{Algorithm, Blocked, Decision, Limiter, OnError, Policy, Quota};
 
 /// One policy of an annotated function, in a static beside it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Limit {
     registered: RegisteredPolicy,
-    on_blocked: Option<fn(&Blocked<'_>)>,
+    on_blocked: Option<Callback<fn(&Blocked<'_>), dyn Fn(&Blocked<'_>) + Send + Sync>>,
 }
 
 impl Limit {
@@ -58,13 +59,33 @@ impl Limit {
     /// Calls `function` on every refusal.
     #[must_use]
     pub const fn on_blocked(mut self, function: fn(&Blocked<'_>)) -> Self {
-        self.on_blocked = Some(function);
+        set_plain(&mut self.on_blocked, function);
         self
     }
 
-    /// Says that what it charges may be given back after the call.
+    /// Wraps the policy of a layer, which has no annotation and is not registered.
+    #[cfg(feature = "axum")]
+    pub(crate) fn of_layer(policy: Policy) -> Self {
+        Self { registered: RegisteredPolicy::new(policy, true, "", 0), on_blocked: None }
+    }
+
+    /// Calls a closure on every refusal.
+    #[cfg(feature = "axum")]
+    pub(crate) fn set_on_blocked(
+        &mut self,
+        function: std::sync::Arc<dyn Fn(&Blocked<'_>) + Send + Sync>,
+    ) {
+        self.on_blocked = Some(Callback::Shared(function));
+    }
+
+    /// Marks the policy as one whose charges may be refunded after the call.
     pub(crate) const fn set_refunds(&mut self) {
         self.registered.policy_mut().set_refunds();
+    }
+
+    #[cfg(feature = "axum")]
+    pub(crate) const fn policy_mut(&mut self) -> &mut Policy {
+        self.registered.policy_mut()
     }
 
     /// What goes into the registry.
@@ -96,8 +117,10 @@ impl Limit {
 
     /// Tells who wants to know of a refusal.
     pub(crate) fn tell(&self, blocked: &Blocked<'_>) {
-        if let Some(function) = self.on_blocked {
-            function(blocked);
+        match &self.on_blocked {
+            Some(Callback::Plain(function)) => function(blocked),
+            Some(Callback::Shared(function)) => function(blocked),
+            None => {}
         }
     }
 }

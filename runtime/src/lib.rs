@@ -5,6 +5,7 @@ mod annotation;
 mod backend;
 mod blocked;
 mod call;
+mod callback;
 #[cfg(feature = "axum")]
 mod check;
 mod clock;

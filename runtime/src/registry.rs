@@ -10,7 +10,7 @@ use crate::{Algorithm, Policy, Quota, StartError};
 pub static POLICIES: [&'static RegisteredPolicy];
 
 /// The policy of an annotated function, and where that is.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct RegisteredPolicy {
     policy: Policy,
     /// Whether the annotation gave the name (or the group), which others may then share.

@@ -237,8 +237,8 @@ fn annotated_type(
 
         #(#cfgs)*
         impl #private::Annotated for #annotated {
-            fn limits() -> &'static [#private::HandlerLimit] {
-                static #statics: [#private::HandlerLimit; #count] = [#(#limits),*];
+            fn limits() -> &'static [#private::HttpLimit] {
+                static #statics: [#private::HttpLimit; #count] = [#(#limits),*];
                 #register
                 &#statics
             }
@@ -306,7 +306,7 @@ fn handler_limit(
         quote_spanned!(path.span()=> .refusal(|refusal| #private::answered(#path(refusal))))
     });
     quote! {
-        #private::HandlerLimit::new(#limit, #key, #cost)
+        #private::HttpLimit::new(#limit, #key, #cost)
             #exempt #refund_if #headers #on_missing_key #refusal
     }
 }
