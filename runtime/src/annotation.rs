@@ -1,13 +1,14 @@
 //! The settings that annotations of handlers and of functions have in common.
 
+use crate::callback::{Callback, set_plain};
 use crate::registry::RegisteredPolicy;
 use crate::{Algorithm, Blocked, OnError, Policy, Quota};
 
 /// One policy of an annotated function, in a static that the macro generates.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Limit {
     registered: RegisteredPolicy,
-    on_blocked: Option<fn(&Blocked<'_>)>,
+    on_blocked: Option<Callback<fn(&Blocked<'_>), dyn Fn(&Blocked<'_>) + Send + Sync>>,
 }
 
 impl Limit {
@@ -57,13 +58,33 @@ impl Limit {
     /// Calls `function` on every refusal.
     #[must_use]
     pub const fn on_blocked(mut self, function: fn(&Blocked<'_>)) -> Self {
-        self.on_blocked = Some(function);
+        set_plain(&mut self.on_blocked, function);
         self
+    }
+
+    /// Wraps the policy of a layer, which has no annotation and is not registered.
+    #[cfg(feature = "axum")]
+    pub(crate) fn of_layer(policy: Policy) -> Self {
+        Self { registered: RegisteredPolicy::new(policy, true, "", 0), on_blocked: None }
+    }
+
+    /// Calls a closure on every refusal.
+    #[cfg(feature = "axum")]
+    pub(crate) fn set_on_blocked(
+        &mut self,
+        function: std::sync::Arc<dyn Fn(&Blocked<'_>) + Send + Sync>,
+    ) {
+        self.on_blocked = Some(Callback::Shared(function));
     }
 
     /// Marks the limit as one whose charges may be refunded after the call.
     pub(crate) const fn set_refunds(&mut self) {
         self.registered.policy_mut().set_refunds();
+    }
+
+    #[cfg(feature = "axum")]
+    pub(crate) const fn policy_mut(&mut self) -> &mut Policy {
+        self.registered.policy_mut()
     }
 
     /// Returns the policy for the registry.
@@ -75,10 +96,12 @@ impl Limit {
         self.registered.policy()
     }
 
-    /// Calls the annotation's `on_blocked` function.
+    /// Calls the limit's own `on_blocked` function.
     pub(crate) fn notify(&self, blocked: &Blocked<'_>) {
-        if let Some(function) = self.on_blocked {
-            function(blocked);
+        match &self.on_blocked {
+            Some(Callback::Plain(function)) => function(blocked),
+            Some(Callback::Shared(function)) => function(blocked),
+            None => {}
         }
     }
 }

@@ -5,6 +5,7 @@ mod annotation;
 mod backend;
 mod blocked;
 mod call;
+mod callback;
 mod check;
 mod clock;
 #[cfg(feature = "config")]

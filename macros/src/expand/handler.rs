@@ -236,8 +236,8 @@ fn annotated_type(
 
         #(#cfgs)*
         impl #tollgate::Annotated for #annotated {
-            fn limits() -> &'static [#tollgate::HandlerLimit] {
-                static #statics: [#tollgate::HandlerLimit; #count] = [#(#limits),*];
+            fn limits() -> &'static [#tollgate::HttpLimit] {
+                static #statics: [#tollgate::HttpLimit; #count] = [#(#limits),*];
                 #register
                 &#statics
             }
@@ -300,7 +300,7 @@ fn handler_limit(policy: &Policy, is_first: bool, names: &Names<'_>) -> TokenStr
         quote_spanned!(path.span()=> .refusal(|refusal| #tollgate::answered(#path(refusal))))
     });
     quote! {
-        #tollgate::HandlerLimit::new(#limit, #key, #cost)
+        #tollgate::HttpLimit::new(#limit, #key, #cost)
             #exempt #refund_if #headers #on_missing_key #refusal
     }
 }

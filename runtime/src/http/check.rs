@@ -5,26 +5,12 @@ use std::sync::Arc;
 use axum::http::request::Parts;
 use axum::response::Response;
 
-use crate::key::{Key, KeyError, KeyOptions, OnMissingKey};
+use super::limit::HttpLimit;
+use crate::global::with_current_limiter;
+use crate::key::{KeyError, KeyOptions};
 use crate::overrides::{EffectivePolicy, Overridden};
-use crate::response::{
-    HeaderCache, HeaderStyle, HeaderValues, PolicyText, Reason, Refusal, RefusalContext,
-};
+use crate::response::{HeaderStyle, HeaderValues, PolicyText, Reason, Refusal, RefusalContext};
 use crate::{Blocked, Check, Decision, Limiter, Policy, Unavailable, Verdict};
-
-/// A policy with its options for HTTP.
-pub(super) trait HttpLimit: Send + Sync {
-    fn policy(&self) -> &Policy;
-    fn key(&self) -> &Key;
-    fn cost(&self, parts: &Parts) -> u32;
-    fn exempts(&self, parts: &Parts) -> bool;
-    fn on_blocked(&self, blocked: &Blocked<'_>);
-    fn headers(&self) -> Option<HeaderStyle>;
-    fn on_missing_key(&self) -> Option<OnMissingKey>;
-    fn header_cache(&self) -> &HeaderCache;
-    /// Returns the policy's own function for refusals.
-    fn refusal(&self) -> Option<&dyn Fn(&Refusal<'_>) -> Response>;
-}
 
 /// The outcome of a check.
 ///
@@ -50,58 +36,59 @@ pub(super) struct Granted {
 
 impl Granted {
     /// Returns the policy that admitted the request.
-    pub(super) fn policy<'a>(&'a self, limit: &'a impl HttpLimit) -> &'a Policy {
+    pub(super) fn policy<'a>(&'a self, limit: &'a HttpLimit) -> &'a Policy {
         self.overridden.as_ref().map_or_else(|| limit.policy(), |overridden| overridden.policy())
     }
 
     /// Adds the header fields to the response.
-    pub(super) fn add_headers(&mut self, limit: &impl HttpLimit, response: &mut Response) {
+    pub(super) fn add_headers(&mut self, limit: &HttpLimit, response: &mut Response) {
         let headers = std::mem::replace(&mut self.headers, HeaderValues::NOTHING);
         headers.add_to(response.headers_mut(), text(limit, self.overridden.as_ref()));
     }
 }
 
 /// Returns the texts of the policy in effect.
-fn text<'a>(limit: &'a impl HttpLimit, overridden: Option<&'a Arc<Overridden>>) -> &'a PolicyText {
+fn text<'a>(limit: &'a HttpLimit, overridden: Option<&'a Arc<Overridden>>) -> &'a PolicyText {
     match overridden {
         Some(overridden) => overridden.headers().text(overridden.policy()),
-        None => limit.header_cache().text(limit.policy()),
+        None => limit.header_cache.text(limit.policy()),
     }
 }
 
 /// A request that counts against a limit.
 #[derive(Clone, Copy)]
-struct Counted<'a> {
+struct CountedRequest<'a> {
     policy: &'a EffectivePolicy<'a>,
     check: Check<'a>,
     parts: &'a Parts,
 }
 
 /// Checks requests against a limit.
-pub(super) struct Checker<'a, L> {
-    pub(super) limit: &'a L,
+#[derive(Clone, Copy)]
+pub(super) struct Checker<'a> {
+    pub(super) limit: &'a HttpLimit,
     pub(super) limiter: &'a Limiter,
     /// `true` if the decision is needed after the check.
     pub(super) keeps_decision: bool,
 }
 
-impl<L: HttpLimit> Checker<'_, L> {
+impl Checker<'_> {
     /// Checks a request.
     pub(super) async fn check<G>(
         &self,
         parts: &mut Parts,
         grant: impl Fn(Granted) -> G,
     ) -> CheckOutcome<G> {
-        if self.limit.key().is_immediate()
+        if self.limit.key.is_immediate()
             && let Some(outcome) = self.check_now(parts, &grant)
         {
             return outcome;
         }
         let policy = self.limiter.current(self.limit.policy());
-        if !policy.is_enabled() || self.limit.exempts(parts) {
+        if !policy.is_enabled() || self.limit.is_exempt(parts) {
             return CheckOutcome::Uncounted;
         }
-        let subject = self.limit.key().subject(parts, self.key_options()).await;
+        let subject = self.limit.key.subject(parts, self.key_options()).await;
         let subject = match subject {
             Ok(Some(subject)) => subject,
             Ok(None) => return CheckOutcome::Uncounted,
@@ -111,11 +98,16 @@ impl<L: HttpLimit> Checker<'_, L> {
         if !policy.is_enabled() {
             return CheckOutcome::Uncounted;
         }
-        let cost = self.limit.cost(parts);
+        let cost = self.limit.cost_of(parts);
         let check = Check::new(&policy, subject.as_str(), cost);
         let mut verdict = Verdict::open();
         let decided = self.limiter.decide(&check, &mut verdict).await;
-        self.conclude(Counted { policy: &policy, check, parts }, decided, &mut verdict, grant)
+        self.conclude(
+            CountedRequest { policy: &policy, check, parts },
+            decided,
+            &mut verdict,
+            grant,
+        )
     }
 
     /// Checks a request without waiting. `None` if the key or the backend would have to wait.
@@ -125,10 +117,10 @@ impl<L: HttpLimit> Checker<'_, L> {
         grant: impl FnOnce(Granted) -> G,
     ) -> Option<CheckOutcome<G>> {
         let policy = self.limiter.current(self.limit.policy());
-        if !policy.is_enabled() || self.limit.exempts(parts) {
+        if !policy.is_enabled() || self.limit.is_exempt(parts) {
             return Some(CheckOutcome::Uncounted);
         }
-        self.limit.key().with_subject_now(parts, self.key_options(), |subject| {
+        self.limit.key.with_subject_now(parts, self.key_options(), |subject| {
             let subject = match subject {
                 Ok(Some(subject)) => subject,
                 Ok(None) => return Some(CheckOutcome::Uncounted),
@@ -138,17 +130,17 @@ impl<L: HttpLimit> Checker<'_, L> {
             if !policy.is_enabled() {
                 return Some(CheckOutcome::Uncounted);
             }
-            let check = Check::new(&policy, subject, self.limit.cost(parts));
+            let check = Check::new(&policy, subject, self.limit.cost_of(parts));
             let mut verdict = Verdict::open();
             let decided = self.limiter.decide_now(&check, &mut verdict)?;
-            let counted = Counted { policy: &policy, check, parts };
+            let counted = CountedRequest { policy: &policy, check, parts };
             Some(self.conclude(counted, decided, &mut verdict, grant))
         })?
     }
 
     fn key_options(&self) -> KeyOptions<'_> {
         let options = self.limiter.http();
-        let on_missing = self.limit.on_missing_key().unwrap_or(options.on_missing_key);
+        let on_missing = self.limit.on_missing_key.unwrap_or(options.on_missing_key);
         KeyOptions { address: &options.address, on_missing }
     }
 
@@ -168,12 +160,12 @@ impl<L: HttpLimit> Checker<'_, L> {
     /// needs it as a decision.
     fn conclude<G>(
         &self,
-        counted: Counted<'_>,
+        counted: CountedRequest<'_>,
         decided: Result<(), Unavailable>,
         verdict: &mut Verdict,
         grant: impl FnOnce(Granted) -> G,
     ) -> CheckOutcome<G> {
-        let Counted { policy, check, parts } = counted;
+        let CountedRequest { policy, check, parts } = counted;
         match decided {
             Ok(()) => {}
             Err(_) if policy.is_shadow() => return CheckOutcome::Uncounted,
@@ -184,7 +176,7 @@ impl<L: HttpLimit> Checker<'_, L> {
         }
         let decision = Decision::without_receipt(verdict.take());
         let blocked = Blocked { check, decision: &decision, request: Some(parts) };
-        self.limit.on_blocked(&blocked);
+        self.limit.notify_blocked(&blocked);
         self.limiter.notify_blocked(&blocked);
         if policy.is_shadow() {
             let decision = self.keeps_decision.then(|| Box::new(decision));
@@ -204,7 +196,7 @@ impl<L: HttpLimit> Checker<'_, L> {
         let context = RefusalContext {
             options: self.limiter.http(),
             headers: self.header_style(),
-            function: self.limit.refusal(),
+            function: self.limit.refusal_function(),
         };
         let text = text(self.limit, policy.overridden());
         let refusal = Refusal::new(policy, text, reason, Some(parts));
@@ -214,8 +206,8 @@ impl<L: HttpLimit> Checker<'_, L> {
     /// Prepares the response of an admitted request. Clients do not see a shadow limit, as it
     /// refuses nobody.
     #[inline]
-    fn granted(&self, counted: Counted<'_>, verdict: &mut Verdict) -> Granted {
-        let Counted { policy, check, .. } = counted;
+    fn granted(&self, counted: CountedRequest<'_>, verdict: &mut Verdict) -> Granted {
+        let CountedRequest { policy, check, .. } = counted;
         let style = if policy.is_shadow() { HeaderStyle::None } else { self.header_style() };
         let headers = match style {
             HeaderStyle::None => HeaderValues::NOTHING,
@@ -230,14 +222,15 @@ impl<L: HttpLimit> Checker<'_, L> {
     }
 
     fn header_style(&self) -> HeaderStyle {
-        self.limit.headers().unwrap_or(self.limiter.http().headers)
+        self.limit.headers.unwrap_or(self.limiter.http().headers)
     }
 }
 
-/// Gives back a charge, as far as possible: if the backend cannot be reached now, the charge
-/// stays.
-pub(super) async fn refund(policy: &Policy, limiter: &Limiter, decision: Decision) {
-    if let Err(error) = limiter.refund(decision).await {
-        tracing::debug!(policy = policy.name(), %error, "a refund failed");
+/// Calls `function` with the request's own limiter, if a layer has provided one, or else with the
+/// scoped or the global one.
+pub(super) fn with_limiter<T>(parts: &Parts, function: impl FnOnce(&Limiter) -> T) -> T {
+    match parts.extensions.get::<Limiter>() {
+        Some(limiter) => function(limiter),
+        None => with_current_limiter(function),
     }
 }

@@ -11,14 +11,14 @@ use axum::response::IntoResponse;
 use pin_project_lite::pin_project;
 
 use super::admission::{self, Admission, PendingCheck, Progress};
-use super::handler_limit::Annotated;
+use super::limit::Annotated;
 use super::rejection::LimitRejection;
 
 /// An argument of a handler, preceded by the check of the handler's limits: they are checked
 /// before the argument is extracted, and so before any body is read. Like a tuple of two
 /// extractors, it is an extractor itself.
 ///
-/// Only [`ForHandler`] depends on the handler; the rest is compiled once for each type of
+/// Only `ForHandler` depends on the handler; the rest is compiled once for each type of
 /// argument.
 pub struct Checked<A, T>(pub (Admission, T), pub PhantomData<fn() -> A>);
 

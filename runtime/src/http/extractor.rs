@@ -1,4 +1,4 @@
-//! What a handler is shown of its own limits.
+//! The extractor that shows a handler the decisions of its limits.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -11,9 +11,9 @@ use smol_str::SmolStr;
 
 use crate::{Decision, Outcome, Policy, QuotaState, Source};
 
-/// An extractor that shows a handler what its limits have decided: those of its attribute, and
-/// of the layers in front of it that were told to [`show`](crate::RateLimitLayer::show), in the
-/// order in which they were asked.
+/// An extractor of the decisions of a handler's limits: those of its attribute, and those of the
+/// layers in front of it with [`show`](crate::RateLimitLayer::show), in the order in which they
+/// were checked.
 ///
 /// ```
 /// use tollgate::{RateLimit, rate_limit};
@@ -24,15 +24,15 @@ use crate::{Decision, Outcome, Policy, QuotaState, Source};
 /// }
 /// ```
 ///
-/// There are none if the request was not counted (`exempt`, for instance). The attribute sees
-/// by the name `RateLimit` in the handler's arguments that it has to put them there; to take
-/// them in by another name, or within an extractor of your own, add an argument `_: RateLimit`.
+/// It is empty if the request was not counted (`exempt`, for instance). The attribute provides the
+/// decisions if the name `RateLimit` occurs in the handler's arguments; to extract them by another
+/// name, or within an extractor of your own, add an argument `_: RateLimit`.
 #[derive(Clone, Debug, Default)]
 pub struct RateLimit {
     decisions: SmallVec<[PolicyDecision; 1]>,
 }
 
-/// What one policy has decided of a request.
+/// The decision of one policy about a request.
 #[derive(Clone, Debug)]
 pub struct PolicyDecision {
     policy: SmolStr,
@@ -42,19 +42,19 @@ pub struct PolicyDecision {
 }
 
 impl RateLimit {
-    /// The decisions, in the order in which they were taken.
+    /// Returns the decisions, in the order in which they were made.
     #[must_use]
     pub fn decisions(&self) -> &[PolicyDecision] {
         &self.decisions
     }
 
-    /// The decision of the policy of this name.
+    /// Returns the decision of the policy with this name.
     #[must_use]
     pub fn of(&self, policy: &str) -> Option<&PolicyDecision> {
         self.decisions.iter().find(|decision| decision.policy == policy)
     }
 
-    /// The least that remains in any of the quotas; `None` if reject_missing_key knows.
+    /// Returns the least remaining of any quota; `None` if the state is unknown.
     #[must_use]
     pub fn remaining(&self) -> Option<u32> {
         self.decisions.iter().filter_map(PolicyDecision::remaining).min()
@@ -72,44 +72,44 @@ impl RateLimit {
 }
 
 impl PolicyDecision {
-    /// The policy's name.
+    /// Returns the policy's name.
     #[must_use]
     pub fn policy(&self) -> &str {
         &self.policy
     }
 
-    /// What was decided. A policy in `shadow` may have refused the request: it is here all the
-    /// same.
+    /// Returns the outcome. A policy in `shadow` may have refused the request, although it goes on.
     #[must_use]
     pub fn outcome(&self) -> Outcome {
         self.outcome
     }
 
-    /// Whether the request was admitted.
+    /// Returns `true` if the request was admitted.
     #[must_use]
     pub fn is_allowed(&self) -> bool {
         self.outcome == Outcome::Allowed
     }
 
-    /// Who decided.
+    /// Returns the source of the decision.
     #[must_use]
     pub fn source(&self) -> Source {
         self.source
     }
 
-    /// Each quota, in written order. Empty when reject_missing_key knows (see [`Source::Open`]).
+    /// Returns the state of each quota, in order of declaration. Empty if the state is unknown
+    /// (see [`Source::Open`]).
     #[must_use]
     pub fn quotas(&self) -> &[QuotaState] {
         &self.quotas
     }
 
-    /// The least that remains in any of the quotas; `None` if reject_missing_key knows.
+    /// Returns the least remaining of any quota; `None` if the state is unknown.
     #[must_use]
     pub fn remaining(&self) -> Option<u32> {
         self.quotas.iter().map(QuotaState::remaining).min()
     }
 
-    /// KeyOptions long until all quotas are whole again, if reject_missing_key else comes.
+    /// Returns the time until all quotas are fully replenished, if no further request comes.
     #[must_use]
     pub fn reset_after(&self) -> Option<Duration> {
         self.quotas.iter().map(QuotaState::reset_after).max()

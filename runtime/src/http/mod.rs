@@ -10,9 +10,11 @@ mod check;
 mod convert;
 mod extract;
 mod extractor;
+mod grants;
 mod handler_future;
-mod handler_limit;
 mod layer;
+mod layer_limit;
+mod limit;
 mod rejection;
 mod service;
 mod skip;
@@ -24,8 +26,8 @@ pub use self::convert::{
 pub use self::extract::Checked;
 pub use self::extractor::{PolicyDecision, RateLimit};
 pub use self::handler_future::HandlerFuture;
-pub use self::handler_limit::{Annotated, Cost, HandlerLimit};
 pub use self::layer::RateLimitLayer;
+pub use self::limit::{Annotated, Cost, HttpLimit};
 pub use self::service::{RateLimitService, ResponseFuture};
 use crate::Limiter;
 

@@ -1,8 +1,7 @@
-//! The service that a [`RateLimitLayer`](super::RateLimitLayer) makes.
+//! The service that a [`RateLimitLayer`](crate::RateLimitLayer) creates.
 
 use std::fmt;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use axum::BoxError;
@@ -12,20 +11,20 @@ use axum::http::{Request, Response};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::check::{CheckOutcome, Checker, Granted, HttpLimit as _, refund};
-use super::extractor::RateLimit;
-use super::layer::LayerLimit;
-use crate::{Decision, Limiter};
+use super::check::{CheckOutcome, Checker};
+use super::grants::Grants;
+use super::layer_limit::LayerLimit;
+use crate::Limiter;
 
 /// A service with a limit in front of it.
 #[derive(Clone, Debug)]
 pub struct RateLimitService<S> {
     inner: S,
-    limit: Arc<LayerLimit>,
+    limit: LayerLimit,
 }
 
 impl<S> RateLimitService<S> {
-    pub(super) fn new(inner: S, limit: Arc<LayerLimit>) -> Self {
+    pub(super) fn new(inner: S, limit: LayerLimit) -> Self {
         Self { inner, limit }
     }
 }
@@ -49,38 +48,39 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (parts, body) = request.into_parts();
         let limit = &self.limit;
-        let asked = if limit.waits {
+        let outcome = if limit.skips(&parts) {
+            Some(CheckOutcome::Uncounted)
+        } else if limit.has_async_key() {
             None
         } else {
             limit.with_limiter(&parts, |limiter| {
-                let admit = |granted| AdmittedRequest::new(limit, limiter, granted);
-                let keeps_decision = limit.keeps_decisions();
-                Checker { limit: &**limit, limiter, keeps_decision }.check_now(&parts, admit)
+                let grant = |granted| Grants::one(limit.clone(), limiter, granted);
+                checker(limit, limiter).check_now(&parts, grant)
             })
         };
-        let Some(asked) = asked else {
-            // The service that has been found ready is the one to call.
-            let ready = self.inner.clone();
-            let inner = std::mem::replace(&mut self.inner, ready);
-            let future = Box::pin(wait(inner, Arc::clone(limit), parts, body));
+        let Some(outcome) = outcome else {
+            // The clone is not ready, so the original is called.
+            let clone = self.inner.clone();
+            let inner = std::mem::replace(&mut self.inner, clone);
+            let future = Box::pin(check_and_call(inner, limit.clone(), parts, body));
             return ResponseState::Boxed { future }.into();
         };
-        let admitted = match asked {
-            CheckOutcome::Granted(admitted) => Some(admitted),
+        let grants = match outcome {
+            CheckOutcome::Granted(grants) => Some(grants),
             CheckOutcome::Uncounted => None,
-            CheckOutcome::Refused(refusal) => {
-                return ResponseState::Refused { response: Some(refusal) }.into();
+            CheckOutcome::Refused(response) => {
+                return ResponseState::Refused { response: Some(response) }.into();
             }
         };
-        let request = shown(admitted.as_deref(), parts, body);
-        ResponseState::Inner { future: self.inner.call(request), admitted }.into()
+        let request = admitted_request(grants.as_deref(), parts, body);
+        ResponseState::Inner { future: self.inner.call(request), grants }.into()
     }
 }
 
-/// The whole way, where it takes waiting.
-async fn wait<S, B, R>(
+/// Checks a request and calls the service, where the check has to wait.
+async fn check_and_call<S, B, R>(
     mut inner: S,
-    limit: Arc<LayerLimit>,
+    limit: LayerLimit,
     mut parts: Parts,
     body: B,
 ) -> Result<Response<Body>, S::Error>
@@ -90,79 +90,40 @@ where
     R::Error: Into<BoxError>,
 {
     let limiter = limit.with_limiter(&parts, Limiter::clone);
-    let admit = |granted| AdmittedRequest::new(&limit, &limiter, granted);
-    let keeps_decision = limit.keeps_decisions();
-    let checker = Checker { limit: &*limit, limiter: &limiter, keeps_decision };
-    let admitted = match checker.check(&mut parts, admit).await {
-        CheckOutcome::Granted(admitted) => Some(admitted),
+    let grant = |granted| Grants::one(limit.clone(), &limiter, granted);
+    let grants = match checker(&limit, &limiter).check(&mut parts, grant).await {
+        CheckOutcome::Granted(grants) => Some(grants),
         CheckOutcome::Uncounted => None,
-        CheckOutcome::Refused(refusal) => return Ok(*refusal),
+        CheckOutcome::Refused(response) => return Ok(*response),
     };
-    let request = shown(admitted.as_deref(), parts, body);
-    let response = inner.call(request).await?.map(Body::new);
-    let Some(admitted) = admitted else { return Ok(response) };
-    let (response, charge) = admitted.finish(response);
-    if let Some(charge) = charge {
-        charge.give_back().await;
+    let request = admitted_request(grants.as_deref(), parts, body);
+    let mut response = inner.call(request).await?.map(Body::new);
+    if let Some(refunds) = grants.and_then(|grants| grants.finish(&mut response)) {
+        refunds.refund().await;
     }
     Ok(response)
 }
 
-/// The request, with the decision where a handler finds it that looks at it.
-fn shown<B>(admitted: Option<&AdmittedRequest>, mut parts: Parts, body: B) -> Request<B> {
-    if let Some(AdmittedRequest { limit, granted, .. }) = admitted
-        && limit.shows
-        && let Some(decision) = &granted.decision
-    {
-        RateLimit::show(&mut parts.extensions, granted.policy(&**limit), decision);
+fn checker<'a>(limit: &'a LayerLimit, limiter: &'a Limiter) -> Checker<'a> {
+    Checker { limit, limiter, keeps_decision: limit.keeps_decision() }
+}
+
+/// Puts an admitted request together again, with its decision where handlers find it.
+fn admitted_request<B>(
+    grants: Option<&Grants<LayerLimit>>,
+    mut parts: Parts,
+    body: B,
+) -> Request<B> {
+    if let Some(grants) = grants {
+        grants.show(&mut parts.extensions);
     }
     Request::from_parts(parts, body)
-}
-
-/// A request that goes on, and is counted.
-struct AdmittedRequest {
-    limit: Arc<LayerLimit>,
-    /// If something may have to be given back.
-    limiter: Option<Limiter>,
-    granted: Granted,
-}
-
-impl AdmittedRequest {
-    fn new(limit: &Arc<LayerLimit>, limiter: &Limiter, granted: Granted) -> Box<Self> {
-        let limiter = limit.refund_if.as_ref().map(|_| limiter.clone());
-        Box::new(Self { limit: Arc::clone(limit), limiter, granted })
-    }
-
-    /// Completes the service's response, and hands back the charge if it is to be given back.
-    fn finish(self, mut response: Response<Body>) -> (Response<Body>, Option<Charge>) {
-        let Self { limit, limiter, mut granted } = self;
-        granted.add_headers(&*limit, &mut response);
-        let refunds = limit.refund_if.as_ref().is_some_and(|refund_if| refund_if(&response));
-        let charge = match (granted.decision, limiter) {
-            (Some(decision), Some(limiter)) if refunds => Some(Charge { limit, limiter, decision }),
-            _ => None,
-        };
-        (response, charge)
-    }
-}
-
-/// What a request was charged.
-struct Charge {
-    limit: Arc<LayerLimit>,
-    limiter: Limiter,
-    decision: Box<Decision>,
-}
-
-impl Charge {
-    async fn give_back(self) {
-        refund(self.limit.policy(), &self.limiter, *self.decision).await;
-    }
 }
 
 type BoxedFuture<E> = Pin<Box<dyn Future<Output = Result<Response<Body>, E>> + Send>>;
 
 pin_project! {
-    /// The response of a service with a limit, or the refusal.
+    /// The future of a limited service's response, or of the refusal.
     pub struct ResponseFuture<F, E> {
         #[pin]
         state: ResponseState<F, E>,
@@ -170,19 +131,19 @@ pin_project! {
 }
 
 pin_project! {
-    #[project = StateProjection]
+    #[project = ResponseStateProjection]
     enum ResponseState<F, E> {
-        /// It was let through.
+        /// The request is admitted.
         Inner {
             #[pin]
             future: F,
-            admitted: Option<Box<AdmittedRequest>>,
+            grants: Option<Box<Grants<LayerLimit>>>,
         },
-        /// It was not.
+        /// The request is refused.
         Refused {
             response: Option<Box<Response<Body>>>,
         },
-        /// Something has to be waited for: the key, the store, or a refund.
+        /// The key, the backend or a refund has to be awaited.
         Boxed {
             future: BoxedFuture<E>,
         },
@@ -208,24 +169,23 @@ where
         let mut this = self.project();
         loop {
             let next = match this.state.as_mut().project() {
-                StateProjection::Inner { future, admitted } => {
-                    let response = ready!(future.poll(context))?.map(Body::new);
-                    let Some(admitted) = admitted.take() else { return Poll::Ready(Ok(response)) };
-                    let (response, charge) = admitted.finish(response);
-                    let Some(charge) = charge else { return Poll::Ready(Ok(response)) };
+                ResponseStateProjection::Inner { future, grants } => {
+                    let mut response = ready!(future.poll(context))?.map(Body::new);
+                    let refunds = grants.take().and_then(|grants| grants.finish(&mut response));
+                    let Some(refunds) = refunds else { return Poll::Ready(Ok(response)) };
                     let future = async move {
-                        charge.give_back().await;
+                        refunds.refund().await;
                         Ok(response)
                     };
                     ResponseState::Boxed { future: Box::pin(future) }
                 }
-                StateProjection::Refused { response } => {
-                    // A future is not polled again after it is ready.
+                ResponseStateProjection::Refused { response } => {
+                    // `None` only if polled again after it was ready.
                     return response
                         .take()
                         .map_or(Poll::Pending, |refusal| Poll::Ready(Ok(*refusal)));
                 }
-                StateProjection::Boxed { future } => return future.as_mut().poll(context),
+                ResponseStateProjection::Boxed { future } => return future.as_mut().poll(context),
             };
             this.state.set(next);
         }

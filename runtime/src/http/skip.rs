@@ -1,19 +1,19 @@
-//! Requests that a layer lets pass, uncounted, by their path or their method.
+//! Requests that a layer does not count, by their path or their method.
 
 use axum::http::Method;
 use axum::http::request::Parts;
 
-/// What a layer does not count.
+/// Paths and methods that a layer does not count.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Skip {
     paths: Vec<String>,
-    /// Each ends in a slash.
+    /// Prefixes of paths, each of which ends in a slash.
     prefixes: Vec<String>,
     methods: Vec<Method>,
 }
 
 impl Skip {
-    /// One path; or, if it ends in `/*`, all that is below it.
+    /// Adds a path or, if it ends in `/*`, all paths below it.
     pub(super) fn path(&mut self, path: String) {
         match path.strip_suffix('*') {
             Some(prefix) if prefix.ends_with('/') => self.prefixes.push(prefix.to_owned()),
@@ -33,7 +33,7 @@ impl Skip {
     }
 }
 
-/// Whether a path is where it seems to be, for whoever serves it may read it differently:
+/// Returns `true` unless a server might resolve the path to one outside its prefix, as in
 /// `/static/../login`, also with escapes.
 fn is_below(path: &str) -> bool {
     !["/.", "//", "\\", "%2e", "%2E", "%2f", "%2F", "%5c", "%5C"]

@@ -46,10 +46,11 @@ fn client(peer: IpAddr, headers: &HeaderMap, options: &AddressOptions) -> IpAddr
     if !trusts(client) {
         return client;
     }
-    let (name, list): (_, fn(&[u8]) -> forwarded::Entries<'_>) = match options.forwarded_header {
-        ForwardedHeader::XForwardedFor => (X_FORWARDED_FOR, forwarded::x_forwarded_for),
-        ForwardedHeader::Forwarded => (FORWARDED, forwarded::forwarded),
-    };
+    let (name, list): (_, fn(&[u8]) -> forwarded::ForwardedList<'_>) =
+        match options.forwarded_header {
+            ForwardedHeader::XForwardedFor => (X_FORWARDED_FOR, forwarded::x_forwarded_for),
+            ForwardedHeader::Forwarded => (FORWARDED, forwarded::forwarded),
+        };
     // Several lines form one list.
     for address in headers.get_all(name).iter().rev().flat_map(|line| list(line.as_bytes())) {
         let Some(address) = address else { return client };

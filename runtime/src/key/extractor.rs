@@ -71,8 +71,8 @@ impl fmt::Debug for Resolved<'_> {
 
 /// A value that the attribute accepts as `key = path`.
 ///
-/// `Kind` is one of [`SyncFunction`], [`AsyncFunction`] and [`Extractor`]: it keeps the three
-/// blanket implementations apart.
+/// `Kind` is one of `SyncFunction`, `AsyncFunction` and `Extractor`: it keeps the three blanket
+/// implementations apart.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no key",
     label = "it does not say whose requests are counted",

@@ -11,7 +11,7 @@ type Split<'a> = (Option<&'a [u8]>, &'a [u8]);
 
 /// Iterator over the entries of one line, the last one first.
 #[derive(Debug)]
-pub(super) struct Entries<'a> {
+pub(super) struct ForwardedList<'a> {
     rest: Option<&'a [u8]>,
     /// Splits off the last entry.
     split: fn(&[u8]) -> Split<'_>,
@@ -19,16 +19,16 @@ pub(super) struct Entries<'a> {
 }
 
 /// Parses `X-Forwarded-For: 192.0.2.1, 2001:db8::1, 198.51.100.7:80, [2001:db8::1]:80`.
-pub(super) fn x_forwarded_for(line: &[u8]) -> Entries<'_> {
-    Entries { rest: Some(line), split: split_at_comma, read: node }
+pub(super) fn x_forwarded_for(line: &[u8]) -> ForwardedList<'_> {
+    ForwardedList { rest: Some(line), split: split_at_comma, read: node }
 }
 
 /// Parses `Forwarded: for=192.0.2.1;proto=https, For="[2001:db8::1]:80"` (RFC 7239).
-pub(super) fn forwarded(line: &[u8]) -> Entries<'_> {
-    Entries { rest: Some(line), split: split_element, read: element }
+pub(super) fn forwarded(line: &[u8]) -> ForwardedList<'_> {
+    ForwardedList { rest: Some(line), split: split_element, read: element }
 }
 
-impl Iterator for Entries<'_> {
+impl Iterator for ForwardedList<'_> {
     type Item = Option<IpAddr>;
 
     fn next(&mut self) -> Option<Self::Item> {

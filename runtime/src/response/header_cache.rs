@@ -13,6 +13,13 @@ pub(crate) struct HeaderCache {
     in_static: bool,
 }
 
+/// A clone starts empty, as its owner may change the policy.
+impl Clone for HeaderCache {
+    fn clone(&self) -> Self {
+        Self { text: OnceLock::new(), in_static: false }
+    }
+}
+
 impl HeaderCache {
     pub(crate) const fn new() -> Self {
         Self { text: OnceLock::new(), in_static: false }

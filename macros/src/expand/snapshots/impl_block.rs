@@ -1,9 +1,9 @@
 #[doc(hidden)]
 struct __rate_limit_Api_list;
 impl ::tollgate::__private::Annotated for __rate_limit_Api_list {
-    fn limits() -> &'static [::tollgate::__private::HandlerLimit] {
-        static __TOLLGATE_LIMITS: [::tollgate::__private::HandlerLimit; 1usize] = [
-            ::tollgate::__private::HandlerLimit::new(
+    fn limits() -> &'static [::tollgate::__private::HttpLimit] {
+        static __TOLLGATE_LIMITS: [::tollgate::__private::HttpLimit; 1usize] = [
+            ::tollgate::__private::HttpLimit::new(
                 ::tollgate::__private::Limit::new(
                     ::core::concat!(::core::module_path!(), "::Api::list"),
                     "list",

@@ -1,9 +1,9 @@
 #[doc(hidden)]
 pub struct __rate_limit_create;
 impl ::tollgate::__private::Annotated for __rate_limit_create {
-    fn limits() -> &'static [::tollgate::__private::HandlerLimit] {
-        static __TOLLGATE_LIMITS: [::tollgate::__private::HandlerLimit; 2usize] = [
-            ::tollgate::__private::HandlerLimit::new(
+    fn limits() -> &'static [::tollgate::__private::HttpLimit] {
+        static __TOLLGATE_LIMITS: [::tollgate::__private::HttpLimit; 2usize] = [
+            ::tollgate::__private::HttpLimit::new(
                 ::tollgate::__private::Limit::new(
                     ::core::concat!(::core::module_path!(), "::create"),
                     "create",
@@ -19,7 +19,7 @@ impl ::tollgate::__private::Annotated for __rate_limit_create {
                 ),
                 ::tollgate::__private::Cost::Fixed(1),
             ),
-            ::tollgate::__private::HandlerLimit::new(
+            ::tollgate::__private::HttpLimit::new(
                 ::tollgate::__private::Limit::new(
                     ::core::concat!(::core::module_path!(), "::create+global"),
                     "create+global",

@@ -1,0 +1,46 @@
+//! Functions of the user that limits call.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// A function of the user: a plain one, which a static can hold, or a closure that the clones of
+/// a layer share.
+pub(crate) enum Callback<F, D: ?Sized> {
+    Plain(F),
+    #[cfg_attr(not(feature = "axum"), allow(dead_code, reason = "only layers share closures"))]
+    Shared(Arc<D>),
+}
+
+#[cfg(feature = "axum")]
+impl<A, R> Callback<fn(&A) -> R, dyn Fn(&A) -> R + Send + Sync> {
+    pub(crate) fn call(&self, argument: &A) -> R {
+        match self {
+            Self::Plain(function) => function(argument),
+            Self::Shared(function) => function(argument),
+        }
+    }
+}
+
+impl<F: Copy, D: ?Sized> Clone for Callback<F, D> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Plain(function) => Self::Plain(*function),
+            Self::Shared(function) => Self::Shared(Arc::clone(function)),
+        }
+    }
+}
+
+impl<F, D: ?Sized> fmt::Debug for Callback<F, D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Callback").finish_non_exhaustive()
+    }
+}
+
+/// Sets an option to a plain function. A constant function cannot assign to it, as that would drop
+/// the old value, which is `None` unless it was set before.
+pub(crate) const fn set_plain<F: Copy, D: ?Sized>(
+    option: &mut Option<Callback<F, D>>,
+    function: F,
+) {
+    std::mem::forget(std::mem::replace(option, Some(Callback::Plain(function))));
+}

@@ -1,0 +1,183 @@
+//! A policy with its options for HTTP.
+
+use std::fmt;
+use std::sync::Arc;
+
+use axum::http::request::Parts;
+use axum::response::Response;
+
+use crate::annotation::Limit;
+use crate::callback::{Callback, set_plain};
+use crate::key::{Key, OnMissingKey};
+use crate::response::{HeaderCache, HeaderStyle, Refusal};
+use crate::{Blocked, Policy};
+
+/// One limit of requests: in a static beside an annotated handler, or shared by the clones of
+/// a layer.
+#[derive(Clone)]
+pub struct HttpLimit {
+    /// The part that limits of handlers, layers and functions have in common.
+    pub(super) common: Limit,
+    pub(super) key: Key,
+    pub(super) cost: Cost,
+    pub(super) exempt: Option<Callback<fn(&Parts) -> bool, dyn Fn(&Parts) -> bool + Send + Sync>>,
+    pub(super) refund_if:
+        Option<Callback<fn(&Response) -> bool, dyn Fn(&Response) -> bool + Send + Sync>>,
+    pub(super) headers: Option<HeaderStyle>,
+    pub(super) on_missing_key: Option<OnMissingKey>,
+    pub(super) refusal: Option<
+        Callback<fn(&Refusal<'_>) -> Response, dyn Fn(&Refusal<'_>) -> Response + Send + Sync>,
+    >,
+    /// `true` if handlers see the decisions, through [`RateLimit`](crate::RateLimit).
+    pub(super) shows: bool,
+    pub(super) header_cache: HeaderCache,
+}
+
+/// The cost of a request.
+#[derive(Clone)]
+pub enum Cost {
+    /// The same cost for every request.
+    Fixed(u32),
+    /// The result of a function.
+    Function(fn(&Parts) -> u32),
+    /// The result of a closure.
+    Shared(Arc<dyn Fn(&Parts) -> u32 + Send + Sync>),
+}
+
+impl HttpLimit {
+    /// Creates the limit of a handler: each request takes `cost`.
+    #[must_use]
+    pub const fn new(limit: Limit, key: Key, cost: Cost) -> Self {
+        Self::with_cache(limit, key, cost, HeaderCache::in_static())
+    }
+
+    /// Creates the limit of a layer, with defaults.
+    pub(super) fn of_layer(policy: Policy) -> Self {
+        Self::with_cache(Limit::of_layer(policy), Key::ip(), Cost::Fixed(1), HeaderCache::new())
+    }
+
+    const fn with_cache(common: Limit, key: Key, cost: Cost, header_cache: HeaderCache) -> Self {
+        Self {
+            common,
+            key,
+            cost,
+            exempt: None,
+            refund_if: None,
+            headers: None,
+            on_missing_key: None,
+            refusal: None,
+            shows: false,
+            header_cache,
+        }
+    }
+
+    /// Exempts the requests for which `function` returns `true`.
+    #[must_use]
+    pub const fn exempt(mut self, function: fn(&Parts) -> bool) -> Self {
+        set_plain(&mut self.exempt, function);
+        self
+    }
+
+    /// Refunds the cost after a response for which `function` returns `true`.
+    #[must_use]
+    pub const fn refund_if(mut self, function: fn(&Response) -> bool) -> Self {
+        set_plain(&mut self.refund_if, function);
+        self.common.set_refunds();
+        self
+    }
+
+    /// Overrides the limiter's header style.
+    #[must_use]
+    pub const fn headers(mut self, style: HeaderStyle) -> Self {
+        self.headers = Some(style);
+        self
+    }
+
+    /// Overrides the limiter's treatment of requests that lack the key.
+    #[must_use]
+    pub const fn on_missing_key(mut self, mode: OnMissingKey) -> Self {
+        self.on_missing_key = Some(mode);
+        self
+    }
+
+    /// Responds to refusals with the result of `function`.
+    #[must_use]
+    pub const fn refusal(mut self, function: fn(&Refusal<'_>) -> Response) -> Self {
+        set_plain(&mut self.refusal, function);
+        self
+    }
+
+    /// Makes the decisions visible to handlers, through [`RateLimit`](crate::RateLimit).
+    #[must_use]
+    pub const fn shows(mut self) -> Self {
+        self.shows = true;
+        self
+    }
+
+    /// Returns the part that limits of handlers and of functions have in common.
+    pub const fn limit(&self) -> &Limit {
+        &self.common
+    }
+
+    pub(super) fn policy(&self) -> &Policy {
+        self.common.policy()
+    }
+
+    pub(super) fn cost_of(&self, parts: &Parts) -> u32 {
+        match &self.cost {
+            Cost::Fixed(cost) => *cost,
+            Cost::Function(cost) => cost(parts),
+            Cost::Shared(cost) => cost(parts),
+        }
+    }
+
+    pub(super) fn is_exempt(&self, parts: &Parts) -> bool {
+        self.exempt.as_ref().is_some_and(|exempt| exempt.call(parts))
+    }
+
+    /// Returns `true` if the decision is needed after the check.
+    pub(super) fn keeps_decision(&self) -> bool {
+        self.shows || self.refund_if.is_some()
+    }
+
+    /// Returns `true` if the cost is refunded after this response.
+    pub(super) fn refunds_after(&self, response: &Response) -> bool {
+        self.refund_if.as_ref().is_some_and(|refund_if| refund_if.call(response))
+    }
+
+    pub(super) fn notify_blocked(&self, blocked: &Blocked<'_>) {
+        self.common.notify(blocked);
+    }
+
+    /// Returns the policy's own function for refusals.
+    pub(super) fn refusal_function(&self) -> Option<&dyn Fn(&Refusal<'_>) -> Response> {
+        self.refusal.as_ref().map(|refusal| match refusal {
+            Callback::Plain(function) => function as _,
+            Callback::Shared(function) => &**function as _,
+        })
+    }
+}
+
+impl fmt::Debug for HttpLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RateLimit")
+            .field("policy", self.policy())
+            .field("key", &self.key)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Cost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fixed(cost) => f.debug_tuple("Fixed").field(cost).finish(),
+            Self::Function(_) | Self::Shared(_) => f.write_str("Function"),
+        }
+    }
+}
+
+/// A type beside an annotated handler, by which the handler's extractor finds its limits.
+pub trait Annotated {
+    /// Returns the limits, in the order in which they are checked.
+    fn limits() -> &'static [HttpLimit];
+}
