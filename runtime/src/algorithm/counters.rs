@@ -35,8 +35,20 @@ impl Counters {
 
     /// Decides about a check at `now`, and with [`Mode::Charge`] charges its cost if every quota
     /// admits it. A refusal changes nothing.
-    #[inline]
     pub(crate) fn decide(
+        &mut self,
+        check: &Check<'_>,
+        now: Timestamp,
+        mode: Mode,
+        verdict: &mut Verdict,
+    ) {
+        self.decide_inline(check, now, mode, verdict);
+    }
+
+    /// Decides like [`decide`](Self::decide), compiled into its caller: for the one caller that every
+    /// warm check passes.
+    #[inline(always)]
+    pub(crate) fn decide_inline(
         &mut self,
         check: &Check<'_>,
         now: Timestamp,

@@ -112,7 +112,7 @@ impl Counter for Gcra {
     }
 
     /// Computes the level once, unless the state has to be corrected first.
-    #[inline]
+    #[inline(always)]
     fn decide(&mut self, check: QuotaCheck<'_>, charges: bool, verdict: &mut Verdict) {
         let QuotaCheck { now, quota, cost } = check;
         let (level, usable) = (self.level(now), quota.usable_drain());

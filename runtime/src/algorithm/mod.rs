@@ -99,7 +99,7 @@ trait Counter: Default {
     fn empty_at(&self, quota: &Quota) -> Timestamp;
 
     /// Decides about any cost, and charges it if `charges` is set and the quota admits it.
-    #[inline]
+    #[inline(always)]
     fn decide(&mut self, check: QuotaCheck<'_>, charges: bool, verdict: &mut Verdict) {
         decide_in_steps(self, check, charges, verdict);
     }
@@ -159,7 +159,7 @@ impl QuotaCounter {
     }
 
     /// Makes the whole decision for a policy of one quota.
-    #[inline]
+    #[inline(always)]
     fn decide(&mut self, check: QuotaCheck<'_>, charges: bool, verdict: &mut Verdict) {
         dispatch!(self, counter => counter.decide(check, charges, verdict));
     }
@@ -212,7 +212,7 @@ fn wait(counter: &impl Counter, QuotaCheck { now, quota, cost }: QuotaCheck<'_>)
 
 /// Decides by the steps that all algorithms have in common. It is compiled for each of them as a
 /// whole, so that their shared subexpressions are evaluated once.
-#[inline]
+#[inline(always)]
 fn decide_in_steps(
     counter: &mut impl Counter,
     check: QuotaCheck<'_>,

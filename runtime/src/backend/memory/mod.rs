@@ -128,7 +128,7 @@ impl MemoryBackend {
         let mut locked = self.lock_shard(check);
         let now = self.now();
         match locked.find(check) {
-            Some(slot) => slot.decide(check, now, Mode::Peek, verdict),
+            Some(slot) => slot.peek(check, now, verdict),
             None => {
                 let mut counters = self.overflow.newcomer(check.policy, now);
                 counters.decide(check, now, Mode::Peek, verdict);
@@ -142,7 +142,7 @@ impl MemoryBackend {
         let now = self.now();
         match locked.find(check) {
             Some(slot) => {
-                slot.decide(check, now, Mode::Charge, verdict);
+                slot.charge(check, now, verdict);
                 self.collect_sometimes(&mut locked.shard, now);
                 Ok(())
             }

@@ -32,32 +32,29 @@ impl Slot {
         self.hash
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn is_of(&self, check: &Check<'_>) -> bool {
         self.subject.is(check.subject) && self.policy.has_name_of(check.policy)
     }
 
-    #[inline]
-    pub(super) fn decide(
-        &mut self,
-        check: &Check<'_>,
-        now: Timestamp,
-        mode: Mode,
-        verdict: &mut Verdict,
-    ) {
+    #[inline(always)]
+    pub(super) fn charge(&mut self, check: &Check<'_>, now: Timestamp, verdict: &mut Verdict) {
         let cost = check.cost;
         self.follow(check.policy, now);
-        self.counters.decide(check, now, mode, verdict);
-        if mode == Mode::Charge {
-            match verdict.outcome() {
-                Outcome::Allowed if self.refused > 0 && cost >= self.refused => self.refused = 0,
-                Outcome::Refused { .. } if self.refused == 0 || cost < self.refused => {
-                    self.refused = cost;
-                }
-                // A cost that can never be admitted is not refused because of these counters.
-                Outcome::Allowed | Outcome::Refused { .. } | Outcome::Never => {}
+        self.counters.decide_inline(check, now, Mode::Charge, verdict);
+        match verdict.outcome() {
+            Outcome::Allowed if self.refused > 0 && cost >= self.refused => self.refused = 0,
+            Outcome::Refused { .. } if self.refused == 0 || cost < self.refused => {
+                self.refused = cost;
             }
+            // A cost that can never be admitted is not refused because of these counters.
+            Outcome::Allowed | Outcome::Refused { .. } | Outcome::Never => {}
         }
+    }
+
+    pub(super) fn peek(&mut self, check: &Check<'_>, now: Timestamp, verdict: &mut Verdict) {
+        self.follow(check.policy, now);
+        self.counters.decide(check, now, Mode::Peek, verdict);
     }
 
     /// Records a charge that was admitted elsewhere, as far as there is room for it.
@@ -120,7 +117,7 @@ impl SubjectText {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn is(&self, text: &str) -> bool {
         let text = text.as_bytes();
         match self {

@@ -35,7 +35,7 @@ impl SlotTable {
     }
 
     /// Returns the place of the slot with that hash that satisfies `is_it`.
-    #[inline]
+    #[inline(always)]
     pub(super) fn find(&self, hash: u32, is_it: impl Fn(&Slot) -> bool) -> Option<usize> {
         let mut place = self.home(hash);
         let mut distance = 0;
