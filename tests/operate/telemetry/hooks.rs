@@ -34,7 +34,7 @@ fn blocked(builder: LimiterBuilder) -> (Limiter, Log) {
     (limiter.build(), log)
 }
 
-#[rate_limit(1, per = hour, name = "handler")]
+#[rate_limit(1, per = hour, name = "hooked")]
 async fn handler() {}
 
 #[rate_limit(1, per = hour, key = args(who), name = "call")]
@@ -79,7 +79,7 @@ async fn every_refusal_is_told_once_whoever_asked() {
     let _ = limiter.peek(&policy, "s", 1).await.unwrap();
     let told = log.lock().unwrap();
     let expected = [
-        "handler 192.0.2.1 /path 0 true false",
+        "hooked 192.0.2.1 /path 0 true false",
         "call bob - 0 true false",
         "sync_shadow eve - 0 true true",
         "patient joe - 0 true false",
