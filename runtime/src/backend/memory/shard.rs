@@ -31,7 +31,7 @@ pub(super) struct MemoryShard {
 impl MemoryShard {
     #[inline(always)]
     pub(super) fn find(&mut self, check: &Check<'_>, hash: u32) -> Option<&mut Slot> {
-        let place = self.table.find(hash, #[inline(always)] |slot| slot.is_of(check))?;
+        let place = self.table.find(hash, |slot| slot.is_of(check))?;
         self.table.get_mut(place)
     }
 
