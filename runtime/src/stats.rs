@@ -65,6 +65,7 @@ pub struct RedisStats {
 
 /// The state of one Redis server, as reported by its `INFO`.
 #[derive(Clone, Debug)]
+#[cfg_attr(not(feature = "metrics"), allow(dead_code, reason = "only metrics publish them"))]
 pub(crate) struct ServerStats {
     /// The server's address.
     pub address: String,

@@ -168,7 +168,7 @@ fn what_is_wrong_is_told() {
         ("[http]\ntrusted_proxies = [\"10.0.0\"]", "http.trusted_proxies", "10.0.0.0/8"),
         // Policies that there are not.
         ("[policies.order]\nlimit = 3", "policies.\"order\"", "did you mean `orders`?"),
-        ("[policies.\"a.b c\"]\n", "policies.\"a.b c\"", "there is `orders`, `uploads`"),
+        ("[policies.\"a.b c\"]\n", "policies.\"a.b c\"", "there is `annotated`"),
         // No TOML.
         ("instances = ", "line 1", "column"),
         ("instances = 1\ninstances = 2", "line 2", "duplicate"),

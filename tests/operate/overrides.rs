@@ -205,7 +205,7 @@ fn what_is_wrong_is_told_and_nothing_is_taken() {
     let four = [Quota::new(1, SECOND); 5];
     let cases = [
         ("layr", Override::new(), None, "did you mean `layer`?"),
-        ("nonsense", Override::new(), None, "there is `function`, `handler`"),
+        ("nonsense", Override::new(), None, "`function`, `handler`"),
         ("layer", Override::new().limit(0), Some("limit"), "at least 1"),
         ("layer", Override::new().limit(u32::MAX), Some("limit"), "lower the limit"),
         ("layer", Override::new().limit(9).per(Duration::ZERO), Some("per"), "longer than zero"),

@@ -85,9 +85,11 @@ impl Backend for FarStore {
     }
 }
 
-/// A limiter on `backend`, a way to a far store, that gives it as long as it takes.
+/// A limiter on `backend`, a way to a far store, that gives it as long as it takes. It is the only
+/// instance: a policy that its program declares may ask how many there are.
 pub fn limiter_on(backend: impl Backend, clock: &ManualClock) -> LimiterBuilder {
-    Limiter::builder(backend).clock(clock.clone()).deadline(Duration::MAX).breaker(None)
+    let builder = Limiter::builder(backend).clock(clock.clone()).instances(1);
+    builder.deadline(Duration::MAX).breaker(None)
 }
 
 /// Lets all go on that can.
