@@ -110,11 +110,11 @@ impl Error for BackendError {
 #[derive(Debug, thiserror::Error)]
 #[error("no rate limit decision")]
 pub struct Unavailable {
-    source: Box<Cause>,
+    source: Box<UnavailableCause>,
 }
 
 #[derive(Debug, thiserror::Error)]
-enum Cause {
+enum UnavailableCause {
     #[error(transparent)]
     Backend(BackendError),
     /// The limiter should not have started.
@@ -128,8 +128,8 @@ impl Unavailable {
     #[must_use]
     pub fn retry_after(&self) -> Duration {
         let retry_in = match &*self.source {
-            Cause::Backend(error) => error.0.retry_in,
-            Cause::Start(_) => None,
+            UnavailableCause::Backend(error) => error.0.retry_in,
+            UnavailableCause::Start(_) => None,
         };
         retry_in.unwrap_or_default().max(Duration::from_secs(1))
     }
@@ -137,13 +137,13 @@ impl Unavailable {
 
 impl From<BackendError> for Unavailable {
     fn from(error: BackendError) -> Self {
-        Self { source: Box::new(Cause::Backend(error)) }
+        Self { source: Box::new(UnavailableCause::Backend(error)) }
     }
 }
 
 impl From<Arc<StartError>> for Unavailable {
     fn from(error: Arc<StartError>) -> Self {
-        Self { source: Box::new(Cause::Start(error)) }
+        Self { source: Box::new(UnavailableCause::Start(error)) }
     }
 }
 

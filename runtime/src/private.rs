@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 pub use crate::annotation::Limit;
-pub use crate::call::{CallLimit, FromRateLimited, Permit, Refusal, admit, admit_now, call_once};
+pub use crate::call::{
+    CallLimit, FromRateLimited, LimitedResult, Permit, admit, admit_now, call_once,
+};
 pub use crate::registry::POLICIES;
 pub use crate::{Algorithm, Blocked, OnError, Quota, RegisteredPolicy, Subject};
 pub use linkme;
@@ -184,7 +186,7 @@ pub fn subject(parts: &[&dyn std::fmt::Display]) -> Subject {
 }
 
 /// The result that says that a limit is reached.
-pub fn refuse<R: Refusal>(limited: crate::RateLimited) -> R {
+pub fn refuse<R: LimitedResult>(limited: crate::RateLimited) -> R {
     R::refusal(limited)
 }
 

@@ -64,19 +64,19 @@ impl RegisteredPolicy {
         self.line
     }
 
-    fn location(&self) -> Location {
-        Location { file: self.file, line: self.line }
+    fn location(&self) -> SourceLocation {
+        SourceLocation { file: self.file, line: self.line }
     }
 }
 
 /// The place of an annotation in the source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Location {
+pub(crate) struct SourceLocation {
     file: &'static str,
     line: u32,
 }
 
-impl fmt::Display for Location {
+impl fmt::Display for SourceLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.file, self.line)
     }

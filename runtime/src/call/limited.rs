@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use crate::{Decision, Policy, Unavailable};
 
-/// An annotated function was not called: its limit is reached, or could not be checked.
+/// The error of an annotated function that was not called: its limit is reached, or could not be
+/// checked.
 ///
-/// The function's own error type takes it in: implement `From<RateLimited>` for that.
+/// The function's own error type has to be made from it: implement `From<RateLimited>` for that.
 ///
 /// ```
 /// use tollgate::{RateLimited, rate_limit};
@@ -54,13 +55,13 @@ impl RateLimited {
         Self(Box::new(Inner { policy: policy.clone(), cause }))
     }
 
-    /// The name of the policy that refused.
+    /// Returns the name of the policy that refused.
     #[must_use]
     pub fn policy(&self) -> &str {
         self.0.policy.name()
     }
 
-    /// When to try again. `None` if that will not help.
+    /// Returns the time until the call may succeed; `None` if trying again does not help.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         match &self.0.cause {
@@ -70,7 +71,7 @@ impl RateLimited {
         }
     }
 
-    /// The refusal; `None` if the limit could not be checked.
+    /// Returns the decision that refused the call; `None` if the limit could not be checked.
     #[must_use]
     pub fn decision(&self) -> Option<&Decision> {
         match &self.0.cause {
@@ -98,8 +99,8 @@ impl fmt::Display for RateLimited {
     }
 }
 
-/// The refusal that an annotated handler gives, for handlers that are limited as functions: 429,
-/// or 503 if the limit could not be checked.
+/// Creates the response of an annotated handler, for handlers that are limited as functions: 429, or
+/// 503 if the limit could not be checked.
 #[cfg(feature = "axum")]
 impl axum::response::IntoResponse for RateLimited {
     fn into_response(self) -> axum::response::Response {
@@ -138,7 +139,7 @@ impl Error for RateLimited {
     note = "write `impl From<tollgate::RateLimited> for {Self}`"
 )]
 pub trait FromRateLimited {
-    /// The error.
+    /// Creates the error of a call that was refused.
     fn from_rate_limited(limited: RateLimited) -> Self;
 }
 
@@ -149,19 +150,19 @@ impl<E: From<RateLimited>> FromRateLimited for E {
     }
 }
 
-/// What an annotated function returns: a result, which has room for the refusal.
+/// The return type of an annotated function: a `Result`, which can hold the refusal.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot say that a limit was reached",
     label = "a function with a limit returns a `Result`",
     note = "write `Result<{Self}, E>` with an `E` that is `From<tollgate::RateLimited>`, such as \
             `tollgate::RateLimited` itself"
 )]
-pub trait Refusal {
-    /// The refusal.
+pub trait LimitedResult {
+    /// Creates the result of a call that was refused.
     fn refusal(limited: RateLimited) -> Self;
 }
 
-impl<T, E: FromRateLimited> Refusal for Result<T, E> {
+impl<T, E: FromRateLimited> LimitedResult for Result<T, E> {
     fn refusal(limited: RateLimited) -> Self {
         Err(E::from_rate_limited(limited))
     }

@@ -4,17 +4,18 @@
 
 mod limited;
 
+use std::iter::repeat;
 use std::time::Duration;
 
 use smallvec::SmallVec;
 
-pub use self::limited::{FromRateLimited, RateLimited, Refusal};
+pub use self::limited::{FromRateLimited, LimitedResult, RateLimited};
 use crate::annotation::Limit;
 use crate::global::current_limiter;
 use crate::subject::Subject;
 use crate::{Blocked, Check, Decision, Limiter, Unavailable};
 
-/// One policy of an annotated function, in a static inside it.
+/// One policy of an annotated function, in a static that the macro generates.
 #[derive(Debug)]
 pub struct CallLimit {
     limit: Limit,
@@ -23,63 +24,77 @@ pub struct CallLimit {
 }
 
 impl CallLimit {
-    /// A limit of which each call takes `cost`.
+    /// Creates a limit to which each call is charged at `cost` units.
     #[must_use]
     pub const fn new(limit: Limit, cost: u32) -> Self {
         Self { limit, cost, wait: None }
     }
 
-    /// Lets a call wait for its turn up to `patience`.
+    /// Sets the longest time for which a call waits in the queue. Without it, calls do not wait.
     #[must_use]
-    pub const fn wait(mut self, patience: Duration) -> Self {
-        self.wait = Some(patience);
+    pub const fn wait(mut self, max_wait: Duration) -> Self {
+        self.wait = Some(max_wait);
         self
     }
 
-    /// Says that the cost may be given back after the call.
+    /// Marks the limit as one whose charges may be refunded after the call.
     #[must_use]
     pub const fn refunds(mut self) -> Self {
         self.limit.set_refunds();
         self
     }
 
-    /// What it has in common with a handler's limit.
+    /// Returns the settings that handlers' limits have, too.
     pub const fn limit(&self) -> &Limit {
         &self.limit
     }
 
-    /// What the limiter says of a call of `subject`; without a decision if it goes on without.
-    async fn ask(&self, limiter: &Limiter, subject: &str) -> Result<Option<Decision>, RateLimited> {
-        let declared = Check::new(self.limit.policy(), subject, self.cost);
-        let (policy, answer) = match self.wait {
+    fn check<'a>(&'a self, subject: &'a str) -> Check<'a> {
+        Check::new(self.limit.policy(), subject, self.cost)
+    }
+
+    /// Charges a call of `subject`. Returns `None` if the call may go on without a decision.
+    async fn charge(
+        &self,
+        limiter: &Limiter,
+        subject: &str,
+    ) -> Result<Option<Decision>, RateLimited> {
+        let declared = self.check(subject);
+        let (policy, charged) = match self.wait {
             Some(max_wait) => limiter.charge_in_line(&declared, max_wait).await,
             None => {
-                let policy = limiter.current_for(&declared);
-                let answer = limiter.charge(&policy, &declared.with_policy(&policy)).await;
-                (policy, answer)
+                let policy = limiter.effective_policy_for(&declared);
+                let charged = limiter.charge(&policy, &declared.with_policy(&policy)).await;
+                (policy, charged)
             }
         };
-        self.permit(limiter, &declared.with_policy(&policy), answer)
+        self.permit(limiter, &declared.with_policy(&policy), charged)
     }
 
-    /// As [`ask`](Self::ask), where nothing can be awaited.
-    fn ask_now(&self, limiter: &Limiter, subject: &str) -> Result<Option<Decision>, RateLimited> {
-        let declared = Check::new(self.limit.policy(), subject, self.cost);
-        let policy = limiter.current_for(&declared);
+    /// Charges a call like [`charge`](Self::charge), in a function that is not async. It is an error
+    /// if the backend would have to be waited for.
+    fn charge_now(
+        &self,
+        limiter: &Limiter,
+        subject: &str,
+    ) -> Result<Option<Decision>, RateLimited> {
+        let declared = self.check(subject);
+        let policy = limiter.effective_policy_for(&declared);
         let check = declared.with_policy(&policy);
-        let answer = limiter.charge_now(&policy, &check);
-        let answer = answer.ok_or_else(|| RateLimited::cannot_wait(&policy))?;
-        self.permit(limiter, &check, answer)
+        let charged = limiter.charge_now(&policy, &check);
+        let charged = charged.ok_or_else(|| RateLimited::cannot_wait(&policy))?;
+        self.permit(limiter, &check, charged)
     }
 
-    /// What a decision, or its absence, means for the call.
+    /// Turns the result of a check into permission or refusal, and calls the hooks of a refusal.
+    /// Without a decision the call may go on only in `shadow`.
     fn permit(
         &self,
         limiter: &Limiter,
         check: &Check<'_>,
-        answer: Result<Decision, Unavailable>,
+        charged: Result<Decision, Unavailable>,
     ) -> Result<Option<Decision>, RateLimited> {
-        match answer {
+        match charged {
             Ok(decision) => {
                 if !decision.is_allowed() {
                     let blocked = Blocked::new(check, &decision);
@@ -97,11 +112,11 @@ impl CallLimit {
     }
 }
 
-/// A call that may go on, and what it was charged.
+/// The permission for one call, with the decisions by which its charges can be refunded.
 #[derive(Debug)]
 pub struct Permit {
     limiter: Limiter,
-    /// For each limit; `None` where it let the call through without a decision.
+    /// One for each limit, in source order; `None` where the call goes on without a decision.
     decisions: SmallVec<[Option<Decision>; 1]>,
 }
 
@@ -110,40 +125,51 @@ impl Permit {
         Self { limiter, decisions: SmallVec::new() }
     }
 
-    /// Gives back, best effort, what those limits took for which `which` says so.
+    /// Refunds, best effort, the charges of the limits for which `which` has `true`, in source order.
     pub async fn refund(self, which: &[bool]) {
-        for (decision, wanted) in self.decisions.into_iter().zip(which) {
-            if let (Some(decision), true) = (decision, wanted) {
-                // If the store cannot be reached now, what was charged stays charged.
-                let _ = self.limiter.refund(decision).await;
-            }
+        self.refund_if(which.iter().copied()).await;
+    }
+
+    /// Refunds like [`refund`](Self::refund), in a function that is not async.
+    pub fn refund_now(self, which: &[bool]) {
+        self.refund_now_if(which.iter().copied());
+    }
+
+    async fn refund_if(self, which: impl Iterator<Item = bool>) {
+        let limiter = &self.limiter;
+        for decision in wanted(self.decisions, which) {
+            limiter.refund_or_log(decision).await;
         }
     }
 
-    /// As [`refund`](Self::refund), where nothing can be awaited.
-    pub fn refund_now(self, which: &[bool]) {
-        for (decision, wanted) in self.decisions.into_iter().zip(which) {
-            if let (Some(decision), true) = (decision, wanted) {
-                let _ = self.limiter.refund_now(decision);
-            }
+    fn refund_now_if(self, which: impl Iterator<Item = bool>) {
+        for decision in wanted(self.decisions, which) {
+            self.limiter.refund_now_or_log(decision);
         }
     }
 }
 
-const ALL: &[bool] = &[true; 64];
+/// Returns the decisions for which `which` yields `true`.
+fn wanted(
+    decisions: impl IntoIterator<Item = Option<Decision>>,
+    which: impl Iterator<Item = bool>,
+) -> impl Iterator<Item = Decision> {
+    let pairs = decisions.into_iter().zip(which);
+    pairs.filter_map(|(decision, is_wanted)| decision.filter(|_| is_wanted))
+}
 
-/// Asks for a call: each limit in written order, each for its subject. If one refuses, what
-/// those before it took is given back.
+/// Charges a call to each limit in source order, each for its own subject. If one refuses, the
+/// charges of those before it are refunded, best effort.
 pub async fn admit(
     limits: &'static [CallLimit],
     subjects: Vec<Subject>,
 ) -> Result<Permit, RateLimited> {
     let mut permit = Permit::new(current_limiter());
     for (limit, subject) in limits.iter().zip(&subjects) {
-        match limit.ask(&permit.limiter, subject.as_str()).await {
+        match limit.charge(&permit.limiter, subject.as_str()).await {
             Ok(decision) => permit.decisions.push(decision),
             Err(limited) => {
-                permit.refund(ALL).await;
+                permit.refund_if(repeat(true)).await;
                 return Err(limited);
             }
         }
@@ -151,17 +177,17 @@ pub async fn admit(
     Ok(permit)
 }
 
-/// As [`admit`], in a function that is not async.
+/// Charges a call like [`admit`], in a function that is not async.
 pub fn admit_now(
     limits: &'static [CallLimit],
     subjects: Vec<Subject>,
 ) -> Result<Permit, RateLimited> {
     let mut permit = Permit::new(current_limiter());
     for (limit, subject) in limits.iter().zip(&subjects) {
-        match limit.ask_now(&permit.limiter, subject.as_str()) {
+        match limit.charge_now(&permit.limiter, subject.as_str()) {
             Ok(decision) => permit.decisions.push(decision),
             Err(limited) => {
-                permit.refund_now(ALL);
+                permit.refund_now_if(repeat(true));
                 return Err(limited);
             }
         }
@@ -169,8 +195,8 @@ pub fn admit_now(
     Ok(permit)
 }
 
-/// Calls `body` as what it is: a function that is called once. (A closure that is called where
-/// it stands is taken for one that may be called again, and cannot return what it borrows.)
+/// Calls `body` as a function that is called once. The compiler infers that a closure called where
+/// it is defined may be called again, and such a closure cannot return what it borrows.
 pub fn call_once<T>(body: impl FnOnce() -> T) -> T {
     body()
 }

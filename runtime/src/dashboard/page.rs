@@ -148,7 +148,7 @@ impl Dashboard {
         submitted: Option<Form>,
     ) -> Card {
         let declared = &known.policy;
-        let effective = self.limiter.current(declared);
+        let effective = self.limiter.effective_policy(declared);
         let is_submitted = submitted.is_some();
         let form = (self.allows_changes && known.is_declared())
             .then(|| submitted.unwrap_or_else(|| Form::for_policy(declared, changes)));

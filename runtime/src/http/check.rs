@@ -84,7 +84,7 @@ impl Checker<'_> {
         {
             return outcome;
         }
-        let policy = self.limiter.current(self.limit.policy());
+        let policy = self.limiter.effective_policy(self.limit.policy());
         if !policy.is_enabled() || self.limit.is_exempt(parts) {
             return CheckOutcome::Uncounted;
         }
@@ -94,7 +94,7 @@ impl Checker<'_> {
             Ok(None) => return CheckOutcome::Uncounted,
             Err(error) => return self.reject_missing_key(parts, &policy, error),
         };
-        let policy = self.limiter.for_subject(policy, subject.as_str());
+        let policy = self.limiter.effective_policy_of_subject(policy, subject.as_str());
         if !policy.is_enabled() {
             return CheckOutcome::Uncounted;
         }
@@ -116,7 +116,7 @@ impl Checker<'_> {
         parts: &Parts,
         grant: impl FnOnce(Granted) -> G,
     ) -> Option<CheckOutcome<G>> {
-        let policy = self.limiter.current(self.limit.policy());
+        let policy = self.limiter.effective_policy(self.limit.policy());
         if !policy.is_enabled() || self.limit.is_exempt(parts) {
             return Some(CheckOutcome::Uncounted);
         }
@@ -126,7 +126,7 @@ impl Checker<'_> {
                 Ok(None) => return Some(CheckOutcome::Uncounted),
                 Err(error) => return Some(self.reject_missing_key(parts, &policy, error)),
             };
-            let policy = self.limiter.for_subject(policy, subject);
+            let policy = self.limiter.effective_policy_of_subject(policy, subject);
             if !policy.is_enabled() {
                 return Some(CheckOutcome::Uncounted);
             }

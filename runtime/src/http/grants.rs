@@ -60,10 +60,9 @@ impl<L: Deref<Target = HttpLimit>> Grants<L> {
     /// stays.
     pub(super) async fn refund(self: Box<Self>) {
         let Self { granted, limiter: Some(limiter) } = *self else { return };
-        for (limit, granted) in granted {
-            let Some(decision) = granted.decision else { continue };
-            if let Err(error) = limiter.refund(*decision).await {
-                tracing::debug!(policy = limit.policy().name(), %error, "a refund failed");
+        for (_, granted) in granted {
+            if let Some(decision) = granted.decision {
+                limiter.refund_or_log(*decision).await;
             }
         }
     }

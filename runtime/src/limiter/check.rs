@@ -1,5 +1,6 @@
 //! Checks: the one place where a limiter decides, with and without waiting, and its public doors.
 
+use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,7 +37,7 @@ impl Limiter {
         cost: u32,
     ) -> Result<Decision, Unavailable> {
         let declared = Check::new(policy, subject, cost);
-        let policy = self.current_for(&declared);
+        let policy = self.effective_policy_for(&declared);
         let check = declared.with_policy(&policy);
         let decision = self.charge(&policy, &check).await?;
         self.notify_refusal(&check, &decision);
@@ -57,7 +58,7 @@ impl Limiter {
         cost: u32,
     ) -> Option<Result<Decision, Unavailable>> {
         let declared = Check::new(policy, subject, cost);
-        let policy = self.current_for(&declared);
+        let policy = self.effective_policy_for(&declared);
         let check = declared.with_policy(&policy);
         let charged = self.charge_now(&policy, &check)?;
         Some(charged.inspect(|decision| self.notify_refusal(&check, decision)))
@@ -98,7 +99,7 @@ impl Limiter {
         cost: u32,
     ) -> Result<Decision, Unavailable> {
         let declared = Check::new(policy, subject, cost);
-        let policy = self.current_for(&declared);
+        let policy = self.effective_policy_for(&declared);
         if !policy.is_enabled() {
             return Ok(Decision::disabled());
         }
@@ -118,7 +119,7 @@ impl Limiter {
     /// If the backend cannot answer, whatever the policy's `on_error`.
     pub async fn reset(&self, policy: &Policy, subject: &str) -> Result<(), Unavailable> {
         let declared = Check::new(policy, subject, 0);
-        let policy = self.current_for(&declared);
+        let policy = self.effective_policy_for(&declared);
         let check = declared.with_policy(&policy);
         if let Some(fallback) = &self.shared.fallback {
             fallback.reset(&check);
@@ -136,19 +137,43 @@ impl Limiter {
     ///
     /// If the backend cannot answer, whatever the policy's `on_error`.
     pub async fn refund(&self, decision: Decision) -> Result<bool, Unavailable> {
-        let Some(receipt) = decision.into_receipt() else { return Ok(false) };
-        match self.refund_here(&receipt) {
+        match decision.into_receipt() {
+            Some(receipt) => self.refund_receipt(&receipt).await,
+            None => Ok(false),
+        }
+    }
+
+    async fn refund_receipt(&self, receipt: &Receipt) -> Result<bool, Unavailable> {
+        match self.refund_here(receipt) {
             Some(refunded) => Ok(refunded),
             None => refunded(self.apply(&receipt.refund()).await),
         }
     }
 
-    /// Gives back a charge if the backend can answer without waiting; otherwise it is not attempted.
-    pub(crate) fn refund_now(&self, decision: Decision) -> Option<Result<bool, Unavailable>> {
-        let Some(receipt) = decision.into_receipt() else { return Some(Ok(false)) };
-        match self.refund_here(&receipt) {
-            Some(refunded) => Some(Ok(refunded)),
-            None => Some(refunded(self.shared.store.apply_now(&receipt.refund())?)),
+    /// Refunds a charge after its request or call has ended, best effort. A failure is only logged,
+    /// because there is no caller left to return it to; the charge stays.
+    pub(crate) async fn refund_or_log(&self, decision: Decision) {
+        let Some(receipt) = decision.into_receipt() else { return };
+        if let Err(error) = self.refund_receipt(&receipt).await {
+            log_failed_refund(&receipt, &error);
+        }
+    }
+
+    /// Refunds a charge like [`refund_or_log`](Self::refund_or_log), unless that takes waiting.
+    pub(crate) fn refund_now_or_log(&self, decision: Decision) {
+        let Some(receipt) = decision.into_receipt() else { return };
+        if self.refund_here(&receipt).is_some() {
+            return;
+        }
+        let refunded = match self.shared.store.apply_now(&receipt.refund()) {
+            Some(answer) => refunded(answer),
+            None => {
+                let waits = "the backend would have to be waited for";
+                Err(BackendError::not_executed(waits).into())
+            }
+        };
+        if let Err(error) = refunded {
+            log_failed_refund(&receipt, &error);
         }
     }
 
@@ -285,6 +310,11 @@ impl Limiter {
         let span = tracing::debug_span!("rate_limit", policy = operation.check.policy.name());
         self.shared.store.apply_one(operation).instrument(span).await
     }
+}
+
+#[cold]
+fn log_failed_refund(receipt: &Receipt, error: &(dyn Error + 'static)) {
+    tracing::debug!(policy = receipt.check().policy.name(), error, "a refund failed");
 }
 
 fn refunded(answer: Result<Answer, BackendError>) -> Result<bool, Unavailable> {

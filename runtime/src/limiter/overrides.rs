@@ -1,33 +1,33 @@
-//! What a limiter keeps instead of what the program says.
+//! Overrides: a limiter's policies in effect, in place of those that the program declares.
 
 use super::Limiter;
 use crate::overrides::EffectivePolicy;
 use crate::{Check, Overrides, OverridesError, Policy};
 
 impl Limiter {
-    /// Replaces what is said of policies instead of what the program says, all at once. Requests
-    /// that are asked about from then on are judged by that; what has been counted is kept, and
-    /// weighs against the new limits. Each change is told as a `tracing` event of the target
-    /// `tollgate::audit`.
+    /// Replaces all overrides at once. They apply to requests that are checked from then on. The
+    /// counts of earlier requests stay, and weigh against the new limits. Each change is logged as a
+    /// `tracing` event of the target `tollgate::audit`.
     ///
-    /// What can be overridden are the policies of annotations, and those that were
+    /// Policies of annotations can be overridden, and those that were
     /// [declared](crate::LimiterBuilder::declare).
     ///
     /// # Errors
     ///
-    /// If one of them names no policy, or would make of it what cannot be; then all stays as it
-    /// was.
+    /// If one of them names no such policy, or would make its policy invalid. Then the present
+    /// overrides stay.
     pub fn set_overrides(&self, overrides: Overrides) -> Result<(), OverridesError> {
         self.update_overrides(|_| overrides)
     }
 
-    /// As [`set_overrides`](Self::set_overrides), with what `change` makes of those that there are;
-    /// of two that change them at a time, neither undoes what the other did. It must not look at
-    /// or change this limiter's overrides itself.
+    /// Replaces the overrides by the result of `change`, which receives the present ones. Of two
+    /// concurrent updates, neither undoes the other. `change` must not read or replace this
+    /// limiter's overrides itself: an update within an update would wait forever.
     ///
     /// # Errors
     ///
-    /// As there.
+    /// If one of the new overrides names no policy that can be overridden, or would make its policy
+    /// invalid. Then the present overrides stay.
     pub fn update_overrides(
         &self,
         change: impl FnOnce(Overrides) -> Overrides,
@@ -37,21 +37,21 @@ impl Limiter {
         self.shared.overrides.update(change, declared, |policy| self.unsupported(policy))
     }
 
-    /// What is said of policies instead of what the program says.
+    /// Returns the present overrides.
     #[must_use]
     pub fn overrides(&self) -> Overrides {
         self.shared.overrides.overrides()
     }
 
-    /// A policy as it is kept now.
+    /// Returns the policy in effect, before overrides of single subjects.
     #[inline]
-    pub(crate) fn current<'a>(&self, policy: &'a Policy) -> EffectivePolicy<'a> {
+    pub(crate) fn effective_policy<'a>(&self, policy: &'a Policy) -> EffectivePolicy<'a> {
         EffectivePolicy::new(policy, self.shared.overrides.find(policy))
     }
 
-    /// The same as it is for this subject.
+    /// Returns the policy in effect for a subject, given the one before overrides of single subjects.
     #[inline]
-    pub(crate) fn for_subject<'a>(
+    pub(crate) fn effective_policy_of_subject<'a>(
         &self,
         policy: EffectivePolicy<'a>,
         subject: &str,
@@ -66,7 +66,7 @@ impl Limiter {
 
     /// Returns the policy in effect for the subject of a check that names the declared one.
     #[inline]
-    pub(crate) fn current_for<'a>(&self, check: &Check<'a>) -> EffectivePolicy<'a> {
-        self.for_subject(self.current(check.policy), check.subject)
+    pub(crate) fn effective_policy_for<'a>(&self, check: &Check<'a>) -> EffectivePolicy<'a> {
+        self.effective_policy_of_subject(self.effective_policy(check.policy), check.subject)
     }
 }

@@ -41,7 +41,7 @@ impl Limiter {
     ) -> (EffectivePolicy<'a>, Result<Decision, Unavailable>) {
         let timer = self.shared.telemetry.start_timer();
         let waited = self.wait_in_line(check, max_wait).await;
-        let policy = self.current_for(check);
+        let policy = self.effective_policy_for(check);
         self.observe_wait(timer, &check.with_policy(&policy), &waited);
         (policy, waited)
     }
@@ -53,11 +53,11 @@ impl Limiter {
     ) -> Result<Decision, Unavailable> {
         let Check { policy, subject, cost, .. } = *check;
         let queue = &self.shared.queue;
-        let current = self.current_for(check);
-        if !current.is_enabled() {
+        let effective = self.effective_policy_for(check);
+        if !effective.is_enabled() {
             return Ok(Decision::disabled());
         }
-        let in_effect = check.with_policy(&current);
+        let in_effect = check.with_policy(&effective);
         if cost == 0 || in_effect.can_never_pass() {
             return self.charge_unobserved(&in_effect).await;
         }
@@ -80,7 +80,7 @@ impl Limiter {
         let queue = &self.shared.queue;
         loop {
             // The policy in effect may change during the wait.
-            let policy = self.current_for(check);
+            let policy = self.effective_policy_for(check);
             let decision = if !policy.is_enabled() {
                 Decision::disabled()
             } else if policy.get_algorithm() == Algorithm::LeakyBucket {

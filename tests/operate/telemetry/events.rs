@@ -6,7 +6,8 @@ use axum::Router;
 use axum::http::Request;
 use axum::routing::get;
 use tollgate::{
-    Answer, Backend, BackendError, Limiter, Operation, Policy, Quota, RateLimitLayer, rate_limit,
+    Action, Answer, Backend, BackendError, Limiter, MemoryBackend, Operation, Policy, Quota,
+    RateLimitLayer, RateLimited, rate_limit, testing,
 };
 use tracing::Level;
 
@@ -78,4 +79,102 @@ async fn failures_are_logged_with_their_cause_and_the_store_is_asked_in_a_span()
     assert!(told.contains("policy=\"p\"") && told.contains("connection refused"), "{told}");
     let asked = text.lines().find(|line| line.ends_with("asked")).unwrap();
     assert!(asked.contains("rate_limit{policy=\"p\"}: "), "{asked}");
+}
+
+/// A store in memory that does not refund.
+#[derive(Default)]
+struct Final(MemoryBackend);
+
+impl Final {
+    fn fails(operation: &Operation<'_>) -> Option<BackendError> {
+        let is_refund = matches!(operation.action, Action::Refund { .. });
+        is_refund.then(|| BackendError::unknown("connection reset"))
+    }
+}
+
+impl Backend for Final {
+    async fn apply(&self, batch: &[Operation<'_>]) -> Vec<Result<Answer, BackendError>> {
+        batch.iter().map(|operation| self.apply_now(operation).unwrap()).collect()
+    }
+
+    fn apply_now(&self, operation: &Operation<'_>) -> Option<Result<Answer, BackendError>> {
+        match Self::fails(operation) {
+            Some(error) => Some(Err(error)),
+            None => self.0.apply_now(operation),
+        }
+    }
+}
+
+#[rate_limit(9, per = hour, name = "final_handler", key = global, refund_if = success)]
+async fn handler() {}
+
+#[rate_limit(9, per = hour, name = "final_function", key = args(), refund_if = success)]
+async fn function() -> Result<(), RateLimited> {
+    Ok(())
+}
+
+#[rate_limit(9, per = hour, name = "final_sync_function", refund_if = success)]
+fn sync_function() -> Result<(), RateLimited> {
+    Ok(())
+}
+
+#[rate_limit(9, per = hour, name = "final_stacked", key = args("first"))]
+#[rate_limit(1, per = hour, name = "final_stacked_last", key = args("last"))]
+async fn stacked() -> Result<(), RateLimited> {
+    Ok(())
+}
+
+#[tokio::test]
+async fn failed_refunds_are_logged() {
+    let (log, _listening) = Log::of_this_thread(Level::DEBUG);
+    let limiter = Limiter::builder(Final::default()).breaker(None).build();
+    testing::scope(limiter.clone(), async {
+        assert!(function().await.is_ok());
+        assert!(sync_function().is_ok());
+        assert!(stacked().await.is_ok());
+        assert!(stacked().await.is_err());
+    })
+    .await;
+    let router = local(Router::new().route("/", get(handler)), &limiter);
+    assert!(status(&router, support::get("/")).await.is_success());
+    support::far::settle().await;
+    let text = log.text();
+    for name in ["final_function", "final_sync_function", "final_stacked", "final_handler"] {
+        let failed: Vec<_> = text
+            .lines()
+            .filter(|line| line.contains("a refund failed"))
+            .filter(|line| line.contains(&format!("policy=\"{name}\"")))
+            .collect();
+        assert_eq!(failed.len(), 1, "{name}: {text}");
+        assert!(failed[0].contains("DEBUG") && failed[0].contains("connection reset"), "{text}");
+    }
+}
+
+/// A store that answers charges at once and has to be waited for by refunds.
+#[derive(Default)]
+struct SlowRefunds(Final);
+
+impl Backend for SlowRefunds {
+    async fn apply(&self, batch: &[Operation<'_>]) -> Vec<Result<Answer, BackendError>> {
+        self.0.apply(batch).await
+    }
+
+    fn apply_now(&self, operation: &Operation<'_>) -> Option<Result<Answer, BackendError>> {
+        if Final::fails(operation).is_some() { None } else { self.0.apply_now(operation) }
+    }
+}
+
+#[tokio::test]
+async fn refunds_that_a_function_cannot_wait_for_are_logged() {
+    let (log, _listening) = Log::of_this_thread(Level::DEBUG);
+    testing::scope(Limiter::new(SlowRefunds::default()), async {
+        assert!(sync_function().is_ok());
+    })
+    .await;
+    let text = log.text();
+    let failed = text.lines().find(|line| line.contains("a refund failed")).unwrap();
+    assert!(
+        failed.contains("policy=\"final_sync_function\"") && failed.contains("waited for"),
+        "{text}"
+    );
 }
