@@ -4,19 +4,22 @@ use crate::callback::{Callback, set_plain};
 use crate::registry::RegisteredPolicy;
 use crate::{Algorithm, Blocked, OnError, Policy, Quota};
 
+type BlockedCallback = Callback<fn(&Blocked<'_>), dyn Fn(&Blocked<'_>) + Send + Sync>;
+
 /// One policy of an annotated function, in a static that the macro generates.
 #[derive(Clone, Debug)]
 pub struct Limit {
     registered: RegisteredPolicy,
-    on_blocked: Option<Callback<fn(&Blocked<'_>), dyn Fn(&Blocked<'_>) + Send + Sync>>,
+    on_blocked: Option<BlockedCallback>,
 }
 
 impl Limit {
     /// Creates a limit by the policy `name`, which clients see as `label`. `named` is `true` if the
-    /// annotation gives the name. There must be at least one quota, and at most as many as a policy
-    /// may have. The annotation is in `file`, at `line`.
+    /// annotation gives the name, rather than the function's path. There must be at least one
+    /// quota, and at most as many as a policy may have. The annotation is in `file`, at `line`.
     ///
-    /// This is a single call, because each call takes time to compile for every annotation.
+    /// All of it is set in a single call, because each call takes time to compile for every
+    /// annotation.
     #[must_use]
     pub const fn new(
         name: &'static str,
@@ -34,14 +37,14 @@ impl Limit {
         Self { registered: RegisteredPolicy::new(policy, named, file, line), on_blocked: None }
     }
 
-    /// Sets the algorithm.
+    /// Sets the algorithm; the sliding window by default.
     #[must_use]
     pub const fn algorithm(mut self, algorithm: Algorithm) -> Self {
         self.registered.policy_mut().set_algorithm(algorithm);
         self
     }
 
-    /// Sets what happens while the backend cannot answer.
+    /// Sets the handling of requests while the backend cannot answer; the limiter's by default.
     #[must_use]
     pub const fn on_error(mut self, mode: OnError) -> Self {
         self.registered.policy_mut().set_on_error(mode);
@@ -55,7 +58,7 @@ impl Limit {
         self
     }
 
-    /// Calls `function` on every refusal.
+    /// Sets a function that is called on every refusal. By default there is none.
     #[must_use]
     pub const fn on_blocked(mut self, function: fn(&Blocked<'_>)) -> Self {
         set_plain(&mut self.on_blocked, function);
@@ -68,7 +71,7 @@ impl Limit {
         Self { registered: RegisteredPolicy::new(policy, true, "", 0), on_blocked: None }
     }
 
-    /// Calls a closure on every refusal.
+    /// Sets a closure that is called on every refusal.
     #[cfg(feature = "axum")]
     pub(crate) fn set_on_blocked(
         &mut self,
@@ -87,7 +90,7 @@ impl Limit {
         self.registered.policy_mut()
     }
 
-    /// Returns the policy for the registry.
+    /// Returns the entry for the registry: the policy, and the place of its annotation.
     pub const fn registered(&self) -> &RegisteredPolicy {
         &self.registered
     }
@@ -96,7 +99,7 @@ impl Limit {
         self.registered.policy()
     }
 
-    /// Calls the limit's own `on_blocked` function.
+    /// Calls the limit's own `on_blocked` function, if it has one.
     pub(crate) fn notify(&self, blocked: &Blocked<'_>) {
         match &self.on_blocked {
             Some(Callback::Plain(function)) => function(blocked),

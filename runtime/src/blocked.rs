@@ -1,9 +1,9 @@
-//! What `on_blocked` is told.
+//! The argument of `on_blocked` functions.
 
 use crate::{Check, Decision, Policy};
 
-/// A refusal, for the function that an annotation names with `on_blocked`. It is called before
-/// the refusal is sent, so it should be quick.
+/// A refusal, as `on_blocked` functions receive it. They are called before the refusal is sent, so
+/// they should be quick.
 #[derive(Debug)]
 pub struct Blocked<'a> {
     pub(crate) check: Check<'a>,
@@ -23,30 +23,31 @@ impl<'a> Blocked<'a> {
         }
     }
 
-    /// The policy that refused.
+    /// Returns the policy that refused.
     #[must_use]
     pub fn policy(&self) -> &Policy {
         self.check.policy
     }
 
-    /// Whose request it was: an address, the hash of a credential, or what a key function gave.
+    /// Returns the subject of the request: an address, the hash of a credential, or the result of a
+    /// key function.
     #[must_use]
     pub fn subject(&self) -> &str {
         self.check.subject
     }
 
-    /// The refusal.
+    /// Returns the decision that refused the request.
     pub fn decision(&self) -> &Decision {
         self.decision
     }
 
-    /// Whether the policy is in `shadow`, so that the request goes on all the same.
+    /// Returns `true` if the policy is in `shadow`, so that the request goes on all the same.
     #[must_use]
     pub fn is_shadow(&self) -> bool {
         self.check.policy.is_shadow()
     }
 
-    /// The request; `None` for a function that is no handler.
+    /// Returns the request; `None` for a function that is no handler.
     #[cfg(feature = "axum")]
     #[must_use]
     pub fn request(&self) -> Option<&axum::http::request::Parts> {

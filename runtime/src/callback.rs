@@ -1,10 +1,10 @@
-//! Functions of the user that limits call.
+//! User functions that limits call.
 
 use std::fmt;
 use std::sync::Arc;
 
-/// A function of the user: a plain one, which a static can hold, or a closure that the clones of
-/// a layer share.
+/// A user's function: a plain one, which a static can store, or a closure that the clones of a
+/// layer share.
 pub(crate) enum Callback<F, D: ?Sized> {
     Plain(F),
     #[cfg_attr(not(feature = "axum"), allow(dead_code, reason = "only layers share closures"))]
@@ -36,11 +36,11 @@ impl<F, D: ?Sized> fmt::Debug for Callback<F, D> {
     }
 }
 
-/// Sets an option to a plain function. A constant function cannot assign to it, as that would drop
-/// the old value, which is `None` unless it was set before.
+/// Sets an option to a plain function. The old value, `None` unless it was set before, is forgotten
+/// and not dropped, because constant functions cannot drop.
 pub(crate) const fn set_plain<F: Copy, D: ?Sized>(
     option: &mut Option<Callback<F, D>>,
     function: F,
 ) {
-    std::mem::forget(std::mem::replace(option, Some(Callback::Plain(function))));
+    std::mem::forget(option.replace(Callback::Plain(function)));
 }

@@ -1,8 +1,8 @@
-//! One request to be judged: the value that travels from the doors to the stores.
+//! One request to be decided, in the form in which it is passed on to the store.
 
 use crate::Policy;
 
-/// One request to be judged: by which policy, whose request it is, and how much it costs.
+/// One request to be decided: its policy, its subject and its cost.
 ///
 /// ```
 /// use std::time::Duration;
@@ -20,12 +20,12 @@ pub struct Check<'a> {
     pub policy: &'a Policy,
     /// The subject whose requests are counted: the other part of the key.
     pub subject: &'a str,
-    /// The units that the request takes of every quota; with 0 it takes nothing.
+    /// The units that the request takes from every quota; with 0 it takes nothing.
     pub cost: u32,
 }
 
 impl<'a> Check<'a> {
-    /// Creates a check of a request of `subject` that takes `cost`.
+    /// Creates a check of a request of `subject` that takes `cost` units.
     #[inline]
     #[must_use]
     pub const fn new(policy: &'a Policy, subject: &'a str, cost: u32) -> Self {
@@ -46,7 +46,7 @@ impl<'a> Check<'a> {
         Self { policy, ..self }
     }
 
-    /// Returns `true` if no wait helps: the cost is more than one of the quotas can hold.
+    /// Returns `true` if waiting does not help, because the cost exceeds the capacity of a quota.
     #[must_use]
     pub(crate) fn can_never_pass(&self) -> bool {
         self.policy.quotas().iter().any(|quota| self.cost > quota.capacity())

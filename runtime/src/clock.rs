@@ -1,4 +1,4 @@
-//! Where the time comes from.
+//! Sources of time.
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -6,14 +6,14 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// A source of time. Stores and guards read time through it and never otherwise, so a test
-/// that holds the clock (see [`ManualClock`](crate::testing::ManualClock)) never sleeps.
+/// A source of time. Stores and guards read the time in no other way, so a test that moves the
+/// clock itself (see [`ManualClock`](crate::testing::ManualClock)) never sleeps.
 pub trait Clock: Send + Sync + 'static {
-    /// Microseconds since the Unix epoch.
+    /// Returns the time in microseconds since the Unix epoch.
     fn now_micros(&self) -> u64;
 
-    /// Ends when `duration` has passed on this clock. By default that is tokio's time, so it
-    /// has to be awaited inside a tokio runtime whose time is enabled.
+    /// Waits until `duration` has passed on this clock. The default implementation waits by tokio's
+    /// time, so it has to be awaited inside a tokio runtime whose time is enabled.
     fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
         Box::pin(tokio::time::sleep(duration))
     }
@@ -29,31 +29,31 @@ impl<C: Clock + ?Sized> Clock for Arc<C> {
     }
 }
 
-/// The machine's clock: wall time when it was made, monotonic from there, so that setting
-/// the machine's time neither refuses nor admits anybody.
+/// The machine's clock: it starts at the wall time of its creation and is monotonic from there, so
+/// that a change of the machine's time neither admits nor refuses a request.
 ///
-/// It reads the processor's time stamp counter where that is a clock, which takes less than half
-/// as long as asking the operating system.
+/// It reads the processor's time stamp counter if that runs at a constant rate, which takes less
+/// than half as long as asking the operating system.
 #[derive(Clone, Debug)]
 pub struct SystemClock {
     clock: quanta::Clock,
-    /// What the counter showed at `epoch_micros`.
+    /// The value of the counter at `epoch_micros`.
     started: u64,
     epoch_micros: u64,
-    /// What one count of it takes, in 2⁻⁶⁴ µs.
+    /// The length of one count, in 2⁻⁶⁴ µs.
     count_micros: u64,
 }
 
 impl SystemClock {
-    /// A clock that starts at the machine's present wall time.
+    /// Creates a clock that starts at the machine's present wall time.
     #[must_use]
     pub fn new() -> Self {
-        // A machine whose time is set before 1970 counts from 1970 instead.
+        // On a machine whose time is set before 1970, the clock starts at 1970.
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let clock = quanta::Clock::new();
         let started = clock.raw();
         let nanos = clock.delta_as_nanos(0, COUNTS);
-        // A count takes less than a microsecond, so this is less than 2⁶⁴.
+        // Less than 2⁶⁴, because a count takes less than a microsecond.
         let count_micros = ((u128::from(nanos) << 64) / (1_000 * u128::from(COUNTS))) as u64;
         Self { clock, started, epoch_micros: since_epoch.as_micros() as u64, count_micros }
     }
@@ -74,10 +74,11 @@ impl Clock for SystemClock {
     }
 }
 
-/// Over so many counts their length is taken: minutes, so that nothing is lost by rounding.
+/// The number of counts over which their length is measured: minutes, so that rounding loses
+/// nothing.
 const COUNTS: u64 = 1 << 40;
 
-/// Either the machine's clock, which is asked without a detour, or a user's.
+/// The machine's clock, which is read without dynamic dispatch, or a user's.
 pub(crate) enum Time {
     System(SystemClock),
     Of(Box<dyn Clock>),

@@ -9,8 +9,8 @@ use crate::{Action, Check, Operation, Outcome, Policy, QuotaState, Source, Verdi
 
 /// The answer to one request.
 ///
-/// It stands for one charge: give it to [`Limiter::refund`] to undo that, once. That is why it is
-/// not [`Clone`].
+/// It represents one charge: pass it to [`Limiter::refund`] to undo that. It is not [`Clone`], so
+/// that no charge is refunded twice.
 ///
 /// [`Limiter::refund`]: crate::Limiter::refund
 #[derive(Debug)]
@@ -20,7 +20,7 @@ pub struct Decision {
     receipt: Option<Receipt>,
 }
 
-/// The record of a charge, from which it can be given back.
+/// The record of a charge, by which it can be refunded.
 #[derive(Debug)]
 pub(crate) struct Receipt {
     policy: Policy,
@@ -28,7 +28,8 @@ pub(crate) struct Receipt {
     cost: u32,
     stamp_micros: u64,
     source: Source,
-    /// The instant that names the charge in the limiter's fallback; the epoch if it was not recorded there.
+    /// The instant that identifies the charge in the limiter's fallback; the epoch if it was not
+    /// recorded there.
     pub(crate) fallback_stamp: Timestamp,
 }
 
@@ -38,25 +39,25 @@ impl Receipt {
         Check::new(&self.policy, &self.subject, self.cost)
     }
 
-    /// Returns the operation that gives the charge back.
+    /// Returns the operation that refunds the charge.
     pub(crate) fn refund(&self) -> Operation<'_> {
         let Self { stamp_micros, source, .. } = *self;
         Operation { check: self.check(), action: Action::Refund { stamp_micros, source } }
     }
 
-    /// Returns the part of the limiter that holds the charge.
+    /// Returns the part of the limiter that recorded the charge.
     pub(crate) fn source(&self) -> Source {
         self.source
     }
 
-    /// Returns the instant of the charge, on the clock of who holds it.
+    /// Returns the instant of the charge, on the clock of the part that recorded it.
     pub(crate) fn stamp_micros(&self) -> u64 {
         self.stamp_micros
     }
 }
 
 impl Decision {
-    /// Creates the decision of a peek, or of a charge that is not going to be given back.
+    /// Creates the decision of a peek, or of a charge that is not going to be refunded.
     pub(crate) fn without_receipt(verdict: Verdict) -> Self {
         Self { verdict, receipt: None }
     }
@@ -79,8 +80,8 @@ impl Decision {
         Self { verdict, receipt }
     }
 
-    /// Returns the refusal of a caller who waited in vain: for at least `span`, even if there is
-    /// room now, for that belongs to those who came before.
+    /// Returns the refusal of a caller that waited in vain. It is for at least `span`, even if
+    /// there is room now, because that room is for the callers before it in the queue.
     pub(crate) fn refused_for(self, span: Duration) -> Self {
         let retry_after = self.retry_after().unwrap_or_default().max(span);
         match self.outcome() {
@@ -104,22 +105,22 @@ impl Decision {
         self.verdict.outcome()
     }
 
-    /// Returns the least that remains in any of the quotas, in units; 0 when nobody knows (see
+    /// Returns the units that remain in the quota with the fewest; 0 if they are not known (see
     /// [`Source::Open`]).
     #[must_use]
     pub fn remaining(&self) -> u32 {
         self.quotas().iter().map(QuotaState::remaining).min().unwrap_or(0)
     }
 
-    /// Returns the time until the same request succeeds, if nobody else comes: exact to the
-    /// microsecond. `None` when it was allowed, and when it can never succeed.
+    /// Returns the time until the same request succeeds if no other comes before it, exact to the
+    /// microsecond. `None` if it was allowed, or if it can never succeed.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         self.outcome().retry_after()
     }
 
-    /// Returns the state of each quota of the policy, in declared order. Empty when nobody knows
-    /// (see [`Source::Open`]).
+    /// Returns the state of each quota of the policy, in declared order. It is empty if the states
+    /// are not known (see [`Source::Open`]).
     #[must_use]
     pub fn quotas(&self) -> &[QuotaState] {
         self.verdict.quotas()

@@ -1,25 +1,25 @@
-//! What can go wrong, apart from being refused.
+//! Errors: of backends, of checks without a decision, and of limiters that cannot start.
 
 use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Whether a failed operation may have taken effect.
+/// The effect of a failed operation, as far as it is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Execution {
-    /// It certainly had no effect: it may be sent again.
+    /// The operation certainly had no effect: it may be sent again.
     NotExecuted,
-    /// It may have had its effect: sending it again could charge twice.
+    /// The operation may have had its effect: sending it again could charge twice.
     Unknown,
 }
 
-/// A backend could not answer.
+/// The error of a backend that could not answer.
 #[derive(Debug)]
 pub struct BackendError(Box<Failure>);
 
-/// Behind a pointer, for every check may return one.
+/// The contents of the error, behind a pointer because every check may return one.
 #[derive(Debug)]
 struct Failure {
     execution: Execution,
@@ -29,18 +29,18 @@ struct Failure {
 }
 
 impl BackendError {
-    /// The operation certainly had no effect.
+    /// Creates the error of an operation that certainly had no effect.
     pub fn not_executed(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::new(Execution::NotExecuted, source.into())
     }
 
-    /// The operation may have had its effect.
+    /// Creates the error of an operation that may have had its effect.
     pub fn unknown(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::new(Execution::Unknown, source.into())
     }
 
-    /// The operation had no effect, and that is its own fault: others may succeed. That says
-    /// nothing of how the backend is, and does not open a [`CircuitBreaker`].
+    /// Creates the error of an operation that had no effect and was itself at fault: others may
+    /// succeed. It is no evidence of the backend's health, and does not open a [`CircuitBreaker`].
     ///
     /// [`CircuitBreaker`]: crate::CircuitBreaker
     pub fn rejected(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
@@ -53,7 +53,7 @@ impl BackendError {
         Self(Box::new(Failure { execution, is_rejection: false, retry_in: None, source }))
     }
 
-    /// Says when it may be worth while to try again.
+    /// Sets the time after which trying again may succeed.
     pub(crate) fn retry_in(mut self, span: Duration) -> Self {
         self.0.retry_in = Some(span);
         self
@@ -63,12 +63,13 @@ impl BackendError {
         self.0.is_rejection
     }
 
-    /// Whether it certainly had no effect.
+    /// Returns `true` if the operation certainly had no effect.
     pub(crate) fn had_no_effect(&self) -> bool {
         self.execution() == Execution::NotExecuted
     }
 
-    /// The same for another operation, which waited for this one to succeed.
+    /// Returns the same error for another operation, which waited for this one to succeed and so
+    /// had no effect.
     pub(crate) fn for_another(&self) -> Self {
         let Failure { is_rejection, retry_in, .. } = *self.0;
         let source = self.0.source.to_string().into();
@@ -80,7 +81,7 @@ impl BackendError {
         }))
     }
 
-    /// Whether the operation may have had its effect.
+    /// Returns the effect of the operation, as far as it is known.
     #[must_use]
     pub fn execution(&self) -> Execution {
         self.0.execution
@@ -103,8 +104,8 @@ impl Error for BackendError {
     }
 }
 
-/// No decision could be had, and the policy is closed ([`OnError::Closed`]): refuse the
-/// request, but do not blame the client.
+/// The error of a check without a decision, because the backend cannot answer and the policy is
+/// closed ([`OnError::Closed`]). Refuse the request, but do not blame the client.
 ///
 /// [`OnError::Closed`]: crate::OnError::Closed
 #[derive(Debug, thiserror::Error)]
@@ -117,14 +118,14 @@ pub struct Unavailable {
 enum UnavailableCause {
     #[error(transparent)]
     Backend(BackendError),
-    /// The limiter should not have started.
+    /// The program's annotations are invalid, so that the limiter should not have started.
     #[error(transparent)]
     Start(Arc<StartError>),
 }
 
 impl Unavailable {
-    /// How long a client should wait before it tries again: until the backend is tried, but at
-    /// least 1 s.
+    /// Returns the time for which a client should wait before it tries again: until the backend is
+    /// tried again, and at least 1 second.
     #[must_use]
     pub fn retry_after(&self) -> Duration {
         let retry_in = match &*self.source {
@@ -147,14 +148,14 @@ impl From<Arc<StartError>> for Unavailable {
     }
 }
 
-/// The limiter is not fit to start.
+/// The error of a limiter that cannot start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
     /// The backend is not ready.
     #[error("the backend is not ready")]
     Backend(#[from] BackendError),
-    /// Two annotations have one name but count differently.
+    /// Two annotations have the same name but different limits.
     #[error(
         "the name `{name}` stands for different limits at {} and at {}: give them different \
          names, or the same limit",
@@ -163,10 +164,11 @@ pub enum StartError {
     Conflict {
         /// The name.
         name: String,
-        /// Where the two annotations are, as `file:line`.
+        /// The places of the two annotations, as `file:line`.
         places: [String; 2],
     },
-    /// Two functions have the same path and would share a budget that neither asked for.
+    /// Two functions have the same path and would share a budget, though neither annotation asks
+    /// for that.
     #[error(
         "the limits at {} and at {} are both known as `{name}` and would share one budget: \
          give one of them a `name`, or, if that is what you want, give both the same `group`",
@@ -175,15 +177,15 @@ pub enum StartError {
     SharedName {
         /// The path of both.
         name: String,
-        /// Where the two annotations are, as `file:line`.
+        /// The places of the two annotations, as `file:line`.
         places: [String; 2],
     },
-    /// A policy asks for what cannot be kept.
+    /// The limiter cannot apply a policy.
     #[error("the policy `{name}` cannot be kept: {reason}")]
     Unsupported {
         /// The policy's name.
         name: String,
-        /// What it asks for, and what to write instead.
+        /// The reason, and the remedy.
         reason: &'static str,
     },
 }

@@ -1,4 +1,4 @@
-//! The limiter that annotated functions ask.
+//! The limiter that annotated functions use.
 
 use std::sync::{Arc, OnceLock};
 
@@ -8,20 +8,21 @@ use crate::{Limiter, MemoryBackend};
 
 static GLOBAL: ArcSwapOption<Limiter> = ArcSwapOption::const_empty();
 
-/// What serves until [`set_limiter`] is called.
+/// The limiter in memory that is used until [`set_limiter`] is called.
 static FALLBACK: OnceLock<Limiter> = OnceLock::new();
 
 tokio::task_local! {
     static SCOPED: Limiter;
 }
 
-/// Makes `limiter` the one that annotated functions ask. Call it again to replace it; requests
-/// under way finish with the one that they began with.
+/// Sets the limiter that annotated functions use. Call it again to replace that limiter; requests
+/// under way finish with the one with which they began.
 pub fn set_limiter(limiter: Limiter) {
     GLOBAL.store(Some(Arc::new(limiter)));
 }
 
-/// The limiter that was last set. If none was, one in memory, with a warning the first time.
+/// Returns the limiter that was last set. If none was set, returns one in memory, and logs a
+/// warning the first time.
 #[must_use]
 pub fn get_limiter() -> Limiter {
     with_global(Limiter::clone)
@@ -40,17 +41,18 @@ fn with_global<T>(ask: impl FnOnce(&Limiter) -> T) -> T {
     }
 }
 
-/// Runs `future` with `limiter` in the place of the global one.
+/// Runs `future` with `limiter` in place of the global one.
 pub(crate) async fn scope<F: Future>(limiter: Limiter, future: F) -> F::Output {
     SCOPED.scope(limiter, future).await
 }
 
-/// The scoped limiter if there is one, else the global one.
+/// Returns the scoped limiter if there is one, or else the global one.
 pub(crate) fn current_limiter() -> Limiter {
     with_current_limiter(Limiter::clone)
 }
 
-/// Asks that one. The global one stays where it is: all cores would write a count of its users.
+/// Calls `ask` with the limiter that [`current_limiter`] returns. The global one is not cloned for
+/// that, because all cores would write to its reference count.
 pub(crate) fn with_current_limiter<T>(ask: impl FnOnce(&Limiter) -> T) -> T {
     match SCOPED.try_with(Limiter::clone) {
         Ok(limiter) => ask(&limiter),

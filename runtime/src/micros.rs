@@ -1,11 +1,10 @@
 //! Points in time and lengths of time, in whole microseconds.
 //!
-//! They are two types, so that neither can be passed in the other's place. Both are as large as the
-//! number in them. The public API speaks in `u64` microseconds, which are converted where they enter
-//! and leave.
+//! They are two types, so that neither can be passed in place of the other. Both are as large as
+//! the number in them. The public API has `u64` microseconds, which are converted at its boundary.
 //!
-//! `+` and `-` are those of `u64`: the caller has made sure that the result fits. The names of the
-//! methods tell how they treat other results.
+//! `+` and `-` are those of `u64`: the caller has made sure that the result fits. The other methods
+//! are named by their treatment of results that do not.
 
 use std::fmt;
 use std::ops::{Add, Mul, Sub};
@@ -13,7 +12,7 @@ use std::time::Duration;
 
 use crate::Clock;
 
-/// A point in time: microseconds since the Unix epoch, on the clock of whoever read it.
+/// A point in time: microseconds since the Unix epoch, on the clock from which it was read.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(transparent)]
 pub(crate) struct Timestamp(u64);
@@ -58,7 +57,7 @@ impl Timestamp {
         TimeSpan(self.0.saturating_sub(earlier.0))
     }
 
-    /// Returns the time since `earlier`; a very long one if that is later.
+    /// Returns the time since `earlier`; a very long time if that is later.
     #[inline]
     pub(crate) const fn wrapping_since(self, earlier: Self) -> TimeSpan {
         TimeSpan(self.0.wrapping_sub(earlier.0))
@@ -70,8 +69,8 @@ impl Timestamp {
         Self(self.0.saturating_add(span.0))
     }
 
-    /// Returns the number of the interval of length `width` that contains this instant, counted from
-    /// the epoch.
+    /// Returns the number of the interval of length `width` that contains this instant, counted
+    /// from the epoch.
     #[inline]
     pub(crate) const fn interval(self, width: TimeSpan) -> u64 {
         self.0 / width.0
@@ -95,7 +94,8 @@ impl TimeSpan {
         Self(micros)
     }
 
-    /// Returns the whole microseconds of a duration, at most [`TimeSpan::MAX`]: half a million years.
+    /// Returns the whole microseconds of a duration, at most [`TimeSpan::MAX`]: half a million
+    /// years.
     pub(crate) const fn from_duration(duration: Duration) -> Self {
         let micros = duration.as_micros();
         Self(if micros > u64::MAX as u128 { u64::MAX } else { micros as u64 })
@@ -116,7 +116,7 @@ impl TimeSpan {
         self.0 == 0
     }
 
-    /// Returns the rest without `other`; `None` if that is longer.
+    /// Returns the difference to `other`; `None` if that is longer.
     #[inline]
     pub(crate) const fn checked_sub(self, other: Self) -> Option<Self> {
         match self.0.checked_sub(other.0) {
@@ -125,13 +125,13 @@ impl TimeSpan {
         }
     }
 
-    /// Returns the rest without `other`; zero if that is longer.
+    /// Returns the difference to `other`; zero if that is longer.
     #[inline]
     pub(crate) const fn saturating_sub(self, other: Self) -> Self {
         Self(self.0.saturating_sub(other.0))
     }
 
-    /// Returns the span so many times, at most [`TimeSpan::MAX`].
+    /// Returns the span multiplied by `times`, at most [`TimeSpan::MAX`].
     #[inline]
     pub(crate) const fn saturating_mul(self, times: u64) -> Self {
         Self(self.0.saturating_mul(times))

@@ -1,11 +1,11 @@
-//! The requests that a store carries out, and its answers.
+//! The operations that a store carries out, and its answers.
 
 use crate::{BackendError, Check, Source, Verdict};
 
-/// One request to a store: an action, for one subject of one policy.
+/// One request to a store: an action for one subject of one policy.
 #[derive(Clone, Copy, Debug)]
 pub struct Operation<'a> {
-    /// The policy and the subject, which are the key, and the cost where the action has one.
+    /// The policy and the subject, which are the key, and the cost if the action has one.
     pub check: Check<'a>,
     /// The action.
     pub action: Action,
@@ -19,7 +19,7 @@ impl<'a> Operation<'a> {
         Self { check, action: Action::Charge }
     }
 
-    /// Creates the peek at a check, which charges nothing.
+    /// Creates the peek of a check, which charges nothing.
     #[must_use]
     pub const fn peek(check: Check<'a>) -> Self {
         Self { check, action: Action::Peek }
@@ -31,7 +31,8 @@ impl<'a> Operation<'a> {
         Self { check, action: Action::Reset }
     }
 
-    /// Creates the refund of a check that was charged at `stamp_micros`, by the store itself.
+    /// Creates the refund of a check that the store itself charged, and answered with
+    /// `stamp_micros`.
     #[must_use]
     pub const fn refund(check: Check<'a>, stamp_micros: u64) -> Self {
         Self { check, action: Action::Refund { stamp_micros, source: Source::Store } }
@@ -45,17 +46,17 @@ pub enum Action {
     /// Charges the cost if every quota admits it, and otherwise nothing. A cost of 0 charges
     /// nothing.
     Charge,
-    /// Answers as a charge would be answered, and charges nothing.
+    /// Returns the answer that a charge would have, and charges nothing.
     Peek,
-    /// Forgets the subject.
+    /// Forgets everything that was charged to the subject.
     Reset,
-    /// Gives back a charge of the check's cost: never below empty, and rather too little than too
-    /// much.
+    /// Refunds a charge of the check's cost: never more than is in use, and rather too little than
+    /// too much.
     Refund {
         /// The [`Verdict::stamp_micros`] of the charge.
         stamp_micros: u64,
-        /// The part of the limiter that holds the charge, and gives it back: a store is asked for
-        /// its own only.
+        /// The part of the limiter that recorded the charge, and refunds it. A store receives only
+        /// refunds of its own charges.
         source: Source,
     },
 }
@@ -68,14 +69,14 @@ pub enum Answer {
     Verdict(Verdict),
     /// Answers a reset: it is done.
     Reset,
-    /// Answers a refund: `true` if there was something to give back.
+    /// Answers a refund: `true` if there was something to refund.
     Refunded(bool),
-    /// Answers an action that this store does not have. Nothing was done.
+    /// Answers an action that this store does not support. Nothing was done.
     Unsupported,
 }
 
 impl Answer {
-    /// Moves the verdict that this should be into `verdict`.
+    /// Moves the verdict into `verdict`; any other answer is an error.
     pub(crate) fn into_verdict(self, verdict: &mut Verdict) -> Result<(), BackendError> {
         match self {
             Self::Verdict(given) => {
@@ -86,7 +87,7 @@ impl Answer {
         }
     }
 
-    /// Returns the error for an answer of another kind than was asked for.
+    /// Returns the error for an answer of the wrong kind.
     pub(crate) fn mismatch(&self, asked: &str) -> BackendError {
         match self {
             Self::Unsupported => {

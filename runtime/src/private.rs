@@ -1,4 +1,4 @@
-//! All that generated code may name. Not for users: it changes without notice.
+//! The items that generated code may name. They are not for users, and change without notice.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ pub use axum::http::request::Parts;
 #[cfg(feature = "axum")]
 pub use axum::response::Response;
 
-/// What a `per = …` expression may be.
+/// The types that a `per = …` expression may have.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a length of time",
     label = "this counts no time",
@@ -36,8 +36,8 @@ impl IsPeriod for Duration {}
 impl IsPeriod for u32 {}
 impl IsPeriod for u64 {}
 
-/// Makes a [`Duration`] of an expression of any of those types: a trait's method could not be
-/// called in a constant.
+/// Converts an expression of any of those types to a [`Duration`]. It is not a method of the trait,
+/// because constants cannot call those.
 #[derive(Clone, Copy, Debug)]
 pub struct Period<T>(T);
 
@@ -69,8 +69,8 @@ impl Period<u64> {
     }
 }
 
-/// A number of another type is reported by the bound above, and not once more for want of a
-/// method.
+/// Implements the method for other types of numbers, too. Those are reported by the bound above,
+/// and should not be reported again for want of the method.
 macro_rules! are_no_periods {
     ($($number:ty)*) => {$(
         impl Period<$number> {
@@ -84,7 +84,7 @@ macro_rules! are_no_periods {
 
 are_no_periods!(i8 i16 i32 i64 i128 isize u8 u16 u128 usize f32 f64);
 
-/// What is wrong with the limit, whatever the period.
+/// Returns the error in the limit, if there is one for any period.
 #[must_use]
 pub const fn limit_error(limit: u32, period: Duration) -> Option<&'static str> {
     match Quota::try_new(limit, period) {
@@ -93,7 +93,7 @@ pub const fn limit_error(limit: u32, period: Duration) -> Option<&'static str> {
     }
 }
 
-/// What is wrong with the period, given the limit.
+/// Returns the error in the period, if there is one with this limit.
 #[must_use]
 pub const fn period_error(limit: u32, period: Duration) -> Option<&'static str> {
     match Quota::try_new(limit, period) {
@@ -102,7 +102,7 @@ pub const fn period_error(limit: u32, period: Duration) -> Option<&'static str> 
     }
 }
 
-/// What is wrong with the burst, given the rest.
+/// Returns the error in the burst, if there is one with this quota.
 #[must_use]
 pub const fn burst_error(mut quota: Quota, burst: u32) -> Option<&'static str> {
     match quota.set_burst(burst) {
@@ -111,7 +111,7 @@ pub const fn burst_error(mut quota: Quota, burst: u32) -> Option<&'static str> {
     }
 }
 
-/// What is wrong with a constant cost, given the quotas that it is charged to.
+/// Returns the error in a constant cost, if there is one with the quotas to which it is charged.
 #[must_use]
 pub const fn cost_error(cost: u32, quotas: &[Quota]) -> Option<&'static str> {
     if cost == 0 {
@@ -134,13 +134,14 @@ pub const fn cost_error(cost: u32, quotas: &[Quota]) -> Option<&'static str> {
     None
 }
 
-/// The quota of a limit and a period in microseconds that the attribute has checked.
+/// Returns the quota of a limit and a period in microseconds that the attribute has checked.
 #[must_use]
 pub const fn literal_quota(limit: u32, period_micros: u64) -> Quota {
     quota(limit, Duration::from_micros(period_micros))
 }
 
-/// The quota; what is wrong with it is left to the assertions, which point at it.
+/// Returns the quota. An invalid one is replaced by a placeholder, because the assertions report
+/// its error at the place of the mistake.
 #[must_use]
 pub const fn quota(limit: u32, period: Duration) -> Quota {
     match Quota::try_new(limit, period) {
@@ -149,15 +150,15 @@ pub const fn quota(limit: u32, period: Duration) -> Quota {
     }
 }
 
-/// The quota with a burst; what is wrong with that is left to an assertion.
+/// Returns the quota with a burst. An invalid burst is ignored, because an assertion reports it.
 #[must_use]
 pub const fn burst(mut quota: Quota, burst: u32) -> Quota {
     let _ = quota.set_burst(burst);
     quota
 }
 
-/// Decides about a check as a handler's limit does, without the receipt for a refund, so that tests
-/// and benchmarks can measure that. `None` if it would have to wait.
+/// Decides about a check like a handler's limit, without the receipt for a refund, so that tests
+/// and benchmarks can measure that. Returns `None` if it would have to wait.
 #[inline]
 pub fn decide_now(
     limiter: &crate::Limiter,
@@ -179,23 +180,23 @@ pub async fn decide(
     Ok(verdict.outcome())
 }
 
-/// The subject of a call.
+/// Returns the subject of a call with these arguments.
 #[must_use]
 pub fn subject(parts: &[&dyn std::fmt::Display]) -> Subject {
     Subject::of(parts)
 }
 
-/// The result that says that a limit is reached.
+/// Creates the result of a call that was refused.
 pub fn refuse<R: LimitedResult>(limited: crate::RateLimited) -> R {
     R::refusal(limited)
 }
 
-/// Whether a user's condition holds for a result.
+/// Returns `true` if a user's condition holds for a result.
 pub fn holds<R>(result: &R, condition: impl FnOnce(&R) -> bool) -> bool {
     condition(result)
 }
 
-/// A value of any type, for branches that are never taken.
+/// Returns a value of any type, for branches that are never taken.
 pub fn any<T>() -> T {
     unreachable!("generated code never gets here")
 }

@@ -1,11 +1,12 @@
-//! The registry of all annotations in the program, which the linker collects.
+//! The registry of all annotations in the program.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use crate::{Algorithm, Policy, Quota, StartError};
 
-/// All annotations that are linked into the program. The linker collects them; no code runs for it.
+/// All annotations that are linked into the program. The linker collects them, so no code runs for
+/// that.
 #[linkme::distributed_slice]
 pub static POLICIES: [&'static RegisteredPolicy];
 

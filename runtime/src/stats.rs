@@ -1,4 +1,5 @@
-//! Statistics as plain data: the producers fill them in, and `telemetry` and `dashboard` show them.
+//! Statistics as plain data. The parts that they describe fill them in; `telemetry` and `dashboard`
+//! publish them.
 
 /// Statistics of a limiter's parts.
 #[derive(Clone, Copy, Debug)]
@@ -6,11 +7,11 @@
 pub struct LimiterStats {
     /// The backend's [name](crate::Backend::name).
     pub backend: &'static str,
-    /// The circuit breaker; `None` if there is none, which is the case for a backend in memory.
+    /// Statistics of the circuit breaker; `None` if there is none. A backend in memory has none.
     pub breaker: Option<BreakerStats>,
-    /// The backend, if it is one in memory.
+    /// Statistics of the backend, if it is a [`MemoryBackend`](crate::MemoryBackend).
     pub memory: Option<MemoryStats>,
-    /// The backend, if it is a Redis.
+    /// Statistics of the backend, if it is a [`RedisBackend`](crate::RedisBackend).
     #[cfg(feature = "redis")]
     pub redis: Option<RedisStats>,
 }
@@ -36,8 +37,8 @@ pub struct MemoryStats {
     /// The number of checks that found no room for their subject and were decided by their policy's
     /// shared counter.
     pub overflowed: u64,
-    /// The largest number of keys that one check has examined or moved, besides its own. It has a
-    /// bound that does not grow with the number of keys.
+    /// The largest number of keys that one check has examined or moved, apart from its own. It has
+    /// a bound that does not grow with the number of keys.
     pub most_visited: usize,
 }
 

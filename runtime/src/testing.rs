@@ -19,8 +19,8 @@ use crate::{Clock, Decision, Limiter, MemoryBackend, Outcome, Policy};
 /// Midday (UTC) on 1 January 2026: an arbitrary instant far from the epoch.
 const START_MICROS: u64 = 1_767_268_800_000_000;
 
-/// A clock that tests move by hand. Clones share the time, and a task that sleeps on the clock wakes
-/// when it has been moved far enough.
+/// A clock that tests move by hand. Clones share the time, and a task that sleeps on the clock
+/// wakes when it has been moved far enough.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
@@ -100,8 +100,8 @@ impl Clock for ManualClock {
 /// Runs the future `f` with `limiter` in place of the global limiter, so that tests in one process
 /// never share counters.
 ///
-/// This affects everything that `f` itself awaits, but no tasks that it spawns: for a server in a task
-/// of its own, use `Router::layer(limiter.layer())`.
+/// This affects everything that `f` itself awaits, but no tasks that it spawns: for a server in a
+/// task of its own, use `Router::layer(limiter.layer())`.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
@@ -123,8 +123,8 @@ pub fn limiter() -> (Limiter, ManualClock) {
     (Limiter::builder(backend).clock(clock.clone()).build(), clock)
 }
 
-/// Asserts that exactly `count` more requests of `subject` are admitted now, by charging them and one
-/// more that must be refused. Returns the time after which that one would be admitted.
+/// Asserts that exactly `count` more requests of `subject` are admitted now, by charging them and
+/// one more that must be refused. Returns the time after which that one would be admitted.
 ///
 /// # Panics
 ///

@@ -2,9 +2,9 @@
 //!
 //! It is the virtual scheduling algorithm of [ITU-T I.371], annex A, with a tolerance of
 //! burst − 1 intervals. One unit takes the interval `T = period ÷ limit`. The theoretical
-//! arrival time (TAT) is the instant at which the bucket would be empty if nobody came: a request of
-//! `cost` at `now` would move it to `max(now, TAT) + cost × T`, and is admitted if that is at most
-//! `now + burst × T`.
+//! arrival time (TAT) is the instant at which the bucket would be empty if no request came: a
+//! request of `cost` at `now` would move it to `max(now, TAT) + cost × T`, and is admitted if that
+//! is at most `now + burst × T`.
 //!
 //! At `now` there are at most `burst` units, and in less than one period fewer than `limit`
 //! come back, so any half-open interval of one period holds at most burst + limit − 1. That is

@@ -76,12 +76,12 @@ impl From<Wait> for Outcome {
 /// charged at it. Costs are at least 1 and at most the quota's capacity.
 trait Counter: Default {
     /// Removes the admissions that no longer count at `now`. Admissions later than `now`, which
-    /// appear when a clock was set back, are moved to `now`: so they lock nobody out, and nothing is
-    /// admitted twice.
+    /// appear when a clock was set back, are moved to `now`: so they lock no subject out, and
+    /// nothing is admitted twice.
     fn advance(&mut self, now: Timestamp, quota: &Quota);
 
-    /// Returns the time until a request of `cost` is admitted, if nobody else comes; zero if it is
-    /// admitted now.
+    /// Returns the time until a request of `cost` is admitted, if no other comes before; zero if
+    /// it is admitted now.
     fn wait(&self, now: Timestamp, quota: &Quota, cost: u32) -> TimeSpan;
 
     /// Returns the state of the quota.

@@ -1,17 +1,18 @@
-//! What a backend says of itself.
+//! Statistics of this crate's backends.
 
 use std::future::Future;
 use std::pin::Pin;
 
 use crate::stats::{BackendStats, ServerStats};
 
-/// Reads a backend's instruments, whatever stands before the backend. It cannot be named outside
-/// the crate: only its own backends have it.
+/// Reads the statistics of a backend, past the guards in front of it. Only this crate's backends
+/// implement it.
 pub(crate) trait Gauges: Send + Sync {
-    /// What it holds and does; without waiting.
+    /// Returns the present statistics, without waiting.
     fn read(&self) -> BackendStats;
 
-    /// Asks its servers, those that answer.
+    /// Asks the backend's servers for their state. Returns that of the servers that answer; by
+    /// default there are none.
     fn ask_servers(&self) -> Pin<Box<dyn Future<Output = Vec<ServerStats>> + Send + '_>> {
         Box::pin(async { Vec::new() })
     }

@@ -18,44 +18,52 @@ use crate::{Answer, BackendError, Operation};
 
 /// A store of counters.
 ///
-/// Implement this to keep counters somewhere else. A store decides on its own clock, and each
-/// operation is atomic: no two of them, from whatever process, may both take the last unit. It only
-/// answers; deadlines, retries and the consequences of its failures are the limiter's part.
+/// Implement this trait to store counters somewhere else. A store decides on its own clock, and
+/// each operation is atomic: no two of them, whichever processes sent them, may both take the last
+/// unit. It only answers; deadlines, retries and the consequences of failures are left to the
+/// limiter.
 ///
-/// A backend behind an [`Arc`] is a backend, too: several limiters may share one, and a test may
-/// look at what its limiter uses.
+/// An [`Arc`] of a backend is a backend, too, so that limiters may share one, and a test may
+/// inspect the one that its limiter uses.
 pub trait Backend: Send + Sync + 'static {
-    /// Carries out `batch` in its order, and answers in the same order: one answer for each
-    /// operation.
+    /// Carries out the operations of `batch` in order. Returns one answer for each, in the same
+    /// order. An error tells by [`BackendError::execution`] if its operation may have had an
+    /// effect.
     fn apply(
         &self,
         batch: &[Operation<'_>],
     ) -> impl Future<Output = Vec<Result<Answer, BackendError>>> + Send;
 
-    /// Carries out one operation if that takes no waiting. `None` if it would have to wait; then
-    /// nothing was done.
+    /// Carries out one operation if that takes no waiting. Returns `None` if it would have to wait;
+    /// then nothing was done. The default implementation always returns `None`.
     fn apply_now(&self, operation: &Operation<'_>) -> Option<Result<Answer, BackendError>> {
         let _ = operation;
         None
     }
 
-    /// Returns the backend's name, as used for a metric's label.
+    /// Returns the backend's name, as used for the labels of metrics; `custom` by default.
     fn name(&self) -> &'static str {
         "custom"
     }
 
-    /// Connects, checks and warms up whatever the first request would otherwise find out.
+    /// Prepares the store: connects to it and checks it, so that errors are found at start and not
+    /// by the first request. By default it does nothing.
+    ///
+    /// # Errors
+    ///
+    /// If the store is not ready.
     fn initialize(&self) -> impl Future<Output = Result<(), BackendError>> + Send {
         async { Ok(()) }
     }
 
-    /// Finishes what is under way and releases what the store holds.
+    /// Finishes the operations under way and releases the store's resources. By default it does
+    /// nothing.
     fn close(&self) -> impl Future<Output = ()> + Send {
         async {}
     }
 
-    /// Turns the backend into the limiter's store. Sealed: only this crate's backends have one of
-    /// their own.
+    /// Turns the backend into the limiter's store. The method is sealed: only this crate's backends
+    /// implement it themselves.
     #[doc(hidden)]
     fn into_store(self: Arc<Self>, options: StoreOptions) -> StoreHandle
     where

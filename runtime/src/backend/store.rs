@@ -25,43 +25,43 @@ pub(crate) trait Store: Send + Sync {
         None
     }
 
-    /// Charges a check if that takes no waiting, and writes the verdict in place. `None` if it would
-    /// have to wait; then nothing was done.
+    /// Charges a check if that takes no waiting, and writes the verdict in place. Returns `None` if
+    /// it would have to wait; then nothing was done.
     fn charge_now(
         &self,
         check: &Check<'_>,
         verdict: &mut Verdict,
     ) -> Option<Result<(), BackendError>>;
 
-    /// Carries out one operation if that takes no waiting. `None` if it would have to wait; then
-    /// nothing was done.
+    /// Carries out one operation if that takes no waiting. Returns `None` if it would have to wait;
+    /// then nothing was done.
     fn apply_now(&self, operation: &Operation<'_>) -> Option<Result<Answer, BackendError>>;
 
-    /// Carries out a batch in its order.
+    /// Carries out the operations of a batch in order.
     fn apply<'a>(&'a self, batch: &'a [Operation<'a>]) -> BoxFuture<'a, Answers>;
 
-    /// Returns `true` if it always answers without waiting and never fails, as memory does. Such a
-    /// store needs no guards.
+    /// Returns `true` if the store always answers without waiting and never fails, as memory does.
+    /// It then needs no guards.
     fn is_immediate(&self) -> bool {
         false
     }
 
-    /// Returns `true` if it ends every operation by its own deadline; else a guard does.
+    /// Returns `true` if the store enforces a deadline itself; otherwise a guard does.
     fn has_deadline(&self) -> bool {
         false
     }
 
-    /// Returns the store's name, as used for a metric's label.
+    /// Returns the store's name, as used for the labels of metrics.
     fn name(&self) -> &'static str {
         self.inner().map_or("custom", |inner| inner.name())
     }
 
-    /// Returns the store's instruments, if it has some.
+    /// Returns the reader of the store's statistics, if it has some.
     fn gauges(&self) -> Option<Arc<dyn Gauges>> {
         self.inner()?.gauges()
     }
 
-    /// Connects, checks and warms up.
+    /// Prepares the store: connects to it and checks it.
     fn initialize(&self) -> BoxFuture<'_, Result<(), BackendError>> {
         match self.inner() {
             Some(inner) => inner.initialize(),
@@ -69,7 +69,7 @@ pub(crate) trait Store: Send + Sync {
         }
     }
 
-    /// Finishes what is under way.
+    /// Finishes the operations under way and releases the store's resources.
     fn close(&self) -> BoxFuture<'_, ()> {
         match self.inner() {
             Some(inner) => inner.close(),
@@ -91,7 +91,7 @@ impl dyn Store + '_ {
     }
 }
 
-/// A [`Backend`] written outside this crate.
+/// A [`Backend`] of another crate.
 pub(super) struct Custom<B>(pub(super) Arc<B>);
 
 impl<B: Backend> Store for Custom<B> {
@@ -125,8 +125,8 @@ impl<B: Backend> Store for Custom<B> {
     }
 }
 
-/// The argument of the hook by which this crate's backends become stores. Nobody outside can name
-/// it, so nobody can override the hook.
+/// The argument of the hook by which this crate's backends become stores. It cannot be named
+/// outside the crate, so the hook cannot be overridden there.
 #[derive(Debug)]
 pub struct StoreOptions {
     /// The limiter's deadline, if one was set.

@@ -99,8 +99,8 @@ impl fmt::Display for RateLimited {
     }
 }
 
-/// Creates the response of an annotated handler, for handlers that are limited as functions: 429, or
-/// 503 if the limit could not be checked.
+/// Creates the response of an annotated handler, for handlers that are limited as functions: 429,
+/// or 503 if the limit could not be checked.
 #[cfg(feature = "axum")]
 impl axum::response::IntoResponse for RateLimited {
     fn into_response(self) -> axum::response::Response {

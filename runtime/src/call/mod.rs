@@ -71,8 +71,8 @@ impl CallLimit {
         self.permit(limiter, &declared.with_policy(&policy), charged)
     }
 
-    /// Charges a call like [`charge`](Self::charge), in a function that is not async. It is an error
-    /// if the backend would have to be waited for.
+    /// Charges a call like [`charge`](Self::charge), in a function that is not async. It is an
+    /// error if the backend would have to be waited for.
     fn charge_now(
         &self,
         limiter: &Limiter,
@@ -125,7 +125,8 @@ impl Permit {
         Self { limiter, decisions: SmallVec::new() }
     }
 
-    /// Refunds, best effort, the charges of the limits for which `which` has `true`, in source order.
+    /// Refunds, best effort, the charges of the limits for which `which` has `true`, in source
+    /// order.
     pub async fn refund(self, which: &[bool]) {
         self.refund_if(which.iter().copied()).await;
     }

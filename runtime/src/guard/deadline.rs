@@ -1,4 +1,4 @@
-//! The deadline: ends what a store does not answer in time.
+//! The deadline: ends operations that a store does not answer in time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ pub(super) struct Deadline {
     span: Duration,
 }
 
-/// The time that an operation may take unless another is set.
+/// The longest time that an operation may take, unless another is set.
 const DEFAULT: Duration = Duration::from_millis(100);
 
 impl Deadline {
@@ -27,8 +27,8 @@ impl Deadline {
 }
 
 impl Store for Deadline {
-    /// Passes `initialize` on without a deadline: it may have much to do, and no request waits for
-    /// it.
+    /// Returns the store. Its `initialize` has no deadline, because it may take long, and no
+    /// request waits for it.
     fn inner(&self) -> Option<&dyn Store> {
         Some(&*self.inner)
     }
@@ -47,7 +47,7 @@ impl Store for Deadline {
 
     fn apply<'a>(&'a self, batch: &'a [Operation<'a>]) -> BoxFuture<'a, Answers> {
         Box::pin(async move {
-            // The timer is made only if the store does not answer at once.
+            // The timer is created only if the store does not answer at once.
             let late = async { self.clock.sleep(self.span).await };
             match first_of(self.inner.apply(batch), late).await {
                 Some(answers) => answers,

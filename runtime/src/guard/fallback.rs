@@ -88,14 +88,14 @@ impl Fallback {
         })
     }
 
-    /// Returns `true` if charges were admitted here that nobody has begun to report.
+    /// Returns `true` if charges were admitted here and no report of them has begun.
     #[inline]
     pub(crate) fn has_unreported(&self) -> bool {
         self.unreported.any()
     }
 
     /// Claims the [`report`](Self::report) for the caller. Returns `true` if there is something to
-    /// report that nobody else has claimed.
+    /// report that no other caller has claimed.
     pub(crate) fn claim_report(&self) -> bool {
         self.unreported.claim()
     }

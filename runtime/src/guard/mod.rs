@@ -1,5 +1,5 @@
-//! The guards between limiter and store: each answers in the store's place when it can, and asks the
-//! store behind it otherwise.
+//! The guards between limiter and store. Each answers in place of the store if it can, and
+//! otherwise asks the store behind it.
 
 mod bounded_map;
 mod breaker;
@@ -40,7 +40,8 @@ pub(crate) struct GuardedStore {
 }
 
 impl GuardOptions {
-    /// Puts the guards in front of a store. One that answers at once and never fails needs none.
+    /// Puts the guards in front of a store. A store that always answers without waiting and never
+    /// fails needs none.
     pub(crate) fn guard(&self, mut store: Box<dyn Store>) -> GuardedStore {
         if store.is_immediate() {
             return GuardedStore { store, circuit: None };

@@ -14,7 +14,7 @@ const MAX_SUBJECTS: usize = 10_000;
 
 #[derive(Default)]
 pub(super) struct UnreportedCharges {
-    /// `true` while there are charges that nobody has begun to report. Checks read it without a
+    /// `true` while there are charges whose report has not begun. Checks read it without a
     /// lock.
     any: AtomicBool,
     charges: Mutex<HashMap<ChargeKey, UnreportedCharge>>,
@@ -58,7 +58,7 @@ impl UnreportedCharges {
         self.any.load(Ordering::Relaxed)
     }
 
-    /// Claims the report for the caller. Returns `true` if there are charges that nobody else has
+    /// Claims the report for the caller. Returns `true` if there are charges that no other caller has
     /// begun to report.
     pub(super) fn claim(&self) -> bool {
         self.any.swap(false, Ordering::Relaxed)

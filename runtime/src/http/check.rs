@@ -156,8 +156,8 @@ impl Checker<'_> {
         self.refuse(parts, policy, Reason::NoKey(error))
     }
 
-    /// Turns the result of a check into its outcome. The large verdict is moved only if somebody
-    /// needs it as a decision.
+    /// Turns the result of a check into its outcome. The large verdict is moved only if it is
+    /// needed as a decision.
     fn conclude<G>(
         &self,
         counted: CountedRequest<'_>,
@@ -203,8 +203,8 @@ impl Checker<'_> {
         CheckOutcome::Refused(Box::new(context.respond(&refusal)))
     }
 
-    /// Prepares the response of an admitted request. Clients do not see a shadow limit, as it
-    /// refuses nobody.
+    /// Prepares the response of an admitted request. Clients do not see a shadow limit,
+    /// because it refuses no request.
     #[inline]
     fn granted(&self, counted: CountedRequest<'_>, verdict: &mut Verdict) -> Granted {
         let CountedRequest { policy, check, .. } = counted;

@@ -12,6 +12,10 @@ use crate::key::{Key, OnMissingKey};
 use crate::response::{HeaderCache, HeaderStyle, Refusal};
 use crate::{Blocked, Policy};
 
+type Condition<T> = Callback<fn(&T) -> bool, dyn Fn(&T) -> bool + Send + Sync>;
+type RefusalCallback =
+    Callback<fn(&Refusal<'_>) -> Response, dyn Fn(&Refusal<'_>) -> Response + Send + Sync>;
+
 /// One limit of requests: in a static beside an annotated handler, or shared by the clones of
 /// a layer.
 #[derive(Clone)]
@@ -20,14 +24,11 @@ pub struct HttpLimit {
     pub(super) common: Limit,
     pub(super) key: Key,
     pub(super) cost: Cost,
-    pub(super) exempt: Option<Callback<fn(&Parts) -> bool, dyn Fn(&Parts) -> bool + Send + Sync>>,
-    pub(super) refund_if:
-        Option<Callback<fn(&Response) -> bool, dyn Fn(&Response) -> bool + Send + Sync>>,
+    pub(super) exempt: Option<Condition<Parts>>,
+    pub(super) refund_if: Option<Condition<Response>>,
     pub(super) headers: Option<HeaderStyle>,
     pub(super) on_missing_key: Option<OnMissingKey>,
-    pub(super) refusal: Option<
-        Callback<fn(&Refusal<'_>) -> Response, dyn Fn(&Refusal<'_>) -> Response + Send + Sync>,
-    >,
+    pub(super) refusal: Option<RefusalCallback>,
     /// `true` if handlers see the decisions, through [`RateLimit`](crate::RateLimit).
     pub(super) shows: bool,
     pub(super) header_cache: HeaderCache,

@@ -1,6 +1,6 @@
 //! The error of a request that has no subject.
 
-/// The reason why a request cannot be attributed to anybody.
+/// The reason why a request cannot be attributed to a subject.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyError {

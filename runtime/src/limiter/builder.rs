@@ -1,4 +1,4 @@
-//! Builds a [`Limiter`].
+//! The builder of limiters.
 
 use std::fmt;
 use std::sync::atomic::AtomicBool;
@@ -17,9 +17,8 @@ use crate::{
 
 /// Builds a [`Limiter`].
 ///
-/// What stands between the limiter and a backend that can fail, a deny cache, a deadline and a
-/// circuit breaker, does so without being asked for; a [`MemoryBackend`](crate::MemoryBackend)
-/// needs none.
+/// By default, a backend that can fail is behind a deny cache, a circuit breaker and a deadline. A
+/// [`MemoryBackend`](crate::MemoryBackend) needs none of them.
 pub struct LimiterBuilder {
     into_store: IntoStore,
     guards: GuardOptions,
@@ -34,7 +33,7 @@ pub struct LimiterBuilder {
     http: crate::HttpOptions,
 }
 
-/// Turns the backend into a store as soon as the options are known.
+/// The conversion of the backend into a store, which needs the final settings.
 type IntoStore = Box<dyn FnOnce(StoreOptions) -> StoreHandle + Send + Sync>;
 
 impl LimiterBuilder {
@@ -60,65 +59,69 @@ impl LimiterBuilder {
         }
     }
 
-    /// Goes by `clock` instead of the machine's: those who wait for their turn, the circuit
-    /// breaker, the deadline (unless the backend keeps that itself), the local tier and what decides
-    /// in this process. The backend has a clock of its own, by which it decides.
+    /// Sets the clock of the limiter's own parts; the machine's by default. Those are queues, the
+    /// circuit breaker, the deadline (unless the backend enforces that itself), the local tier and
+    /// the local fallback. The backend decides by a clock of its own.
     #[must_use]
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.guards.clock = Arc::new(clock);
         self
     }
 
-    /// How long the backend may take for an operation, waiting for a connection included; then
-    /// it has failed. 100 ms unless set here or, for a Redis, in its URL or builder.
+    /// Sets the time after which an operation of the backend has failed, including the wait for a
+    /// connection. The default is 100 ms, or the value in a Redis's URL or builder.
     #[must_use]
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.guards.deadline = Some(deadline);
         self
     }
 
-    /// When a failing backend is not asked any more, and when again. With `None`, it always is.
+    /// Sets the circuit breaker, which stops asking a failing backend for a while;
+    /// [`CircuitBreaker::new`] by default. With `None`, the backend is always asked.
     #[must_use]
     pub fn breaker(mut self, breaker: impl Into<Option<CircuitBreaker>>) -> Self {
         self.guards.breaker = breaker.into();
         self
     }
 
-    /// What it decides by itself before it asks the backend, unless that is one that answers
-    /// without waiting. Unless set, that is [`LocalTier::deny_cache`].
+    /// Sets the decisions that the limiter makes without asking the backend;
+    /// [`LocalTier::deny_cache`] by default. A backend that answers without waiting has no local
+    /// tier.
     #[must_use]
     pub fn local_tier(mut self, tier: LocalTier) -> Self {
         self.guards.tier = tier;
         self
     }
 
-    /// What happens to requests while the backend cannot answer, for policies that do not say;
-    /// they are refused unless set.
+    /// Sets the handling of requests while the backend cannot answer, for policies without a mode
+    /// of their own; [`OnError::Closed`] by default, which refuses them.
     #[must_use]
     pub fn on_error(mut self, mode: OnError) -> Self {
         self.on_error = mode;
         self
     }
 
-    /// How many processes share the backend's counters, at least 1: what [`OnError::Local`]
-    /// divides the limits by. Where it varies, name the most.
+    /// Sets the number of processes that share the backend's counters, at least 1, by which
+    /// [`OnError::Local`] divides the limits. It has no default. If the number varies, set the
+    /// largest.
     #[must_use]
     pub fn instances(mut self, instances: u32) -> Self {
         self.instances = Some(instances.max(1));
         self
     }
 
-    /// Calls `function` on every refusal, after the policy's own `on_blocked`: those of handlers,
-    /// with their request, of functions and of direct checks, but not those of a peek.
+    /// Sets a function that is called on every refusal, after the policy's own `on_blocked`: on
+    /// those of handlers, with their request, of functions and of direct checks, but not on those
+    /// of a peek. By default there is none.
     #[must_use]
     pub fn on_blocked(mut self, function: impl Fn(&Blocked<'_>) + Send + Sync + 'static) -> Self {
         self.telemetry.on_blocked = Some(Arc::new(function));
         self
     }
 
-    /// Calls `function` on every admission that leaves little of a quota: less than a tenth, or the
-    /// part that [`near_limit`](Self::near_limit) sets. It is called before the request goes on,
-    /// so it should be quick.
+    /// Sets a function that is called on every admission that leaves little of a quota: less than a
+    /// tenth, or the fraction that [`near_limit`](Self::near_limit) sets. It is called before the
+    /// request goes on, so it should be quick. By default there is none.
     #[must_use]
     pub fn on_near_limit(
         mut self,
@@ -128,15 +131,18 @@ impl LimiterBuilder {
         self
     }
 
-    /// An admission is near the limit if less than this part of a quota is left after it, from 0.0
-    /// (none ever is) to 1.0; 0.1 unless set.
+    /// Sets the fraction of a quota below which an admission is near the limit: from 0.0, for no
+    /// admission at all, to 1.0; 0.1 by default.
     #[must_use]
-    pub fn near_limit(mut self, part: f64) -> Self {
-        self.telemetry.near = part;
+    pub fn near_limit(mut self, fraction: f64) -> Self {
+        self.telemetry.near = fraction;
         self
     }
 
-    /// What it counts for the recorder of the [`metrics`] facade; with `None`, nothing.
+    /// Sets the metrics for the recorder of the [`metrics`] facade; [`Metrics::new`] by default.
+    /// With `None` there are none.
+    ///
+    /// [`Metrics::new`]: crate::Metrics::new
     #[cfg(feature = "metrics")]
     #[must_use]
     pub fn metrics(mut self, metrics: impl Into<Option<crate::Metrics>>) -> Self {
@@ -144,7 +150,7 @@ impl LimiterBuilder {
         self
     }
 
-    /// Makes known a policy that no annotation declares, of a layer for instance, so that it can
+    /// Declares a policy that no annotation declares, for example that of a layer, so that it can
     /// be [overridden](Limiter::set_overrides).
     #[must_use]
     pub fn declare(mut self, policy: Policy) -> Self {
@@ -152,14 +158,15 @@ impl LimiterBuilder {
         self
     }
 
-    /// Lets subjects have quotas of their own.
+    /// Sets the overrides of single subjects. By default there are none.
     #[must_use]
     pub fn per_subject(mut self, subjects: PerSubject) -> Self {
         self.subjects = Some(subjects);
         self
     }
 
-    /// What it does at the HTTP boundary: whose requests it counts, and what clients see.
+    /// Sets the options for HTTP: trust in proxies, header fields and refusals. The default is
+    /// [`HttpOptions::new`](crate::HttpOptions::new).
     #[cfg(feature = "axum")]
     #[must_use]
     pub fn http(mut self, options: crate::HttpOptions) -> Self {
@@ -167,9 +174,12 @@ impl LimiterBuilder {
         self
     }
 
-    /// The limiter.
+    /// Builds the limiter.
     #[must_use]
-    #[cfg_attr(not(feature = "metrics"), expect(unused_mut, reason = "nobody counts"))]
+    #[cfg_attr(
+        not(feature = "metrics"),
+        expect(unused_mut, reason = "without metrics nothing is set here")
+    )]
     pub fn build(mut self) -> Limiter {
         let options = StoreOptions { deadline: self.guards.deadline };
         let StoreHandle(store) = (self.into_store)(options);

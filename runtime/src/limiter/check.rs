@@ -1,4 +1,4 @@
-//! Checks: the one place where a limiter decides, with and without waiting, and its public doors.
+//! Checks: the public methods, and the one place where a limiter decides, with and without waiting.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::{
 };
 
 impl Limiter {
-    /// Charges one request of `subject` to `policy`, if every quota admits it.
+    /// Charges a request of `subject` to `policy`, at a cost of 1, if every quota admits it.
     ///
     /// # Errors
     ///
@@ -25,7 +25,8 @@ impl Limiter {
         self.check_cost(policy, subject, 1).await
     }
 
-    /// Charges `cost` units instead of 1. A cost of 0 takes nothing.
+    /// Charges a request that takes `cost` units, if every quota admits it. A cost of 0 takes
+    /// nothing.
     ///
     /// # Errors
     ///
@@ -66,10 +67,10 @@ impl Limiter {
 
     /// Charges `cost` units, and waits up to `max_wait` until there is room for them.
     ///
-    /// In this process and for each subject of a policy, whoever came first goes first. Only the
-    /// first in line asks the backend, at the instant when it may be admitted; nothing is booked, so
-    /// dropping the future costs nothing. A caller who cannot be admitted in time is refused, as
-    /// soon as that is certain.
+    /// Callers in this process queue for each subject of a policy: first come, first served. Only
+    /// the first in a queue asks the backend, at the instant when it may be admitted. Nothing is
+    /// reserved, so dropping the future costs nothing. A caller that cannot be admitted in time is
+    /// refused as soon as that is certain.
     ///
     /// # Errors
     ///
@@ -112,7 +113,7 @@ impl Limiter {
         Ok(Decision::without_receipt(verdict))
     }
 
-    /// Forgets everything that `subject` has used of `policy`.
+    /// Forgets everything that was charged to `subject` by `policy`.
     ///
     /// # Errors
     ///
@@ -130,8 +131,8 @@ impl Limiter {
         }
     }
 
-    /// Gives back the charge of `decision`. Returns `true` if there was something to give back:
-    /// not if it charged nothing, and not if the charge has left the window meanwhile.
+    /// Refunds the charge of `decision`. Returns `true` if there was something to refund, and
+    /// `false` if it charged nothing or if the charge has left the window meanwhile.
     ///
     /// # Errors
     ///
@@ -177,8 +178,8 @@ impl Limiter {
         }
     }
 
-    /// Gives back what was taken or recorded in this process. `None` if the backend holds the
-    /// charge.
+    /// Refunds a charge as far as it was made or recorded in this process. Returns `None` if the
+    /// backend has charged it.
     fn refund_here(&self, receipt: &Receipt) -> Option<bool> {
         let fallback = self.shared.fallback.as_ref()?;
         let check = receipt.check();
@@ -193,14 +194,13 @@ impl Limiter {
         None
     }
 
-    /// Decides about a check of the policy in effect, and makes a decision of it. The caller
-    /// notifies the hooks of a refusal.
+    /// Charges a check of the policy in effect. The caller notifies the hooks of a refusal.
     pub(crate) async fn charge(
         &self,
         policy: &EffectivePolicy<'_>,
         check: &Check<'_>,
     ) -> Result<Decision, Unavailable> {
-        // Without a future of its own where none is needed: making one costs more than the check.
+        // Asked first without a future of its own: creating one costs more than the check.
         if let Some(charged) = self.charge_now(policy, check) {
             return charged;
         }
@@ -209,7 +209,7 @@ impl Limiter {
         Ok(Decision::charged(verdict, check))
     }
 
-    /// Decides like [`charge`](Self::charge) if that takes no waiting.
+    /// Charges a check like [`charge`](Self::charge) if that takes no waiting.
     #[inline]
     pub(crate) fn charge_now(
         &self,
@@ -261,7 +261,7 @@ impl Limiter {
         decided
     }
 
-    /// Decides without telemetry, for callers who report at the end of a wait.
+    /// Decides without telemetry, for waiting callers, which are reported once at the end.
     pub(super) async fn ask(
         &self,
         check: &Check<'_>,
@@ -306,7 +306,7 @@ impl Limiter {
     }
 
     async fn apply_waiting(&self, operation: &Operation<'_>) -> Result<Answer, BackendError> {
-        // Shows in a trace how long a request stood before its limit.
+        // The span shows in traces the time that a request waited for the backend.
         let span = tracing::debug_span!("rate_limit", policy = operation.check.policy.name());
         self.shared.store.apply_one(operation).instrument(span).await
     }

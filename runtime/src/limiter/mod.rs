@@ -1,4 +1,4 @@
-//! The limiter: asks the backend and does what the policy says about the answer.
+//! The limiter: asks the backend, and applies the policy to the answer.
 
 mod builder;
 mod check;
@@ -23,7 +23,7 @@ use crate::registry::{self, RegisteredPolicy};
 use crate::telemetry::Telemetry;
 use crate::{Backend, OnError, Policy, StartError, Unavailable};
 
-/// Decides who may go on. It joins policies with the backend that counts for them.
+/// Decides about requests: it checks them against policies, which are counted in its backend.
 ///
 /// Cloning is cheap, and clones share everything.
 ///
@@ -50,24 +50,24 @@ pub struct Limiter {
 struct Shared {
     /// The backend behind its guards.
     store: Box<dyn Store>,
-    /// Whether it may have to be waited for, and may fail. Then guards stand before it.
+    /// `true` if the backend may fail and may have to be waited for. It then has guards.
     can_fail: bool,
     circuit: Option<Arc<Circuit>>,
-    /// What policies do that do not say.
+    /// The mode of policies without one of their own.
     on_error: OnError,
-    /// What decides for those that say [`OnError::Local`].
+    /// The part that decides in an outage by policies with [`OnError::Local`].
     fallback: Option<Fallback>,
-    /// Whether the last answer was a failure, so that a change is logged once.
+    /// `true` if the last answer was a failure, so that each change is logged once.
     failing: AtomicBool,
-    /// What is wrong with the program's annotations, once that has been looked at.
+    /// The result of validating the program's annotations; empty before the first check.
     registry: OnceLock<Result<(), Arc<StartError>>>,
     queue: Queue,
     telemetry: Telemetry,
-    /// The backend's own, before which no guard stands.
     backend_name: &'static str,
+    /// The reader of the backend's own statistics.
     gauges: Option<Arc<dyn Gauges>>,
     overrides: OverrideTable,
-    /// Policies that can be overridden, beside those of annotations.
+    /// The policies that can be overridden, in addition to those of annotations.
     declared: Vec<Policy>,
     subjects: Option<SubjectOverrides>,
     #[cfg(feature = "axum")]
@@ -75,19 +75,19 @@ struct Shared {
 }
 
 impl Limiter {
-    /// A limiter over `backend`.
+    /// Creates a limiter on `backend` with default settings.
     #[must_use]
     pub fn new(backend: impl Backend) -> Self {
         Self::builder(backend).build()
     }
 
-    /// A limiter over the Redis that the environment variable `REDIS_URL` names, as
-    /// [`RedisBackend::from_url`](crate::RedisBackend::from_url) reads it; in memory, with a
-    /// word in the log, if it is not set.
+    /// Creates a limiter on the Redis whose URL is in the environment variable `REDIS_URL` (see
+    /// [`RedisBackend::from_url`](crate::RedisBackend::from_url)). If the variable is not set,
+    /// creates one in memory, and logs that.
     ///
     /// # Errors
     ///
-    /// If what is set is no such URL.
+    /// If the variable is not a valid URL of a Redis.
     #[cfg(feature = "redis")]
     pub fn from_env() -> Result<Self, BackendError> {
         match std::env::var("REDIS_URL") {
@@ -102,47 +102,47 @@ impl Limiter {
         }
     }
 
-    /// Sets what [`new`](Self::new) leaves at its default.
+    /// Creates a builder, by which the settings can be changed.
     #[must_use]
     pub fn builder(backend: impl Backend) -> LimiterBuilder {
         LimiterBuilder::new(backend)
     }
 
-    /// Every policy that an annotation in the program declares, in no particular order.
+    /// Returns the policies of all annotations in the program, in no particular order.
     pub fn policies() -> impl Iterator<Item = &'static RegisteredPolicy> {
         registry::policies()
     }
 
-    /// Checks all annotations of the program and makes the backend ready, so that what is
-    /// wrong is found at start and not by the first request.
+    /// Validates all annotations of the program and prepares the backend, so that errors are found
+    /// at start and not by the first request.
     ///
-    /// Without this, the first check looks at the annotations; if they contradict each other,
-    /// it fails and so does every later one.
+    /// Without this, the first check validates the annotations; if they contradict each other, it
+    /// fails, and so does every later one.
     ///
     /// # Errors
     ///
-    /// If annotations contradict each other or ask for what cannot be kept, and if the backend
-    /// is not ready.
+    /// If annotations contradict each other, if the limiter cannot apply one of them, or if the
+    /// backend is not ready.
     pub async fn initialize(&self) -> Result<(), StartError> {
         registry::validate(Self::policies(), |policy| self.unsupported(policy))?;
         Ok(self.shared.store.initialize().await?)
     }
 
-    /// Lets the backend finish what is under way, and first, if it can, learn what was charged in
-    /// this process while it could not answer. The limiter and its clones are not to be used
-    /// afterwards.
+    /// Closes the limiter. First, if possible, the charges that were made in this process during an
+    /// outage are reported to the backend; then the backend finishes the operations under way. The
+    /// limiter and its clones must not be used afterwards.
     pub async fn close(&self) {
         self.report_fallback().await;
         self.shared.store.close().await;
     }
 
-    /// What it does at the HTTP boundary.
+    /// Returns the options for HTTP.
     #[cfg(feature = "axum")]
     pub(crate) fn http(&self) -> &crate::HttpOptions {
         &self.shared.http
     }
 
-    /// Looks at the program's annotations the first time.
+    /// Validates the program's annotations at the first check.
     #[inline]
     fn validated(&self) -> Result<(), Unavailable> {
         match self.shared.registry.get() {

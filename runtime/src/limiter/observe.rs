@@ -1,4 +1,4 @@
-//! Observation: statistics, metrics and the hooks that hear of each check.
+//! Observation: statistics, metrics and hooks.
 
 #[cfg(feature = "dashboard")]
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::telemetry::{CheckEvent, Timer};
 use crate::{Blocked, Check, Decision, Unavailable, Verdict};
 
 impl Limiter {
-    /// What its parts have been doing: the circuit breaker, and the backend.
+    /// Returns statistics of the circuit breaker and of the backend.
     #[must_use]
     pub fn stats(&self) -> LimiterStats {
         let mut stats = LimiterStats {
@@ -33,22 +33,22 @@ impl Limiter {
         stats
     }
 
-    /// What a dashboard shows. It is counted from the first time that it is asked for.
+    /// Returns the figures for a dashboard. Counting starts at the first call.
     #[cfg(feature = "dashboard")]
     pub(crate) fn tally(&self) -> &Arc<Tally> {
         let clock = || Arc::clone(self.shared.queue.clock());
         self.shared.telemetry.tally.get_or_init(|| Arc::new(Tally::new(clock())))
     }
 
-    /// The policies that the builder was told of.
+    /// Returns the policies that were declared to the builder.
     #[cfg(feature = "dashboard")]
     pub(crate) fn declared(&self) -> &[Policy] {
         &self.shared.declared
     }
 
-    /// Reads the instruments of the backend and the circuit breaker, and tells the recorder, as
-    /// happens now and then on a check; if [`Metrics::servers`](crate::Metrics::servers) says so,
-    /// also those of the servers. Call it before the metrics are shown to somebody.
+    /// Publishes the statistics of the backend and of the circuit breaker to the metrics recorder,
+    /// and with [`Metrics::servers`](crate::Metrics::servers) also those of the servers. Checks do
+    /// the same at intervals. Call it before an export, so that the exported values are current.
     #[cfg(feature = "metrics")]
     pub async fn record_metrics(&self) {
         self.shared.telemetry.publish(&self.stats());
@@ -57,7 +57,7 @@ impl Limiter {
         }
     }
 
-    /// The same, but nobody waits for it.
+    /// Publishes the same statistics without waiting for servers, which a background task asks.
     #[cold]
     fn record_metrics_soon(&self) {
         self.shared.telemetry.publish(&self.stats());
@@ -75,7 +75,7 @@ impl Limiter {
         }
     }
 
-    /// Reports a check to telemetry, if anything listens.
+    /// Reports a check to telemetry, if it has to be recorded.
     #[inline]
     pub(super) fn observe(
         &self,
@@ -90,7 +90,7 @@ impl Limiter {
         }
     }
 
-    /// Reports the end of a wait in line.
+    /// Reports the end of a wait in a queue.
     pub(super) fn observe_wait(
         &self,
         timer: Timer,

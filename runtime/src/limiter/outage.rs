@@ -10,7 +10,7 @@ use crate::{
 };
 
 impl Limiter {
-    /// What of a policy this limiter cannot keep, if anything.
+    /// Returns the reason why this limiter cannot apply a policy, if there is one.
     pub(super) fn unsupported(&self, policy: &Policy) -> Option<&'static str> {
         let needs_instances = self.shared.can_fail
             && self.shared.fallback.is_none()
@@ -18,13 +18,13 @@ impl Limiter {
         policy.unsupported().or(needs_instances.then_some(NO_INSTANCES))
     }
 
-    /// What a policy does while the backend cannot answer.
+    /// Returns the mode by which a policy handles requests while the backend cannot answer.
     pub(crate) fn on_error(&self, policy: &Policy) -> OnError {
         policy.get_on_error().unwrap_or(self.shared.on_error)
     }
 
-    /// Turns the store's answer into the limiter's: a failure becomes whatever the policy's
-    /// `on_error` makes of it.
+    /// Turns the store's answer into the limiter's. A failure is handled by the policy's
+    /// `on_error`.
     #[inline]
     pub(super) fn conclude(
         &self,
@@ -44,16 +44,17 @@ impl Limiter {
     }
 
     fn answered(&self, operation: &Operation<'_>, verdict: &mut Verdict) {
-        // What was remembered says nothing of how the backend is.
+        // Answers of the deny cache and of leases are no evidence of the backend's health.
         if verdict.source() == Source::Store {
-            self.note_health(None);
+            self.record_health(None);
         }
         if let Some(fallback) = &self.shared.fallback {
             self.keep_warm(fallback, operation, verdict);
         }
     }
 
-    /// Lets the fallback know of a charge, and the backend of what was charged while it was away.
+    /// Records a charge in the fallback, and starts reporting the charges of an outage to the
+    /// backend.
     #[inline(never)]
     fn keep_warm(&self, fallback: &Fallback, operation: &Operation<'_>, verdict: &mut Verdict) {
         let check = &operation.check;
@@ -69,7 +70,7 @@ impl Limiter {
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
             && fallback.claim_report()
         {
-            // Whoever asked does not wait for it.
+            // In a background task, so that the check does not wait for it.
             let limiter = self.clone();
             runtime.spawn(async move { limiter.report_fallback().await });
         }
@@ -89,7 +90,7 @@ impl Limiter {
         verdict: &mut Verdict,
     ) -> Result<(), Unavailable> {
         if !error.is_rejection() {
-            self.note_health(Some(&error));
+            self.record_health(Some(&error));
         }
         let check: &Check<'_> = &operation.check;
         match (self.on_error(check.policy), &self.shared.fallback) {
@@ -98,7 +99,8 @@ impl Limiter {
                 Ok(())
             }
             (OnError::Local, Some(fallback)) if fallback.decide(operation, verdict) => {
-                // What the backend may have charged is not charged to it again.
+                // A charge that the backend may have executed is not reported, to charge it only
+                // once.
                 if operation.action == Action::Charge
                     && verdict.is_allowed()
                     && error.had_no_effect()
@@ -113,17 +115,18 @@ impl Limiter {
 
     /// Logs when the backend begins to fail and when it answers again, and nothing between.
     #[inline]
-    fn note_health(&self, error: Option<&BackendError>) {
-        // Read first: while nothing changes, checks on many cores write nothing shared.
+    fn record_health(&self, error: Option<&BackendError>) {
+        // Read before any write, so that checks on many cores write nothing shared while nothing
+        // changes.
         if self.shared.failing.load(Ordering::Relaxed) != error.is_some() {
-            self.note_change(error);
+            self.record_change(error);
         }
     }
 
     #[cold]
-    fn note_change(&self, error: Option<&BackendError>) {
+    fn record_change(&self, error: Option<&BackendError>) {
         if self.shared.failing.swap(error.is_some(), Ordering::Relaxed) == error.is_some() {
-            // Somebody else has.
+            // Another check has logged the change.
             return;
         }
         match error {

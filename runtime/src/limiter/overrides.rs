@@ -6,8 +6,8 @@ use crate::{Check, Overrides, OverridesError, Policy};
 
 impl Limiter {
     /// Replaces all overrides at once. They apply to requests that are checked from then on. The
-    /// counts of earlier requests stay, and weigh against the new limits. Each change is logged as a
-    /// `tracing` event of the target `tollgate::audit`.
+    /// counts of earlier requests stay, and weigh against the new limits. Each change is logged as
+    /// a `tracing` event of the target `tollgate::audit`.
     ///
     /// Policies of annotations can be overridden, and those that were
     /// [declared](crate::LimiterBuilder::declare).
@@ -49,7 +49,8 @@ impl Limiter {
         EffectivePolicy::new(policy, self.shared.overrides.find(policy))
     }
 
-    /// Returns the policy in effect for a subject, given the one before overrides of single subjects.
+    /// Returns the policy in effect for a subject, given the one before overrides of single
+    /// subjects.
     #[inline]
     pub(crate) fn effective_policy_of_subject<'a>(
         &self,

@@ -1,4 +1,4 @@
-//! Waiting in line: one line for each subject of a policy, first come first served.
+//! Waiting: callers stand in one line for each subject of a policy, first come, first served.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,7 +12,7 @@ use crate::clock::first_of;
 use crate::overrides::EffectivePolicy;
 use crate::{Algorithm, Check, Clock, Decision, Outcome, Policy, Quota, Unavailable, Verdict};
 
-/// The lines in which somebody waits.
+/// The lines in which callers wait. A line without callers is removed.
 pub(super) struct Queue {
     clock: Arc<dyn Clock>,
     lines: Mutex<HashMap<LineKey, Line>>,
@@ -23,17 +23,17 @@ type LineKey = (SmolStr, SmolStr);
 
 #[derive(Default)]
 struct Line {
-    /// Locked by the first in line. tokio's mutex is fair: it is handed on in the order of arrival,
-    /// and who gives up leaves the line.
+    /// Locked by the first in line. tokio's mutex is fair: it is passed on in the order of arrival,
+    /// and a caller that gives up leaves the line.
     head: Arc<tokio::sync::Mutex<()>>,
-    /// The cost of all who stand in it.
+    /// The total cost of the callers in line.
     wanted: u64,
 }
 
 impl Limiter {
-    /// Charges a check under its policy in effect as soon as there is room, and waits for that up to
-    /// `max_wait`. Returns the policy in effect at the end of the wait, too; the caller notifies the
-    /// hooks of a refusal.
+    /// Charges a check by its policy in effect as soon as there is room, and waits for that up to
+    /// `max_wait`. Also returns the policy in effect at the end of the wait. The caller notifies
+    /// the hooks of a refusal.
     pub(crate) async fn charge_in_line<'a>(
         &self,
         check: &Check<'a>,
@@ -75,7 +75,8 @@ impl Limiter {
         }
     }
 
-    /// Asks, and again whenever the answer may have changed, until it is yes or too late.
+    /// Charges a check that is the first in line: asks again whenever the answer may have changed,
+    /// until the check is admitted, or cannot be before `until`.
     async fn charge_at_head(&self, check: &Check<'_>, until: u64) -> Result<Decision, Unavailable> {
         let queue = &self.shared.queue;
         loop {
@@ -116,14 +117,14 @@ impl Queue {
         &self.clock
     }
 
-    /// Returns the instant that is `span` from now; the last there is if it is farther.
+    /// Returns the instant that is `span` from now, at most the last one that can be represented.
     fn instant_in(&self, span: Duration) -> u64 {
         let micros = u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
         self.clock.now_micros().saturating_add(micros)
     }
 
-    /// Joins the end of the line. Returns `None` if those before take all that can be admitted in
-    /// time.
+    /// Joins the end of the line. Returns `None` if the callers before take all that can be
+    /// admitted in time.
     fn join(&self, check: &Check<'_>, max_wait: Duration) -> Option<PlaceInLine<'_>> {
         let Check { policy, subject, cost, .. } = *check;
         let key = (policy.name_handle(), SmolStr::from(subject));
@@ -140,19 +141,20 @@ impl Queue {
     }
 }
 
-/// Returns the most that a policy can admit within `span`.
+/// Returns the largest number of units that a policy can admit within `span`.
 fn capacity(policy: &Policy, span: Duration) -> u64 {
     let admitted = |quota: &Quota| {
         let [limit, burst] = [quota.limit(), quota.capacity()].map(u128::from);
         let (span, period) = (span.as_micros(), quota.period().as_micros());
         match policy.get_algorithm() {
             Algorithm::SlidingWindow => limit.saturating_mul(span / period + 1),
-            // The windows that begin during the wait, and the one that is open.
+            // Counts the windows that begin during the wait, and the one that is open.
             Algorithm::SlidingWindowCounter | Algorithm::FixedWindow => {
                 limit.saturating_mul(span / period + 2)
             }
             Algorithm::TokenBucket | Algorithm::Gcra => burst + limit.saturating_mul(span) / period,
-            // One at once and then one after each interval, from a line as long as the bucket.
+            // Admits one at once and then one after each interval, from a line as long as the
+            // bucket.
             Algorithm::LeakyBucket => burst.min(1 + limit.saturating_mul(span) / period),
         }
     };
@@ -160,7 +162,7 @@ fn capacity(policy: &Policy, span: Duration) -> u64 {
     least.try_into().unwrap_or(u64::MAX)
 }
 
-/// A place in a line, given up when dropped.
+/// A caller's place in a line, which it leaves when this is dropped.
 struct PlaceInLine<'a> {
     queue: &'a Queue,
     key: LineKey,
@@ -180,8 +182,8 @@ impl Drop for PlaceInLine<'_> {
     }
 }
 
-/// Locks, ignoring poison: the counts are complete whenever the lock is free, even if a thread
-/// panicked elsewhere.
+/// Locks, ignoring poison: the counts are consistent whenever the lock is free, even if a thread
+/// has panicked elsewhere.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

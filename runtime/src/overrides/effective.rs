@@ -1,4 +1,4 @@
-//! Policies in effect.
+//! Policies in effect: declared ones, and those with overrides applied.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -33,7 +33,7 @@ impl Overridden {
         &self.policy
     }
 
-    /// Returns the policy's header fields, which are written once.
+    /// Returns the cache of the policy's header fields.
     pub(crate) fn headers(&self) -> &HeaderCache {
         &self.headers
     }

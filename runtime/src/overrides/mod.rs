@@ -1,4 +1,4 @@
-//! Overrides: settings by which an operator replaces those of a declared policy.
+//! Overrides: settings by which operators replace those of declared policies.
 
 mod effective;
 mod error;
@@ -42,7 +42,7 @@ impl Override {
         Self::default()
     }
 
-    /// Sets the number of requests per period. A burst equal to the old limit changes with it.
+    /// Sets the number of requests per period. A burst equal to the declared limit changes with it.
     #[must_use]
     pub fn limit(mut self, limit: u32) -> Self {
         self.limit = Some(limit);
@@ -56,7 +56,7 @@ impl Override {
         self
     }
 
-    /// Sets the size of the bucket, for algorithms that have one.
+    /// Sets the size of the bucket in units, for algorithms that have one.
     #[must_use]
     pub fn burst(mut self, burst: u32) -> Self {
         self.burst = Some(burst);
@@ -77,7 +77,7 @@ impl Override {
         self
     }
 
-    /// Sets whether the policy only decides and reports, without refusing.
+    /// Switches `shadow` on or off. With it, the policy decides and reports, but never refuses.
     ///
     /// This concerns handlers, functions and layers. [`Limiter::check`] returns the decision in
     /// either case.
@@ -89,14 +89,14 @@ impl Override {
         self
     }
 
-    /// Sets what happens while the backend cannot answer.
+    /// Sets the handling of requests while the backend cannot answer.
     #[must_use]
     pub fn on_error(mut self, mode: OnError) -> Self {
         self.on_error = Some(mode);
         self
     }
 
-    /// Sets whether the policy applies at all. If not, every request is admitted, uncounted.
+    /// Switches the policy on or off. While it is off, every request is admitted, uncounted.
     #[must_use]
     pub fn enabled(mut self, on: bool) -> Self {
         self.enabled = Some(on);

@@ -1,4 +1,4 @@
-//! Overrides for single subjects, which the program computes.
+//! Overrides of single subjects, which the program computes.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -33,8 +33,8 @@ type SubjectFn = dyn Fn(&Policy, &str) -> Option<Override> + Send + Sync;
 /// let limiter = Limiter::builder(MemoryBackend::new()).per_subject(plans).build();
 /// ```
 ///
-/// The function receives the policy in effect, and the subject by which its requests are counted: an
-/// address, the result of a key function, or the hash of a credential. `None` leaves the policy
+/// The function receives the policy in effect, and the subject by which its requests are counted:
+/// an address, the result of a key function, or the hash of a credential. `None` leaves the policy
 /// unchanged. An override that it returns is applied after the one for the policy as a whole (see
 /// [`Limiter::set_overrides`](crate::Limiter::set_overrides)), so a limit that it sets takes
 /// precedence. When a subject changes to another plan, its count stays.
@@ -48,7 +48,8 @@ pub struct PerSubject {
 }
 
 impl PerSubject {
-    /// Creates overrides that `function` returns for a policy and a subject.
+    /// Creates settings with the function that returns a subject's override, or `None` if the
+    /// policy applies unchanged.
     #[must_use]
     pub fn new(
         function: impl Fn(&Policy, &str) -> Option<Override> + Send + Sync + 'static,
@@ -56,14 +57,15 @@ impl PerSubject {
         Self { function: Box::new(function), max_age: DEFAULT_MAX_AGE, max_keys: DEFAULT_MAX_KEYS }
     }
 
-    /// Sets how long a result is cached. The default is one minute.
+    /// Sets the time for which a result is cached; 1 minute by default.
     #[must_use]
     pub fn max_age(mut self, max_age: Duration) -> Self {
         self.max_age = max_age;
         self
     }
 
-    /// Sets the number of subjects for which results are cached, at least 1. The default is 100,000.
+    /// Sets the largest number of results that are cached, one for each policy and subject, at
+    /// least 1; 100,000 by default.
     #[must_use]
     pub fn max_keys(mut self, max_keys: usize) -> Self {
         self.max_keys = max_keys.max(1);
@@ -182,12 +184,12 @@ impl SubjectOverrides {
         derived
     }
 
-    /// Returns the cached result and the time of the call, unless it is too old.
+    /// Returns the cached result and the time of its call, unless it is too old.
     fn cached(&self, lookup: &Lookup<'_>) -> Option<(Option<Arc<DerivedPolicy>>, Timestamp)> {
         let Lookup { key, now } = lookup;
         let mut shard = self.cache.shard(key);
         let result = &shard.find(key)?.value;
-        // If the clock has gone back, the result counts as too old.
+        // After the clock has gone back, the result counts as too old.
         let is_fresh = now.checked_since(result.called_at).is_some_and(|age| age < self.max_age);
         is_fresh.then(|| (result.derived.clone(), result.called_at))
     }

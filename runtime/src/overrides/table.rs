@@ -19,7 +19,7 @@ pub(crate) struct OverrideTable {
     /// `true` if there are overrides. If there are none, a check reads nothing else.
     any: AtomicBool,
     active: ArcSwap<ActiveOverrides>,
-    /// Held during an update, so that no change is lost and the audit log has them in order.
+    /// Locked during an update, so that no change is lost and the audit log has them in order.
     replacing: Mutex<()>,
 }
 
@@ -48,9 +48,9 @@ impl OverrideTable {
         self.active.load().overrides.clone()
     }
 
-    /// Replaces the overrides by the result of `change`, if that is valid. `declared` contains the
-    /// policies that can be overridden; `unsupported` returns the reason why the limiter cannot apply
-    /// a policy.
+    /// Replaces the overrides by the result of `change`, if that is valid. `declared` yields the
+    /// policies that can be overridden; `unsupported` returns the reason why the limiter cannot
+    /// apply a policy, if there is one.
     pub(crate) fn update<'a>(
         &self,
         change: impl FnOnce(Overrides) -> Overrides,

@@ -4,29 +4,29 @@
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Algorithm {
-    /// A log of the times of admissions. **Any** half-open window as long as the period contains at
-    /// most the limit: never one more, wherever the window starts.
+    /// A log of the times of admissions. **Any** half-open window of one period contains at most
+    /// the limit: never one more, wherever the window starts.
     ///
     /// Up to a limit of 1024 it is exact. Above that, admissions share granules of
     /// ⌈period ÷ 1024⌉: still never more than the limit, but a unit can come back later than it
     /// might, by less than one granule.
     #[default]
     SlidingWindow,
-    /// Two counters, the earlier weighted by how much of it the window still covers: the least
-    /// memory of the windows that slide. Under constant demand it admits limit − 1 in each
-    /// period; at worst, 2 × limit − 1 in a window of one period.
+    /// Two counters, the earlier weighted by the part of it that the window still covers: the least
+    /// memory of the windows that slide. Under constant demand it admits limit − 1 in each period;
+    /// at worst, 2 × limit − 1 in a window of one period.
     SlidingWindowCounter,
     /// One counter, in a window that the first admission opens. At most the limit in each such
     /// window; at worst, late in one and early in the next, 2 × limit − 1 in a window of one
     /// period.
     FixedWindow,
-    /// A bucket of `burst` tokens that fills at limit ÷ period in a steady flow. At most
-    /// burst + limit − 1 in any half-open window of one period.
+    /// A bucket of `burst` tokens that fills steadily at limit ÷ period. At most burst + limit − 1
+    /// in any half-open window of one period.
     TokenBucket,
-    /// A bucket of `burst` that leaks at limit ÷ period. It decides as the token bucket does;
-    /// with `wait`, calls leave spaced by period ÷ limit, and `burst` is the length of the line.
+    /// A bucket of `burst` units that leaks at limit ÷ period. It decides like the token bucket;
+    /// with `wait`, calls leave spaced by period ÷ limit, and `burst` is the length of the queue.
     LeakyBucket,
-    /// The generic cell rate algorithm: the token bucket in one number, with which it shares its
+    /// The generic cell rate algorithm: the token bucket stored as a single number, with the same
     /// bound.
     Gcra,
 }
@@ -55,7 +55,7 @@ impl Algorithm {
         }
     }
 
-    /// Returns `true` if it has a bucket, whose size is a quota's burst.
+    /// Returns `true` if the algorithm has a bucket, whose size is a quota's burst.
     pub(crate) const fn has_bucket(self) -> bool {
         match self {
             Self::SlidingWindow | Self::SlidingWindowCounter | Self::FixedWindow => false,

@@ -11,14 +11,14 @@ use self::name::{Name, hash_name};
 pub use self::on_error::OnError;
 use crate::Quota;
 
-/// The most quotas that one policy can hold: a second, a minute, an hour and a day.
+/// The largest number of quotas of one policy: enough for a second, a minute, an hour and a day.
 pub const MAX_QUOTAS: usize = 4;
 
 /// A named set of quotas with an algorithm and its options.
 ///
-/// The name is the policy's identity: subjects are counted under it, so two policies that
-/// share a name share their counters. With several quotas, a request is admitted if all of
-/// them admit it and is then charged to all; otherwise it is charged to none.
+/// The name is the policy's identity: it is part of the key of each counter, so policies of the
+/// same name share their counters. With several quotas, a request is admitted if all of them admit
+/// it, and is then charged to all; otherwise it is charged to none.
 ///
 /// ```
 /// use std::time::Duration;
@@ -36,15 +36,15 @@ pub struct Policy {
     quotas: [Quota; MAX_QUOTAS],
     quota_count: u8,
     algorithm: Algorithm,
-    /// `None`: the limiter's default applies.
+    /// `None` if the limiter's default applies.
     on_error: Option<OnError>,
-    /// `None`: the default applies, see [`deny_cache`](Self::deny_cache).
+    /// `None` if the default applies, see [`deny_cache`](Self::deny_cache).
     deny_cache: Option<bool>,
-    /// `true` if its charges are often given back (`refund_if`).
+    /// `true` if its charges are often refunded (`refund_if`).
     refunds: bool,
-    /// `true` if it only reports the requests that it would refuse.
+    /// `true` if the policy only reports the requests that it would refuse.
     shadow: bool,
-    /// `None`: the limiter's default applies.
+    /// `None` if the limiter's default applies.
     lease: Option<u32>,
 }
 
@@ -83,7 +83,7 @@ impl Policy {
     ///
     /// # Panics
     ///
-    /// Past [`MAX_QUOTAS`]; in a `const` that is a compile error.
+    /// If the policy has [`MAX_QUOTAS`] already; in a `const` that is a compile error.
     #[must_use]
     pub const fn and(mut self, quota: Quota) -> Self {
         assert!((self.quota_count as usize) < MAX_QUOTAS, "a policy holds at most 4 quotas");
@@ -92,7 +92,7 @@ impl Policy {
         self
     }
 
-    /// Sets the algorithm; the sliding window unless set.
+    /// Sets the algorithm; [`Algorithm::SlidingWindow`] by default.
     #[must_use]
     pub const fn algorithm(mut self, algorithm: Algorithm) -> Self {
         self.set_algorithm(algorithm);
@@ -103,8 +103,8 @@ impl Policy {
         self.algorithm = algorithm;
     }
 
-    /// Sets the behaviour while the backend cannot answer. Unless set, the
-    /// [limiter's default](crate::LimiterBuilder::on_error) applies.
+    /// Sets the handling of requests while the backend cannot answer. By default it is the
+    /// [limiter's](crate::LimiterBuilder::on_error).
     #[must_use]
     pub const fn on_error(mut self, mode: OnError) -> Self {
         self.set_on_error(mode);
@@ -115,36 +115,36 @@ impl Policy {
         self.on_error = Some(mode);
     }
 
-    /// Sets whether the deny cache may answer in the store's place (see
-    /// [`LocalTier`](crate::LocalTier)). Unless set it may, except for a policy with `refund_if`: a
-    /// refund by another process would be noticed late.
+    /// Switches the deny cache on or off for this policy (see [`LocalTier`](crate::LocalTier)). By
+    /// default it is on, except for a policy with `refund_if`: a refund by another process would
+    /// take effect late.
     #[must_use]
     pub const fn deny_cache(mut self, on: bool) -> Self {
         self.deny_cache = Some(on);
         self
     }
 
-    /// Sets the most permits that are leased at a time, instead of the limiter's own number (see
-    /// [`LocalTier::lease`](crate::LocalTier::lease)), if the limiter leases at all. With 0 or 1 the
-    /// store decides every check of this policy.
+    /// Sets the largest number of permits in one lease of this policy, if the limiter leases at
+    /// all. By default it is the limiter's (see [`LocalTier::lease`](crate::LocalTier::lease)).
+    /// With 0 or 1 the store decides every check of this policy.
     #[must_use]
     pub const fn lease(mut self, max: u32) -> Self {
         self.lease = Some(max);
         self
     }
 
-    /// Returns the most permits of one lease.
+    /// Returns the largest number of permits in one lease, given the limiter's.
     #[inline]
     pub(crate) fn max_lease(&self, default: u32) -> u32 {
         self.lease.unwrap_or(default)
     }
 
-    /// Marks the policy as one whose charges are often given back.
+    /// Marks the policy as one whose charges are often refunded.
     pub(crate) const fn set_refunds(&mut self) {
         self.refunds = true;
     }
 
-    /// Makes the policy decide and report, but never refuse.
+    /// Switches `shadow` on or off. With it, the policy decides and reports, but never refuses.
     pub(crate) const fn set_shadow(&mut self, on: bool) {
         self.shadow = on;
     }
@@ -153,7 +153,7 @@ impl Policy {
         self.shadow
     }
 
-    /// Returns `true` if the deny cache may answer in the store's place.
+    /// Returns `true` if the deny cache may answer in place of the store.
     #[inline]
     pub(crate) fn has_deny_cache(&self) -> bool {
         self.deny_cache.unwrap_or(!self.refunds)
@@ -185,18 +185,18 @@ impl Policy {
         &self.quotas[..usize::from(self.quota_count)]
     }
 
-    /// Returns the algorithm by which backends decide.
+    /// Returns the algorithm by which requests are counted.
     #[must_use]
     pub fn get_algorithm(&self) -> Algorithm {
         self.algorithm
     }
 
-    /// Returns a hash of the name. That of a constant policy is computed at compile time.
+    /// Returns a hash of the name. The hash of a constant policy is computed at compile time.
     pub(crate) const fn name_hash(&self) -> u64 {
         self.name_hash
     }
 
-    /// Returns `true` if both have one name, and so share their counters.
+    /// Returns `true` if both have the same name, and so share their counters.
     #[inline]
     pub(crate) fn has_name_of(&self, other: &Self) -> bool {
         self.name_hash == other.name_hash && self.name == other.name
@@ -209,7 +209,7 @@ impl Policy {
         let [other_first, ..] = &other.quotas;
         (self.algorithm, self.quota_count) == (other.algorithm, other.quota_count)
             && first.is_kept_like(other_first)
-            // Most policies have one quota.
+            // Most policies have a single quota.
             && (self.quota_count == 1 || self.quotas_are_kept_like(other))
     }
 
@@ -241,7 +241,7 @@ impl Policy {
     pub(crate) fn with_quotas(mut self, quotas: &[Quota]) -> Self {
         let count = quotas.len().min(MAX_QUOTAS);
         self.quotas[..count].copy_from_slice(&quotas[..count]);
-        // At most 4.
+        // `count` is at most 4, so the cast loses nothing.
         self.quota_count = count as u8;
         self
     }
@@ -256,7 +256,7 @@ impl Policy {
         self.on_error
     }
 
-    /// Returns the name, owned; that of a constant policy is not copied.
+    /// Returns the name, owned. The name of a constant policy is not copied.
     pub(crate) fn name_handle(&self) -> SmolStr {
         self.name.to_smol_str()
     }

@@ -17,7 +17,7 @@ impl Name {
         }
     }
 
-    /// Returns the name, owned; a constant is not copied.
+    /// Returns the name, owned. A constant is not copied.
     pub(super) fn to_smol_str(&self) -> SmolStr {
         match self {
             Self::Constant(name) => SmolStr::new_static(name),
@@ -45,8 +45,8 @@ impl Eq for Name {}
 
 /// Hashes a name by [FNV-1a](https://datatracker.ietf.org/doc/draft-eastlake-fnv/), which can be
 /// computed at compile time. It takes words of eight bytes, because the compiler interprets it for
-/// each handler. Names are the program's own, so nobody can choose them to collide, and those that
-/// do are still compared.
+/// each handler. Names come from the program, so no client can choose them to collide; and names of
+/// one hash are still compared.
 pub(super) const fn hash_name(text: &str) -> u64 {
     const PRIME: u64 = 0x0100_0000_01b3;
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;

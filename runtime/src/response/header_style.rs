@@ -13,7 +13,7 @@ pub enum HeaderStyle {
     Legacy,
     /// Both of these.
     Both,
-    /// No fields, so that nobody can count how many guesses are left. `Retry-After` stays.
+    /// No fields, so that clients cannot see the number of guesses left. `Retry-After` stays.
     None,
 }
 

@@ -17,8 +17,8 @@ use super::{CheckEvent, Metrics, NearLimit};
 use crate::stats::{BreakerState, BreakerStats, LimiterStats, MemoryStats, ServerStats};
 use crate::{Outcome, Policy, Source};
 
-/// The largest number of policies that are counted separately. Policies are named by the program, so
-/// there are few; if it generates names at run time, the excess is counted as [`OTHERS`].
+/// The largest number of policies that are counted separately. Policies are named by the program,
+/// so there are few; if it generates names at run time, the excess is counted as [`OTHERS`].
 const MAX_POLICIES: usize = 1_000;
 const OTHERS: &str = "_other";
 
@@ -164,7 +164,8 @@ impl Meter {
             return;
         }
         let handles = self.handles();
-        // Only a recorder can panic while the lock is held, and the totals are consistent even then.
+        // Only a recorder can panic while the lock is held, and the totals are consistent even
+        // then.
         let mut published = handles.published.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(breaker) = &stats.breaker {
             published.breaker(breaker);
@@ -268,8 +269,8 @@ impl PolicyHandles {
     }
 }
 
-/// Totals that have been passed on to the recorder. It receives the increase since the last time, so
-/// that several limiters may share one recorder.
+/// Totals that have been passed on to the recorder. It receives the increase since the last time,
+/// so that several limiters may share one recorder.
 #[derive(Default)]
 struct Totals(HashMap<&'static str, u64>);
 

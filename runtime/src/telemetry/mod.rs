@@ -90,8 +90,7 @@ impl Telemetry {
         false
     }
 
-    /// Returns `true` if anything is to be done about the outcome of a check. In production usually
-    /// nothing is.
+    /// Returns `true` if the outcome of a check has to be recorded. In production usually none has.
     #[inline]
     pub(crate) fn has_listener(&self, timer: Timer, policy: &Policy, admitted: bool) -> bool {
         let of_outcome =
@@ -216,7 +215,7 @@ impl CheckEvent<'_> {
     }
 }
 
-/// Records a call to a Redis server: how many operations it carried, and how long it took.
+/// Records a call to a Redis server: the number of its operations, and its duration.
 #[cfg(feature = "redis")]
 pub(crate) fn round_trip(checks: usize, took: Duration) {
     #[cfg(feature = "metrics")]
@@ -225,7 +224,7 @@ pub(crate) fn round_trip(checks: usize, took: Duration) {
     let _ = (checks, took);
 }
 
-/// Records how long it took to obtain a connection to a Redis server.
+/// Records the time that it took to obtain a connection to a Redis server.
 #[cfg(feature = "redis")]
 pub(crate) fn connected(took: Duration) {
     #[cfg(feature = "metrics")]

@@ -33,32 +33,40 @@ pub(super) const SERVER_EVICTED: &str = "tollgate_redis_server_evicted_keys";
 
 /// Registers the descriptions with the recorder.
 pub(super) fn describe() {
-    describe_counter!(DECISIONS, Unit::Count, "Checks, by what was decided and who decided");
+    describe_counter!(DECISIONS, Unit::Count, "Checks, by outcome and by the part that decided");
     describe_counter!(NEAR_LIMIT, Unit::Count, "Admissions that left little of a quota");
-    describe_histogram!(CHECK_SECONDS, Unit::Seconds, "How long checks took");
-    describe_histogram!(WAIT_SECONDS, Unit::Seconds, "How long callers waited for their turn");
+    describe_histogram!(CHECK_SECONDS, Unit::Seconds, "Durations of checks");
+    describe_histogram!(WAIT_SECONDS, Unit::Seconds, "Durations of waits in a queue");
 
     describe_gauge!(BREAKER_STATE, Unit::Count, "1 for the circuit breaker's state, else 0");
-    describe_counter!(BREAKER_OPENINGS, Unit::Count, "How often the circuit breaker opened");
-    describe_counter!(BREAKER_PROBES, Unit::Count, "Operations let through as a probe");
-    describe_counter!(BREAKER_REJECTED, Unit::Count, "Operations that the breaker stopped");
+    describe_counter!(BREAKER_OPENINGS, Unit::Count, "Times that the circuit breaker opened");
+    describe_counter!(BREAKER_PROBES, Unit::Count, "Operations let through as probes");
+    describe_counter!(BREAKER_REJECTED, Unit::Count, "Operations rejected by the breaker");
 
-    describe_gauge!(MEMORY_KEYS, Unit::Count, "Keys held in memory");
-    describe_counter!(MEMORY_EVICTED, Unit::Count, "Keys dropped from memory while in use");
+    describe_gauge!(MEMORY_KEYS, Unit::Count, "Keys in memory");
+    describe_counter!(MEMORY_EVICTED, Unit::Count, "Keys evicted while in use");
     describe_counter!(MEMORY_OVERFLOWED, Unit::Count, "Checks that found no room for their key");
 
     describe_counter!(REDIS_ROUND_TRIPS, Unit::Count, "Calls sent to Redis");
-    describe_counter!(REDIS_CHECKS, Unit::Count, "Operations that calls to Redis carried");
-    describe_histogram!(REDIS_ROUND_TRIP_SECONDS, Unit::Seconds, "How long calls to Redis took");
+    describe_counter!(REDIS_CHECKS, Unit::Count, "Operations in calls to Redis");
+    describe_histogram!(REDIS_ROUND_TRIP_SECONDS, Unit::Seconds, "Durations of calls to Redis");
     describe_histogram!(REDIS_BATCH_SIZE, Unit::Count, "Operations in one call to Redis");
-    describe_histogram!(REDIS_CONNECT_SECONDS, Unit::Seconds, "How long getting a connection took");
+    describe_histogram!(REDIS_CONNECT_SECONDS, Unit::Seconds, "Durations of getting a connection");
     describe_gauge!(REDIS_QUEUED, Unit::Count, "Operations that wait to be sent to Redis");
-    describe_gauge!(REDIS_POOL_SIZE, Unit::Count, "The most connections that there may be");
+    describe_gauge!(REDIS_POOL_SIZE, Unit::Count, "Largest number of connections allowed");
     describe_gauge!(REDIS_CONNECTIONS, Unit::Count, "Connections to Redis, used and idle");
-    describe_gauge!(REDIS_POOL_WAITING, Unit::Count, "Who waits for a connection to Redis");
+    describe_gauge!(REDIS_POOL_WAITING, Unit::Count, "Tasks that wait for a connection");
 
     describe_gauge!(SERVER_MEMORY, Unit::Bytes, "Memory that a Redis server uses");
-    describe_gauge!(SERVER_MAX_MEMORY, Unit::Bytes, "Memory that a Redis server may use; 0: all");
+    describe_gauge!(
+        SERVER_MAX_MEMORY,
+        Unit::Bytes,
+        "Memory that a Redis server may use; 0: no limit"
+    );
     describe_gauge!(SERVER_CLIENTS, Unit::Count, "Clients connected to a Redis server");
-    describe_gauge!(SERVER_EVICTED, Unit::Count, "Keys that a Redis server dropped for memory");
+    describe_gauge!(
+        SERVER_EVICTED,
+        Unit::Count,
+        "Keys evicted by a Redis server for want of memory"
+    );
 }

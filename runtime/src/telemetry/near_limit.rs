@@ -1,4 +1,4 @@
-//! The argument of a near-limit hook.
+//! The argument of `on_near_limit` functions.
 
 use super::CheckEvent;
 use crate::check::Check;
@@ -45,7 +45,7 @@ impl<'a> NearLimit<'a> {
         self.quota
     }
 
-    /// Returns how many more requests the quota would admit now.
+    /// Returns the number of units that the quota would still admit now.
     #[must_use]
     pub fn remaining(&self) -> u32 {
         self.remaining

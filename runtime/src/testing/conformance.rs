@@ -20,13 +20,13 @@ const HOUR: Duration = Duration::from_secs(3_600);
 /// Tests a store of your own. For each of `algorithms`, it runs random traces of charges, peeks,
 /// refunds and resets by several quotas at once and compares the answers with those of
 /// [`MemoryBackend`], which follow the algorithm's definition. It also asserts that the store
-/// separates policies and subjects, answers batches in order, and admits no more than the limit when
-/// requests are concurrent.
+/// separates policies and subjects, answers batches in order, and admits no more than the limit
+/// when requests are concurrent.
 ///
 /// The store must be empty and must read the time from `clock`, which this function moves. A store
-/// that decides by a server's clock, as it should, needs a way to set that clock in tests. Call this
-/// function in a tokio runtime, preferably a multi-threaded one: otherwise requests are concurrent
-/// only if the store yields in the middle of an operation.
+/// that decides by a server's clock, as it should, needs a way to set that clock in tests. Call
+/// this function in a tokio runtime, preferably a multi-threaded one: otherwise requests are
+/// concurrent only if the store yields in the middle of an operation.
 ///
 /// A refund may give back less than possible, or nothing. Everything else must be equal to the
 /// microsecond. The traces are the same in every run.
@@ -92,7 +92,7 @@ impl<B: Backend> Suite<'_, B> {
                     return Err(format!(
                         "policy and subject are the key: of {name:?} and {subject:?}, with a limit \
                          of 1, the first is to be allowed and the second refused, and the store \
-                         says {outcomes:?}"
+                         answers {outcomes:?}"
                     ));
                 }
             }
@@ -135,7 +135,8 @@ impl<B: Backend> Suite<'_, B> {
         Ok(())
     }
 
-    /// The clock does not move, so that no units are replenished meanwhile.
+    /// Charges by many tasks at once. The clock does not move, so that no units are replenished
+    /// meanwhile.
     async fn admits_no_more_at_once(&self, algorithm: Algorithm) -> TestResult {
         const LIMIT: u32 = 20;
         let policy = policy(algorithm, "crowd", Quota::new(LIMIT, HOUR));
@@ -155,8 +156,8 @@ impl<B: Backend> Suite<'_, B> {
         }
         if admitted != LIMIT {
             return Err(format!(
-                "each operation is atomic: of {CROWD} who come at once the store admits {admitted}, \
-                 and the limit is {LIMIT}"
+                "each operation is atomic: of {CROWD} concurrent requests the store admits \
+                 {admitted}, and the limit is {LIMIT}"
             ));
         }
         Ok(())
@@ -302,8 +303,8 @@ impl Random {
         quota
     }
 
-    /// Returns a pause: none, one after which a request is just admitted again or just not yet, or a
-    /// random one.
+    /// Returns a pause: none, one after which a request is just admitted again or just not yet, or
+    /// a random one.
     fn pause(&mut self, longest: Duration, retry_after: Duration) -> Duration {
         match self.below(8) {
             0..4 => Duration::ZERO,

@@ -85,8 +85,8 @@ pub fn assert_allowed(response: &Response) {
     assert!(!refused, "a limit has refused the request: {status}, {:?}", response.headers());
 }
 
-/// Asserts that a limit has refused the request. Returns the time in `Retry-After`, or zero if there
-/// is none.
+/// Asserts that a limit has refused the request. Returns the time in `Retry-After`, or zero if
+/// there is none.
 ///
 /// # Panics
 ///

@@ -4,7 +4,7 @@
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Level {
     pub(crate) micros: u64,
-    /// The rest, in 1/limit of a microsecond.
+    /// The remainder, in 1/limit of a microsecond.
     pub(crate) fraction: u32,
     pub(crate) limit: u32,
 }
@@ -15,12 +15,13 @@ impl Level {
         u128::from(self.micros) * u128::from(self.limit) + u128::from(self.fraction)
     }
 
-    /// Returns the units in the bucket; a unit that has begun to drain counts.
+    /// Returns the number of units in the bucket; a unit that has begun to drain counts.
     pub(super) fn used(&self, period: u64) -> u32 {
         div_ceil(self.get(), period) as u32
     }
 
-    /// Returns the microseconds until it holds one unit less, and less than `capacity`.
+    /// Returns the time in microseconds until the bucket contains one unit less, and less than
+    /// `capacity`.
     pub(super) fn more_after(&self, period: u64, capacity: u32) -> u64 {
         let Some(whole) = self.used(period).min(capacity).checked_sub(1) else { return 0 };
         let more = self.get() - u128::from(whole) * u128::from(period);
@@ -28,9 +29,9 @@ impl Level {
     }
 }
 
-/// Returns quotient and remainder. The quotients here are spans of time and counts, which fit.
+/// Returns quotient and remainder. All quotients here are spans of time or counts, which fit.
 pub(crate) fn div_rem(number: u128, by: u64) -> (u64, u64) {
-    // 64 bits are many times as fast, and nearly always enough.
+    // Division of 64 bits is many times as fast, and nearly always enough.
     if let Ok(number) = u64::try_from(number) {
         (number / by, number % by)
     } else {

@@ -1,5 +1,5 @@
-//! The raw answer to a check: the outcome, who gave it, and the state of each quota. Stores, guards
-//! and the limiter write it in place; a [`Decision`](crate::Decision) shows it to users.
+//! The raw answer to a check: the outcome, its source, and the state of each quota. Stores, guards
+//! and the limiter write it in place; users see it as a [`Decision`](crate::Decision).
 
 mod level;
 mod outcome;
@@ -23,14 +23,15 @@ pub struct Verdict {
     outcome: Outcome,
     source: Source,
     stamp_micros: u64,
-    /// The instant that names this charge in the limiter's fallback; the epoch if it was not recorded there.
+    /// The instant that identifies this charge in the limiter's fallback; the epoch if it was not
+    /// recorded there.
     fallback_stamp: Timestamp,
     states: ArrayVec<QuotaState, MAX_QUOTAS>,
 }
 
 impl Verdict {
-    /// Creates a verdict given at `stamp_micros` on the store's clock, in microseconds since the
-    /// Unix epoch.
+    /// Creates the verdict of a store, without states of quotas. `stamp_micros` is the instant of
+    /// the decision on the store's clock, in microseconds since the Unix epoch.
     #[inline]
     #[must_use]
     pub fn new(outcome: Outcome, stamp_micros: u64) -> Self {
@@ -49,7 +50,7 @@ impl Verdict {
     }
 
     /// Creates the verdict that admits because the backend failed. Every check begins with it, and
-    /// whoever decides overwrites it.
+    /// the part that decides overwrites it.
     #[inline]
     pub(crate) fn open() -> Self {
         Self::by(Source::Open, Outcome::Allowed, 0)
@@ -60,7 +61,7 @@ impl Verdict {
         Self::by(Source::Disabled, Outcome::Allowed, 0)
     }
 
-    /// Moves the verdict out and leaves [`open`](Self::open) in its place.
+    /// Moves the verdict out, and leaves [`open`](Self::open) in its place.
     #[cfg(feature = "axum")]
     pub(crate) fn take(&mut self) -> Self {
         std::mem::replace(self, Self::open())
@@ -88,7 +89,7 @@ impl Verdict {
         self.fallback_stamp
     }
 
-    /// Begins another answer, to which [`push`](Self::push) adds the quotas.
+    /// Begins another answer, to which [`push`](Self::push) adds the states of the quotas.
     #[inline]
     pub(crate) fn restart(&mut self, outcome: Outcome, stamp_micros: u64) {
         self.outcome = outcome;
@@ -100,7 +101,7 @@ impl Verdict {
     ///
     /// # Panics
     ///
-    /// Past [`MAX_QUOTAS`], the most that a policy holds.
+    /// If there are [`MAX_QUOTAS`] states already, as many as a policy can have quotas.
     #[inline]
     pub fn push(&mut self, state: QuotaState) {
         self.states.push(state);
@@ -119,13 +120,13 @@ impl Verdict {
         self.outcome == Outcome::Allowed
     }
 
-    /// Returns `true` if something was charged that somebody can give back.
+    /// Returns `true` if something was charged, by a part of the limiter that can refund it.
     pub(crate) fn is_refundable(&self) -> bool {
         self.is_allowed() && self.source.keeps_charges()
     }
 
-    /// Returns the instant of the answer, in microseconds on the store's clock. Together with the
-    /// cost it names the charge.
+    /// Returns the instant of the decision, in microseconds since the Unix epoch on the store's
+    /// clock. Together with the cost it identifies the charge.
     #[must_use]
     pub fn stamp_micros(&self) -> u64 {
         self.stamp_micros

@@ -9,16 +9,16 @@ pub enum Outcome {
     Allowed,
     /// The request may not go on, and nothing has been charged.
     Refused {
-        /// The time until the same request succeeds, if nobody else comes; not one microsecond
-        /// earlier.
+        /// The time until the same request succeeds if no other comes before it; not one
+        /// microsecond earlier.
         retry_after: Duration,
     },
-    /// The request may not go on, now or ever: its cost is more than a quota can hold.
+    /// The request may not go on, now or ever, because its cost exceeds the capacity of a quota.
     Never,
 }
 
 impl Outcome {
-    /// Returns the outcome's name, as used for a metric's label.
+    /// Returns the outcome's name, as used for the labels of metrics.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Allowed => "allowed",

@@ -11,8 +11,9 @@ use crate::micros::TimeSpan;
 pub struct QuotaState(Reading);
 
 impl QuotaState {
-    /// Creates the state that a backend reports; the arguments are described at the methods of the
-    /// same names. Times are rounded up to whole microseconds, so that nobody comes early.
+    /// Creates the state that a backend reports: `exceeded` is `true` if the quota refused the
+    /// request, and the other arguments are described at the methods of the same names. Times are
+    /// rounded up to whole microseconds, so that no request that waits for them comes too early.
     #[must_use]
     pub const fn new(
         exceeded: bool,
@@ -30,15 +31,15 @@ impl QuotaState {
         Self(reading)
     }
 
-    /// Returns the state after `elapsed`, for a request of `cost`. More may remain than it reports,
-    /// because not every unit that has come back since is known.
+    /// Returns the state after `elapsed`, for a request of `cost`. More units may remain than it
+    /// reports, because not all of those replenished since are known.
     pub(crate) fn aged(&self, elapsed: TimeSpan, quota: &Quota, cost: u32) -> Self {
         let mut reading = self.0.aged(elapsed, quota.capacity());
         reading.set_exceeded(cost > reading.remaining());
         Self(reading)
     }
 
-    /// Returns the state with `units` more that remain, which were charged before.
+    /// Returns the state with `units` more remaining, which were charged in advance.
     pub(crate) fn with_more(&self, units: u32) -> Self {
         let remaining = self.remaining().saturating_add(units);
         Self(Reading::known(remaining, self.0.more_after(), self.0.reset_after()))
@@ -50,21 +51,21 @@ impl QuotaState {
         self.0.exceeded()
     }
 
-    /// Returns the units that it would still admit now.
+    /// Returns the number of units that the quota would still admit now.
     #[must_use]
     pub fn remaining(&self) -> u32 {
         self.0.remaining()
     }
 
-    /// Returns the time until it would admit more than [`remaining`](Self::remaining), if nobody
-    /// comes before then; zero when nothing is used.
+    /// Returns the time until the quota would admit more than [`remaining`](Self::remaining), if no
+    /// request comes before then; zero if nothing is in use.
     #[must_use]
     pub fn more_after(&self) -> Duration {
         self.0.more_after().to_duration()
     }
 
-    /// Returns the time until its full capacity is available again, if nobody comes before then;
-    /// zero when nothing is used.
+    /// Returns the time until the quota's full capacity is available again, if no request comes
+    /// before then; zero if nothing is in use.
     #[must_use]
     pub fn reset_after(&self) -> Duration {
         self.0.reset_after().to_duration()

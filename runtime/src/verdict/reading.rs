@@ -1,19 +1,19 @@
-//! The state of one quota at one instant, as a decision carries it.
+//! The state of one quota at one instant, in the form in which decisions store it.
 
 use super::Level;
 use crate::micros::TimeSpan;
 
-/// The rest of a quota, and how long it lasts. A check does not divide to report it: the level of a
-/// bucket is converted to these numbers when somebody reads them. A decision holds one for each
-/// quota, so the fields are ordered to take the least room.
+/// The units that remain of a quota, and the times until there are more. A check does not divide to
+/// report them: the level of a bucket is converted to these numbers when they are read. A decision
+/// has one for each quota, so the fields are ordered to take the least room.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Reading {
     Known {
         exceeded: bool,
         remaining: u32,
-        /// The time until more than `remaining` could be admitted; zero when nothing is used.
+        /// The time until more than `remaining` could be admitted; zero if nothing is in use.
         more_after: TimeSpan,
-        /// The time until the quota is as if nothing had been used.
+        /// The time until nothing is in use.
         reset_after: TimeSpan,
     },
     /// A [`Level`] in a bucket, and the numbers needed to convert it.
@@ -26,7 +26,7 @@ impl Reading {
         Self::Known { exceeded: false, remaining, more_after, reset_after }
     }
 
-    /// Sets whether the quota refused.
+    /// Records the quota's own answer: `true` if it refused.
     #[inline]
     pub(crate) fn set_exceeded(&mut self, now: bool) {
         match self {
@@ -41,8 +41,9 @@ impl Reading {
         }
     }
 
-    /// Returns the state `elapsed` later, if nobody comes meanwhile. Of a `Known` one that is a lower
-    /// bound: between the next unit and the full reset we do not know when units come back.
+    /// Returns the state after `elapsed`, if no request comes meanwhile. For `Known` it is a lower
+    /// bound: between the next unit and the full reset, the times at which units are replenished
+    /// are not known.
     pub(crate) fn aged(self, elapsed: TimeSpan, capacity: u32) -> Self {
         match self {
             Self::Known { reset_after, .. } if elapsed >= reset_after => {
@@ -69,7 +70,7 @@ impl Reading {
         }
     }
 
-    /// Returns the units that would be admitted.
+    /// Returns the number of units that would be admitted.
     pub(crate) fn remaining(&self) -> u32 {
         match *self {
             Self::Known { remaining, .. } => remaining,
@@ -79,7 +80,7 @@ impl Reading {
         }
     }
 
-    /// Returns the time until more than that would be admitted; zero when nothing is used.
+    /// Returns the time until more than that would be admitted; zero if nothing is in use.
     pub(crate) fn more_after(&self) -> TimeSpan {
         match *self {
             Self::Known { more_after, .. } => more_after,
@@ -90,7 +91,7 @@ impl Reading {
         }
     }
 
-    /// Returns the time until the quota is as if nothing had been used.
+    /// Returns the time until nothing is in use.
     pub(crate) fn reset_after(&self) -> TimeSpan {
         match *self {
             Self::Known { reset_after, .. } => reset_after,

@@ -7,7 +7,7 @@ pub enum Source {
     /// The backend, by its own state.
     #[default]
     Store,
-    /// The deny cache, by an earlier refusal that still holds.
+    /// The deny cache, by an earlier refusal that is still valid.
     DenyCache,
     /// A lease: units that the backend charged before, several at once.
     Lease,
@@ -15,17 +15,17 @@ pub enum Source {
     ///
     /// [`OnError::Local`]: crate::OnError::Local
     Local,
-    /// Nobody: the backend failed and the policy admits requests.
+    /// No part: the backend failed, and the policy admits requests then.
     Open,
-    /// Nobody: the backend failed and the policy is closed. There is no decision then but
-    /// [`Unavailable`](crate::Unavailable); the variant serves metrics.
+    /// No part: the backend failed and the policy is closed. The result is then no decision but
+    /// [`Unavailable`](crate::Unavailable), and the variant is used in metrics only.
     Closed,
-    /// Nobody: an override has switched the policy off.
+    /// No part: an override has switched the policy off.
     Disabled,
 }
 
 impl Source {
-    /// Returns the source's name, as used for a metric's label.
+    /// Returns the source's name, as used for the labels of metrics.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -39,7 +39,7 @@ impl Source {
         }
     }
 
-    /// Returns `true` if it records charges, and so can give them back.
+    /// Returns `true` if the source records charges, and so can refund them.
     pub(super) const fn keeps_charges(self) -> bool {
         match self {
             Self::Store | Self::Lease | Self::Local => true,

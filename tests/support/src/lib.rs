@@ -3,6 +3,7 @@
 
 #![allow(missing_debug_implementations, missing_docs, reason = "only tests use it")]
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a test that panics fails, as it should")]
+#![allow(clippy::new_without_default, reason = "tests call `new`, and nothing is generic over it")]
 
 mod alone;
 pub mod clock_jumps;

@@ -46,8 +46,8 @@ const MAX_SHARD_KEYS: usize = 512;
 /// key of a bounded sample is evicted: a fully replenished one if there is one, else the least used
 /// one, but never one that is being refused or would be. If none can be evicted, the new subject is
 /// charged to one counter that all such subjects of its policy share: it may then be refused early,
-/// also for the rest of that counter's period once there is room for it again, and nobody is ever
-/// admitted beyond their limit. A charge to the shared counter cannot be refunded.
+/// also for the rest of that counter's period once there is room for it again, and no subject
+/// is ever admitted beyond its limit. A charge to the shared counter cannot be refunded.
 pub struct MemoryBackend {
     max_keys: usize,
     time: Time,

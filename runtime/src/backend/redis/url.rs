@@ -173,7 +173,7 @@ impl RedisUrl {
                 _ => return wrong("a duration such as `100ms` or `2s`"),
             },
             "db" if matches!(self.location, Location::Socket(_)) => {
-                self.database = database(value)?
+                self.database = database(value)?;
             }
             "db" => {
                 return Err("the database number stands behind the hosts: `redis://host/1`".into());

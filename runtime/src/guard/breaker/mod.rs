@@ -1,4 +1,4 @@
-//! The circuit breaker: does not ask a store that keeps failing.
+//! The circuit breaker: stops asking a store that keeps failing, for a while.
 
 mod settings;
 mod state;
@@ -23,8 +23,8 @@ impl Breaker {
         Self { inner, circuit }
     }
 
-    /// Asks if that takes no waiting. Otherwise the pass is returned, so that a caller who can wait
-    /// may be the probe.
+    /// Asks the store if that takes no waiting. Otherwise the pass is given back unused, so that
+    /// the same operation may be the probe when it waits.
     fn now<T>(
         &self,
         ask: impl FnOnce(&dyn Store) -> Option<Result<T, BackendError>>,
@@ -47,7 +47,8 @@ impl Breaker {
 }
 
 impl Store for Breaker {
-    /// Passes `initialize` on unguarded: whoever starts a limiter wants to know what is wrong.
+    /// Returns the store. Its `initialize` is not guarded, so that its own error is reported when a
+    /// limiter starts.
     fn inner(&self) -> Option<&dyn Store> {
         Some(&*self.inner)
     }
@@ -85,7 +86,7 @@ fn sign<T>(answer: &Result<T, BackendError>) -> Sign {
     }
 }
 
-/// Returns the sign of a batch: one answer shows that the store can give answers.
+/// Returns the evidence of a batch: a single answer shows that the store can answer.
 fn sign_of_all<T>(answers: &[Result<T, BackendError>]) -> Sign {
     let mut signs = answers.iter().map(sign);
     let all = signs.try_fold(Sign::None, |all, sign| match sign {

@@ -1,20 +1,20 @@
-//! The settings of a circuit breaker, and its statistics.
+//! The settings of a circuit breaker.
 
 use std::time::Duration;
 
 use crate::micros::TimeSpan;
 
-/// The settings of the circuit breaker between a limiter and a backend that can fail: when it opens,
-/// and for how long.
+/// The settings of the circuit breaker between a limiter and a backend that can fail: when it
+/// opens, and for how long.
 ///
 /// While closed, it lets every operation through, and opens after several failures in a row. While
-/// open, it answers at once, without asking the backend, that nothing was done. After a while it lets
-/// one operation through, the probe: if that succeeds, it closes; if it fails, it stays open, twice as
-/// long each time. Each of these times is drawn from the second half of its range, so that the
-/// processes of a fleet do not come back at once.
+/// open, it answers at once, without asking the backend, that nothing was done. After a while it
+/// lets one operation through, the probe: if that succeeds, it closes; if it fails, it stays open,
+/// twice as long each time. Each of these times is drawn at random from the second half of its
+/// range, so that the processes of a fleet do not return at once.
 ///
-/// Only operations that were begun in the present state count: an answer that arrives after
-/// the breaker has opened or closed changes nothing. A probe that is dropped is no evidence, and the
+/// An operation counts only in the state in which it began: an answer that arrives after the
+/// breaker has opened or closed changes nothing. A probe that is dropped is no evidence, and the
 /// next one follows after the same time.
 ///
 /// ```
@@ -32,7 +32,8 @@ pub struct CircuitBreaker {
 }
 
 impl CircuitBreaker {
-    /// Creates a breaker that opens after 5 failures in a row, for 1 s the first time and up to 60 s.
+    /// Creates settings by which the breaker opens after 5 failures in a row, for 1 second the
+    /// first time and up to 60 seconds.
     #[must_use]
     pub const fn new() -> Self {
         Self {
@@ -42,28 +43,31 @@ impl CircuitBreaker {
         }
     }
 
-    /// Sets the number of failures in a row after which it opens, at least 1.
+    /// Sets the number of failures in a row after which the breaker opens, at least 1; 5 by
+    /// default.
     #[must_use]
     pub fn failure_threshold(mut self, failures: u32) -> Self {
         self.failure_threshold = failures.max(1);
         self
     }
 
-    /// Sets the time for which it stays open the first time, at least 1 ms.
+    /// Sets the time for which the breaker stays open before the first probe, at least 1 ms; 1
+    /// second by default.
     #[must_use]
     pub fn reset_timeout(mut self, timeout: Duration) -> Self {
         self.reset_timeout = at_least_1_ms(timeout);
         self
     }
 
-    /// Sets the longest time for which it stays open between two probes.
+    /// Sets the longest time for which the breaker stays open between two probes, at least the
+    /// [reset timeout](Self::reset_timeout); 60 seconds by default.
     #[must_use]
     pub fn max_reset_timeout(mut self, timeout: Duration) -> Self {
         self.max_reset_timeout = at_least_1_ms(timeout);
         self
     }
 
-    /// Returns the longest time for which it stays open after this many failed probes.
+    /// Returns the longest time for which the breaker stays open after this many failed probes.
     pub(super) fn timeout(&self, failed_probes: u32) -> TimeSpan {
         let doubled = self.reset_timeout.saturating_mul(1 << failed_probes.min(32));
         doubled.min(self.longest())

@@ -1,7 +1,7 @@
 //! The state machine of a circuit breaker.
 //!
 //! Of the maintained crates, `failsafe` and `recloser` read the machine's clock, which a test
-//! cannot hold, and let every call through while half-open; `tower-resilience` counts failures by
+//! cannot stop, and let every call through while half-open; `tower-resilience` counts failures by
 //! rate and wraps tower services. This one admits one probe at a time, which may be dropped at any
 //! instant, and its clock is the limiter's.
 
@@ -17,7 +17,7 @@ use crate::micros::{TimeSpan, Timestamp};
 use crate::stats::{BreakerState, BreakerStats};
 use crate::{BackendError, Clock};
 
-/// The evidence that the result of an operation gives of the backend's health.
+/// The evidence of the backend's health in the result of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sign {
     Well,
@@ -30,10 +30,10 @@ pub(super) enum Sign {
 pub(crate) struct Circuit {
     settings: CircuitBreaker,
     clock: Arc<dyn Clock>,
-    /// Incremented whenever the breaker opens or closes, so it is even while it is closed. An
-    /// operation on a healthy backend reads nothing else.
+    /// A counter of the times that the breaker opened or closed, so it is even while the breaker is
+    /// closed. An operation on a healthy backend reads nothing else.
     epoch: AtomicU64,
-    /// The failures in a row, in this epoch.
+    /// The number of failures in a row in this epoch.
     failures: AtomicU32,
     rejected: AtomicU64,
     state: Mutex<CircuitState>,
@@ -53,7 +53,7 @@ enum Phase {
     Open {
         until: Timestamp,
     },
-    /// A probe is under way. If it has not reported by `until`, it is given up.
+    /// A probe is under way. If it has not reported by `until`, another one may begin.
     HalfOpen {
         until: Timestamp,
     },
@@ -63,7 +63,7 @@ enum Phase {
 pub(super) struct Pass<'a> {
     circuit: &'a Circuit,
     epoch: u64,
-    /// The number of the probe, if the operation is one.
+    /// The probe's number, if the operation is a probe.
     probe: Option<u64>,
 }
 
@@ -85,8 +85,9 @@ impl Circuit {
         }
     }
 
-    /// Returns a pass if the backend may be asked; when a probe is due, the caller's operation is that
-    /// probe. The error is the time until the next probe is due; zero while one is under way.
+    /// Returns a pass if the backend may be asked. If a probe is due, the operation that receives
+    /// the pass is the probe. The error is the time until the next probe is due; zero while one is
+    /// under way.
     #[inline]
     pub(super) fn enter(&self) -> Result<Pass<'_>, Duration> {
         let epoch = self.epoch.load(Ordering::Acquire);
@@ -137,7 +138,7 @@ impl Circuit {
             return TimeSpan::ZERO;
         };
         match until.saturating_since(Timestamp::now(&self.clock)) {
-            // Longer than it was ever set to: the clock was set back.
+            // Longer than it was ever set, so the clock has gone back.
             left if left > self.settings.longest() => TimeSpan::ZERO,
             left => left,
         }
@@ -178,7 +179,7 @@ impl Circuit {
 
     fn probed(&self, number: u64, sign: Sign) {
         let mut state = self.lock();
-        // It was given up, and another one is under way or has ended.
+        // The probe took too long, and another one is under way or has ended.
         if state.probes != number || !matches!(state.phase, Phase::HalfOpen { .. }) {
             return;
         }
@@ -200,7 +201,8 @@ impl Circuit {
         }
     }
 
-    /// Takes back a probe that did not ask the backend, so that the next operation may be it.
+    /// Takes back a probe that did not ask the backend, so that the next operation may be the
+    /// probe.
     fn not_probed(&self, number: u64) {
         let mut state = self.lock();
         if state.probes == number && matches!(state.phase, Phase::HalfOpen { .. }) {
@@ -209,14 +211,14 @@ impl Circuit {
         }
     }
 
-    /// Locks the state. Nothing panics while the lock is held, so a poisoned one is as good.
+    /// Locks the state, ignoring poison: nothing panics while the lock is held.
     fn lock(&self) -> MutexGuard<'_, CircuitState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Pass<'_> {
-    /// Returns the pass unused: the backend was not asked.
+    /// Gives the pass back unused: the backend was not asked.
     pub(super) fn give_back(mut self) {
         if let Some(probe) = self.probe.take() {
             self.circuit.not_probed(probe);
@@ -229,7 +231,7 @@ impl Pass<'_> {
         let Circuit { epoch, failures, .. } = self.circuit;
         match self.probe.take() {
             Some(probe) => self.circuit.probed(probe, sign),
-            // The operation began before the breaker last opened or closed.
+            // The operation began before the breaker last opened or closed, so it does not count.
             None if epoch.load(Ordering::Acquire) != self.epoch => {}
             None => match sign {
                 Sign::Well if failures.load(Ordering::Relaxed) != 0 => {
@@ -242,7 +244,7 @@ impl Pass<'_> {
     }
 }
 
-/// Reports a probe that was dropped, so that another one takes its place. Any other operation that is
+/// Reports a probe that was dropped, so that another one replaces it. Any other operation that is
 /// dropped is no evidence of the backend's health.
 impl Drop for Pass<'_> {
     fn drop(&mut self) {

@@ -195,7 +195,8 @@ fn event() -> impl Strategy<Value = Event> {
 struct Model {
     changes: u64,
     row: u32,
-    /// The time until the next probe is due, or the last one is given up, as reported by the breaker.
+    /// The time until the next probe is due, or the last one is given up, as reported by the
+    /// breaker.
     until: Option<Duration>,
     probe: Option<u64>,
 }

@@ -117,7 +117,7 @@ impl SharedLeases {
             Ok(_) => RefillState::Done,
             Err(error) => RefillState::Failed(error.for_another()),
         };
-        // Fails if nobody is waiting.
+        // Fails if no check is waiting.
         let _ = state.send(end);
         answer
     }

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::Seconds;
 
-/// The shortest and the longest durations that are distinguished: 128 ns and 17 s, as powers of two.
+/// The shortest and the longest durations that are distinguished: 128 ns and 17 s, as powers of
+/// two.
 const SHORTEST: u32 = 7;
 const LONGEST: u32 = 34;
 /// The number of buckets for each doubling.
@@ -28,8 +29,8 @@ impl Latency {
         self.buckets[bucket(took)].add(second);
     }
 
-    /// Returns these quantiles of the durations in `seconds`, or `None` if there were no checks. Each
-    /// is the upper bound of its bucket.
+    /// Returns these quantiles of the durations in `seconds`, or `None` if there were no checks.
+    /// Each is the upper bound of its bucket.
     pub(crate) fn quantiles<const N: usize>(
         &self,
         seconds: impl Iterator<Item = u64> + Clone,

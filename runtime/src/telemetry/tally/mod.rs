@@ -1,5 +1,5 @@
-//! Figures for a dashboard: the decisions of each policy in the last minute, the durations of checks,
-//! and the subjects refused most. Its memory is bounded, whatever is counted.
+//! Figures for a dashboard: the decisions of each policy in the last minute, the durations of
+//! checks, and the subjects refused most. Its memory is bounded, whatever is counted.
 
 mod latency;
 mod seconds;
@@ -18,8 +18,8 @@ use self::top_refused::TopRefused;
 use super::CheckEvent;
 use crate::{Clock, Policy, Source};
 
-/// The largest number of policies that are counted separately. Policies are named by the program, so
-/// there are few; if it generates names at run time, the excess is counted together.
+/// The largest number of policies that are counted separately. Policies are named by the program,
+/// so there are few; if it generates names at run time, the excess is counted together.
 const MAX_POLICIES: usize = 1_000;
 
 const MICROS_PER_SECOND: u64 = 1_000_000;

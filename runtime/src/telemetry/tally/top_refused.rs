@@ -27,9 +27,9 @@ struct Windows {
     previous: SpaceSaving,
 }
 
-/// The Space-Saving algorithm (Metwally et al.): when it is full, a new subject replaces the one with
-/// the lowest count and inherits that count. It contains every subject that makes up more than one in
-/// [`CAPACITY`] of the refusals.
+/// The Space-Saving algorithm (Metwally et al.): when it is full, a new subject replaces the one
+/// with the lowest count and inherits that count. It contains every subject that makes up more than
+/// one in [`CAPACITY`] of the refusals.
 #[derive(Default)]
 struct SpaceSaving {
     /// Hashes and counts are in arrays of their own, so that they are scanned quickly.
