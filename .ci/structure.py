@@ -369,7 +369,7 @@ def import_rows(root, under):
         listed.append("\n".join(lines))
     return [
         ("circles between files", 0, len(rings), rings),
-        ("largest knot of modules", 5, max(map(len, knots), default=1), listed),
+        ("largest knot of modules", 1, max(map(len, knots), default=1), listed),
     ]
 
 
