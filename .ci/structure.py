@@ -21,7 +21,7 @@ They read `runtime/src/**/*.rs`, each file up to its unit tests, by regular expr
 4. comments that begin with What, Whether, Who, How, Where or As.
 5. files > 450 lines: `*.rs` and `*.lua` in `runtime/src`, `*.rs` in `macros/src`; tests are lines too.
 
-Rows 6 and 7, the imports
+Rows 6 to 8, the imports
 -------------------------
 An import leads from the file that names an item to the file that *defines* it: `crate::Policy` leads to `policy.rs`,
 not to `lib.rs`, because each `use` and `pub use` in between is followed.
@@ -38,6 +38,8 @@ not to `lib.rs`, because each `use` and `pub use` in between is followed.
 7. largest knot of modules: the largest such component when the files of each top-level module are taken as one
    (`limiter/mod.rs` and `limiter/queue.rs` are `limiter`). Without `lib.rs` and `private.rs`: the one only exports,
    the other is there for generated code.
+8. imports upwards: those between top-level modules that do not go down the list in ARCHITECTURE.md, "Who may import
+   whom". A module that is not in the list stands in its last line.
 """
 
 import argparse
@@ -367,10 +369,31 @@ def import_rows(root, under):
             if start in knot and end in knot:
                 lines += [f"    {start} → {end}: {place}" for place in places]
         listed.append("\n".join(lines))
+    layers = read_layers(root / "ARCHITECTURE.md")
+    upwards = [
+        f"{start} → {end}: {place}"
+        for (start, end), places in between.items()
+        for place in places
+        if layers and layers.get(start, LOWEST) >= layers.get(end, LOWEST)
+    ]
     return [
         ("circles between files", 0, len(rings), rings),
-        ("largest knot of modules", 5, max(map(len, knots), default=1), listed),
+        ("largest knot of modules", 1, max(map(len, knots), default=1), listed),
+        ("imports upwards", 0, len(upwards), upwards),
     ]
+
+
+LOWEST = 1000
+
+
+def read_layers(page):
+    """The number of the line that each module has in the list, which stands in a block of code; none without a list."""
+    _, heading, text = (page.read_text() if page.exists() else "").partition("## Who may import whom")
+    layers = {}
+    for number, line in enumerate(text.split("```")[1].splitlines()[1:] if heading else []):
+        names = line.strip().split("  ")[0].split(", ")
+        layers |= {name: LOWEST if "…" in names else number for name in names}
+    return layers
 
 
 # ---- Both ------------------------------------------------------------------------------------------------------------
@@ -390,6 +413,7 @@ def report(root, verbose=False, under=""):
 def self_test():
     """Counts in a tree with one of each fault, and in one without any."""
     faults = {
+        "../../ARCHITECTURE.md": "## Who may import whom\n```text\n store, tide  stores\n bucket, door\n policy, …  more\n```",
         "lib.rs": "mod bucket;\nmod door;\nmod policy;\nmod store;\npub use self::policy::{Policy, Quota as Rate};",
         "policy.rs": "pub struct Policy;\npub struct Quota;\nfn f() { crate::store::memory::keep(); }\n"
         '// As here, crate::bucket::h() is but a comment.\nconst A: &str = "crate::bucket::h()";\n'
@@ -423,6 +447,10 @@ largest knot of modules 4
 4 modules: bucket, door, policy, store
 door → bucket: door.rs:2: crate::bucket
 bucket → door: bucket/gcra.rs:3: door::open
+imports upwards 3
+bucket → door: bucket/gcra.rs:3: door::open
+door → bucket: door.rs:2: crate::bucket
+policy → store: policy.rs:3: crate::store::memory::keep
 """
     for tree, lines, within in ((faults, counted, False), ({"lib.rs": "struct A;"}, "circles between files 0", True)):
         with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()) as output:

@@ -24,9 +24,9 @@ fn place(code: &str) -> Option<PathBuf> {
 
 #[test]
 fn places_in_the_source() {
-    for page in ["ARCHITECTURE.md", "CONTRIBUTING.md"] {
+    for (page, least) in [("ARCHITECTURE.md", 60), ("CONTRIBUTING.md", 2)] {
         let places: Vec<_> = code(&read(page)).iter().filter_map(|code| place(code)).collect();
-        assert!(places.len() > 5, "{page} names only {places:?}");
+        assert!(places.len() >= least, "{page} names only {places:?}");
         for place in places {
             assert!(place.exists(), "{page} names {}", place.display());
         }

@@ -102,7 +102,8 @@ async fn a_leased_decision_says_what_one_of_the_store_would() {
     for &algorithm in Algorithm::ALL {
         let policy = policy(1_000).and(Quota::new(2_000, HOUR * 2)).algorithm(algorithm);
         let subject = algorithm.name();
-        let plain = Limiter::builder(alone.clone()).local_tier(LocalTier::none()).build();
+        let plain = Limiter::builder(alone.clone()).local_tier(LocalTier::none());
+        let plain = plain.instances(1).build();
         let limiter = limiter(&store);
         let mut leased = 0;
         for check in 0..1_010 {
