@@ -181,7 +181,7 @@ pub enum StartError {
         places: [String; 2],
     },
     /// The limiter cannot apply a policy.
-    #[error("the policy `{name}` cannot be kept: {reason}")]
+    #[error("the policy `{name}` cannot be applied: {reason}")]
     Unsupported {
         /// The policy's name.
         name: String,

@@ -102,8 +102,8 @@ impl LimiterBuilder {
     }
 
     /// Sets the number of processes that share the backend's counters, at least 1, by which
-    /// [`OnError::Local`] divides the limits. It has no default. If the number varies, set the
-    /// largest.
+    /// [`OnError::Local`] divides the limits. It has no default, and a limiter with such a
+    /// policy does not start without it. If the number varies, set the largest.
     #[must_use]
     pub fn instances(mut self, instances: u32) -> Self {
         self.instances = Some(instances.max(1));

@@ -235,7 +235,10 @@ impl SubjectOverrides {
         let text = format!("{policy}: {changes}: {reason}");
         let mut invalid = self.invalid.lock().unwrap_or_else(PoisonError::into_inner);
         if *invalid != text {
-            tracing::error!(policy, %changes, reason, "a subject's quotas cannot be; it has the policy's");
+            tracing::error!(
+                policy, %changes, reason,
+                "a subject's override is invalid; the policy applies unchanged"
+            );
             *invalid = text;
         }
     }
