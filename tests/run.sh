@@ -33,4 +33,7 @@ install_redis() {
 command -v redis-server >/dev/null || install_redis >&2
 redis-server --version
 
+# Incremental files are for who builds again and again. Here they are only work.
+export CARGO_INCREMENTAL="${CARGO_INCREMENTAL:-0}"
+
 cargo test --workspace --quiet "$@"

@@ -1,4 +1,5 @@
 #![deny(warnings)]
+#![allow(clippy::extra_unused_type_parameters, reason = "a generic key function may be written so")]
 
 use axum::Router;
 use axum::http::request::Parts;

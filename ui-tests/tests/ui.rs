@@ -3,18 +3,38 @@
 //! `TRYBUILD=overwrite cargo test -p ui-tests` writes the `.stderr` files anew; read the
 //! difference before you commit it.
 
-#![allow(clippy::unwrap_used, reason = "a test that panics fails, as it should")]
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a test that panics fails, as it should")]
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
+/// Without programs that pass, a mistake is only checked and never built, and all of them by one
+/// command.
 #[test]
-fn ui() {
+fn mistakes() {
     let cases = trybuild::TestCases::new();
-    cases.pass("pass/*.rs");
     cases.compile_fail("fail/*.rs");
     cases.compile_fail("pairs/with/*.rs");
     cases.compile_fail("pairs/without/*.rs");
+}
+
+/// That they compile without a warning is seen when the examples are built: each denies warnings.
+#[test]
+fn right_uses_run() {
+    let test = std::env::current_exe().unwrap();
+    let examples = test.parent().and_then(Path::parent).unwrap().join("examples");
+    let mut programs = 0;
+    for entry in fs::read_dir("pass").unwrap() {
+        let name = entry.unwrap().path().file_stem().unwrap().to_owned();
+        let program = examples.join(&name);
+        let ended = Command::new(&program).status().unwrap_or_else(|error| {
+            panic!("{}: {error}: is it an example in Cargo.toml?", program.display())
+        });
+        assert!(ended.success(), "{name:?}: {ended}");
+        programs += 1;
+    }
+    assert!(programs >= 12, "only {programs} programs");
 }
 
 /// A mistake in the user's own code is reported in the same words at the same place whether the
