@@ -1,5 +1,4 @@
 #![deny(warnings)]
-
 // Nothing that a user calls like something of the prelude or of the expansion gets in the way.
 #![allow(dead_code, non_camel_case_types)]
 
