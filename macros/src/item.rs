@@ -20,6 +20,7 @@ pub(crate) enum Item {
 
 /// A function: everything before its body, and the unparsed body. The compiler reports mistakes in
 /// the body, and an editor completes in it as if the attribute were not there.
+#[derive(Clone)]
 pub(crate) struct Function {
     pub(crate) attrs: Vec<Attribute>,
     pub(crate) vis: Visibility,
