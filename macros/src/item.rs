@@ -173,6 +173,15 @@ pub(crate) fn is_named(attribute: &Attribute, name: &str) -> bool {
     attribute.path().segments.last().is_some_and(|segment| segment.ident == name)
 }
 
+/// Returns `true` if `name` occurs among the tokens.
+pub(crate) fn mentions(tokens: TokenStream, name: &str) -> bool {
+    tokens.into_iter().any(|token| match token {
+        TokenTree::Ident(ident) => ident == name,
+        TokenTree::Group(group) => mentions(group.stream(), name),
+        TokenTree::Punct(_) | TokenTree::Literal(_) => false,
+    })
+}
+
 /// Returns a statement that fixes the body's type ahead of the body, so that a value of another type
 /// is reported where it is written.
 pub(crate) fn return_edge(output: &ReturnType, tollgate: &CratePath) -> TokenStream {
