@@ -4,7 +4,6 @@ use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use axum::extract::Request;
 use axum::http::request::Parts;
 use axum::response::Response;
 use smallvec::SmallVec;
@@ -54,11 +53,6 @@ impl Admission {
     fn new(grants: Box<Grants<&'static HttpLimit>>, parts: &mut Parts) -> Self {
         grants.show(&mut parts.extensions);
         Self(State::Granted(grants))
-    }
-
-    /// Takes the admission, leaving an empty one.
-    pub(super) fn take(&mut self) -> Self {
-        std::mem::take(self)
     }
 
     /// Completes a response. It is pending while a refund is, which
@@ -114,24 +108,15 @@ impl fmt::Debug for Admission {
     }
 }
 
-/// The check of a request, which is returned with the result.
-pub(super) enum Progress {
-    Done(Result<Admission, LimitRejection>, Request),
-    Pending(PendingCheck),
-}
-
-pub(super) type PendingCheck =
-    Pin<Box<dyn Future<Output = (Result<Admission, LimitRejection>, Request)> + Send>>;
-
-/// Checks a request.
-pub(super) fn check_request(limits: &'static [HttpLimit], request: Request) -> Progress {
-    let (mut parts, body) = request.into_parts();
-    match check_now(limits, &mut parts) {
-        Some(result) => Progress::Done(result, Request::from_parts(parts, body)),
-        None => Progress::Pending(Box::pin(async move {
-            let result = check(limits, &mut parts).await;
-            (result, Request::from_parts(parts, body))
-        })),
+/// Checks the limits of a request.
+pub(super) async fn check(
+    limits: &'static [HttpLimit],
+    parts: &mut Parts,
+) -> Result<Admission, LimitRejection> {
+    match check_now(limits, parts) {
+        Some(result) => result,
+        // Boxed, because most checks need not wait.
+        None => Box::pin(check_each(limits, parts)).await,
     }
 }
 
@@ -156,7 +141,7 @@ fn check_now(
 }
 
 /// Checks the limits one after the other.
-async fn check(
+async fn check_each(
     limits: &'static [HttpLimit],
     parts: &mut Parts,
 ) -> Result<Admission, LimitRejection> {

@@ -7,6 +7,12 @@ use axum::response::{IntoResponse, Response};
 #[derive(Debug)]
 pub struct LimitRejection(pub(super) Box<Response>);
 
+impl LimitRejection {
+    pub(super) fn new(response: Response) -> Self {
+        Self(Box::new(response))
+    }
+}
+
 impl IntoResponse for LimitRejection {
     fn into_response(self) -> Response {
         *self.0
