@@ -64,32 +64,37 @@ where
     }
 }
 
-async fn extract_from_parts<T: FromRequestParts<S>, S>(
+/// Takes the request apart before the future begins, so that the future has room for it only once.
+fn extract_from_parts<T: FromRequestParts<S>, S: Sync>(
     limits: &'static [HttpLimit],
     request: Request,
     state: &S,
-) -> Result<(Admission, T), LimitRejection> {
+) -> impl Future<Output = Result<(Admission, T), LimitRejection>> + Send {
     let (mut parts, _body) = request.into_parts();
-    let admission = check(limits, &mut parts).await?;
-    let response = match T::from_request_parts(&mut parts, state).await {
-        Ok(arguments) => return Ok((admission, arguments)),
-        Err(rejection) => rejection.into_response(),
-    };
-    Err(LimitRejection::new(admission.finish(response).await))
+    async move {
+        let admission = check(limits, &mut parts).await?;
+        let response = match T::from_request_parts(&mut parts, state).await {
+            Ok(arguments) => return Ok((admission, arguments)),
+            Err(rejection) => rejection.into_response(),
+        };
+        Err(LimitRejection::new(admission.finish(response).await))
+    }
 }
 
-async fn extract_from_request<T: FromRequest<S>, S>(
+fn extract_from_request<T: FromRequest<S>, S: Sync>(
     limits: &'static [HttpLimit],
     request: Request,
     state: &S,
-) -> Result<(Admission, T), LimitRejection> {
+) -> impl Future<Output = Result<(Admission, T), LimitRejection>> + Send {
     let (mut parts, body) = request.into_parts();
-    let admission = check(limits, &mut parts).await?;
-    let response = match T::from_request(Request::from_parts(parts, body), state).await {
-        Ok(arguments) => return Ok((admission, arguments)),
-        Err(rejection) => rejection.into_response(),
-    };
-    Err(LimitRejection::new(admission.finish(response).await))
+    async move {
+        let admission = check(limits, &mut parts).await?;
+        let response = match T::from_request(Request::from_parts(parts, body), state).await {
+            Ok(arguments) => return Ok((admission, arguments)),
+            Err(rejection) => rejection.into_response(),
+        };
+        Err(LimitRejection::new(admission.finish(response).await))
+    }
 }
 
 /// Stands for an argument that [`Checked`], the last one, contains. Handlers keep their number of
