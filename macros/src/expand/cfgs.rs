@@ -11,8 +11,8 @@ use crate::item::Function;
 /// Different conditions, for each of which there are twice as many functions.
 const MAX_CONDITIONS: usize = 4;
 
-/// Returns the function for each combination of conditions, without them, and the combination as
-/// the arguments of an `all(…)`.
+/// Returns the function for each combination of conditions, without them, and the condition under
+/// which it is compiled. In documentation none of them is.
 pub(super) fn variants(function: Function, errors: &mut Errors) -> Vec<(TokenStream, Function)> {
     let arguments = function.sig.inputs.iter();
     let mut conditions: Vec<String> =
@@ -25,7 +25,7 @@ pub(super) fn variants(function: Function, errors: &mut Errors) -> Vec<(TokenStr
         return Vec::new();
     }
     let mut variants = Vec::new();
-    split(TokenStream::new(), function, &mut variants);
+    split(quote!(not(doc)), function, &mut variants);
     variants
 }
 
@@ -45,8 +45,8 @@ fn split(met: TokenStream, function: Function, variants: &mut Vec<(TokenStream, 
     }
     let inputs = std::mem::take(&mut without.sig.inputs).into_iter();
     without.sig.inputs = inputs.filter(|argument| !conditions(argument).any(is_it)).collect();
-    split(quote!(#met #condition,), with, variants);
-    split(quote!(#met not(#condition),), without, variants);
+    split(quote!(all(#met, #condition)), with, variants);
+    split(quote!(all(#met, not(#condition))), without, variants);
 }
 
 fn conditions(argument: &FnArg) -> impl Iterator<Item = &TokenStream> {

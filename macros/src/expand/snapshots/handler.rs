@@ -37,7 +37,7 @@ pub async fn create(
 ) -> Result<impl IntoResponse, Error> {
     app.create(body).await
 }
-#[cfg(all(not(doc)))]
+#[cfg(not(doc))]
 /// Documented.
 pub fn create(
     app: ::tollgate::__private::InLast,

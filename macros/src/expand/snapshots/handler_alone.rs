@@ -35,7 +35,7 @@ pub async fn create(
 ) -> Json<Order> {
     app.create(body).await
 }
-#[cfg(all(not(doc)))]
+#[cfg(not(doc))]
 pub fn create(
     app: ::tollgate::__private::InLast,
     body: ::tollgate::__private::InLast,

@@ -33,7 +33,7 @@ impl<T> Api<T> {
     async fn list(State(api): State<Self>) -> String {
         api.list().await
     }
-    #[cfg(all(not(doc)))]
+    #[cfg(not(doc))]
     async fn list(
         ::tollgate::__private::Checked(
             guard,
