@@ -20,6 +20,7 @@ pub(crate) enum Item {
 
 /// A function: everything before its body, and the unparsed body. The compiler reports mistakes in
 /// the body, and an editor completes in it as if the attribute were not there.
+#[derive(Clone)]
 pub(crate) struct Function {
     pub(crate) attrs: Vec<Attribute>,
     pub(crate) vis: Visibility,
@@ -170,6 +171,15 @@ impl ToTokens for Function {
 /// Returns `true` if the attribute's path is, or ends in, `name`.
 pub(crate) fn is_named(attribute: &Attribute, name: &str) -> bool {
     attribute.path().segments.last().is_some_and(|segment| segment.ident == name)
+}
+
+/// Returns `true` if `name` occurs among the tokens.
+pub(crate) fn mentions(tokens: TokenStream, name: &str) -> bool {
+    tokens.into_iter().any(|token| match token {
+        TokenTree::Ident(ident) => ident == name,
+        TokenTree::Group(group) => mentions(group.stream(), name),
+        TokenTree::Punct(_) | TokenTree::Literal(_) => false,
+    })
 }
 
 /// Returns a statement that fixes the body's type ahead of the body, so that a value of another type

@@ -99,6 +99,9 @@ handlers! {
     mutable_pattern: super::mutable => "7!",
     ignored_pattern: super::ignored => "ignored",
     cfg_argument: super::with_cfg_argument => "7",
+    cfg_body: super::with_cfg_body => "hello 8",
+    debug_handler_below_another: super::merged_debugged => "hello 7 8",
+    debug_handler_above_with_body: super::debugged_above_with_body => "hello 7 8",
     debug_handler_above: super::debugged_above => "7 hello",
     debug_handler_below: super::debugged_below => "7 hello",
     debug_handler_below_without_arguments: super::debugged_below_nothing => "nothing",
@@ -486,4 +489,108 @@ async fn arguments_that_are_not_used_live_as_long_as_the_body() {
     let answer = send(&app, support::post("/", "text/plain", "")).await;
     assert_eq!(answer.status(), StatusCode::OK);
     assert_eq!(*DROPPED.lock().unwrap(), ["local", "argument", "argument"]);
+}
+
+/// The path of the function in which it is written, as profilers and spans show it.
+macro_rules! path {
+    () => {{
+        fn here() {}
+        std::any::type_name_of_val(&here).trim_end_matches("::here").to_owned()
+    }};
+}
+
+#[rate_limit(2, per = 60)]
+async fn shown(Path(id): Path<u32>) -> String {
+    format!("{} {id}", path!())
+}
+
+/// Has an argument and a method of its own name.
+#[rate_limit(2, per = 60)]
+async fn id(Path(id): Path<u32>) -> String {
+    let item = Item { id };
+    format!("{} {}", path!(), item.id)
+}
+
+#[rate_limit(2, per = 60)]
+#[debug_handler]
+async fn shown_debugged(Path(id): Path<u32>) -> String {
+    format!("{} {id}", path!())
+}
+
+#[tokio::test]
+async fn a_handler_is_seen_under_its_own_name() {
+    let (limiter, _clock) = limiter();
+    let routes = Router::new()
+        .route("/0/{id}", any(shown))
+        .route("/1/{id}", any(id))
+        .route("/2/{id}", any(shown_debugged));
+    let app = local(routes, &limiter);
+    for (path, name) in [("/0/7", "shown"), ("/1/7", "id"), ("/2/7", "shown_debugged")] {
+        let text = support::text(send(&app, support::get(path)).await).await;
+        let expected = format!("attribute::handlers::{name}::{name}::{{{{closure}}}} 7");
+        assert_eq!(text, expected);
+    }
+}
+
+/// The name means the function with the limit, as everywhere else.
+#[rate_limit(2, per = 60)]
+async fn names_itself() -> &'static str {
+    std::any::type_name_of_val(&names_itself)
+}
+
+#[tokio::test]
+async fn a_body_that_names_its_function_means_the_limited_one() {
+    let (limiter, _clock) = limiter();
+    let app = local(Router::new().route("/", any(names_itself)), &limiter);
+    let response = send(&app, support::get("/")).await;
+    assert_eq!(support::text(response).await, "attribute::handlers::names_itself");
+}
+
+/// The last argument, of two that exclude each other, takes the body.
+#[rate_limit(2, per = 60)]
+async fn with_cfg_body(
+    State(app): State<App>,
+    #[allow(unused_variables)]
+    #[cfg(any(unix, windows))]
+    method: Method,
+    #[cfg(any(unix, windows))] body: String,
+    #[cfg(not(any(unix, windows)))] body: Bytes,
+) -> String {
+    format!("{} {}", app.greeting, body.len())
+}
+
+/// Any other attribute below sees the limited handler, and so does `#[debug_handler]`.
+#[rate_limit(2, per = 60)]
+#[debug_handler]
+#[rustfmt::skip]
+async fn merged_debugged(State(nested): State<Nested>, Path(id): Path<u32>, body: String) -> String {
+    format!("{} {id} {}", nested.app.greeting, body.len())
+}
+
+#[debug_handler(state = Nested)]
+#[rate_limit(2, per = 60)]
+async fn debugged_above_with_body(
+    State(nested): State<Nested>,
+    Path(id): Path<u32>,
+    body: String,
+) -> String {
+    format!("{} {id} {}", nested.app.greeting, body.len())
+}
+
+#[rate_limit(2, per = 60)]
+#[tracing::instrument(fields(twice = id * 2), skip(_body), ret)]
+async fn instrumented_by_name(Path(id): Path<u32>, _body: String) -> String {
+    tracing::info!("inside");
+    id.to_string()
+}
+
+#[tokio::test]
+async fn a_span_below_is_that_of_the_function_as_it_was_written() {
+    let (log, _guard) = support::log::Log::of_this_thread(tracing::Level::INFO);
+    let (limiter, _clock) = limiter();
+    let app = local(Router::new().route("/{id}", any(instrumented_by_name)), &limiter);
+    assert_eq!(send(&app, support::get("/7")).await.status(), StatusCode::OK);
+    let text = log.text();
+    assert!(text.contains("instrumented_by_name{id=7 twice=14}: "), "{text}");
+    assert!(text.contains("return=\"7\""), "{text}");
 }

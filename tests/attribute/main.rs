@@ -7,5 +7,6 @@ mod blocks;
 mod functions;
 mod handlers;
 mod options;
+mod rejections;
 mod stacks;
 mod waiting;

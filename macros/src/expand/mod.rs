@@ -1,11 +1,14 @@
 //! The expansion: from the attribute's tokens and the item's to the generated code.
 
 mod block;
+mod cfgs;
 mod function;
 mod handler;
 mod limits;
+mod merged;
 #[cfg(test)]
 mod tests;
+mod wrapped;
 
 use proc_macro2::TokenStream;
 use quote::ToTokens as _;

@@ -62,6 +62,16 @@ fn handler_mode_alone() {
     snapshot("handler_alone", quote!(100, per = 60), item);
 }
 
+/// The elements of a tuple cannot have attributes, so there is a function for each case.
+#[test]
+fn handler_mode_with_cfg() {
+    let item = quote! {
+        #[debug_handler(state = App)]
+        async fn show(#[cfg(unix)] Path(id): Path<u32>, #[allow(unused)] body: String) {}
+    };
+    snapshot("handler_with_cfg", quote!(100, per = 60), item);
+}
+
 #[test]
 fn handler_mode_with_every_option() {
     let arguments = quote! {

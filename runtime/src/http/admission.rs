@@ -2,9 +2,8 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::task::Poll;
+use std::task::{Context, Poll, ready};
 
-use axum::extract::Request;
 use axum::http::request::Parts;
 use axum::response::Response;
 use smallvec::SmallVec;
@@ -19,8 +18,21 @@ use crate::Limiter;
 ///
 /// The type of the grants is erased, because the compiler would otherwise examine it for each
 /// handler.
-#[derive(Debug, Default)]
-pub struct Admission(Option<Box<dyn Finish>>);
+#[derive(Default)]
+pub struct Admission(State);
+
+#[derive(Default)]
+enum State {
+    /// No limit has counted the request, or its response is complete.
+    #[default]
+    Nothing,
+    /// The response is not known yet.
+    Granted(Box<dyn Finish>),
+    /// The response waits for a refund.
+    Refunding(PendingResponse),
+}
+
+type PendingResponse = Pin<Box<dyn Future<Output = Response> + Send>>;
 
 /// The end of an admission.
 trait Finish: fmt::Debug + Send + Sync {
@@ -40,71 +52,71 @@ impl Admission {
     /// Makes the decisions visible to the handler, and returns the admission.
     fn new(grants: Box<Grants<&'static HttpLimit>>, parts: &mut Parts) -> Self {
         grants.show(&mut parts.extensions);
-        Self(Some(grants))
+        Self(State::Granted(grants))
     }
 
-    /// Takes the admission, leaving an empty one.
-    pub(super) fn take(&mut self) -> Self {
-        Self(self.0.take())
-    }
-
-    /// Completes the handler's response, and with it the handler's future.
-    pub(super) fn complete(&mut self, response: Response) -> Poll<Response> {
-        Poll::Ready(self.take().finish(response))
-    }
-
-    /// Completes the response of a handler whose limits refund nothing.
-    #[must_use]
-    pub fn finish(self, mut response: Response) -> Response {
-        if let Some(admitted) = self.0 {
-            admitted.finish(&mut response);
+    /// Completes a response. It is pending while a refund is, which
+    /// [`poll_refund`](Self::poll_refund) then awaits.
+    pub(super) fn poll_complete(
+        &mut self,
+        mut response: Response,
+        context: &mut Context<'_>,
+    ) -> Poll<Response> {
+        if let State::Granted(granted) = std::mem::take(&mut self.0)
+            && let Some(refunds) = granted.finish(&mut response)
+        {
+            self.0 = State::Refunding(Box::pin(async move {
+                refunds.await;
+                response
+            }));
+            return self.poll_refund(context);
         }
-        response
+        Poll::Ready(response)
+    }
+
+    /// Returns `true` while a response waits for a refund.
+    pub(super) fn is_refunding(&self) -> bool {
+        matches!(self.0, State::Refunding(_))
+    }
+
+    /// Awaits the refund that a response waits for.
+    pub(super) fn poll_refund(&mut self, context: &mut Context<'_>) -> Poll<Response> {
+        let State::Refunding(pending) = &mut self.0 else { return Poll::Pending };
+        let response = ready!(pending.as_mut().poll(context));
+        self.0 = State::Nothing;
+        Poll::Ready(response)
     }
 
     /// Completes the handler's response, and refunds the limits that ask for it after such
     /// a response.
-    pub async fn finish_and_refund(self, mut response: Response) -> Response {
-        let refunds = self.0.and_then(|admitted| admitted.finish(&mut response));
-        if let Some(refunds) = refunds {
-            refunds.await;
+    pub async fn finish(mut self, response: Response) -> Response {
+        let mut response = Some(response);
+        std::future::poll_fn(|context| match response.take() {
+            Some(response) => self.poll_complete(response, context),
+            None => self.poll_refund(context),
+        })
+        .await
+    }
+}
+
+impl fmt::Debug for Admission {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            State::Granted(granted) => f.debug_tuple("Admission").field(granted).finish(),
+            State::Nothing | State::Refunding(_) => f.write_str("Admission"),
         }
-        response
     }
 }
 
-/// The check of a request, or of its parts, which are returned with the result.
-pub(super) enum Progress<'a, I> {
-    Done(Result<Admission, LimitRejection>, I),
-    Pending(PendingCheck<'a, I>),
-}
-
-pub(super) type PendingCheck<'a, I> =
-    Pin<Box<dyn Future<Output = (Result<Admission, LimitRejection>, I)> + Send + 'a>>;
-
-/// Checks the parts of a request.
-pub(super) fn check_parts<'a>(
+/// Checks the limits of a request.
+pub(super) async fn check(
     limits: &'static [HttpLimit],
-    parts: &'a mut Parts,
-) -> Progress<'a, &'a mut Parts> {
+    parts: &mut Parts,
+) -> Result<Admission, LimitRejection> {
     match check_now(limits, parts) {
-        Some(result) => Progress::Done(result, parts),
-        None => Progress::Pending(Box::pin(async move { (check(limits, parts).await, parts) })),
-    }
-}
-
-/// Checks a request.
-pub(super) fn check_request(
-    limits: &'static [HttpLimit],
-    request: Request,
-) -> Progress<'static, Request> {
-    let (mut parts, body) = request.into_parts();
-    match check_now(limits, &mut parts) {
-        Some(result) => Progress::Done(result, Request::from_parts(parts, body)),
-        None => Progress::Pending(Box::pin(async move {
-            let result = check(limits, &mut parts).await;
-            (result, Request::from_parts(parts, body))
-        })),
+        Some(result) => result,
+        // Boxed, because most checks need not wait.
+        None => Box::pin(check_each(limits, parts)).await,
     }
 }
 
@@ -123,13 +135,13 @@ fn check_now(
     })?;
     Some(match outcome {
         CheckOutcome::Granted(grants) => Ok(Admission::new(grants, parts)),
-        CheckOutcome::Uncounted => Ok(Admission(None)),
+        CheckOutcome::Uncounted => Ok(Admission::default()),
         CheckOutcome::Refused(response) => Err(LimitRejection(response)),
     })
 }
 
 /// Checks the limits one after the other.
-async fn check(
+async fn check_each(
     limits: &'static [HttpLimit],
     parts: &mut Parts,
 ) -> Result<Admission, LimitRejection> {

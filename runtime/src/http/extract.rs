@@ -1,28 +1,36 @@
-//! The extractor in front of an annotated handler.
+//! The extractor of all arguments of an annotated handler.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::marker::PhantomData;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::response::IntoResponse;
 use pin_project_lite::pin_project;
 
-use super::admission::{self, Admission, PendingCheck, Progress};
-use super::limit::Annotated;
+use super::admission::{Admission, check};
+use super::limit::{Annotated, HttpLimit};
 use super::rejection::LimitRejection;
 
-/// An argument of a handler, preceded by the check of the handler's limits: they are checked
-/// before the argument is extracted, and so before any body is read. Like a tuple of two
-/// extractors, it is an extractor itself.
+/// All arguments of a handler, as a tuple: its limits are checked before anything is extracted, and
+/// so before any body is read. The response of an extractor that rejects the request is the
+/// handler's response, and completed like one.
 ///
-/// Only `ForHandler` depends on the handler; the rest is compiled once for each type of
-/// argument.
-pub struct Checked<A, T>(pub (Admission, T), pub PhantomData<fn() -> A>);
+/// Only `ForHandler` depends on the handler; the rest is compiled once for each tuple of arguments.
+pub struct Checked<A, T>(pub Admission, pub T, pub PhantomData<fn() -> A>);
 
-impl<A, T, S> FromRequestParts<S> for Checked<A, T>
+/// Marks, in the place of axum's own marker, arguments that are extracted from the request's parts.
+#[derive(Clone, Copy, Debug)]
+pub struct ViaParts;
+
+/// Marks arguments of which the last takes the request's body.
+#[derive(Clone, Copy, Debug)]
+pub struct ViaRequest;
+
+impl<A, T, S> FromRequest<S, ViaParts> for Checked<A, T>
 where
     A: Annotated,
     T: FromRequestParts<S>,
@@ -30,17 +38,16 @@ where
 {
     type Rejection = LimitRejection;
 
-    fn from_request_parts(
-        parts: &mut Parts,
+    fn from_request(
+        request: Request,
         state: &S,
     ) -> impl Future<Output = Result<Self, LimitRejection>> + Send {
-        let progress = admission::check_parts(A::limits(), parts);
-        let future = ExtractFuture::new(progress, state, T::from_request_parts);
+        let future = extract_from_parts(A::limits(), request, state);
         ForHandler { future, handler: PhantomData }
     }
 }
 
-impl<A, T, S> FromRequest<S> for Checked<A, T>
+impl<A, T, S> FromRequest<S, ViaRequest> for Checked<A, T>
 where
     A: Annotated,
     T: FromRequest<S>,
@@ -52,9 +59,57 @@ where
         request: Request,
         state: &S,
     ) -> impl Future<Output = Result<Self, LimitRejection>> + Send {
-        let progress = admission::check_request(A::limits(), request);
-        let future = ExtractFuture::new(progress, state, T::from_request);
+        let future = extract_from_request(A::limits(), request, state);
         ForHandler { future, handler: PhantomData }
+    }
+}
+
+/// Takes the request apart before the future begins, so that the future has room for it only once.
+fn extract_from_parts<T: FromRequestParts<S>, S: Sync>(
+    limits: &'static [HttpLimit],
+    request: Request,
+    state: &S,
+) -> impl Future<Output = Result<(Admission, T), LimitRejection>> + Send {
+    let (mut parts, _body) = request.into_parts();
+    async move {
+        let admission = check(limits, &mut parts).await?;
+        let response = match T::from_request_parts(&mut parts, state).await {
+            Ok(arguments) => return Ok((admission, arguments)),
+            Err(rejection) => rejection.into_response(),
+        };
+        Err(LimitRejection::new(admission.finish(response).await))
+    }
+}
+
+fn extract_from_request<T: FromRequest<S>, S: Sync>(
+    limits: &'static [HttpLimit],
+    request: Request,
+    state: &S,
+) -> impl Future<Output = Result<(Admission, T), LimitRejection>> + Send {
+    let (mut parts, body) = request.into_parts();
+    async move {
+        let admission = check(limits, &mut parts).await?;
+        let response = match T::from_request(Request::from_parts(parts, body), state).await {
+            Ok(arguments) => return Ok((admission, arguments)),
+            Err(rejection) => rejection.into_response(),
+        };
+        Err(LimitRejection::new(admission.finish(response).await))
+    }
+}
+
+/// Stands for an argument that [`Checked`], the last one, contains. Handlers keep their number of
+/// arguments, because `#[debug_handler]` calls them with as many as it has seen.
+#[derive(Clone, Copy, Debug)]
+pub struct InLast;
+
+impl<S: Sync> FromRequestParts<S> for InLast {
+    type Rejection = Infallible;
+
+    fn from_request_parts(
+        _: &mut Parts,
+        _: &S,
+    ) -> impl Future<Output = Result<Self, Infallible>> + Send {
+        std::future::ready(Ok(Self))
     }
 }
 
@@ -76,7 +131,9 @@ where
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().future.poll(context) {
-            Poll::Ready(Ok(extracted)) => Poll::Ready(Ok(Checked(extracted, PhantomData))),
+            Poll::Ready(Ok((admission, arguments))) => {
+                Poll::Ready(Ok(Checked(admission, arguments, PhantomData)))
+            }
             Poll::Ready(Err(rejection)) => Poll::Ready(Err(rejection)),
             Poll::Pending => Poll::Pending,
         }
@@ -86,71 +143,6 @@ where
 /// Allows `#[tracing::instrument]`, which records arguments, below the attribute.
 impl<A, T: fmt::Debug> fmt::Debug for Checked<A, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Checked").field(&self.0).finish()
-    }
-}
-
-pin_project! {
-    /// Checks the limits, then extracts an argument from `I`. Written by hand, because the
-    /// compiler would examine an async block anew for each handler.
-    struct ExtractFuture<'a, 's, I, S, F> {
-        // Present while a check waits.
-        pending: Option<PendingCheck<'a, I>>,
-        rejection: Option<LimitRejection>,
-        admission: Admission,
-        // Present once the limits have admitted the request.
-        #[pin]
-        argument: Option<F>,
-        extract: fn(I, &'s S) -> F,
-        state: &'s S,
-    }
-}
-
-impl<'a, 's, I, S, F> ExtractFuture<'a, 's, I, S, F> {
-    fn new(progress: Progress<'a, I>, state: &'s S, extract: fn(I, &'s S) -> F) -> Self {
-        let admission = Admission::default();
-        let mut this =
-            Self { pending: None, rejection: None, admission, argument: None, extract, state };
-        match progress {
-            Progress::Done(Ok(admission), input) => {
-                this.admission = admission;
-                this.argument = Some(extract(input, state));
-            }
-            Progress::Done(Err(rejection), _) => this.rejection = Some(rejection),
-            Progress::Pending(pending) => this.pending = Some(pending),
-        }
-        this
-    }
-}
-
-impl<I, S, F, T, R> Future for ExtractFuture<'_, '_, I, S, F>
-where
-    F: Future<Output = Result<T, R>>,
-    R: IntoResponse,
-{
-    type Output = Result<(Admission, T), LimitRejection>;
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut this = self.project();
-        if let Some(pending) = this.pending {
-            let (result, input) = ready!(pending.as_mut().poll(context));
-            *this.pending = None;
-            match result {
-                Ok(admission) => {
-                    *this.admission = admission;
-                    this.argument.set(Some((this.extract)(input, this.state)));
-                }
-                Err(rejection) => *this.rejection = Some(rejection),
-            }
-        }
-        if let Some(rejection) = this.rejection.take() {
-            return Poll::Ready(Err(rejection));
-        }
-        // `None` only if polled again after returning `Err`.
-        let Some(argument) = this.argument.as_pin_mut() else { return Poll::Pending };
-        Poll::Ready(match ready!(argument.poll(context)) {
-            Ok(argument) => Ok((this.admission.take(), argument)),
-            Err(rejection) => Err(LimitRejection::new(rejection)),
-        })
+        f.debug_tuple("Checked").field(&self.0).field(&self.1).finish()
     }
 }

@@ -35,8 +35,11 @@ impl<F: Future> Future for HandlerFuture<F> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Response> {
         let this = self.project();
+        if this.admission.is_refunding() {
+            return this.admission.poll_refund(context);
+        }
         match this.body.poll(context) {
-            Poll::Ready(output) => this.admission.complete((this.convert)(output)),
+            Poll::Ready(output) => this.admission.poll_complete((this.convert)(output), context),
             Poll::Pending => Poll::Pending,
         }
     }

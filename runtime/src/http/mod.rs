@@ -1,6 +1,6 @@
 //! HTTP: limits in front of handlers and services.
 //!
-//! An annotated handler is checked by its first argument (`extract.rs`), and any other service by
+//! An annotated handler is checked by the extractor of its arguments (`extract.rs`), and any other service by
 //! a layer (`layer.rs`, `service.rs`). Both go through `check.rs`, which resolves the key, asks
 //! the limiter, and prepares the header fields or the refusal (`crate::response`).
 
@@ -23,7 +23,7 @@ pub(crate) use self::call_refusal::refuse_call;
 pub use self::convert::{
     IntoAnswer, IntoLimitedResponse, answered, failure, require_send, success,
 };
-pub use self::extract::Checked;
+pub use self::extract::{Checked, InLast};
 pub use self::extractor::{PolicyDecision, RateLimit};
 pub use self::handler_future::HandlerFuture;
 pub use self::layer::RateLimitLayer;

@@ -27,25 +27,39 @@ impl ::tollgate::__private::Annotated for __rate_limit_create {
         &__TOLLGATE_LIMITS
     }
 }
+#[cfg(doc)]
+pub async fn create(
+    State(app): State<App>,
+    mut body: Json<Body>,
+    _: Permit,
+) -> Json<Order> {
+    app.create(body).await
+}
+#[cfg(not(doc))]
 pub fn create(
-    ::tollgate::__private::Checked(
-        (guard, argument_0),
-        _,
-    ): ::tollgate::__private::Checked<__rate_limit_create, State<App>>,
-    argument_1: Json<Body>,
-    argument_2: Permit,
+    app: ::tollgate::__private::InLast,
+    body: ::tollgate::__private::InLast,
+    argument_2: ::tollgate::__private::Checked<
+        __rate_limit_create,
+        (State<App>, Json<Body>, Permit),
+    >,
 ) -> impl ::core::future::Future<Output = ::tollgate::__private::Response> {
     #[allow(clippy::unused_async)]
-    async fn __create(
+    async fn create(
         State(app): State<App>,
         mut body: Json<Body>,
         _: Permit,
     ) -> Json<Order> {
         app.create(body).await
     }
+    let ::tollgate::__private::Checked(
+        admission,
+        (argument_0, argument_1, argument_2),
+        _,
+    ) = argument_2;
     ::tollgate::__private::HandlerFuture::new(
-        guard,
-        __create(argument_0, argument_1, argument_2),
+        admission,
+        create(argument_0, argument_1, argument_2),
         ::tollgate::__private::IntoLimitedResponse::into_limited,
     )
 }

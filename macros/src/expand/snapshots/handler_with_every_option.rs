@@ -89,22 +89,33 @@ impl ::tollgate::__private::Annotated for __rate_limit_create {
         &__TOLLGATE_LIMITS
     }
 }
+#[cfg(doc)]
 /// Documented.
 #[tracing::instrument]
 pub async fn create(
-    ::tollgate::__private::Checked(
-        (guard, State(app)),
-        _,
-    ): ::tollgate::__private::Checked<__rate_limit_create, State<App>>,
+    State(app): State<App>,
     Json(body): Json<Body>,
-) -> ::tollgate::__private::Response {
-    let output = ::tollgate::__private::require_send(async move {
-            if false {
-                return ::tollgate::__private::any::<Result<_, Error>>();
-            }
-            { app.create(body).await }
-        })
-        .await;
-    let response = ::tollgate::__private::IntoLimitedResponse::into_limited(output);
-    guard.finish_and_refund(response).await
+) -> Result<impl IntoResponse, Error> {
+    app.create(body).await
+}
+#[cfg(not(doc))]
+/// Documented.
+pub fn create(
+    app: ::tollgate::__private::InLast,
+    body: ::tollgate::__private::Checked<__rate_limit_create, (State<App>, Json<Body>)>,
+) -> impl ::core::future::Future<Output = ::tollgate::__private::Response> {
+    #[allow(clippy::unused_async)]
+    #[tracing::instrument]
+    async fn create(
+        State(app): State<App>,
+        Json(body): Json<Body>,
+    ) -> Result<impl IntoResponse, Error> {
+        app.create(body).await
+    }
+    let ::tollgate::__private::Checked(admission, (argument_0, argument_1), _) = body;
+    ::tollgate::__private::HandlerFuture::new(
+        admission,
+        create(argument_0, argument_1),
+        ::tollgate::__private::IntoLimitedResponse::into_limited,
+    )
 }

@@ -29,11 +29,17 @@ impl ::tollgate::__private::Annotated for __rate_limit_Api_list {
 }
 impl<T> Api<T> {
     const VERSION: u32 = 1;
+    #[cfg(doc)]
+    async fn list(State(api): State<Self>) -> String {
+        api.list().await
+    }
+    #[cfg(not(doc))]
     async fn list(
         ::tollgate::__private::Checked(
-            (guard, State(api)),
+            guard,
+            (State(api),),
             _,
-        ): ::tollgate::__private::Checked<__rate_limit_Api_list, State<Self>>,
+        ): ::tollgate::__private::Checked<__rate_limit_Api_list, (State<Self>,)>,
     ) -> ::tollgate::__private::Response {
         let output = ::tollgate::__private::require_send(async move {
                 if false {
@@ -43,7 +49,7 @@ impl<T> Api<T> {
             })
             .await;
         let response = ::tollgate::__private::IntoLimitedResponse::into_limited(output);
-        guard.finish(response)
+        guard.finish(response).await
     }
     fn unlimited(&self) {}
 }

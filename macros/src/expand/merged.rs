@@ -1,0 +1,110 @@
+//! A handler with the check merged into it, for what an inner function cannot be: a method, or a
+//! function that other attributes process.
+
+use proc_macro2::{Span, TokenStream};
+use quote::{ToTokens as _, quote, quote_spanned};
+use syn::punctuated::Punctuated;
+use syn::spanned::Spanned as _;
+use syn::{
+    FnArg, GenericArgument, Ident, Meta, PatType, PathArguments, ReturnType, Signature, Type,
+    parse_quote,
+};
+
+use crate::crate_path::CratePath;
+use crate::item::{Function, is_named, return_edge};
+
+/// Returns the function with the check merged into it.
+pub(super) fn expand(
+    mut function: Function,
+    annotated: &Ident,
+    tollgate: &CratePath,
+) -> TokenStream {
+    let guard = Ident::new("guard", Span::mixed_site());
+    name_state(&mut function);
+    merge_arguments(&mut function.sig, &guard, annotated, tollgate);
+
+    // The conversion below fails on a value that is no response. This span locates the error at
+    // the return type, in the user's code.
+    let output = Ident::new("output", output_span(&function.sig));
+    let edge = return_edge(&function.sig.output, tollgate);
+    function.sig.output = parse_quote!(-> #tollgate::Response);
+
+    // Generated braces: the user's own would be reported as unused, and without any the body's
+    // `use` declarations would shadow the names in the return edge.
+    let body = function.body.stream();
+    let body = quote!({ #body });
+    let body_span = function.body.span();
+    let tollgate_at_body = tollgate.at(body_span);
+    let future = quote_spanned! {body_span=>
+        #tollgate_at_body::require_send(async move { #edge #body })
+    };
+    let Function { attrs, vis, sig, .. } = function;
+    quote! {
+        #(#attrs)* #vis #sig {
+            let #output = #future.await;
+            let response = #tollgate::IntoLimitedResponse::into_limited(#output);
+            #guard.finish(response).await
+        }
+    }
+}
+
+/// Puts all arguments into the last. Their patterns stay in the signature, where other attributes
+/// find them.
+fn merge_arguments(sig: &mut Signature, guard: &Ident, annotated: &Ident, tollgate: &CratePath) {
+    let mut patterns = Vec::new();
+    let mut types = Vec::new();
+    let mut inputs = Punctuated::new();
+    for argument in &sig.inputs {
+        let FnArg::Typed(PatType { pat, ty, .. }) = argument else { continue };
+        patterns.push(pat);
+        types.push(ty);
+        inputs.push(parse_quote!(_: #tollgate::InLast));
+    }
+    inputs.pop();
+    inputs.push(parse_quote! {
+        #tollgate::Checked(#guard, (#(#patterns,)*), _):
+            #tollgate::Checked<#annotated, (#(#types,)*)>
+    });
+    sig.inputs = inputs;
+}
+
+/// Names the state in a `#[debug_handler]` that would infer its type from a `State<_>` among the
+/// arguments, where it no longer is.
+fn name_state(function: &mut Function) {
+    let states = function.sig.inputs.iter().filter_map(|argument| match argument {
+        FnArg::Typed(argument) => state_type(&argument.ty).map(|ty| ty.to_token_stream()),
+        FnArg::Receiver(_) => None,
+    });
+    let states: Vec<TokenStream> = states.collect();
+    let [state, others @ ..] = &*states else { return };
+    if others.iter().any(|other| other.to_string() != state.to_string()) {
+        return;
+    }
+    for attribute in &mut function.attrs {
+        if is_named(attribute, "debug_handler")
+            && !matches!(&attribute.meta, Meta::List(list) if !list.tokens.is_empty())
+        {
+            let path = attribute.path().clone();
+            attribute.meta = parse_quote!(#path(state = #state));
+        }
+    }
+}
+
+/// Returns `T` of `State<T>`.
+fn state_type(ty: &Type) -> Option<&Type> {
+    let Type::Path(path) = ty else { return None };
+    let last = path.path.segments.last().filter(|segment| segment.ident == "State")?;
+    let PathArguments::AngleBracketed(arguments) = &last.arguments else { return None };
+    match arguments.args.first() {
+        Some(GenericArgument::Type(state)) => Some(state),
+        _ => None,
+    }
+}
+
+/// Returns the place at which a result that is no response is reported.
+pub(super) fn output_span(sig: &Signature) -> Span {
+    match &sig.output {
+        ReturnType::Type(_, ty) => ty.span(),
+        ReturnType::Default => sig.ident.span(),
+    }
+}

@@ -1,0 +1,61 @@
+#[doc(hidden)]
+struct __rate_limit_show;
+impl ::tollgate::__private::Annotated for __rate_limit_show {
+    fn limits() -> &'static [::tollgate::__private::HttpLimit] {
+        static __TOLLGATE_LIMITS: [::tollgate::__private::HttpLimit; 1usize] = [
+            ::tollgate::__private::HttpLimit::new(
+                ::tollgate::__private::Limit::new(
+                    ::core::concat!(::core::module_path!(), "::show"),
+                    "show",
+                    false,
+                    &[::tollgate::__private::literal_quota(100, 60000000u64)],
+                    (::core::file!(), ::core::line!()),
+                ),
+                ::tollgate::__private::Key::from_part(
+                    ::tollgate::__private::KeyPart::Ip,
+                ),
+                ::tollgate::__private::Cost::Fixed(1),
+            ),
+        ];
+        #[::tollgate::__private::linkme::distributed_slice(
+            ::tollgate::__private::POLICIES
+        )]
+        #[linkme(crate = ::tollgate::__private::linkme)]
+        static __TOLLGATE_REGISTERED_0: &::tollgate::__private::RegisteredPolicy = __TOLLGATE_LIMITS[0usize]
+            .limit()
+            .registered();
+        &__TOLLGATE_LIMITS
+    }
+}
+#[cfg(doc)]
+#[debug_handler(state = App)]
+async fn show(#[cfg(unix)] Path(id): Path<u32>, #[allow(unused)] body: String) {}
+#[cfg(all(not(doc), unix))]
+fn show(
+    id: ::tollgate::__private::InLast,
+    body: ::tollgate::__private::Checked<__rate_limit_show, (Path<u32>, String)>,
+) -> impl ::core::future::Future<Output = ::tollgate::__private::Response> {
+    #[allow(clippy::unused_async)]
+    #[debug_handler(state = App)]
+    async fn show(Path(id): Path<u32>, #[allow(unused)] body: String) {}
+    let ::tollgate::__private::Checked(admission, (argument_0, argument_1), _) = body;
+    ::tollgate::__private::HandlerFuture::new(
+        admission,
+        show(argument_0, argument_1),
+        ::tollgate::__private::IntoLimitedResponse::into_limited,
+    )
+}
+#[cfg(all(not(doc), not(unix)))]
+fn show(
+    body: ::tollgate::__private::Checked<__rate_limit_show, (String,)>,
+) -> impl ::core::future::Future<Output = ::tollgate::__private::Response> {
+    #[allow(clippy::unused_async)]
+    #[debug_handler(state = App)]
+    async fn show(#[allow(unused)] body: String) {}
+    let ::tollgate::__private::Checked(admission, (argument_0,), _) = body;
+    ::tollgate::__private::HandlerFuture::new(
+        admission,
+        show(argument_0),
+        ::tollgate::__private::IntoLimitedResponse::into_limited,
+    )
+}

@@ -1,0 +1,160 @@
+//! A handler as an inner function, unchanged, of one that checks the limits.
+
+use proc_macro2::{Span, TokenStream, TokenTree};
+use quote::{ToTokens as _, format_ident, quote, quote_spanned};
+use syn::ext::IdentExt as _;
+use syn::punctuated::Punctuated;
+use syn::{Attribute, FnArg, Ident, Pat, PatType, Safety, parse_quote};
+
+use super::merged::output_span;
+use crate::crate_path::CratePath;
+use crate::item::{Function, is_named, mentions};
+
+/// Attributes that concern the function as it was written: they go to the inner function.
+const FOR_INNER: [&str; 2] = ["debug_handler", "instrument"];
+
+/// Returns `true` if the function can be an inner function, unchanged, of one that returns its
+/// future. The difference is not observable if no other macro processes the outer function, no
+/// lifetime is captured, and the inner one can have the name that such a macro may show.
+pub(super) fn is_possible(function: &Function) -> bool {
+    const INERT: [&str; 8] =
+        ["allow", "cfg", "deny", "deprecated", "doc", "expect", "must_use", "warn"];
+    let is_inert = |attribute: &Attribute| INERT.iter().any(|name| attribute.path().is_ident(name));
+    let is_for_inner = |attribute: &Attribute| is_for_inner(attribute) && keeps_name(function);
+    !matches!(function.sig.safety, Safety::Unsafe(_))
+        && function.attrs.iter().all(|attribute| is_inert(attribute) || is_for_inner(attribute))
+        && function.sig.generics.lifetimes().next().is_none()
+        && function.sig.inputs.iter().all(|argument| match argument {
+            FnArg::Typed(argument) => !has_lifetime(argument.ty.to_token_stream()),
+            FnArg::Receiver(_) => false,
+        })
+}
+
+fn is_for_inner(attribute: &Attribute) -> bool {
+    FOR_INNER.iter().any(|name| is_named(attribute, name))
+}
+
+fn has_lifetime(tokens: TokenStream) -> bool {
+    tokens.into_iter().any(|token| match token {
+        TokenTree::Punct(punct) => punct.as_char() == '\'',
+        TokenTree::Group(group) => has_lifetime(group.stream()),
+        TokenTree::Ident(_) | TokenTree::Literal(_) => false,
+    })
+}
+
+/// Returns `true` if the inner function can have the name of the outer one. A body that mentions
+/// the name refers to the outer function, with the limit, unless an argument has the same name.
+fn keeps_name(function: &Function) -> bool {
+    let name = function.name();
+    let body = function.body.stream();
+    if !names_item(body.clone(), &name) {
+        return true;
+    }
+    let is_argument = function.sig.inputs.iter().any(|argument| match argument {
+        FnArg::Typed(argument) => {
+            argument_name(&argument.pat).is_some_and(|own| own.unraw() == name)
+        }
+        FnArg::Receiver(_) => false,
+    });
+    // Items within the body do not see the arguments.
+    is_argument && !mentions(body, "fn")
+}
+
+/// Returns `true` if the name occurs, other than in `value.name` or `path::name`, which are never an
+/// item of a surrounding function.
+fn names_item(tokens: TokenStream, name: &str) -> bool {
+    let mut before = [' '; 2];
+    tokens.into_iter().any(|token| {
+        let is_named = match &token {
+            TokenTree::Ident(ident) => {
+                ident.unraw() == name
+                    && before != [':', ':']
+                    && (before[1] != '.' || before[0] == '.')
+            }
+            TokenTree::Group(group) => names_item(group.stream(), name),
+            TokenTree::Punct(_) | TokenTree::Literal(_) => false,
+        };
+        let this = if let TokenTree::Punct(punct) = &token { punct.as_char() } else { ' ' };
+        before = [before[1], this];
+        is_named
+    })
+}
+
+/// Returns the name of an argument: of `id`, `mut id` and `Path(id)` it is `id`.
+fn argument_name(pattern: &Pat) -> Option<&Ident> {
+    match pattern {
+        Pat::Ident(pattern) => Some(&pattern.ident),
+        Pat::TupleStruct(pattern) if pattern.elems.len() == 1 => argument_name(&pattern.elems[0]),
+        _ => None,
+    }
+}
+
+/// Returns the outer function: it contains the user's function and wraps that function's future in
+/// one of the library's. The compiler sees the body in the original `async fn`, so its diagnostics
+/// are the same, and there is no second `async` block to compile.
+pub(super) fn expand(
+    mut function: Function,
+    annotated: &Ident,
+    tollgate: &CratePath,
+) -> TokenStream {
+    let mut inner = function.sig.clone();
+    if !keeps_name(&function) {
+        inner.ident = format_ident!("__{}", inner.ident.unraw(), span = inner.ident.span());
+    }
+    // Located at the body, so that unmet bounds on the future are reported there.
+    let body_span = function.body.span();
+    let mut name = inner.ident.clone();
+    name.set_span(body_span);
+    // The conversion fails on a value that is no response, which is reported at the return type.
+    let output_span = output_span(&function.sig);
+
+    let (mut arguments, mut types, mut names) = (Vec::new(), Vec::new(), Vec::new());
+    for (index, argument) in function.sig.inputs.iter().enumerate() {
+        let FnArg::Typed(PatType { pat, ty, .. }) = argument else { continue };
+        let argument = format_ident!("argument_{index}", span = Span::mixed_site());
+        let own = argument_name(pat).filter(|own| !names.contains(*own)).map(|own| {
+            let mut own = own.clone();
+            own.set_span(Span::mixed_site());
+            own
+        });
+        names.push(own.unwrap_or_else(|| argument.clone()));
+        arguments.push(argument);
+        types.push(ty);
+    }
+    // The inner function would hide a parameter of its own name.
+    let last = names.pop().filter(|last| *last != inner.ident).unwrap_or_else(|| {
+        format_ident!("arguments_of_{}", inner.ident.unraw(), span = Span::mixed_site())
+    });
+    let mut inputs = Punctuated::new();
+    inputs.extend(names.iter().map(|name| -> FnArg { parse_quote!(#name: #tollgate::InLast) }));
+    inputs.push(parse_quote!(#last: #tollgate::Checked<#annotated, (#(#types,)*)>));
+
+    function.sig.inputs = inputs;
+    function.sig.asyncness = None;
+    function.sig.output =
+        parse_quote!(-> impl ::core::future::Future<Output = #tollgate::Response>);
+    let tollgate_at_output = tollgate.at(output_span);
+    let convert = quote_spanned! {output_span=>
+        #tollgate_at_output::IntoLimitedResponse::into_limited
+    };
+    let admission = Ident::new("admission", Span::mixed_site());
+    let (_, generics, _) = inner.generics.split_for_impl();
+    let generics = generics.as_turbofish();
+    let tollgate_at_body = tollgate.at(body_span);
+    let limited = quote_spanned! {body_span=>
+        #tollgate_at_body::HandlerFuture::new(#admission, #name #generics(#(#arguments),*), #convert)
+    };
+    let Function { mut attrs, vis, sig, body } = function;
+    let inner_attrs: Vec<Attribute> =
+        attrs.extract_if(.., |attribute| is_for_inner(attribute)).collect();
+    // A handler is `async` even if it awaits nothing.
+    quote! {
+        #(#attrs)* #vis #sig {
+            #[allow(clippy::unused_async)]
+            #(#inner_attrs)*
+            #inner #body
+            let #tollgate::Checked(#admission, (#(#arguments,)*), _) = #last;
+            #limited
+        }
+    }
+}
