@@ -228,3 +228,12 @@ fn starts_function(input: ParseStream<'_>) -> bool {
     }
     ahead.peek(Token![fn])
 }
+
+/// Returns `true` if a type mentions a lifetime.
+pub(crate) fn has_lifetime(tokens: TokenStream) -> bool {
+    tokens.into_iter().any(|token| match token {
+        TokenTree::Punct(punct) => punct.as_char() == '\'',
+        TokenTree::Group(group) => has_lifetime(group.stream()),
+        TokenTree::Ident(_) | TokenTree::Literal(_) => false,
+    })
+}

@@ -12,8 +12,8 @@ pub use linkme;
 
 #[cfg(feature = "axum")]
 pub use crate::http::{
-    Annotated, Checked, Cost, HandlerFuture, HttpLimit, InLast, IntoAnswer, IntoLimitedResponse,
-    answered, failure, require_send, success,
+    Annotated, Argument, Checked, Cost, HandlerFuture, HttpLimit, InLast, IntoAnswer,
+    IntoLimitedResponse, IsNoRateLimit, answered, failure, require_send, success,
 };
 #[cfg(feature = "axum")]
 pub use crate::key::{Key, KeyPart, OnMissingKey, extension, resolve};

@@ -8,5 +8,6 @@ mod functions;
 mod handlers;
 mod options;
 mod rejections;
+mod shown;
 mod stacks;
 mod waiting;

@@ -9,10 +9,10 @@ use quote::{ToTokens as _, format_ident, quote, quote_spanned};
 use syn::spanned::Spanned as _;
 use syn::{Attribute, FnArg, Ident, PatType, Type};
 
-use super::{Names, cfgs, limits, merged, wrapped};
+use super::{Names, cfgs, limits, merged, shown, wrapped};
 use crate::args::{Cost, Named};
 use crate::errors::Errors;
-use crate::item::{Function, is_named, mentions};
+use crate::item::{Function, is_named};
 use crate::keywords::RefundIf;
 use crate::policy::{Policy, find_self};
 
@@ -97,7 +97,8 @@ fn annotated_type(
     let cfgs: Vec<&Attribute> =
         function.attrs.iter().filter(|attribute| is_named(attribute, "cfg")).collect();
     let count = policies.len();
-    let shows = shows_decisions(function).then(|| quote!(.shows()));
+    let is_shown = shown::constant(function, tollgate);
+    let shows = is_shown.as_ref().map(|_| shown::name()).map(|name| quote!(.shows(#name)));
     let limits = policies.iter().enumerate().map(|(index, policy)| {
         let limit = handler_limit(policy, index == 0, names);
         quote!(#limit #shows)
@@ -112,20 +113,13 @@ fn annotated_type(
         #(#cfgs)*
         impl #tollgate::Annotated for #annotated {
             fn limits() -> &'static [#tollgate::HttpLimit] {
+                #is_shown
                 static #statics: [#tollgate::HttpLimit; #count] = [#(#limits),*];
                 #register
                 &#statics
             }
         }
     }
-}
-
-/// Returns `true` if the handler takes `RateLimit`. Other handlers do not pay for it.
-fn shows_decisions(function: &Function) -> bool {
-    function.sig.inputs.iter().any(|argument| match argument {
-        FnArg::Typed(argument) => mentions(argument.ty.to_token_stream(), "RateLimit"),
-        FnArg::Receiver(_) => false,
-    })
 }
 
 fn handler_limit(policy: &Policy, is_first: bool, names: &Names<'_>) -> TokenStream {

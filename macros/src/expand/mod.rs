@@ -6,6 +6,7 @@ mod function;
 mod handler;
 mod limits;
 mod merged;
+mod shown;
 #[cfg(test)]
 mod tests;
 mod wrapped;

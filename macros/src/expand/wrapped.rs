@@ -8,7 +8,7 @@ use syn::{Attribute, FnArg, Ident, Pat, PatType, Safety, parse_quote};
 
 use super::merged::output_span;
 use crate::crate_path::CratePath;
-use crate::item::{Function, is_named, mentions};
+use crate::item::{Function, has_lifetime, is_named, mentions};
 
 /// Attributes that concern the function as it was written: they go to the inner function.
 const FOR_INNER: [&str; 2] = ["debug_handler", "instrument"];
@@ -32,14 +32,6 @@ pub(super) fn is_possible(function: &Function) -> bool {
 
 fn is_for_inner(attribute: &Attribute) -> bool {
     FOR_INNER.iter().any(|name| is_named(attribute, name))
-}
-
-fn has_lifetime(tokens: TokenStream) -> bool {
-    tokens.into_iter().any(|token| match token {
-        TokenTree::Punct(punct) => punct.as_char() == '\'',
-        TokenTree::Group(group) => has_lifetime(group.stream()),
-        TokenTree::Ident(_) | TokenTree::Literal(_) => false,
-    })
 }
 
 /// Returns `true` if the inner function can have the name of the outer one. A body that mentions

@@ -1,6 +1,7 @@
 //! The extractor that shows a handler the decisions of its limits.
 
 use std::convert::Infallible;
+use std::marker::PhantomData;
 use std::time::Duration;
 
 use axum::extract::FromRequestParts;
@@ -25,8 +26,9 @@ use crate::{Decision, Outcome, Policy, QuotaState, Source};
 /// ```
 ///
 /// It is empty if the request was not counted (`exempt`, for instance). The attribute provides the
-/// decisions if the name `RateLimit` occurs in the handler's arguments; to extract them by another
-/// name, or within an extractor of your own, add an argument `_: RateLimit`.
+/// decisions if an argument of the handler has this type, by whatever name, alone, in a tuple, in an
+/// `Option` or in a `Result`. To extract them within an extractor of your own, add an argument
+/// `_: RateLimit`.
 #[derive(Clone, Debug, Default)]
 pub struct RateLimit {
     decisions: SmallVec<[PolicyDecision; 1]>,
@@ -122,4 +124,31 @@ impl<S: Sync> FromRequestParts<S> for RateLimit {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
         Ok(parts.extensions.get::<Self>().cloned().unwrap_or_default())
     }
+}
+
+/// The type of a handler's argument, of which generated code asks whether it is [`RateLimit`].
+#[derive(Debug)]
+pub struct Argument<T>(PhantomData<T>);
+
+/// The answer for all other types. An associated constant of the type itself goes before it.
+pub trait IsNoRateLimit {
+    /// `false`: the argument is something else.
+    const IS_RATE_LIMIT: bool = false;
+}
+
+impl<T> IsNoRateLimit for Argument<T> {}
+
+impl Argument<RateLimit> {
+    /// `true`: the argument is the extractor.
+    pub const IS_RATE_LIMIT: bool = true;
+}
+
+impl Argument<Option<RateLimit>> {
+    /// `true`: the argument is the extractor.
+    pub const IS_RATE_LIMIT: bool = true;
+}
+
+impl<E> Argument<Result<RateLimit, E>> {
+    /// `true`: the argument is the extractor.
+    pub const IS_RATE_LIMIT: bool = true;
 }

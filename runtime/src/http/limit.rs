@@ -108,10 +108,11 @@ impl HttpLimit {
         self
     }
 
-    /// Makes the decisions visible to handlers, through [`RateLimit`](crate::RateLimit).
+    /// Makes the decisions visible to handlers, through [`RateLimit`](crate::RateLimit), if `shows`
+    /// is `true`.
     #[must_use]
-    pub const fn shows(mut self) -> Self {
-        self.shows = true;
+    pub const fn shows(mut self, shows: bool) -> Self {
+        self.shows = shows;
         self
     }
 

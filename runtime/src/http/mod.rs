@@ -24,7 +24,7 @@ pub use self::convert::{
     IntoAnswer, IntoLimitedResponse, answered, failure, require_send, success,
 };
 pub use self::extract::{Checked, InLast};
-pub use self::extractor::{PolicyDecision, RateLimit};
+pub use self::extractor::{Argument, IsNoRateLimit, PolicyDecision, RateLimit};
 pub use self::handler_future::HandlerFuture;
 pub use self::layer::RateLimitLayer;
 pub use self::limit::{Annotated, Cost, HttpLimit};

@@ -2,21 +2,37 @@
 pub struct __rate_limit_create;
 impl ::tollgate::__private::Annotated for __rate_limit_create {
     fn limits() -> &'static [::tollgate::__private::HttpLimit] {
+        const __TOLLGATE_SHOWS: ::core::primitive::bool = {
+            #[allow(unused_imports)]
+            use ::tollgate::__private::IsNoRateLimit as _;
+            #[allow(unused_mut)]
+            let mut shows = false;
+            {
+                shows = shows
+                    || <::tollgate::__private::Argument<State<App>>>::IS_RATE_LIMIT;
+            }
+            {
+                shows = shows
+                    || <::tollgate::__private::Argument<Json<Body>>>::IS_RATE_LIMIT;
+            }
+            shows
+        };
         static __TOLLGATE_LIMITS: [::tollgate::__private::HttpLimit; 1usize] = [
             ::tollgate::__private::HttpLimit::new(
-                ::tollgate::__private::Limit::new(
-                        ::core::concat!(::core::module_path!(), "::create"),
-                        "create",
-                        false,
-                        &[::tollgate::__private::literal_quota(100, 60000000u64)],
-                        (::core::file!(), ::core::line!()),
-                    )
-                    .on_error(::tollgate::__private::OnError::Open),
-                ::tollgate::__private::Key::from_part(
-                    ::tollgate::__private::KeyPart::Ip,
-                ),
-                ::tollgate::__private::Cost::Fixed(1),
-            ),
+                    ::tollgate::__private::Limit::new(
+                            ::core::concat!(::core::module_path!(), "::create"),
+                            "create",
+                            false,
+                            &[::tollgate::__private::literal_quota(100, 60000000u64)],
+                            (::core::file!(), ::core::line!()),
+                        )
+                        .on_error(::tollgate::__private::OnError::Open),
+                    ::tollgate::__private::Key::from_part(
+                        ::tollgate::__private::KeyPart::Ip,
+                    ),
+                    ::tollgate::__private::Cost::Fixed(1),
+                )
+                .shows(__TOLLGATE_SHOWS),
         ];
         #[::tollgate::__private::linkme::distributed_slice(
             ::tollgate::__private::POLICIES

@@ -2,20 +2,37 @@
 struct __rate_limit_show;
 impl ::tollgate::__private::Annotated for __rate_limit_show {
     fn limits() -> &'static [::tollgate::__private::HttpLimit] {
+        const __TOLLGATE_SHOWS: ::core::primitive::bool = {
+            #[allow(unused_imports)]
+            use ::tollgate::__private::IsNoRateLimit as _;
+            #[allow(unused_mut)]
+            let mut shows = false;
+            #[cfg(unix)]
+            {
+                shows = shows
+                    || <::tollgate::__private::Argument<Path<u32>>>::IS_RATE_LIMIT;
+            }
+            {
+                shows = shows
+                    || <::tollgate::__private::Argument<String>>::IS_RATE_LIMIT;
+            }
+            shows
+        };
         static __TOLLGATE_LIMITS: [::tollgate::__private::HttpLimit; 1usize] = [
             ::tollgate::__private::HttpLimit::new(
-                ::tollgate::__private::Limit::new(
-                    ::core::concat!(::core::module_path!(), "::show"),
-                    "show",
-                    false,
-                    &[::tollgate::__private::literal_quota(100, 60000000u64)],
-                    (::core::file!(), ::core::line!()),
-                ),
-                ::tollgate::__private::Key::from_part(
-                    ::tollgate::__private::KeyPart::Ip,
-                ),
-                ::tollgate::__private::Cost::Fixed(1),
-            ),
+                    ::tollgate::__private::Limit::new(
+                        ::core::concat!(::core::module_path!(), "::show"),
+                        "show",
+                        false,
+                        &[::tollgate::__private::literal_quota(100, 60000000u64)],
+                        (::core::file!(), ::core::line!()),
+                    ),
+                    ::tollgate::__private::Key::from_part(
+                        ::tollgate::__private::KeyPart::Ip,
+                    ),
+                    ::tollgate::__private::Cost::Fixed(1),
+                )
+                .shows(__TOLLGATE_SHOWS),
         ];
         #[::tollgate::__private::linkme::distributed_slice(
             ::tollgate::__private::POLICIES

@@ -2,6 +2,21 @@
 pub struct __rate_limit_create;
 impl ::tollgate::__private::Annotated for __rate_limit_create {
     fn limits() -> &'static [::tollgate::__private::HttpLimit] {
+        const __TOLLGATE_SHOWS: ::core::primitive::bool = {
+            #[allow(unused_imports)]
+            use ::tollgate::__private::IsNoRateLimit as _;
+            #[allow(unused_mut)]
+            let mut shows = false;
+            {
+                shows = shows
+                    || <::tollgate::__private::Argument<State<App>>>::IS_RATE_LIMIT;
+            }
+            {
+                shows = shows
+                    || <::tollgate::__private::Argument<Json<Body>>>::IS_RATE_LIMIT;
+            }
+            shows
+        };
         static __TOLLGATE_LIMITS: [::tollgate::__private::HttpLimit; 1usize] = [
             ::tollgate::__private::HttpLimit::new(
                     ::tollgate::__private::Limit::new(
@@ -77,7 +92,8 @@ impl ::tollgate::__private::Annotated for __rate_limit_create {
                 .on_missing_key(::tollgate::__private::OnMissingKey::Shared)
                 .refusal(|refusal| ::tollgate::__private::answered(
                     self::slow_down(refusal),
-                )),
+                ))
+                .shows(__TOLLGATE_SHOWS),
         ];
         #[::tollgate::__private::linkme::distributed_slice(
             ::tollgate::__private::POLICIES
