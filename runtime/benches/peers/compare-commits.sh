@@ -41,10 +41,11 @@ trap 'exit 1' INT TERM
 build() { # SIDE COMMIT
   local package=$folder/$1/runtime/benches/peers
   mkdir "$folder/$1"
-  git -C "$repository" archive "$2" | tar -x -C "$folder/$1"
+  # Without `-m` the files are as old as their commit, and cargo would take them for those built last.
+  git -C "$repository" archive "$2" | tar -xm -C "$folder/$1"
   rm -rf "$package"
   mkdir -p "$package"
-  tar -c -C "$here" --exclude ./target . | tar -x -C "$package"
+  tar -c -C "$here" --exclude ./target . | tar -xm -C "$package"
   echo "building $1, $2" >&2
   (cd "$package" && CARGO_TARGET_DIR=$target cargo build --release --quiet)
   cp "$target/release/peers" "$folder/peers-$1"
