@@ -51,7 +51,7 @@ impl SlidingWindow {
 }
 
 impl Counter for SlidingWindow {
-    #[inline]
+    #[inline(always)]
     fn advance(&mut self, now: Timestamp, quota: &Quota) {
         if self.log.back().is_some_and(|entry| entry.newest > now) {
             self.fold_future(now, granule(quota));
@@ -92,7 +92,7 @@ impl Counter for SlidingWindow {
         Reading::known(quota.limit().saturating_sub(used), more_after, reset_after)
     }
 
-    #[inline]
+    #[inline(always)]
     fn charge(&mut self, now: Timestamp, quota: &Quota, cost: u32) {
         let granule = granule(quota);
         // Without granules each admission has an entry of its own: one unit takes the least room.

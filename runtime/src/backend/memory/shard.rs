@@ -31,7 +31,7 @@ pub(super) struct MemoryShard {
 impl MemoryShard {
     #[inline(always)]
     pub(super) fn find(&mut self, check: &Check<'_>, hash: u32) -> Option<&mut Slot> {
-        let place = self.table.find(hash, |slot| slot.is_of(check))?;
+        let place = self.table.find(hash, check)?;
         self.table.get_mut(place)
     }
 
@@ -42,7 +42,7 @@ impl MemoryShard {
 
     /// Removes a key. Returns `true` if there was one.
     pub(super) fn remove(&mut self, check: &Check<'_>, hash: u32) -> bool {
-        let place = self.table.find(hash, |slot| slot.is_of(check));
+        let place = self.table.find(hash, check);
         place.is_some_and(|place| self.table.remove(place))
     }
 

@@ -8,6 +8,7 @@
 //! the guards' bounded map.
 
 use super::slot::Slot;
+use crate::Check;
 
 /// The number of places after the first insertion.
 const FIRST: usize = 8;
@@ -34,14 +35,14 @@ impl SlotTable {
         self.places.get_mut(place)?.as_mut()
     }
 
-    /// Returns the place of the slot with that hash that satisfies `is_it`.
+    /// Returns the place of the check's slot, given the hash of its key.
     #[inline(always)]
-    pub(super) fn find(&self, hash: u32, is_it: impl Fn(&Slot) -> bool) -> Option<usize> {
+    pub(super) fn find(&self, hash: u32, check: &Check<'_>) -> Option<usize> {
         let mut place = self.home(hash);
         let mut distance = 0;
         // An empty place ends the search at the latest.
         while let Some(slot) = self.get(place) {
-            if slot.hash() == hash && is_it(slot) {
+            if slot.hash() == hash && slot.is_of(check) {
                 return Some(place);
             }
             if self.distance(slot, place) < distance {
@@ -149,12 +150,12 @@ mod tests {
 
     use super::*;
     use crate::algorithm::Counters;
-    use crate::{Check, Policy, Quota};
+    use crate::{Policy, Quota};
 
     const POLICY: Policy = Policy::new("policy", Quota::new(1, Duration::from_secs(1)));
 
     fn place(table: &SlotTable, hash: u32, subject: &str) -> Option<usize> {
-        table.find(hash, |slot| slot.is_of(&Check::new(&POLICY, subject, 1)))
+        table.find(hash, &Check::new(&POLICY, subject, 1))
     }
 
     proptest! {
