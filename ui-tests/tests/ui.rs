@@ -26,12 +26,13 @@ fn right_uses_run() {
     let examples = test.parent().and_then(Path::parent).unwrap().join("examples");
     let mut programs = 0;
     for entry in fs::read_dir("pass").unwrap() {
-        let name = entry.unwrap().path().file_stem().unwrap().to_owned();
+        let path = entry.unwrap().path();
+        let name = format!("pass-{}", path.file_stem().unwrap().display());
         let program = examples.join(&name);
         let ended = Command::new(&program).status().unwrap_or_else(|error| {
             panic!("{}: {error}: is it an example in Cargo.toml?", program.display())
         });
-        assert!(ended.success(), "{name:?}: {ended}");
+        assert!(ended.success(), "{name}: {ended}");
         programs += 1;
     }
     assert!(programs >= 12, "only {programs} programs");
