@@ -1,5 +1,5 @@
-//! The worker of a node: while one call is at the server, further requests queue, and they leave
-//! together as soon as its reply is there: without a timer, in the order of their arrival.
+//! The worker of a node. While one call is at the server, further requests wait in the queue. They
+//! are sent together as soon as the reply is there: without a timer, in the order of their arrival.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -17,14 +17,14 @@ const MIN_BACKOFF: Duration = Duration::from_millis(1);
 const MAX_BACKOFF: Duration = Duration::from_millis(50);
 
 impl Node {
-    /// Queues a request behind those that wait.
+    /// Adds a request to the end of the queue.
     pub(super) fn submit(self: &Arc<Self>, request: Request) {
         if self.queue.push_back(request) {
             self.spawn_worker();
         }
     }
 
-    /// Queues requests that are to be sent again, before those that wait.
+    /// Puts requests that are to be sent again at the front of the queue.
     pub(super) fn resubmit(self: &Arc<Self>, requests: Vec<Request>) {
         if self.queue.push_front(requests) {
             self.spawn_worker();
@@ -33,13 +33,14 @@ impl Node {
 
     /// Starts the worker, which runs only while there is something to send.
     fn spawn_worker(self: &Arc<Self>) {
-        // The guard is created before the task runs, so that it acts even if the task never does.
+        // The guard is created before the task runs, so that it is dropped even if the task never
+        // runs.
         tokio::spawn(run(WorkerGuard { node: Arc::clone(self), is_done: false }));
     }
 }
 
-/// Ends a worker. If the worker is stopped early, along with its runtime, this fails the pending
-/// requests, and the next request starts a new worker.
+/// A guard that ends a worker when it is dropped. If the worker is stopped early, along with its
+/// runtime, the guard fails the pending requests, and the next request starts a new worker.
 struct WorkerGuard {
     node: Arc<Node>,
     /// `true` once the worker has found nothing more to send. From then on the next worker may be
@@ -80,7 +81,7 @@ async fn run(mut guard: WorkerGuard) {
         let Some(batch) = node.queue.next_batch() else { break };
         let delivered = async {
             let Some(reply) = undelivered.take() else { return Vec::new() };
-            // Lets the driver write the next call first.
+            // This lets the Redis driver write the next call before the replies are delivered.
             tokio::task::yield_now().await;
             reply.deliver()
         };
@@ -123,7 +124,7 @@ async fn send_batch(node: &Node, batch: Vec<Request>, load_script: bool) -> Batc
         Err(_) => (Vec::new(), unknown("no answer before the deadline")),
     };
     if values.is_empty() && !failure.is_retryable() {
-        // Replies that still arrive on it belong to requests that have been given up.
+        // Replies that still arrive on this connection belong to requests that have already failed.
         node.connection.discard().await;
     }
     BatchReply { calls, values, failure }
@@ -185,11 +186,11 @@ mod tests {
     async fn a_worker_that_is_done_leaves_the_next_one_alone() {
         let node = node();
         let (request, receiver) = request();
-        // Stands for the next worker.
+        // Pretends that the next worker is running.
         assert!(node.queue.push_back(request), "a worker is to be started");
         drop(WorkerGuard { node: Arc::clone(&node), is_done: true });
         assert!(node.queue.has_worker() && node.queue.len() == 1);
-        // One that is stopped early, with its runtime, fails the pending requests.
+        // A worker that is stopped early, with its runtime, fails the pending requests.
         drop(WorkerGuard { node: Arc::clone(&node), is_done: false });
         assert!(!node.queue.has_worker() && node.queue.is_empty());
         let error = receiver.receive().await.unwrap_err();
