@@ -50,7 +50,7 @@ impl SystemClock {
     /// Creates a clock that starts at the machine's present wall time.
     #[must_use]
     pub fn new() -> Self {
-        // On a machine whose time is set before 1970, the clock starts at 1970.
+        // If the machine's time is before 1970, the clock starts at 1970.
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let clock = quanta::Clock::new();
         let started = clock.raw();
@@ -80,8 +80,7 @@ impl Clock for SystemClock {
 /// minutes, so that the rounding to nanoseconds has no effect.
 const COUNTS: u64 = 1 << 40;
 
-/// The clock of a store: the machine's clock, which is read without dynamic dispatch, or one that
-/// the user has given.
+/// A clock: the machine's, which is read without dynamic dispatch, or one that the user has given.
 pub(crate) enum Time {
     System(SystemClock),
     Of(Box<dyn Clock>),

@@ -5,7 +5,7 @@
 //! boundary.
 //!
 //! The operators `+`, `-` and `*` are those of `u64`, so the caller has to make sure that the
-//! result fits. The names of the other methods tell their treatment of a result that does not fit:
+//! result fits. The names of the other methods show their treatment of a result that does not fit:
 //! `checked_…` returns `None`, `saturating_…` the nearest number, `wrapping_…` wraps around.
 
 use std::fmt;
@@ -66,8 +66,8 @@ impl Timestamp {
         TimeSpan(self.0.wrapping_sub(earlier.0))
     }
 
-    /// Returns the timestamp that is `span` later, or the last one that can be represented if that
-    /// is earlier.
+    /// Returns the timestamp that is `span` later. If that cannot be represented, returns the last
+    /// one that can.
     #[inline]
     pub(crate) const fn saturating_add(self, span: TimeSpan) -> Self {
         Self(self.0.saturating_add(span.0))
@@ -99,7 +99,7 @@ impl TimeSpan {
     }
 
     /// Converts a duration, rounded down to whole microseconds. A duration longer than
-    /// [`TimeSpan::MAX`] (half a million years) becomes that.
+    /// [`TimeSpan::MAX`] (half a million years) becomes `TimeSpan::MAX`.
     pub(crate) const fn from_duration(duration: Duration) -> Self {
         let micros = duration.as_micros();
         Self(if micros > u64::MAX as u128 { u64::MAX } else { micros as u64 })

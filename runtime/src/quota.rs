@@ -180,7 +180,7 @@ impl Quota {
         Ok(())
     }
 
-    /// Returns the number of requests per period.
+    /// Returns the limit: the number of requests per period.
     #[must_use]
     pub const fn limit(&self) -> u32 {
         self.limit

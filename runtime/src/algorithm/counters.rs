@@ -10,7 +10,7 @@ use crate::{Check, Policy, Verdict};
 pub(crate) enum Mode {
     /// The cost is charged if it is admitted.
     Charge,
-    /// Nothing is charged.
+    /// Nothing is charged, even if the cost is admitted.
     Peek,
 }
 
@@ -99,8 +99,8 @@ impl Counters {
         counters.map(|(counter, quota)| counter.empty_at(quota)).max().unwrap_or_default()
     }
 
-    /// Returns the used share of the quota of which the largest share is used, in units of 1/65536.
-    /// Returns `None` if a request of `cost` would have to wait at `now`.
+    /// Returns the largest used share of any quota's capacity, in units of 1/65536. Returns `None`
+    /// if a request of `cost` would have to wait at `now`.
     pub(crate) fn used_share(&mut self, policy: &Policy, now: Timestamp, cost: u32) -> Option<u64> {
         let mut counters = self.as_mut_slice().iter_mut().zip(policy.quotas());
         counters.try_fold(0, |most, (counter, quota)| {

@@ -1,4 +1,4 @@
-//! The fixed window: one counter, in a window that its first admission opens.
+//! The fixed window: one counter for a window of one period, which its first admission opens.
 //!
 //! The window is half-open, `[start, start + period)`, and admits at most the limit. The first
 //! admission after its end opens the next window. It works like a Redis counter by `INCR` with an

@@ -1,10 +1,10 @@
-//! The generic cell rate algorithm: a bucket in one number, the theoretical arrival time.
+//! The generic cell rate algorithm: a bucket stored as one number, the theoretical arrival time.
 //!
-//! It is the virtual scheduling algorithm of [ITU-T I.371], annex A, with a tolerance of
-//! burst − 1 intervals. One unit takes the interval `T = period ÷ limit`. The theoretical
-//! arrival time (TAT) is the instant at which the bucket would be empty if no request came: a
-//! request of `cost` at `now` would move it to `max(now, TAT) + cost × T`, and is admitted if that
-//! is at most `now + burst × T`.
+//! It is the virtual scheduling algorithm of [ITU-T I.371], annex A, with a tolerance of burst − 1
+//! intervals. One unit takes the interval `T = period ÷ limit`. The theoretical arrival time (TAT)
+//! is the time at which the bucket would be empty if no request came: a request of `cost` at `now`
+//! would move it to `max(now, TAT) + cost × T`, and is admitted if that is at most
+//! `now + burst × T`.
 //!
 //! At any time at most `burst` units are available, and in less than one period fewer than `limit`
 //! are replenished. So any half-open interval of one period contains at most burst + limit − 1
@@ -54,7 +54,7 @@ impl Gcra {
     #[inline]
     fn at_level(now: Timestamp, level: Drain) -> Self {
         if level.is_zero() {
-            // A TAT of `now` would look like a full bucket if the clock were set back.
+            // If the clock were set back later, a TAT of `now` would then look like a full bucket.
             return Self::default();
         }
         let Drain { micros, fraction } = level;

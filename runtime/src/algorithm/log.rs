@@ -280,7 +280,7 @@ enum Width {
 }
 
 impl Width {
-    /// Returns the smallest width into which all of the entries fit.
+    /// Returns the smallest width into which each of the entries fits.
     fn of(mut entries: impl Iterator<Item = LogEntry> + Clone) -> Self {
         let oldest = entries.clone().map(|entry| entry.newest).min().unwrap_or_default();
         if let Some(base) = Base::of(oldest)

@@ -55,7 +55,7 @@ pub(crate) struct Refund {
 pub(crate) enum Wait {
     None,
     For(TimeSpan),
-    /// The cost is more than the quota can ever admit.
+    /// The quota can never admit the cost, because it exceeds the capacity.
     Forever,
 }
 

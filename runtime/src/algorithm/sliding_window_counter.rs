@@ -83,7 +83,8 @@ impl Counter for SlidingWindowCounter {
             self.start = now.start_of_interval(period);
         } else if now - self.start >= period {
             let start = now.start_of_interval(period);
-            // The distance is a whole number of periods unless the quota's period has changed.
+            // The distance between the two windows is a multiple of the period, unless the quota's
+            // period has changed.
             let follows = start - self.start < period * 2;
             self.previous = if follows { self.current } else { 0 };
             self.current = 0;

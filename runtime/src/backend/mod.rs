@@ -56,7 +56,7 @@ pub trait Backend: Send + Sync + 'static {
         async { Ok(()) }
     }
 
-    /// Finishes the operations under way and releases the store's resources. By default it does
+    /// Finishes the operations in progress and releases the store's resources. By default it does
     /// nothing.
     fn close(&self) -> impl Future<Output = ()> + Send {
         async {}

@@ -37,11 +37,11 @@ pub(crate) trait Store: Send + Sync {
     /// has done nothing.
     fn apply_now(&self, operation: &Operation<'_>) -> Option<Result<Answer, BackendError>>;
 
-    /// Carries out the operations of a batch in order.
+    /// Carries out the operations of a batch in order. Returns one answer for each.
     fn apply<'a>(&'a self, batch: &'a [Operation<'a>]) -> BoxFuture<'a, Answers>;
 
-    /// Returns `true` if the store always answers without waiting and never fails, as memory does.
-    /// It then needs no guards.
+    /// Returns `true` if the store always answers without waiting and never fails, like memory.
+    /// Such a store needs no guards.
     fn is_immediate(&self) -> bool {
         false
     }
@@ -70,7 +70,7 @@ pub(crate) trait Store: Send + Sync {
         }
     }
 
-    /// Finishes the operations under way and releases the store's resources.
+    /// Finishes the operations in progress and releases the store's resources.
     fn close(&self) -> BoxFuture<'_, ()> {
         match self.inner() {
             Some(inner) => inner.close(),

@@ -80,7 +80,7 @@ impl Fallback {
 
     /// Removes all charges of the check's subject, also those that are not yet reported.
     pub(crate) fn reset(&self, check: &Check<'_>) {
-        // A reset in memory cannot fail.
+        // The result is ignored, because a reset in memory cannot fail.
         let _ = self.apply(&Operation::reset(*check));
         self.unreported.remove(check);
     }

@@ -16,7 +16,7 @@ const MAX_SUBJECTS: usize = 10_000;
 
 #[derive(Default)]
 pub(super) struct UnreportedCharges {
-    /// `true` while there are charges whose report has not begun. Checks read it without a
+    /// `true` while there are charges that no caller has begun to report. Checks read it without a
     /// lock.
     any: AtomicBool,
     charges: Mutex<HashMap<ChargeKey, UnreportedCharge>>,

@@ -246,7 +246,7 @@ impl Policy {
     pub(crate) fn with_quotas(mut self, quotas: &[Quota]) -> Self {
         let count = quotas.len().min(MAX_QUOTAS);
         self.quotas[..count].copy_from_slice(&quotas[..count]);
-        // `count` is at most 4, so the cast loses nothing.
+        // `count` is at most `MAX_QUOTAS`, so it fits into `u8`.
         self.quota_count = count as u8;
         self
     }

@@ -1,4 +1,4 @@
-//! The behaviour of a limit while its backend fails.
+//! The handling of requests while the backend of their limit fails.
 
 #[doc = include_str!("../docs/outages.md")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

@@ -130,8 +130,8 @@ impl Verdict {
         self.is_allowed() && self.source.keeps_charges()
     }
 
-    /// Returns the instant of the decision, in microseconds since the Unix epoch on the store's
-    /// clock. Together with the cost it identifies the charge.
+    /// Returns the time of the decision, in microseconds since the Unix epoch on the store's clock.
+    /// Together with the cost it identifies the charge.
     #[must_use]
     pub fn stamp_micros(&self) -> u64 {
         self.stamp_micros

@@ -87,7 +87,7 @@ impl PartialEq for QuotaState {
 impl Eq for QuotaState {}
 
 /// Converts a duration, rounded up to whole microseconds. A duration longer than [`TimeSpan::MAX`]
-/// (half a million years) becomes that.
+/// (half a million years) becomes `TimeSpan::MAX`.
 const fn micros(span: Duration) -> TimeSpan {
     let micros = span.as_nanos().div_ceil(1_000);
     if micros > u64::MAX as u128 { TimeSpan::MAX } else { TimeSpan::from_micros(micros as u64) }

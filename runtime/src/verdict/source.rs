@@ -11,7 +11,7 @@ pub enum Source {
     DenyCache,
     /// A lease: the request used units that the backend had charged in advance, several at once.
     Lease,
-    /// The fallback in this process, because the backend failed ([`OnError::Local`]).
+    /// The fallback in this process decided, because the backend failed ([`OnError::Local`]).
     ///
     /// [`OnError::Local`]: crate::OnError::Local
     Local,

@@ -41,7 +41,7 @@ const SHARDS: usize = 1024;
 /// when the check has to grow the shard's table.
 const MAX_SHARD_KEYS: usize = 512;
 
-/// Counters in this process's memory: exact, and bounded.
+/// A store of counters in this process's memory: exact, and of bounded size.
 ///
 /// It stores at most `max_keys` keys, one for each subject of each policy. Keys whose quotas are
 /// fully replenished are removed, a few at a time, while other keys are charged. If a new subject

@@ -39,7 +39,7 @@ impl MemoryShard {
         self.table.get_mut(place)
     }
 
-    /// Adds a key that has no slot yet.
+    /// Adds a slot for a key that has none yet.
     pub(super) fn insert(&mut self, slot: Slot, counts: &MemoryCounts) {
         counts.visited(self.table.insert(slot));
     }

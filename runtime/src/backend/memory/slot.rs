@@ -88,9 +88,8 @@ impl Slot {
         self.counters.empty_at(&self.policy) <= now
     }
 
-    /// Returns the used share of the quota of which the largest share is used, in units of 1/65536.
-    /// Returns `None` if a request of the cost `refused`, or of cost 1 if that is 0, would have to
-    /// wait now.
+    /// Returns the largest used share of any quota's capacity, in units of 1/65536. Returns `None`
+    /// if a request of the cost `refused`, or of cost 1 if that is 0, would have to wait now.
     pub(super) fn used_share(&mut self, now: Timestamp) -> Option<u64> {
         self.counters.used_share(&self.policy, now, self.refused.max(1))
     }

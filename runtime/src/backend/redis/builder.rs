@@ -67,8 +67,8 @@ impl RedisBackendBuilder {
         self
     }
 
-    /// Sets the maximum number of connections to one server, at least 1; 4 by default. Checks share
-    /// one of them; the others replace it when it is lost.
+    /// Sets the maximum number of connections to one server, at least 1; 4 by default. All checks
+    /// share one connection. The others replace it when it is lost.
     #[must_use]
     pub fn pool_size(mut self, size: usize) -> Self {
         self.pool_size = Some(size.max(1));
@@ -145,7 +145,7 @@ impl RedisBackendBuilder {
                         Some(master) => {
                             Endpoint::Sentinel { sentinels: addresses, master: master.clone() }
                         }
-                        // A URL has at least one host.
+                        // A URL of this kind has at least one host, so this cannot panic.
                         None => Endpoint::Address(addresses.swap_remove(0)),
                     }
                 }

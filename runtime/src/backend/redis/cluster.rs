@@ -36,7 +36,8 @@ pub(super) struct Cluster {
     refreshed: tokio::sync::Mutex<Option<Instant>>,
 }
 
-/// The node of each slot; empty before the first refresh.
+/// The node that serves each slot; `None` for a slot that no node serves. The table is empty before
+/// the first refresh.
 type SlotTable = Vec<Option<Arc<Node>>>;
 
 impl Cluster {
@@ -154,8 +155,8 @@ impl Cluster {
         Arc::clone(node)
     }
 
-    /// Removes the nodes that serve no slots any more. Their workers finish the requests that they
-    /// still have.
+    /// Removes the nodes that no longer serve any slots. Their workers still finish the requests in
+    /// their queues.
     fn remove_unused_nodes(&self) {
         let masters = self.masters();
         let mut nodes = self.lock_nodes();
@@ -177,7 +178,7 @@ impl Cluster {
     /// not a full address.
     fn node_named(&self, name: &str) -> Option<Arc<Node>> {
         let (host, port) = name.rsplit_once(':')?;
-        // A node that does not know its own address names only the port.
+        // If a node does not know its own address, the name that it reports contains only the port.
         if host.is_empty() {
             return None;
         }

@@ -53,7 +53,7 @@ struct RuntimePool {
 pub(super) struct PooledConnection {
     connection: Connection,
     runtime: Id,
-    /// The connector's `losses` at a time at which the connection was known to be alive.
+    /// The value of the connector's `losses` at a time when the connection was known to be alive.
     losses: u64,
 }
 
@@ -81,7 +81,7 @@ impl Connector {
             && Handle::try_current().is_ok_and(|handle| handle.id() == connection.runtime)
     }
 
-    /// Takes a live connection from the pool, or makes one.
+    /// Takes a live connection from the runtime's pool, or makes a new one.
     pub(super) async fn connect(&self) -> Result<PooledConnection, RequestError> {
         let runtime = Handle::current().id();
         let losses = self.losses.load(Ordering::Acquire);

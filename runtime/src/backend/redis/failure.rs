@@ -1,4 +1,4 @@
-//! Failures of a request, classified by what may be done about them.
+//! Failures of a request, classified by the possible reactions to them.
 
 use redis::{ErrorKind, RedisError, ServerError, ServerErrorKind};
 
@@ -7,7 +7,7 @@ use crate::BackendError;
 /// The reason why a request got no answer.
 #[derive(Clone, Debug)]
 pub(super) enum RequestError {
-    /// Not executed: the server does not know the script.
+    /// Not executed: the server does not have the script, which has to be sent first.
     NoScript,
     /// Not executed: the slot is now served by the node at this address.
     Moved(String),

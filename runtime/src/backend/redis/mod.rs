@@ -4,7 +4,7 @@
 //! its way an operation passes these files:
 //!
 //! - `cluster` finds the `node` that serves its key. A single server is one node.
-//! - It waits as a `request` in the node's `queue`.
+//! - The operation waits as a `request` in the node's `queue`.
 //! - The node's `worker` sends many requests as one `batch`, in one round trip, over the shared
 //!   `connection`, for which `connector` has a pool.
 //! - `reply` delivers the answers to the callers, and `failure` decides which requests may be sent
@@ -114,7 +114,7 @@ impl RedisBackend {
         Ok(receiver)
     }
 
-    /// Carries out a batch before `deadline`.
+    /// Carries out a batch. Operations that are not answered by `deadline` fail.
     async fn apply_before(&self, deadline: Instant, batch: &[Operation<'_>]) -> Answers {
         if let Servers::Cluster(cluster) = &self.servers {
             let late = || BackendError::not_executed("no node answered before the deadline");

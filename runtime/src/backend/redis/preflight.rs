@@ -15,7 +15,7 @@ const TESTED: (u32, u32) = (7, 0);
 /// Connects, loads the script, and warns about settings by which the server may lose limits.
 pub(super) async fn check(node: &Node) -> Result<(), BackendError> {
     node.query(&script::load(), REPLY_TIMEOUT).await?;
-    // Without the right to use `INFO` there are no warnings.
+    // If the user may not use `INFO`, there are no warnings.
     if let Ok(reply) = node.query(&redis::cmd("INFO"), REPLY_TIMEOUT).await
         && let Some(info) = ServerInfo::from_reply(&reply)
     {

@@ -13,8 +13,8 @@ use super::request::Request;
 const MAX_CHECKS: usize = 128;
 /// The maximum size of the keys and arguments in one call, in bytes.
 const MAX_BYTES: usize = 64 * 1024;
-/// The maximum number of checks that wait for one server. Further ones fail at once as not
-/// executed.
+/// The maximum number of checks that wait for one server. Further checks fail at once, with an
+/// error which shows that they were not executed.
 const MAX_WAITING: usize = 16 * 1024;
 
 /// The queue of one server. At most one worker empties it. The worker exists only while there are
@@ -34,7 +34,7 @@ struct QueueState {
 }
 
 impl RequestQueue {
-    /// Appends a request. Returns `true` if the caller has to start a worker.
+    /// Adds a request to the end of the queue. Returns `true` if the caller has to start a worker.
     #[must_use]
     pub(super) fn push_back(&self, request: Request) -> bool {
         let mut state = self.lock();

@@ -17,8 +17,8 @@ pub(super) struct BatchReply {
 }
 
 impl BatchReply {
-    /// Returns `true` if every call was answered, so that delivery has nothing else to do than to
-    /// distribute the answers.
+    /// Returns `true` if every call was answered, so that the delivery only has to pass on the
+    /// answers and no request has to be sent again.
     pub(super) fn is_answered(&self) -> bool {
         let is_answer = |value: &Value| matches!(value, Value::BulkString(_));
         self.values.len() == self.calls.len() && self.values.iter().all(is_answer)

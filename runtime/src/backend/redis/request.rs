@@ -20,7 +20,7 @@ const CANCELLED: u8 = 2;
 pub(super) struct Request {
     pub(super) key: Box<[u8]>,
     pub(super) plan: Plan,
-    /// The slot of the key; 0 without a cluster.
+    /// The cluster slot of the key; 0 for a server that is not in a cluster.
     pub(super) slot: u16,
     pub(super) deadline: Instant,
     /// `true` to send `ASKING` first, because the slot is being moved to the node.
@@ -86,7 +86,7 @@ pub(super) struct ReplyReceiver {
 }
 
 impl ReplyReceiver {
-    /// Waits for the reply until the request's deadline.
+    /// Waits for the reply, until the request's deadline at the latest.
     pub(super) async fn receive(mut self) -> Result<ScriptReply, BackendError> {
         match timeout_at(self.deadline, &mut self.reply).await {
             Ok(Ok(reply)) => reply.map_err(RequestError::into_error),

@@ -66,7 +66,8 @@ async fn run(mut guard: WorkerGuard) {
     let mut retry = Vec::new();
     loop {
         // Pipelining: the next batch is sent before the last replies are delivered, so that the
-        // server is not idle meanwhile. Retries go first, to keep the order.
+        // server is not idle meanwhile. Requests that have to be sent again go first, to preserve
+        // the order.
         let may_wait = |reply: &BatchReply| reply.is_answered() && !node.queue.is_empty();
         if let Some(reply) = undelivered.take_if(|reply| !retry.is_empty() || !may_wait(reply)) {
             retry.extend(reply.deliver());
@@ -89,7 +90,8 @@ async fn run(mut guard: WorkerGuard) {
         (undelivered, retry) = (Some(next), failed);
     }
     guard.is_done = true;
-    // All queued requests turned out to be cancelled, so these replies were not delivered above.
+    // The requests that were still queued had all been cancelled, so these replies were not
+    // delivered above.
     if let Some(reply) = undelivered {
         let failed = reply.deliver();
         node.resubmit(failed.into_iter().map(|(request, _)| request).collect());
@@ -134,7 +136,7 @@ fn calls(node: &Node, batch: Vec<Request>) -> Vec<ScriptCall> {
     if node.router.is_none() { batch::single_call(batch) } else { batch::calls_by_slot(batch) }
 }
 
-/// Sends requests that had no effect again, to the servers that serve them now.
+/// Sends requests again that had no effect, to the servers that now serve them.
 async fn resend(node: &Arc<Node>, failed: Vec<(Request, RequestError)>, backoff: Duration) {
     let is_wrong_server = |error: &RequestError| matches!(error, RequestError::WrongServer(_));
     if failed.iter().any(|(_, error)| is_wrong_server(error)) {

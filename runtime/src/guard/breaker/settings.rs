@@ -68,7 +68,8 @@ impl CircuitBreaker {
         self
     }
 
-    /// Returns the longest time for which the breaker stays open after this many failed probes.
+    /// Returns the upper limit of the time for which the breaker stays open after this many failed
+    /// probes in a row.
     pub(super) fn timeout(&self, failed_probes: u32) -> TimeSpan {
         let doubled = self.reset_timeout.saturating_mul(1 << failed_probes.min(32));
         doubled.min(self.longest())

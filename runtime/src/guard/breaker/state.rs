@@ -22,7 +22,7 @@ use crate::{BackendError, Clock};
 pub(super) enum Sign {
     Well,
     Unwell,
-    /// No evidence: the operation itself was at fault.
+    /// No evidence: the operation itself was at fault, or it was dropped.
     None,
 }
 
@@ -59,7 +59,7 @@ enum Phase {
     },
 }
 
-/// The permission to ask the backend, for one operation.
+/// The permission for one operation to ask the backend.
 pub(super) struct Pass<'a> {
     circuit: &'a Circuit,
     epoch: u64,
@@ -201,8 +201,7 @@ impl Circuit {
         }
     }
 
-    /// Takes back a probe that did not ask the backend, so that the next operation may be the
-    /// probe.
+    /// Cancels a probe that did not ask the backend, so that the next operation may be the probe.
     fn not_probed(&self, number: u64) {
         let mut state = self.lock();
         if state.probes == number && matches!(state.phase, Phase::HalfOpen { .. }) {
@@ -225,7 +224,7 @@ impl Pass<'_> {
         }
     }
 
-    /// Reports the result of the operation.
+    /// Reports the evidence in the operation's result.
     #[inline]
     pub(super) fn report(mut self, sign: Sign) {
         let Circuit { epoch, failures, .. } = self.circuit;

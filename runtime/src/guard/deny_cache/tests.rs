@@ -57,11 +57,11 @@ fn a_refusal_answers_its_cost_and_more_until_it_is_too_old() {
         assert!(quota.is_exceeded() && quota.remaining() == 0);
         assert_eq!([quota.more_after(), quota.reset_after()], [left, left]);
     }
-    // A cost that can never be admitted.
+    // A cost that can never be admitted is refused as such.
     let said = answer(&refusals, &TEN, 11, NOW).unwrap();
     assert_eq!(said.outcome(), Outcome::Never);
     assert_eq!(answer(&refusals, &TEN, 3, NOW + SECOND), None);
-    // The clock was set back.
+    // No refusal is reused after the clock was set back.
     assert_eq!(answer(&refusals, &TEN, 3, NOW - 1), None);
 }
 

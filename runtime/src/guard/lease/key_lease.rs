@@ -1,4 +1,4 @@
-//! The lease of one key: its unspent permits, and when and how many to lease next.
+//! The lease of one key: its unspent permits, and the decision when to lease more and how many.
 
 use smallvec::SmallVec;
 use tokio::sync::watch;
@@ -57,7 +57,7 @@ pub(super) enum RefillState {
     Failed(BackendError),
 }
 
-/// The next step for a check.
+/// The next step for a check: its own admission, or the way to get it.
 pub(super) enum NextStep {
     /// The check is admitted: its cost in permits has been spent.
     Spent,
@@ -69,7 +69,7 @@ pub(super) enum NextStep {
     Refill(Refill),
 }
 
-/// A refill that is to be carried out.
+/// A refill of a lease that the receiver of this value has to carry out.
 pub(super) struct Refill {
     /// The number of units to ask the store for, including the check's cost.
     pub(super) units: u32,

@@ -1,9 +1,9 @@
 //! Leases: several permits for a hot key, obtained in one round trip to the store.
 //!
-//! The store charges the units of a lease at once, by the same atomic decision as any other charge.
-//! Then this process hands them out as permits, so no permit is spent that was not charged before.
-//! [`LocalTier`] describes the bounds on the time until a permit is spent, and on the number of
-//! unspent permits.
+//! The store charges all units of a lease together, by the same atomic decision as any other
+//! charge. Then this process hands them out as permits, so no permit is spent that was not charged
+//! before. [`LocalTier`] describes the bounds on the time until a permit is spent, and on the
+//! number of unspent permits.
 //!
 //! [`LocalTier`]: crate::LocalTier
 
@@ -225,8 +225,8 @@ impl LeaseKey {
     }
 }
 
-/// Returns the operation in the form for the store: the refund of a permit becomes the refund of a
-/// charge by the store, because the store made the charge of the lease.
+/// Returns the operation as it is sent to the store. The refund of a permit becomes the refund of
+/// one of the store's own charges, because the store made the charge of the lease.
 fn of_store<'a>(operation: &Operation<'a>) -> Operation<'a> {
     match operation.action {
         Action::Refund { stamp_micros, .. } => Operation::refund(operation.check, stamp_micros),

@@ -99,8 +99,8 @@ local function report_log(part, quota, cost, refused, reply)
     reported = reported + 1
     reply[at + reported * 2 - 1], reply[at + reported * 2] = time, units
   end
-  -- Reports as one entry all next entries that have to expire until no more than `room` units are
-  -- left.
+  -- Adds to the reply one entry for all following entries that have to expire until no more than
+  -- `room` units are left.
   local function report_until(room)
     local time, units, sum = 0, 0, 0
     while left > room and k < part.count - 1 do

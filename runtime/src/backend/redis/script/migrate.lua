@@ -36,7 +36,7 @@ local function converted(family, quota, stored, old)
   part.foreign = old
   if units == 0 then return part end
   if family == LOG and stored.family == LOG then
-    -- The time of each entry is known.
+    -- Both algorithms are logs, so the time of each entry is known.
     part.list, part.used = {}, old.used
     for k = 0, old.count - 1 do part.list[k + 1] = { entry(old, k) } end
     update_header(part)
