@@ -61,8 +61,8 @@ impl UnreportedCharges {
         self.any.load(Ordering::Relaxed)
     }
 
-    /// Claims the report for the caller. Returns `true` if there are charges that no other caller has
-    /// begun to report.
+    /// Claims the report for the caller. Returns `true` if there are charges to report, and no
+    /// other caller has claimed them.
     pub(super) fn claim(&self) -> bool {
         self.any.swap(false, Ordering::Relaxed)
     }

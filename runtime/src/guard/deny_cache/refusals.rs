@@ -112,7 +112,8 @@ impl Refusals {
         let mut shard = self.map.shard(&key);
         let Some(entry) = shard.find(&key) else { return false };
         if !entry.policy.counts_like(check.policy) {
-            // The policy has changed: the store will decide by the new one, so this refusal is stale.
+            // The policy has changed, and the store will decide by the new one, so this refusal is
+            // stale.
             shard.remove(&key);
             return false;
         }
