@@ -1,8 +1,8 @@
-//! One request to be decided, in the form in which it is passed on to the store.
+//! The check: one request that the limiter has to decide, with its policy, subject and cost.
 
 use crate::Policy;
 
-/// One request to be decided: its policy, its subject and its cost.
+/// One request that the limiter has to admit or refuse: its policy, its subject and its cost.
 ///
 /// ```
 /// use std::time::Duration;
@@ -16,37 +16,39 @@ use crate::Policy;
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Check<'a> {
-    /// The policy whose quotas apply; its name is part of the key.
+    /// The policy whose quotas apply to the request. Its name is one part of the key of the
+    /// counters.
     pub policy: &'a Policy,
-    /// The subject whose requests are counted: the other part of the key.
+    /// The subject whose requests are counted, for example a user. It is the other part of the key.
     pub subject: &'a str,
-    /// The units that the request takes from every quota; with 0 it takes nothing.
+    /// The number of units that the request takes from every quota. A cost of 0 takes nothing.
     pub cost: u32,
 }
 
 impl<'a> Check<'a> {
-    /// Creates a check of a request of `subject` that takes `cost` units.
+    /// Creates the check of a request by `subject` under `policy` that takes `cost` units.
     #[inline]
     #[must_use]
     pub const fn new(policy: &'a Policy, subject: &'a str, cost: u32) -> Self {
         Self { policy, subject, cost }
     }
 
-    /// Returns the same request at another cost.
+    /// Returns a copy of the check with this cost.
     #[inline]
     #[must_use]
     pub const fn with_cost(self, cost: u32) -> Self {
         Self { cost, ..self }
     }
 
-    /// Returns the same request under another policy.
+    /// Returns a copy of the check with this policy.
     #[inline]
     #[must_use]
     pub const fn with_policy(self, policy: &'a Policy) -> Self {
         Self { policy, ..self }
     }
 
-    /// Returns `true` if waiting does not help, because the cost exceeds the capacity of a quota.
+    /// Returns `true` if the request can never be admitted, because its cost exceeds the capacity
+    /// of a quota.
     #[must_use]
     pub(crate) fn can_never_pass(&self) -> bool {
         self.policy.quotas().iter().any(|quota| self.cost > quota.capacity())

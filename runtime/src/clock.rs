@@ -6,14 +6,15 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// A source of time. Stores and guards read the time in no other way, so a test that moves the
-/// clock itself (see [`ManualClock`](crate::testing::ManualClock)) never sleeps.
+/// A source of time. Stores and guards read the time only from their clock. So a test can set the
+/// time itself (see [`ManualClock`](crate::testing::ManualClock)), and never sleeps.
 pub trait Clock: Send + Sync + 'static {
     /// Returns the time in microseconds since the Unix epoch.
     fn now_micros(&self) -> u64;
 
-    /// Waits until `duration` has passed on this clock. The default implementation waits by tokio's
-    /// time, so it has to be awaited inside a tokio runtime whose time is enabled.
+    /// Waits until `duration` has passed on this clock. The default implementation uses
+    /// [`tokio::time::sleep`], so it has to be awaited in a tokio runtime whose time driver is
+    /// enabled.
     fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
         Box::pin(tokio::time::sleep(duration))
     }
@@ -29,18 +30,19 @@ impl<C: Clock + ?Sized> Clock for Arc<C> {
     }
 }
 
-/// The machine's clock: it starts at the wall time of its creation and is monotonic from there, so
-/// that a change of the machine's time neither admits nor refuses a request.
+/// The machine's clock. It starts at the wall time of its creation and is monotonic from then on,
+/// so that a change of the machine's time neither admits nor refuses a request.
 ///
-/// It reads the processor's time stamp counter if that runs at a constant rate, which takes less
-/// than half as long as asking the operating system.
+/// If the processor's time stamp counter runs at a constant rate, the clock reads that counter.
+/// This takes less than half the time of a call to the operating system.
 #[derive(Clone, Debug)]
 pub struct SystemClock {
     clock: quanta::Clock,
-    /// The value of the counter at `epoch_micros`.
+    /// The value of the counter when the clock was created.
     started: u64,
+    /// The wall time when the clock was created, in microseconds since the Unix epoch.
     epoch_micros: u64,
-    /// The length of one count, in 2⁻⁶⁴ µs.
+    /// The time between two counts of the counter, in units of 2⁻⁶⁴ µs.
     count_micros: u64,
 }
 
@@ -48,12 +50,12 @@ impl SystemClock {
     /// Creates a clock that starts at the machine's present wall time.
     #[must_use]
     pub fn new() -> Self {
-        // On a machine whose time is set before 1970, the clock starts at 1970.
+        // If the machine's time is before 1970, the clock starts at 1970.
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let clock = quanta::Clock::new();
         let started = clock.raw();
         let nanos = clock.delta_as_nanos(0, COUNTS);
-        // Less than 2⁶⁴, because a count takes less than a microsecond.
+        // The result is less than 2⁶⁴, because a count takes less than a microsecond.
         let count_micros = ((u128::from(nanos) << 64) / (1_000 * u128::from(COUNTS))) as u64;
         Self { clock, started, epoch_micros: since_epoch.as_micros() as u64, count_micros }
     }
@@ -74,11 +76,11 @@ impl Clock for SystemClock {
     }
 }
 
-/// The number of counts over which their length is measured: minutes, so that rounding loses
-/// nothing.
+/// The number of counts from whose total length the length of one count is computed. They take
+/// minutes, so that the rounding to nanoseconds has no effect.
 const COUNTS: u64 = 1 << 40;
 
-/// The machine's clock, which is read without dynamic dispatch, or a user's.
+/// A clock: the machine's, which is read without dynamic dispatch, or one that the user has given.
 pub(crate) enum Time {
     System(SystemClock),
     Of(Box<dyn Clock>),
@@ -102,7 +104,7 @@ impl Time {
     }
 }
 
-/// Returns the output of `future`, or `None` if `late` ends before it.
+/// Returns the output of `future`, or `None` if `late` completes before it.
 pub(crate) async fn first_of<T>(
     future: impl Future<Output = T>,
     late: impl Future<Output = ()>,

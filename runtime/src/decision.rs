@@ -1,4 +1,4 @@
-//! The answer to one request, as users see it, and the receipt of its charge.
+//! The decision about one request, as the limiter returns it, and the receipt of its charge.
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use smol_str::SmolStr;
 use crate::micros::Timestamp;
 use crate::{Action, Check, Operation, Outcome, Policy, QuotaState, Source, Verdict};
 
-/// The answer to one request.
+/// The limiter's decision about one request.
 ///
-/// It represents one charge: pass it to [`Limiter::refund`] to undo that. It is not [`Clone`], so
-/// that no charge is refunded twice.
+/// If the request was charged, the decision represents that charge: pass it to [`Limiter::refund`]
+/// to refund the charge. It is not [`Clone`], so that no charge is refunded twice.
 ///
 /// [`Limiter::refund`]: crate::Limiter::refund
 #[derive(Debug)]
@@ -20,7 +20,7 @@ pub struct Decision {
     receipt: Option<Receipt>,
 }
 
-/// The record of a charge, by which it can be refunded.
+/// The record of a charge, with everything that is needed to refund it.
 #[derive(Debug)]
 pub(crate) struct Receipt {
     policy: Policy,
@@ -28,13 +28,13 @@ pub(crate) struct Receipt {
     cost: u32,
     stamp_micros: u64,
     source: Source,
-    /// The instant that identifies the charge in the limiter's fallback; the epoch if it was not
-    /// recorded there.
+    /// The time that identifies the charge in the limiter's fallback. It is the epoch if the
+    /// fallback did not record the charge.
     pub(crate) fallback_stamp: Timestamp,
 }
 
 impl Receipt {
-    /// Returns the check that was charged.
+    /// Returns the check whose cost was charged.
     pub(crate) fn check(&self) -> Check<'_> {
         Check::new(&self.policy, &self.subject, self.cost)
     }
@@ -50,24 +50,27 @@ impl Receipt {
         self.source
     }
 
-    /// Returns the instant of the charge, on the clock of the part that recorded it.
+    /// Returns the time of the charge, in microseconds since the Unix epoch, on the clock of the
+    /// part of the limiter that recorded it.
     pub(crate) fn stamp_micros(&self) -> u64 {
         self.stamp_micros
     }
 }
 
 impl Decision {
-    /// Creates the decision of a peek, or of a charge that is not going to be refunded.
+    /// Creates a decision that cannot be refunded: that of a peek, or of a charge that needs no
+    /// refund.
     pub(crate) fn without_receipt(verdict: Verdict) -> Self {
         Self { verdict, receipt: None }
     }
 
-    /// Creates the decision that admits because the policy is switched off.
+    /// Creates the decision that admits a request because its policy is switched off.
     pub(crate) fn disabled() -> Self {
         Self::without_receipt(Verdict::disabled())
     }
 
-    /// Creates the decision of a charge.
+    /// Creates the decision about a charge of `check`. It contains a receipt if the charge can be
+    /// refunded.
     pub(crate) fn charged(verdict: Verdict, check: &Check<'_>) -> Self {
         let receipt = (check.cost > 0 && verdict.is_refundable()).then(|| Receipt {
             policy: check.policy.clone(),
@@ -80,8 +83,9 @@ impl Decision {
         Self { verdict, receipt }
     }
 
-    /// Returns the refusal of a caller that waited in vain. It is for at least `span`, even if
-    /// there is room now, because that room is for the callers before it in the queue.
+    /// Turns the decision of a peek into the refusal of a caller that found the queue too long or
+    /// waited in it until its time was over. The time to retry is at least `span`, even if the
+    /// quotas have units left, because those units are for the callers ahead in the queue.
     pub(crate) fn refused_for(self, span: Duration) -> Self {
         let retry_after = self.retry_after().unwrap_or_default().max(span);
         match self.outcome() {
@@ -99,34 +103,35 @@ impl Decision {
         self.verdict.is_allowed()
     }
 
-    /// Returns the outcome.
+    /// Returns the outcome: if the request was allowed, and if not, for how long it is refused.
     #[must_use]
     pub fn outcome(&self) -> Outcome {
         self.verdict.outcome()
     }
 
-    /// Returns the units that remain in the quota with the fewest; 0 if they are not known (see
-    /// [`Source::Open`]).
+    /// Returns the number of units that remain in the quota with the fewest remaining units. It is
+    /// 0 if the states of the quotas are not known (see [`Source::Open`]).
     #[must_use]
     pub fn remaining(&self) -> u32 {
         self.quotas().iter().map(QuotaState::remaining).min().unwrap_or(0)
     }
 
-    /// Returns the time until the same request succeeds if no other comes before it, exact to the
-    /// microsecond. `None` if it was allowed, or if it can never succeed.
+    /// Returns the time after which the same request would be admitted, exact to the microsecond,
+    /// if no other request of the subject is admitted before. Returns `None` if the request was
+    /// allowed, or if it can never be admitted.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         self.outcome().retry_after()
     }
 
-    /// Returns the state of each quota of the policy, in declared order. It is empty if the states
-    /// are not known (see [`Source::Open`]).
+    /// Returns the state of each quota of the policy, in the order of declaration. It is empty if
+    /// the states are not known (see [`Source::Open`]).
     #[must_use]
     pub fn quotas(&self) -> &[QuotaState] {
         self.verdict.quotas()
     }
 
-    /// Returns the part of the limiter that decided.
+    /// Returns the part of the limiter that made the decision.
     #[must_use]
     pub fn source(&self) -> Source {
         self.verdict.source()

@@ -1,10 +1,12 @@
 //! Points in time and lengths of time, in whole microseconds.
 //!
-//! They are two types, so that neither can be passed in place of the other. Both are as large as
-//! the number in them. The public API has `u64` microseconds, which are converted at its boundary.
+//! Each is a type of its own, so that neither can be passed in place of the other. In memory both
+//! are plain `u64` numbers. The public API uses `u64` microseconds, which are converted at its
+//! boundary.
 //!
-//! `+` and `-` are those of `u64`: the caller has made sure that the result fits. The other methods
-//! are named by their treatment of results that do not.
+//! The operators `+`, `-` and `*` are those of `u64`, so the caller has to make sure that the
+//! result fits. The names of the other methods show their treatment of a result that does not fit:
+//! `checked_…` returns `None`, `saturating_…` the nearest number, `wrapping_…` wraps around.
 
 use std::fmt;
 use std::ops::{Add, Mul, Sub};
@@ -17,7 +19,7 @@ use crate::Clock;
 #[repr(transparent)]
 pub(crate) struct Timestamp(u64);
 
-/// A length of time.
+/// A length of time in microseconds.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(transparent)]
 pub(crate) struct TimeSpan(u64);
@@ -30,7 +32,7 @@ impl Timestamp {
         Self(micros)
     }
 
-    /// Reads a clock.
+    /// Returns the present time of a clock.
     #[inline]
     pub(crate) fn now(clock: &(impl Clock + ?Sized)) -> Self {
         Self(clock.now_micros())
@@ -42,7 +44,7 @@ impl Timestamp {
         self.0
     }
 
-    /// Returns the time since `earlier`; `None` if that is later.
+    /// Returns the time from `earlier` to this timestamp; `None` if `earlier` is the later one.
     #[inline]
     pub(crate) const fn checked_since(self, earlier: Self) -> Option<TimeSpan> {
         match self.0.checked_sub(earlier.0) {
@@ -51,32 +53,34 @@ impl Timestamp {
         }
     }
 
-    /// Returns the time since `earlier`; zero if that is later.
+    /// Returns the time from `earlier` to this timestamp; zero if `earlier` is the later one.
     #[inline]
     pub(crate) const fn saturating_since(self, earlier: Self) -> TimeSpan {
         TimeSpan(self.0.saturating_sub(earlier.0))
     }
 
-    /// Returns the time since `earlier`; a very long time if that is later.
+    /// Returns the time from `earlier` to this timestamp; a very long time if `earlier` is the
+    /// later one.
     #[inline]
     pub(crate) const fn wrapping_since(self, earlier: Self) -> TimeSpan {
         TimeSpan(self.0.wrapping_sub(earlier.0))
     }
 
-    /// Returns the instant after `span`, at most the last one that can be represented.
+    /// Returns the timestamp that is `span` later. If that cannot be represented, returns the last
+    /// one that can.
     #[inline]
     pub(crate) const fn saturating_add(self, span: TimeSpan) -> Self {
         Self(self.0.saturating_add(span.0))
     }
 
-    /// Returns the number of the interval of length `width` that contains this instant, counted
-    /// from the epoch.
+    /// Divides the time since the epoch into intervals of length `width`. Returns the number of the
+    /// interval that contains this timestamp.
     #[inline]
     pub(crate) const fn interval(self, width: TimeSpan) -> u64 {
         self.0 / width.0
     }
 
-    /// Returns the beginning of that interval.
+    /// Returns the start of the interval of length `width` that contains this timestamp.
     #[inline]
     pub(crate) const fn start_of_interval(self, width: TimeSpan) -> Self {
         Self(self.0 - self.0 % width.0)
@@ -94,8 +98,8 @@ impl TimeSpan {
         Self(micros)
     }
 
-    /// Returns the whole microseconds of a duration, at most [`TimeSpan::MAX`]: half a million
-    /// years.
+    /// Converts a duration, rounded down to whole microseconds. A duration longer than
+    /// [`TimeSpan::MAX`] (half a million years) becomes `TimeSpan::MAX`.
     pub(crate) const fn from_duration(duration: Duration) -> Self {
         let micros = duration.as_micros();
         Self(if micros > u64::MAX as u128 { u64::MAX } else { micros as u64 })
@@ -116,7 +120,7 @@ impl TimeSpan {
         self.0 == 0
     }
 
-    /// Returns the difference to `other`; `None` if that is longer.
+    /// Returns this span minus `other`; `None` if `other` is longer.
     #[inline]
     pub(crate) const fn checked_sub(self, other: Self) -> Option<Self> {
         match self.0.checked_sub(other.0) {
@@ -125,7 +129,7 @@ impl TimeSpan {
         }
     }
 
-    /// Returns the difference to `other`; zero if that is longer.
+    /// Returns this span minus `other`; zero if `other` is longer.
     #[inline]
     pub(crate) const fn saturating_sub(self, other: Self) -> Self {
         Self(self.0.saturating_sub(other.0))
@@ -192,14 +196,14 @@ impl Mul<u64> for TimeSpan {
     }
 }
 
-/// Shows the number alone.
+/// Formats the plain number of microseconds, without the name of the type.
 impl fmt::Debug for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
 }
 
-/// Shows the number alone.
+/// Formats the plain number of microseconds, without the name of the type.
 impl fmt::Debug for TimeSpan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)

@@ -2,37 +2,39 @@
 
 use crate::{BackendError, Check, Source, Verdict};
 
-/// One request to a store: an action for one subject of one policy.
+/// One request to a store: an action for one subject under one policy.
 #[derive(Clone, Copy, Debug)]
 pub struct Operation<'a> {
-    /// The policy and the subject, which are the key, and the cost if the action has one.
+    /// The policy and the subject, which are the key of the counters, and the cost in units. A
+    /// reset ignores the cost.
     pub check: Check<'a>,
     /// The action.
     pub action: Action,
 }
 
 impl<'a> Operation<'a> {
-    /// Creates the charge of a check.
+    /// Creates the operation that charges the check's cost to its subject.
     #[inline]
     #[must_use]
     pub const fn charge(check: Check<'a>) -> Self {
         Self { check, action: Action::Charge }
     }
 
-    /// Creates the peek of a check, which charges nothing.
+    /// Creates the operation that returns the verdict on the check, but charges nothing.
     #[must_use]
     pub const fn peek(check: Check<'a>) -> Self {
         Self { check, action: Action::Peek }
     }
 
-    /// Creates the reset of a check's subject; its cost does not matter.
+    /// Creates the operation that removes all charges of the check's subject. The check's cost is
+    /// ignored.
     #[must_use]
     pub const fn reset(check: Check<'a>) -> Self {
         Self { check, action: Action::Reset }
     }
 
-    /// Creates the refund of a check that the store itself charged, and answered with
-    /// `stamp_micros`.
+    /// Creates the operation that refunds a charge which the store itself made. `stamp_micros` is
+    /// the [`Verdict::stamp_micros`] of the store's answer to that charge.
     #[must_use]
     pub const fn refund(check: Check<'a>, stamp_micros: u64) -> Self {
         Self { check, action: Action::Refund { stamp_micros, source: Source::Store } }
@@ -43,20 +45,20 @@ impl<'a> Operation<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Action {
-    /// Charges the cost if every quota admits it, and otherwise nothing. A cost of 0 charges
+    /// Charges the cost if every quota admits it; otherwise charges nothing. A cost of 0 charges
     /// nothing.
     Charge,
-    /// Returns the answer that a charge would have, and charges nothing.
+    /// Returns the answer that a charge would get, but charges nothing.
     Peek,
-    /// Forgets everything that was charged to the subject.
+    /// Removes all charges of the subject.
     Reset,
-    /// Refunds a charge of the check's cost: never more than is in use, and rather too little than
-    /// too much.
+    /// Refunds a charge of the check's cost. Never refunds more than is in use. If it is not known
+    /// exactly how much of the charge is still in use, refunds too little rather than too much.
     Refund {
         /// The [`Verdict::stamp_micros`] of the charge.
         stamp_micros: u64,
-        /// The part of the limiter that recorded the charge, and refunds it. A store receives only
-        /// refunds of its own charges.
+        /// The part of the limiter that recorded the charge, and therefore has to refund it. A
+        /// store receives only refunds of its own charges.
         source: Source,
     },
 }
@@ -65,18 +67,19 @@ pub enum Action {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Answer {
-    /// Answers a charge or a peek.
+    /// The answer to a charge or a peek.
     Verdict(Verdict),
-    /// Answers a reset: it is done.
+    /// The answer to a reset: the charges have been removed.
     Reset,
-    /// Answers a refund: `true` if there was something to refund.
+    /// The answer to a refund: `true` if anything was refunded.
     Refunded(bool),
-    /// Answers an action that this store does not support. Nothing was done.
+    /// The answer to an action that this store does not support. The store has done nothing.
     Unsupported,
 }
 
 impl Answer {
-    /// Moves the verdict into `verdict`; any other answer is an error.
+    /// Moves the verdict of this answer into `verdict`. Returns an error if the answer is not a
+    /// verdict.
     pub(crate) fn into_verdict(self, verdict: &mut Verdict) -> Result<(), BackendError> {
         match self {
             Self::Verdict(given) => {
@@ -87,7 +90,8 @@ impl Answer {
         }
     }
 
-    /// Returns the error for an answer of the wrong kind.
+    /// Returns the error for an answer of the wrong kind. `asked` names the operation in its
+    /// message.
     pub(crate) fn mismatch(&self, asked: &str) -> BackendError {
         match self {
             Self::Unsupported => {

@@ -1,4 +1,4 @@
-//! Quotas: a number of requests per period.
+//! The quota: a limit on the number of requests per period.
 
 use std::hash::{Hash, Hasher};
 use std::time::Duration;
@@ -10,24 +10,27 @@ const MIN_PERIOD: u64 = 1_000;
 const MAX_FILL: u64 = 10 * MAX_PERIOD;
 const MAX_PERIOD: u64 = 366 * 24 * 60 * 60 * MICROS_PER_SECOND;
 
-/// A number of requests per period, such as "100 per minute".
+/// A limit on the number of requests per period, such as "100 per minute".
 ///
-/// The limit is at least 1; the period is 1 ms to 366 days in whole microseconds; limit ÷
-/// period is at most 1,000,000 per second. Within these ranges all arithmetic is exact.
+/// The limit is at least 1. The period is between 1 ms and 366 days, in whole microseconds. The
+/// rate (limit ÷ period) is at most 1,000,000 per second. Within these ranges all arithmetic is
+/// exact.
 #[derive(Clone, Copy, Debug)]
 pub struct Quota {
     limit: u32,
     burst: u32,
-    /// The part of the burst that a request may use: all of it, unless calls are spaced.
+    /// The number of units of the burst that one request may use. It equals `burst`, except for
+    /// requests that leave a queue at even intervals.
     usable: u32,
     period_micros: u64,
-    /// The time to replenish one unit, and the time to replenish `usable` units.
+    /// The time to replenish one unit.
     interval: Drain,
+    /// The time to replenish `usable` units.
     usable_drain: Drain,
 }
 
-/// The exact time to replenish units: whole microseconds, and a fraction in units of 1/limit
-/// microseconds.
+/// The exact time to replenish a number of units: whole microseconds, and a fraction in units of
+/// 1/limit of a microsecond.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Drain {
     pub(crate) micros: u64,
@@ -40,27 +43,28 @@ impl Drain {
         let units = units as u64;
         let limit = limit as u64;
         let rest = units * (period_micros % limit);
-        // The remainder of a division by the limit fits its type.
+        // A remainder of a division by `limit` is less than `limit`, so it fits into `u32`.
         Self {
             micros: units * (period_micros / limit) + rest / limit,
             fraction: (rest % limit) as u32,
         }
     }
 
-    /// Returns the sum. Both must have fractions of the same `limit`.
+    /// Returns the sum of the two times. Both must have fractions of the same `limit`.
     #[inline]
     pub(crate) fn plus(self, other: Self, limit: u32) -> Self {
         let micros = self.micros + other.micros;
         let fraction = u64::from(self.fraction) + u64::from(other.fraction);
-        // Each fraction is less than the limit.
+        // Each fraction is less than `limit`, so the carry is at most one microsecond and the rest
+        // fits into `u32`.
         match fraction.checked_sub(limit.into()) {
             Some(rest) => Self { micros: micros + 1, fraction: rest as u32 },
             None => Self { micros, fraction: fraction as u32 },
         }
     }
 
-    /// Returns the difference. `other` must not be longer, and both must have fractions of the same
-    /// `limit`.
+    /// Returns this time minus `other`, which must not be longer. Both must have fractions of the
+    /// same `limit`.
     #[inline]
     pub(crate) fn minus(self, other: Self, limit: u32) -> Self {
         let micros = self.micros - other.micros;
@@ -75,7 +79,8 @@ impl Drain {
         self == Self::default()
     }
 
-    /// Returns `true` if it is longer. Both must have fractions of the same limit.
+    /// Returns `true` if this time is longer than `other`. Both must have fractions of the same
+    /// limit.
     #[inline]
     pub(crate) fn exceeds(self, other: Self) -> bool {
         self.micros > other.micros
@@ -94,8 +99,8 @@ impl Quota {
     ///
     /// # Panics
     ///
-    /// On numbers outside of the ranges above. In a `const` that is a compile error. For numbers from
-    /// outside of the program, use [`Quota::try_new`].
+    /// If a number is outside the ranges given at [`Quota`]. In a `const` that is a compile error.
+    /// For numbers that the program reads at run time, use [`Quota::try_new`].
     #[must_use]
     pub const fn new(limit: u32, period: Duration) -> Self {
         match Self::try_new(limit, period) {
@@ -104,7 +109,8 @@ impl Quota {
         }
     }
 
-    /// Creates a quota of `limit` requests per `period`, if the numbers are in the ranges above.
+    /// Creates a quota of `limit` requests per `period`, if the numbers are in the ranges given at
+    /// [`Quota`].
     ///
     /// # Errors
     ///
@@ -119,7 +125,7 @@ impl Quota {
         if !period.subsec_nanos().is_multiple_of(1_000) {
             return Err(QuotaError::FractionalMicros);
         }
-        // The comparison comes before the cast below, so that the cast loses nothing.
+        // The period is compared before the cast below, so that the cast cannot truncate it.
         if period.as_micros() > MAX_PERIOD as u128 {
             return Err(QuotaError::PeriodTooLong);
         }
@@ -127,14 +133,14 @@ impl Quota {
         if period_micros < MIN_PERIOD {
             return Err(QuotaError::PeriodTooShort);
         }
-        // A million per second are one per microsecond.
+        // The highest rate, 1,000,000 per second, is one per microsecond.
         if limit as u64 > period_micros {
             return Err(QuotaError::RateTooHigh);
         }
         Ok(Self::of(limit, period_micros))
     }
 
-    /// Creates a quota of valid numbers, both at least 1.
+    /// Creates a quota of numbers that the caller has validated. Both must be at least 1.
     const fn of(limit: u32, period_micros: u64) -> Self {
         Self {
             limit,
@@ -146,12 +152,13 @@ impl Quota {
         }
     }
 
-    /// Sets the size of the bucket, for algorithms that have one. The default is the limit.
+    /// Sets the size of the bucket in units, for the algorithms that have a bucket. The default is
+    /// the limit.
     ///
     /// # Panics
     ///
-    /// If it is 0, or if the bucket would take more than ten years to fill. In a `const` that is a
-    /// compile error.
+    /// If `burst` is 0, or if a bucket of this size would take more than ten years to fill. In a
+    /// `const` that is a compile error.
     #[must_use]
     pub const fn burst(mut self, burst: u32) -> Self {
         if let Err(error) = self.set_burst(burst) {
@@ -173,54 +180,58 @@ impl Quota {
         Ok(())
     }
 
-    /// Returns the number of requests per period.
+    /// Returns the limit: the number of requests per period.
     #[must_use]
     pub const fn limit(&self) -> u32 {
         self.limit
     }
 
-    /// Returns the period.
+    /// Returns the length of the period.
     #[must_use]
     pub const fn period(&self) -> Duration {
         Duration::from_micros(self.period_micros)
     }
 
-    /// Returns the largest number of requests admitted at once: the burst if it is set, and otherwise
-    /// the limit.
+    /// Returns the largest number of units that can be admitted at once: the burst if one was set,
+    /// and otherwise the limit.
     #[must_use]
     pub const fn capacity(&self) -> u32 {
         self.burst
     }
 
-    /// Returns the quota with a bucket of another size, at least 1 and at most its own.
+    /// Returns the quota with a bucket of `capacity` units, which must be at least 1.
     pub(crate) const fn with_capacity(mut self, capacity: u32) -> Self {
         self.burst = capacity;
         self.using(capacity)
     }
 
-    /// Returns the quota for a request that may use only a part of the bucket.
+    /// Returns the quota for a request that may use at most `usable` units of the bucket.
     pub(crate) const fn using(mut self, usable: u32) -> Self {
         self.usable = if usable < self.burst { usable } else { self.burst };
         self.usable_drain = self.drain_of(self.usable);
         self
     }
 
-    /// Returns `true` if both quotas have the same form of state.
+    /// Returns `true` if both quotas have the same limit, burst and period, so that the counters of
+    /// one can be used for the other without conversion.
     #[inline]
     pub(crate) fn is_kept_like(&self, other: &Self) -> bool {
-        // The other fields are derived from these, except for `usable`, which concerns single requests.
+        // The other fields are derived from these, except for `usable`, which may differ between
+        // the requests of one subject.
         (self.limit, self.burst, self.period_micros)
             == (other.limit, other.burst, other.period_micros)
     }
 
-    /// Returns the part of the bucket that a request may use, at most the capacity.
+    /// Returns the number of units of the bucket that one request may use. It is at most the
+    /// capacity.
     pub(crate) const fn usable(&self) -> u32 {
         self.usable
     }
 
-    /// Returns the quota of each of `instances` processes, so that together they admit about as much
-    /// as this one. Rounding may make its bucket take a tenth longer to fill than [`MAX_FILL`], which
-    /// the arithmetic can hold.
+    /// Divides the quota among `instances` processes, and returns the quota of one of them.
+    /// Together they admit about as much as this quota. Rounding may make the bucket of one process
+    /// take a tenth longer to fill than [`MAX_FILL`], and the arithmetic does not overflow even
+    /// then.
     pub(crate) fn share(self, instances: u32) -> Self {
         let share = |units: u32| units.div_ceil(instances.max(1));
         Self::of(share(self.limit), self.period_micros).with_capacity(share(self.burst))
@@ -235,24 +246,24 @@ impl Quota {
         TimeSpan::from_micros(self.period_micros)
     }
 
-    /// Returns the time to replenish `units`, at most the capacity.
+    /// Returns the time to replenish `units`, which must be at most the capacity.
     #[inline]
     pub(crate) const fn drain_of(&self, units: u32) -> Drain {
         if units == 1 {
-            // The most frequent cost.
+            // Most requests cost one unit, so the time for one unit is precomputed.
             return self.interval;
         }
         Drain::of(units, self.limit, self.period_micros)
     }
 
-    /// Returns the time to replenish the usable part.
+    /// Returns the time to replenish the units that one request may use.
     #[inline]
     pub(crate) const fn usable_drain(&self) -> Drain {
         self.usable_drain
     }
 
-    /// A placeholder for a quota whose numbers have already been reported at compile time, so that they
-    /// are not reported twice.
+    /// The quota that generated code uses in place of an invalid one, whose error is already
+    /// reported at compile time. It prevents a second report of the same error.
     pub(crate) const PLACEHOLDER: Self = Self::of(1, MICROS_PER_SECOND);
 }
 
@@ -271,7 +282,7 @@ impl Hash for Quota {
     }
 }
 
-/// The error for numbers that are not a valid [`Quota`].
+/// The reason why a limit, a period or a burst is not valid for a [`Quota`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum QuotaError {
@@ -290,19 +301,20 @@ pub enum QuotaError {
     /// The period is longer than 366 days.
     #[error("{}", Self::PeriodTooLong.text())]
     PeriodTooLong,
-    /// More than 1,000,000 requests per second.
+    /// The rate is higher than 1,000,000 requests per second.
     #[error("{}", Self::RateTooHigh.text())]
     RateTooHigh,
     /// The burst is 0: nothing would ever be admitted.
     #[error("{}", Self::ZeroBurst.text())]
     ZeroBurst,
-    /// A bucket of this size takes more than ten years to fill.
+    /// The burst is so large that the bucket takes more than ten years to fill.
     #[error("{}", Self::BurstTooLarge.text())]
     BurstTooLarge,
 }
 
 impl QuotaError {
-    /// Returns the message, which is the same at compile time and at run time.
+    /// Returns the message of the error. Compile errors and errors at run time have the same
+    /// message.
     pub(crate) const fn text(self) -> &'static str {
         match self {
             Self::ZeroLimit => "the limit must be at least 1",
@@ -320,7 +332,7 @@ impl QuotaError {
         }
     }
 
-    /// Returns `true` if the limit is invalid whatever the period.
+    /// Returns `true` if the error concerns the limit alone, so that no period would make it valid.
     pub(crate) const fn is_about_limit(self) -> bool {
         matches!(self, Self::ZeroLimit)
     }

@@ -8,14 +8,15 @@ use crate::{Check, Policy, Verdict};
 /// The effect of a decision on the counters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
-    /// An admitted cost is charged.
+    /// The cost is charged if it is admitted.
     Charge,
-    /// Nothing is charged.
+    /// Nothing is charged, even if the cost is admitted.
     Peek,
 }
 
-/// The state of one subject under one policy: a counter for each quota, in declared order. Its form
-/// is the policy's; when that has changed, [`fit`](Self::fit) converts it.
+/// The state of one subject under one policy: a counter for each quota, in the order of
+/// declaration. The number and the kind of the counters depend on the policy. When the policy has
+/// changed, [`fit`](Self::fit) converts them.
 #[derive(Clone, Debug)]
 pub(crate) enum Counters {
     /// Most policies have one quota.
@@ -24,7 +25,7 @@ pub(crate) enum Counters {
 }
 
 impl Counters {
-    /// Creates the state of a subject that was never seen.
+    /// Creates the state of a subject without any charges.
     pub(crate) fn new(policy: &Policy) -> Self {
         let counter = || QuotaCounter::new(policy.get_algorithm());
         match policy.quotas().len() {
@@ -33,8 +34,8 @@ impl Counters {
         }
     }
 
-    /// Decides about a check at `now`, and with [`Mode::Charge`] charges its cost if every quota
-    /// admits it. A refusal changes nothing.
+    /// Decides about a check at `now`, and writes the result to `verdict`. With [`Mode::Charge`],
+    /// charges the cost if every quota admits it; a refusal charges nothing.
     pub(crate) fn decide(
         &mut self,
         check: &Check<'_>,
@@ -45,8 +46,8 @@ impl Counters {
         self.decide_inline(check, now, mode, verdict);
     }
 
-    /// Decides like [`decide`](Self::decide), compiled into its caller: for the one caller that every
-    /// warm check passes.
+    /// Does the same as [`decide`](Self::decide), but is compiled into its caller. It is for the
+    /// one caller that handles every check of a subject that is already stored.
     #[inline(always)]
     pub(crate) fn decide_inline(
         &mut self,
@@ -66,8 +67,8 @@ impl Counters {
         }
     }
 
-    /// Records a charge that was admitted elsewhere: every quota is charged as much of the cost as
-    /// it has room for, whatever the others have.
+    /// Records a charge that another store has admitted. Each quota is charged as much of the cost
+    /// as it can still admit, independently of the other quotas.
     pub(crate) fn record(&mut self, policy: &Policy, now: Timestamp, cost: u32) {
         let now = now.min(LAST_INSTANT);
         for (counter, quota) in self.as_mut_slice().iter_mut().zip(policy.quotas()) {
@@ -79,7 +80,8 @@ impl Counters {
         }
     }
 
-    /// Gives a charge back to every quota that still holds it. Returns `true` if any did.
+    /// Refunds a charge in every quota in which it is still in use. Returns `true` if any quota
+    /// refunded it.
     pub(crate) fn refund(&mut self, policy: &Policy, refund: Refund) -> bool {
         let now = refund.now.min(LAST_INSTANT);
         let refund = Refund { now, ..refund };
@@ -90,14 +92,15 @@ impl Counters {
         })
     }
 
-    /// Returns the instant from which on this state equals that of a subject that was never seen.
+    /// Returns the time from which on no units are in use, so that this state equals that of a
+    /// subject without any charges.
     pub(crate) fn empty_at(&self, policy: &Policy) -> Timestamp {
         let counters = self.as_slice().iter().zip(policy.quotas());
         counters.map(|(counter, quota)| counter.empty_at(quota)).max().unwrap_or_default()
     }
 
-    /// Returns the used share of the tightest quota, in 1/65536; `None` if a request of `cost` would
-    /// be refused at `now`.
+    /// Returns the largest used share of any quota's capacity, in units of 1/65536. Returns `None`
+    /// if a request of `cost` would have to wait at `now`.
     pub(crate) fn used_share(&mut self, policy: &Policy, now: Timestamp, cost: u32) -> Option<u64> {
         let mut counters = self.as_mut_slice().iter_mut().zip(policy.quotas());
         counters.try_fold(0, |most, (counter, quota)| {
@@ -110,9 +113,9 @@ impl Counters {
         })
     }
 
-    /// Converts state that was counted by another form of the policy, `former`, so that it serves
-    /// `policy`. Quotas that were added start empty; where the algorithm has changed, the units in
-    /// use are charged by the new one.
+    /// Converts the counters of the policy `former` to counters of `policy`, which has other quotas
+    /// or another algorithm. Quotas that were added start with no units in use. Where the algorithm
+    /// has changed, the units in use are charged to the new counter.
     pub(crate) fn fit(&mut self, former: &Policy, policy: &Policy, now: Timestamp) {
         let now = now.min(LAST_INSTANT);
         let algorithm = policy.get_algorithm();
@@ -158,7 +161,8 @@ impl Counters {
     }
 }
 
-/// Decides about several quotas: they are charged only if all of them admit the cost.
+/// Decides a check under several quotas. If `charges` is `true` and all of them admit the cost, it
+/// is charged to all; otherwise to none.
 fn decide_all(
     counters: &mut [QuotaCounter],
     check: &Check<'_>,

@@ -1,11 +1,11 @@
-//! The fixed window: one counter, in a window that its first admission opens.
+//! The fixed window: one counter for a window of one period, which its first admission opens.
 //!
-//! The window is half-open, `[start, start + period)`, and admits at most the limit; the next
-//! admission after it opens the next one. It is the counter of `INCR` with an expiry that is
-//! set once ([Redis, `INCR`, "Pattern: Rate limiter 2"]). Windows open at least one period
-//! apart, and the first unit of each is at its start, so any half-open interval of one
-//! period holds at most 2 × limit − 1 units: all but one of a window's, late, and all of the next
-//! one's. That is reached.
+//! The window is half-open, `[start, start + period)`, and admits at most the limit. The first
+//! admission after its end opens the next window. It works like a Redis counter by `INCR` with an
+//! expiry that is set once ([Redis, `INCR`, "Pattern: Rate limiter 2"]). Windows open at least one
+//! period apart, and the first unit of each is at its start. So any half-open interval of one
+//! period contains at most 2 × limit − 1 units: all but one of a window's units, late in that
+//! window, and all of the next window's. This bound is reached.
 //!
 //! [Redis, `INCR`, "Pattern: Rate limiter 2"]: https://redis.io/docs/latest/commands/incr/
 
@@ -16,10 +16,10 @@ use crate::verdict::Reading;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct FixedWindow {
-    /// The instant at which the window opened; without meaning while nothing is used.
+    /// The time at which the window opened. It has no meaning while `used` is 0.
     start: Timestamp,
     used: u32,
-    /// The units of `used` that were charged at the very start.
+    /// The number of units among `used` that were charged exactly at `start`.
     opening: u32,
 }
 
@@ -48,7 +48,7 @@ impl Counter for FixedWindow {
     }
 
     fn wait(&self, now: Timestamp, quota: &Quota, cost: u32) -> TimeSpan {
-        // A limit that was lowered may be less than the units in use.
+        // If the limit was lowered, more units than the limit can be in use.
         if cost <= quota.limit().saturating_sub(self.used) {
             TimeSpan::ZERO
         } else {
@@ -72,8 +72,9 @@ impl Counter for FixedWindow {
         self.used += cost;
     }
 
-    /// Gives back within the same window only. While the window holds other units, one of those
-    /// that opened it stays: without it, the others would belong to a window that opened later.
+    /// Refunds only a charge of the present window. While other units are in the window, at least
+    /// one of the units that opened it stays charged: without such a unit, the others would belong
+    /// to a window that opened later.
     fn refund(&mut self, _: &Quota, refund: Refund) -> bool {
         let Refund { now: _, charged_at, cost } = refund;
         if self.used == cost && self.start == charged_at {

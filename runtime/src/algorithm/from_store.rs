@@ -1,5 +1,5 @@
-//! Verdicts from the raw state of a store that decides by itself, by the same arithmetic as in this
-//! process.
+//! Conversion of the raw state with which a store answers to a verdict, by the same arithmetic that
+//! decides in this process.
 
 use smallvec::SmallVec;
 
@@ -8,8 +8,9 @@ use crate::micros::Timestamp;
 use crate::policy::MAX_QUOTAS;
 use crate::{Algorithm, Outcome, Policy, Quota, Verdict};
 
-/// Returns the verdict on a request of `cost` at `now`, from the store's decision and the raw state
-/// after it, one quota after the other. `None` if the decision contradicts the state.
+/// Returns the verdict on a request of `cost` at `now`, from the store's decision and from `raw`,
+/// the numbers of the state after it, one quota after the other. Returns `None` if the numbers are
+/// invalid or contradict the decision.
 pub(crate) fn verdict_from_raw(
     policy: &Policy,
     now: Timestamp,
@@ -36,8 +37,9 @@ pub(crate) fn verdict_from_raw(
     Some(verdict)
 }
 
-/// Returns a quota's counter, if the numbers can be its state at `now`. A server is not trusted with
-/// numbers that would make the arithmetic overflow.
+/// Returns the counter of a quota with the state given by the numbers `raw`. Returns `None` if they
+/// cannot be its state at `now`, because a server is not trusted with numbers that would make the
+/// arithmetic overflow.
 fn counter_from_raw(
     algorithm: Algorithm,
     now: Timestamp,

@@ -1,23 +1,24 @@
-//! The generic cell rate algorithm: a bucket in one number, the theoretical arrival time.
+//! The generic cell rate algorithm: a bucket stored as one number, the theoretical arrival time.
 //!
-//! It is the virtual scheduling algorithm of [ITU-T I.371], annex A, with a tolerance of
-//! burst − 1 intervals. One unit takes the interval `T = period ÷ limit`. The theoretical
-//! arrival time (TAT) is the instant at which the bucket would be empty if no request came: a
-//! request of `cost` at `now` would move it to `max(now, TAT) + cost × T`, and is admitted if that
-//! is at most `now + burst × T`.
+//! It is the virtual scheduling algorithm of [ITU-T I.371], annex A, with a tolerance of burst − 1
+//! intervals. One unit takes the interval `T = period ÷ limit`. The theoretical arrival time (TAT)
+//! is the time at which the bucket would be empty if no request came: a request of `cost` at `now`
+//! would move it to `max(now, TAT) + cost × T`, and is admitted if that is at most
+//! `now + burst × T`.
 //!
-//! At `now` there are at most `burst` units, and in less than one period fewer than `limit`
-//! come back, so any half-open interval of one period holds at most burst + limit − 1. That is
-//! reached. Under constant demand it admits exactly the limit in each period.
+//! At any time at most `burst` units are available, and in less than one period fewer than `limit`
+//! are replenished. So any half-open interval of one period contains at most burst + limit − 1
+//! admitted units. This bound is reached. Under constant demand, exactly the limit is admitted in
+//! each period.
 //!
-//! `T` is a fraction, so times are stored as whole microseconds and a remainder in 1/limit of a
-//! microsecond: nothing is rounded, whatever the rate.
+//! `T` need not be a whole number of microseconds, so times are stored as whole microseconds and a
+//! remainder in units of 1/limit of a microsecond. So nothing is rounded, at any rate.
 //!
-//! A refund gives back `cost × T` less the time since the charge. The part of the level that a charge
-//! adds drains only while it is there, at one microsecond per microsecond, so the level without
-//! it would be lower by no less than that: whatever came between, no more is given back
-//! than the charge still takes. (Giving back the whole cost, however late, would let
-//! requests that hold their refunds until the bucket has drained admit more than a burst.)
+//! A refund lowers the level by `cost × T` less the time since the charge. A charge raises the
+//! level by `cost × T`, and of that at most one microsecond drains per microsecond. So no more is
+//! refunded than is still in the bucket because of the charge, whatever other requests came in
+//! between. (A refund of the full cost at any later time would let requests that delay their
+//! refunds until the bucket has drained admit more than a burst.)
 //!
 //! [ITU-T I.371]: https://www.itu.int/rec/T-REC-I.371
 
@@ -29,8 +30,9 @@ use crate::verdict::{Level, Reading, Verdict, div_rem};
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Gcra {
-    /// The theoretical arrival time: this instant, and `fraction` ÷ limit of a microsecond.
+    /// The whole microseconds of the theoretical arrival time (TAT).
     tat: Timestamp,
+    /// The rest of the TAT, in units of 1/limit of a microsecond.
     fraction: u32,
 }
 
@@ -40,7 +42,7 @@ impl Gcra {
         Self { tat, fraction }
     }
 
-    /// Returns the time from `now` to the TAT.
+    /// Returns the time from `now` to the TAT; zero if the TAT has passed.
     #[inline]
     fn level(&self, now: Timestamp) -> Drain {
         match self.tat.checked_since(now) {
@@ -52,36 +54,38 @@ impl Gcra {
     #[inline]
     fn at_level(now: Timestamp, level: Drain) -> Self {
         if level.is_zero() {
-            // A TAT of `now` would look like a full bucket if the clock were set back.
+            // If the clock were set back later, a TAT of `now` would then look like a full bucket.
             return Self::default();
         }
         let Drain { micros, fraction } = level;
         Self { tat: now + TimeSpan::from_micros(micros), fraction }
     }
 
-    /// Converts the state so that it holds as many units of `quota` as it held of `former`, however
-    /// long they take to drain now.
+    /// Converts a bucket of the quota `former` to one of `quota` with the same number of units in
+    /// it, at most the new capacity. The time in which these units drain may change.
     pub(super) fn fit(&mut self, now: Timestamp, former: &Quota, quota: &Quota) {
         self.advance(now, former);
-        // At most 2^32 units of a period each, which like the other period is less than 2^45 µs.
+        // The product cannot overflow: it is at most 2^32 units times the two periods, each of
+        // which is less than 2^45 µs.
         let level = level_of(self.level(now), former).get() * u128::from(quota.period_micros());
         let level = level.div_ceil(u128::from(former.period_micros()));
         let full = u128::from(quota.capacity()) * u128::from(quota.period_micros());
         let (micros, fraction) = div_rem(level.min(full), quota.limit().into());
-        // The remainder is less than the limit, so it fits.
+        // The remainder is less than the limit, so it fits into `u32`.
         let level = Drain { micros, fraction: fraction as u32 };
         *self = Self::at_level(now, level);
     }
 }
 
 impl Counter for Gcra {
-    /// Draining needs no work: the level follows from the TAT and the time. Only a bucket that is
-    /// more than full, because its clock was set back or its quota has changed, is made full; it
-    /// drains from now on.
+    /// Makes a bucket that is more than full exactly full. A bucket can be more than full if the
+    /// clock was set back or the quota has changed. Draining needs no work, because the level
+    /// follows from the TAT and the time.
     #[inline]
     fn advance(&mut self, now: Timestamp, quota: &Quota) {
         let level = self.level(now);
-        // The usable part is at most the full bucket, and is at hand without arithmetic.
+        // The level is first compared with the usable part, which is at most the full bucket,
+        // because its drain time is precomputed.
         if level.exceeds(quota.usable_drain()) {
             let full = quota.drain_of(quota.capacity());
             if level.exceeds(full) {
@@ -111,7 +115,8 @@ impl Counter for Gcra {
         *self = Self::at_level(now, level);
     }
 
-    /// Computes the level once, unless the state has to be corrected first.
+    /// Decides like [`decide_in_steps`], but computes the level only once, unless the state has to
+    /// be corrected first.
     #[inline(always)]
     fn decide(&mut self, check: QuotaCheck<'_>, charges: bool, verdict: &mut Verdict) {
         let QuotaCheck { now, quota, cost } = check;

@@ -1,4 +1,4 @@
-//! A ring buffer of admissions, in the order of their time.
+//! A ring buffer of admissions, ordered by time.
 
 use std::slice;
 
@@ -6,32 +6,33 @@ use thin_vec::{ThinVec, thin_vec};
 
 use crate::micros::Timestamp;
 
-/// The admissions of one instant, or of one granule.
+/// The admissions at one time, or within one granule, which share an entry of the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct LogEntry {
-    /// The newest admission in this entry.
+    /// The time of the newest admission in this entry.
     pub(super) newest: Timestamp,
     pub(super) units: u32,
 }
 
-/// Entries, the oldest first, and the sum of their units.
+/// A list of entries, the oldest first, and the sum of their units.
 ///
-/// A store holds very many of these, and with many keys a check mostly waits for memory. So the log
-/// itself is small, its entries are packed as densely as they allow, and a single entry needs no
-/// allocation: most subjects of a service come once.
+/// A store contains very many logs, and with many keys a check mostly waits for memory. So this
+/// struct is small, and its entries are packed as densely as their values allow. A single entry
+/// needs no allocation, because most subjects of a service make only one request.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Log {
     storage: Storage,
     /// The index of the oldest entry in the storage.
     head: u16,
-    /// The number of entries: hardly more than a window's resolution, or twice that if the limit
-    /// was changed.
+    /// The number of entries. It is at most little more than the number of granules in a period, or
+    /// twice that after a change of the limit.
     len: u16,
+    /// The sum of the units of all entries.
     used: u32,
 }
 
-/// The entries' memory. The variant is the smallest in which all entries fit that there were when it
-/// was chosen, and all that have come since.
+/// The memory of the entries. The variant is the one with the smallest entries into which all
+/// entries fit that have been in the log since the variant was chosen.
 #[derive(Clone, Debug)]
 enum Storage {
     One(Packed),
@@ -46,8 +47,8 @@ impl Default for Storage {
     }
 }
 
-/// An entry in one word: the time in the upper bits, the units in the lower. Every entry of a limit
-/// without granules can be packed, until the year 2255.
+/// An entry in one word of 64 bits: the time in the upper 53 bits, the units in the lower 11.
+/// Without granules, every entry fits until the year 2255.
 #[derive(Clone, Copy, Debug, Default)]
 struct Packed(u64);
 
@@ -63,22 +64,23 @@ impl Packed {
 
     #[inline]
     fn entry(self) -> LogEntry {
-        // Only the lowest bits are left, which fit.
+        // Only the lowest 11 bits are left, which fit into `u32`.
         let units = (self.0 & ((1 << Self::UNIT_BITS) - 1)) as u32;
         LogEntry { newest: Timestamp::from_micros(self.0 >> Self::UNIT_BITS), units }
     }
 }
 
-/// The instant from which entries of one unit count their microseconds, for up to 71 minutes: with
-/// most limits that covers all entries. In units of 2²⁰ µs, so that it fits beside the tag of the
-/// variant; until the year 2112.
+/// The time from which entries of one unit count their microseconds in [`Storage::Steps`]. An entry
+/// can be up to 71 minutes later, which is enough for all entries under most limits. The base is
+/// stored in units of 2²⁰ µs, so that it fits beside the tag of the variant. It can represent times
+/// until the year 2112.
 #[derive(Clone, Copy, Debug)]
 struct Base(u32);
 
 impl Base {
     const BITS: u32 = 20;
 
-    /// Returns the last base at or before an instant.
+    /// Returns the last base at or before a time; `None` if the base does not fit into 32 bits.
     fn of(instant: Timestamp) -> Option<Self> {
         u32::try_from(instant.micros() >> Self::BITS).ok().map(Self)
     }
@@ -122,7 +124,8 @@ impl Log {
         self.get(self.len().checked_sub(1)?)
     }
 
-    /// Returns the entry that has `index` older ones.
+    /// Returns the entry at `index`, where the oldest entry has index 0; `None` if there are not as
+    /// many entries.
     #[inline]
     pub(super) fn get(&self, index: usize) -> Option<LogEntry> {
         (index < self.len()).then(|| match &self.storage {
@@ -175,8 +178,8 @@ impl Log {
         }
     }
 
-    /// Takes `units`, at most as many as there are, from the entry at `index`, and removes the entry
-    /// with its last one.
+    /// Subtracts `units` from the entry at `index`, which must have at least as many. Removes the
+    /// entry if it has none left.
     pub(super) fn take(&mut self, index: usize, units: u32) {
         let Some(mut entry) = self.get(index) else { return };
         entry.units -= units;
@@ -200,7 +203,8 @@ impl Log {
         }
     }
 
-    /// Stores an entry; `false` if it does not fit into the storage's variant.
+    /// Stores an entry at `index`. Returns `false`, and stores nothing, if the entry does not fit
+    /// into the present variant of the storage.
     #[inline]
     fn put(&mut self, index: usize, entry: LogEntry) -> bool {
         let head = self.head;
@@ -212,14 +216,16 @@ impl Log {
         }
     }
 
-    /// Stores an entry that does not fit into the present variant.
+    /// Stores an entry that does not fit into the present variant, after moving all entries to a
+    /// variant into which they fit.
     #[cold]
     fn refit(&mut self, index: usize, entry: LogEntry) {
         let entries =
             (0..self.len()).filter_map(|at| if at == index { Some(entry) } else { self.get(at) });
         let width = Width::of(entries);
         match (&mut self.storage, width) {
-            // A later base: this happens once in a while, and needs no allocation.
+            // Only a later base is needed. This happens once in a while, and the present memory is
+            // reused.
             (Storage::Steps(base, places), Width::Steps(later)) => {
                 for at in 0..usize::from(self.len) {
                     let step = place(self.head, at, places.len());
@@ -235,13 +241,14 @@ impl Log {
         }
     }
 
-    /// Doubles the memory.
+    /// Moves the entries to about twice as much memory.
     #[cold]
     fn grow(&mut self) {
         self.move_to(Width::of(self.iter()), self.storage.len() + 1);
     }
 
-    /// Moves all entries, which fit into `width`, to a storage of at least `count` places.
+    /// Moves all entries to a new storage of this width with at least `count` places. The entries
+    /// must fit into the width.
     fn move_to(&mut self, width: Width, count: usize) {
         let storage = width.storage(count);
         let mut moved = Self { storage, head: 0, len: self.len, used: self.used };
@@ -264,7 +271,7 @@ impl Storage {
     }
 }
 
-/// The room that an entry takes.
+/// The size of one entry in memory: 4 bytes for `Steps`, 8 for `Packed` and 16 for `Wide`.
 #[derive(Clone, Copy, Debug)]
 enum Width {
     Steps(Base),
@@ -273,7 +280,7 @@ enum Width {
 }
 
 impl Width {
-    /// Returns the smallest width into which all of the entries fit.
+    /// Returns the smallest width into which each of the entries fits.
     fn of(mut entries: impl Iterator<Item = LogEntry> + Clone) -> Self {
         let oldest = entries.clone().map(|entry| entry.newest).min().unwrap_or_default();
         if let Some(base) = Base::of(oldest)
@@ -297,15 +304,16 @@ impl Width {
     }
 }
 
-/// Creates at least `count` places: as many as fit, with the vector's header, into the next power of
-/// two of bytes, at least 64.
+/// Creates a vector of at least `count` places. Its allocation, with the vector's header, is a
+/// power of two of at least 64 bytes, and has as many places as fit into that.
 fn room<T: Clone + Default>(count: usize) -> ThinVec<T> {
     const HEADER: usize = 16;
     let bytes = (HEADER + count * size_of::<T>()).next_power_of_two().max(64);
     thin_vec![T::default(); (bytes - HEADER) / size_of::<T>()]
 }
 
-/// Stores an entry if there is one; `false` otherwise.
+/// Stores `entry` at `index` of a ring that starts at `head`. Returns `false`, and stores nothing,
+/// if it is `None`.
 #[inline]
 fn put<T>(places: &mut [T], head: u16, index: usize, entry: Option<T>) -> bool {
     match entry {
@@ -318,7 +326,7 @@ fn put<T>(places: &mut [T], head: u16, index: usize, entry: Option<T>) -> bool {
     }
 }
 
-/// Returns the index in a ring of `count` places.
+/// Returns the position of the entry at `index` in a ring of `count` places that starts at `head`.
 #[inline]
 fn place(head: u16, index: usize, count: usize) -> usize {
     let at = usize::from(head) + index;
@@ -334,18 +342,19 @@ mod tests {
     use super::*;
     use crate::micros::TimeSpan;
 
-    /// A period that steps can cover, and one that they cannot.
+    /// A period that is short enough for [`Storage::Steps`], and one that is too long for it.
     const PERIODS: [u64; 2] = [3_600_000_000, 1 << 34];
 
-    /// Compares the log with a queue.
+    /// Asserts that the log and the queue have the same entries.
     fn assert_same(log: &Log, queue: &VecDeque<LogEntry>) {
         assert_eq!(log.iter().collect::<Vec<_>>(), queue.iter().copied().collect::<Vec<_>>());
         assert_eq!((log.front(), log.back()), (queue.front().copied(), queue.back().copied()));
         assert_eq!(log.used(), queue.iter().map(|entry| entry.units).sum::<u32>());
     }
 
-    /// Generates the first instant and the steps, each after a pause. Most entries are of one unit;
-    /// some fit into no step or cannot be packed, because of their units or their time.
+    /// Generates the time of the first step, and the steps: an operation, the pause before it in
+    /// microseconds, and a number of units. Most entries have one unit. Some do not fit into
+    /// [`Storage::Steps`] or [`Packed`], because of their units or their time.
     fn steps() -> impl Strategy<Value = (u64, Vec<(u8, u64, u32)>)> {
         let first = prop::sample::select(&[0, (1 << 52) - 50, (1 << 53) - 50]);
         let pause = prop_oneof![60 => 0_u64..2, 10 => 0_u64..1 << 28, 1 => 0_u64..1 << 34];
@@ -387,7 +396,7 @@ mod tests {
                         log.add_to_back(newest, units);
                     }
                     _ => {
-                        // Any of them, most often the last.
+                        // Takes units from any entry, most often from the newest one.
                         let index = queue.len() - 1 - pause as usize % queue.len();
                         let taken = units.min(queue[index].units);
                         log.take(index, taken);

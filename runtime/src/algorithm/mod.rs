@@ -1,7 +1,8 @@
 //! The algorithms: pure integer arithmetic over a subject's state, without I/O and without a clock.
 //!
-//! There is one file per algorithm, each a [`Counter`]. [`QuotaCounter`] is the state of one quota by
-//! any of them, and [`Counters`] combines the quotas of a policy into one atomic decision.
+//! Each algorithm has its own file, with a type that implements [`Counter`]. [`QuotaCounter`] is
+//! the state of one quota under any algorithm, and [`Counters`] combines the quotas of a policy
+//! into one atomic decision.
 
 mod counters;
 mod fixed_window;
@@ -28,11 +29,11 @@ use crate::micros::{TimeSpan, Timestamp};
 use crate::verdict::{Reading, Verdict};
 use crate::{Algorithm, Outcome, Quota, QuotaState};
 
-/// The latest instant that is reckoned with, in the year 294,000. Later ones are replaced by it, so
-/// that adding a period cannot overflow.
+/// The latest time with which the algorithms compute, in the year 294,000. Later times are replaced
+/// by it, so that adding a period cannot overflow.
 const LAST_INSTANT: Timestamp = Timestamp::from_micros(i64::MAX as u64);
 
-/// A request as one quota sees it.
+/// A request that one quota has to decide.
 #[derive(Clone, Copy)]
 struct QuotaCheck<'a> {
     now: Timestamp,
@@ -40,7 +41,7 @@ struct QuotaCheck<'a> {
     cost: u32,
 }
 
-/// A charge that is to be given back. Its two instants are fields, so that they cannot be swapped.
+/// A charge to be refunded. Its two times are named fields, so that a caller cannot swap them.
 #[derive(Clone, Copy)]
 pub(crate) struct Refund {
     pub(crate) now: Timestamp,
@@ -48,13 +49,13 @@ pub(crate) struct Refund {
     pub(crate) cost: u32,
 }
 
-/// The time until a quota admits a cost. Ordered from the best to the worst, so that the wait of
-/// several quotas is the maximum.
+/// The time until a quota admits a cost. The order is from the shortest wait to the longest, so
+/// that the wait for several quotas is the maximum of their waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Wait {
     None,
     For(TimeSpan),
-    /// The cost is more than the quota can ever admit.
+    /// The quota can never admit the cost, because it exceeds the capacity.
     Forever,
 }
 
@@ -69,53 +70,55 @@ impl From<Wait> for Outcome {
     }
 }
 
-/// The state of one quota for one subject, by one algorithm. The default is the state of a subject
-/// that was never seen.
+/// The state of one quota for one subject, under one algorithm. The default is the state of a
+/// subject without any charges.
 ///
-/// [`advance`](Self::advance) has to bring the state to an instant before anything is read or
-/// charged at it. Costs are at least 1 and at most the quota's capacity.
+/// Before the state is read or charged at some time, [`advance`](Self::advance) has to be called
+/// with that time. Costs are at least 1 and at most the quota's capacity.
 trait Counter: Default {
-    /// Removes the admissions that no longer count at `now`. Admissions later than `now`, which
-    /// appear when a clock was set back, are moved to `now`: so they lock no subject out, and
-    /// nothing is admitted twice.
+    /// Removes the admissions that are no longer in use at `now`. If the clock was set back, there
+    /// can be admissions later than `now`. They are moved to `now`, so that they lock no subject
+    /// out and the limit is not exceeded.
     fn advance(&mut self, now: Timestamp, quota: &Quota);
 
-    /// Returns the time until a request of `cost` is admitted, if no other comes before; zero if
-    /// it is admitted now.
+    /// Returns the time until the quota admits a request of `cost`, if no other request is admitted
+    /// before; zero if the quota admits it now.
     fn wait(&self, now: Timestamp, quota: &Quota, cost: u32) -> TimeSpan;
 
-    /// Returns the state of the quota.
+    /// Returns the remaining units of the quota, and the times until more are available.
     fn read(&self, now: Timestamp, quota: &Quota) -> Reading;
 
-    /// Records an admission of `cost`, for which there is no wait.
+    /// Charges `cost`, which the quota admits without a wait.
     fn charge(&mut self, now: Timestamp, quota: &Quota, cost: u32);
 
-    /// Gives back a charge, as far as that never admits more than the algorithm's bound. Returns
-    /// `true` if it gave anything back; otherwise nothing changes.
+    /// Refunds a charge, in so far as the quota then still never admits more than the algorithm's
+    /// bound. Returns `true` if anything was refunded; otherwise the state is unchanged.
     fn refund(&mut self, quota: &Quota, refund: Refund) -> bool;
 
-    /// Returns the instant from which on this state equals that of a subject that was never seen;
-    /// the epoch if it does already.
+    /// Returns the time from which on no units are in use, so that this state equals that of a
+    /// subject without any charges. That time may have passed already; it is the epoch if nothing
+    /// is stored.
     fn empty_at(&self, quota: &Quota) -> Timestamp;
 
-    /// Decides about any cost, and charges it if `charges` is set and the quota admits it.
+    /// Decides a request of any cost, even 0 or more than the capacity, and writes the result to
+    /// `verdict`. Charges the cost if `charges` is `true` and the quota admits it.
     #[inline(always)]
     fn decide(&mut self, check: QuotaCheck<'_>, charges: bool, verdict: &mut Verdict) {
         decide_in_steps(self, check, charges, verdict);
     }
 }
 
-/// The state of one quota for one subject, by any algorithm.
+/// The state of one quota for one subject, under any algorithm.
 #[derive(Clone, Debug)]
 pub(crate) enum QuotaCounter {
     SlidingWindow(SlidingWindow),
     SlidingWindowCounter(SlidingWindowCounter),
     FixedWindow(FixedWindow),
-    /// Three algorithms with the same arithmetic: see [`gcra`].
+    /// Token bucket, leaky bucket and GCRA, which have the same arithmetic: see [`gcra`].
     Bucket(Gcra),
 }
 
-/// Calls a method of the counter of whichever algorithm it is.
+/// Evaluates `$call`, in which `$counter` is the counter of the algorithm in use.
 macro_rules! dispatch {
     ($quota_counter:expr, $counter:ident => $call:expr) => {
         match $quota_counter {
@@ -141,7 +144,7 @@ impl QuotaCounter {
         }
     }
 
-    /// Returns `true` if this state is of a form that `algorithm` uses.
+    /// Returns `true` if this is the kind of counter that `algorithm` uses.
     fn serves(&self, algorithm: Algorithm) -> bool {
         match self {
             Self::SlidingWindow(_) => algorithm == Algorithm::SlidingWindow,
@@ -151,14 +154,14 @@ impl QuotaCounter {
         }
     }
 
-    /// Converts state that was counted by the quota `former` so that it serves `quota`.
+    /// Converts a counter of the quota `former` to one of `quota`, under the same algorithm.
     fn fit(&mut self, now: Timestamp, former: &Quota, quota: &Quota) {
         if let Self::Bucket(bucket) = self {
             bucket.fit(now, former, quota);
         }
     }
 
-    /// Makes the whole decision for a policy of one quota.
+    /// Decides a request under a policy with a single quota.
     #[inline(always)]
     fn decide(&mut self, check: QuotaCheck<'_>, charges: bool, verdict: &mut Verdict) {
         dispatch!(self, counter => counter.decide(check, charges, verdict));
@@ -188,7 +191,7 @@ impl QuotaCounter {
         dispatch!(self, counter => counter.empty_at(quota))
     }
 
-    /// Returns the units in use.
+    /// Returns the number of units in use at `now`.
     fn used(&self, now: Timestamp, quota: &Quota) -> u32 {
         let quota = quota.using(quota.capacity());
         let reading = dispatch!(self, counter => counter.read(now, &quota));
@@ -210,8 +213,9 @@ fn wait(counter: &impl Counter, QuotaCheck { now, quota, cost }: QuotaCheck<'_>)
     }
 }
 
-/// Decides by the steps that all algorithms have in common. It is compiled for each of them as a
-/// whole, so that their shared subexpressions are evaluated once.
+/// Decides by the steps that all algorithms have in common: advance, wait, charge and read. It is
+/// inlined for each algorithm, so that the compiler evaluates the common subexpressions of the
+/// steps only once.
 #[inline(always)]
 fn decide_in_steps(
     counter: &mut impl Counter,
@@ -228,7 +232,7 @@ fn decide_in_steps(
     write_verdict(verdict, now, wait, counter.read(now, quota));
 }
 
-/// Writes the verdict of a policy's only quota.
+/// Writes the verdict on a request under a policy with a single quota.
 #[inline]
 fn write_verdict(verdict: &mut Verdict, now: Timestamp, wait: Wait, reading: Reading) {
     verdict.restart(wait.into(), now.micros());

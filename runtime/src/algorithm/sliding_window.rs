@@ -1,15 +1,15 @@
 //! The sliding window log: stores each admission for one period.
 //!
-//! An admission at `t` counts until `t + period`, exclusive. So an interval `[a, a + period)`
-//! never holds two admissions of which one was admitted after the other had left, and at
-//! most the limit is admitted in **any** such interval: the bound is the definition.
+//! An admission at `t` is in use until `t + period`, exclusive. So in an interval
+//! `[a, a + period)`, all admissions are still in use when the last of them is decided, and at most
+//! the limit is admitted in **any** such interval.
 //!
-//! Memory is paid by admitted traffic. Up to a limit of [`RESOLUTION`] there is an entry for
-//! each admission, at most `limit` of them. Above it, admissions share a granule of
-//! `g = ⌈period ÷ RESOLUTION⌉` aligned to the epoch, which stores its newest time and leaves
-//! as one at newest + period. An entry never leaves before its admissions would have, so
-//! the bound holds; it leaves later by less than `g`, and at most `RESOLUTION + 1` granules
-//! overlap one period.
+//! Only admitted requests need memory. Up to a limit of [`RESOLUTION`] there is an entry for each
+//! admission, at most `limit` of them. Above it, the admissions within a granule of
+//! `g = ⌈period ÷ RESOLUTION⌉`, aligned to the epoch, share one entry. The entry stores the time of
+//! its newest admission, and all its units expire one period after that. An entry never expires
+//! before its admissions would have expired one by one, so the bound is the same. It expires later
+//! by less than `g`. At most `RESOLUTION + 1` granules overlap one period.
 
 use super::log::{Log, LogEntry};
 use super::{Counter, Refund};
@@ -17,12 +17,13 @@ use crate::Quota;
 use crate::micros::{TimeSpan, Timestamp};
 use crate::verdict::Reading;
 
-/// The number of granules that a period is divided into at most; one more may overlap it.
+/// The largest number of granules into which a period is divided. A period that does not start with
+/// a granule overlaps one more.
 const RESOLUTION: u64 = 1024;
 
-/// The log of one quota for one subject: an entry for each admission, or for those of a granule.
-/// The log of a subject that was never seen is empty. The sum of the units is at most the limit, or
-/// an earlier, larger one.
+/// The log of one quota for one subject. It has an entry for each admission, or one for all
+/// admissions in a granule. It is empty for a subject without any charges. The sum of the units is
+/// at most the limit, or an earlier, larger limit.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SlidingWindow {
     log: Log,
@@ -37,7 +38,8 @@ impl SlidingWindow {
         Self { log }
     }
 
-    /// Moves admissions later than `now` to `now`: they count for one period from now.
+    /// Moves admissions later than `now` to `now`, so that they are in use for one period from now
+    /// on.
     fn fold_future(&mut self, now: Timestamp, granule: TimeSpan) {
         let mut units = 0;
         while let Some(entry) = self.log.back()
@@ -83,7 +85,7 @@ impl Counter for SlidingWindow {
         let until_gone = |entry: LogEntry| entry.newest + quota.period_span() - now;
         let used = self.log.used();
         let more_after = if used > quota.limit() {
-            // The limit was lowered: nothing is admitted until enough has left.
+            // The limit was lowered: nothing is admitted until enough units have expired.
             self.wait(now, quota, 1)
         } else {
             self.log.front().map_or(TimeSpan::ZERO, until_gone)
@@ -95,7 +97,8 @@ impl Counter for SlidingWindow {
     #[inline(always)]
     fn charge(&mut self, now: Timestamp, quota: &Quota, cost: u32) {
         let granule = granule(quota);
-        // Without granules each admission has an entry of its own: one unit takes the least room.
+        // Without granules each admission has an entry of its own, because an entry of one unit
+        // needs the least memory.
         let is_shared = |back: LogEntry| together(back.newest, now, granule);
         if granule > TimeSpan::ONE && self.log.back().is_some_and(is_shared) {
             self.log.add_to_back(now, cost);
@@ -111,12 +114,12 @@ impl Counter for SlidingWindow {
             let entry = log.get(at).filter(|entry| together(entry.newest, charged_at, granule));
             entry.map(|entry| entry.units)
         };
-        // Most refunds are of a recent charge.
+        // The newest entry is examined first, because most refunds are of a recent charge.
         let mut newest_first = (0..self.log.len()).rev();
         let Some(newest) = newest_first.find(|at| units_then(&self.log, *at).is_some()) else {
             return false;
         };
-        // Charges of one instant lie side by side.
+        // Charges at the same time are in adjacent entries.
         let all = (0..=newest).rev().map_while(|at| units_then(&self.log, at));
         if all.sum::<u32>() < cost {
             return false;
@@ -138,10 +141,10 @@ impl Counter for SlidingWindow {
     }
 }
 
-/// Returns `true` if two admissions share an entry.
+/// Returns `true` if two admissions are at the same time or in the same granule.
 #[inline]
 fn together(earlier: Timestamp, later: Timestamp, granule: TimeSpan) -> bool {
-    // Without granules no division is needed.
+    // Without granules the times are only compared, which needs no division.
     earlier == later
         || (granule > TimeSpan::ONE && earlier.interval(granule) == later.interval(granule))
 }

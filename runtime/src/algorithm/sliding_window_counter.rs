@@ -1,17 +1,17 @@
-//! The sliding window counter: two counters, the earlier weighted by how much of its window
-//! the period that ends now still covers.
+//! The sliding window counter: one counter for the present window and one for the previous window.
+//! The previous one is weighted by the part of its window that the period up to now still covers.
 //!
-//! Windows of one period are aligned to the epoch. At `elapsed` into the current one, the
-//! estimate is `previous × (period − elapsed) ÷ period + current`, and a cost is admitted if
-//! estimate + cost ≤ limit. This is [Cloudflare's estimate], except that it is never rounded
-//! down before it is compared, which would admit one more: both sides are multiplied by the
-//! period instead.
+//! Windows of one period are aligned to the epoch. At `elapsed` into the present one, the estimate
+//! is `previous × (period − elapsed) ÷ period + current`, and a cost is admitted if estimate + cost
+//! ≤ limit. This is [Cloudflare's estimate], except that it is not rounded down before the
+//! comparison, because that would admit one unit more. Instead, both sides are multiplied by the
+//! period.
 //!
-//! Any half-open interval of one period holds at most 2 × limit − 1: the limit at the very end
-//! of one window, and in the next at most `limit × elapsed ÷ period`, which is less than the
-//! limit before that window ends. That is reached. Under constant demand it admits limit − 1
-//! in each period (for a limit of 2 or more), and after a full burst at a window's start the
-//! next waits for period + period ÷ limit.
+//! Any half-open interval of one period contains at most 2 × limit − 1 admitted units: the limit at
+//! the very end of one window, and in the next window at most `limit × elapsed ÷ period`, which is
+//! less than the limit before that window ends. This bound is reached. Under constant demand, limit
+//! − 1 is admitted in each period (for a limit of 2 or more). After a full burst at a window's
+//! start, the next request waits for period + period ÷ limit.
 //!
 //! [Cloudflare's estimate]: https://blog.cloudflare.com/counting-things-a-lot-of-different-things/
 
@@ -22,10 +22,11 @@ use crate::verdict::Reading;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct SlidingWindowCounter {
-    /// The beginning of the current window.
+    /// The start of the present window.
     start: Timestamp,
+    /// The number of units admitted in the present window.
     current: u32,
-    /// The units that the window before it admitted.
+    /// The number of units admitted in the window before the present one.
     previous: u32,
 }
 
@@ -39,32 +40,34 @@ impl SlidingWindowCounter {
         self.current == 0 && self.previous == 0
     }
 
-    /// Returns the part of the previous window that the period that ends now still covers.
+    /// Returns the length of the part of the previous window that is within one period before
+    /// `now`.
     fn covered(&self, now: Timestamp, quota: &Quota) -> TimeSpan {
         quota.period_span() - (now - self.start)
     }
 
-    /// Returns the time until the estimate is at most `room`.
+    /// Returns the time until the estimate of the units in use is at most `room`.
     fn until(&self, now: Timestamp, quota: &Quota, room: u32) -> TimeSpan {
         let end = self.start + quota.period_span();
         let at = if let Some(for_previous) = room.checked_sub(self.current) {
-            // It falls within this window, or at the latest at the beginning of the next.
+            // That time is within the present window, or at the latest at the start of the next
+            // one.
             end - covered_at(self.previous, for_previous, quota)
         } else {
-            // It falls within the next window, whose previous one is this.
+            // That time is within the next window, whose previous window is the present one.
             end + quota.period_span() - covered_at(self.current, room, quota)
         };
         at.saturating_since(now)
     }
 }
 
-/// Returns the largest part of an earlier window that may be covered for its `count` to weigh at
-/// most `room`.
+/// Returns the length of the largest part of a window that may be covered so that its `count` units
+/// add at most `room` to the estimate.
 fn covered_at(count: u32, room: u32, quota: &Quota) -> TimeSpan {
     if count <= room {
         return quota.period_span();
     }
-    // Less than the period, because the room is less than the count.
+    // The result is less than the period, because `room` is less than `count`.
     let micros = u128::from(room) * u128::from(quota.period_micros()) / u128::from(count);
     TimeSpan::from_micros(micros as u64)
 }
@@ -80,7 +83,8 @@ impl Counter for SlidingWindowCounter {
             self.start = now.start_of_interval(period);
         } else if now - self.start >= period {
             let start = now.start_of_interval(period);
-            // The distance is a whole number of periods unless the quota's period has changed.
+            // The distance between the two windows is a multiple of the period, unless the quota's
+            // period has changed.
             let follows = start - self.start < period * 2;
             self.previous = if follows { self.current } else { 0 };
             self.current = 0;
@@ -90,7 +94,7 @@ impl Counter for SlidingWindowCounter {
 
     fn wait(&self, now: Timestamp, quota: &Quota, cost: u32) -> TimeSpan {
         let room = quota.limit() - cost;
-        // Most often there is room for both windows in full.
+        // In most cases the cost fits even if the previous window counts in full.
         if self.previous.checked_add(self.current).is_some_and(|both| both <= room) {
             return TimeSpan::ZERO;
         }
@@ -103,7 +107,7 @@ impl Counter for SlidingWindowCounter {
         }
         let period = u128::from(quota.period_micros());
         let weighed = u128::from(self.previous) * u128::from(self.covered(now, quota).micros());
-        // At most the limit. Rounded up, so that the remaining units are rounded down.
+        // The units in use are rounded up, so that the remaining units are rounded down.
         let used = u128::from(self.current) + weighed.div_ceil(period);
         let remaining = u128::from(quota.limit()).saturating_sub(used) as u32;
         let reset_after = self.empty_at(quota) - now;
@@ -118,7 +122,7 @@ impl Counter for SlidingWindowCounter {
         self.current += cost;
     }
 
-    /// Gives back to the window in which the charge was made.
+    /// Subtracts the cost from the counter of the window in which the charge was made.
     fn refund(&mut self, quota: &Quota, refund: Refund) -> bool {
         let Refund { now: _, charged_at, cost } = refund;
         let counter = match charged_at.checked_since(self.start) {

@@ -18,24 +18,24 @@ use crate::{Answer, BackendError, Operation};
 
 /// A store of counters.
 ///
-/// Implement this trait to store counters somewhere else. A store decides on its own clock, and
-/// each operation is atomic: no two of them, whichever processes sent them, may both take the last
-/// unit. It only answers; deadlines, retries and the consequences of failures are left to the
-/// limiter.
+/// Implement this trait to store counters somewhere else. A store decides by its own clock. Each
+/// operation must be atomic: two operations must not both take the last unit, even if different
+/// processes send them. A store only answers. The limiter enforces deadlines, sends operations
+/// again and handles failures.
 ///
-/// An [`Arc`] of a backend is a backend, too, so that limiters may share one, and a test may
-/// inspect the one that its limiter uses.
+/// An [`Arc`] of a backend is a backend, too, so that several limiters can share it, and a test can
+/// inspect the backend of its limiter.
 pub trait Backend: Send + Sync + 'static {
     /// Carries out the operations of `batch` in order. Returns one answer for each, in the same
-    /// order. An error tells by [`BackendError::execution`] if its operation may have had an
-    /// effect.
+    /// order. If an answer is an error, its [`BackendError::execution`] shows if the operation may
+    /// nevertheless have had an effect.
     fn apply(
         &self,
         batch: &[Operation<'_>],
     ) -> impl Future<Output = Vec<Result<Answer, BackendError>>> + Send;
 
-    /// Carries out one operation if that takes no waiting. Returns `None` if it would have to wait;
-    /// then nothing was done. The default implementation always returns `None`.
+    /// Carries out one operation if that is possible without waiting. Otherwise returns `None`, and
+    /// has done nothing. The default implementation always returns `None`.
     fn apply_now(&self, operation: &Operation<'_>) -> Option<Result<Answer, BackendError>> {
         let _ = operation;
         None
@@ -46,24 +46,24 @@ pub trait Backend: Send + Sync + 'static {
         "custom"
     }
 
-    /// Prepares the store: connects to it and checks it, so that errors are found at start and not
-    /// by the first request. By default it does nothing.
+    /// Prepares the store: connects to it and checks it, so that errors are found when the program
+    /// starts and not by the first request. By default it does nothing.
     ///
     /// # Errors
     ///
-    /// If the store is not ready.
+    /// If the store cannot be reached or used.
     fn initialize(&self) -> impl Future<Output = Result<(), BackendError>> + Send {
         async { Ok(()) }
     }
 
-    /// Finishes the operations under way and releases the store's resources. By default it does
+    /// Finishes the operations in progress and releases the store's resources. By default it does
     /// nothing.
     fn close(&self) -> impl Future<Output = ()> + Send {
         async {}
     }
 
     /// Turns the backend into the limiter's store. The method is sealed: only this crate's backends
-    /// implement it themselves.
+    /// override it.
     #[doc(hidden)]
     fn into_store(self: Arc<Self>, options: StoreOptions) -> StoreHandle
     where

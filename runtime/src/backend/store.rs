@@ -1,5 +1,5 @@
-//! The interface between the limiter and whatever answers its checks: the stores, and the guards in
-//! front of them.
+//! The interface between the limiter and the stores that answer its checks, or the guards in front
+//! of those stores.
 
 use std::fmt;
 use std::future::{Future, ready};
@@ -15,38 +15,39 @@ pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// The answers to a batch, one for each operation, in its order.
 pub(crate) type Answers = Vec<Result<Answer, BackendError>>;
 
-/// A store, or a guard in front of one, behind a pointer.
+/// A store, or a guard in front of a store, for use as a trait object.
 ///
-/// A guard names the store behind it by [`inner`](Self::inner) and implements what it changes; the
-/// other methods ask the store behind it.
+/// A guard returns the store behind it from [`inner`](Self::inner), and implements the methods that
+/// it changes. The default implementations of most other methods call the store behind the guard.
 pub(crate) trait Store: Send + Sync {
-    /// Returns the store behind this guard; `None` for the store itself.
+    /// Returns the store behind this guard; `None` if this is not a guard.
     fn inner(&self) -> Option<&dyn Store> {
         None
     }
 
-    /// Charges a check if that takes no waiting, and writes the verdict in place. Returns `None` if
-    /// it would have to wait; then nothing was done.
+    /// Charges a check if that is possible without waiting, and writes the result to `verdict`.
+    /// Otherwise returns `None`, and has done nothing.
     fn charge_now(
         &self,
         check: &Check<'_>,
         verdict: &mut Verdict,
     ) -> Option<Result<(), BackendError>>;
 
-    /// Carries out one operation if that takes no waiting. Returns `None` if it would have to wait;
-    /// then nothing was done.
+    /// Carries out one operation if that is possible without waiting. Otherwise returns `None`, and
+    /// has done nothing.
     fn apply_now(&self, operation: &Operation<'_>) -> Option<Result<Answer, BackendError>>;
 
-    /// Carries out the operations of a batch in order.
+    /// Carries out the operations of a batch in order. Returns one answer for each.
     fn apply<'a>(&'a self, batch: &'a [Operation<'a>]) -> BoxFuture<'a, Answers>;
 
-    /// Returns `true` if the store always answers without waiting and never fails, as memory does.
-    /// It then needs no guards.
+    /// Returns `true` if the store always answers without waiting and never fails, like memory.
+    /// Such a store needs no guards.
     fn is_immediate(&self) -> bool {
         false
     }
 
-    /// Returns `true` if the store enforces a deadline itself; otherwise a guard does.
+    /// Returns `true` if the store enforces the deadline of operations itself. If it returns
+    /// `false`, a guard enforces the deadline.
     fn has_deadline(&self) -> bool {
         false
     }
@@ -56,7 +57,7 @@ pub(crate) trait Store: Send + Sync {
         self.inner().map_or("custom", |inner| inner.name())
     }
 
-    /// Returns the reader of the store's statistics, if it has some.
+    /// Returns the reader of the store's statistics; `None` if the store has no statistics.
     fn gauges(&self) -> Option<Arc<dyn Gauges>> {
         self.inner()?.gauges()
     }
@@ -69,7 +70,7 @@ pub(crate) trait Store: Send + Sync {
         }
     }
 
-    /// Finishes the operations under way and releases the store's resources.
+    /// Finishes the operations in progress and releases the store's resources.
     fn close(&self) -> BoxFuture<'_, ()> {
         match self.inner() {
             Some(inner) => inner.close(),
@@ -79,7 +80,7 @@ pub(crate) trait Store: Send + Sync {
 }
 
 impl dyn Store + '_ {
-    /// Carries out one operation, waiting if it must.
+    /// Carries out one operation, and waits if necessary.
     pub(crate) async fn apply_one(
         &self,
         operation: &Operation<'_>,
@@ -91,7 +92,7 @@ impl dyn Store + '_ {
     }
 }
 
-/// A [`Backend`] of another crate.
+/// A store that calls a [`Backend`] of another crate.
 pub(super) struct Custom<B>(pub(super) Arc<B>);
 
 impl<B: Backend> Store for Custom<B> {
@@ -125,11 +126,11 @@ impl<B: Backend> Store for Custom<B> {
     }
 }
 
-/// The argument of the hook by which this crate's backends become stores. It cannot be named
-/// outside the crate, so the hook cannot be overridden there.
+/// The argument of [`Backend::into_store`]. Other crates cannot name this type, so they cannot
+/// override that method.
 #[derive(Debug)]
 pub struct StoreOptions {
-    /// The limiter's deadline, if one was set.
+    /// The limiter's deadline for operations; `None` if none was set.
     #[cfg_attr(
         not(feature = "redis"),
         expect(dead_code, reason = "only Redis keeps a deadline of its own")
@@ -137,7 +138,7 @@ pub struct StoreOptions {
     pub(crate) deadline: Option<Duration>,
 }
 
-/// The result of that hook.
+/// The result of [`Backend::into_store`]: the backend as a store.
 pub struct StoreHandle(pub(crate) Box<dyn Store>);
 
 impl fmt::Debug for StoreHandle {

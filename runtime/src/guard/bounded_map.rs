@@ -1,6 +1,7 @@
-//! A map with a bounded number of keys, each a subject of a policy.
+//! A map with a bounded number of keys. A key is a subject under a policy.
 //!
-//! The memory backend has a table of its own, whose slots are laid out for the cache.
+//! The memory backend does not use this map. It has its own table, whose slots are laid out for the
+//! processor's cache.
 
 use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
@@ -17,33 +18,35 @@ use crate::backend::memory::policies::SharedPolicies;
 /// The number of keys in a shard when the map is full.
 const SHARD_KEYS: usize = 512;
 const MAX_SHARDS: usize = 1 << 12;
-/// The number of keys that are considered for an eviction.
+/// The number of entries in the sample from which an eviction selects one.
 const SAMPLE: usize = 8;
 
-/// A bounded map; when full it evicts by the CLOCK (second chance) algorithm.
+/// A map with a bounded number of keys. When it is full, it evicts keys by the CLOCK (second
+/// chance) algorithm.
 pub(crate) struct BoundedMap<V> {
     hasher: RandomState,
-    /// The number of shards is a power of two.
+    /// The shards, whose number is a power of two.
     shards: Box<[PaddedMapShard<V>]>,
     policies: SharedPolicies,
 }
 
-/// A shard on cache lines of its own, so that threads on different shards do not disturb each other.
+/// A shard on cache lines of its own, so that threads that use different shards do not slow each
+/// other down.
 #[repr(align(64))]
 struct PaddedMapShard<V>(SpinMutex<MapShard<V>, Yield>);
 
-/// A part of the keys, under one lock.
+/// A part of the map's keys, under one lock.
 pub(crate) struct MapShard<V> {
-    /// Indices into `entries`.
+    /// A hash table of indices into `entries`.
     index: HashTable<u32>,
     entries: Vec<MapEntry<V>>,
-    /// The most entries of this shard.
+    /// The maximum number of entries in this shard.
     most: usize,
-    /// The index of the entry that was last considered for an eviction.
+    /// The index of the entry that an eviction examined last.
     hand: usize,
 }
 
-/// A key with its hash in one map: so it is hashed once for several steps.
+/// A key with its hash in one map, so that several steps with the key hash it only once.
 #[derive(Clone, Copy)]
 pub(crate) struct HashedKey<'a> {
     pub(crate) policy: &'a Policy,
@@ -51,21 +54,22 @@ pub(crate) struct HashedKey<'a> {
     pub(super) hash: u64,
 }
 
-/// The value of one key.
+/// A key and its value.
 pub(crate) struct MapEntry<V> {
     pub(super) hash: u64,
-    /// The form of the policy by which the value was computed.
+    /// The policy with the quotas and the algorithm for which the value was computed.
     pub(super) policy: Arc<Policy>,
     pub(super) subject: SmolStr,
-    /// `true` if it was found since it was last considered for an eviction.
+    /// `true` if the entry was found since an eviction last examined it.
     recent: bool,
     pub(crate) value: V,
 }
 
 impl<V> BoundedMap<V> {
-    /// Creates a map with room for `max_keys`, at least 1.
+    /// Creates a map of at most `max_keys` keys, which must be at least 1.
     pub(crate) fn new(max_keys: usize) -> Self {
-        // A power of two, so that a mask selects the shard; and no shard is without room.
+        // The number of shards is a power of two, so that a bit mask selects the shard. It is small
+        // enough that each shard may have at least one key.
         let shards = (max_keys / SHARD_KEYS).clamp(1, MAX_SHARDS).next_power_of_two();
         let most = max_keys / shards;
         let shard = || MapShard { index: HashTable::new(), entries: Vec::new(), most, hand: 0 };
@@ -84,19 +88,22 @@ impl<V> BoundedMap<V> {
         HashedKey { policy, subject, hash: hasher.finish() ^ policy.name_hash() }
     }
 
-    /// Locks the shard of a key. The lock is to be held for no longer than a lookup takes.
+    /// Locks the shard of a key. The caller must release the lock after no more than a lookup,
+    /// because other threads spin until then.
     #[inline]
     pub(crate) fn shard(&self, key: &HashedKey<'_>) -> SpinMutexGuard<'_, MapShard<V>, Yield> {
-        // The table within the shard uses the lowest and the highest bits.
+        // Bits from the middle of the hash select the shard, because the table within the shard
+        // uses the lowest and the highest bits.
         self.shards[(key.hash >> 32) as usize & (self.shards.len() - 1)].0.lock()
     }
 
-    /// Locks one shard after the other.
+    /// Returns an iterator that locks one shard after the other.
     pub(super) fn shards(&self) -> impl Iterator<Item = SpinMutexGuard<'_, MapShard<V>, Yield>> {
         self.shards.iter().map(|shard| shard.0.lock())
     }
 
-    /// Returns the policy, shared with other keys that are counted by the same form of it.
+    /// Returns the policy as a shared pointer, which is the same for all keys as long as the quotas
+    /// and the algorithm of the policy do not change.
     pub(crate) fn share(&self, policy: &Policy) -> Arc<Policy> {
         self.policies.share(policy)
     }
@@ -113,8 +120,9 @@ impl<V> MapShard<V> {
         Some(entry)
     }
 
-    /// Adds a key that is not in the map, whose value was computed by `policy`. In a full shard
-    /// another key is evicted, but none whose value is `pinned`; `None` if there is no other one.
+    /// Adds a key that is not in the map. Its value was computed for `policy`. If the shard is
+    /// full, another key is evicted, but none whose value is `pinned`. Returns `None`, and adds
+    /// nothing, if no key can be evicted.
     pub(crate) fn insert(
         &mut self,
         key: &HashedKey<'_>,
@@ -128,11 +136,12 @@ impl<V> MapShard<V> {
         }
         let index = self.entries.len();
         let HashedKey { hash, subject, .. } = *key;
-        // It is not `recent` before it is found again, so that keys that come once go first.
+        // The entry becomes `recent` only when it is found again, so that keys that are used once
+        // are evicted first.
         let recent = false;
         self.entries.push(MapEntry { hash, policy, subject: subject.into(), recent, value });
         let entries = &self.entries;
-        // A shard's bound is far below 2³².
+        // A shard has far fewer than 2³² entries, so the index fits.
         self.index.insert_unique(hash, index as u32, |index| entries[*index as usize].hash);
         self.entries.last_mut()
     }
@@ -155,8 +164,9 @@ impl<V> MapShard<V> {
         self.entries.len()
     }
 
-    /// Returns the next entry that was not found since the hand last passed; if the sample has none,
-    /// its first one that is not pinned.
+    /// Returns the index of the entry to evict: the first one in the sample that was not found
+    /// since an eviction last examined it, or else the first one in the sample that is not pinned.
+    /// Returns `None` if all in the sample are pinned.
     fn choose_evicted(&mut self, pinned: impl Fn(&V) -> bool) -> Option<usize> {
         let mut fallback = None;
         for _ in 0..SAMPLE.min(self.entries.len()) {

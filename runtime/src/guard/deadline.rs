@@ -1,4 +1,4 @@
-//! The deadline: ends operations that a store does not answer in time.
+//! The guard that enforces the deadline: it ends operations that a store does not answer in time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ pub(super) struct Deadline {
     span: Duration,
 }
 
-/// The longest time that an operation may take, unless another is set.
+/// The default deadline: the longest time that an operation may take.
 const DEFAULT: Duration = Duration::from_millis(100);
 
 impl Deadline {
@@ -27,8 +27,8 @@ impl Deadline {
 }
 
 impl Store for Deadline {
-    /// Returns the store. Its `initialize` has no deadline, because it may take long, and no
-    /// request waits for it.
+    /// Returns the store behind this guard. The call of its `initialize` has no deadline, because
+    /// it may take long, and no request waits for it.
     fn inner(&self) -> Option<&dyn Store> {
         Some(&*self.inner)
     }

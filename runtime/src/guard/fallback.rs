@@ -1,4 +1,4 @@
-//! The local fallback: decides in this process while the backend cannot ([`OnError::Local`]).
+//! The local fallback: decides checks in this process while the backend fails ([`OnError::Local`]).
 //!
 //! [`OnError::Local`]: crate::OnError::Local
 
@@ -12,17 +12,18 @@ use crate::{
     QuotaState, Source, Verdict,
 };
 
-/// The reason for which a policy with that setting is rejected without a number of instances.
+/// The reason for rejecting a policy with [`OnError::Local`](crate::OnError::Local) if the number
+/// of instances is not set.
 pub(crate) const NO_INSTANCES: &str = "`on_error = local` shares the limit among the processes \
      that use the store, and how many those are is not known: set \
      `Limiter::builder(…).instances(n)`";
 
-/// The number of unreported charges that are sent in one call.
+/// The maximum number of unreported charges that are sent to the backend in one batch.
 const BATCH: usize = 128;
 
 /// Counters in this process's memory, for this process's share of each policy. Charges that the
-/// backend admits to this process are recorded, too, so that the fallback knows them when an outage
-/// begins.
+/// backend admits for this process are recorded here, too, so that an outage does not begin with
+/// empty counters.
 pub(crate) struct Fallback {
     instances: u32,
     clock: Arc<dyn Clock>,
@@ -40,14 +41,15 @@ impl Fallback {
         policy.clone().map_quotas(|quota| quota.share(self.instances))
     }
 
-    /// Records a charge that the backend admitted, as far as the share has room for it. Returns the
-    /// instant of the record, which names it for a refund.
+    /// Records a charge that the backend admitted, as far as this process's share can still admit
+    /// it. Returns the time of the record, which identifies it when the charge is refunded.
     pub(crate) fn record(&self, check: &Check<'_>) -> Timestamp {
         self.memory.record(&check.with_policy(&self.share(check.policy)))
     }
 
-    /// Decides about a charge or a peek. Returns `false` if it cannot, because the cost is more than
-    /// the share can ever hold, though not more than the policy can.
+    /// Decides a charge or a peek, and writes the result to `verdict`. Returns `false` if it cannot
+    /// decide, because the cost exceeds the capacity of this process's share, but not that of the
+    /// policy.
     pub(crate) fn decide(&self, operation: &Operation<'_>, verdict: &mut Verdict) -> bool {
         let Operation { check, action } = *operation;
         let share = self.share(check.policy);
@@ -58,26 +60,27 @@ impl Fallback {
         decided.is_ok() && (verdict.outcome() != Outcome::Never || check.can_never_pass())
     }
 
-    /// Remembers a charge that was admitted here, to report it to the backend later.
+    /// Stores a charge that was admitted here, to report it to the backend later.
     pub(crate) fn add_unreported(&self, check: &Check<'_>) {
         self.unreported.add(check, Timestamp::now(&self.clock));
     }
 
-    /// Gives back a charge that was admitted or recorded here at `charged_at`.
+    /// Refunds a charge that was admitted or recorded here at `charged_at`. Returns `true` if
+    /// anything was refunded.
     pub(crate) fn refund(&self, check: &Check<'_>, charged_at: Timestamp) -> bool {
         let policy = self.share(check.policy);
         let operation = Operation::refund(check.with_policy(&policy), charged_at.micros());
         matches!(self.apply(&operation), Ok(Answer::Refunded(true)))
     }
 
-    /// Removes a charge that was given back from those that are to be reported.
+    /// Subtracts a refunded charge from those that are to be reported to the backend.
     pub(crate) fn subtract_unreported(&self, check: &Check<'_>) {
         self.unreported.subtract(check);
     }
 
-    /// Forgets the check's subject.
+    /// Removes all charges of the check's subject, also those that are not yet reported.
     pub(crate) fn reset(&self, check: &Check<'_>) {
-        // A reset in memory cannot fail.
+        // The result is ignored, because a reset in memory cannot fail.
         let _ = self.apply(&Operation::reset(*check));
         self.unreported.remove(check);
     }
@@ -88,20 +91,21 @@ impl Fallback {
         })
     }
 
-    /// Returns `true` if charges were admitted here and no report of them has begun.
+    /// Returns `true` if charges were admitted here and no caller has begun to report them.
     #[inline]
     pub(crate) fn has_unreported(&self) -> bool {
         self.unreported.any()
     }
 
-    /// Claims the [`report`](Self::report) for the caller. Returns `true` if there is something to
-    /// report that no other caller has claimed.
+    /// Claims the [`report`](Self::report) for the caller. Returns `true` if there are charges to
+    /// report, and no other caller has claimed them.
     pub(crate) fn claim_report(&self) -> bool {
         self.unreported.claim()
     }
 
-    /// Charges to the backend, best effort, what was admitted here during its outage, as far as that
-    /// still counts. Units for which it has no room are dropped: it refuses already.
+    /// Charges to the backend the units that were admitted here during its outage, as far as they
+    /// are still in use. This is best effort: units that the backend does not admit are dropped,
+    /// because it refuses further requests anyway.
     pub(crate) async fn report(&self, backend: &dyn Store) {
         let mut charges = self.unreported.take();
         let now = Timestamp::now(&self.clock);
@@ -113,14 +117,15 @@ impl Fallback {
         while !charges.is_empty() {
             let batch: Vec<UnreportedCharge> = charges.drain(..charges.len().min(BATCH)).collect();
             if let Err(unreported) = report_batch(backend, batch).await {
-                // The backend fails again: the rest waits until it is back.
+                // The backend fails again: the rest is reported when it is back.
                 self.unreported.put_back(unreported.into_iter().chain(charges));
                 return;
             }
         }
     }
 
-    /// Returns the units of a subject that are in use here, in the quota where most are.
+    /// Returns the number of units of a subject that are in use here, in the quota in which most
+    /// are.
     fn used(&self, charge: &UnreportedCharge) -> u32 {
         let policy = self.share(&charge.policy);
         let peek = Operation::peek(Check::new(&policy, &charge.subject, 0));
@@ -131,8 +136,8 @@ impl Fallback {
     }
 }
 
-/// Charges to the backend each of these, as far as there is room for it. The error holds those that
-/// were not charged.
+/// Charges each element of `batch` to the backend, with as many units as the backend can still
+/// admit. The error contains the charges that had no effect and are to be sent again later.
 async fn report_batch(
     backend: &dyn Store,
     mut batch: Vec<UnreportedCharge>,
@@ -154,7 +159,7 @@ async fn report_batch(
                     }
                 }
                 Ok(_) => {}
-                // A charge that may have had its effect is not repeated.
+                // A charge that may have had an effect is not sent again.
                 Err(error) if error.had_no_effect() && !error.is_rejection() => {
                     failed.push(charge);
                 }

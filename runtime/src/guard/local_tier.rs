@@ -9,23 +9,24 @@ const DEFAULT_HOLD: Duration = Duration::from_secs(1);
 #[doc = include_str!("../docs/local_tier.md")]
 #[derive(Clone, Debug)]
 pub struct LocalTier {
-    /// The longest time for which a refusal is reused; `None` if there is no deny cache.
+    /// The longest time for which the deny cache reuses a refusal; `None` if there is no deny
+    /// cache.
     pub(super) max_age: Option<Duration>,
     pub(super) max_keys: usize,
-    /// The most permits of one lease; below 2 there are no leases.
+    /// The maximum number of permits in one lease. If it is less than 2, there are no leases.
     pub(super) lease: u32,
-    /// The longest time for which a lease may be spent.
+    /// The longest time for which the permits of a lease may be spent.
     pub(super) hold: Duration,
 }
 
 impl LocalTier {
-    /// Creates a tier with the deny cache alone. Every limiter has this one by default.
+    /// Creates a tier with a deny cache and without leases. This is the default of every limiter.
     #[must_use]
     pub fn deny_cache() -> Self {
         Self { max_age: Some(DEFAULT_MAX_AGE), ..Self::none() }
     }
 
-    /// Creates a tier without any parts: every decision is the store's.
+    /// Creates a tier with neither a deny cache nor leases, so that the store makes every decision.
     #[must_use]
     pub fn none() -> Self {
         Self { max_age: None, max_keys: DEFAULT_MAX_KEYS, lease: 0, hold: DEFAULT_HOLD }
@@ -39,25 +40,25 @@ impl LocalTier {
         self
     }
 
-    /// Sets the most keys that the deny cache remembers, at least 1; 100,000 by default, and as many
-    /// again for leases. A key takes about 200 bytes, and more if its subject is longer than 23 bytes
-    /// or its policy has several quotas.
+    /// Sets the maximum number of keys in the deny cache, at least 1; 100,000 by default. There can
+    /// be leases for as many keys again. A key takes about 200 bytes, and more if its subject is
+    /// longer than 23 bytes or its policy has several quotas.
     #[must_use]
     pub fn max_keys(mut self, max_keys: usize) -> Self {
         self.max_keys = max_keys.max(1);
         self
     }
 
-    /// Leases up to `max` permits of a hot key at a time. With 0 or 1, the default, it leases
-    /// nothing.
+    /// Sets the maximum number of permits that a lease of a hot key contains. With 0 (the default)
+    /// or 1 there are no leases.
     #[must_use]
     pub fn lease(mut self, max: u32) -> Self {
         self.lease = max;
         self
     }
 
-    /// Sets the time for which a lease may be spent; 1 second by default, and at most a tenth of the
-    /// policy's shortest period.
+    /// Sets the longest time for which the permits of a lease may be spent; 1 second by default. It
+    /// is never more than a tenth of the policy's shortest period.
     #[must_use]
     pub fn hold(mut self, hold: Duration) -> Self {
         self.hold = hold;

@@ -1,5 +1,5 @@
-//! The guards between limiter and store. Each answers in place of the store if it can, and
-//! otherwise asks the store behind it.
+//! The guards between the limiter and its store. Each guard answers in place of the store if it
+//! can, and otherwise asks the store behind it.
 
 mod bounded_map;
 mod breaker;
@@ -33,7 +33,7 @@ pub(crate) struct GuardOptions {
     pub(crate) tier: LocalTier,
 }
 
-/// A store behind its guards, and the breaker's state if there is one.
+/// A store behind its guards, and the state of the circuit breaker; `None` if there is no breaker.
 pub(crate) struct GuardedStore {
     pub(crate) store: Box<dyn Store>,
     pub(crate) circuit: Option<Arc<Circuit>>,

@@ -1,4 +1,5 @@
-//! The charges of an outage: counted in this process, and not yet reported to the backend.
+//! The charges that this process admitted during an outage of the backend, and has not yet reported
+//! to it.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,31 +10,32 @@ use smol_str::SmolStr;
 use crate::micros::{TimeSpan, Timestamp};
 use crate::{Check, Policy};
 
-/// The most subjects whose charges are remembered. Those of others are never reported.
+/// The maximum number of subjects whose charges are stored. Charges of further subjects are never
+/// reported.
 const MAX_SUBJECTS: usize = 10_000;
 
 #[derive(Default)]
 pub(super) struct UnreportedCharges {
-    /// `true` while there are charges whose report has not begun. Checks read it without a
+    /// `true` while there are charges that no caller has begun to report. Checks read it without a
     /// lock.
     any: AtomicBool,
     charges: Mutex<HashMap<ChargeKey, UnreportedCharge>>,
 }
 
-/// The policy's name and the subject.
+/// The key of an unreported charge: the policy's name and the subject.
 type ChargeKey = (SmolStr, SmolStr);
 
-/// All unreported charges of one subject.
+/// The sum of all unreported charges of one subject under one policy.
 pub(super) struct UnreportedCharge {
     pub(super) policy: Policy,
     pub(super) subject: SmolStr,
     pub(super) units: u32,
-    /// The instant of the last charge.
+    /// The time of the last charge.
     pub(super) last: Timestamp,
 }
 
 impl UnreportedCharge {
-    /// Returns `true` if any of its units may still count.
+    /// Returns `true` if any of the units may still be in use at `now`.
     pub(super) fn counts_at(&self, now: Timestamp) -> bool {
         let spans = self.policy.quotas().iter().map(|quota| {
             let fill = u128::from(quota.capacity()) * u128::from(quota.period_micros())
@@ -44,7 +46,8 @@ impl UnreportedCharge {
         now < self.last.saturating_add(spans.max().unwrap_or_default())
     }
 
-    /// Returns the check that charges its units, at most as many as the policy can hold.
+    /// Returns the check that charges these units to the backend. Its cost is at most the smallest
+    /// capacity of the policy's quotas.
     pub(super) fn check(&self) -> Check<'_> {
         let capacities = self.policy.quotas().iter().map(|quota| quota.capacity());
         let cost = self.units.min(capacities.min().unwrap_or(0));
@@ -58,8 +61,8 @@ impl UnreportedCharges {
         self.any.load(Ordering::Relaxed)
     }
 
-    /// Claims the report for the caller. Returns `true` if there are charges that no other caller has
-    /// begun to report.
+    /// Claims the report for the caller. Returns `true` if there are charges to report, and no
+    /// other caller has claimed them.
     pub(super) fn claim(&self) -> bool {
         self.any.swap(false, Ordering::Relaxed)
     }
@@ -84,7 +87,7 @@ impl UnreportedCharges {
         self.any.store(true, Ordering::Relaxed);
     }
 
-    /// Subtracts a charge that was given back.
+    /// Subtracts a charge that was refunded.
     pub(super) fn subtract(&self, check: &Check<'_>) {
         if let Some(charge) = self.lock().get_mut(&key(check)) {
             charge.units = charge.units.saturating_sub(check.cost);
@@ -96,7 +99,7 @@ impl UnreportedCharges {
         self.lock().remove(&key(check));
     }
 
-    /// Takes all charges out.
+    /// Removes all charges, and returns them.
     pub(super) fn take(&self) -> Vec<UnreportedCharge> {
         let mut charges = self.lock();
         self.any.store(false, Ordering::Relaxed);
@@ -109,7 +112,7 @@ impl UnreportedCharges {
         }
     }
 
-    /// Locks the charges. Nothing panics while the lock is held, so a poisoned one is as good.
+    /// Locks the charges. Poison is ignored, because no code panics while it has the lock.
     fn lock(&self) -> MutexGuard<'_, HashMap<ChargeKey, UnreportedCharge>> {
         self.charges.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,30 +1,33 @@
-//! The algorithms by which quotas are counted.
+//! The algorithms that decide if a quota admits a request.
 
-/// An algorithm by which quotas are counted. Each variant states its bound.
+/// An algorithm that decides if a quota admits a request. Each variant states how much it admits at
+/// most.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Algorithm {
     /// A log of the times of admissions. **Any** half-open window of one period contains at most
-    /// the limit: never one more, wherever the window starts.
+    /// the limit, wherever the window starts.
     ///
-    /// Up to a limit of 1024 it is exact. Above that, admissions share granules of
-    /// ⌈period ÷ 1024⌉: still never more than the limit, but a unit can come back later than it
-    /// might, by less than one granule.
+    /// With a limit of up to 1024 the log is exact. With a higher limit, all admissions within
+    /// ⌈period ÷ 1024⌉ (one granule) share a log entry. The limit is still never exceeded, but a
+    /// unit can become available again later than with an exact log, by less than one granule.
     #[default]
     SlidingWindow,
-    /// Two counters, the earlier weighted by the part of it that the window still covers: the least
-    /// memory of the windows that slide. Under constant demand it admits limit − 1 in each period;
-    /// at worst, 2 × limit − 1 in a window of one period.
+    /// Two counters, one for the present window and one for the previous window. The previous one
+    /// is weighted by the part of its window that the last period still covers. Of the two sliding
+    /// windows it needs less memory. Under constant demand it admits limit − 1 in each period. At
+    /// worst, it admits 2 × limit − 1 in a window of one period.
     SlidingWindowCounter,
-    /// One counter, in a window that the first admission opens. At most the limit in each such
-    /// window; at worst, late in one and early in the next, 2 × limit − 1 in a window of one
-    /// period.
+    /// One counter for a window of one period, which the first admission opens. Each such window
+    /// admits at most the limit. At worst, with admissions late in one window and early in the
+    /// next, 2 × limit − 1 are admitted in a window of one period.
     FixedWindow,
-    /// A bucket of `burst` tokens that fills steadily at limit ÷ period. At most burst + limit − 1
-    /// in any half-open window of one period.
+    /// A bucket of `burst` tokens that fills steadily at limit ÷ period. It admits at most burst +
+    /// limit − 1 in any half-open window of one period.
     TokenBucket,
-    /// A bucket of `burst` units that leaks at limit ÷ period. It decides like the token bucket;
-    /// with `wait`, calls leave spaced by period ÷ limit, and `burst` is the length of the queue.
+    /// A bucket of `burst` units that leaks at limit ÷ period. It decides like the token bucket.
+    /// With `wait`, queued calls go on one by one, period ÷ limit apart, and `burst` is the length
+    /// of the queue.
     LeakyBucket,
     /// The generic cell rate algorithm: the token bucket stored as a single number, with the same
     /// bound.
@@ -32,7 +35,7 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
-    /// All algorithms, in the order of this enum.
+    /// All algorithms, in the order of the variants.
     pub const ALL: &'static [Self] = &[
         Self::SlidingWindow,
         Self::SlidingWindowCounter,
@@ -55,7 +58,8 @@ impl Algorithm {
         }
     }
 
-    /// Returns `true` if the algorithm has a bucket, whose size is a quota's burst.
+    /// Returns `true` if the algorithm has a bucket. Only then may a quota set a burst, which is
+    /// the size of the bucket.
     pub(crate) const fn has_bucket(self) -> bool {
         match self {
             Self::SlidingWindow | Self::SlidingWindowCounter | Self::FixedWindow => false,
@@ -70,7 +74,7 @@ mod tests {
 
     #[test]
     fn no_algorithm_is_left_out() {
-        // The compiler asks for a new one here.
+        // The compiler reports a new variant that is missing in this match.
         let next = |algorithm| match algorithm {
             Algorithm::SlidingWindow => Some(Algorithm::SlidingWindowCounter),
             Algorithm::SlidingWindowCounter => Some(Algorithm::FixedWindow),

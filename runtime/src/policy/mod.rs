@@ -36,15 +36,16 @@ pub struct Policy {
     quotas: [Quota; MAX_QUOTAS],
     quota_count: u8,
     algorithm: Algorithm,
-    /// `None` if the limiter's default applies.
+    /// The handling of requests while the backend fails; `None` for the limiter's default.
     on_error: Option<OnError>,
-    /// `None` if the default applies, see [`deny_cache`](Self::deny_cache).
+    /// `true` if the deny cache is on; `None` for the default (see
+    /// [`deny_cache`](Self::deny_cache)).
     deny_cache: Option<bool>,
-    /// `true` if its charges are often refunded (`refund_if`).
+    /// `true` if the policy has a `refund_if`, so charges may be refunded.
     refunds: bool,
-    /// `true` if the policy only reports the requests that it would refuse.
+    /// `true` if the policy admits the requests that it would refuse, and only reports them.
     shadow: bool,
-    /// `None` if the limiter's default applies.
+    /// The largest number of permits in one lease; `None` for the limiter's default.
     lease: Option<u32>,
 }
 
@@ -55,7 +56,7 @@ impl Policy {
         Self::with_name(Name::Constant(name), hash_name(name), quota)
     }
 
-    /// Creates a policy with one quota, whose name is known only at run time.
+    /// Creates a policy with one quota and a name that is known only at run time.
     #[must_use]
     pub fn named(name: impl Into<String>, quota: Quota) -> Self {
         let name = name.into();
@@ -79,11 +80,11 @@ impl Policy {
         }
     }
 
-    /// Adds a quota after the present ones.
+    /// Adds a quota after those that the policy already has.
     ///
     /// # Panics
     ///
-    /// If the policy has [`MAX_QUOTAS`] already; in a `const` that is a compile error.
+    /// If the policy has [`MAX_QUOTAS`] quotas already; in a `const` that is a compile error.
     #[must_use]
     pub const fn and(mut self, quota: Quota) -> Self {
         assert!((self.quota_count as usize) < MAX_QUOTAS, "a policy holds at most 4 quotas");
@@ -103,8 +104,8 @@ impl Policy {
         self.algorithm = algorithm;
     }
 
-    /// Sets the handling of requests while the backend cannot answer. By default it is the
-    /// [limiter's](crate::LimiterBuilder::on_error).
+    /// Sets the handling of requests while the backend cannot answer. The default is the setting of
+    /// the [limiter](crate::LimiterBuilder::on_error).
     #[must_use]
     pub const fn on_error(mut self, mode: OnError) -> Self {
         self.set_on_error(mode);
@@ -117,34 +118,35 @@ impl Policy {
 
     /// Switches the deny cache on or off for this policy (see [`LocalTier`](crate::LocalTier)). By
     /// default it is on, except for a policy with `refund_if`: a refund by another process would
-    /// take effect late.
+    /// have no effect here until the cached refusal ends.
     #[must_use]
     pub const fn deny_cache(mut self, on: bool) -> Self {
         self.deny_cache = Some(on);
         self
     }
 
-    /// Sets the largest number of permits in one lease of this policy, if the limiter leases at
-    /// all. By default it is the limiter's (see [`LocalTier::lease`](crate::LocalTier::lease)).
-    /// With 0 or 1 the store decides every check of this policy.
+    /// Sets the largest number of permits in one lease of this policy. The default is the limiter's
+    /// setting (see [`LocalTier::lease`](crate::LocalTier::lease)). With 0 or 1 this policy has no
+    /// leases. The setting has no effect if the limiter has no leases.
     #[must_use]
     pub const fn lease(mut self, max: u32) -> Self {
         self.lease = Some(max);
         self
     }
 
-    /// Returns the largest number of permits in one lease, given the limiter's.
+    /// Returns the largest number of permits in one lease. `default` is the limiter's setting.
     #[inline]
     pub(crate) fn max_lease(&self, default: u32) -> u32 {
         self.lease.unwrap_or(default)
     }
 
-    /// Marks the policy as one whose charges are often refunded.
+    /// Marks the policy as one with a `refund_if`, so that charges may be refunded.
     pub(crate) const fn set_refunds(&mut self) {
         self.refunds = true;
     }
 
-    /// Switches `shadow` on or off. With it, the policy decides and reports, but never refuses.
+    /// Switches shadow mode on or off. In shadow mode the policy decides and reports, but never
+    /// refuses a request.
     pub(crate) const fn set_shadow(&mut self, on: bool) {
         self.shadow = on;
     }
@@ -153,39 +155,40 @@ impl Policy {
         self.shadow
     }
 
-    /// Returns `true` if the deny cache may answer in place of the store.
+    /// Returns `true` if the deny cache may answer checks of this policy in place of the store.
     #[inline]
     pub(crate) fn has_deny_cache(&self) -> bool {
         self.deny_cache.unwrap_or(!self.refunds)
     }
 
-    /// Sets the text that clients see instead of the name.
+    /// Sets the text that clients see instead of the policy's name.
     pub(crate) const fn labelled(mut self, label: &'static str) -> Self {
         self.label = Some(label);
         self
     }
 
-    /// Returns the policy's identity. For an annotated function it is the function's full path,
-    /// unless the annotation gives a `name`.
+    /// Returns the name, which identifies the policy. For an annotated function it is the
+    /// function's full path, unless the annotation gives a `name`.
     #[must_use]
     pub fn name(&self) -> &str {
         self.name.as_str()
     }
 
-    /// Returns the text that clients see: an annotated function's own name, otherwise the identity.
+    /// Returns the text that clients see as the policy's name: an annotated function's own name
+    /// without its path, and otherwise the [`name`](Self::name).
     #[must_use]
     pub fn label(&self) -> &str {
         self.label.unwrap_or(self.name())
     }
 
-    /// Returns the quotas, in declared order.
+    /// Returns the quotas, in the order of declaration.
     #[inline]
     #[must_use]
     pub fn quotas(&self) -> &[Quota] {
         &self.quotas[..usize::from(self.quota_count)]
     }
 
-    /// Returns the algorithm by which requests are counted.
+    /// Returns the algorithm that decides if the quotas admit a request.
     #[must_use]
     pub fn get_algorithm(&self) -> Algorithm {
         self.algorithm
@@ -196,20 +199,21 @@ impl Policy {
         self.name_hash
     }
 
-    /// Returns `true` if both have the same name, and so share their counters.
+    /// Returns `true` if both policies have the same name, and so share their counters.
     #[inline]
     pub(crate) fn has_name_of(&self, other: &Self) -> bool {
         self.name_hash == other.name_hash && self.name == other.name
     }
 
-    /// Returns `true` if both have the same form of state.
+    /// Returns `true` if counters of one policy can be used for the other without conversion: the
+    /// algorithms are the same, and the quotas have the same limits, bursts and periods.
     #[inline]
     pub(crate) fn is_kept_like(&self, other: &Self) -> bool {
         let [first, ..] = &self.quotas;
         let [other_first, ..] = &other.quotas;
         (self.algorithm, self.quota_count) == (other.algorithm, other.quota_count)
             && first.is_kept_like(other_first)
-            // Most policies have a single quota.
+            // Most policies have a single quota, which has just been compared.
             && (self.quota_count == 1 || self.quotas_are_kept_like(other))
     }
 
@@ -218,13 +222,13 @@ impl Policy {
         pairs.all(|(quota, other)| quota.is_kept_like(other))
     }
 
-    /// Returns `true` if both have the same quotas and algorithm.
+    /// Returns `true` if both policies have the same quotas and the same algorithm.
     #[inline]
     pub(crate) fn counts_like(&self, other: &Self) -> bool {
         self.quotas() == other.quotas() && self.algorithm == other.algorithm
     }
 
-    /// Returns the reason why no limiter can apply this policy, if there is one.
+    /// Returns the reason why no limiter can apply this policy; `None` if it can be applied.
     pub(crate) fn unsupported(&self) -> Option<&'static str> {
         let has_burst = |quota: &Quota| quota.capacity() != quota.limit();
         if !self.algorithm.has_bucket() && self.quotas().iter().any(has_burst) {
@@ -237,16 +241,17 @@ impl Policy {
         }
     }
 
-    /// Returns the policy with other quotas, of which those beyond [`MAX_QUOTAS`] are left out.
+    /// Returns the policy with `quotas` in place of its own. Quotas beyond the first [`MAX_QUOTAS`]
+    /// are dropped.
     pub(crate) fn with_quotas(mut self, quotas: &[Quota]) -> Self {
         let count = quotas.len().min(MAX_QUOTAS);
         self.quotas[..count].copy_from_slice(&quotas[..count]);
-        // `count` is at most 4, so the cast loses nothing.
+        // `count` is at most `MAX_QUOTAS`, so it fits into `u8`.
         self.quota_count = count as u8;
         self
     }
 
-    /// Returns the policy with each quota replaced by the function's result.
+    /// Returns the policy with each quota replaced by the result of the function `quota`.
     pub(crate) fn map_quotas(mut self, quota: impl Fn(Quota) -> Quota) -> Self {
         self.quotas = self.quotas.map(quota);
         self
@@ -256,7 +261,7 @@ impl Policy {
         self.on_error
     }
 
-    /// Returns the name, owned. The name of a constant policy is not copied.
+    /// Returns the name as an owned string. The text of a constant name is not copied.
     pub(crate) fn name_handle(&self) -> SmolStr {
         self.name.to_smol_str()
     }

@@ -2,7 +2,8 @@
 
 use smol_str::SmolStr;
 
-/// The name of a policy. Most are constants, which compare equal by their address.
+/// The name of a policy. Most names are constants. Two constants at the same address are equal, so
+/// their texts need not be compared.
 #[derive(Clone, Debug)]
 pub(super) enum Name {
     Constant(&'static str),
@@ -17,7 +18,7 @@ impl Name {
         }
     }
 
-    /// Returns the name, owned. A constant is not copied.
+    /// Returns the name as an owned string. The text of a constant is not copied.
     pub(super) fn to_smol_str(&self) -> SmolStr {
         match self {
             Self::Constant(name) => SmolStr::new_static(name),
@@ -44,16 +45,16 @@ impl PartialEq for Name {
 impl Eq for Name {}
 
 /// Hashes a name by [FNV-1a](https://datatracker.ietf.org/doc/draft-eastlake-fnv/), which can be
-/// computed at compile time. It takes words of eight bytes, because the compiler interprets it for
-/// each handler. Names come from the program, so no client can choose them to collide; and names of
-/// one hash are still compared.
+/// computed at compile time. Each step processes eight bytes instead of one, because the compiler
+/// has to interpret the function for each handler. Names come from the program, so no client can
+/// choose names that collide. Names with the same hash are still compared by their text.
 pub(super) const fn hash_name(text: &str) -> u64 {
     const PRIME: u64 = 0x0100_0000_01b3;
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
     let mut rest = text.as_bytes();
     while let Some((word, others)) = rest.split_first_chunk() {
         hash = (hash ^ u64::from_le_bytes(*word)).wrapping_mul(PRIME);
-        // The product of the upper bits does not reach the lower ones.
+        // A multiplication does not carry the upper bits into the lower ones, so this mixes them.
         hash ^= hash >> 32;
         rest = others;
     }

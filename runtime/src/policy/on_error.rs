@@ -1,4 +1,4 @@
-//! The behaviour of a limit while its backend fails.
+//! The handling of requests while the backend of their limit fails.
 
 #[doc = include_str!("../docs/outages.md")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -7,11 +7,12 @@ pub enum OnError {
     /// Refuses requests (over HTTP with 503). This is the default: an outage never lifts a limit.
     #[default]
     Closed,
-    /// Admits requests, uncounted. In the attribute, `skip_on_error` is its short form.
+    /// Admits requests without counting them. In the attribute, `skip_on_error` is short for this
+    /// mode.
     Open,
-    /// Lets a limiter in this process decide, by its share of the limit. The number of processes
-    /// that share the limit must be known ([`LimiterBuilder::instances`]); otherwise the limiter
-    /// does not start.
+    /// Lets a limiter in this process decide, with this process's share of the limit. The number of
+    /// processes that share the limit must be known ([`LimiterBuilder::instances`]); otherwise the
+    /// limiter does not start.
     ///
     /// [`LimiterBuilder::instances`]: crate::LimiterBuilder::instances
     Local,

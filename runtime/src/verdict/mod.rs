@@ -1,5 +1,6 @@
 //! The raw answer to a check: the outcome, its source, and the state of each quota. Stores, guards
-//! and the limiter write it in place; users see it as a [`Decision`](crate::Decision).
+//! and the limiter all write to one verdict in place. Users see it as a
+//! [`Decision`](crate::Decision).
 
 mod level;
 mod outcome;
@@ -23,15 +24,16 @@ pub struct Verdict {
     outcome: Outcome,
     source: Source,
     stamp_micros: u64,
-    /// The instant that identifies this charge in the limiter's fallback; the epoch if it was not
-    /// recorded there.
+    /// The time that identifies this charge in the limiter's fallback. It is the epoch if the
+    /// fallback did not record the charge.
     fallback_stamp: Timestamp,
     states: ArrayVec<QuotaState, MAX_QUOTAS>,
 }
 
 impl Verdict {
-    /// Creates the verdict of a store, without states of quotas. `stamp_micros` is the instant of
-    /// the decision on the store's clock, in microseconds since the Unix epoch.
+    /// Creates the verdict of a store without the states of the quotas, which [`push`](Self::push)
+    /// then adds. `stamp_micros` is the time of the decision on the store's clock, in microseconds
+    /// since the Unix epoch.
     #[inline]
     #[must_use]
     pub fn new(outcome: Outcome, stamp_micros: u64) -> Self {
@@ -49,14 +51,14 @@ impl Verdict {
         }
     }
 
-    /// Creates the verdict that admits because the backend failed. Every check begins with it, and
-    /// the part that decides overwrites it.
+    /// Creates the verdict that admits a request because the backend failed. Every check starts
+    /// with this verdict, and the part of the limiter that decides overwrites it.
     #[inline]
     pub(crate) fn open() -> Self {
         Self::by(Source::Open, Outcome::Allowed, 0)
     }
 
-    /// Creates the verdict that admits because the policy is switched off.
+    /// Creates the verdict that admits a request because its policy is switched off.
     pub(crate) fn disabled() -> Self {
         Self::by(Source::Disabled, Outcome::Allowed, 0)
     }
@@ -89,7 +91,8 @@ impl Verdict {
         self.fallback_stamp
     }
 
-    /// Begins another answer, to which [`push`](Self::push) adds the states of the quotas.
+    /// Replaces the outcome and the stamp, and removes the states of the quotas.
+    /// [`push`](Self::push) then adds the new states.
     #[inline]
     pub(crate) fn restart(&mut self, outcome: Outcome, stamp_micros: u64) {
         self.outcome = outcome;
@@ -97,17 +100,18 @@ impl Verdict {
         self.states.clear();
     }
 
-    /// Adds the state of the policy's next quota, in declared order.
+    /// Adds the state of the policy's next quota. Quotas have to be added in the order of
+    /// declaration.
     ///
     /// # Panics
     ///
-    /// If there are [`MAX_QUOTAS`] states already, as many as a policy can have quotas.
+    /// If the verdict has [`MAX_QUOTAS`] states already, as many as a policy can have quotas.
     #[inline]
     pub fn push(&mut self, state: QuotaState) {
         self.states.push(state);
     }
 
-    /// Returns the outcome.
+    /// Returns the outcome of the check.
     #[inline]
     #[must_use]
     pub fn outcome(&self) -> Outcome {
@@ -120,19 +124,20 @@ impl Verdict {
         self.outcome == Outcome::Allowed
     }
 
-    /// Returns `true` if something was charged, by a part of the limiter that can refund it.
+    /// Returns `true` if the request was admitted by a part of the limiter that records charges, so
+    /// that its charge can be refunded.
     pub(crate) fn is_refundable(&self) -> bool {
         self.is_allowed() && self.source.keeps_charges()
     }
 
-    /// Returns the instant of the decision, in microseconds since the Unix epoch on the store's
-    /// clock. Together with the cost it identifies the charge.
+    /// Returns the time of the decision, in microseconds since the Unix epoch on the store's clock.
+    /// Together with the cost it identifies the charge.
     #[must_use]
     pub fn stamp_micros(&self) -> u64 {
         self.stamp_micros
     }
 
-    /// Returns the state of each quota, in declared order.
+    /// Returns the state of each quota, in the order of declaration.
     #[must_use]
     pub fn quotas(&self) -> &[QuotaState] {
         &self.states

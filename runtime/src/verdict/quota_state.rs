@@ -11,9 +11,10 @@ use crate::micros::TimeSpan;
 pub struct QuotaState(Reading);
 
 impl QuotaState {
-    /// Creates the state that a backend reports: `exceeded` is `true` if the quota refused the
-    /// request, and the other arguments are described at the methods of the same names. Times are
-    /// rounded up to whole microseconds, so that no request that waits for them comes too early.
+    /// Creates the state that a backend reports. `exceeded` is `true` if the quota refused the
+    /// request. The other arguments are described at the methods of the same names. Times are
+    /// rounded up to whole microseconds, so that a request that waits for them does not come too
+    /// early.
     #[must_use]
     pub const fn new(
         exceeded: bool,
@@ -31,15 +32,17 @@ impl QuotaState {
         Self(reading)
     }
 
-    /// Returns the state after `elapsed`, for a request of `cost`. More units may remain than it
-    /// reports, because not all of those replenished since are known.
+    /// Returns the state after `elapsed` has passed, for a request of `cost`. The remaining units
+    /// are a lower bound, because the times at which single units are replenished are not all
+    /// known.
     pub(crate) fn aged(&self, elapsed: TimeSpan, quota: &Quota, cost: u32) -> Self {
         let mut reading = self.0.aged(elapsed, quota.capacity());
         reading.set_exceeded(cost > reading.remaining());
         Self(reading)
     }
 
-    /// Returns the state with `units` more remaining, which were charged in advance.
+    /// Returns the state with `units` added to the remaining units. A lease charged these units in
+    /// advance and has not spent them.
     pub(crate) fn with_more(&self, units: u32) -> Self {
         let remaining = self.remaining().saturating_add(units);
         Self(Reading::known(remaining, self.0.more_after(), self.0.reset_after()))
@@ -57,22 +60,23 @@ impl QuotaState {
         self.0.remaining()
     }
 
-    /// Returns the time until the quota would admit more than [`remaining`](Self::remaining), if no
-    /// request comes before then; zero if nothing is in use.
+    /// Returns the time until the quota would admit more than [`remaining`](Self::remaining) units,
+    /// if no request comes before then; zero if no units are in use.
     #[must_use]
     pub fn more_after(&self) -> Duration {
         self.0.more_after().to_duration()
     }
 
     /// Returns the time until the quota's full capacity is available again, if no request comes
-    /// before then; zero if nothing is in use.
+    /// before then; zero if no units are in use.
     #[must_use]
     pub fn reset_after(&self) -> Duration {
         self.0.reset_after().to_duration()
     }
 }
 
-/// Compares the reported numbers, however they are stored.
+/// Compares the numbers that the methods return, because equal states can be stored in different
+/// ways.
 impl PartialEq for QuotaState {
     fn eq(&self, other: &Self) -> bool {
         let reported = |state: &Self| (state.is_exceeded(), state.remaining(), state.more_after());
@@ -82,7 +86,8 @@ impl PartialEq for QuotaState {
 
 impl Eq for QuotaState {}
 
-/// Returns whole microseconds, rounded up; at most `u64::MAX`, half a million years.
+/// Converts a duration, rounded up to whole microseconds. A duration longer than [`TimeSpan::MAX`]
+/// (half a million years) becomes `TimeSpan::MAX`.
 const fn micros(span: Duration) -> TimeSpan {
     let micros = span.as_nanos().div_ceil(1_000);
     if micros > u64::MAX as u128 { TimeSpan::MAX } else { TimeSpan::from_micros(micros as u64) }

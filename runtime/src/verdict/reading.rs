@@ -1,22 +1,24 @@
-//! The state of one quota at one instant, in the form in which decisions store it.
+//! The compact state of one quota at the time of a decision.
 
 use super::Level;
 use crate::micros::TimeSpan;
 
-/// The units that remain of a quota, and the times until there are more. A check does not divide to
-/// report them: the level of a bucket is converted to these numbers when they are read. A decision
-/// has one for each quota, so the fields are ordered to take the least room.
+/// The number of units that remain in a quota, and the times until more are available. A check does
+/// not compute them for a bucket, because that takes divisions: the bucket's level is converted to
+/// these numbers only when they are read. A decision contains a reading for each quota, so the
+/// fields are ordered to need the least memory.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Reading {
     Known {
         exceeded: bool,
         remaining: u32,
-        /// The time until more than `remaining` could be admitted; zero if nothing is in use.
+        /// The time until the quota would admit more than `remaining` units; zero if no units are
+        /// in use.
         more_after: TimeSpan,
-        /// The time until nothing is in use.
+        /// The time until no units are in use.
         reset_after: TimeSpan,
     },
-    /// A [`Level`] in a bucket, and the numbers needed to convert it.
+    /// The [`Level`] of a bucket, and the numbers needed to convert it to units.
     Bucket { exceeded: bool, micros: u64, fraction: u32, limit: u32, capacity: u32, period: u64 },
 }
 
@@ -26,7 +28,7 @@ impl Reading {
         Self::Known { exceeded: false, remaining, more_after, reset_after }
     }
 
-    /// Records the quota's own answer: `true` if it refused.
+    /// Sets the flag that is `true` if this quota refused the request.
     #[inline]
     pub(crate) fn set_exceeded(&mut self, now: bool) {
         match self {
@@ -34,16 +36,16 @@ impl Reading {
         }
     }
 
-    /// Returns `true` if the quota refused.
+    /// Returns `true` if this quota refused the request.
     pub(crate) fn exceeded(&self) -> bool {
         match *self {
             Self::Known { exceeded, .. } | Self::Bucket { exceeded, .. } => exceeded,
         }
     }
 
-    /// Returns the state after `elapsed`, if no request comes meanwhile. For `Known` it is a lower
-    /// bound: between the next unit and the full reset, the times at which units are replenished
-    /// are not known.
+    /// Returns the state after `elapsed` has passed without further requests. For `Known` the
+    /// remaining units are a lower bound: the times at which units are replenished between the next
+    /// unit and the full reset are not known.
     pub(crate) fn aged(self, elapsed: TimeSpan, capacity: u32) -> Self {
         match self {
             Self::Known { reset_after, .. } if elapsed >= reset_after => {
@@ -70,7 +72,7 @@ impl Reading {
         }
     }
 
-    /// Returns the number of units that would be admitted.
+    /// Returns the number of units that the quota would still admit.
     pub(crate) fn remaining(&self) -> u32 {
         match *self {
             Self::Known { remaining, .. } => remaining,
@@ -80,7 +82,8 @@ impl Reading {
         }
     }
 
-    /// Returns the time until more than that would be admitted; zero if nothing is in use.
+    /// Returns the time until the quota would admit more than [`remaining`](Self::remaining) units;
+    /// zero if no units are in use.
     pub(crate) fn more_after(&self) -> TimeSpan {
         match *self {
             Self::Known { more_after, .. } => more_after,
@@ -91,7 +94,7 @@ impl Reading {
         }
     }
 
-    /// Returns the time until nothing is in use.
+    /// Returns the time until no units are in use.
     pub(crate) fn reset_after(&self) -> TimeSpan {
         match *self {
             Self::Known { reset_after, .. } => reset_after,

@@ -1,26 +1,27 @@
-//! The part of the limiter that decided.
+//! The part of the limiter that decided a check.
 
-/// The part of the limiter that decided.
+/// The part of the limiter that decided a check.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Source {
-    /// The backend, by its own state.
+    /// The backend, by its counters.
     #[default]
     Store,
-    /// The deny cache, by an earlier refusal that is still valid.
+    /// The deny cache, which reused an earlier refusal of the backend that is still valid.
     DenyCache,
-    /// A lease: units that the backend charged before, several at once.
+    /// A lease: the request used units that the backend had charged in advance, several at once.
     Lease,
-    /// The fallback in this process, because the backend failed ([`OnError::Local`]).
+    /// The fallback in this process decided, because the backend failed ([`OnError::Local`]).
     ///
     /// [`OnError::Local`]: crate::OnError::Local
     Local,
-    /// No part: the backend failed, and the policy admits requests then.
+    /// No part decided: the backend failed, and the policy admits requests in that case.
     Open,
-    /// No part: the backend failed and the policy is closed. The result is then no decision but
-    /// [`Unavailable`](crate::Unavailable), and the variant is used in metrics only.
+    /// No part decided: the backend failed, and the policy refuses requests in that case. The
+    /// caller gets [`Unavailable`](crate::Unavailable) instead of a decision, so this variant is
+    /// used in metrics only.
     Closed,
-    /// No part: an override has switched the policy off.
+    /// No part decided: an override has switched the policy off.
     Disabled,
 }
 
@@ -39,7 +40,7 @@ impl Source {
         }
     }
 
-    /// Returns `true` if the source records charges, and so can refund them.
+    /// Returns `true` if this part of the limiter records charges, and so can refund them.
     pub(super) const fn keeps_charges(self) -> bool {
         match self {
             Self::Store | Self::Lease | Self::Local => true,

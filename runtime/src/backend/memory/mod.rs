@@ -30,41 +30,46 @@ use crate::{Action, Answer, BackendError, Check, Clock, Operation, Outcome, Verd
 
 const DEFAULT_MAX_KEYS: usize = 100_000;
 
-/// The average number of keys in a shard when the backend is full: few, so that threads seldom meet
-/// in one; but not so few that the shards themselves fill the cache.
+/// The average number of keys in a shard when the backend is full. It is small, so that two threads
+/// seldom need the same shard, but large enough that the shards' own data do not fill the
+/// processor's cache.
 const SHARD_KEYS: usize = 64;
-/// The most shards, unless a shard would then hold more than [`MAX_SHARD_KEYS`].
+/// The maximum number of shards, unless a shard would then have more than [`MAX_SHARD_KEYS`] on
+/// average.
 const SHARDS: usize = 1024;
-/// The most keys in a shard, on average: growing a shard's table is the most work that one check
-/// does.
+/// The maximum average number of keys in a shard. It bounds the work of one check, which is largest
+/// when the check has to grow the shard's table.
 const MAX_SHARD_KEYS: usize = 512;
 
-/// Counters in this process's memory: exact, and bounded.
+/// A store of counters in this process's memory: exact, and of bounded size.
 ///
-/// It holds at most `max_keys` keys, one for each subject of each policy. Keys whose quotas are fully
-/// replenished are removed a few at a time as others are charged. When a new subject finds no room, a
-/// key of a bounded sample is evicted: a fully replenished one if there is one, else the least used
-/// one, but never one that is being refused or would be. If none can be evicted, the new subject is
-/// charged to one counter that all such subjects of its policy share: it may then be refused early,
-/// also for the rest of that counter's period once there is room for it again, and no subject
-/// is ever admitted beyond its limit. A charge to the shared counter cannot be refunded.
+/// It stores at most `max_keys` keys, one for each subject of each policy. Keys whose quotas are
+/// fully replenished are removed, a few at a time, while other keys are charged. If a new subject
+/// comes when the backend is full, it evicts one key of a small sample: a fully replenished one if
+/// there is one, and otherwise the one with the smallest used share. It never evicts a key whose
+/// requests are being refused, or whose next request would be. If no key of the sample can be
+/// evicted, the new subject is charged to one counter that all such subjects of its policy share.
+/// It may then be refused early, even for the rest of that counter's period after the backend has
+/// space for it again. No subject is ever admitted beyond its limit. A charge to the shared counter
+/// cannot be refunded.
 pub struct MemoryBackend {
     max_keys: usize,
     time: Time,
     hasher: RandomState,
-    /// The number of shards is a power of two.
+    /// The shards, whose number is a power of two.
     shards: Box<[PaddedShard]>,
     policies: SharedPolicies,
     overflow: Overflow,
     counts: Arc<MemoryCounts>,
 }
 
-/// A shard on cache lines of its own, so that threads on different shards do not disturb each other.
+/// A shard on cache lines of its own, so that threads that use different shards do not slow each
+/// other down.
 #[repr(align(64))]
 #[derive(Default)]
 struct PaddedShard(Lock<MemoryShard>);
 
-/// The shard to which a key belongs, locked, and the key's hash within it.
+/// The locked shard of a key, and the hash by which the shard finds the key.
 struct LockedShard<'a> {
     shard: SpinMutexGuard<'a, MemoryShard, Yield>,
     hash: u32,
@@ -78,7 +83,7 @@ impl LockedShard<'_> {
 }
 
 impl MemoryBackend {
-    /// Creates a backend on the machine's clock with room for 100,000 keys.
+    /// Creates a backend that uses the machine's clock and stores at most 100,000 keys.
     #[must_use]
     pub fn new() -> Self {
         Self::builder().build()
@@ -90,7 +95,7 @@ impl MemoryBackend {
         MemoryBackendBuilder { max_keys: DEFAULT_MAX_KEYS, time: Time::system() }
     }
 
-    /// Returns the number of keys and the counts of what has been done.
+    /// Returns the number of keys, and counts of evictions and similar events.
     #[must_use]
     pub fn stats(&self) -> MemoryStats {
         self.counts.read()
@@ -150,8 +155,8 @@ impl MemoryBackend {
         }
     }
 
-    /// Records a charge that was admitted elsewhere, as far as there is room for it. Returns the
-    /// instant of the record, which names it for a refund.
+    /// Records a charge that another store has admitted, as far as the quotas can still admit it.
+    /// Returns the time of the record, which identifies it when the charge is refunded.
     pub(crate) fn record(&self, check: &Check<'_>) -> Timestamp {
         let mut locked = self.lock_shard(check);
         let now = self.now();
@@ -160,7 +165,8 @@ impl MemoryBackend {
             let capacities = check.policy.quotas().iter().map(|quota| quota.capacity());
             let fits = check.cost.min(capacities.min().unwrap_or(0));
             let mut verdict = Verdict::open();
-            // A policy that this backend rejects admits nothing elsewhere either.
+            // An error is ignored: a policy that this backend rejects admits nothing in another
+            // store either.
             let _ = self.admit(&mut locked, &check.with_cost(fits), now, &mut verdict);
             rest -= fits;
         }
@@ -176,7 +182,7 @@ impl MemoryBackend {
         Timestamp::from_micros(self.time.now_micros())
     }
 
-    /// Removes unused keys once in several charges.
+    /// Counts a charge, and after several charges removes a few unused keys.
     #[inline]
     fn collect_sometimes(&self, shard: &mut MemoryShard, now: Timestamp) {
         if shard.charged() {
@@ -184,26 +190,28 @@ impl MemoryBackend {
         }
     }
 
-    /// Removes a few fully replenished keys, if there are some.
+    /// Removes the fully replenished keys in the next few places of the shard.
     #[cold]
     fn collect(&self, shard: &mut MemoryShard, now: Timestamp) {
         self.counts.released(shard.collect(now));
     }
 
-    /// Locks the shard to which a key belongs. The time has to be read after that, while the lock is
-    /// held, so that no key sees time go back.
+    /// Locks the shard of the check's key. The caller must read the time after that and before the
+    /// lock is released, so that the times at which a key is charged never go back.
     #[inline(always)]
     fn lock_shard(&self, check: &Check<'_>) -> LockedShard<'_> {
         let mut hasher = self.hasher.build_hasher();
-        // The policy's part is the same for all subjects, so it is hashed once and for all.
+        // The hash of the policy's name is the same for all subjects, so it has been computed in
+        // advance.
         hasher.write(check.subject.as_bytes());
         let hash = hasher.finish() ^ check.policy.name_hash();
-        // The upper half selects the shard, the lower half the place in it.
+        // The upper half of the hash selects the shard, the lower half the place in it.
         let shard = (hash >> 32) as usize & (self.shards.len() - 1);
         LockedShard { shard: lock(&self.shards[shard].0), hash: hash as u32 }
     }
 
-    /// Charges a subject that has no slot, and gives it one if the charge leaves a trace.
+    /// Decides the charge of a subject that has no slot yet. Adds a slot for it, unless the cost is
+    /// 0 or can never be admitted.
     #[cold]
     fn admit(
         &self,
@@ -321,17 +329,18 @@ pub struct MemoryBackendBuilder {
 }
 
 impl MemoryBackendBuilder {
-    /// Sets the most keys to hold, at least 1. A key takes 95 to 150 bytes, and in addition a subject
-    /// of more than 22 bytes. The sliding window adds, from the second admission in a period, 4 bytes
-    /// for each admission of cost 1 (8 where costs vary or the period is longer than an hour, up to
-    /// 16 with a limit above 1,024), with room for as many again.
+    /// Sets the maximum number of keys, at least 1; 100,000 by default. A key takes 95 to 150
+    /// bytes, and also the length of its subject if that is more than 22 bytes. The sliding window
+    /// adds memory from the second admission in a period on: 4 bytes for each admission of cost 1,
+    /// 8 bytes where costs vary or the period is longer than an hour, and up to 16 bytes with a
+    /// limit above 1,024. This memory grows in steps, so that it can be twice as large as needed.
     #[must_use]
     pub fn max_keys(mut self, max_keys: usize) -> Self {
         self.max_keys = max_keys.max(1);
         self
     }
 
-    /// Reads the time from `clock` instead of the machine.
+    /// Reads the time from `clock` instead of the machine's clock.
     #[must_use]
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.time = Time::of(clock);
@@ -341,7 +350,7 @@ impl MemoryBackendBuilder {
     /// Builds the backend.
     #[must_use]
     pub fn build(self) -> MemoryBackend {
-        // A power of two, so that a mask picks the shard.
+        // The number of shards is a power of two, so that a bit mask selects the shard.
         let shards = self.max_keys.div_ceil(SHARD_KEYS).min(SHARDS);
         let shards = shards.max(self.max_keys.div_ceil(MAX_SHARD_KEYS)).next_power_of_two();
         MemoryBackend {
@@ -363,9 +372,9 @@ impl fmt::Debug for MemoryBackendBuilder {
     }
 }
 
-/// A spin lock: it is held for less time than it takes to put a thread to sleep, and releasing it is
-/// a plain store. A thread that finds it taken yields to others, so that an interrupted holder can
-/// go on.
+/// A spin lock. Threads release it in less time than it takes to put a waiting thread to sleep, and
+/// releasing it is a plain store to memory. A thread that finds the lock taken yields to other
+/// threads, so that the thread with the lock can go on if it was interrupted.
 type Lock<T> = SpinMutex<T, Yield>;
 
 #[inline]

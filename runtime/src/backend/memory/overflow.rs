@@ -1,4 +1,4 @@
-//! The shared counters of subjects for which there is no room.
+//! The shared counters, for subjects that find the memory backend full.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,12 +15,13 @@ use crate::{Check, Policy};
 #[derive(Default)]
 pub(super) struct Overflow {
     counters: Lock<HashMap<SmolStr, OverflowCounter>>,
-    /// The instant from which on all of them are unused, in microseconds.
+    /// The time from which on no shared counter has units in use, in microseconds since the Unix
+    /// epoch.
     empty_at: AtomicU64,
 }
 
 struct OverflowCounter {
-    /// The form of the policy by which the counters count.
+    /// The policy whose quotas and algorithm these counters follow.
     policy: Policy,
     counters: Counters,
 }
@@ -30,7 +31,8 @@ impl OverflowCounter {
         Self { policy: policy.clone(), counters: Counters::new(policy) }
     }
 
-    /// Counts by this form of the policy from now on.
+    /// Converts the counters if the quotas or the algorithm of the policy have changed, and returns
+    /// them.
     fn follow(&mut self, policy: &Policy, now: Timestamp) -> &mut Counters {
         if !self.policy.is_kept_like(policy) {
             self.counters.fit(&self.policy, policy, now);
@@ -51,8 +53,9 @@ impl Overflow {
         self.empty_at.fetch_max(counters.empty_at(policy).micros(), Ordering::Relaxed);
     }
 
-    /// Returns the state of a subject for which there is room now. If others of its policy were
-    /// counted here, it may have been among them, so what they used is taken for its own.
+    /// Returns the first state of a subject that gets a slot of its own. If subjects of its policy
+    /// were charged to the shared counter, this subject may have been one of them, so it starts
+    /// with all units that are in use there.
     pub(super) fn newcomer(&self, policy: &Policy, now: Timestamp) -> Counters {
         if self.empty_at.load(Ordering::Relaxed) > now.micros()
             && let Some(shared) = lock(&self.counters).get_mut(policy.name())

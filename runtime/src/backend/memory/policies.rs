@@ -1,4 +1,4 @@
-//! The policies of the keys that are held, each stored once.
+//! The policies of all stored keys. A policy is stored once, and the keys share it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,15 +8,16 @@ use smol_str::SmolStr;
 use super::{Lock, lock};
 use crate::Policy;
 
-/// Shared policies, by name. A program has few, and those that no key uses any more are removed
-/// before the map grows.
+/// Shared policies, by name. A program has few policies. Those that no key uses any more are
+/// removed before the map grows.
 #[derive(Default)]
 pub(crate) struct SharedPolicies {
     known: Lock<HashMap<SmolStr, Arc<Policy>>>,
 }
 
 impl SharedPolicies {
-    /// Returns the policy, shared with other keys that are counted by the same form of it.
+    /// Returns the policy as a shared pointer, which is the same for all keys as long as the quotas
+    /// and the algorithm of the policy do not change.
     pub(crate) fn share(&self, policy: &Policy) -> Arc<Policy> {
         let mut known = lock(&self.known);
         if let Some(shared) = known.get(policy.name())
@@ -25,7 +26,7 @@ impl SharedPolicies {
             return Arc::clone(shared);
         }
         if known.len() == known.capacity() {
-            // The map is about to grow, which is seldom.
+            // The map is about to grow. This happens seldom, so unused policies are removed here.
             known.retain(|_, shared| Arc::strong_count(shared) > 1);
         }
         let shared = Arc::new(policy.clone());

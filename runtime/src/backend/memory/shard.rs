@@ -1,7 +1,7 @@
-//! A part of the keys, under one lock.
+//! The shard: a part of the backend's keys, under one lock.
 //!
-//! There are many shards, each of a few hundred keys, so that nothing done to one, not even
-//! growing its table, takes work that grows with the number of keys.
+//! There are many shards, each of a few hundred keys at most. So no work on a shard, not even
+//! growing its table, takes longer because the backend has more keys.
 
 use super::slot::Slot;
 use super::stats::MemoryCounts;
@@ -9,22 +9,26 @@ use super::table::SlotTable;
 use crate::Check;
 use crate::micros::Timestamp;
 
-/// The number of consecutive places of the table that one collection looks at.
+/// The number of consecutive places of the table in which one collection looks for unused keys.
 const COLLECT: usize = 4;
-/// The number of charges between two collections. Adding a key is always accompanied by one.
+/// The number of charges between two collections, which remove unused keys. A collection also takes
+/// place whenever a key is added.
 const COLLECT_EVERY: u32 = 64;
-/// The number of keys that are considered for an eviction.
+/// The number of keys in the sample from which an eviction selects one.
 const SAMPLE: usize = 16;
-/// The distance between them. Neighbours may be alike, because numbered subjects can have hashes
-/// close to each other. A prime larger than any table, so that every place is visited.
+/// The distance between the keys of a sample, in places of the table. Neighbouring places are
+/// avoided, because numbered subjects can have hashes close to each other. The distance is a prime
+/// larger than any table, so that in time every place is visited.
 const STRIDE: usize = 7919;
 
 #[derive(Default)]
 pub(super) struct MemoryShard {
     table: SlotTable,
-    /// The places at which collecting and sampling go on.
+    /// The place at which the next collection starts.
     cursor: usize,
+    /// The last place that was visited for a sample.
     sampled: usize,
+    /// The number of charges so far, which wraps around.
     charges: u32,
 }
 
@@ -35,18 +39,18 @@ impl MemoryShard {
         self.table.get_mut(place)
     }
 
-    /// Adds a key that has no slot yet.
+    /// Adds a slot for a key that has none yet.
     pub(super) fn insert(&mut self, slot: Slot, counts: &MemoryCounts) {
         counts.visited(self.table.insert(slot));
     }
 
-    /// Removes a key. Returns `true` if there was one.
+    /// Removes a key. Returns `true` if the shard had it.
     pub(super) fn remove(&mut self, check: &Check<'_>, hash: u32) -> bool {
         let place = self.table.find(hash, check);
         place.is_some_and(|place| self.table.remove(place))
     }
 
-    /// Counts a charge. Returns `true` if it is time to collect.
+    /// Counts a charge. Returns `true` if it is time for a collection.
     #[inline]
     pub(super) fn charged(&mut self) -> bool {
         self.charges = self.charges.wrapping_add(1);
@@ -59,7 +63,7 @@ impl MemoryShard {
         for _ in 0..COLLECT {
             let unused = self.table.get(self.cursor).is_some_and(|slot| slot.is_unused(now));
             if unused && self.table.remove(self.cursor) {
-                // Another slot may have moved into this place.
+                // The cursor stays, because another slot may have moved into this place.
                 collected += 1;
             } else {
                 self.cursor =
@@ -69,7 +73,8 @@ impl MemoryShard {
         collected
     }
 
-    /// Makes room: evicts the least used of a few keys. Returns `false` if none of them can go.
+    /// Evicts the key with the smallest used share from a sample of keys. Returns `false` if none
+    /// of them can be evicted.
     pub(super) fn evict(&mut self, now: Timestamp, counts: &MemoryCounts) -> bool {
         let (mut visited, mut sampled) = (0, 0);
         let mut least_used = None;

@@ -10,13 +10,13 @@ use crate::{Check, Outcome, Policy};
 /// The state of one subject under one policy, in one cache line.
 #[repr(align(64))]
 pub(super) struct Slot {
-    /// The form of the policy by which the counters count.
+    /// The policy whose quotas and algorithm these counters follow.
     policy: Arc<Policy>,
     subject: SubjectText,
     counters: Counters,
     hash: u32,
-    /// The smallest cost that was refused since one at least as large was admitted; 0 if there is
-    /// none.
+    /// The smallest cost that was refused since a cost at least as large was last admitted; 0 if
+    /// there is none.
     refused: u32,
 }
 
@@ -47,7 +47,7 @@ impl Slot {
             Outcome::Refused { .. } if self.refused == 0 || cost < self.refused => {
                 self.refused = cost;
             }
-            // A cost that can never be admitted is not refused because of these counters.
+            // A cost that can never be admitted is refused whatever the state of these counters.
             Outcome::Allowed | Outcome::Refused { .. } | Outcome::Never => {}
         }
     }
@@ -57,7 +57,7 @@ impl Slot {
         self.counters.decide(check, now, Mode::Peek, verdict);
     }
 
-    /// Records a charge that was admitted elsewhere, as far as there is room for it.
+    /// Records a charge that another store has admitted, as far as the quotas can still admit it.
     pub(super) fn record(&mut self, policy: &Policy, now: Timestamp, cost: u32) {
         self.follow(policy, now);
         self.counters.record(policy, now, cost);
@@ -68,7 +68,7 @@ impl Slot {
         self.counters.refund(policy, refund)
     }
 
-    /// Counts by this form of the policy from now on.
+    /// Converts the counters if the quotas or the algorithm of the policy have changed.
     #[inline]
     fn follow(&mut self, policy: &Policy, now: Timestamp) {
         if !self.policy.is_kept_like(policy) {
@@ -82,19 +82,20 @@ impl Slot {
         self.policy = Arc::new(policy.clone());
     }
 
-    /// Returns `true` if nothing is in use, so that forgetting the subject loses nothing.
+    /// Returns `true` if no units are in use at `now`, so that the slot can be removed and nothing
+    /// is lost.
     pub(super) fn is_unused(&self, now: Timestamp) -> bool {
         self.counters.empty_at(&self.policy) <= now
     }
 
-    /// Returns the used share of the tightest quota; `None` if a request of cost 1, or of the cost
-    /// that was refused before, would be refused now.
+    /// Returns the largest used share of any quota's capacity, in units of 1/65536. Returns `None`
+    /// if a request of the cost `refused`, or of cost 1 if that is 0, would have to wait now.
     pub(super) fn used_share(&mut self, now: Timestamp) -> Option<u64> {
         self.counters.used_share(&self.policy, now, self.refused.max(1))
     }
 }
 
-/// The longest subject that is stored within a slot, in bytes.
+/// The maximum length, in bytes, of a subject that is stored within its slot.
 const SHORT: usize = 22;
 
 /// The text of a subject.
@@ -110,7 +111,7 @@ impl SubjectText {
         match bytes.get_mut(..text.len()) {
             Some(part) => {
                 part.copy_from_slice(text);
-                // At most 22, which fits.
+                // The length is at most 22, which fits into `u8`.
                 Self::Short { len: text.len() as u8, bytes }
             }
             None => Self::Long(text.into()),
@@ -130,8 +131,9 @@ impl SubjectText {
     }
 }
 
-/// Returns `true` if two texts of one length are the same. Most are so short that two words hold all
-/// of them, which takes less time than the call that compares texts of any length.
+/// Returns `true` if two texts of equal length are the same. Texts of 8 to 16 bytes are frequent.
+/// They are compared as two words, the first and the last 8 bytes, which is faster than the call
+/// that compares texts of any length.
 #[inline]
 fn is_same(one: &[u8], other: &[u8]) -> bool {
     match (one.first_chunk::<8>(), other.first_chunk(), one.last_chunk::<8>(), other.last_chunk()) {

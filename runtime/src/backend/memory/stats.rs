@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use crate::backend::Gauges;
 use crate::stats::{BackendStats, MemoryStats};
 
-/// The counters behind [`MemoryStats`]. Warm checks touch none of them.
+/// The counters behind [`MemoryStats`]. A check of a key that is already stored touches them only
+/// if it removes unused keys.
 #[derive(Debug, Default)]
 pub(super) struct MemoryCounts {
     keys: AtomicUsize,
@@ -15,7 +16,7 @@ pub(super) struct MemoryCounts {
 }
 
 impl MemoryCounts {
-    /// Reserves room for one more key; `false` if there are `max_keys` already.
+    /// Counts one more key, and returns `true`. If there are `max_keys` already, returns `false`.
     pub(super) fn reserve(&self, max_keys: usize) -> bool {
         let reserve = |keys| (keys < max_keys).then_some(keys + 1);
         self.keys.try_update(Ordering::Relaxed, Ordering::Relaxed, reserve).is_ok()
@@ -31,7 +32,7 @@ impl MemoryCounts {
         self.evicted.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Counts an overflow. Returns `true` for the first.
+    /// Counts a charge to a shared counter. Returns `true` if it is the first one.
     pub(super) fn overflowed(&self) -> bool {
         self.overflowed.fetch_add(1, Ordering::Relaxed) == 0
     }

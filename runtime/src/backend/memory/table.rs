@@ -2,20 +2,20 @@
 //!
 //! It uses open addressing with linear probing, where a slot further from its home place takes
 //! precedence ([Robin Hood hashing](https://cs.uwaterloo.ca/research/tr/1986/CS-86-14.pdf)). A slot
-//! is a cache line and holds its hash, so finding a key takes one access to memory at its home, and
-//! seldom more than the next line. A table that stores the hashes separately takes at least two, and
-//! with many keys these accesses dominate the time of a check. That is why the backend does not use
-//! the guards' bounded map.
+//! is one cache line and contains its hash. So finding a key takes one access to memory, at the
+//! key's home place, and seldom another one after the next line. A table that stores the hashes
+//! separately takes at least two accesses, and with many keys these accesses dominate the time of a
+//! check. That is why the backend does not use the guards' bounded map.
 
 use super::slot::Slot;
 use crate::Check;
 
-/// The number of places after the first insertion.
+/// The number of places that the table has after the first insertion.
 const FIRST: usize = 8;
 
 #[derive(Default)]
 pub(super) struct SlotTable {
-    /// At least a third of them are empty.
+    /// The places, each with a slot or empty. At least a third of them are empty.
     places: Box<[Option<Slot>]>,
     len: usize,
 }
@@ -35,12 +35,13 @@ impl SlotTable {
         self.places.get_mut(place)?.as_mut()
     }
 
-    /// Returns the place of the check's slot, given the hash of its key.
+    /// Returns the place of the check's slot, given the hash of its key; `None` if the key has no
+    /// slot.
     #[inline(always)]
     pub(super) fn find(&self, hash: u32, check: &Check<'_>) -> Option<usize> {
         let mut place = self.home(hash);
         let mut distance = 0;
-        // An empty place ends the search at the latest.
+        // The search ends at an empty place at the latest.
         while let Some(slot) = self.get(place) {
             if slot.hash() == hash && slot.is_of(check) {
                 return Some(place);
@@ -54,14 +55,16 @@ impl SlotTable {
         None
     }
 
-    /// Adds a slot whose key is not there. Returns the number of other slots that were moved.
+    /// Adds a slot whose key is not in the table. Returns the number of other slots that were
+    /// moved.
     pub(super) fn insert(&mut self, slot: Slot) -> usize {
         let grown = if (self.len + 1) * 3 > self.places.len() * 2 { self.grow() } else { 0 };
         self.len += 1;
         grown + self.put(slot)
     }
 
-    /// Puts a slot into the table, which has an empty place.
+    /// Puts a slot into the table, which must have an empty place. Returns the number of other
+    /// slots that were moved.
     fn put(&mut self, mut slot: Slot) -> usize {
         let places = self.places.len();
         let mut place = self.home(slot.hash());
@@ -80,14 +83,15 @@ impl SlotTable {
         moved
     }
 
-    /// Empties a place. Returns `true` if there was a slot.
+    /// Removes the slot at `place`. Returns `false` if there was none.
     pub(super) fn remove(&mut self, place: usize) -> bool {
         let removed = self.places.get_mut(place).and_then(Option::take).is_some();
         if !removed {
             return false;
         }
         self.len -= 1;
-        // The slots after it move one place back, up to one that is at home.
+        // The slots after it move one place back. This ends before an empty place, or before a slot
+        // that is at its home place.
         let (mut gap, mut from) = (place, self.next(place));
         while let Some(slot) = self.get(from)
             && self.distance(slot, from) > 0
@@ -98,7 +102,7 @@ impl SlotTable {
         true
     }
 
-    /// Grows the table by half.
+    /// Makes the table larger by half. Returns the number of slots, all of which were moved.
     #[cold]
     fn grow(&mut self) -> usize {
         let count = FIRST.max(self.places.len() + self.places.len() / 2);
@@ -110,13 +114,13 @@ impl SlotTable {
         self.len
     }
 
-    /// Returns the place of a slot with that hash in an otherwise empty table.
+    /// Returns the home place of a hash: the place that its slot has in an otherwise empty table.
     #[inline]
     fn home(&self, hash: u32) -> usize {
         home_of(hash, self.places.len())
     }
 
-    /// Returns the distance of a slot from its home.
+    /// Returns the distance between `place`, where the slot is, and its home place.
     #[inline]
     fn distance(&self, slot: &Slot, place: usize) -> usize {
         distance_of(slot, place, self.places.len())
@@ -159,7 +163,7 @@ mod tests {
     }
 
     proptest! {
-        /// Compares the table with a set, with hashes of which many collide.
+        /// Compares the table with a set. Many of the hashes collide.
         #[test]
         fn it_is_a_set(steps in prop::collection::vec((any::<bool>(), 0_u32..60, 1_u32..5), 0..400)) {
             let policy = Arc::new(POLICY);

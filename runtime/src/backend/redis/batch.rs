@@ -6,7 +6,7 @@ use redis::{Cmd, Pipeline, RedisResult, Value};
 use super::request::Request;
 use super::script;
 
-/// One call of the script.
+/// One call of the script, with the requests that it carries out.
 pub(super) struct ScriptCall {
     slot: u16,
     pub(super) asking: bool,
@@ -14,7 +14,7 @@ pub(super) struct ScriptCall {
     pub(super) requests: Vec<Request>,
 }
 
-/// Puts all requests into one call: a single server has no slots.
+/// Puts all requests into one call, because a single server has no slots.
 pub(super) fn single_call(requests: Vec<Request>) -> Vec<ScriptCall> {
     vec![ScriptCall { slot: 0, asking: false, unbatched: false, requests }]
 }
@@ -39,8 +39,8 @@ pub(super) fn calls_by_slot(requests: Vec<Request>) -> Vec<ScriptCall> {
     calls
 }
 
-/// Sends all calls in one write, after the script itself if `load`. Returns a value for each call,
-/// and for each `ASKING` before one.
+/// Sends all calls in one write. If `load` is `true`, sends the script itself before them. Returns
+/// a value for each call, and one for each `ASKING` before a call.
 pub(super) async fn send(
     connection: &mut MultiplexedConnection,
     calls: &[ScriptCall],

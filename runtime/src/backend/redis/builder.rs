@@ -17,7 +17,7 @@ const DEFAULT_KEY_PREFIX: &str = "tollgate:";
 const DEFAULT_POOL_SIZE: usize = 4;
 const DEFAULT_DEADLINE: Duration = Duration::from_millis(100);
 
-/// Builder of a [`RedisBackend`]. Its settings take precedence over the URL.
+/// Builder of a [`RedisBackend`]. Its settings take precedence over those in the URL.
 pub struct RedisBackendBuilder {
     url: String,
     sentinel_master: Option<String>,
@@ -43,8 +43,8 @@ impl RedisBackendBuilder {
         }
     }
 
-    /// Treats the hosts as sentinels, and uses the server that they name as the master of this
-    /// name.
+    /// Treats the hosts of the URL as sentinels, and uses the server that they report as the master
+    /// called `name`.
     #[must_use]
     pub fn sentinel_master(mut self, name: impl Into<String>) -> Self {
         self.sentinel_master = Some(name.into());
@@ -67,8 +67,8 @@ impl RedisBackendBuilder {
         self
     }
 
-    /// Sets the maximum number of connections to one server, at least 1; 4 by default. Checks share
-    /// one of them; the others replace it when it is lost.
+    /// Sets the maximum number of connections to one server, at least 1; 4 by default. All checks
+    /// share one connection. The others replace it when it is lost.
     #[must_use]
     pub fn pool_size(mut self, size: usize) -> Self {
         self.pool_size = Some(size.max(1));
@@ -91,7 +91,7 @@ impl RedisBackendBuilder {
         self
     }
 
-    /// Decides by `clock` instead of the server's time, in tests of the script.
+    /// Makes the script decide by `clock` instead of the server's time, for tests of the script.
     #[doc(hidden)]
     #[must_use]
     pub fn virtual_time(mut self, clock: impl Clock) -> Self {
@@ -115,8 +115,8 @@ impl RedisBackendBuilder {
             ));
         }
         if url.tls {
-            // The driver has no provider of its own. An error means that the program has already
-            // chosen one, which is used then.
+            // The Redis driver selects no cryptography provider for TLS. An error means that the
+            // program has already installed one, which is used then.
             let _ = rustls::crypto::ring::default_provider().install_default();
         }
         let deadline = self.deadline.or(url.deadline).unwrap_or(DEFAULT_DEADLINE);
@@ -145,7 +145,7 @@ impl RedisBackendBuilder {
                         Some(master) => {
                             Endpoint::Sentinel { sentinels: addresses, master: master.clone() }
                         }
-                        // A URL has at least one host.
+                        // A URL of this kind has at least one host, so this cannot panic.
                         None => Endpoint::Address(addresses.swap_remove(0)),
                     }
                 }

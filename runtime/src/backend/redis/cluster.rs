@@ -1,4 +1,4 @@
-//! A cluster: the nodes that serve its slots, and rerouting when that changes.
+//! The cluster: the nodes that serve its slots, and the rerouting of requests when slots move.
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -21,7 +21,7 @@ const SLOTS: usize = 16_384;
 /// Timeout for a node's reply to `CLUSTER SLOTS`.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The age up to which the slot table is not refreshed.
+/// The shortest time between two refreshes of the slot table.
 const MIN_REFRESH_INTERVAL: Duration = Duration::from_millis(50);
 
 pub(super) struct Cluster {
@@ -31,12 +31,13 @@ pub(super) struct Cluster {
     seeds: Vec<(String, u16)>,
     nodes: Mutex<HashMap<(String, u16), Arc<Node>>>,
     slots: ArcSwap<SlotTable>,
-    /// The time of the last refresh. Its lock is held during a refresh, so that there is only one
-    /// at a time.
+    /// The time of the last refresh; `None` before the first. It is locked during a refresh, so
+    /// that there is only one at a time.
     refreshed: tokio::sync::Mutex<Option<Instant>>,
 }
 
-/// The node of each slot; empty before the first refresh.
+/// The node that serves each slot; `None` for a slot that no node serves. The table is empty before
+/// the first refresh.
 type SlotTable = Vec<Option<Arc<Node>>>;
 
 impl Cluster {
@@ -56,7 +57,7 @@ impl Cluster {
         })
     }
 
-    /// Returns the node that serves a slot, as far as is known.
+    /// Returns the node that serves a slot according to the slot table; `None` if it is not known.
     pub(super) fn route(&self, slot: u16) -> Option<Arc<Node>> {
         self.slots.load().get(usize::from(slot))?.clone()
     }
@@ -81,14 +82,14 @@ impl Cluster {
         if !self.slots.load().is_empty() {
             return Ok(());
         }
-        // Boxed, so that the future of a check does not contain the state that only the first check
-        // needs.
+        // The future is boxed, so that the future of each check does not contain the state that
+        // only the first check needs.
         let refresh: Pin<Box<dyn Future<Output = _> + Send + '_>> = Box::pin(self.refresh());
         refresh.await
     }
 
-    /// Loads the slot table from the first node that has one. Known nodes are asked first, then the
-    /// seeds.
+    /// Loads the slot table from the first node that returns one. Known nodes are asked first, then
+    /// the seeds.
     async fn refresh(&self) -> Result<(), BackendError> {
         let mut refreshed = self.refreshed.lock().await;
         if refreshed.is_some_and(|at| at.elapsed() < MIN_REFRESH_INTERVAL) {
@@ -124,7 +125,8 @@ impl Cluster {
     }
 
     /// Parses the reply to `CLUSTER SLOTS`, a list of ranges: first slot, last slot, and the nodes,
-    /// of which the first is the master. A master without a host has that of the node asked.
+    /// of which the first is the master. A master without a host is at `asked_host`, the host of
+    /// the node that was asked. Returns `None` if the reply is invalid or no slot is served.
     fn slot_table(&self, value: &Value, asked_host: &str) -> Option<SlotTable> {
         let mut slots: SlotTable = vec![None; SLOTS];
         for range in array(value)? {
@@ -141,7 +143,7 @@ impl Cluster {
         slots.iter().any(Option::is_some).then_some(slots)
     }
 
-    /// Returns the node at an address, which is added if it is not known.
+    /// Returns the node at an address. Adds it if it is not known yet.
     fn node(&self, address: &(String, u16)) -> Arc<Node> {
         let mut nodes = self.lock_nodes();
         let node = nodes.entry(address.clone()).or_insert_with(|| {
@@ -153,29 +155,30 @@ impl Cluster {
         Arc::clone(node)
     }
 
-    /// Removes the nodes that serve no slots any more. Their workers finish the requests that they
-    /// still have.
+    /// Removes the nodes that no longer serve any slots. Their workers still finish the requests in
+    /// their queues.
     fn remove_unused_nodes(&self) {
         let masters = self.masters();
         let mut nodes = self.lock_nodes();
         nodes.retain(|_, node| masters.iter().any(|master| Arc::ptr_eq(master, node)));
     }
 
-    /// Refreshes the slot table, but returns at `deadline`: a refresh that waits for a node that
-    /// hangs goes on in the background.
+    /// Refreshes the slot table, but returns at `deadline` at the latest. A refresh that is not
+    /// done by then, because a node hangs, goes on in the background.
     async fn refresh_by(&self, deadline: Instant) {
         let Some(cluster) = self.itself.upgrade() else { return };
         let mut refresh = Box::pin(async move { cluster.refresh().await });
-        // An error is ignored, because the next failure tries again.
+        // An error is ignored, because the next failed request starts another refresh.
         if timeout_at(deadline, &mut refresh).await.is_err() {
             tokio::spawn(refresh);
         }
     }
 
-    /// Returns the node that another one named as `host:port`.
+    /// Returns the node at the address `host:port`, as another node reported it; `None` if that is
+    /// not a full address.
     fn node_named(&self, name: &str) -> Option<Arc<Node>> {
         let (host, port) = name.rsplit_once(':')?;
-        // A node that does not know its own address names only the port.
+        // If a node does not know its own address, the name that it reports contains only the port.
         if host.is_empty() {
             return None;
         }
@@ -248,8 +251,8 @@ fn text(value: &Value) -> Option<&str> {
     }
 }
 
-/// Returns the slot of a key: the CRC16 (XMODEM) of its hash tag, or of the whole key if it has
-/// none.
+/// Returns the slot of a key: the CRC16 (XMODEM) of its hash tag, or of the full key if it has
+/// none, modulo the number of slots.
 pub(super) fn slot_of(key: &[u8]) -> u16 {
     let tag = key.iter().position(|byte| *byte == b'{').and_then(|open| {
         let rest = &key[open + 1..];
@@ -270,7 +273,7 @@ mod tests {
 
     #[test]
     fn slots_are_those_of_the_server() {
-        // The replies of `CLUSTER KEYSLOT`.
+        // The expected slots are the replies of a server to `CLUSTER KEYSLOT`.
         assert_eq!(slot_of(b"123456789"), 0x31c3);
         assert_eq!(slot_of(b"foo"), 12182);
         assert_eq!(slot_of(b"a{foo}b"), 12182);

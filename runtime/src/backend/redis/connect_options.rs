@@ -1,4 +1,4 @@
-//! Options that hold for the connections to all servers of a backend.
+//! Options for the connections to all servers of a backend.
 
 use redis::{
     Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _, ProtocolVersion,
@@ -44,9 +44,10 @@ impl ConnectOptions {
 
     fn settings(&self) -> RedisConnectionInfo {
         let mut settings = RedisConnectionInfo::default()
-            // RESP3, so that a lost connection is noticed even while nothing is under way.
+            // RESP3, so that a lost connection is noticed even while no request is in progress.
             .set_protocol(ProtocolVersion::RESP3)
-            // Servers before 7.2 count it as an error, and users with few rights may not.
+            // Without `CLIENT SETINFO`: servers before 7.2 count it as an error, and users with few
+            // rights may not use it.
             .set_skip_set_lib_name()
             .set_db(self.database);
         if let Some(username) = &self.username {

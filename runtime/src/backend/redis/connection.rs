@@ -14,7 +14,7 @@ use crate::telemetry;
 pub(super) struct SharedConnection {
     connector: Connector,
     current: tokio::sync::Mutex<Option<PooledConnection>>,
-    /// Attempts to connect for which no check waits any more.
+    /// The tasks that try to connect, and for which no check waits any more.
     attempts: Mutex<Vec<AbortHandle>>,
 }
 
@@ -24,10 +24,10 @@ impl SharedConnection {
         Arc::new(Self { connector, current, attempts })
     }
 
-    /// Returns the current connection, or a new one. An attempt that takes longer than `deadline`
-    /// goes on in the background, for later batches, which do not wait for it if they get another
-    /// connection sooner: a server that hangs and recovers need not answer the attempts that were
-    /// made while it hung.
+    /// Returns the current connection, or a new one. If connecting takes longer than `deadline`,
+    /// returns an error, and the attempt goes on in the background for later batches. A later batch
+    /// does not wait for this attempt if it gets another connection sooner, because a server that
+    /// hangs and recovers may never answer the attempts that were made while it hung.
     pub(super) async fn get_by(
         self: &Arc<Self>,
         deadline: Instant,
@@ -44,9 +44,9 @@ impl SharedConnection {
         Err(RequestError::Unconnected("no connection before the deadline".to_owned()))
     }
 
-    /// Lets an attempt to connect go on in the background, beside at most one other, for the
-    /// pool's sake. That is the oldest one, which may take all its time; a newer one is replaced,
-    /// since the newest may be luckier.
+    /// Lets an attempt to connect go on in the background. At most two attempts do so, because each
+    /// needs a connection of the pool. The oldest one may take all its time. The other one is
+    /// replaced by each newer one, because that is more likely to succeed.
     fn detach(&self, attempt: AbortHandle) {
         let mut attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
         attempts.retain(|attempt| !attempt.is_finished());
@@ -66,7 +66,7 @@ impl SharedConnection {
         }
     }
 
-    /// Returns the current connection if it is usable.
+    /// Returns the current connection; `None` if there is none or it is not usable.
     async fn current(&self) -> Option<MultiplexedConnection> {
         let mut current = self.current.lock().await;
         if let Some(connection) = &*current
@@ -74,13 +74,14 @@ impl SharedConnection {
         {
             return Some(connection.shared());
         }
-        // Returns it to its pool, which tests it before it hands it out again.
+        // This returns the connection to its pool, which tests it before it hands it out again.
         *current = None;
         None
     }
 
-    /// Makes a new connection current. If several are made at a time, the last one is used, and
-    /// the others return to the pool.
+    /// Makes a new connection, which becomes the current one, and returns it. If several callers do
+    /// so at a time, the last connection becomes the current one, and the others return to the
+    /// pool.
     async fn connect(&self) -> Result<MultiplexedConnection, RequestError> {
         let since = Instant::now();
         let fresh = self.connector.connect().await?;
@@ -101,7 +102,8 @@ impl SharedConnection {
         self.connector.add_to(stats);
     }
 
-    /// Returns the address at which the server was last found.
+    /// Returns the address at which the server was last found; `None` before the first attempt to
+    /// connect.
     pub(super) fn address(&self) -> Option<String> {
         self.connector.address()
     }

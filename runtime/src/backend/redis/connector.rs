@@ -15,25 +15,25 @@ use super::failure::RequestError;
 use super::sentinel;
 use crate::stats::RedisStats;
 
-/// Timeout for connecting, and for testing a pooled connection. A check does not wait for it beyond
-/// its own deadline; the connection then serves later ones.
+/// Timeout for connecting, and for testing a pooled connection. A check waits no longer than its
+/// own deadline. If the connection is ready after that, it serves later checks.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The maximum number of runtimes with a pool.
+/// The maximum number of tokio runtimes for which a connector has a pool.
 const MAX_RUNTIMES: usize = 4;
 
-/// Address of a server, either fixed or looked up.
+/// The address of a server: either fixed, or found by asking sentinels.
 pub(super) enum Endpoint {
     Address(ConnectionAddr),
-    /// The master that these sentinels name. They are asked anew for each connection.
+    /// The master that these sentinels report. They are asked anew for each connection.
     Sentinel {
         sentinels: Vec<ConnectionAddr>,
         master: String,
     },
 }
 
-/// Connects to one server. It has a pool for each runtime, because the runtime's tasks drive the
-/// connections.
+/// Connects to one server. It has a pool for each tokio runtime, because the tasks of a runtime
+/// drive its connections.
 pub(super) struct Connector {
     options: ConnectOptions,
     endpoint: Endpoint,
@@ -53,7 +53,7 @@ struct RuntimePool {
 pub(super) struct PooledConnection {
     connection: Connection,
     runtime: Id,
-    /// The connector's `losses` at a time at which the connection was known to be alive.
+    /// The value of the connector's `losses` at a time when the connection was known to be alive.
     losses: u64,
 }
 
@@ -81,7 +81,7 @@ impl Connector {
             && Handle::try_current().is_ok_and(|handle| handle.id() == connection.runtime)
     }
 
-    /// Takes a live connection from the pool, or makes one.
+    /// Takes a live connection from the runtime's pool, or makes a new one.
     pub(super) async fn connect(&self) -> Result<PooledConnection, RequestError> {
         let runtime = Handle::current().id();
         let losses = self.losses.load(Ordering::Acquire);
@@ -100,7 +100,7 @@ impl Connector {
         Ok(PooledConnection { connection, runtime, losses })
     }
 
-    /// Returns the runtime's pool. One for another address is replaced.
+    /// Returns the pool of a runtime. If its pool is for another address, a new one replaces it.
     fn pool(&self, runtime: Id, address: &ConnectionAddr) -> Result<Pool, RequestError> {
         let mut pools = self.lock();
         let at = |known: &RuntimePool| known.runtime == runtime;
@@ -120,7 +120,7 @@ impl Connector {
         let losses = Arc::clone(&self.losses);
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT_TIMEOUT))
-            // None, because every sender has its own deadline.
+            // There is no timeout here, because every sender has its own deadline.
             .set_response_timeout(None)
             .set_push_sender(move |push: PushInfo| {
                 if push.kind == PushKind::Disconnection {
@@ -139,7 +139,7 @@ impl Connector {
         builder.build().map_err(|error| error.to_string())
     }
 
-    /// Adds the connections of all pools.
+    /// Adds the numbers of connections in all pools to `stats`.
     pub(super) fn add_to(&self, stats: &mut RedisStats) {
         for RuntimePool { pool, .. } in self.lock().iter() {
             let Status { max_size, size, available, waiting } = pool.status();
@@ -150,7 +150,8 @@ impl Connector {
         }
     }
 
-    /// Returns the address at which the server was last found.
+    /// Returns the address at which the server was last found; `None` before the first attempt to
+    /// connect.
     pub(super) fn address(&self) -> Option<String> {
         self.lock().last().map(|known| known.address.to_string())
     }

@@ -1,38 +1,38 @@
-//! Failures of a request, classified by what may be done about them.
+//! Failures of a request, classified by the possible reactions to them.
 
 use redis::{ErrorKind, RedisError, ServerError, ServerErrorKind};
 
 use crate::BackendError;
 
-/// The reason for which a request got no answer.
+/// The reason why a request got no answer.
 #[derive(Clone, Debug)]
 pub(super) enum RequestError {
-    /// Not executed: the server does not know the script.
+    /// Not executed: the server does not have the script, which has to be sent first.
     NoScript,
-    /// Not executed: the slot is now served by this node.
+    /// Not executed: the slot is now served by the node at this address.
     Moved(String),
-    /// Not executed: the slot is being moved, and this node already has the key.
+    /// Not executed: the slot is being moved, and the node at this address already has the key.
     Ask(String),
     /// Not executed: some keys of the slot have been moved and others have not.
     TryAgain,
     /// Not executed: there is no connection.
     Unconnected(String),
-    /// Not executed: the server cannot do it now, but may soon.
+    /// Not executed: the server cannot execute the request now, but may soon.
     Busy(String),
-    /// Not executed: this server cannot do it, another one has to.
+    /// Not executed: this server cannot execute the request, but another one can.
     WrongServer(String),
-    /// Not executed, and sending it again would not help.
+    /// Not executed, and sending the request again would not help.
     Permanent(String),
-    /// Not executed, and sending it again would not help, but this says nothing of other requests:
-    /// the request itself is at fault, or it came when the queue was full.
+    /// Not executed, and sending the request again would not help. Other requests are not affected:
+    /// either the request itself is at fault, or the queue was full.
     Rejected(String),
-    /// Perhaps executed.
+    /// Perhaps executed: the request was sent, and its result is not known.
     Unknown(String),
 }
 
-/// Error codes of refusals that no retry changes.
+/// Error codes of failures that sending the request again does not change.
 const PERMANENT: [&str; 4] = ["NOPERM", "NOAUTH", "WRONGPASS", "MISCONF"];
-/// Error codes that concern a single key. The last one is raised by our own script.
+/// Error codes of failures that concern a single key. The last one is raised by our own script.
 const REJECTED: [&str; 3] = ["WRONGTYPE", "CROSSSLOT", "TOLLGATE"];
 
 impl RequestError {
@@ -47,8 +47,8 @@ impl RequestError {
         }
     }
 
-    /// Classifies the text of an error: the line after the `-` of the protocol, or the message
-    /// that the script has caught.
+    /// Classifies the text of an error: the error line of the Redis protocol after its `-`, or the
+    /// message of an error that the script has caught.
     pub(super) fn from_text(text: &str) -> Self {
         let owned = || text.to_owned();
         let has = |code: &str| text.split([' ', ':', '-']).any(|word| word == code);
@@ -122,7 +122,7 @@ mod tests {
             "TRYAGAIN Multiple keys request during rehashing of slot",
             "BUSY Redis is busy running a script.",
             "OOM command not allowed when used memory > 'maxmemory'.",
-            // The form in which a script of an older server catches it.
+            // The text of this error when a script on an older server catches it.
             "@user_script: 580: -READONLY You can't write against a read only replica.",
         ] {
             assert!(is_retryable(text), "{text}");

@@ -5,7 +5,7 @@ use redis::Value;
 pub(super) struct ServerInfo(String);
 
 impl ServerInfo {
-    /// Returns `None` if the reply is not text.
+    /// Converts the reply to `INFO`. Returns `None` if the reply is not text.
     pub(super) fn from_reply(reply: &Value) -> Option<Self> {
         match reply {
             Value::BulkString(bytes) => Some(Self(String::from_utf8_lossy(bytes).into_owned())),
@@ -16,7 +16,7 @@ impl ServerInfo {
         }
     }
 
-    /// Returns the value of a field.
+    /// Returns the value of a field; `None` if the reply does not contain it.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.0.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
     }

@@ -1,10 +1,10 @@
-//! Counters in Redis: one budget for all processes that share it.
+//! Counters in Redis, shared by all processes that use the same servers.
 //!
-//! The server decides, by the Lua script below `script/`; `script.rs` encodes the calls. On its way
-//! an operation passes these files:
+//! The server decides, by the Lua script in the folder `script/`; `script.rs` encodes the calls. On
+//! its way an operation passes these files:
 //!
 //! - `cluster` finds the `node` that serves its key. A single server is one node.
-//! - It waits as a `request` in the node's `queue`.
+//! - The operation waits as a `request` in the node's `queue`.
 //! - The node's `worker` sends many requests as one `batch`, in one round trip, over the shared
 //!   `connection`, for which `connector` has a pool.
 //! - `reply` delivers the answers to the callers, and `failure` decides which requests may be sent
@@ -68,7 +68,7 @@ impl RedisBackend {
         Self::builder(url).build()
     }
 
-    /// Returns a builder for the options that `url` leaves open.
+    /// Returns a builder, which can set the options that `url` does not contain.
     #[must_use]
     pub fn builder(url: &str) -> RedisBackendBuilder {
         RedisBackendBuilder::new(url)
@@ -89,7 +89,7 @@ impl RedisBackend {
         key.into_bytes().into()
     }
 
-    /// Queues an operation at the node that serves its key.
+    /// Queues an operation at the node that serves its key. Returns the receiver of the reply.
     fn submit(
         &self,
         operation: &Operation<'_>,
@@ -114,7 +114,7 @@ impl RedisBackend {
         Ok(receiver)
     }
 
-    /// Carries out a batch before `deadline`.
+    /// Carries out a batch. Operations that are not answered by `deadline` fail.
     async fn apply_before(&self, deadline: Instant, batch: &[Operation<'_>]) -> Answers {
         if let Servers::Cluster(cluster) = &self.servers {
             let late = || BackendError::not_executed("no node answered before the deadline");
@@ -172,7 +172,7 @@ impl Backend for RedisBackend {
     }
 }
 
-/// The backend in a limiter, which may have set a deadline of its own.
+/// The backend as the store of a limiter, which may have set a deadline of its own.
 struct RedisStore {
     backend: Arc<RedisBackend>,
     deadline: Duration,
@@ -191,8 +191,8 @@ impl Store for RedisStore {
         Box::pin(self.backend.apply_before(Instant::now() + self.deadline, batch))
     }
 
-    /// Enforces the deadline itself, because it knows whether a check that is given up was sent,
-    /// and stops waiting for a connection at the deadline.
+    /// Returns `true`: this store enforces the deadline itself. Only it knows if a check that is
+    /// given up was already sent, and it can also stop waiting for a connection.
     fn has_deadline(&self) -> bool {
         true
     }

@@ -1,4 +1,4 @@
-//! One server: a single one, the master that sentinels name, or a node of a cluster.
+//! The node: a single server, the master that sentinels report, or a node of a cluster.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,19 +18,20 @@ use crate::{BackendError, Clock};
 /// The client of one server: its connection, and the queue of requests, which its worker empties.
 pub(super) struct Node {
     pub(super) connection: Arc<SharedConnection>,
-    /// The time by which to decide, in tests.
+    /// The clock by which the script decides in tests; `None` to decide by the server's time.
     pub(super) virtual_time: Option<Arc<dyn Clock>>,
-    /// The cluster that the server is a node of, if any.
+    /// The cluster to which the server belongs; `None` if it belongs to none.
     pub(super) router: Option<Weak<dyn Router>>,
     pub(super) queue: RequestQueue,
     round_trips: AtomicU64,
-    /// The number of checks that the round trips carried.
+    /// The number of checks that were sent in these round trips.
     checks: AtomicU64,
 }
 
-/// Finds the nodes that now serve requests which failed elsewhere.
+/// Reroutes failed requests in a cluster.
 pub(super) trait Router: Send + Sync {
-    /// Sends requests that had no effect at `from` to the nodes that serve them now.
+    /// Sends requests that had no effect at the node `from` to the nodes that now serve their
+    /// slots.
     fn reroute<'a>(
         &'a self,
         from: &'a Arc<Node>,
@@ -54,7 +55,7 @@ impl Node {
         })
     }
 
-    /// Counts a round trip with its number of checks.
+    /// Counts a round trip and the checks that were sent in it.
     pub(super) fn record_round_trip(&self, checks: usize) {
         self.round_trips.fetch_add(1, Ordering::Relaxed);
         self.checks.fetch_add(checks as u64, Ordering::Relaxed);

@@ -9,13 +9,13 @@ use crate::BackendError;
 
 const REPLY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The oldest version that the tests were run with.
+/// The oldest version of Redis (major, minor) with which the tests were run.
 const TESTED: (u32, u32) = (7, 0);
 
 /// Connects, loads the script, and warns about settings by which the server may lose limits.
 pub(super) async fn check(node: &Node) -> Result<(), BackendError> {
     node.query(&script::load(), REPLY_TIMEOUT).await?;
-    // Without the right to use `INFO` there are no warnings.
+    // If the user may not use `INFO`, there are no warnings.
     if let Ok(reply) = node.query(&redis::cmd("INFO"), REPLY_TIMEOUT).await
         && let Some(info) = ServerInfo::from_reply(&reply)
     {
@@ -26,7 +26,7 @@ pub(super) async fn check(node: &Node) -> Result<(), BackendError> {
     Ok(())
 }
 
-/// Returns the warnings that an operator should see.
+/// Returns the warnings that an operator should see about the settings of a server.
 fn warnings(info: &ServerInfo) -> Vec<String> {
     let mut warnings = Vec::new();
     let policy = info.get("maxmemory_policy").unwrap_or("noeviction");

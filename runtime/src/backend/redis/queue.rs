@@ -11,14 +11,14 @@ use super::request::Request;
 /// The maximum number of checks in one call, so that it blocks the server for about a millisecond
 /// at most.
 const MAX_CHECKS: usize = 128;
-/// The maximum size of the keys and arguments in one call.
+/// The maximum size of the keys and arguments in one call, in bytes.
 const MAX_BYTES: usize = 64 * 1024;
-/// The maximum number of checks that wait for one server. Further ones fail at once as not
-/// executed.
+/// The maximum number of checks that wait for one server. Further checks fail at once, with an
+/// error which shows that they were not executed.
 const MAX_WAITING: usize = 16 * 1024;
 
-/// The queue of one server. At most one worker empties it, and it exists only while there are
-/// requests: a `push` that finds none asks its caller to start one.
+/// The queue of one server. At most one worker empties it. The worker exists only while there are
+/// requests: a push that finds no worker asks its caller to start one.
 #[derive(Default)]
 pub(super) struct RequestQueue {
     state: Mutex<QueueState>,
@@ -34,7 +34,7 @@ struct QueueState {
 }
 
 impl RequestQueue {
-    /// Appends a request. Returns `true` if the caller has to start a worker.
+    /// Adds a request to the end of the queue. Returns `true` if the caller has to start a worker.
     #[must_use]
     pub(super) fn push_back(&self, request: Request) -> bool {
         let mut state = self.lock();
@@ -53,7 +53,7 @@ impl RequestQueue {
         state.needs_worker()
     }
 
-    /// Puts requests that are to be sent again before those that wait, in their order. Neither a
+    /// Puts requests that are to be sent again at the front of the queue, in their order. Neither a
     /// full nor a closed queue rejects them. Returns `true` if the caller has to start a worker.
     #[must_use]
     pub(super) fn push_front(&self, requests: Vec<Request>) -> bool {
@@ -64,8 +64,8 @@ impl RequestQueue {
         state.needs_worker()
     }
 
-    /// Takes the next requests to send, without the cancelled ones. Returns `None` if there are
-    /// none, and then the worker counts as ended.
+    /// Removes the next requests to send from the queue and returns them, without the cancelled
+    /// ones. Returns `None` if there are none, and then the worker counts as ended.
     pub(super) fn next_batch(&self) -> Option<Vec<Request>> {
         let mut state = self.lock();
         let mut bytes = 0;
@@ -87,7 +87,8 @@ impl RequestQueue {
         Some(batch)
     }
 
-    /// Drops all requests, which fails them, because the worker was stopped before it was done.
+    /// Drops all requests, so that they fail, because the worker was stopped before the queue was
+    /// empty.
     pub(super) fn fail_pending(&self) {
         let mut state = self.lock();
         state.has_worker = false;
@@ -96,7 +97,7 @@ impl RequestQueue {
         drop(requests);
     }
 
-    /// Wakes [`close`](Self::close), because a worker has ended.
+    /// Wakes a waiting [`close`](Self::close), because a worker has ended.
     pub(super) fn notify_idle(&self) {
         self.idle.notify_waiters();
     }
@@ -129,15 +130,16 @@ impl RequestQueue {
         }
     }
 
-    /// Locks the state. Poison is ignored: nothing panics while it holds the lock, and even then
-    /// the state would be valid.
+    /// Locks the state. Poison is ignored: no code panics while it has the lock, and even then the
+    /// state would be valid.
     fn lock(&self) -> MutexGuard<'_, QueueState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl QueueState {
-    /// Returns `true` if a worker has to be started, which from then on counts as running.
+    /// Returns `true` if the caller has to start a worker. From then on the worker counts as
+    /// running.
     fn needs_worker(&mut self) -> bool {
         let needs_worker = !self.has_worker && !self.requests.is_empty();
         self.has_worker |= needs_worker;
@@ -205,7 +207,7 @@ mod tests {
     #[tokio::test]
     async fn a_full_queue_rejects_further_requests() {
         let queue = RequestQueue::default();
-        // Stands for a worker that is waiting for the server.
+        // Pretends that a worker is waiting for the server.
         queue.lock().has_worker = true;
         let mut receivers = Vec::new();
         for _ in 0..MAX_WAITING {

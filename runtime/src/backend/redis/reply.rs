@@ -10,15 +10,15 @@ use super::script::Answers;
 /// The replies to the calls of one batch.
 pub(super) struct BatchReply {
     pub(super) calls: Vec<ScriptCall>,
-    /// A value for each call, and for each `ASKING` before one.
+    /// A value for each call, and one for each `ASKING` before a call.
     pub(super) values: Vec<Value>,
-    /// The reason for which a call has no value.
+    /// The failure of a call that has no value.
     pub(super) failure: RequestError,
 }
 
 impl BatchReply {
-    /// Returns `true` if every call was answered, so that delivery has nothing else to do than to
-    /// distribute the answers.
+    /// Returns `true` if every call was answered, so that the delivery only has to pass on the
+    /// answers and no request has to be sent again.
     pub(super) fn is_answered(&self) -> bool {
         let is_answer = |value: &Value| matches!(value, Value::BulkString(_));
         self.values.len() == self.calls.len() && self.values.iter().all(is_answer)
@@ -39,7 +39,8 @@ impl BatchReply {
     }
 }
 
-/// Delivers the reply to one call; `missing` stands in for what the reply does not contain.
+/// Delivers the reply to one call. A request that the reply does not answer fails with `missing`.
+/// Requests that may be sent again are added to `retry`, each with its failure.
 fn deliver(
     requests: Vec<Request>,
     value: Option<Value>,

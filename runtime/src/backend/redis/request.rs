@@ -10,22 +10,22 @@ use super::failure::RequestError;
 use super::script::{Plan, ScriptReply};
 use crate::BackendError;
 
-/// In the queue: the caller may still cancel it.
+/// The request is in the queue, and the caller may still cancel it.
 const QUEUED: u8 = 0;
-/// Perhaps sent: its effect stands, even if the caller no longer waits.
+/// The request may have been sent, so its effect stands, even if the caller no longer waits.
 const SENT: u8 = 1;
-/// Cancelled before it was sent.
+/// The request was cancelled before it was sent.
 const CANCELLED: u8 = 2;
 
 pub(super) struct Request {
     pub(super) key: Box<[u8]>,
     pub(super) plan: Plan,
-    /// The slot of the key; 0 without a cluster.
+    /// The cluster slot of the key; 0 for a server that is not in a cluster.
     pub(super) slot: u16,
     pub(super) deadline: Instant,
     /// `true` to send `ASKING` first, because the slot is being moved to the node.
     pub(super) asking: bool,
-    /// `true` to send it in a call of its own, without other keys of its slot.
+    /// `true` to send the request in a call of its own, without other keys of its slot.
     pub(super) unbatched: bool,
     stage: Arc<AtomicU8>,
     reply: oneshot::Sender<Result<ScriptReply, RequestError>>,
@@ -47,18 +47,18 @@ impl Request {
         )
     }
 
-    /// Returns the approximate number of bytes that it adds to a call.
+    /// Returns the approximate number of bytes that the request adds to a call.
     pub(super) fn len(&self) -> usize {
         self.key.len() + self.plan.len() + 16
     }
 
-    /// Returns `true` if the caller still waits for it.
+    /// Returns `true` if the caller still waits for the reply.
     pub(super) fn is_wanted(&self) -> bool {
         self.stage.load(Ordering::Acquire) != CANCELLED && !self.reply.is_closed()
     }
 
-    /// Marks it as sent, so that from here on its charge may stand. Returns `false` if it has been
-    /// cancelled before.
+    /// Marks the request as sent, because from here on it may have its effect. Returns `false` if
+    /// it has been cancelled before.
     pub(super) fn mark_sent(&self) -> bool {
         !self.reply.is_closed()
             && self
@@ -67,7 +67,7 @@ impl Request {
                 .is_ok()
     }
 
-    /// Marks it as certainly without effect, so that the caller may cancel it again.
+    /// Marks the request as certainly without effect, so that the caller may cancel it again.
     pub(super) fn mark_unsent(&self) {
         let _ = self.stage.compare_exchange(SENT, QUEUED, Ordering::AcqRel, Ordering::Acquire);
     }
@@ -86,7 +86,7 @@ pub(super) struct ReplyReceiver {
 }
 
 impl ReplyReceiver {
-    /// Waits for the reply until the request's deadline.
+    /// Waits for the reply, until the request's deadline at the latest.
     pub(super) async fn receive(mut self) -> Result<ScriptReply, BackendError> {
         match timeout_at(self.deadline, &mut self.reply).await {
             Ok(Ok(reply)) => reply.map_err(RequestError::into_error),

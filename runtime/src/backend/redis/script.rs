@@ -32,7 +32,8 @@ pub(super) fn call<'a>(
             plans.push(plan);
             plans.len() - 1
         });
-        // It fits into a byte, as a batch has at most `MAX_CHECKS`. Lua counts from 1.
+        // The index fits into a byte, because a batch has at most `MAX_CHECKS` checks. Lua counts
+        // from 1.
         indexes.push(index as u8 + 1);
     }
     let mut command = redis::cmd("EVALSHA");
@@ -59,8 +60,8 @@ pub(super) struct ScriptReply {
     pub(super) numbers: SmallVec<[u64; 4]>,
 }
 
-/// Iterator over the replies in the answer to a call, in the order of its checks. A check that
-/// failed has the text of the error.
+/// Iterator over the replies in the answer to a call, in the order of its checks. For a check that
+/// failed, the item is the text of the error.
 pub(super) struct Answers<'a> {
     now: u64,
     rest: &'a [u8],
@@ -98,22 +99,22 @@ impl Iterator for Answers<'_> {
     }
 }
 
-/// Stands in place of the count of numbers if a check has failed.
+/// The byte in place of the count of numbers in the reply to a check that has failed.
 const FAILED: u8 = 255;
 
 /// The action and the quotas of an operation, encoded for the script; `script/plan.lua` decodes it.
-/// All is little-endian, and times are doubles:
+/// All numbers are little-endian, and times are doubles, in microseconds:
 ///
 /// - algorithm, action and number of quotas, a byte each, and a byte of padding;
 /// - cost (4 bytes), and the time of the charge to refund (8);
-/// - for each quota: limit (4), capacity (4), period (8), and the time that the capacity takes (8)
-///   with its fraction in 1/limit of a microsecond (4);
-/// - for each quota: the time that the cost takes (8), with its fraction (4).
+/// - for each quota: limit (4), capacity (4), period (8), and the time to replenish the capacity
+///   (8) with its fraction in 1/limit of a microsecond (4);
+/// - for each quota: the time to replenish the cost (8), with its fraction (4).
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Plan(Box<[u8]>);
 
-/// The greatest time in microseconds that is sent. Longer spans are cut to it, since no bucket
-/// holds more than ten years.
+/// The longest time that is sent, in microseconds. Longer times are replaced by it, since no bucket
+/// takes more than ten years to fill.
 const MAX_MICROS: u64 = 1 << 52;
 
 impl Plan {
@@ -137,13 +138,14 @@ impl Plan {
             Algorithm::TokenBucket | Algorithm::LeakyBucket | Algorithm::Gcra => 4,
         };
         let mut plan = Vec::with_capacity(16 + 40 * quotas.len());
-        // The count fits into a byte, as there are at most `MAX_QUOTAS`.
+        // The count fits into a byte, because a policy has at most `MAX_QUOTAS` quotas.
         plan.extend([family, action, quotas.len() as u8, 0]);
         plan.extend(cost.to_le_bytes());
         plan.extend(encoded_micros(stamp));
         for quota in quotas {
-            // A refusal writes nothing, so the bucket that the script knows is the part that one
-            // request may use.
+            // The script is sent the part of the bucket that one request may use as the size of the
+            // bucket. A smaller size does no harm to the stored state, because a refusal writes
+            // nothing.
             let (span, fraction) = span(quota, quota.usable());
             plan.extend(quota.limit().to_le_bytes());
             plan.extend(quota.usable().to_le_bytes());
@@ -164,13 +166,13 @@ impl Plan {
     }
 }
 
-/// Returns the time that `count` units take: whole microseconds, and a fraction in 1/limit of a
+/// Returns the time to replenish `count` units: whole microseconds, and a fraction in 1/limit of a
 /// microsecond.
 fn span(quota: &Quota, count: u32) -> (u64, u32) {
     let (limit, units) = (u128::from(quota.limit()), u128::from(count));
     let product = units * u128::from(quota.period_micros());
     let span = u64::try_from(product / limit).unwrap_or(MAX_MICROS).min(MAX_MICROS);
-    // The remainder is below the limit, which fits into 32 bits.
+    // The remainder is less than the limit, so it fits into `u32`.
     (span, (product % limit) as u32)
 }
 

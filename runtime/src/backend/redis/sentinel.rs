@@ -1,4 +1,4 @@
-//! Asking sentinels for the master.
+//! Asking sentinels for the address of the master.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use redis::{ConnectionAddr, TlsMode};
 use super::connect_options::ConnectOptions;
 use super::failure::RequestError;
 
-/// Returns the address that `sentinels` name for `master`.
+/// Returns the address that `sentinels` report for the master called `master`.
 pub(super) async fn master_address(
     options: &ConnectOptions,
     sentinels: &[ConnectionAddr],

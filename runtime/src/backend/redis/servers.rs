@@ -15,13 +15,13 @@ const INFO_TIMEOUT: Duration = Duration::from_secs(1);
 
 #[derive(Clone)]
 pub(super) enum Servers {
-    /// A single server, or the master that sentinels name.
+    /// A single server, or the master that sentinels report.
     Single(Arc<Node>),
     Cluster(Arc<Cluster>),
 }
 
 impl Servers {
-    /// Returns all servers that are known.
+    /// Returns all servers that are known at present.
     pub(super) fn nodes(&self) -> Vec<Arc<Node>> {
         match self {
             Self::Single(node) => vec![Arc::clone(node)],
@@ -54,7 +54,8 @@ impl Gauges for Servers {
     }
 }
 
-/// Returns `None` if the server does not answer, or if the user may not use `INFO`.
+/// Asks a server for its statistics. Returns `None` if the server does not answer, or if the user
+/// may not use `INFO`.
 async fn server_stats(node: &Node) -> Option<ServerStats> {
     let info = match node.query(&redis::cmd("INFO"), INFO_TIMEOUT).await {
         Ok(reply) => ServerInfo::from_reply(&reply)?,

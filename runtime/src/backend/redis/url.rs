@@ -13,7 +13,7 @@ const DEFAULT_SENTINEL_PORT: u16 = 26379;
 const PARAMETERS: [&str; 6] =
     ["sentinel_master", "key_prefix", "cluster", "pool_size", "deadline", "db"];
 
-/// The parts of a URL. Those that it leaves open are `None`.
+/// The parts of a URL. Parts that the URL does not contain are `None`.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub(super) struct RedisUrl {
     pub(super) location: Location,
@@ -28,10 +28,10 @@ pub(super) struct RedisUrl {
     pub(super) deadline: Option<Duration>,
 }
 
-/// The hosts or the socket that a URL names.
+/// The hosts or the socket that a URL contains.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Location {
-    /// Each host, with its port if one was given.
+    /// Each host, and its port if the URL contains one.
     Hosts(Vec<(String, Option<u16>)>),
     Socket(PathBuf),
 }
@@ -49,8 +49,8 @@ impl RedisUrl {
         })
     }
 
-    /// Returns the hosts with their ports. The default port is the sentinels' if they are
-    /// sentinels.
+    /// Returns the hosts with their ports. A host without a port has the default port of Redis, or
+    /// that of sentinels if the URL has the name of a master.
     pub(super) fn hosts(&self) -> Vec<(String, u16)> {
         let default =
             if self.sentinel_master.is_some() { DEFAULT_SENTINEL_PORT } else { DEFAULT_PORT };
@@ -137,7 +137,7 @@ fn parse(text: &str) -> Result<RedisUrl, String> {
 }
 
 impl RedisUrl {
-    /// Stores the credentials before `@`, and returns the rest behind it.
+    /// Stores the credentials before `@`, and returns the text after it.
     fn take_credentials<'a>(&mut self, authority: &'a str) -> Result<&'a str, String> {
         let Some((credentials, hosts)) = authority.rsplit_once('@') else { return Ok(authority) };
         let (username, password) = credentials.split_once(':').unwrap_or((credentials, ""));

@@ -1,5 +1,5 @@
-//! The worker of a node: while one call is at the server, further requests queue, and they leave
-//! together as soon as its reply is there: without a timer, in the order of their arrival.
+//! The worker of a node. While one call is at the server, further requests wait in the queue. They
+//! are sent together as soon as the reply is there: without a timer, in the order of their arrival.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -17,14 +17,14 @@ const MIN_BACKOFF: Duration = Duration::from_millis(1);
 const MAX_BACKOFF: Duration = Duration::from_millis(50);
 
 impl Node {
-    /// Queues a request behind those that wait.
+    /// Adds a request to the end of the queue.
     pub(super) fn submit(self: &Arc<Self>, request: Request) {
         if self.queue.push_back(request) {
             self.spawn_worker();
         }
     }
 
-    /// Queues requests that are to be sent again, before those that wait.
+    /// Puts requests that are to be sent again at the front of the queue.
     pub(super) fn resubmit(self: &Arc<Self>, requests: Vec<Request>) {
         if self.queue.push_front(requests) {
             self.spawn_worker();
@@ -33,13 +33,14 @@ impl Node {
 
     /// Starts the worker, which runs only while there is something to send.
     fn spawn_worker(self: &Arc<Self>) {
-        // The guard is created before the task runs, so that it acts even if the task never does.
+        // The guard is created before the task runs, so that it is dropped even if the task never
+        // runs.
         tokio::spawn(run(WorkerGuard { node: Arc::clone(self), is_done: false }));
     }
 }
 
-/// Ends a worker. If the worker is stopped early, along with its runtime, this fails the pending
-/// requests, and the next request starts a new worker.
+/// A guard that ends a worker when it is dropped. If the worker is stopped early, along with its
+/// runtime, the guard fails the pending requests, and the next request starts a new worker.
 struct WorkerGuard {
     node: Arc<Node>,
     /// `true` once the worker has found nothing more to send. From then on the next worker may be
@@ -65,7 +66,8 @@ async fn run(mut guard: WorkerGuard) {
     let mut retry = Vec::new();
     loop {
         // Pipelining: the next batch is sent before the last replies are delivered, so that the
-        // server is not idle meanwhile. Retries go first, to keep the order.
+        // server is not idle meanwhile. Requests that have to be sent again go first, to preserve
+        // the order.
         let may_wait = |reply: &BatchReply| reply.is_answered() && !node.queue.is_empty();
         if let Some(reply) = undelivered.take_if(|reply| !retry.is_empty() || !may_wait(reply)) {
             retry.extend(reply.deliver());
@@ -80,7 +82,7 @@ async fn run(mut guard: WorkerGuard) {
         let Some(batch) = node.queue.next_batch() else { break };
         let delivered = async {
             let Some(reply) = undelivered.take() else { return Vec::new() };
-            // Lets the driver write the next call first.
+            // This lets the Redis driver write the next call before the replies are delivered.
             tokio::task::yield_now().await;
             reply.deliver()
         };
@@ -88,7 +90,8 @@ async fn run(mut guard: WorkerGuard) {
         (undelivered, retry) = (Some(next), failed);
     }
     guard.is_done = true;
-    // All queued requests turned out to be cancelled, so these replies were not delivered above.
+    // The requests that were still queued had all been cancelled, so these replies were not
+    // delivered above.
     if let Some(reply) = undelivered {
         let failed = reply.deliver();
         node.resubmit(failed.into_iter().map(|(request, _)| request).collect());
@@ -123,7 +126,7 @@ async fn send_batch(node: &Node, batch: Vec<Request>, load_script: bool) -> Batc
         Err(_) => (Vec::new(), unknown("no answer before the deadline")),
     };
     if values.is_empty() && !failure.is_retryable() {
-        // Replies that still arrive on it belong to requests that have been given up.
+        // Replies that still arrive on this connection belong to requests that have already failed.
         node.connection.discard().await;
     }
     BatchReply { calls, values, failure }
@@ -133,7 +136,7 @@ fn calls(node: &Node, batch: Vec<Request>) -> Vec<ScriptCall> {
     if node.router.is_none() { batch::single_call(batch) } else { batch::calls_by_slot(batch) }
 }
 
-/// Sends requests that had no effect again, to the servers that serve them now.
+/// Sends requests again that had no effect, to the servers that now serve them.
 async fn resend(node: &Arc<Node>, failed: Vec<(Request, RequestError)>, backoff: Duration) {
     let is_wrong_server = |error: &RequestError| matches!(error, RequestError::WrongServer(_));
     if failed.iter().any(|(_, error)| is_wrong_server(error)) {
@@ -185,11 +188,11 @@ mod tests {
     async fn a_worker_that_is_done_leaves_the_next_one_alone() {
         let node = node();
         let (request, receiver) = request();
-        // Stands for the next worker.
+        // Pretends that the next worker is running.
         assert!(node.queue.push_back(request), "a worker is to be started");
         drop(WorkerGuard { node: Arc::clone(&node), is_done: true });
         assert!(node.queue.has_worker() && node.queue.len() == 1);
-        // One that is stopped early, with its runtime, fails the pending requests.
+        // A worker that is stopped early, with its runtime, fails the pending requests.
         drop(WorkerGuard { node: Arc::clone(&node), is_done: false });
         assert!(!node.queue.has_worker() && node.queue.is_empty());
         let error = receiver.receive().await.unwrap_err();

@@ -23,8 +23,9 @@ impl Breaker {
         Self { inner, circuit }
     }
 
-    /// Asks the store if that takes no waiting. Otherwise the pass is given back unused, so that
-    /// the same operation may be the probe when it waits.
+    /// Asks the store by `ask`, if the breaker permits it. If the store cannot answer without
+    /// waiting, the pass is given back unused, so that the same operation may be the probe when it
+    /// waits.
     fn now<T>(
         &self,
         ask: impl FnOnce(&dyn Store) -> Option<Result<T, BackendError>>,
@@ -47,8 +48,8 @@ impl Breaker {
 }
 
 impl Store for Breaker {
-    /// Returns the store. Its `initialize` is not guarded, so that its own error is reported when a
-    /// limiter starts.
+    /// Returns the store behind this guard. The call of its `initialize` does not pass through the
+    /// breaker, so that the store's own error is reported when a limiter starts.
     fn inner(&self) -> Option<&dyn Store> {
         Some(&*self.inner)
     }
@@ -86,7 +87,8 @@ fn sign<T>(answer: &Result<T, BackendError>) -> Sign {
     }
 }
 
-/// Returns the evidence of a batch: a single answer shows that the store can answer.
+/// Returns the evidence in the answers to a batch. One answer without an error is enough to show
+/// that the store is well.
 fn sign_of_all<T>(answers: &[Result<T, BackendError>]) -> Sign {
     let mut signs = answers.iter().map(sign);
     let all = signs.try_fold(Sign::None, |all, sign| match sign {

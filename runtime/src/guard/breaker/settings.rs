@@ -4,18 +4,19 @@ use std::time::Duration;
 
 use crate::micros::TimeSpan;
 
-/// The settings of the circuit breaker between a limiter and a backend that can fail: when it
-/// opens, and for how long.
+/// The settings of the circuit breaker between a limiter and a backend that can fail: the
+/// conditions under which it opens, and for how long.
 ///
-/// While closed, it lets every operation through, and opens after several failures in a row. While
-/// open, it answers at once, without asking the backend, that nothing was done. After a while it
-/// lets one operation through, the probe: if that succeeds, it closes; if it fails, it stays open,
-/// twice as long each time. Each of these times is drawn at random from the second half of its
-/// range, so that the processes of a fleet do not return at once.
+/// While closed, the breaker lets every operation through, and opens after several failures in a
+/// row. While open, it answers at once, without asking the backend, that nothing was done. After
+/// some time it lets one operation through, the probe. If the probe succeeds, the breaker closes.
+/// If it fails, the breaker stays open for twice as long as before. Each of these times is drawn at
+/// random between half of it and all of it, so that the processes of a fleet do not send their
+/// probes at once.
 ///
 /// An operation counts only in the state in which it began: an answer that arrives after the
-/// breaker has opened or closed changes nothing. A probe that is dropped is no evidence, and the
-/// next one follows after the same time.
+/// breaker has opened or closed changes nothing. A probe that is dropped counts neither as a
+/// success nor as a failure, and the next probe follows after the same time.
 ///
 /// ```
 /// use std::time::Duration;
@@ -32,8 +33,8 @@ pub struct CircuitBreaker {
 }
 
 impl CircuitBreaker {
-    /// Creates settings by which the breaker opens after 5 failures in a row, for 1 second the
-    /// first time and up to 60 seconds.
+    /// Creates settings by which the breaker opens after 5 failures in a row, at first for up to 1
+    /// second, and after failed probes for up to 60 seconds.
     #[must_use]
     pub const fn new() -> Self {
         Self {
@@ -67,7 +68,8 @@ impl CircuitBreaker {
         self
     }
 
-    /// Returns the longest time for which the breaker stays open after this many failed probes.
+    /// Returns the upper limit of the time for which the breaker stays open after this many failed
+    /// probes in a row.
     pub(super) fn timeout(&self, failed_probes: u32) -> TimeSpan {
         let doubled = self.reset_timeout.saturating_mul(1 << failed_probes.min(32));
         doubled.min(self.longest())

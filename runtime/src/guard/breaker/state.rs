@@ -22,7 +22,7 @@ use crate::{BackendError, Clock};
 pub(super) enum Sign {
     Well,
     Unwell,
-    /// No evidence: the operation itself was at fault.
+    /// No evidence: the operation itself was at fault, or it was dropped.
     None,
 }
 
@@ -30,8 +30,8 @@ pub(super) enum Sign {
 pub(crate) struct Circuit {
     settings: CircuitBreaker,
     clock: Arc<dyn Clock>,
-    /// A counter of the times that the breaker opened or closed, so it is even while the breaker is
-    /// closed. An operation on a healthy backend reads nothing else.
+    /// The number of times that the breaker has opened or closed. It is even while the breaker is
+    /// closed. Then an operation reads only this number to be let through.
     epoch: AtomicU64,
     /// The number of failures in a row in this epoch.
     failures: AtomicU32,
@@ -53,17 +53,17 @@ enum Phase {
     Open {
         until: Timestamp,
     },
-    /// A probe is under way. If it has not reported by `until`, another one may begin.
+    /// A probe is in progress. If its result is not known by `until`, another one may begin.
     HalfOpen {
         until: Timestamp,
     },
 }
 
-/// The permission to ask the backend, for one operation.
+/// The permission for one operation to ask the backend.
 pub(super) struct Pass<'a> {
     circuit: &'a Circuit,
     epoch: u64,
-    /// The probe's number, if the operation is a probe.
+    /// The number of the probe; `None` if the operation is not a probe.
     probe: Option<u64>,
 }
 
@@ -86,8 +86,8 @@ impl Circuit {
     }
 
     /// Returns a pass if the backend may be asked. If a probe is due, the operation that receives
-    /// the pass is the probe. The error is the time until the next probe is due; zero while one is
-    /// under way.
+    /// the pass is the probe. The error is the time until the next probe is due; it is zero while a
+    /// probe is in progress.
     #[inline]
     pub(super) fn enter(&self) -> Result<Pass<'_>, Duration> {
         let epoch = self.epoch.load(Ordering::Acquire);
@@ -132,19 +132,19 @@ impl Circuit {
         }
     }
 
-    /// Returns the time until the next probe may begin.
+    /// Returns the time until the next probe may begin; zero while the breaker is closed.
     fn time_left(&self, phase: &Phase) -> TimeSpan {
         let (Phase::Open { until } | Phase::HalfOpen { until }) = phase else {
             return TimeSpan::ZERO;
         };
         match until.saturating_since(Timestamp::now(&self.clock)) {
-            // Longer than it was ever set, so the clock has gone back.
+            // The time left is longer than any timeout, so the clock was set back.
             left if left > self.settings.longest() => TimeSpan::ZERO,
             left => left,
         }
     }
 
-    /// Draws the instant of the next probe from the second half of the timeout.
+    /// Returns the time of the next probe, drawn at random from the second half of the timeout.
     fn next_probe(&self, state: &CircuitState) -> Timestamp {
         let timeout = self.settings.timeout(state.failed_probes).micros();
         let half = timeout / 2;
@@ -179,7 +179,7 @@ impl Circuit {
 
     fn probed(&self, number: u64, sign: Sign) {
         let mut state = self.lock();
-        // The probe took too long, and another one is under way or has ended.
+        // This probe took too long, and another one is in progress or has ended.
         if state.probes != number || !matches!(state.phase, Phase::HalfOpen { .. }) {
             return;
         }
@@ -201,8 +201,7 @@ impl Circuit {
         }
     }
 
-    /// Takes back a probe that did not ask the backend, so that the next operation may be the
-    /// probe.
+    /// Cancels a probe that did not ask the backend, so that the next operation may be the probe.
     fn not_probed(&self, number: u64) {
         let mut state = self.lock();
         if state.probes == number && matches!(state.phase, Phase::HalfOpen { .. }) {
@@ -211,7 +210,7 @@ impl Circuit {
         }
     }
 
-    /// Locks the state, ignoring poison: nothing panics while the lock is held.
+    /// Locks the state. Poison is ignored, because no code panics while it has the lock.
     fn lock(&self) -> MutexGuard<'_, CircuitState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -225,7 +224,7 @@ impl Pass<'_> {
         }
     }
 
-    /// Reports the result of the operation.
+    /// Reports the evidence in the operation's result.
     #[inline]
     pub(super) fn report(mut self, sign: Sign) {
         let Circuit { epoch, failures, .. } = self.circuit;
@@ -254,7 +253,8 @@ impl Drop for Pass<'_> {
     }
 }
 
-/// Returns the error of an operation for which the backend is not asked.
+/// Returns the error of an operation that the breaker stops. `left` is the time until the next
+/// probe is due.
 pub(super) fn stopped(left: Duration) -> BackendError {
     BackendError::not_executed("it has failed too often, and is not asked for a while")
         .retry_in(left)

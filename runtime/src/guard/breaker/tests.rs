@@ -18,7 +18,7 @@ fn circuit(settings: CircuitBreaker) -> (Circuit, ManualClock) {
     (Circuit::new(settings, Arc::new(clock.clone())), clock)
 }
 
-/// Returns the time until the next probe, if the backend may not be asked.
+/// Returns the time until the next probe; `None` if the backend may be asked.
 fn stopped_for(circuit: &Circuit) -> Option<Duration> {
     circuit.enter().map(Pass::give_back).err()
 }
@@ -27,7 +27,7 @@ fn report(circuit: &Circuit, sign: Sign) {
     circuit.enter().unwrap_or_else(|left| panic!("it is open for {left:?}")).report(sign);
 }
 
-/// Moves the clock to just before the next probe, and then to it.
+/// Moves the clock to just before the next probe, and then to the time of the probe.
 fn wait_for_probe(circuit: &Circuit, clock: &ManualClock) {
     let left = stopped_for(circuit).unwrap();
     wait(circuit, clock, left);
@@ -80,7 +80,7 @@ fn only_failures_in_a_row_open_it() {
     report(&circuit, Sign::Well);
     for _ in 0..4 {
         report(&circuit, Sign::Unwell);
-        // No evidence: it neither counts nor ends the row.
+        // No evidence: the result neither counts as a failure nor ends the row of failures.
         report(&circuit, Sign::None);
     }
     assert_eq!(circuit.stats().state, BreakerState::Closed);
@@ -105,13 +105,13 @@ fn it_stays_open_twice_as_long_each_time_and_never_longer_than_the_longest() {
         }
         let stats = circuit.stats();
         assert_eq!((stats.probes, stats.opened), (10, 1));
-        // Once it was closed, the times begin anew.
+        // Once the breaker has closed, the timeouts start again with the shortest one.
         wait_for_probe(&circuit, &clock);
         report(&circuit, Sign::Well);
         report(&circuit, Sign::Unwell);
         assert!(stopped_for(&circuit).unwrap() <= SECOND);
     }
-    // The times are spread over the half: 200 of them reach both its ends.
+    // The times are spread over the second half of the timeout: 200 of them reach both its ends.
     let (least, most) =
         (spans.iter().copied().fold(1.0, f64::min), spans.iter().copied().fold(0.0, f64::max));
     assert!(least < 0.55 && most > 0.95, "from {least} to {most}");
@@ -124,7 +124,7 @@ fn a_probe_that_is_dropped_is_followed_by_another() {
     for _ in 0..5 {
         wait_for_probe(&circuit, &clock);
         drop(circuit.enter());
-        // It was no evidence, so the time does not grow.
+        // The dropped probe was no evidence, so the timeout does not grow.
         assert!(stopped_for(&circuit).unwrap() <= SECOND);
     }
     wait_for_probe(&circuit, &clock);
@@ -140,7 +140,7 @@ fn a_probe_that_is_never_heard_of_is_given_up() {
     let lost = circuit.enter().unwrap_or_else(|_| panic!("it is due"));
     wait(&circuit, &clock, SECOND * 60);
     let probe = circuit.enter().unwrap_or_else(|_| panic!("it is due"));
-    // The late report of the lost one is not that of the present probe.
+    // The late report of the lost probe is not taken for the result of the present probe.
     lost.report(Sign::Well);
     assert_eq!(circuit.stats().state, BreakerState::HalfOpen);
     probe.report(Sign::Unwell);
@@ -172,7 +172,7 @@ fn a_clock_that_goes_back_does_not_keep_it_open() {
     assert_eq!(circuit.stats().state, BreakerState::Closed);
 }
 
-/// An event in the life of a breaker; an index selects one of the calls that are under way.
+/// An event in the life of a breaker. An index selects one of the operations in progress.
 #[derive(Clone, Copy, Debug)]
 enum Event {
     Enter,
@@ -191,12 +191,13 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
-/// The reference: the number of changes, the failures in a row since, and the present probe.
+/// The reference: the number of times that the breaker opened or closed, the failures in a row
+/// since then, and the number of the present probe.
 struct Model {
     changes: u64,
     row: u32,
-    /// The time until the next probe is due, or the last one is given up, as reported by the
-    /// breaker.
+    /// The time until the next probe is due, or until the present one is given up, as reported by
+    /// the breaker; `None` while the breaker is closed.
     until: Option<Duration>,
     probe: Option<u64>,
 }

@@ -1,4 +1,5 @@
-//! The deny cache: reuses a refusal of the store for as long as it must hold.
+//! The deny cache: answers checks by an earlier refusal of the store, for as long as that refusal
+//! is certainly still valid.
 
 mod refusals;
 #[cfg(test)]
@@ -14,7 +15,7 @@ use crate::backend::store::{Answers, BoxFuture, Store};
 use crate::micros::Timestamp;
 use crate::{Action, Answer, BackendError, Check, Clock, Operation, Outcome, Verdict};
 
-/// The guard in front of a store that takes a round trip to ask.
+/// The guard that answers checks by earlier refusals, to save round trips to the store.
 pub(super) struct DenyCache {
     refusals: Refusals,
     clock: Arc<dyn Clock>,
@@ -69,7 +70,8 @@ impl Store for DenyCache {
 
     fn apply<'a>(&'a self, batch: &'a [Operation<'a>]) -> BoxFuture<'a, Answers> {
         Box::pin(async move {
-            // However this future ends: operations that were sent may have their effect.
+            // The refusals are removed however this future ends, because operations that were sent
+            // may have their effect even if it is dropped.
             let _forget = ForgetOnDrop { refusals: &self.refusals, batch };
             let sent_at = Timestamp::now(&self.clock);
             let sent: SmallVec<[_; 1]> = batch
@@ -92,7 +94,7 @@ impl Store for DenyCache {
     }
 }
 
-/// Forgets, when dropped, the keys to which the batch gave something back.
+/// When it is dropped, this removes the refusals of all keys that the batch reset or refunded.
 struct ForgetOnDrop<'a> {
     refusals: &'a Refusals,
     batch: &'a [Operation<'a>],

@@ -1,9 +1,10 @@
-//! The remembered refusals, and the answers that follow from them.
+//! The stored refusals, and the answers that follow from them.
 //!
-//! Between resets and refunds, other requests can only make a refusal last longer: whatever they
-//! charge is added to the units in use, and each algorithm's wait grows with these and with the
-//! cost. So a refusal of cost c, with r as the time to retry, holds for every cost of at least c
-//! until r has passed since it was given. It was given no earlier than the store was asked.
+//! Between resets and refunds, other requests can only make a refusal last longer: the units that
+//! they charge are added to the units in use, and each algorithm's wait grows with the units in use
+//! and with the cost. So a refusal of cost c with the retry time r is valid for every cost of at
+//! least c, until r has passed since the store decided. The store decided no earlier than it was
+//! asked, so r is counted from then.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -15,8 +16,9 @@ use crate::Verdict;
 use crate::micros::{TimeSpan, Timestamp};
 use crate::{Check, Outcome, QuotaState, Source};
 
-/// The number of epochs that the keys share, a power of two. A key's epoch changes when something is
-/// given back to the key; that two keys share one costs at most an extra request to the store.
+/// The number of epochs, a power of two. Keys share the epochs, and a key's epoch changes when the
+/// key is reset or refunded. If two keys share an epoch, that costs at most an extra request to the
+/// store.
 const EPOCHS: usize = 1 << 12;
 
 pub(super) struct Refusals {
@@ -25,7 +27,7 @@ pub(super) struct Refusals {
     max_age: TimeSpan,
 }
 
-/// The time at which a check was sent to the store, and the epoch of its key then.
+/// The time at which a check was sent to the store, and the epoch of its key at that time.
 #[derive(Clone, Copy)]
 pub(super) struct SentCheck<'a> {
     key: HashedKey<'a>,
@@ -33,14 +35,14 @@ pub(super) struct SentCheck<'a> {
     at: Timestamp,
 }
 
-/// A refusal of the store. All its instants but the stamp are on the local clock.
+/// A refusal by the store. All its times except `stamp` are on the local clock.
 struct CachedRefusal {
     cost: u32,
     asked: Timestamp,
     answered: Timestamp,
-    /// The instant until which it is reused.
+    /// The time until which the refusal is reused.
     until: Timestamp,
-    /// The time to retry, from the answer on.
+    /// The time to wait before a retry, counted from `answered`.
     retry_after: TimeSpan,
     stamp: Timestamp,
     quotas: SmallVec<[QuotaState; 1]>,
@@ -55,16 +57,17 @@ impl Refusals {
         }
     }
 
-    /// Marks a check that is about to be sent to the store.
+    /// Returns the record of a check that is about to be sent to the store.
     pub(super) fn sending<'a>(&self, check: &Check<'a>, at: Timestamp) -> SentCheck<'a> {
         let key = self.key(check);
         SentCheck { key, epoch: self.epoch(&key).load(Ordering::SeqCst), at }
     }
 
-    /// Remembers the store's answer to a check of `cost`, which arrived at `now`, if it was a refusal
-    /// and nothing has been given back to the key since it was sent.
+    /// Stores the store's answer to a check of `cost`, which arrived at `now`, if it is a refusal
+    /// and the key was neither reset nor refunded since the check was sent.
     pub(super) fn learn(&self, sent: SentCheck<'_>, cost: u32, verdict: &Verdict, now: Timestamp) {
-        // A cost that can never be admitted is not admitted later either.
+        // A cost that can never be admitted is not admitted later either, so that refusal does not
+        // end.
         let retry_after = match verdict.outcome() {
             Outcome::Allowed => return,
             Outcome::Refused { retry_after } => TimeSpan::from_duration(retry_after),
@@ -85,8 +88,8 @@ impl Refusals {
         }
         let policy = self.map.share(key.policy);
         let mut shard = self.map.shard(&key);
-        // Read under the lock: `forget` changes the epoch before it takes the lock, so either the
-        // change is seen here, or `forget` finds the entry that is inserted here.
+        // The epoch is read under the lock. `forget` changes the epoch before it takes the lock, so
+        // either the change is seen here, or `forget` finds the entry that is inserted here.
         if self.epoch(&key).load(Ordering::SeqCst) != epoch {
             return;
         }
@@ -101,15 +104,16 @@ impl Refusals {
         }
     }
 
-    /// Answers a check at `now`, if it is known that the store would refuse it. Returns `true` if it
-    /// did.
+    /// Writes a refusal to `verdict`, if a stored refusal shows that the store would refuse the
+    /// check at `now`. Returns `true` if so.
     #[inline]
     pub(super) fn answer(&self, check: &Check<'_>, now: Timestamp, verdict: &mut Verdict) -> bool {
         let key = self.key(check);
         let mut shard = self.map.shard(&key);
         let Some(entry) = shard.find(&key) else { return false };
         if !entry.policy.counts_like(check.policy) {
-            // The policy has changed: the store will decide by the new one, so this refusal is stale.
+            // The policy has changed, and the store will decide by the new one, so this refusal is
+            // stale.
             shard.remove(&key);
             return false;
         }
@@ -120,7 +124,7 @@ impl Refusals {
         known
     }
 
-    /// Forgets a key to which something was given back.
+    /// Removes the refusal of a key that was reset or refunded.
     pub(super) fn forget(&self, check: &Check<'_>) {
         let key = self.key(check);
         self.epoch(&key).fetch_add(1, Ordering::SeqCst);
@@ -133,7 +137,7 @@ impl Refusals {
     }
 
     fn epoch(&self, key: &HashedKey<'_>) -> &AtomicU32 {
-        // These bits select neither the shard nor the place in it.
+        // These bits of the hash select neither the shard nor the place in the shard.
         &self.epochs[(key.hash >> 44) as usize & (EPOCHS - 1)]
     }
 
@@ -144,13 +148,15 @@ impl Refusals {
 }
 
 impl CachedRefusal {
-    /// Returns `true` if it may be reused at `now`; not if the clock was set back meanwhile.
+    /// Returns `true` if the refusal may be reused at `now`. Returns `false` also if the clock was
+    /// set back to before the check was sent.
     fn holds_at(&self, now: Timestamp) -> bool {
         self.asked <= now && now < self.until
     }
 
-    /// Writes the store's answer with its times shortened by the time since it arrived. A caller that
-    /// waits for the resulting time comes no earlier than one that was answered by the store itself.
+    /// Writes the store's answer to `verdict`, with its times shortened by the time since it
+    /// arrived. A caller that waits for the resulting time comes no earlier than a caller that the
+    /// store itself answered.
     fn write(&self, check: &Check<'_>, now: Timestamp, verdict: &mut Verdict) {
         let elapsed = now.saturating_since(self.answered);
         let quotas = check.policy.quotas();
@@ -158,7 +164,7 @@ impl CachedRefusal {
         let outcome = if never {
             Outcome::Never
         } else {
-            // It still holds, so some of the time is left.
+            // The refusal is still valid, so some of the time is left.
             let retry_after = self.retry_after.saturating_sub(elapsed).max(TimeSpan::ONE);
             Outcome::Refused { retry_after: retry_after.to_duration() }
         };

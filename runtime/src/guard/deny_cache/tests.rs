@@ -19,7 +19,7 @@ fn refusals(max_keys: usize) -> Refusals {
     Refusals::new(max_keys, Duration::from_secs(1))
 }
 
-/// Returns a store's verdict on `cost` when `used` has been charged just now.
+/// Returns the verdict of a store on `cost` at `now`, right after it has charged `used` units.
 fn verdict(policy: &Policy, used: u32, cost: u32, now: u64) -> Verdict {
     let mut verdict = Verdict::new(Outcome::Allowed, 0);
     let mut counters = Counters::new(policy);
@@ -30,7 +30,7 @@ fn verdict(policy: &Policy, used: u32, cost: u32, now: u64) -> Verdict {
     verdict
 }
 
-/// Lets the store refuse a subject that had used everything.
+/// Stores a refusal of the check at `now`, by a store that has charged all units of the subject.
 fn refused<'a>(refusals: &Refusals, check: &Check<'a>, now: u64) -> SentCheck<'a> {
     let sent = refusals.sending(check, at(now));
     refusals.learn(sent, check.cost, &verdict(check.policy, 10, check.cost, now), at(now));
@@ -57,11 +57,11 @@ fn a_refusal_answers_its_cost_and_more_until_it_is_too_old() {
         assert!(quota.is_exceeded() && quota.remaining() == 0);
         assert_eq!([quota.more_after(), quota.reset_after()], [left, left]);
     }
-    // A cost that can never be admitted.
+    // A cost that can never be admitted is refused as such.
     let said = answer(&refusals, &TEN, 11, NOW).unwrap();
     assert_eq!(said.outcome(), Outcome::Never);
     assert_eq!(answer(&refusals, &TEN, 3, NOW + SECOND), None);
-    // The clock was set back.
+    // No refusal is reused after the clock was set back.
     assert_eq!(answer(&refusals, &TEN, 3, NOW - 1), None);
 }
 
@@ -70,7 +70,7 @@ fn a_refusal_answers_no_longer_than_it_must_hold() {
     let refusals = refusals(10);
     let policy = Policy::new("p", Quota::new(10, Duration::from_millis(10)));
     let sent = refusals.sending(&Check::new(&policy, "s", 1), at(NOW));
-    // Decided 300 µs after it was sent, and answered 500 µs later.
+    // The store decides 300 µs after the check was sent, and its answer arrives 500 µs later.
     let said = verdict(&policy, 10, 1, NOW + 300);
     refusals.learn(sent, 1, &said, at(NOW + 800));
     let retry_after = Duration::from_micros(10_000 - 200);
@@ -78,7 +78,7 @@ fn a_refusal_answers_no_longer_than_it_must_hold() {
     assert_eq!(again.outcome(), Outcome::Refused { retry_after });
     assert!(answer(&refusals, &policy, 1, NOW + 9_999).is_some());
     assert_eq!(answer(&refusals, &policy, 1, NOW + 10_000), None);
-    // An answer that arrived too late to be of use.
+    // An answer that arrives too late to be of use is not stored.
     let sent = refusals.sending(&Check::new(&policy, "t", 1), at(NOW));
     refusals.learn(sent, 1, &said, at(NOW + 10_000));
     assert_eq!(refusals.len(), 1);
@@ -90,7 +90,7 @@ fn a_refusal_is_of_one_form_of_the_policy() {
     refused(&refusals, &Check::new(&TEN, "s", 1), NOW);
     let other = Policy::new("p", Quota::new(11, Duration::from_secs(60)));
     assert_eq!(answer(&refusals, &other, 1, NOW), None);
-    // The store counts by the other form from then on.
+    // The store follows the other quota from then on, so the first refusal is not reused.
     assert_eq!(answer(&refusals, &TEN, 1, NOW), None);
     refused(&refusals, &Check::new(&TEN, "s", 1), NOW);
     assert_eq!(answer(&refusals, &Policy::new("q", TEN.quotas()[0]), 1, NOW), None);
@@ -132,7 +132,7 @@ fn what_is_given_back_is_forgotten_even_by_answers_under_way() {
     let sent = refused(&refusals, &Check::new(&TEN, "s", 1), NOW);
     refusals.forget(&Check::new(&TEN, "s", 1));
     assert_eq!(answer(&refusals, &TEN, 1, NOW), None);
-    // An answer that was given before, and arrives after.
+    // An answer that the store gave before the refund, and that arrives after it, is not stored.
     refusals.learn(sent, 1, &verdict(&TEN, 10, 1, NOW), at(NOW));
     assert_eq!(answer(&refusals, &TEN, 1, NOW), None);
     refused(&refusals, &Check::new(&TEN, "s", 1), NOW);

@@ -1,4 +1,4 @@
-//! The lease of one key: its unspent permits, and when and how many to lease next.
+//! The lease of one key: its unspent permits, and the decision when to lease more and how many.
 
 use smallvec::SmallVec;
 use tokio::sync::watch;
@@ -7,20 +7,21 @@ use crate::algorithm::Refund;
 use crate::micros::{TimeSpan, Timestamp};
 use crate::{BackendError, Outcome, Policy, Quota, QuotaState, Source, Verdict};
 
-/// A lease takes at most one in so many of the remaining units. Near the limit that is less than
-/// two, and then every check asks the store.
+/// A lease takes at most the remaining units divided by this number. Near the limit the result is
+/// less than two, and then every check asks the store.
 const SHARE: u32 = 4;
-/// A lease may be spent for at most one in so many of the shortest period.
+/// A lease lasts for at most the policy's shortest period divided by this number.
 const HOLD_SHARE: u64 = 10;
 
-/// The lease of a key that has been admitted, and the demand for it.
+/// The lease of a key that the store has admitted, and the recent demand for the key.
 pub(super) struct KeyLease {
     grant: Option<Grant>,
     refill: Option<watch::Receiver<RefillState>>,
     demand: Demand,
-    /// The remaining units by the store's last answer.
+    /// The remaining units of the key, according to the store's last answer.
     remaining: u32,
-    /// Incremented when the store forgets what was charged until then.
+    /// A number that every reset of the key changes, because the store then loses all earlier
+    /// charges.
     epoch: u32,
     /// `true` if the return of unspent permits at the end of the lease is scheduled.
     pub(super) return_scheduled: bool,
@@ -29,57 +30,57 @@ pub(super) struct KeyLease {
 /// The limits of one lease.
 #[derive(Clone, Copy)]
 pub(super) struct LeaseLimits {
-    /// The most permits.
+    /// The maximum number of permits.
     pub(super) max: u32,
-    /// The longest time for which they may be spent.
+    /// The longest time for which the permits may be spent.
     pub(super) hold: TimeSpan,
 }
 
-/// A charge of several units, the permits, of which some are not spent yet.
+/// The units of one charge at the store, which are permits. Some of them are not spent yet.
 pub(super) struct Grant {
     pub(super) stamp: Timestamp,
     units: u32,
-    /// The unspent permits.
+    /// The number of unspent permits.
     pub(super) left: u32,
-    /// The beginning of the lease, on the local clock: the store was asked for it then.
+    /// The start of the lease on the local clock: the time at which the store was asked for it.
     asked: Timestamp,
     /// The end of the lease, on the local clock.
     pub(super) until: Timestamp,
-    /// The quotas by the store's answer, in which all units are charged.
+    /// The states of the quotas in the store's answer, in which all units are charged.
     quotas: SmallVec<[QuotaState; 1]>,
 }
 
-/// The state of a refill, for those who wait for it.
+/// The state of a refill, for the checks that wait for it.
 pub(super) enum RefillState {
     Pending,
     Done,
     Failed(BackendError),
 }
 
-/// The next step for a check.
+/// The next step for a check: its own admission, or the way to get it.
 pub(super) enum NextStep {
-    /// It is admitted: a permit was spent.
+    /// The check is admitted: its cost in permits has been spent.
     Spent,
-    /// Wait for another check's refill.
+    /// The check has to wait for the refill that another check began.
     Wait(watch::Receiver<RefillState>),
-    /// Ask the store for this check alone.
+    /// The check has to ask the store for its own cost alone.
     Ask,
-    /// Refill the lease.
+    /// The check has to refill the lease.
     Refill(Refill),
 }
 
-/// A refill that is to be carried out.
+/// A refill of a lease that the receiver of this value has to carry out.
 pub(super) struct Refill {
-    /// The units to ask the store for, the check's cost among them.
+    /// The number of units to ask the store for, including the check's cost.
     pub(super) units: u32,
-    /// The epoch in which it began.
+    /// The key's epoch when the refill began.
     pub(super) epoch: u32,
-    /// Notifies those who wait.
+    /// Notifies the checks that wait for the refill.
     pub(super) state: watch::Sender<RefillState>,
 }
 
 impl LeaseLimits {
-    /// Returns the limits for a policy.
+    /// Returns the limits of a lease under `policy`.
     pub(super) fn of(self, policy: &Policy) -> Self {
         let shortest = policy.quotas().iter().map(Quota::period_micros).min().unwrap_or(0);
         let hold = self.hold.min(TimeSpan::from_micros(shortest / HOLD_SHARE));
@@ -88,7 +89,7 @@ impl LeaseLimits {
 }
 
 impl KeyLease {
-    /// Creates the lease of a key whose check of `cost` was admitted by `verdict`.
+    /// Creates the lease of a key, without permits, after `verdict` has admitted a check of `cost`.
     pub(super) fn new(now: Timestamp, cost: u32, limits: LeaseLimits, verdict: &Verdict) -> Self {
         let mut demand = Demand::default();
         demand.add(now, cost, limits.hold);
@@ -96,12 +97,14 @@ impl KeyLease {
         Self { grant: None, refill: None, demand, remaining, epoch: 0, return_scheduled: false }
     }
 
-    /// Returns `true` if permits would be lost with it.
+    /// Returns `true` if the removal of this lease would lose permits: it has some, or a refill is
+    /// in progress.
     pub(super) fn is_in_use(&self) -> bool {
         self.grant.is_some() || self.refill.is_some()
     }
 
-    /// Spends `cost` permits, if there are as many and the lease has not ended.
+    /// Spends `cost` permits, if there are as many and the lease has not ended. Returns `true` if
+    /// so, and writes the admission to `verdict`.
     #[inline]
     pub(super) fn spend(
         &mut self,
@@ -120,8 +123,8 @@ impl KeyLease {
         true
     }
 
-    /// Returns the next step for a check: spends permits if it can, and otherwise decides between
-    /// asking, refilling and waiting.
+    /// Returns the next step for a check. Spends permits if there are enough, and otherwise selects
+    /// between asking the store, refilling the lease and waiting for a refill.
     pub(super) fn next_step(
         &mut self,
         cost: u32,
@@ -144,7 +147,7 @@ impl KeyLease {
         }
         self.demand.add(now, cost, limits.hold);
         let units = (self.demand.per_hold() / 2).min(limits.max).min(self.remaining / SHARE);
-        // A whole number of checks of this cost.
+        // The lease is rounded down to a multiple of the check's cost.
         let units = units - units % cost;
         if units <= cost {
             return NextStep::Ask;
@@ -154,30 +157,33 @@ impl KeyLease {
         NextStep::Refill(Refill { units, epoch: self.epoch, state })
     }
 
-    /// Updates the remaining units by the store's answer to a single check.
+    /// Updates the remaining units from the store's answer to a single check.
     pub(super) fn update_remaining(&mut self, verdict: &Verdict) {
         self.remaining = least_remaining(verdict.quotas());
     }
 
-    /// Ends a refill that began in `epoch`. Returns `true` if the store still knows its charge.
+    /// Ends a refill that began in `epoch`. Returns `false` if the store has lost its charge since
+    /// then, by a reset.
     pub(super) fn end_refill(&mut self, epoch: u32) -> bool {
         self.refill = None;
         self.epoch == epoch
     }
 
-    /// Replaces the grant. Returns the unspent rest of the one before, which is to be returned to
-    /// the store.
+    /// Replaces the grant. Returns the former one if it has unspent permits, which have to be
+    /// returned to the store.
     pub(super) fn replace_grant(&mut self, grant: Grant) -> Option<Grant> {
         self.remaining = least_remaining(&grant.quotas);
         self.grant.replace(grant).filter(|grant| grant.left > 0)
     }
 
-    /// Takes back permits that were spent of the present grant. Returns `true` if it did.
+    /// Puts spent permits back into the present grant, if they are from this grant and it has not
+    /// ended. Returns `true` if it did so.
     pub(super) fn take_back(&mut self, refund: Refund) -> bool {
         let Refund { now, charged_at, cost } = refund;
         match &mut self.grant {
             Some(grant) if grant.stamp == charged_at && grant.is_live(now) => {
-                // Other units may have been charged in the same microsecond.
+                // The refund may be of other units, charged in the same microsecond, so it can be
+                // larger than the number of spent permits.
                 let fits = grant.units - grant.left >= cost;
                 grant.left += if fits { cost } else { 0 };
                 fits
@@ -186,19 +192,21 @@ impl KeyLease {
         }
     }
 
-    /// Ends the lease. Returns its unspent rest.
+    /// Ends the lease. Returns its grant; `None` if no permits are unspent.
     pub(super) fn retire(&mut self) -> Option<Grant> {
         self.remaining = 0;
         self.grant.take().filter(|grant| grant.left > 0)
     }
 
-    /// Drops the lease because the store forgets its charge: the rest is neither spent nor returned.
+    /// Drops the lease because a reset removes its charge from the store. Its unspent permits are
+    /// neither spent nor returned.
     pub(super) fn forget(&mut self) {
         self.epoch = self.epoch.wrapping_add(1);
         self.retire();
     }
 
-    /// Takes the unspent rest of a lease that has ended. The error is the instant at which it will.
+    /// Returns the unspent permits if the lease has ended (`None` if there are none), or, as the
+    /// error, the time at which the lease ends.
     pub(super) fn expire(&mut self, now: Timestamp) -> Result<Option<Grant>, Timestamp> {
         match &self.grant {
             Some(grant) if now < grant.until => Err(grant.until),
@@ -206,15 +214,15 @@ impl KeyLease {
         }
     }
 
-    /// Returns the refill that is under way.
+    /// Returns the refill in progress; `None` if there is none.
     pub(super) fn refill(&self) -> Option<watch::Receiver<RefillState>> {
         self.refill.clone()
     }
 }
 
 impl Grant {
-    /// Creates the grant of `units` that `verdict` admitted, of which `left` are not spent. The store
-    /// was asked for them at `asked`; they may be spent for `hold`.
+    /// Creates the grant of `units` that `verdict` admitted, of which `left` are unspent. The store
+    /// was asked for them at `asked`. They may be spent for `hold` from then on.
     pub(super) fn new(
         units: u32,
         left: u32,
@@ -232,14 +240,15 @@ impl Grant {
         }
     }
 
-    /// Returns `true` if permits may be spent at `now`. That holds even if the process was stopped
-    /// for a while, but not if its clock was set back.
+    /// Returns `true` if permits may be spent at `now`. The times are compared at each spending, so
+    /// a process that was stopped for a while spends no permits of a lease that has ended. Returns
+    /// `false` also if the clock was set back to before the lease.
     pub(super) fn is_live(&self, now: Timestamp) -> bool {
         self.asked <= now && now < self.until
     }
 
-    /// Writes the admission, with the quotas as they were when this was granted, and the unspent
-    /// permits added to the remaining units.
+    /// Writes an admission to `verdict`. The states of the quotas are those of the store's answer,
+    /// with the unspent permits added to the remaining units.
     pub(super) fn write(&self, source: Source, verdict: &mut Verdict) {
         verdict.restart(Outcome::Allowed, self.stamp.micros());
         verdict.set_source(source);
@@ -249,17 +258,19 @@ impl Grant {
     }
 }
 
-/// Returns the remaining units of the tightest quota.
+/// Returns the remaining units of the quota with the fewest.
 fn least_remaining(quotas: &[QuotaState]) -> u32 {
     quotas.iter().map(QuotaState::remaining).min().unwrap_or(0)
 }
 
-/// The units that were asked for lately.
+/// The units for which checks of a key asked recently, in intervals as long as a lease may be
+/// spent.
 #[derive(Default)]
 struct Demand {
+    /// The start of the present interval.
     since: Timestamp,
     units: u32,
-    /// The units of the interval before.
+    /// The units of the previous interval.
     before: u32,
 }
 
@@ -276,7 +287,8 @@ impl Demand {
         self.units = self.units.saturating_add(cost);
     }
 
-    /// Returns the units that were asked for in as long a time as a lease may be spent.
+    /// Returns the number of units that were asked for in the present interval or the previous one,
+    /// whichever is larger.
     fn per_hold(&self) -> u32 {
         self.units.max(self.before)
     }

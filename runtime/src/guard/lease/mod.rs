@@ -1,8 +1,9 @@
-//! Leases: permits for a hot key, several in one round trip to the store.
+//! Leases: several permits for a hot key, obtained in one round trip to the store.
 //!
-//! A lease is a charge of several units, by the same atomic decision as any, which are then
-//! handed out here as permits. So nothing is ever spent that was not charged before; how much later
-//! it is spent, and how much lies idle meanwhile, is bounded: see [`LocalTier`].
+//! The store charges all units of a lease together, by the same atomic decision as any other
+//! charge. Then this process hands them out as permits, so no permit is spent that was not charged
+//! before. [`LocalTier`] describes the bounds on the time until a permit is spent, and on the
+//! number of unspent permits.
 //!
 //! [`LocalTier`]: crate::LocalTier
 
@@ -26,8 +27,8 @@ use crate::backend::store::{Answers, BoxFuture, Store};
 use crate::micros::{TimeSpan, Timestamp};
 use crate::{Action, Answer, BackendError, Check, Clock, Operation, Policy, Verdict};
 
-/// The guard that leases. It stands in front of the deny cache, so that the cache sees the permits
-/// that are returned.
+/// The guard that answers checks from leases. It is in front of the deny cache, so that the refunds
+/// of unspent permits pass through the cache, which then removes its refusals of the key.
 pub(super) struct Lease {
     shared: Arc<SharedLeases>,
 }
@@ -42,7 +43,7 @@ struct SharedLeases {
     inner: Box<dyn Store>,
 }
 
-/// The key of a lease, owned, for use in background tasks.
+/// The key of a lease, with owned parts, for use in background tasks.
 #[derive(Clone)]
 struct LeaseKey {
     policy: Arc<Policy>,
@@ -51,8 +52,8 @@ struct LeaseKey {
 }
 
 impl Lease {
-    /// Creates the guard in front of `inner`. A lease has up to `max` permits, which may be spent for
-    /// `hold`.
+    /// Creates the guard in front of `inner`. A lease has up to `max` permits, which may be spent
+    /// for at most `hold`.
     pub(super) fn new(
         inner: Box<dyn Store>,
         clock: Arc<dyn Clock>,
@@ -129,8 +130,8 @@ impl Store for Lease {
             if let [operation] = batch {
                 return vec![self.one(operation).await];
             }
-            // Requests always come alone. A batch is internal bookkeeping, so it bypasses leases
-            // and goes out in one round trip.
+            // The operation of a request is always alone in its batch. A larger batch is internal
+            // bookkeeping, so it bypasses the leases and is sent in one round trip.
             let _resets: Vec<_> = batch
                 .iter()
                 .filter(|operation| operation.action == Action::Reset)
@@ -161,7 +162,7 @@ impl SharedLeases {
         })
     }
 
-    /// Takes back permits that were spent of a lease. Returns `true` if it did.
+    /// Puts spent permits back into their lease, if it has not ended. Returns `true` if it did so.
     fn take_back(&self, check: &Check<'_>, stamp_micros: u64) -> bool {
         let key = self.key(check);
         let mut shard = self.leases.shard(&key);
@@ -172,7 +173,7 @@ impl SharedLeases {
         })
     }
 
-    /// Forgets a key's lease, because the store forgets its charge.
+    /// Drops a key's lease, because a reset removes its charge from the store.
     fn forget(&self, check: &Check<'_>) {
         let key = self.key(check);
         if let Some(entry) = self.leases.shard(&key).find(&key) {
@@ -180,7 +181,8 @@ impl SharedLeases {
         }
     }
 
-    /// Stops leasing, waits for the refills under way, and returns all unspent permits.
+    /// Stops leasing, waits for the refills in progress, and returns all unspent permits to the
+    /// store.
     async fn close(self: &Arc<Self>) {
         self.closed.store(true, Ordering::SeqCst);
         let refills: Vec<_> = self
@@ -223,7 +225,8 @@ impl LeaseKey {
     }
 }
 
-/// Returns the operation as the store knows it: the charge of a lease is one of its own.
+/// Returns the operation as it is sent to the store. The refund of a permit becomes the refund of
+/// one of the store's own charges, because the store made the charge of the lease.
 fn of_store<'a>(operation: &Operation<'a>) -> Operation<'a> {
     match operation.action {
         Action::Refund { stamp_micros, .. } => Operation::refund(operation.check, stamp_micros),
@@ -231,8 +234,8 @@ fn of_store<'a>(operation: &Operation<'a>) -> Operation<'a> {
     }
 }
 
-/// A reset that is under way. It forgets the lease at once, and again when the store has answered,
-/// because more may have been leased before the reset reached the store.
+/// A guard for a reset in progress. It drops the key's lease at once, and again when the store has
+/// answered, because more permits may have been leased before the reset reached the store.
 struct ResetGuard<'a> {
     shared: &'a SharedLeases,
     check: Check<'a>,

@@ -1,4 +1,4 @@
-//! Requests to the store: for a single check, or for more permits to lease.
+//! Charges at the store: for a single check, or for more permits to lease.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -14,7 +14,7 @@ use crate::micros::Timestamp;
 use crate::{BackendError, Check, Operation, Outcome, Source};
 
 impl SharedLeases {
-    /// Decides about a check, waiting for the store if no lease admits it.
+    /// Charges a check: to the key's lease if it has enough permits, and otherwise to the store.
     pub(super) async fn charge(
         self: &Arc<Self>,
         check: &Check<'_>,
@@ -25,8 +25,8 @@ impl SharedLeases {
             NextStep::Spent => return Ok(verdict),
             NextStep::Ask => {}
             NextStep::Wait(refill) => {
-                // It waits once only: so it takes no longer than the refill and a request of its
-                // own.
+                // The check waits for one refill only. So it takes no longer than that refill and
+                // one request of its own.
                 wait_for_refill(refill).await?;
                 if self.spend(&key, cost, &mut verdict) {
                     return Ok(verdict);
@@ -34,7 +34,8 @@ impl SharedLeases {
             }
             NextStep::Refill(refill) => {
                 let key = LeaseKey::new(self.leases.share(key.policy), &key);
-                // A task of its own: its permits are not lost if this check is given up.
+                // The refill runs in a task of its own, so that its permits are not lost if this
+                // check is cancelled.
                 let task = tokio::spawn(Arc::clone(self).refill(key, cost, refill));
                 return task.await.unwrap_or_else(|_| {
                     Err(BackendError::unknown("the runtime that asked is gone"))
@@ -54,7 +55,7 @@ impl SharedLeases {
     ) -> NextStep {
         let mut shard = self.leases.shard(key);
         let Some(entry) = shard.find(key) else { return NextStep::Ask };
-        // Read under the lock: `close` looks for refills after it has set this.
+        // `closed` is read under the lock, because `close` looks for refills after it has set it.
         if self.closed.load(Ordering::SeqCst) || Handle::try_current().is_err() {
             return NextStep::Ask;
         }
@@ -66,7 +67,8 @@ impl SharedLeases {
         entry.value.next_step(cost, self.now(), self.limits.of(key.policy), verdict)
     }
 
-    /// Records the store's answer to a single check, and begins to watch a key that was admitted.
+    /// Records the remaining units in the store's answer to a single check. If the key is new and
+    /// was admitted, begins to measure the demand for it.
     fn record_answer(&self, key: &HashedKey<'_>, cost: u32, verdict: &Verdict) {
         let (now, limits) = (self.now(), self.limits.of(key.policy));
         if cost == 0 || limits.max < 2 {
@@ -82,8 +84,8 @@ impl SharedLeases {
         }
     }
 
-    /// Leases permits, of which `cost` are for the check that began it. If the store has not as many,
-    /// it asks for those alone.
+    /// Leases permits, of which `cost` are for the check that began the refill. If the store does
+    /// not admit as many, asks it for these `cost` units alone.
     async fn refill(
         self: Arc<Self>,
         key: LeaseKey,
@@ -117,7 +119,7 @@ impl SharedLeases {
             Ok(_) => RefillState::Done,
             Err(error) => RefillState::Failed(error.for_another()),
         };
-        // Fails if no check is waiting.
+        // An error means that no check is waiting.
         let _ = state.send(end);
         answer
     }
@@ -129,7 +131,7 @@ impl SharedLeases {
         Ok(verdict)
     }
 
-    /// Puts a grant where it can be spent, or returns it to the store.
+    /// Puts a grant into the key's lease, or returns it to the store if it cannot be spent there.
     fn finish_refill(self: &Arc<Self>, key: &LeaseKey, epoch: u32, grant: Option<Grant>) {
         let hashed = key.hashed();
         let mut shard = self.leases.shard(&hashed);
@@ -159,14 +161,15 @@ impl SharedLeases {
     }
 }
 
-/// Waits for the end of a refill. If it failed, the waiting check fails, too, and had no effect.
+/// Waits until a refill has ended. If the refill failed, returns an error for the waiting check,
+/// which had no effect.
 pub(super) async fn wait_for_refill(
     mut refill: watch::Receiver<RefillState>,
 ) -> Result<(), BackendError> {
     let has_ended = |state: &RefillState| !matches!(state, RefillState::Pending);
     match refill.wait_for(has_ended).await.as_deref() {
         Ok(RefillState::Failed(error)) => Err(error.for_another()),
-        // If the task of the refill is gone, each check asks for itself.
+        // If the task of the refill is gone, each waiting check asks the store itself.
         Ok(RefillState::Pending | RefillState::Done) | Err(_) => Ok(()),
     }
 }

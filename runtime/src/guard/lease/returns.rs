@@ -1,4 +1,4 @@
-//! The return of leased permits that were not spent.
+//! The return of unspent permits to the store.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,30 +11,31 @@ use crate::Operation;
 use crate::clock::first_of;
 use crate::micros::{TimeSpan, Timestamp};
 
-/// The number of grants that are returned in one batch.
+/// The maximum number of grants that are returned in one batch.
 const BATCH: usize = 128;
 
-/// The grants to return, now and later. A task does it, which exists only while there are some.
+/// The grants that have to be returned now, and those that may have to be returned when their
+/// leases end. A task returns them. It exists only while there are such grants.
 #[derive(Default)]
 pub(super) struct Returns {
     pending: Mutex<PendingReturns>,
     changed: Notify,
-    /// Held while grants are being returned.
+    /// Locked while grants are being returned, so that only one caller returns them at a time.
     returning: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
 struct PendingReturns {
     now: Vec<(LeaseKey, Grant)>,
-    /// The keys whose leases end later, by that instant. A number tells apart those of the same
-    /// instant.
+    /// The keys whose leases end later, ordered by the time of the end. A number distinguishes
+    /// leases that end at the same time.
     later: BTreeMap<(Timestamp, u64), LeaseKey>,
     number: u64,
     has_task: bool,
 }
 
 impl Returns {
-    /// Adds the unspent rest of a lease.
+    /// Adds the unspent permits of a lease, to be returned now. Does nothing if there are none.
     pub(super) fn add(&self, key: LeaseKey, grant: Option<Grant>) {
         if let Some(grant) = grant {
             self.lock().now.push((key, grant));
@@ -48,21 +49,22 @@ impl Returns {
         pending.later.insert(at, key);
     }
 
-    /// Takes out the keys whose leases have ended at `now`.
+    /// Removes the keys whose leases have ended at `now`, and returns them.
     fn take_due(&self, now: Timestamp) -> Vec<LeaseKey> {
         let mut pending = self.lock();
         let later = pending.later.split_off(&(now.saturating_add(TimeSpan::ONE), 0));
         std::mem::replace(&mut pending.later, later).into_values().collect()
     }
 
-    /// Locks the lists. They are consistent whenever the lock is free, so a poisoned one is as good.
+    /// Locks the lists. Poison is ignored, because the lists are consistent whenever the lock is
+    /// free.
     fn lock(&self) -> MutexGuard<'_, PendingReturns> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl SharedLeases {
-    /// Returns the unspent rest of a lease to the store, in the background.
+    /// Returns the unspent permits of a lease to the store, in the background.
     pub(super) fn return_soon(self: &Arc<Self>, key: LeaseKey, grant: Option<Grant>) {
         if grant.is_some() {
             self.returns.add(key, grant);
@@ -71,26 +73,26 @@ impl SharedLeases {
         }
     }
 
-    /// Schedules the return of the unspent rest of a key's lease at `until`.
+    /// Schedules the return of the unspent permits of a key's lease at `until`.
     pub(super) fn schedule_return(self: &Arc<Self>, key: LeaseKey, until: Timestamp) {
         self.returns.add_later(key, until);
         self.spawn_return_task();
         self.returns.changed.notify_one();
     }
 
-    /// Spawns the task that returns grants, unless there is one. The last one may be gone together
-    /// with its runtime.
+    /// Spawns the task that returns grants, unless it is running. The previous task may have been
+    /// dropped together with its runtime.
     pub(super) fn spawn_return_task(self: &Arc<Self>) {
         let has_task = std::mem::replace(&mut self.returns.lock().has_task, true);
         if !has_task {
-            // Created before it is spawned: so it is dropped, and resets `has_task`, even if the
-            // runtime never polls it.
+            // The task's value is created before it is spawned. So it is dropped, and resets
+            // `has_task`, even if the runtime never polls it.
             let task = ReturnTask { shared: Arc::clone(self), ended: false };
             tokio::spawn(task.run());
         }
     }
 
-    /// Returns all grants that are due, best effort.
+    /// Sends the refunds of all grants that are due to be returned. Errors are only logged.
     pub(super) async fn return_due(&self) {
         let _returning = self.returns.returning.lock().await;
         let now = self.now();
@@ -122,8 +124,8 @@ impl SharedLeases {
         }
     }
 
-    /// Returns the instant at which the next grant is due. `None` if there is nothing to return;
-    /// then the task has to end.
+    /// Returns the time at which the next grant is due. Returns `None` if there is nothing to
+    /// return; then the task has to end.
     fn next_due(&self) -> Option<Timestamp> {
         let mut pending = self.returns.lock();
         let next = pending.later.keys().next().map(|(until, _)| *until);
@@ -138,8 +140,8 @@ fn refund<'a>(key: &'a LeaseKey, grant: &Grant) -> Operation<'a> {
     Operation::refund(check, grant.stamp.micros())
 }
 
-/// The task that returns grants. If it ends early, together with its runtime, the next one takes
-/// over.
+/// The task that returns grants. If it is dropped early, together with its runtime, another one can
+/// be spawned.
 struct ReturnTask {
     shared: Arc<SharedLeases>,
     ended: bool,

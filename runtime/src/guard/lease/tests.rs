@@ -21,7 +21,7 @@ fn next(lease: &mut KeyLease, cost: u32, now: Timestamp) -> NextStep {
     lease.next_step(cost, now, LIMITS, &mut verdict(0))
 }
 
-/// Returns the lease of a key that has just been asked for so often.
+/// Returns the lease of a key after `times` checks of cost 1 just now. `remaining` units remain.
 fn asked(times: u32, remaining: u32) -> KeyLease {
     let mut lease = KeyLease::new(NOW, 1, LIMITS, &verdict(0));
     for _ in 1..times {
@@ -112,7 +112,7 @@ fn a_lease_is_spent_in_its_time_and_not_past_its_end() {
         assert_eq!(lease.spend(cost, now, LIMITS, &mut said), spends, "{now:?} {cost}");
     }
     assert_eq!((said.source(), said.quotas()[0].remaining()), (Source::Lease, 900));
-    // Spent permits can be taken back while they can be spent again.
+    // Spent permits can be put back for as long as they could be spent.
     assert!(!take_back(&mut lease, NOW + ONE, 4, NOW));
     assert!(!take_back(&mut lease, NOW, 21, NOW));
     assert!(!take_back(&mut lease, NOW, 4, NOW + HOLD));

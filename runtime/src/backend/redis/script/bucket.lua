@@ -1,7 +1,8 @@
 -- Token bucket, leaky bucket and GCRA: one theoretical arrival time (TAT), with a fraction in
 -- 1/limit of a microsecond.
 
--- Returns the time that `units` take, which need not be whole, and its fraction.
+-- Returns the time to replenish `units`, which need not be a whole number: microseconds, and a
+-- fraction in 1/limit of a microsecond.
 local function span_of(units, quota)
   local whole = floor(units + 0.5)
   if math.abs(units - whole) < 0.000001 and whole * quota.period < 9007199254740992 then

@@ -1,7 +1,8 @@
 -- One check of the slow path. Checks of the same key and policy share a state, which is written
--- once, after the last of them.
+-- once, after the last of these checks.
 
--- Writes the state. If that fails, none of its checks had any effect.
+-- Writes the state to its key. If that fails, none of the state's checks had any effect, and each
+-- gets the error as its reply.
 local function finish(state)
   if not state.dirty then return end
   local done, failure = pcall(write, state)
@@ -30,7 +31,7 @@ local function check(number, key, plan)
 
   if action == REFUND then
     local any = false
-    -- State that was converted from another release's does not identify single charges.
+    -- Another release's state was converted, which does not identify single charges.
     if state.foreign then return encode_reply({ 0 }) end
     for i = 1, plan.count do
       any = refund(family, state[i], plan[i], plan.stamp, cost) or any

@@ -1,8 +1,8 @@
 -- The stored state: its version, the algorithm, the number of quotas and the time of the last
--- charge; then for each quota its limit, capacity and period, and the state of its algorithm. The
--- rings of logs follow at the end.
+-- charge. Then, for each quota: its limit, capacity and period, and the state of its algorithm. The
+-- rings of logs are at the end.
 
--- Returns the state of a quota of which nothing is in use.
+-- Returns the state of a quota without any units in use.
 local function new_part(family, quota)
   local part = {}
   if family == LOG then
@@ -52,8 +52,8 @@ local function decode(key, text)
   return stored
 end
 
--- Writes headers and single slots in place, or returns the text to store if a ring has to be
--- written anew.
+-- Writes the headers and single slots in place, and returns false. If a ring has to be written
+-- anew, returns the text to store instead.
 local function write_log(state)
   local plan, rewrite = state.plan, state.rewrite
   local texts = { pack('<BBBBd', VERSION, LOG, plan.count, 0, state.charged_at) }

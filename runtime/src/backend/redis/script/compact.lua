@@ -1,5 +1,5 @@
--- The algorithms whose state is up to three numbers: sliding window counter (COUNTER), fixed window
--- (FIXED), and the bucket of the three others (BUCKET).
+-- The algorithms whose state is two or three numbers: sliding window counter (COUNTER), fixed
+-- window (FIXED), and the bucket of the three others (BUCKET).
 
 local function advance_compact(family, part, quota)
   if family == COUNTER then
@@ -30,7 +30,7 @@ local function admits_compact(family, part, quota, cost)
     quota.period - (now - part.start), room, quota.period)
 end
 
--- Returns the numbers that the reply reports.
+-- Returns the numbers of a quota's state that the reply contains.
 local function raw_numbers(family, part, quota)
   if family == COUNTER then
     return part.start, min(part.current, quota.limit), min(part.previous, quota.limit)
@@ -38,13 +38,13 @@ local function raw_numbers(family, part, quota)
   if family == FIXED then return part.start, part.used, part.opening end
   if part.tat > now + quota.full_span
     or (part.tat == now + quota.full_span and part.fraction > quota.full_fraction) then
-    -- Another release has charged more than this one's bucket holds.
+    -- Another release has charged more than fits into this release's bucket.
     return now + quota.full_span, quota.full_fraction
   end
   return part.tat, part.fraction
 end
 
--- Charges the cost, and `more` units that only another release's limit still counts.
+-- Charges the cost, and also `more` units, which are in use only under another release's limit.
 local function charge_compact(family, part, quota, cost, more)
   if family == BUCKET then
     part.tat, part.fraction = charged_tat(part, quota)
@@ -64,7 +64,7 @@ local function charge_compact(family, part, quota, cost, more)
   end
 end
 
--- Returns the time from which on nothing is in use; 0 if nothing is in use now.
+-- Returns the time from which on no units are in use. For the windows it is 0 if nothing is stored.
 local function compact_empty_at(family, part, quota)
   if family == BUCKET then
     return part.fraction > 0 and part.tat + 1 or part.tat

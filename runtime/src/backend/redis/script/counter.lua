@@ -1,6 +1,7 @@
--- The sliding window counter: the window's two counts, and products beyond 2^53.
+-- The sliding window counter: its two counts, and the comparison of products beyond 2^53.
 
--- Returns a × b as high × 2^30 + low, for a below 2^32 and b below 2^45.
+-- Returns the product a × b as two numbers, high and low, with a × b = high × 2^30 + low. It
+-- requires that a is below 2^32 and b below 2^45.
 local function product(a, b)
   local b0 = b % 32768
   local b1 = floor(b / 32768) % 32768

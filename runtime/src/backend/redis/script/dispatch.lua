@@ -1,4 +1,4 @@
--- The operations of all algorithms, and refunds.
+-- The operations on a quota's state, for any algorithm.
 
 local function advance(family, part, quota)
   if family == LOG then return advance_log(part, quota) end
@@ -41,7 +41,7 @@ local function refund_bucket(part, quota, stamp)
   return true
 end
 
--- Returns false if the charge is no longer in use, and then it has changed nothing.
+-- Refunds a charge. Returns false if the charge is no longer in use, and then nothing has changed.
 local function refund(family, part, quota, stamp, cost)
   if family == LOG then
     return refund_log(part, quota, stamp, cost)

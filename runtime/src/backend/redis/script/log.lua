@@ -1,12 +1,14 @@
 -- The sliding log: a ring of (time, units) for each quota.
 --
--- The stored header of a quota holds its first (oldest) entry and its last (newest) entry; the
--- fields are `first_time`, `first_units`, `last_time` and `last_units`. The last entry is only
--- there, and gets its slot in the ring when the next one comes; the first one is in its slot, too.
--- So a charge reads the header and writes one slot. In memory, `list` has all entries if the ring
--- has to be written anew, and `slot` is the number of a slot that has to be written.
+-- The stored header of a quota contains its first (oldest) entry and its last (newest) entry, in
+-- the fields `first_time`, `first_units`, `last_time` and `last_units`. The last entry is only in
+-- the header, and gets its slot in the ring when the next entry comes. The first entry is also in
+-- its slot. So a charge reads the header and writes one slot. In memory, `list` contains all
+-- entries if the ring has to be written anew, and `slot` is the number of a slot that has to be
+-- written.
 
--- Returns the time and the units of entry k, counted from 0. Slots are read in chunks of 32.
+-- Returns the time and the units of entry k, where the oldest entry is number 0. Slots are read in
+-- chunks of 32.
 local function entry(part, k)
   if part.list then return part.list[k + 1][1], part.list[k + 1][2] end
   if k == part.count - 1 then return part.last_time, part.last_units end
@@ -21,7 +23,7 @@ local function entry(part, k)
   return unpack('<dI4', part.chunk, (at - part.chunk_start) * 12 + 1)
 end
 
--- Returns all entries as a list, in which they can be changed at will.
+-- Returns all entries as a list, which the caller may change.
 local function to_list(part)
   if not part.list then
     local list = {}
@@ -34,7 +36,7 @@ local function to_list(part)
   return part.list
 end
 
--- Makes the header agree with the list.
+-- Sets the fields of the header from the list.
 local function update_header(part)
   local list = part.list
   part.count = #list
@@ -84,8 +86,8 @@ local function advance_log(part, quota)
   part.first_time, part.first_units = time, units
 end
 
--- Appends what the library needs of the log to the reply: the first entry, those at which a wait
--- ends, and all others as if they were one with the last.
+-- Appends to the reply the entries of the log that the library needs: the first entry, the entries
+-- at which a wait ends, and all others as if they were one with the last.
 local function report_log(part, quota, cost, refused, reply)
   local at = #reply + 2
   reply[at - 1] = part.used
@@ -97,7 +99,8 @@ local function report_log(part, quota, cost, refused, reply)
     reported = reported + 1
     reply[at + reported * 2 - 1], reply[at + reported * 2] = time, units
   end
-  -- Reports the entries as one, at the end of which no more than `room` units are left.
+  -- Adds to the reply one entry for all following entries that have to expire until no more than
+  -- `room` units are left.
   local function report_until(room)
     local time, units, sum = 0, 0, 0
     while left > room and k < part.count - 1 do

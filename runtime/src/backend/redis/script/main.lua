@@ -1,7 +1,7 @@
--- Decides checks of many keys in one call. A key holds one subject under one policy, with all
--- quotas of the policy. Times are whole microseconds; every number stays below 2^53, up to which
--- Lua's numbers are exact. The rules are those of `runtime/src/algorithm`, in the order of its
--- trait `Core`:
+-- Decides checks of many keys in one call. A key contains the state of one subject under one
+-- policy, with all quotas of the policy. Times are whole microseconds. Every number stays below
+-- 2^53, up to which Lua's numbers are exact. The rules are those of `runtime/src/algorithm`, in the
+-- order of its trait `Counter`:
 --
 --   counter.lua, bucket.lua   arithmetic of sliding_window_counter.rs and gcra.rs
 --   compact.lua               the three algorithms whose state is a few numbers
@@ -9,22 +9,25 @@
 --   dispatch.lua              all four algorithms, and refunds
 --   migrate.lua               `Counters::fit` of counters.rs, for state of another release
 --
--- `script.rs` replaces each `include` line by the file that it names, and removes the comments.
+-- `script/text.rs` replaces each `include` line by the file that it names, and removes the
+-- comments.
 --
 -- KEYS[i]  the key of the i-th check
 -- ARGV[1]  the time, in tests; empty: the server's time
 -- ARGV[2]  a byte for each check: the number of its plan
 -- ARGV[3…] the plans: an action and the quotas, encoded by `Plan` in `script.rs`
 --
--- The reply is one string, which costs a third of an array of integers: the time, then for each
--- check a count of numbers, its status and the raw state of each quota, from which the library
--- computes what remains. Numbers are unsigned, little-endian, 8 bytes; the count is one byte. For
--- a check that failed the count is 255, followed by the length and the text of the error.
+-- The reply is one string, which costs a third of an array of integers. It contains the time, and
+-- then for each check a count of numbers, its status and the raw state of each quota, from which
+-- the library computes the remaining units. Numbers are unsigned, little-endian, 8 bytes; the count
+-- is one byte. For a check that failed the count is 255, followed by the length and the text of the
+-- error.
 
 local floor, ceil, min, max = math.floor, math.ceil, math.min, math.max
 local values, pack, unpack, sub, call = unpack, struct.pack, struct.unpack, string.sub, redis.call
 
--- VERSION is that of the stored state, HEADER the length of what precedes its quotas.
+-- VERSION is the version of the stored state. HEADER is the number of bytes in it before the
+-- quotas.
 local VERSION, HEADER = 1, 12
 local LOG, COUNTER, FIXED, BUCKET = 1, 2, 3, 4
 local CHARGE, PEEK, RESET, REFUND = 0, 1, 2, 3
@@ -44,11 +47,12 @@ include 'counter.lua'
 include 'bucket.lua'
 include 'compact.lua'
 
--- Returns the key's remaining time in whole milliseconds, rounded up, and one more: a state that
--- outlives its time is harmless, since arithmetic decides.
+-- Returns the expiry of a key whose state ends at `instant`: the time until then in whole
+-- milliseconds, rounded up, and one more. A state that is stored for too long is harmless, since
+-- the arithmetic ignores it.
 local function millis_until(instant)
   local millis = ceil((instant - now) / 1000) + 1
-  -- A test's clock stands still while the server's runs.
+  -- A test's clock stands still while the server's runs, so the key expires an hour later.
   return virtual and millis + 3600000 or millis
 end
 
@@ -60,8 +64,9 @@ end
 local REPLY_FORMAT = { [COUNTER] = '<BI8I8I8I8', [FIXED] = '<BI8I8I8I8', [BUCKET] = '<BI8I8I8' }
 local REPLY_COUNT = { [COUNTER] = 4, [FIXED] = 4, [BUCKET] = 3 }
 
--- Charges one quota with compact state that this release has stored, which most checks do. For
--- anything else it returns nil, and then it has changed nothing. All calls share one table.
+-- Charges a check of one quota, and returns the reply. It handles compact state that this release
+-- has stored, and a key without state, which most checks find. For any other check it returns nil,
+-- and then it has changed nothing. All checks share one table, `scratch`.
 local scratch = {
   tat = 0, fraction = 0, start = 0, used = 0, opening = 0, current = 0, previous = 0,
 }
@@ -97,9 +102,9 @@ local function encode_error(failure)
   return pack('<BI4', 255, #text) .. text
 end
 
--- Builds the functions that only some checks need. Redis runs the whole chunk anew for each call,
--- so functions outside would be created each time: some 25 closures, in vain for a call whose
--- checks all take the fast path.
+-- Builds the functions that only some checks need. Redis runs the full script anew for each call.
+-- Outside of this function, some 25 closures would be created for each call, even if all its checks
+-- take the fast path.
 local function build_slow_path()
   include 'log.lua'
   include 'dispatch.lua'

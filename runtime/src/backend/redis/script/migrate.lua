@@ -27,8 +27,8 @@ local function units_at(family, part, at)
 end
 
 -- Converts another release's state to this one's rules: the units that were in use at its last
--- charge count as charged then, up to a full quota. So it refuses nobody for longer than a full
--- quota takes.
+-- charge count as charged at that time, up to a full quota. So no subject is refused for longer
+-- than a full quota takes to replenish.
 local function converted(family, quota, stored, old)
   local charged_at = min(stored.charged_at, now)
   local units = min(units_at(stored.family, old, stored.charged_at), quota.capacity)
@@ -36,7 +36,7 @@ local function converted(family, quota, stored, old)
   part.foreign = old
   if units == 0 then return part end
   if family == LOG and stored.family == LOG then
-    -- The time of each entry is known.
+    -- Both algorithms are logs, so the time of each entry is known.
     part.list, part.used = {}, old.used
     for k = 0, old.count - 1 do part.list[k + 1] = { entry(old, k) } end
     update_header(part)
@@ -65,8 +65,8 @@ local function is_native(family, quota, stored, old)
     and (old.tat < full or (old.tat == full and old.fraction <= quota.full_fraction))
 end
 
--- Returns the stored state for each quota: that of the same period, otherwise any that is left, the
--- one with the longest period first.
+-- Returns the stored state for each quota: one with the same period, and otherwise one of those
+-- left over, the longest period first.
 local function matched(plan, stored)
   local same = stored.count == plan.count
   for i = 1, plan.count do same = same and stored[i].period == plan[i].period end

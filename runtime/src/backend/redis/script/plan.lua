@@ -1,4 +1,4 @@
--- Decoding of plans, each of which may serve many checks of a call.
+-- Decoding of plans. One plan may serve many checks of a call.
 
 local plans = {}
 
@@ -12,15 +12,15 @@ local function plan_of(number)
     plan = {
       family = family, action = action, count = count, cost = cost, stamp = stamp, quotas = quotas,
       is_fast = is_fast,
-      -- The bytes that the stored state of this quota has before and after the time of the last
-      -- charge.
+      -- `header` and `identity` are the bytes of this quota's stored state before and after the
+      -- time of the last charge.
       header = is_fast and pack('<BBBB', VERSION, family, 1, 0),
       identity = is_fast and sub(quotas, 1, 16),
     }
     local costs_at = at + count * 28
     for i = 1, count do
-      -- For a bucket, `full_span` is the time that its capacity takes, and `cost_span` the time
-      -- that the cost takes. Fractions are in 1/limit of a microsecond.
+      -- For a bucket, `full_span` is the time to replenish its capacity, and `cost_span` the time
+      -- to replenish the cost. Fractions are in 1/limit of a microsecond.
       local limit, capacity, period, full_span, full_fraction, cost_span, cost_fraction
       limit, capacity, period, full_span, full_fraction, at = unpack('<I4I4ddI4', text, at)
       cost_span, cost_fraction, costs_at = unpack('<dI4', text, costs_at)

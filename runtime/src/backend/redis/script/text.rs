@@ -2,15 +2,15 @@
 
 use std::sync::LazyLock;
 
-/// The script as it is sent: in one piece, without comments and needless spaces. A server keeps the
-/// text in memory, and gets it again whenever it has forgotten it, so it is sent without what only
-/// readers need.
+/// The script as it is sent: one text, without comments and unnecessary spaces. A server stores the
+/// text in memory, and it is sent again whenever the server has lost it. So it contains nothing
+/// that only readers need.
 pub(super) static TEXT: LazyLock<String> = LazyLock::new(assembled);
 
 /// The file that includes the others.
 const MAIN: &str = include_str!("main.lua");
 
-/// The files that are included, by the name after `include`.
+/// The files that are included, each with its name after `include`.
 const PIECES: [(&str, &str); 9] = [
     ("plan.lua", include_str!("plan.lua")),
     ("counter.lua", include_str!("counter.lua")),
@@ -37,13 +37,13 @@ fn assembled() -> String {
     text
 }
 
-/// Returns the file that an `include` line names.
+/// Returns the content of the file that an `include` line names; `None` for any other line.
 fn included(line: &str) -> Option<&'static str> {
     let name = line.trim().strip_prefix("include '")?.strip_suffix('\'')?;
     PIECES.iter().find(|(piece, _)| *piece == name).map(|(_, text)| *text)
 }
 
-/// Appends a line of code, and nothing for an empty line or a comment.
+/// Appends a line of code in its short form. Appends nothing for an empty line or a comment.
 fn push_line(text: &mut String, line: &str) {
     let line = line.trim();
     if line.is_empty() || line.starts_with("--") {
@@ -129,7 +129,8 @@ mod tests {
         let source = source();
         assert_eq!(source.len(), TEXT.lines().count());
         for (line, sent) in source.into_iter().zip(TEXT.lines()) {
-            // It would begin a comment, or read the rest of a number.
+            // A `--` in the sent text would begin a comment. Double quotes and `[[` would begin
+            // literals that this test does not know.
             assert!(!sent.contains("--") && !line.contains('"') && !line.contains("[["), "{line}");
             let (words, literals) = words_and_literals(line);
             let (sent_words, sent_literals) = words_and_literals(sent);
