@@ -1,5 +1,5 @@
-//! The guide: a page for each question that comes up between the first limit and production. All code
-//! in it is compiled, and run where possible.
+//! The guide: a page for each question that comes up between the first limit and production. All
+//! code in it is compiled, and run where possible.
 //!
 //! The reference covers other topics: [`rate_limit`](macro@crate::rate_limit) describes the
 //! attribute, [`testing`](crate::testing) describes tests of limited handlers,

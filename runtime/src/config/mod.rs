@@ -28,13 +28,13 @@ pub struct Config {
 }
 
 impl Config {
-    /// Loads the file at `path`, in TOML, JSON or YAML by its extension, and the environment variables,
-    /// which take precedence.
+    /// Loads the file at `path` and the environment variables, which take precedence. The file is
+    /// in TOML, JSON or YAML, depending on its extension.
     ///
     /// # Errors
     ///
-    /// If the file cannot be read, on unknown keys, and on invalid values. The names of policies are
-    /// checked later, by [`Limiter::from_config`].
+    /// If the file cannot be read, or contains unknown keys or invalid values, or the variables do.
+    /// The names of policies are checked later, by [`Limiter::from_config`].
     pub fn load(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
         Self::load_with(path, std::env::vars_os().filter_map(as_text))
     }
@@ -56,7 +56,7 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// On unknown keys and invalid values.
+    /// If the variables contain unknown keys or invalid values.
     pub fn from_env() -> Result<Self, ConfigError> {
         Self::read(None, variables(std::env::vars_os().filter_map(as_text)))
     }
@@ -87,8 +87,8 @@ impl Config {
         self
     }
 
-    /// Returns a builder with everything configured except for the overrides, so that the program can
-    /// add settings of its own.
+    /// Returns a builder with everything configured except for the overrides, so that the program
+    /// can add settings of its own.
     ///
     /// ```no_run
     /// use tollgate::{Config, SystemClock};

@@ -132,9 +132,10 @@ impl LimiterBuilder {
         self
     }
 
-    /// Sets the fraction that decides if an admission is near the limit. It is, if less than this
-    /// fraction of a quota's units remains after it. With 0.0 no admission is near the limit; with
-    /// 1.0 each one is after which a quota is not completely unused. The default is 0.1.
+    /// Sets the fraction below which a quota is nearly used up. An admission is near the limit if
+    /// less than this fraction of a quota's units remains after it. With 0.0, no admission is near
+    /// the limit. With 1.0, every admission is that does not leave all quotas completely unused.
+    /// The default is 0.1.
     #[must_use]
     pub fn near_limit(mut self, fraction: f64) -> Self {
         self.telemetry.near = fraction;

@@ -12,6 +12,7 @@ use crate::{
 
 /// The number of random sequences of operations for each algorithm.
 const TRACES: u32 = 60;
+/// The number of operations in a random sequence.
 const STEPS: u32 = 60;
 /// The number of concurrent requests that compete for the last units.
 const CROWD: u32 = 64;

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use super::Seconds;
 
-/// The range of durations that are distinguished, as powers of two of nanoseconds: from 128 ns to
-/// 17 s.
+/// The shortest duration that is distinguished, as a power of two of nanoseconds: 128 ns.
 const SHORTEST: u32 = 7;
+/// The longest duration that is distinguished, as a power of two of nanoseconds: 17 s.
 const LONGEST: u32 = 34;
 /// The number of buckets for each doubling of the duration.
 const STEPS: u32 = 4;
