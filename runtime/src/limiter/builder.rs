@@ -134,7 +134,7 @@ impl LimiterBuilder {
 
     /// Sets the fraction below which a quota is nearly used up. An admission is near the limit if
     /// less than this fraction of a quota's units remains after it. With 0.0, no admission is near
-    /// the limit. With 1.0, every admission is that does not leave all quotas completely unused.
+    /// the limit. With 1.0, every admission is near the limit that leaves at least one unit in use.
     /// The default is 0.1.
     #[must_use]
     pub fn near_limit(mut self, fraction: f64) -> Self {
