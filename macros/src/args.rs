@@ -1,5 +1,5 @@
-//! The arguments in the parentheses: one grammar for each, and a mistake in one does not hide those
-//! in others.
+//! Parses the arguments in the attribute's parentheses. Each argument is parsed on its own, so that
+//! a mistake in one does not hide the mistakes in others.
 
 use proc_macro2::{Ident, Span, TokenStream, TokenTree};
 use syn::ext::IdentExt as _;
@@ -12,7 +12,7 @@ use crate::keywords::{Algorithm, Headers, OnError, OnMissingKey, RefundIf, parse
 use crate::period::{Period, parse_expression};
 use crate::suggest;
 
-/// Every named argument, with an example.
+/// The name of every named argument, with an example of its use for error messages.
 const GRAMMAR: [(&str, &str); 18] = [
     ("per", "per = 60"),
     ("algorithm", "algorithm = sliding_window"),
@@ -34,8 +34,8 @@ const GRAMMAR: [(&str, &str); 18] = [
     ("crate", "crate = ::path"),
 ];
 
-/// The arguments of one attribute. The policy decides which missing or contradictory arguments are
-/// mistakes.
+/// The parsed arguments of one attribute. Missing and contradictory arguments are not reported
+/// here, but in `policy.rs`.
 #[derive(Default)]
 pub(crate) struct Arguments {
     pub(crate) limit: Option<Expr>,
@@ -56,24 +56,26 @@ pub(crate) struct Arguments {
     pub(crate) refusal: Option<Named<Path>>,
     pub(crate) on_missing_key: Option<Named<OnMissingKey>>,
     pub(crate) krate: Option<Named<Path>>,
-    /// The place at which to report missing arguments.
+    /// The location of the first argument, at which missing arguments are reported; `None` if there
+    /// are no arguments.
     span: Option<Span>,
-    /// The names of the arguments that are present, valid or not.
+    /// The names of the arguments in the attribute, valid or not. A misspelt name is recorded as
+    /// the argument that was probably meant.
     present: Vec<String>,
 }
 
-/// An argument's value, with its name as the place to report mistakes.
+/// An argument's value, and its name, at which mistakes are reported.
 #[derive(Clone)]
 pub(crate) struct Named<T> {
     pub(crate) name: Ident,
     pub(crate) value: T,
 }
 
-/// The cost of a request.
+/// The value of the argument `cost`, the cost of a request.
 #[derive(Clone)]
 pub(crate) enum Cost {
     Const(Expr),
-    /// A function of the request.
+    /// The path of a function that computes the cost from the request.
     Function(Path),
 }
 
@@ -98,12 +100,12 @@ impl Arguments {
         arguments
     }
 
-    /// Returns `true` if the argument is present, valid or not.
+    /// Returns `true` if the attribute contains an argument of this name, valid or not.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.present.iter().any(|present| present == name)
     }
 
-    /// Returns the place at which to report missing arguments.
+    /// Returns the location at which missing arguments are reported.
     pub(crate) fn span(&self) -> Span {
         self.span.unwrap_or_else(Span::call_site)
     }
@@ -162,7 +164,8 @@ impl Arguments {
     }
 
     fn parse_word(&mut self, word: Ident) -> syn::Result<()> {
-        // A constant is a limit; lower-case words are arguments.
+        // A word that begins with a capital is a constant, which gives the limit. Other words are
+        // the names of arguments.
         if suggest::is_constant(&word) {
             return self.set_limit(syn::parse_quote!(#word));
         }
@@ -209,7 +212,7 @@ impl Arguments {
         Ok(())
     }
 
-    /// Records that an argument is present. It must be known and must not be repeated.
+    /// Records the name of an argument, and returns it. An unknown or a repeated name is an error.
     fn mark_present(&mut self, name: &Ident) -> syn::Result<&'static str> {
         let text = name.to_string();
         let Some((known, _)) = GRAMMAR.iter().find(|(known, _)| *known == text) else {
@@ -227,7 +230,7 @@ impl Arguments {
         let known = GRAMMAR.map(|(name, _)| name);
         let grammar = GRAMMAR.map(|(_, grammar)| format!("`{grammar}`")).join(", ");
         let text = word.to_string();
-        // The argument that was probably meant is not reported as missing, too.
+        // Records the argument that was probably meant, so that it is not reported as missing, too.
         self.present.extend(suggest::nearest(&text, &known).map(str::to_owned));
         let hint = suggest::hint(&text, &known, &format!("there are the limit, {grammar}"));
         syn::Error::new(word.span(), format!("unknown argument `{word}`: {hint}"))
@@ -255,8 +258,8 @@ fn named<T>(name: Ident, value: T) -> Named<T> {
     Named { name, value }
 }
 
-/// Parses a number of requests. A literal is checked here, which gives better messages than the
-/// compiler's; any other expression is left to const evaluation.
+/// Parses a number of requests, such as a limit. A literal is checked here, because the messages
+/// are better than the compiler's. Any other expression is checked when the compiler evaluates it.
 fn parse_count(input: ParseStream<'_>, what: &str) -> syn::Result<Expr> {
     let count = parse_expression(input)?;
     let mistake = match &count {
@@ -304,7 +307,7 @@ fn parse_crate(input: ParseStream<'_>) -> syn::Result<Path> {
     Err(syn::Error::new_spanned(path, message))
 }
 
-/// Returns `true` if a single word is left.
+/// Returns `true` if the rest of the input is a single word.
 fn is_last(input: ParseStream<'_>) -> bool {
     let ahead = input.fork();
     ahead.call(Ident::parse_any).is_ok() && ahead.is_empty()

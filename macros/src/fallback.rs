@@ -1,10 +1,11 @@
-//! The output if there are mistakes: the user's own item, so that nothing else breaks and editors
-//! keep working.
+//! The macro's output after mistakes: the user's own item. With it, other code that uses the item
+//! still compiles, and editors still understand the item.
 
 use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
 
-/// Returns the item without further `rate_limit` attributes, which would report mistakes on their
-/// own: those on the item, and those on the functions of an `impl` block.
+/// Returns the item without its remaining `rate_limit` attributes, and without those on the
+/// functions of an `impl` block. The compiler would expand these attributes separately and report
+/// the mistakes again.
 pub(crate) fn item(tokens: TokenStream) -> TokenStream {
     let mut kept = Vec::<TokenTree>::new();
     let mut is_block = false;
@@ -34,7 +35,8 @@ fn ends_in_hash(tokens: &[TokenTree]) -> bool {
     matches!(tokens.last(), Some(TokenTree::Punct(hash)) if hash.as_char() == '#')
 }
 
-/// Returns `true` for `[rate_limit(…)]` and `[path::rate_limit(…)]`.
+/// Returns `true` if the brackets contain this macro's attribute: `[rate_limit(…)]` or
+/// `[path::rate_limit(…)]`.
 fn is_ours(group: &Group) -> bool {
     let path = group.stream().into_iter().take_while(|token| !matches!(token, TokenTree::Group(_)));
     group.delimiter() == Delimiter::Bracket

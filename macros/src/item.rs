@@ -18,8 +18,8 @@ pub(crate) enum Item {
     Block(Block),
 }
 
-/// A function: everything before its body, and the unparsed body. The compiler reports mistakes in
-/// the body, and an editor completes in it as if the attribute were not there.
+/// A function with its body unparsed. So the compiler itself reports mistakes in the body, and an
+/// editor completes code in it as if the attribute were not there.
 #[derive(Clone)]
 pub(crate) struct Function {
     pub(crate) attrs: Vec<Attribute>,
@@ -30,7 +30,7 @@ pub(crate) struct Function {
 
 /// An `impl` block.
 pub(crate) struct Block {
-    /// Everything before the braces.
+    /// The tokens before the braces.
     pub(crate) head: TokenStream,
     self_ty: Type,
     pub(crate) members: Vec<Member>,
@@ -100,7 +100,8 @@ impl Parse for Block {
 }
 
 impl Block {
-    /// Returns the name of the block's type.
+    /// Returns the name of the block's type, without its path and generic arguments; `None` if the
+    /// type is not a path.
     pub(crate) fn owner(&self) -> Option<String> {
         match &self.self_ty {
             Type::Path(path) => {
@@ -141,7 +142,7 @@ impl Member {
 }
 
 impl Function {
-    /// Returns the name without a raw identifier's `r#`.
+    /// Returns the function's name, without the `r#` of a raw identifier.
     pub(crate) fn name(&self) -> String {
         self.sig.ident.unraw().to_string()
     }
@@ -150,7 +151,8 @@ impl Function {
         self.sig.asyncness.is_some()
     }
 
-    /// Returns `true` if there is an attribute of this name below the one being expanded.
+    /// Returns `true` if the function has an attribute of this name. The attribute that is being
+    /// expanded does not count: the compiler has removed it.
     pub(crate) fn has_attr(&self, name: &str) -> bool {
         self.attrs.iter().any(|attribute| is_named(attribute, name))
     }
@@ -168,12 +170,12 @@ impl ToTokens for Function {
     }
 }
 
-/// Returns `true` if the attribute's path is, or ends in, `name`.
+/// Returns `true` if the last segment of the attribute's path is `name`.
 pub(crate) fn is_named(attribute: &Attribute, name: &str) -> bool {
     attribute.path().segments.last().is_some_and(|segment| segment.ident == name)
 }
 
-/// Returns `true` if `name` occurs among the tokens.
+/// Returns `true` if the identifier `name` occurs anywhere in the tokens.
 pub(crate) fn mentions(tokens: TokenStream, name: &str) -> bool {
     tokens.into_iter().any(|token| match token {
         TokenTree::Ident(ident) => ident == name,
@@ -182,20 +184,21 @@ pub(crate) fn mentions(tokens: TokenStream, name: &str) -> bool {
     })
 }
 
-/// Returns a statement that fixes the body's type ahead of the body, so that a value of another type
-/// is reported where it is written.
+/// Returns a statement that never runs, but fixes the type of the body that follows it. So the
+/// compiler reports a value of another type at that value.
 pub(crate) fn return_edge(output: &ReturnType, tollgate: &CratePath) -> TokenStream {
     let (ty, span) = match output {
         ReturnType::Type(_, ty) => (erase_impl_trait(ty), ty.span()),
         ReturnType::Default => (quote!(()), Span::call_site()),
     };
-    // The compiler shows this as the reason for the type, so it is located at the type.
+    // The compiler shows this expression as the reason for the expected type, so it is located at
+    // the return type.
     let value = quote_spanned!(span=> return #tollgate::any::<#ty>());
     quote!(if false { #value; })
 }
 
-/// Returns the type with `_` in place of each `impl Trait`, which is not allowed inside a body: the
-/// compiler infers it from the body.
+/// Returns the type with `_` in place of each `impl Trait`, because `impl Trait` is not allowed
+/// inside a body. The compiler infers `_` from the body.
 pub(crate) fn erase_impl_trait(ty: &Type) -> TokenStream {
     struct Erase;
 
@@ -229,7 +232,7 @@ fn starts_function(input: ParseStream<'_>) -> bool {
     ahead.peek(Token![fn])
 }
 
-/// Returns `true` if a type mentions a lifetime.
+/// Returns `true` if the tokens of a type contain a lifetime.
 pub(crate) fn has_lifetime(tokens: TokenStream) -> bool {
     tokens.into_iter().any(|token| match token {
         TokenTree::Punct(punct) => punct.as_char() == '\'',

@@ -1,4 +1,5 @@
-//! The key: the property of a request or call by which it is counted.
+//! The argument `key`: the property by which requests or calls are counted separately, such as the
+//! client's address.
 
 use proc_macro2::{Ident, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
@@ -17,11 +18,12 @@ const GRAMMAR: &str = "there are `ip`, `global`, `header(\"…\")`, `cookie(\"�
                        `path_param(\"…\")`, `query(\"…\")`, `extension(Type)`, the path of a \
                        function, a tuple of these, and `args(…)`";
 
-/// A key with its source.
+/// A key, with the tokens from which it was parsed.
 #[derive(Clone)]
 pub(crate) struct Key {
     pub(crate) kind: Kind,
-    /// The source, for comparing keys and for reporting mistakes in them.
+    /// The key's tokens in the attribute. Keys are compared by these, and mistakes in the key are
+    /// reported at them.
     pub(crate) tokens: TokenStream,
 }
 
@@ -29,7 +31,7 @@ pub(crate) struct Key {
 pub(crate) enum Kind {
     Ip,
     Global,
-    /// In lower case.
+    /// The name of a header, in lower case.
     Header(String),
     Cookie(LitStr),
     PathParam(LitStr),
@@ -37,7 +39,7 @@ pub(crate) enum Kind {
     Extension(Type),
     Function(Path),
     All(Vec<Kind>),
-    /// Values made from the function's arguments. The function is not a handler.
+    /// Expressions with the arguments of a function that is not a handler.
     Args(Vec<Expr>),
 }
 
@@ -67,7 +69,7 @@ impl Key {
         matches!(self.kind, Kind::Args(_))
     }
 
-    /// Returns `true` if there are requests that lack the key.
+    /// Returns `true` if a request can lack the key, for example a header.
     pub(crate) fn can_be_missing(&self) -> bool {
         let is_always_there = |kind: &Kind| matches!(kind, Kind::Ip | Kind::Global | Kind::Args(_));
         match &self.kind {
@@ -76,12 +78,12 @@ impl Key {
         }
     }
 
-    /// Returns `true` if the two keys are written alike.
+    /// Returns `true` if the two keys have the same source text, apart from spaces.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         self.text() == other.text()
     }
 
-    /// Returns the key as text, which distinguishes the policies of one function.
+    /// Returns the key's source text without spaces. It distinguishes the policies of one function.
     pub(crate) fn text(&self) -> String {
         self.tokens.to_string().replace(' ', "")
     }
@@ -191,7 +193,7 @@ impl Kind {
         }
     }
 
-    /// A const expression of type `Key`.
+    /// Returns a const expression of the library's type `Key`.
     pub(crate) fn key(&self, tollgate: &CratePath) -> TokenStream {
         let Self::All(parts) = self else {
             let part = self.part(tollgate);
@@ -201,7 +203,7 @@ impl Kind {
         quote!(#tollgate::Key::from_parts(&[#(#parts),*]))
     }
 
-    /// A const expression of type `Part`.
+    /// Returns a const expression of the library's type `KeyPart`.
     fn part(&self, tollgate: &CratePath) -> TokenStream {
         match self {
             Self::Ip => quote!(#tollgate::KeyPart::Ip),
@@ -220,8 +222,8 @@ impl Kind {
                     #tollgate::KeyPart::Function(|parts| #tollgate::resolve(&#path, parts))
                 }
             }
-            // A tuple contains no other tuple, and `args(…)` is not taken from a request: the
-            // expansion makes it from the function's arguments.
+            // A tuple contains no other tuple. `args(…)` is not taken from a request: the expansion
+            // of a function creates its subject from the function's arguments.
             Self::All(_) | Self::Args(_) => TokenStream::new(),
         }
     }
@@ -244,13 +246,15 @@ fn unknown(word: &Ident, text: &str) -> syn::Error {
     syn::Error::new(word.span(), format!("unknown key `{text}`: {hint}"))
 }
 
-/// A field name is a token (RFC 9110 §5.1), whose case does not matter.
+/// Checks the name of a header field and returns it in lower case, because its case does not matter
+/// (RFC 9110 §5.1).
 fn header_name(name: &LitStr) -> syn::Result<String> {
     check_token(name, "header")?;
     Ok(name.value().to_ascii_lowercase())
 }
 
-/// Checks that a name is a token (RFC 9110 §5.6.2), as the names of cookies are (RFC 6265 §4.1.1).
+/// Checks that the name of a header field or of a cookie is a token (RFC 9110 §5.6.2, RFC 6265
+/// §4.1.1).
 fn check_token(name: &LitStr, what: &str) -> syn::Result<()> {
     let text = name.value();
     let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);

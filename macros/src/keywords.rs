@@ -14,7 +14,8 @@ use crate::suggest;
 pub(crate) struct Algorithm {
     pub(crate) word: Ident,
     variant: &'static str,
-    /// `true` if it has a bucket, the size of which is set by `burst`.
+    /// `true` if the algorithm has a bucket. Only then may the policy have a `burst`, the bucket's
+    /// size.
     pub(crate) has_bucket: bool,
 }
 
@@ -45,7 +46,7 @@ impl Algorithm {
     }
 }
 
-/// The policy's behaviour while the backend fails.
+/// The value of `on_error`: the policy's behaviour while the backend cannot answer.
 #[derive(Clone)]
 pub(crate) enum OnError {
     Closed,
@@ -74,7 +75,7 @@ impl OnError {
     }
 }
 
-/// The style of the header fields that describe the limit to clients.
+/// The value of `headers`: the style of the header fields that describe the limit to clients.
 #[derive(Clone)]
 pub(crate) struct Headers(&'static str);
 
@@ -93,7 +94,7 @@ impl Headers {
     }
 }
 
-/// The handling of requests that lack the key.
+/// The value of `on_missing_key`: the handling of requests that lack the key.
 #[derive(Clone)]
 pub(crate) struct OnMissingKey(&'static str);
 
@@ -112,7 +113,7 @@ impl OnMissingKey {
     }
 }
 
-/// The results after which the cost is refunded.
+/// The value of `refund_if`: the condition on the result under which the cost is refunded.
 #[derive(Clone)]
 pub(crate) enum RefundIf {
     Failure,
@@ -141,7 +142,7 @@ impl RefundIf {
 
 /// Parses the path of a function.
 pub(crate) fn parse_path(input: ParseStream<'_>, grammar: &str) -> syn::Result<Path> {
-    // Parsed as an expression, because a function may have generic arguments.
+    // The path is parsed as an expression, because a function may have generic arguments.
     let path = input.parse::<ExprPath>().map(|expression| expression.path);
     path.map_err(|error| {
         let message = format!("expected the path of a function: write `{grammar}`");
@@ -153,7 +154,8 @@ fn word(input: ParseStream<'_>, grammar: &str) -> syn::Result<Ident> {
     input.call(Ident::parse_any).map_err(|error| syn::Error::new(error.span(), grammar))
 }
 
-/// Returns the variant named by a word.
+/// Returns the name of the enum variant that belongs to `word`. `known` contains all words with
+/// their variants; an error calls an unknown word an unknown `what`.
 fn variant(
     what: &str,
     word: &Ident,

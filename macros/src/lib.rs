@@ -1,7 +1,8 @@
-//! The attribute of `tollgate`, which re-exports it and documents it.
+//! The attribute macro of the crate `tollgate`, which re-exports and documents it.
 //!
-//! A pipeline: arguments and item → policies (the meaning of the arguments together) → expansion;
-//! on any mistake, the fallback.
+//! The macro parses the arguments (`args.rs`) and the item (`item.rs`), combines the arguments into
+//! policies (`policy.rs`), and generates code (`expand`). After any mistake, its output is the
+//! errors and the user's own item (`fallback.rs`).
 
 use proc_macro::TokenStream;
 

@@ -1,4 +1,5 @@
-//! Periods: seconds, words, text such as `"1h30m"`, and constants.
+//! Parses lengths of time: whole seconds, words such as `minute`, text such as `"1h30m"`, and
+//! constants.
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
@@ -15,14 +16,14 @@ const MAX_SECONDS: u64 = 366 * 24 * 60 * 60;
 /// The length of a period or of a wait.
 #[derive(Clone)]
 pub(crate) enum Period {
-    /// A literal: microseconds, and its place.
+    /// The value of a literal or a word in microseconds, and its location.
     Micros(u64, Span),
     /// An expression for the compiler to evaluate.
     Const(Expr),
 }
 
 impl Period {
-    /// Parses the value of `argument`. Messages call it a `noun`.
+    /// Parses the value of the argument named `argument`. Error messages call the value a `noun`.
     pub(crate) fn parse(input: ParseStream<'_>, argument: &str, noun: &str) -> syn::Result<Self> {
         let value = parse_expression(input)?;
         let too_long = || format!("the {noun} must be at most 366 days");
@@ -63,7 +64,7 @@ impl Period {
         }
     }
 
-    /// Returns the expression, if there is one.
+    /// Returns the expression, or `None` if the value is a literal or a word.
     pub(crate) fn expression(&self) -> Option<&Expr> {
         match self {
             Self::Micros(..) => None,
@@ -76,7 +77,7 @@ impl Period {
         match self {
             Self::Micros(micros, _) => quote!(::core::time::Duration::from_micros(#micros)),
             Self::Const(expression) => {
-                // The integer type of unsuffixed numbers would be ambiguous.
+                // Gives unsuffixed numbers a type, which would otherwise be ambiguous.
                 let typed = if is_arithmetic(expression) {
                     quote!({ let seconds: ::core::primitive::u64 = #expression; seconds })
                 } else {
@@ -98,7 +99,8 @@ pub(crate) fn parse_expression(input: ParseStream<'_>) -> syn::Result<Expr> {
     Ok(expression)
 }
 
-/// Returns the microseconds meant by a bare word, or `None` if it is a constant.
+/// Returns the number of microseconds in the unit that a word names, such as `minute`, or an error
+/// message if the word is unknown. Returns `None` if the word is the name of a constant.
 fn unit(word: &Ident, noun: &str) -> Option<Result<u64, String>> {
     const UNITS: [&str; 4] = ["second", "minute", "hour", "day"];
     let text = word.to_string();
@@ -122,7 +124,7 @@ fn unit(word: &Ident, noun: &str) -> Option<Result<u64, String>> {
     Some(Ok(seconds * MICROS_PER_SECOND))
 }
 
-/// Returns `true` if an expression consists of unsuffixed numbers only.
+/// Returns `true` if an expression contains only unsuffixed numbers and operators.
 fn is_arithmetic(expression: &Expr) -> bool {
     match expression {
         Expr::Lit(ExprLit { lit: Lit::Int(number), .. }) => number.suffix().is_empty(),
@@ -143,7 +145,8 @@ const UNITS: [(&str, u64); 6] = [
     ("us", 1),
 ];
 
-/// Parses whole numbers, each followed by a unit, from long to short. Returns microseconds.
+/// Parses whole numbers, each followed by a unit, with the longest unit first. Returns the sum in
+/// microseconds. The error is a message.
 fn parse(text: &str, noun: &str) -> Result<u64, String> {
     let mut micros = 0_u64;
     let mut units = UNITS.iter();
@@ -152,7 +155,8 @@ fn parse(text: &str, noun: &str) -> Result<u64, String> {
         let (number, unit);
         (number, rest) = split(rest, |c| c.is_ascii_digit());
         (unit, rest) = split(rest, |c| !c.is_ascii_digit());
-        // `find` continues after the unit it found, which rejects repeated and unordered units.
+        // `find` has consumed the units up to the one it found, so a repeated or a longer unit is
+        // an error.
         let Some((_, unit_micros)) = units.find(|(name, _)| *name == unit) else {
             return Err(explain(text, noun));
         };

@@ -1,4 +1,4 @@
-//! The policies of one annotated function: the meaning of its arguments together.
+//! Combines the arguments of all attributes on one function into its policies.
 
 use proc_macro2::{Ident, TokenStream, TokenTree};
 use quote::ToTokens;
@@ -10,20 +10,20 @@ use crate::key::{Key, Kind};
 use crate::keywords::{Algorithm, Headers, OnError, OnMissingKey, RefundIf};
 use crate::period::Period;
 
-/// The value of `tollgate::MAX_QUOTAS`.
+/// The largest number of quotas of one policy: the value of `tollgate::MAX_QUOTAS`.
 const MAX_QUOTAS: usize = 4;
 
-/// The place of the check.
+/// The place at which the generated code checks the limits.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
-    /// In front of an axum handler's extractors.
+    /// Before the arguments of an axum handler are extracted.
     Handler,
     /// At the beginning of a function's body.
     Function { is_async: bool },
 }
 
-/// A complete policy without mistakes in its literals. The expansion asserts that the values of its
-/// constants are valid.
+/// A complete policy. Its literals have been checked. The expansion contains assertions that check
+/// the values of its constants.
 pub(crate) struct Policy {
     pub(crate) quotas: Vec<Quota>,
     pub(crate) key: Key,
@@ -49,8 +49,8 @@ pub(crate) struct Quota {
     pub(crate) burst: Option<Named<Expr>>,
 }
 
-/// Returns the mode, and the policies in the order in which they are checked, or `None` if an
-/// attribute is incomplete.
+/// Returns the mode, and the policies in the order in which they are checked. Returns `None` if an
+/// attribute is incomplete. Mistakes are added to `errors`.
 pub(crate) fn policies(
     stack: Vec<Arguments>,
     is_async: bool,
@@ -122,13 +122,13 @@ impl Policy {
         })
     }
 
-    /// Returns the name or group of the policy, if it has one.
+    /// Returns the policy's argument `name` or `group`; `None` if it has neither.
     pub(crate) fn explicit_name(&self) -> Option<&Named<LitStr>> {
         self.name.as_ref().or(self.group.as_ref())
     }
 
-    /// Merges a limit on the same key that is stacked below. Together they are one decision, so each
-    /// option may be given only once.
+    /// Merges the limit of an attribute that is stacked below and has the same key. Both limits
+    /// belong to one decision, so each option may be given only once.
     fn absorb(&mut self, other: Self, errors: &mut Errors) {
         for quota in other.quotas {
             if self.quotas.iter().any(|earlier| earlier.text() == quota.text()) {
@@ -206,7 +206,8 @@ impl Policy {
         }
     }
 
-    /// Reports `Self` in expressions that are evaluated outside of the `impl` block.
+    /// Reports `Self` in expressions, because the expansion evaluates them outside of the `impl`
+    /// block.
     fn check_self(&self, errors: &mut Errors) {
         let cost = self.cost.iter().filter_map(|cost| match &cost.value {
             Cost::Const(cost) => Some(cost),
@@ -261,8 +262,8 @@ impl Policy {
 }
 
 impl Quota {
-    /// Returns the limit, and the period in microseconds, if both are literals, which have been
-    /// checked.
+    /// Returns the limit, and the period in microseconds, if both are literals; otherwise `None`.
+    /// Literals were checked when they were parsed.
     pub(crate) fn literal(&self) -> Option<(u64, u64)> {
         match (&self.limit, &self.period) {
             (Expr::Lit(ExprLit { lit: Lit::Int(limit), .. }), Period::Micros(micros, _)) => {
@@ -273,7 +274,7 @@ impl Quota {
     }
 
     fn check(&self, errors: &mut Errors) {
-        // A million per second is one per microsecond.
+        // The highest allowed rate is 1,000,000 per second, which is 1 per microsecond.
         if self.literal().is_some_and(|(limit, micros)| limit > micros) {
             errors.at(
                 &self.limit,

@@ -1,8 +1,8 @@
-//! "Did you mean …?"
+//! Suggests a known word for a misspelt one.
 
 use proc_macro2::Ident;
 
-/// Returns the member of `known` that is most similar to `word`, if one is similar enough.
+/// Returns the member of `known` that is most similar to `word`; `None` if none is similar enough.
 pub(crate) fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
     let distances =
         known.iter().map(|&candidate| (strsim::damerau_levenshtein(word, candidate), candidate));
@@ -10,12 +10,13 @@ pub(crate) fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
     (distance <= (candidate.len() / 3).max(1)).then_some(candidate)
 }
 
-/// Returns `true` if a bare word is the name of a constant: keywords are in lower case.
+/// Returns `true` if a word begins with a capital, and so is the name of a constant. Keywords are
+/// in lower case.
 pub(crate) fn is_constant(word: &Ident) -> bool {
     word.to_string().chars().next().is_some_and(char::is_uppercase)
 }
 
-/// Returns "did you mean …?", or `grammar` if nothing is similar.
+/// Returns "did you mean …?" with the most similar known word, or `grammar` if none is similar.
 pub(crate) fn hint(word: &str, known: &[&str], grammar: &str) -> String {
     match nearest(word, known) {
         Some(nearest) => format!("did you mean `{nearest}`?"),

@@ -1,4 +1,4 @@
-//! The settings that annotations of handlers and of functions have in common.
+//! The settings that limits of handlers and limits of plain functions have in common.
 
 use crate::callback::{Callback, set_plain};
 use crate::registry::RegisteredPolicy;
@@ -6,7 +6,8 @@ use crate::{Algorithm, Blocked, OnError, Policy, Quota};
 
 type BlockedCallback = Callback<fn(&Blocked<'_>), dyn Fn(&Blocked<'_>) + Send + Sync>;
 
-/// One policy of an annotated function, in a static that the macro generates.
+/// A policy of an annotated function, with its `on_blocked` function. The attribute macro creates
+/// it in a static.
 #[derive(Clone, Debug)]
 pub struct Limit {
     registered: RegisteredPolicy,
@@ -14,12 +15,13 @@ pub struct Limit {
 }
 
 impl Limit {
-    /// Creates a limit by the policy `name`, which clients see as `label`. `named` is `true` if the
-    /// annotation gives the name, rather than the function's path. There must be at least one
-    /// quota, and at most as many as a policy may have. The annotation is in `file`, at `line`.
+    /// Creates the limit of the policy `name`, which clients see as `label`. `named` is `true` if
+    /// the annotation sets the name, and `false` if the name is the function's path. `quotas`
+    /// contains 1 to [`MAX_QUOTAS`](crate::MAX_QUOTAS) quotas. The annotation is in `file`, at
+    /// `line`.
     ///
-    /// All of it is set in a single call, because each call takes time to compile for every
-    /// annotation.
+    /// A single call sets all of these, because each call in the generated code takes time to
+    /// compile for every annotation.
     #[must_use]
     pub const fn new(
         name: &'static str,
@@ -37,21 +39,22 @@ impl Limit {
         Self { registered: RegisteredPolicy::new(policy, named, file, line), on_blocked: None }
     }
 
-    /// Sets the algorithm; the sliding window by default.
+    /// Sets the algorithm. The default is the sliding window.
     #[must_use]
     pub const fn algorithm(mut self, algorithm: Algorithm) -> Self {
         self.registered.policy_mut().set_algorithm(algorithm);
         self
     }
 
-    /// Sets the handling of requests while the backend cannot answer; the limiter's by default.
+    /// Sets the handling of requests while the backend cannot answer. The default is the limiter's
+    /// setting.
     #[must_use]
     pub const fn on_error(mut self, mode: OnError) -> Self {
         self.registered.policy_mut().set_on_error(mode);
         self
     }
 
-    /// Makes the limit decide and report, but never refuse.
+    /// Switches to shadow mode: the limit decides and reports, but never refuses.
     #[must_use]
     pub const fn shadow(mut self) -> Self {
         self.registered.policy_mut().set_shadow(true);
@@ -65,7 +68,7 @@ impl Limit {
         self
     }
 
-    /// Wraps the policy of a layer, which has no annotation and is not registered.
+    /// Creates the limit of a layer. A layer has no annotation, so its policy is not registered.
     #[cfg(feature = "axum")]
     pub(crate) fn of_layer(policy: Policy) -> Self {
         Self { registered: RegisteredPolicy::new(policy, true, "", 0), on_blocked: None }
@@ -90,7 +93,8 @@ impl Limit {
         self.registered.policy_mut()
     }
 
-    /// Returns the entry for the registry: the policy, and the place of its annotation.
+    /// Returns the entry for the registry: the policy, and the place of its annotation in the
+    /// source.
     pub const fn registered(&self) -> &RegisteredPolicy {
         &self.registered
     }

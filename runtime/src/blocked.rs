@@ -2,8 +2,8 @@
 
 use crate::{Check, Decision, Policy};
 
-/// A refusal, as `on_blocked` functions receive it. They are called before the refusal is sent, so
-/// they should be quick.
+/// A refusal, as it is passed to `on_blocked` functions. They are called before the refusal is sent
+/// or returned, so they should be quick.
 #[derive(Debug)]
 pub struct Blocked<'a> {
     pub(crate) check: Check<'a>,
@@ -41,13 +41,14 @@ impl<'a> Blocked<'a> {
         self.decision
     }
 
-    /// Returns `true` if the policy is in `shadow`, so that the request goes on all the same.
+    /// Returns `true` if the policy is in shadow mode, so that the request is not refused after
+    /// all.
     #[must_use]
     pub fn is_shadow(&self) -> bool {
         self.check.policy.is_shadow()
     }
 
-    /// Returns the request; `None` for a function that is no handler.
+    /// Returns the request without its body; `None` if the check was not made for an HTTP request.
     #[cfg(feature = "axum")]
     #[must_use]
     pub fn request(&self) -> Option<&axum::http::request::Parts> {

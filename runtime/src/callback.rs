@@ -1,4 +1,4 @@
-//! User functions that limits call.
+//! The functions of the user that limits call.
 
 use std::fmt;
 use std::sync::Arc;
@@ -36,8 +36,8 @@ impl<F, D: ?Sized> fmt::Debug for Callback<F, D> {
     }
 }
 
-/// Sets an option to a plain function. The old value, `None` unless it was set before, is forgotten
-/// and not dropped, because constant functions cannot drop.
+/// Stores a plain function in `option`. The previous value is forgotten and not dropped, because a
+/// `const fn` cannot drop values.
 pub(crate) const fn set_plain<F: Copy, D: ?Sized>(
     option: &mut Option<Callback<F, D>>,
     function: F,

@@ -1,4 +1,4 @@
-//! Durations as text: `1h30m`.
+//! Parses and formats durations as text, such as `1h30m`.
 
 use std::time::Duration;
 
@@ -12,8 +12,8 @@ const UNITS: [(&str, u64); 6] = [
     ("us", 1),
 ];
 
-/// Parses whole numbers, each followed by a unit, from long to short. The attribute accepts the same
-/// texts.
+/// Parses whole numbers, each followed by a unit, with the longest unit first. Returns `None` for
+/// any other text. The attribute accepts the same texts.
 pub(crate) fn parse(text: &str) -> Option<Duration> {
     let mut micros = None;
     let mut units = UNITS.iter();
@@ -22,7 +22,8 @@ pub(crate) fn parse(text: &str) -> Option<Duration> {
         let (number, unit);
         (number, rest) = split(rest, |c| c.is_ascii_digit());
         (unit, rest) = split(rest, |c| !c.is_ascii_digit());
-        // `find` continues after the unit it found, which rejects repeated and unordered units.
+        // `find` has consumed the units up to the one it found, so a repeated or a longer unit is
+        // an error.
         let (_, unit_micros) = units.find(|(name, _)| *name == unit)?;
         let part = number.parse::<u64>().ok()?.checked_mul(*unit_micros)?;
         micros = Some(micros.unwrap_or(0_u64).checked_add(part)?);

@@ -19,7 +19,8 @@ pub enum Execution {
 #[derive(Debug)]
 pub struct BackendError(Box<Failure>);
 
-/// The contents of the error, behind a pointer because every check may return one.
+/// The contents of a [`BackendError`]. They are boxed to make the error small, because every check
+/// may return one.
 #[derive(Debug)]
 struct Failure {
     execution: Execution,
@@ -39,8 +40,9 @@ impl BackendError {
         Self::new(Execution::Unknown, source.into())
     }
 
-    /// Creates the error of an operation that had no effect and was itself at fault: others may
-    /// succeed. It is no evidence of the backend's health, and does not open a [`CircuitBreaker`].
+    /// Creates the error of an operation that was rejected through its own fault, and had no
+    /// effect. Other operations may succeed, so this error does not indicate that the backend
+    /// fails, and does not open a [`CircuitBreaker`].
     ///
     /// [`CircuitBreaker`]: crate::CircuitBreaker
     pub fn rejected(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
@@ -68,8 +70,8 @@ impl BackendError {
         self.execution() == Execution::NotExecuted
     }
 
-    /// Returns the same error for another operation, which waited for this one to succeed and so
-    /// had no effect.
+    /// Returns a copy of this error for another operation, which was waiting for this one to
+    /// succeed. The other operation was not executed.
     pub(crate) fn for_another(&self) -> Self {
         let Failure { is_rejection, retry_in, .. } = *self.0;
         let source = self.0.source.to_string().into();
@@ -118,14 +120,14 @@ pub struct Unavailable {
 enum UnavailableCause {
     #[error(transparent)]
     Backend(BackendError),
-    /// The program's annotations are invalid, so that the limiter should not have started.
+    /// An annotation of the program is invalid, so its limit cannot be applied.
     #[error(transparent)]
     Start(Arc<StartError>),
 }
 
 impl Unavailable {
-    /// Returns the time for which a client should wait before it tries again: until the backend is
-    /// tried again, and at least 1 second.
+    /// Returns the time for which a client should wait before it tries again. This is the time
+    /// until the backend is tried again, but at least 1 second.
     #[must_use]
     pub fn retry_after(&self) -> Duration {
         let retry_in = match &*self.source {
@@ -162,7 +164,7 @@ pub enum StartError {
         places[0], places[1]
     )]
     Conflict {
-        /// The name.
+        /// The name of both policies.
         name: String,
         /// The places of the two annotations, as `file:line`.
         places: [String; 2],
@@ -175,7 +177,7 @@ pub enum StartError {
         places[0], places[1]
     )]
     SharedName {
-        /// The path of both.
+        /// The path of both functions, which is the name of both policies.
         name: String,
         /// The places of the two annotations, as `file:line`.
         places: [String; 2],

@@ -15,14 +15,14 @@ tokio::task_local! {
     static SCOPED: Limiter;
 }
 
-/// Sets the limiter that annotated functions use. Call it again to replace that limiter; requests
-/// under way finish with the one with which they began.
+/// Sets the limiter that annotated functions use. A second call replaces the limiter; requests that
+/// have begun continue to use the previous one.
 pub fn set_limiter(limiter: Limiter) {
     GLOBAL.store(Some(Arc::new(limiter)));
 }
 
-/// Returns the limiter that was last set. If none was set, returns one in memory, and logs a
-/// warning the first time.
+/// Returns the limiter that [`set_limiter`] has set last. If none was set, returns a limiter that
+/// counts in this process's memory, and logs a warning the first time.
 #[must_use]
 pub fn get_limiter() -> Limiter {
     with_global(Limiter::clone)
@@ -46,13 +46,13 @@ pub(crate) async fn scope<F: Future>(limiter: Limiter, future: F) -> F::Output {
     SCOPED.scope(limiter, future).await
 }
 
-/// Returns the scoped limiter if there is one, or else the global one.
+/// Returns the limiter of the surrounding [`scope`] if there is one, or else the global limiter.
 pub(crate) fn current_limiter() -> Limiter {
     with_current_limiter(Limiter::clone)
 }
 
-/// Calls `ask` with the limiter that [`current_limiter`] returns. The global one is not cloned for
-/// that, because all cores would write to its reference count.
+/// Calls `ask` with the limiter that [`current_limiter`] returns. The global limiter is not cloned
+/// for this, because then all cores would write to its reference count.
 pub(crate) fn with_current_limiter<T>(ask: impl FnOnce(&Limiter) -> T) -> T {
     match SCOPED.try_with(Limiter::clone) {
         Ok(limiter) => ask(&limiter),

@@ -1,10 +1,10 @@
-//! The guide: a page for each question that comes up between the first limit and production. All code
-//! in it is compiled, and run where possible.
+//! The guide: a page for each question that comes up between the first limit and production. All
+//! code in it is compiled, and run where possible.
 //!
-//! Other topics have pages in the reference: [`rate_limit`](macro@crate::rate_limit) describes the
-//! attribute, [`testing`](crate::testing) tests of limited handlers, [`OnError`](crate::OnError) the
-//! behaviour while a store fails, and [`LocalTier`](crate::LocalTier) the decisions made without asking
-//! the store.
+//! The reference covers other topics: [`rate_limit`](macro@crate::rate_limit) describes the
+//! attribute, [`testing`](crate::testing) describes tests of limited handlers,
+//! [`OnError`](crate::OnError) describes the behaviour while a store fails, and
+//! [`LocalTier`](crate::LocalTier) describes decisions that are made without asking the store.
 
 #[doc = include_str!("docs/guide/algorithms.md")]
 #[doc = include_str!("docs/guide/algorithms.svg")]

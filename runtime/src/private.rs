@@ -1,4 +1,4 @@
-//! The items that generated code may name. They are not for users, and change without notice.
+//! The items that generated code uses. They are not for users, and change without notice.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ pub use axum::http::request::Parts;
 #[cfg(feature = "axum")]
 pub use axum::response::Response;
 
-/// The types that a `per = …` expression may have.
+/// A type that a `per = …` expression may have.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a length of time",
     label = "this counts no time",
@@ -36,8 +36,8 @@ impl IsPeriod for Duration {}
 impl IsPeriod for u32 {}
 impl IsPeriod for u64 {}
 
-/// Converts an expression of any of those types to a [`Duration`]. It is not a method of the trait,
-/// because constants cannot call those.
+/// Converts a value of any [`IsPeriod`] type to a [`Duration`]. The conversion is not a method of
+/// that trait, because constants cannot call trait methods.
 #[derive(Clone, Copy, Debug)]
 pub struct Period<T>(T);
 
@@ -69,8 +69,8 @@ impl Period<u64> {
     }
 }
 
-/// Implements the method for other types of numbers, too. Those are reported by the bound above,
-/// and should not be reported again for want of the method.
+/// Implements `get` for other types of numbers, too. The bound in `Period::new` reports these
+/// types; without the method, the compiler would report each mistake twice.
 macro_rules! are_no_periods {
     ($($number:ty)*) => {$(
         impl Period<$number> {
@@ -84,7 +84,7 @@ macro_rules! are_no_periods {
 
 are_no_periods!(i8 i16 i32 i64 i128 isize u8 u16 u128 usize f32 f64);
 
-/// Returns the error in the limit, if there is one for any period.
+/// Returns the message about a mistake in the limit; `None` if the limit is not at fault.
 #[must_use]
 pub const fn limit_error(limit: u32, period: Duration) -> Option<&'static str> {
     match Quota::try_new(limit, period) {
@@ -93,7 +93,7 @@ pub const fn limit_error(limit: u32, period: Duration) -> Option<&'static str> {
     }
 }
 
-/// Returns the error in the period, if there is one with this limit.
+/// Returns the message about a mistake in the period; `None` if the period is not at fault.
 #[must_use]
 pub const fn period_error(limit: u32, period: Duration) -> Option<&'static str> {
     match Quota::try_new(limit, period) {
@@ -102,7 +102,7 @@ pub const fn period_error(limit: u32, period: Duration) -> Option<&'static str> 
     }
 }
 
-/// Returns the error in the burst, if there is one with this quota.
+/// Returns the message about an invalid burst; `None` if the burst is valid for this quota.
 #[must_use]
 pub const fn burst_error(mut quota: Quota, burst: u32) -> Option<&'static str> {
     match quota.set_burst(burst) {
@@ -111,7 +111,8 @@ pub const fn burst_error(mut quota: Quota, burst: u32) -> Option<&'static str> {
     }
 }
 
-/// Returns the error in a constant cost, if there is one with the quotas to which it is charged.
+/// Returns the message about an invalid constant cost; `None` if the cost is valid with all these
+/// quotas.
 #[must_use]
 pub const fn cost_error(cost: u32, quotas: &[Quota]) -> Option<&'static str> {
     if cost == 0 {
@@ -134,14 +135,15 @@ pub const fn cost_error(cost: u32, quotas: &[Quota]) -> Option<&'static str> {
     None
 }
 
-/// Returns the quota of a limit and a period in microseconds that the attribute has checked.
+/// Returns the quota of a literal limit and a literal period in microseconds. The attribute has
+/// checked both.
 #[must_use]
 pub const fn literal_quota(limit: u32, period_micros: u64) -> Quota {
     quota(limit, Duration::from_micros(period_micros))
 }
 
-/// Returns the quota. An invalid one is replaced by a placeholder, because the assertions report
-/// its error at the place of the mistake.
+/// Returns the quota. An invalid quota is replaced by a placeholder, because assertions report the
+/// mistake at its place in the attribute.
 #[must_use]
 pub const fn quota(limit: u32, period: Duration) -> Quota {
     match Quota::try_new(limit, period) {
@@ -157,8 +159,8 @@ pub const fn burst(mut quota: Quota, burst: u32) -> Quota {
     quota
 }
 
-/// Decides about a check like a handler's limit, without the receipt for a refund, so that tests
-/// and benchmarks can measure that. Returns `None` if it would have to wait.
+/// Decides about a check as the limit of a handler does, without creating the receipt for a refund.
+/// Tests and benchmarks measure this. Returns `None` if the backend has to be awaited.
 #[inline]
 pub fn decide_now(
     limiter: &crate::Limiter,
@@ -169,7 +171,7 @@ pub fn decide_now(
     Some(decided.map(|()| verdict.outcome()))
 }
 
-/// Decides like [`decide_now`], waiting if it must.
+/// Decides like [`decide_now`], but waits for the backend where necessary.
 #[inline]
 pub async fn decide(
     limiter: &crate::Limiter,
@@ -180,7 +182,7 @@ pub async fn decide(
     Ok(verdict.outcome())
 }
 
-/// Returns the subject of a call with these arguments.
+/// Returns the subject of a call, made from the values in `key = args(…)`.
 #[must_use]
 pub fn subject(parts: &[&dyn std::fmt::Display]) -> Subject {
     Subject::of(parts)
@@ -191,7 +193,7 @@ pub fn refuse<R: LimitedResult>(limited: crate::RateLimited) -> R {
     R::refusal(limited)
 }
 
-/// Returns `true` if a user's condition holds for a result.
+/// Returns `true` if a user's condition returns `true` for a result.
 pub fn holds<R>(result: &R, condition: impl FnOnce(&R) -> bool) -> bool {
     condition(result)
 }

@@ -5,16 +5,17 @@ use std::fmt;
 
 use crate::{Algorithm, Policy, Quota, StartError};
 
-/// All annotations that are linked into the program. The linker collects them, so no code runs for
-/// that.
+/// The policies of all annotations that are linked into the program. The linker collects them, so
+/// no code runs for that.
 #[linkme::distributed_slice]
 pub static POLICIES: [&'static RegisteredPolicy];
 
-/// The policy of an annotated function, with the place of the annotation.
+/// The policy of an annotated function, and the place of the annotation in the source.
 #[derive(Clone, Debug)]
 pub struct RegisteredPolicy {
     policy: Policy,
-    /// `true` if the annotation gives a name or a group, which others may then share.
+    /// `true` if the annotation sets a name or a group. Only such a name may be shared by several
+    /// annotations.
     named: bool,
     file: &'static str,
     line: u32,
@@ -35,13 +36,13 @@ impl RegisteredPolicy {
         &self.policy
     }
 
-    /// Returns the policy's identity.
+    /// Returns the policy's name, which identifies it.
     #[must_use]
     pub fn name(&self) -> &str {
         self.policy.name()
     }
 
-    /// Returns the policy's quotas, in declared order.
+    /// Returns the policy's quotas, in the order in which they are declared.
     #[must_use]
     pub fn quotas(&self) -> &[Quota] {
         self.policy.quotas()
@@ -53,7 +54,7 @@ impl RegisteredPolicy {
         self.policy.get_algorithm()
     }
 
-    /// Returns the source file of the annotation.
+    /// Returns the path of the source file that contains the annotation.
     #[must_use]
     pub const fn file(&self) -> &'static str {
         self.file
@@ -83,16 +84,17 @@ impl fmt::Display for SourceLocation {
     }
 }
 
-/// Returns every annotation once, in no particular order. An attribute that repeats its function,
-/// as `#[axum::debug_handler]` does in debug builds, repeats the annotation, too.
+/// Returns the policy of every annotation once, in no particular order. Duplicates are removed: an
+/// attribute that repeats its function, as `#[axum::debug_handler]` does in debug builds, repeats
+/// the annotation, too.
 pub(crate) fn policies() -> impl Iterator<Item = &'static RegisteredPolicy> {
     let mut seen = HashSet::new();
     let policies = POLICIES.iter().copied();
     policies.filter(move |policy| seen.insert((policy.name(), policy.file, policy.line)))
 }
 
-/// Returns an error if annotations contradict each other, or if `unsupported` returns a reason why
-/// the limiter cannot apply one of them.
+/// Validates annotations. Returns an error if they contradict each other, or if `unsupported`
+/// returns a reason why the limiter cannot apply one of them.
 pub(crate) fn validate<'a>(
     policies: impl Iterator<Item = &'a RegisteredPolicy>,
     unsupported: impl Fn(&Policy) -> Option<&'static str>,

@@ -1,4 +1,4 @@
-//! Statistics as plain data. The parts that they describe fill them in; `telemetry` and `dashboard`
+//! Statistics as plain data. The parts of the limiter fill them in; `telemetry` and `dashboard`
 //! publish them.
 
 /// Statistics of a limiter's parts.
@@ -7,11 +7,12 @@
 pub struct LimiterStats {
     /// The backend's [name](crate::Backend::name).
     pub backend: &'static str,
-    /// Statistics of the circuit breaker; `None` if there is none. A backend in memory has none.
+    /// Statistics of the circuit breaker; `None` if the limiter has none. With a backend in memory
+    /// it has none.
     pub breaker: Option<BreakerStats>,
-    /// Statistics of the backend, if it is a [`MemoryBackend`](crate::MemoryBackend).
+    /// Statistics of the backend; `None` if it is not a [`MemoryBackend`](crate::MemoryBackend).
     pub memory: Option<MemoryStats>,
-    /// Statistics of the backend, if it is a [`RedisBackend`](crate::RedisBackend).
+    /// Statistics of the backend; `None` if it is not a [`RedisBackend`](crate::RedisBackend).
     #[cfg(feature = "redis")]
     pub redis: Option<RedisStats>,
 }
@@ -30,53 +31,54 @@ pub(crate) enum BackendStats {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MemoryStats {
-    /// The number of keys in memory.
+    /// The number of keys that are in memory now.
     pub keys: usize,
-    /// The number of keys that were removed for want of room before they were fully replenished.
+    /// The number of keys that were removed to make space for others before they were fully
+    /// replenished.
     pub evicted: u64,
-    /// The number of checks that found no room for their subject and were decided by their policy's
-    /// shared counter.
+    /// The number of checks that were decided by their policy's shared counter, because there was
+    /// no space for a counter of their subject.
     pub overflowed: u64,
-    /// The largest number of keys that one check has examined or moved, apart from its own. It has
-    /// a bound that does not grow with the number of keys.
+    /// The largest number of keys, apart from its own, that a single check has examined or moved.
+    /// This number has a bound that does not grow with the number of keys.
     pub most_visited: usize,
 }
 
-/// Statistics of a [`RedisBackend`](crate::RedisBackend) since it was created, over all of its
-/// servers.
+/// Statistics of a [`RedisBackend`](crate::RedisBackend) since it was created, summed over all of
+/// its servers.
 #[cfg(feature = "redis")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RedisStats {
-    /// The number of calls sent.
+    /// The number of script calls sent to Redis.
     pub round_trips: u64,
-    /// The number of operations in those calls.
+    /// The number of operations in those calls. One call can contain several operations.
     pub checks: u64,
-    /// The number of operations that wait to be sent.
+    /// The number of operations that are waiting now to be sent.
     pub queued: usize,
-    /// The largest number of connections allowed.
+    /// The largest number of connections that may be open.
     pub pool_size: usize,
-    /// The number of open connections.
+    /// The number of connections that are open now.
     pub connections: usize,
-    /// The number of open connections that are not in use.
+    /// The number of open connections that are not in use now.
     pub idle: usize,
-    /// The number of tasks that wait for a connection.
+    /// The number of tasks that are waiting now for a connection.
     pub waiting: usize,
 }
 
-/// The state of one Redis server, as reported by its `INFO`.
+/// The state of one Redis server, as the server reports it in `INFO`.
 #[derive(Clone, Debug)]
 #[cfg_attr(not(feature = "metrics"), allow(dead_code, reason = "only metrics publish them"))]
 pub(crate) struct ServerStats {
     /// The server's address.
     pub address: String,
-    /// The memory in use, in bytes.
+    /// The memory that the server uses, in bytes.
     pub memory: u64,
-    /// The memory that may be used, in bytes; 0 if it is unlimited.
+    /// The memory that the server may use, in bytes; 0 if it is unlimited.
     pub max_memory: u64,
-    /// The number of client connections.
+    /// The number of the server's client connections.
     pub clients: u64,
-    /// The number of keys evicted for want of memory since the server started.
+    /// The number of keys that the server has evicted for lack of memory since it started.
     pub evicted_keys: u64,
 }
 
@@ -84,26 +86,26 @@ pub(crate) struct ServerStats {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BreakerStats {
-    /// The present state.
+    /// The circuit breaker's present state.
     pub state: BreakerState,
-    /// The number of consecutive failures, while it is closed.
+    /// The number of consecutive failures while the circuit breaker is closed.
     pub failures: u32,
-    /// The number of times that it opened, not counting failed probes.
+    /// The number of times that the circuit breaker opened, without failed probes.
     pub opened: u64,
-    /// The number of operations let through to find out whether the backend works again.
+    /// The number of operations that were sent to find out if the backend works again.
     pub probes: u64,
-    /// The number of operations rejected without asking the backend.
+    /// The number of operations that were rejected without asking the backend.
     pub rejected: u64,
 }
 
 /// The state of a [`CircuitBreaker`](crate::CircuitBreaker).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum BreakerState {
-    /// The backend is asked.
+    /// Operations are sent to the backend.
     Closed,
-    /// The backend is not asked.
+    /// Operations are rejected without asking the backend.
     Open,
-    /// One operation has been let through to find out whether the backend works again.
+    /// One operation has been sent to find out if the backend works again. The others are rejected.
     HalfOpen,
 }
 

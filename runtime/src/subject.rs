@@ -1,5 +1,5 @@
-//! Subjects: the values of keys for single requests. They are bounded in size, unambiguous, and never
-//! secret.
+//! Subjects: the values of keys for single requests. A subject is bounded in size and unambiguous,
+//! and never contains a secret.
 
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
@@ -8,22 +8,24 @@ use std::net::IpAddr;
 use sha2::{Digest, Sha256};
 use smol_str::{SmolStr, SmolStrBuilder, ToSmolStr as _, format_smolstr};
 
-/// The largest length of a subject. Longer ones are replaced by their hash, so that clients cannot make
-/// keys arbitrarily large.
+/// The largest length of a subject, in bytes. A longer subject is replaced by its hash, so that
+/// clients cannot make keys arbitrarily large.
 const MAX_LEN: usize = 128;
 
-/// The first character of subjects that are not plain text.
+/// The first character of subjects that are no plain text, such as hashes of long text.
 const MARK: char = '~';
 
 /// The value by which a limit counts: requests of the same subject are counted together. The result
 /// of a key function is converted to a subject.
 ///
-/// A subject must not contain credentials: hash them first. (`header(…)` and `cookie(…)` do.)
+/// A subject must not contain credentials: hash them first. (The keys `header(…)` and `cookie(…)`
+/// do that.)
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Subject(SmolStr);
 
 impl Subject {
-    /// Creates a subject of several parts. Different parts never result in the same subject.
+    /// Creates a subject that joins several parts. Different parts never result in the same
+    /// subject.
     pub(crate) fn of(parts: &[&dyn fmt::Display]) -> Self {
         if let [part] = parts {
             return Self::bounded(part.to_smolstr());
@@ -33,7 +35,8 @@ impl Subject {
             if index > 0 {
                 joined.push('|');
             }
-            // Writing to the builder never fails. If the part itself does, the text so far is used.
+            // Writing to the builder never fails. If the part's own `Display` fails, the text that
+            // it has written so far is used.
             let _ = write!(Escaped(&mut joined), "{part}");
         }
         Self::bounded(joined.finish())
@@ -45,28 +48,30 @@ impl Subject {
         Self(SmolStr::new_static("*"))
     }
 
-    /// Returns half of the SHA-256 of a credential, which is never stored, sent or logged in clear.
+    /// Returns the first half of the SHA-256 hash of a credential as the subject. The credential
+    /// itself is never stored, sent or logged.
     pub(crate) fn secret(value: &[u8]) -> Self {
         let digest = Sha256::digest(value);
         let half = digest.iter().take(16).fold(0_u128, |half, &byte| half << 8 | u128::from(byte));
         Self(format_smolstr!("{half:032x}"))
     }
 
-    /// Creates a subject of text that is known to be short and printable and not to begin with the
-    /// mark.
+    /// Creates a subject from text. The caller ensures that it is short, printable and does not
+    /// begin with [`MARK`].
     #[cfg(feature = "axum")]
     pub(crate) fn plain(text: &str) -> Self {
         Self(SmolStr::new(text))
     }
 
-    /// Returns the shared subject of requests that lack the key.
+    /// Returns the subject that all requests without the key share.
     #[cfg(feature = "axum")]
     pub(crate) const fn missing() -> Self {
         Self(SmolStr::new_static("~missing"))
     }
 
-    /// Creates a subject of the text if it is short and printable, or otherwise of its hash after a
-    /// mark. Text that begins with the mark is hashed, too, so no text is mistaken for another's hash.
+    /// Creates a subject from text. Short printable text is used unchanged. Any other text is
+    /// replaced by [`MARK`] and its hash. Text that begins with [`MARK`] is hashed, too, so that no
+    /// text is mistaken for the hash of another.
     fn bounded(text: SmolStr) -> Self {
         let is_printable = |byte| matches!(byte, b' '..=b'~');
         if text.len() <= MAX_LEN && text.bytes().all(is_printable) && !text.starts_with(MARK) {
@@ -88,7 +93,7 @@ impl fmt::Display for Subject {
     }
 }
 
-/// A writer that escapes the separator within parts.
+/// A writer that escapes the separator `|` within parts.
 struct Escaped<'a>(&'a mut SmolStrBuilder);
 
 impl fmt::Write for Escaped<'_> {
@@ -103,15 +108,15 @@ impl fmt::Write for Escaped<'_> {
     }
 }
 
-/// Types that a key function may return. `None` means that the request lacks the key; it is then
-/// refused.
+/// A type that a key function may return. A result of `None` means that the request lacks the key,
+/// and it is then refused by default.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` says nothing of whose requests are counted",
     label = "a key function returns text, a number, an address or a `Subject`",
     note = "return `String`, or `Option<String>` where the key may be missing"
 )]
 pub trait IntoSubject {
-    /// Returns the subject, or `None` if the key is missing.
+    /// Converts the value into a subject; `None` if the key is missing.
     fn into_subject(self) -> Option<Subject>;
 }
 
@@ -193,7 +198,7 @@ mod tests {
         fn different_texts_make_different_subjects(a in "[~aü]{0,3}", b in "[~aü]{0,3}") {
             let same = Subject::of(&[&a]) == Subject::of(&[&b]);
             prop_assert_eq!(a == b, same);
-            // Nor can a client send the hash of another subject as text.
+            // A client cannot send the hash of another subject as text, either.
             let hash = of(&[a]);
             prop_assert_eq!(of(&[hash.to_string()]) == hash, !hash.as_str().starts_with(MARK));
         }

@@ -1,8 +1,8 @@
-//! "Did you mean …?"
+//! Suggests a known word for a misspelt one.
 
 use std::fmt::Write as _;
 
-/// Returns the member of `known` that is most similar to `word`, if one is similar enough.
+/// Returns the member of `known` that is most similar to `word`; `None` if none is similar enough.
 pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let distance = |candidate| strsim::damerau_levenshtein(word, candidate);
     let (distance, candidate) =
@@ -10,7 +10,8 @@ pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) 
     (distance <= (candidate.chars().count() / 3).max(1)).then_some(candidate)
 }
 
-/// Returns "did you mean …?", or the list of `known` if nothing is similar.
+/// Returns "did you mean …?" with the most similar known word. If none is similar, returns the list
+/// of `known`, or `nothing` if that list is empty.
 pub(crate) fn hint<'a>(
     word: &str,
     known: impl IntoIterator<Item = &'a str> + Clone,

@@ -16,11 +16,12 @@ pub use self::conformance::assert_conforms;
 pub use self::http::{Client, assert_allowed, assert_refused, assert_remaining};
 use crate::{Clock, Decision, Limiter, MemoryBackend, Outcome, Policy};
 
-/// Midday (UTC) on 1 January 2026: an arbitrary instant far from the epoch.
+/// The time at which a manual clock starts: midday (UTC) on 1 January 2026. It is an arbitrary time
+/// far from the epoch.
 const START_MICROS: u64 = 1_767_268_800_000_000;
 
-/// A clock that tests move by hand. Clones share the time, and a task that sleeps on the clock
-/// wakes when it has been moved far enough.
+/// A clock that stands still until a test moves it. Clones share the time. A task that sleeps on
+/// the clock wakes when the clock has been moved far enough.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
@@ -50,7 +51,7 @@ struct ClockState {
 }
 
 impl ManualClock {
-    /// Creates a clock that is stopped at an arbitrary instant, always the same.
+    /// Creates a clock that stands still. All clocks begin at the same, arbitrary time.
     #[must_use]
     pub fn new() -> Self {
         let micros = AtomicU64::new(START_MICROS);
@@ -63,7 +64,7 @@ impl ManualClock {
         self.state.moved.notify_waiters();
     }
 
-    /// Sets the clock to `micros` microseconds since the epoch. That may be in its past.
+    /// Sets the clock to `micros` microseconds since the Unix epoch. This may move it back.
     pub fn set_micros(&self, micros: u64) {
         self.state.micros.store(micros, Ordering::SeqCst);
         self.state.moved.notify_waiters();
@@ -86,7 +87,8 @@ impl Clock for ManualClock {
         let wake_at = self.now_micros().saturating_add(micros);
         Box::pin(async move {
             loop {
-                // Registered before the time is read, so a move in between is not missed.
+                // The wait begins before the time is read, so that a move of the clock in between
+                // is not missed.
                 let moved = self.state.moved.notified();
                 if self.now_micros() >= wake_at {
                     return;
@@ -100,8 +102,8 @@ impl Clock for ManualClock {
 /// Runs the future `f` with `limiter` in place of the global limiter, so that tests in one process
 /// never share counters.
 ///
-/// This affects everything that `f` itself awaits, but no tasks that it spawns: for a server in a
-/// task of its own, use `Router::layer(limiter.layer())`.
+/// This affects everything that `f` itself awaits, but not the tasks that it spawns. For a server
+/// in a task of its own, use `Router::layer(limiter.layer())`.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
@@ -115,7 +117,7 @@ pub async fn scope<F: Future>(limiter: Limiter, f: F) -> F::Output {
     crate::global::scope(limiter, f).await
 }
 
-/// Returns a new limiter in memory, and its clock.
+/// Returns a new limiter that counts in memory, and the clock by which it decides.
 #[must_use]
 pub fn limiter() -> (Limiter, ManualClock) {
     let clock = ManualClock::new();
@@ -123,8 +125,8 @@ pub fn limiter() -> (Limiter, ManualClock) {
     (Limiter::builder(backend).clock(clock.clone()).build(), clock)
 }
 
-/// Asserts that exactly `count` more requests of `subject` are admitted now, by charging them and
-/// one more that must be refused. Returns the time after which that one would be admitted.
+/// Asserts that exactly `count` more requests of `subject` are admitted now. It charges these and
+/// one more, which must be refused, and returns the time after which that one would be admitted.
 ///
 /// # Panics
 ///

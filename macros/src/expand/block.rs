@@ -1,6 +1,6 @@
-//! `#[rate_limit]` on an `impl` block: expands the attributes on the functions in it, which can then
-//! be handlers. A handler needs a type of its own, which cannot be declared in an `impl` block and so
-//! is declared beside the block.
+//! Expands `#[rate_limit]` on an `impl` block, and with it the attributes on the functions in the
+//! block. Handlers in a block need this: the expansion of a handler declares a type. A type cannot
+//! be declared in an `impl` block, so it is declared beside the block.
 
 use proc_macro2::TokenStream;
 use quote::quote;

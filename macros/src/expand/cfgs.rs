@@ -1,5 +1,6 @@
-//! `#[cfg(…)]` on a handler's arguments. The elements of a tuple cannot have attributes, so the handler
-//! is written once for each combination of the conditions.
+//! Handles `#[cfg(…)]` on a handler's arguments. The expansion moves the arguments into a tuple,
+//! whose elements cannot have attributes. So it contains the handler once for each combination of
+//! the conditions.
 
 use proc_macro2::TokenStream;
 use quote::quote;
@@ -8,11 +9,13 @@ use syn::{Attribute, FnArg, Meta};
 use crate::errors::Errors;
 use crate::item::Function;
 
-/// Different conditions, for each of which there are twice as many functions.
+/// The largest number of different conditions. Each condition doubles the number of generated
+/// functions.
 const MAX_CONDITIONS: usize = 4;
 
-/// Returns the function for each combination of conditions, without them, and the condition under
-/// which it is compiled. In documentation none of them is.
+/// Returns a copy of the function for each combination of the conditions, with the combined
+/// condition under which that copy is compiled. The arguments of a copy have no `#[cfg(…)]`. No
+/// copy is compiled in documentation builds (`cfg(doc)`).
 pub(super) fn variants(function: Function, errors: &mut Errors) -> Vec<(TokenStream, Function)> {
     let arguments = function.sig.inputs.iter();
     let mut conditions: Vec<String> =
@@ -29,7 +32,9 @@ pub(super) fn variants(function: Function, errors: &mut Errors) -> Vec<(TokenStr
     variants
 }
 
-/// Splits the function by the first condition in it, and both parts by the next ones.
+/// Splits the function into a copy for which its first condition is true and a copy for which it is
+/// false. Splits both copies again until no conditions are left, and then appends them to
+/// `variants`. `met` is the condition under which `function` is compiled.
 fn split(met: TokenStream, function: Function, variants: &mut Vec<(TokenStream, Function)>) {
     let Some(condition) = function.sig.inputs.iter().flat_map(conditions).next().cloned() else {
         variants.push((met, function));

@@ -1,4 +1,4 @@
-//! Function mode: a check at the beginning of the body, which follows unchanged.
+//! Function mode: inserts a check before the function's body. The tokens of the body do not change.
 
 use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens as _, quote, quote_spanned};
@@ -13,7 +13,8 @@ use crate::key::Kind;
 use crate::keywords::RefundIf;
 use crate::policy::Policy;
 
-/// Reports functions that cannot return a refusal.
+/// Reports mistakes in the signature: a limited function cannot be `const`, and it must have a
+/// return type that can contain a refusal.
 pub(super) fn check(function: &Function, errors: &mut Errors) {
     if function.sig.constness.is_some() {
         errors.at(function.sig.constness, "a `const fn` cannot be limited: remove `const`");
@@ -40,7 +41,8 @@ pub(super) fn expand(
     let call = Call { policies, output: &output, is_async, names };
     let check = call.check();
     function.body = match boxed {
-        // `#[async_trait]` has moved the body of an async fn into this block: the check goes there.
+        // `#[async_trait]` has moved the body of an `async fn` into this block, so the check is
+        // inserted into the block.
         Some((before, block)) => {
             let stream = block.stream();
             let inner = quote!(#check { #stream });
@@ -61,7 +63,8 @@ fn braces(stream: TokenStream, span: Span) -> Group {
     group
 }
 
-/// A call of the limited function: the check before it, the body, and the refund after it.
+/// Generates the parts of a limited function's new body: the check, the original body, and the
+/// refund after it.
 struct Call<'a> {
     policies: &'a [Policy],
     output: &'a ReturnType,
@@ -70,8 +73,9 @@ struct Call<'a> {
 }
 
 impl Call<'_> {
-    /// Statements that check the limits and return the refusal, if there is one. They bind a permit
-    /// if the call may be refunded.
+    /// Returns statements that check the limits and, if a limit refuses, return the refusal from
+    /// the function. If charges may be refunded, the statements also bind the permit for the
+    /// refund.
     fn check(&self) -> TokenStream {
         let (policies, tollgate) = (self.policies, self.names.tollgate);
         let count = policies.len();
@@ -80,7 +84,7 @@ impl Call<'_> {
         let register = limits::register(count, tollgate);
         let statics = limits::statics();
         let subjects = policies.iter().map(|policy| subject(policy, tollgate));
-        // Hygiene hides these names from the user's expressions.
+        // Macro hygiene hides names with this span from the user's expressions.
         let site = Span::mixed_site();
         let permit = if self.refunds() { permit().to_token_stream() } else { quote!(_) };
         let limited = Ident::new("limited", site);
@@ -89,7 +93,8 @@ impl Call<'_> {
         } else {
             quote_spanned!(site=> #tollgate::admit_now(limits, subjects))
         };
-        // A return type that cannot hold the refusal is reported at the return type.
+        // If the return type cannot contain the refusal, the compiler reports that at the return
+        // type.
         let output_span = match self.output {
             ReturnType::Type(_, ty) => ty.span(),
             ReturnType::Default => Span::call_site(),
@@ -126,7 +131,7 @@ impl Call<'_> {
         quote!(#tollgate::CallLimit::new(#limit, #cost)#wait #refunds)
     }
 
-    /// The body as an expression; if the call may be refunded, the refund follows it.
+    /// Returns the body as an expression. If charges may be refunded, the refund follows the body.
     fn body(&self, body: &TokenStream) -> TokenStream {
         if !self.refunds() {
             return quote!({ #body });
@@ -165,18 +170,19 @@ impl Call<'_> {
         }
     }
 
-    /// Returns `true` if the call may be refunded.
+    /// Returns `true` if a policy has a `refund_if`, so that charges may be refunded after the
+    /// call.
     fn refunds(&self) -> bool {
         self.policies.iter().any(|policy| policy.refund_if.is_some())
     }
 }
 
-/// The variable that carries the charges from the check to the refund.
+/// Returns the name of the variable that carries the charges from the check to the refund.
 fn permit() -> Ident {
     Ident::new("permit", Span::mixed_site())
 }
 
-/// The subject of a call, made from its arguments.
+/// Returns an expression for the subject of a call, made from the expressions in `key = args(…)`.
 fn subject(policy: &Policy, tollgate: &CratePath) -> TokenStream {
     let parts: &[Expr] = match &policy.key.kind {
         Kind::Args(parts) => parts,
@@ -187,8 +193,8 @@ fn subject(policy: &Policy, tollgate: &CratePath) -> TokenStream {
 }
 
 impl Function {
-    /// Returns the tokens before the parentheses, and the block, if the body ends in
-    /// `Box::pin(async move { … })`.
+    /// If the body ends in `Box::pin(async move { … })`, returns the tokens before its parentheses,
+    /// and the block. Otherwise returns `None`.
     fn boxed_future(&self) -> Option<(TokenStream, Group)> {
         let mut tokens: Vec<TokenTree> = self.body.stream().into_iter().collect();
         let TokenTree::Group(arguments) = tokens.pop()? else { return None };

@@ -1,8 +1,9 @@
 //! Handler mode: one extractor for all of the handler's arguments.
 //!
-//! It is the last argument, contains the others as a tuple, and checks the limits before it extracts
-//! them. Each of the others leaves a placeholder, so that the number of arguments stays the same:
-//! `#[debug_handler]` above calls the handler with as many as it has seen.
+//! The extractor becomes the handler's last argument. It checks the limits, and then extracts the
+//! original arguments as a tuple. A placeholder replaces each of the other arguments, so that their
+//! number does not change: a `#[debug_handler]` above the attribute calls the handler with as many
+//! arguments as the original has.
 
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens as _, format_ident, quote, quote_spanned};
@@ -16,7 +17,8 @@ use crate::item::{Function, is_named};
 use crate::keywords::RefundIf;
 use crate::policy::{Policy, find_self};
 
-/// Reports functions that cannot be axum handlers, or not without an attribute on their block.
+/// Reports arguments that an axum handler cannot have. Also reports `Self` in the signature if the
+/// surrounding `impl` block lacks the attribute.
 pub(super) fn check(function: &Function, is_in_block: bool, errors: &mut Errors) {
     for argument in &function.sig.inputs {
         let reason = match argument {
@@ -57,7 +59,8 @@ fn is_plain_value(ty: &Type) -> bool {
         if path.path.get_ident().is_some_and(|name| NAMES.iter().any(|known| name == known)))
 }
 
-/// Returns the type that names the limits, which goes beside the function, and the limited function.
+/// Returns the declaration of a type that provides the limits, and the limited function. The
+/// declaration is placed beside the function.
 pub(super) fn expand(
     policies: &[Policy],
     function: Function,
@@ -71,7 +74,8 @@ pub(super) fn expand(
     };
     let beside = annotated_type(policies, &function, &annotated, names);
 
-    // Documentation shows the function as it was written, and looks at no bodies.
+    // In documentation builds the function is left unchanged: rustdoc shows the original signature,
+    // and does not compile bodies.
     let mut functions = quote!(#[cfg(doc)] #function);
     for (condition, variant) in cfgs::variants(function, errors) {
         let limited = match owner {
@@ -85,7 +89,7 @@ pub(super) fn expand(
     (beside, functions)
 }
 
-/// Returns the type from which the extractor obtains the limits.
+/// Returns the declaration of the type from which the extractor obtains the limits.
 fn annotated_type(
     policies: &[Policy],
     function: &Function,

@@ -1,4 +1,4 @@
-//! The policies as constants, with assertions about them, and their registration.
+//! Generates the policies as constants, assertions about their values, and their registration.
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
@@ -10,21 +10,23 @@ use crate::args::{Cost, Named};
 use crate::crate_path::CratePath;
 use crate::policy::{Policy, Quota};
 
-/// A name that no user's expression refers to by accident: items have no hygiene.
+/// The name of the static that contains a function's limits. Macro hygiene does not apply to items,
+/// so this is a name that no user's expression refers to by accident.
 const LIMITS: &str = "__TOLLGATE_LIMITS";
 
 pub(super) fn statics() -> Ident {
     Ident::new(LIMITS, Span::call_site())
 }
 
-/// Returns the policy's `Limit`: a const expression. Invalid values in it are reported where they
-/// are written. The function's first policy has the name of the function alone; see [`path`].
+/// Returns a const expression of the library's type `Limit` for the policy. The compiler reports
+/// invalid values at their place in the attribute. `is_first` is `true` for the first policy of the
+/// function, which is named after the function alone; see [`path`].
 pub(super) fn limit(policy: &Policy, is_first: bool, names: &Names<'_>) -> TokenStream {
     let tollgate = names.tollgate;
     let quotas = policy.quotas.iter().map(|quota| self::quota(quota, tollgate));
     let quotas = quote!(&[#(#quotas),*]);
-    // The quotas are a constant only if there is an assertion about them, because each constant
-    // takes time to compile.
+    // The quotas become a constant only if an assertion needs them, because each constant takes
+    // time to compile.
     let (constant, quotas) = match &policy.cost {
         Some(Named { value: Cost::Const(cost), .. }) => {
             let assert_cost = assert_cost(cost, tollgate);
@@ -65,8 +67,9 @@ pub(super) fn limit(policy: &Policy, is_first: bool, names: &Names<'_>) -> Token
     }
 }
 
-/// Returns the policy's identity and its label, made from the function's path. Further policies of
-/// the same function have different keys, which are appended to distinguish them.
+/// Returns the policy's name and its label, separated by a comma. Both are made from the function's
+/// name; the policy's name also contains the module path. Further policies of the same function
+/// have different keys, which are appended to distinguish them.
 fn path(policy: &Policy, is_first: bool, names: &Names<'_>) -> TokenStream {
     let Names { function, owner, .. } = names;
     let label =
@@ -118,7 +121,8 @@ fn assert_cost(cost: &Expr, tollgate: &CratePath) -> TokenStream {
     assert("cost_error", &arguments, cost.span(), tollgate)
 }
 
-/// Returns a constant that fails to compile, with the error at `span`, if `check` finds a mistake.
+/// Returns a constant that calls the library's function `check` during compilation. If that
+/// function returns a mistake, the compilation fails with an error at `span`.
 fn assert(check: &str, arguments: &TokenStream, span: Span, tollgate: &CratePath) -> TokenStream {
     let check = Ident::new(check, span);
     let tollgate = tollgate.at(span);
@@ -129,7 +133,8 @@ fn assert(check: &str, arguments: &TokenStream, span: Span, tollgate: &CratePath
     }
 }
 
-/// Returns the registrations of the policies. No code runs for them: the linker collects them.
+/// Returns statics that register the policies in the list of all policies of the program. No code
+/// runs for this: the linker collects the statics.
 pub(super) fn register(count: usize, tollgate: &CratePath) -> TokenStream {
     let limits = statics();
     let registrations = (0..count).map(|index| {

@@ -1,5 +1,5 @@
-//! A handler with the check merged into it, for what an inner function cannot be: a method, or a
-//! function that other attributes process.
+//! Merges the check into the handler itself. This is for handlers that cannot become an inner
+//! function (see `wrapped.rs`): methods, and functions that other attributes process.
 
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens as _, quote, quote_spanned};
@@ -23,14 +23,14 @@ pub(super) fn expand(
     name_state(&mut function);
     merge_arguments(&mut function.sig, &guard, annotated, tollgate);
 
-    // The conversion below fails on a value that is no response. This span locates the error at
-    // the return type, in the user's code.
+    // The conversion below does not compile for a value that is not a response. This span locates
+    // the error at the return type, in the user's code.
     let output = Ident::new("output", output_span(&function.sig));
     let edge = return_edge(&function.sig.output, tollgate);
     function.sig.output = parse_quote!(-> #tollgate::Response);
 
-    // Generated braces: the user's own would be reported as unused, and without any the body's
-    // `use` declarations would shadow the names in the return edge.
+    // Generates new braces around the body. The compiler would report the user's own braces as
+    // unused. Without braces, the body's `use` declarations would shadow the names in `edge`.
     let body = function.body.stream();
     let body = quote!({ #body });
     let body_span = function.body.span();
@@ -48,8 +48,8 @@ pub(super) fn expand(
     }
 }
 
-/// Puts all arguments into the last. Their patterns stay in the signature, where other attributes
-/// find them.
+/// Moves all arguments into the last one, as a tuple. Their patterns stay in the signature, because
+/// other attributes read them there.
 fn merge_arguments(sig: &mut Signature, guard: &Ident, annotated: &Ident, tollgate: &CratePath) {
     let mut patterns = Vec::new();
     let mut types = Vec::new();
@@ -68,8 +68,8 @@ fn merge_arguments(sig: &mut Signature, guard: &Ident, annotated: &Ident, tollga
     sig.inputs = inputs;
 }
 
-/// Names the state in a `#[debug_handler]` that would infer its type from a `State<_>` among the
-/// arguments, where it no longer is.
+/// Adds `state = …` to a `#[debug_handler]` without arguments. It would otherwise infer the state's
+/// type from an argument `State<_>`, which the merged signature no longer has.
 fn name_state(function: &mut Function) {
     let states = function.sig.inputs.iter().filter_map(|argument| match argument {
         FnArg::Typed(argument) => state_type(&argument.ty).map(|ty| ty.to_token_stream()),
@@ -90,7 +90,7 @@ fn name_state(function: &mut Function) {
     }
 }
 
-/// Returns `T` of `State<T>`.
+/// Returns `T` if the type is `State<T>`, and otherwise `None`.
 fn state_type(ty: &Type) -> Option<&Type> {
     let Type::Path(path) = ty else { return None };
     let last = path.path.segments.last().filter(|segment| segment.ident == "State")?;
@@ -101,7 +101,7 @@ fn state_type(ty: &Type) -> Option<&Type> {
     }
 }
 
-/// Returns the place at which a result that is no response is reported.
+/// Returns the location at which the compiler reports a return type that is not a response.
 pub(super) fn output_span(sig: &Signature) -> Span {
     match &sig.output {
         ReturnType::Type(_, ty) => ty.span(),

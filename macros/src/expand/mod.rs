@@ -1,4 +1,4 @@
-//! The expansion: from the attribute's tokens and the item's to the generated code.
+//! The expansion: converts the tokens of the attribute and of the item into the generated code.
 
 mod block;
 mod cfgs;
@@ -60,19 +60,21 @@ struct Limited {
     tollgate: CratePath,
 }
 
-/// The names that generated code refers to: of the function, of the type it belongs to, and of the
-/// library.
+/// The names that generated code uses: of the function, of the type whose `impl` block contains it,
+/// and of the library.
 struct Names<'a> {
     function: String,
-    /// The type of the surrounding `impl` block.
+    /// The name of the type of the `impl` block that is expanded with the function; `None` if the
+    /// function is expanded on its own, or if the type has no name.
     owner: Option<&'a str>,
     tollgate: &'a CratePath,
 }
 
 impl Limited {
-    /// Removes the function's `rate_limit` attributes from it. `first` is the attribute that is
-    /// being expanded, below which the others are stacked; it is `None` in an `impl` block, where
-    /// all of them are still on the function.
+    /// Removes the function's `rate_limit` attributes, and combines them into its policies. `first`
+    /// contains the arguments of the attribute that is being expanded, which the compiler has
+    /// removed already. It is `None` in an `impl` block, where all attributes are still on the
+    /// function. Returns `None` if an attribute is incomplete.
     fn new(
         first: Option<Arguments>,
         mut function: Function,
@@ -104,8 +106,8 @@ impl Limited {
         Some(Self { mode, policies, function, tollgate })
     }
 
-    /// Returns the items that go beside the function, and the function itself. `owner` is the type
-    /// that it belongs to.
+    /// Returns the items to be declared beside the function, and the function itself. `owner` is
+    /// the name of the type whose `impl` block contains the function.
     fn expand(self, owner: Option<&str>, errors: &mut Errors) -> (TokenStream, TokenStream) {
         let Self { mode, policies, function, tollgate } = self;
         let names = Names { function: function.name(), owner, tollgate: &tollgate };

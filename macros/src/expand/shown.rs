@@ -1,4 +1,5 @@
-//! The question if a handler takes the extractor `RateLimit`. Other handlers do not pay for it.
+//! Determines if a handler has an argument of the type `RateLimit`. Only for such handlers are
+//! decisions passed on, because that costs time.
 
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens as _, quote, quote_spanned};
@@ -8,15 +9,16 @@ use syn::{Attribute, FnArg, GenericParam, Ident, PatType, Type};
 use crate::crate_path::CratePath;
 use crate::item::{Function, has_lifetime, is_named, mentions};
 
-/// Returns the name of the constant.
+/// Returns the name of the constant that [`constant`] declares.
 pub(super) fn name() -> Ident {
     Ident::new("__TOLLGATE_SHOWS", Span::mixed_site())
 }
 
-/// Returns a constant that is `true` if the type of an argument is `RateLimit`, by whatever name;
-/// `None` if there is no such argument.
+/// Returns the declaration of a constant that is `true` if the type of an argument is `RateLimit`,
+/// even under another name. Returns `None` if no argument can have that type.
 ///
-/// The compiler decides: an associated constant of the type itself goes before that of a trait.
+/// The compiler determines the value: for `RateLimit` there is an inherent associated constant,
+/// which takes precedence over the constant of the trait `IsNoRateLimit`.
 pub(super) fn constant(function: &Function, tollgate: &CratePath) -> Option<TokenStream> {
     let mut tests = Vec::new();
     for argument in &function.sig.inputs {
@@ -45,7 +47,8 @@ pub(super) fn constant(function: &Function, tollgate: &CratePath) -> Option<Toke
     })
 }
 
-/// Returns the types of which a tuple consists, which is an extractor of all of them.
+/// Returns the types of a tuple's elements, including those of nested tuples. Returns any other
+/// type itself.
 fn elements(ty: &Type) -> Vec<&Type> {
     match ty {
         Type::Tuple(tuple) => tuple.elems.iter().flat_map(elements).collect(),
@@ -53,7 +56,8 @@ fn elements(ty: &Type) -> Vec<&Type> {
     }
 }
 
-/// Returns `false` for a type that means nothing outside the signature, and so is not `RateLimit`.
+/// Returns `true` if the type can be named outside the function's signature. Types with a lifetime,
+/// a generic parameter, `impl` or `Self` cannot, and so are not `RateLimit`.
 fn can_be_named(ty: &Type, function: &Function) -> bool {
     let tokens = ty.to_token_stream();
     let generics = function.sig.generics.params.iter().filter_map(|parameter| match parameter {

@@ -1,7 +1,7 @@
-//! Expansions of the attribute, as source: `snapshots/*.rs`.
+//! Compares expansions of the attribute with the source files `snapshots/*.rs`.
 //!
-//! `UPDATE_SNAPSHOTS=1 cargo test -p tollgate-macros` rewrites them; read the difference before you
-//! commit it.
+//! `UPDATE_SNAPSHOTS=1 cargo test -p tollgate-macros` rewrites the files. Read the difference
+//! before you commit it.
 
 use std::fs;
 use std::path::Path;
@@ -51,7 +51,7 @@ fn handler_mode() {
     snapshot("handler", quote!(100, per = 60, skip_on_error), handler());
 }
 
-/// No other macro processes the handler, so it can return the library's future.
+/// No other attribute processes this handler, so the expansion can return the library's own future.
 #[test]
 fn handler_mode_alone() {
     let item = quote! {
@@ -62,7 +62,8 @@ fn handler_mode_alone() {
     snapshot("handler_alone", quote!(100, per = 60), item);
 }
 
-/// The elements of a tuple cannot have attributes, so there is a function for each case.
+/// The elements of a tuple cannot have attributes, so the expansion contains one function for each
+/// combination of the `#[cfg(…)]` conditions.
 #[test]
 fn handler_mode_with_cfg() {
     let item = quote! {
@@ -136,7 +137,7 @@ fn impl_block() {
     snapshot("impl_block", TokenStream::new(), item);
 }
 
-/// With `crate = …`, nothing in the expansion of any mode names the default path.
+/// With `crate = …`, the expansion does not mention the default path `::tollgate` in any mode.
 #[test]
 fn the_default_path_does_not_leak() {
     let options = quote! {
@@ -180,7 +181,7 @@ fn names(tokens: TokenStream, name: &str) -> bool {
     })
 }
 
-/// For any input, the output is tokens that end in the item.
+/// The macro does not panic on any input, and its output ends with the item.
 #[test]
 fn nothing_makes_it_panic() {
     let junk = [
@@ -239,8 +240,8 @@ fn nothing_makes_it_panic() {
     }
 }
 
-/// Random sequences of the tokens of arguments, on a handler, a function and a block: the output is
-/// an error or code that parses.
+/// Passes random sequences of argument tokens to the attribute on a handler, on a function and on
+/// an `impl` block. The output must parse: it is a `compile_error!` or an expansion.
 #[test]
 fn no_arguments_make_it_panic() {
     const WORDS: [&str; 44] = [
@@ -300,7 +301,7 @@ fn no_arguments_make_it_panic() {
             read_all()
         }
     );
-    // A fixed generator, so that failures are reproducible.
+    // A pseudo-random generator with a fixed seed, so that failures are reproducible.
     let mut state = 1_u64;
     let mut below = |bound: usize| {
         state =

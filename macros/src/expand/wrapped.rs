@@ -1,4 +1,4 @@
-//! A handler as an inner function, unchanged, of one that checks the limits.
+//! Puts the handler, unchanged, inside a new function that checks the limits.
 
 use proc_macro2::{Span, TokenStream, TokenTree};
 use quote::{ToTokens as _, format_ident, quote, quote_spanned};
@@ -10,12 +10,13 @@ use super::merged::output_span;
 use crate::crate_path::CratePath;
 use crate::item::{Function, has_lifetime, is_named, mentions};
 
-/// Attributes that concern the function as it was written: they go to the inner function.
+/// Attributes that must see the original function, and so are moved to the inner function.
 const FOR_INNER: [&str; 2] = ["debug_handler", "instrument"];
 
-/// Returns `true` if the function can be an inner function, unchanged, of one that returns its
-/// future. The difference is not observable if no other macro processes the outer function, no
-/// lifetime is captured, and the inner one can have the name that such a macro may show.
+/// Returns `true` if the function can become the inner function. Users must not observe a
+/// difference, so no other macro may process the outer function, and no lifetime may be captured.
+/// Attributes that are moved to the inner function may show its name, so it must then have the same
+/// name as the outer one. The function can be neither `unsafe` nor a method.
 pub(super) fn is_possible(function: &Function) -> bool {
     const INERT: [&str; 8] =
         ["allow", "cfg", "deny", "deprecated", "doc", "expect", "must_use", "warn"];
@@ -34,8 +35,9 @@ fn is_for_inner(attribute: &Attribute) -> bool {
     FOR_INNER.iter().any(|name| is_named(attribute, name))
 }
 
-/// Returns `true` if the inner function can have the name of the outer one. A body that mentions
-/// the name refers to the outer function, with the limit, unless an argument has the same name.
+/// Returns `true` if the inner function can have the same name as the outer one. It cannot if the
+/// body mentions the name as an item, because there it means the outer function, which has the
+/// limit. If an argument has the same name, the body means the argument.
 fn keeps_name(function: &Function) -> bool {
     let name = function.name();
     let body = function.body.stream();
@@ -48,12 +50,13 @@ fn keeps_name(function: &Function) -> bool {
         }
         FnArg::Receiver(_) => false,
     });
-    // Items within the body do not see the arguments.
+    // Functions within the body do not see the arguments, so there the name would mean the
+    // function.
     is_argument && !mentions(body, "fn")
 }
 
-/// Returns `true` if the name occurs, other than in `value.name` or `path::name`, which are never an
-/// item of a surrounding function.
+/// Returns `true` if the name occurs in the tokens in a place where it may mean an item of a
+/// surrounding function. In `value.name` and `path::name` it never does.
 fn names_item(tokens: TokenStream, name: &str) -> bool {
     let mut before = [' '; 2];
     tokens.into_iter().any(|token| {
@@ -72,7 +75,8 @@ fn names_item(tokens: TokenStream, name: &str) -> bool {
     })
 }
 
-/// Returns the name of an argument: of `id`, `mut id` and `Path(id)` it is `id`.
+/// Returns the variable that an argument's pattern binds: `id` for the patterns `id`, `mut id` and
+/// `Path(id)`. Returns `None` for other patterns.
 fn argument_name(pattern: &Pat) -> Option<&Ident> {
     match pattern {
         Pat::Ident(pattern) => Some(&pattern.ident),
@@ -81,9 +85,9 @@ fn argument_name(pattern: &Pat) -> Option<&Ident> {
     }
 }
 
-/// Returns the outer function: it contains the user's function and wraps that function's future in
-/// one of the library's. The compiler sees the body in the original `async fn`, so its diagnostics
-/// are the same, and there is no second `async` block to compile.
+/// Returns the outer function. It contains the user's function, and wraps that function's future in
+/// the library's `HandlerFuture`. The compiler sees the body in the original `async fn`, so its
+/// diagnostics are the same, and there is no second `async` block to compile.
 pub(super) fn expand(
     mut function: Function,
     annotated: &Ident,
@@ -93,11 +97,13 @@ pub(super) fn expand(
     if !keeps_name(&function) {
         inner.ident = format_ident!("__{}", inner.ident.unraw(), span = inner.ident.span());
     }
-    // Located at the body, so that unmet bounds on the future are reported there.
+    // The call's tokens are located at the body, so that the compiler reports unmet bounds on the
+    // future there.
     let body_span = function.body.span();
     let mut name = inner.ident.clone();
     name.set_span(body_span);
-    // The conversion fails on a value that is no response, which is reported at the return type.
+    // The conversion does not compile for a value that is not a response. This span locates the
+    // error at the return type.
     let output_span = output_span(&function.sig);
 
     let (mut arguments, mut types, mut names) = (Vec::new(), Vec::new(), Vec::new());
@@ -113,7 +119,8 @@ pub(super) fn expand(
         arguments.push(argument);
         types.push(ty);
     }
-    // The inner function would hide a parameter of its own name.
+    // The inner function would shadow a parameter of the same name, so such a parameter gets
+    // another name.
     let last = names.pop().filter(|last| *last != inner.ident).unwrap_or_else(|| {
         format_ident!("arguments_of_{}", inner.ident.unraw(), span = Span::mixed_site())
     });
@@ -139,7 +146,7 @@ pub(super) fn expand(
     let Function { mut attrs, vis, sig, body } = function;
     let inner_attrs: Vec<Attribute> =
         attrs.extract_if(.., |attribute| is_for_inner(attribute)).collect();
-    // A handler is `async` even if it awaits nothing.
+    // The lint is allowed because a handler must be `async` even if it awaits nothing.
     quote! {
         #(#attrs)* #vis #sig {
             #[allow(clippy::unused_async)]

@@ -9,7 +9,8 @@ use crate::{Decision, Policy, Unavailable};
 /// The error of an annotated function that was not called: its limit is reached, or could not be
 /// checked.
 ///
-/// The function's own error type has to be made from it: implement `From<RateLimited>` for that.
+/// The function's own error type must be convertible from it: implement `From<RateLimited>` for
+/// that type.
 ///
 /// ```
 /// use tollgate::{RateLimited, rate_limit};
@@ -99,8 +100,9 @@ impl fmt::Display for RateLimited {
     }
 }
 
-/// Creates the response of an annotated handler, for handlers that are limited as functions: 429,
-/// or 503 if the limit could not be checked.
+/// Converts the error into the response that an annotated handler would send: 429, or 503 if the
+/// limit could not be checked. So a handler can return the error of a limited function, or be
+/// limited as a function itself.
 #[cfg(feature = "axum")]
 impl axum::response::IntoResponse for RateLimited {
     fn into_response(self) -> axum::response::Response {
@@ -132,7 +134,7 @@ impl Error for RateLimited {
     }
 }
 
-/// The error type of an annotated function: anything that is `From<RateLimited>`.
+/// The error type of an annotated function: any type that implements `From<RateLimited>`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot say that a limit was reached",
     label = "the error of a function with a limit is made of a `RateLimited`",
@@ -150,7 +152,7 @@ impl<E: From<RateLimited>> FromRateLimited for E {
     }
 }
 
-/// The return type of an annotated function: a `Result`, which can hold the refusal.
+/// The return type of an annotated function: a `Result`, which can contain the refusal.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot say that a limit was reached",
     label = "a function with a limit returns a `Result`",

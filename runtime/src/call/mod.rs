@@ -1,4 +1,4 @@
-//! Function mode: limits on functions that are no handlers.
+//! Function mode: limits on functions that are not handlers.
 //!
 //! The attribute puts a call of [`admit`] or [`admit_now`] in front of the function's body.
 
@@ -15,7 +15,8 @@ use crate::global::current_limiter;
 use crate::subject::Subject;
 use crate::{Blocked, Check, Decision, Limiter, Unavailable};
 
-/// One policy of an annotated function, in a static that the macro generates.
+/// A policy of an annotated function, with its cost and its wait. The attribute macro creates it in
+/// a static.
 #[derive(Debug)]
 pub struct CallLimit {
     limit: Limit,
@@ -24,13 +25,13 @@ pub struct CallLimit {
 }
 
 impl CallLimit {
-    /// Creates a limit to which each call is charged at `cost` units.
+    /// Creates a limit. Each call charges `cost` units to it.
     #[must_use]
     pub const fn new(limit: Limit, cost: u32) -> Self {
         Self { limit, cost, wait: None }
     }
 
-    /// Sets the longest time for which a call waits in the queue. Without it, calls do not wait.
+    /// Sets the longest time for which a call waits in the queue. By default calls do not wait.
     #[must_use]
     pub const fn wait(mut self, max_wait: Duration) -> Self {
         self.wait = Some(max_wait);
@@ -44,7 +45,7 @@ impl CallLimit {
         self
     }
 
-    /// Returns the settings that handlers' limits have, too.
+    /// Returns the settings that this limit has in common with limits of handlers.
     pub const fn limit(&self) -> &Limit {
         &self.limit
     }
@@ -53,7 +54,9 @@ impl CallLimit {
         Check::new(self.limit.policy(), subject, self.cost)
     }
 
-    /// Charges a call of `subject`. Returns `None` if the call may go on without a decision.
+    /// Charges a call to `subject`, and waits in the queue if the limit has a `wait`. Returns
+    /// `None` if the call may go on although no decision was made: the policy is in shadow mode,
+    /// and the backend could not answer.
     async fn charge(
         &self,
         limiter: &Limiter,
@@ -71,8 +74,8 @@ impl CallLimit {
         self.permit(limiter, &declared.with_policy(&policy), charged)
     }
 
-    /// Charges a call like [`charge`](Self::charge), in a function that is not async. It is an
-    /// error if the backend would have to be waited for.
+    /// Charges a call like [`charge`](Self::charge), for a function that is not async. Also fails
+    /// if the backend cannot answer without waiting.
     fn charge_now(
         &self,
         limiter: &Limiter,
@@ -86,8 +89,9 @@ impl CallLimit {
         self.permit(limiter, &check, charged)
     }
 
-    /// Turns the result of a check into permission or refusal, and calls the hooks of a refusal.
-    /// Without a decision the call may go on only in `shadow`.
+    /// Converts the result of a check. A refusal becomes an error, and the `on_blocked` functions
+    /// are called. In shadow mode there are no errors: a refusal is returned as the decision, and a
+    /// failed check as `None`.
     fn permit(
         &self,
         limiter: &Limiter,
@@ -112,11 +116,12 @@ impl CallLimit {
     }
 }
 
-/// The permission for one call, with the decisions by which its charges can be refunded.
+/// The permission for one call. It contains the decisions, which are needed to refund the charges.
 #[derive(Debug)]
 pub struct Permit {
     limiter: Limiter,
-    /// One for each limit, in source order; `None` where the call goes on without a decision.
+    /// One decision for each limit, in source order; `None` for a limit in shadow mode that could
+    /// not be checked.
     decisions: SmallVec<[Option<Decision>; 1]>,
 }
 
@@ -125,8 +130,8 @@ impl Permit {
         Self { limiter, decisions: SmallVec::new() }
     }
 
-    /// Refunds, best effort, the charges of the limits for which `which` has `true`, in source
-    /// order.
+    /// Refunds the charges of the limits for which `which` contains `true`. `which` has one element
+    /// for each limit, in source order. A refund that fails is logged.
     pub async fn refund(self, which: &[bool]) {
         self.refund_if(which.iter().copied()).await;
     }
@@ -150,7 +155,7 @@ impl Permit {
     }
 }
 
-/// Returns the decisions for which `which` yields `true`.
+/// Returns the decisions for which `which` yields `true`. Both iterators are in the same order.
 fn wanted(
     decisions: impl IntoIterator<Item = Option<Decision>>,
     which: impl Iterator<Item = bool>,
@@ -159,8 +164,9 @@ fn wanted(
     pairs.filter_map(|(decision, is_wanted)| decision.filter(|_| is_wanted))
 }
 
-/// Charges a call to each limit in source order, each for its own subject. If one refuses, the
-/// charges of those before it are refunded, best effort.
+/// Charges a call to each limit in source order. `subjects` contains one subject for each limit. If
+/// a limit refuses, the charges to the limits before it are refunded; a refund that fails is
+/// logged.
 pub async fn admit(
     limits: &'static [CallLimit],
     subjects: Vec<Subject>,
@@ -178,7 +184,7 @@ pub async fn admit(
     Ok(permit)
 }
 
-/// Charges a call like [`admit`], in a function that is not async.
+/// Charges a call like [`admit`], for a function that is not async.
 pub fn admit_now(
     limits: &'static [CallLimit],
     subjects: Vec<Subject>,
@@ -196,8 +202,9 @@ pub fn admit_now(
     Ok(permit)
 }
 
-/// Calls `body` as a function that is called once. The compiler infers that a closure called where
-/// it is defined may be called again, and such a closure cannot return what it borrows.
+/// Calls `body`. The parameter's type makes the closure an `FnOnce`. If generated code called the
+/// closure where it is defined, the compiler would infer a closure that may be called again, and
+/// such a closure cannot return what it borrows.
 pub fn call_once<T>(body: impl FnOnce() -> T) -> T {
     body()
 }

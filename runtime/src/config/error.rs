@@ -40,7 +40,8 @@ impl ConfigError {
         Self { mistakes: mistakes.collect() }
     }
 
-    /// Converts the errors of the library that reads the sources.
+    /// Converts an error of `figment2`, which reads the file and the variables. It may contain
+    /// several mistakes.
     pub(super) fn of_reading(error: figment2::Error) -> Self {
         let mistakes = error.into_iter().map(|error| ConfigMistake {
             place: error.metadata.map_or("the configuration".into(), |found| found.name).into(),
@@ -138,7 +139,8 @@ impl fmt::Display for ConfigError {
     }
 }
 
-/// Formats the error like `Display`, because a `main` that returns it shows this.
+/// Formats the error like `Display`, because Rust prints the `Debug` text of an error that `main`
+/// returns.
 impl fmt::Debug for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)

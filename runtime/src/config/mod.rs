@@ -19,7 +19,8 @@ use crate::{Limiter, LimiterBuilder, MemoryBackend, OnError, Overrides, Policy};
 #[doc = include_str!("../docs/configuration.md")]
 pub struct Config {
     path: Option<PathBuf>,
-    /// The text of the file, by which changes are detected.
+    /// The text of the file. A watcher compares it with the file's later contents to detect
+    /// changes.
     text: String,
     variables: Vec<Variable>,
     loaded: LoadedSettings,
@@ -27,19 +28,19 @@ pub struct Config {
 }
 
 impl Config {
-    /// Loads the file at `path`, in TOML, JSON or YAML by its extension, and the environment variables,
-    /// which take precedence.
+    /// Loads the file at `path` and the environment variables, which take precedence. The file is
+    /// in TOML, JSON or YAML, depending on its extension.
     ///
     /// # Errors
     ///
-    /// If the file cannot be read, on unknown keys, and on invalid values. The names of policies are
-    /// checked later, by [`Limiter::from_config`].
+    /// If the file cannot be read, or contains unknown keys or invalid values, or the variables do.
+    /// The names of policies are checked later, by [`Limiter::from_config`].
     pub fn load(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
         Self::load_with(path, std::env::vars_os().filter_map(as_text))
     }
 
-    /// Loads the file at `path` and these variables, in place of the environment's. Otherwise it does
-    /// the same as [`load`](Self::load).
+    /// Loads the file at `path`, and takes `environment` in place of the process's environment
+    /// variables. Otherwise it does the same as [`load`](Self::load).
     ///
     /// # Errors
     ///
@@ -55,7 +56,7 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// On unknown keys and invalid values.
+    /// If the variables contain unknown keys or invalid values.
     pub fn from_env() -> Result<Self, ConfigError> {
         Self::read(None, variables(std::env::vars_os().filter_map(as_text)))
     }
@@ -86,8 +87,8 @@ impl Config {
         self
     }
 
-    /// Returns a builder with everything configured except for the overrides, so that the program can
-    /// add settings of its own.
+    /// Returns a builder with everything configured except for the overrides, so that the program
+    /// can add settings of its own.
     ///
     /// ```no_run
     /// use tollgate::{Config, SystemClock};
@@ -105,7 +106,7 @@ impl Config {
         self.try_builder().map_err(|invalid| self.invalid(invalid))
     }
 
-    /// Returns the overrides of policies.
+    /// Returns the configuration's overrides of policies.
     ///
     /// # Errors
     ///
@@ -172,7 +173,8 @@ impl Config {
         ConfigError::new(place, Some(key), reason)
     }
 
-    /// Returns the place of the configuration as a whole.
+    /// Returns the name of the source for messages about the complete configuration: the path of
+    /// the file, or "the environment" if there is no file.
     fn place(&self) -> String {
         match &self.path {
             Some(path) => path.display().to_string(),
@@ -180,7 +182,7 @@ impl Config {
         }
     }
 
-    /// Sets the overrides of a limiter to those of the configuration.
+    /// Replaces the limiter's overrides by those of the configuration.
     fn apply(&self, limiter: &Limiter) -> Result<(), ConfigError> {
         limiter
             .set_overrides(self.overrides()?)
@@ -204,7 +206,8 @@ fn redis(_: &str) -> Result<LimiterBuilder, String> {
     Err("this program was built without Redis: add the feature `redis` of tollgate".to_owned())
 }
 
-/// Drops variables that are not valid Unicode, which cannot be settings.
+/// Converts a variable to text. Returns `None` if it is not valid Unicode, because then it cannot
+/// be a setting.
 fn as_text((name, value): (std::ffi::OsString, std::ffi::OsString)) -> Option<Variable> {
     Some((name.into_string().ok()?, value.into_string().ok()?))
 }
@@ -214,7 +217,7 @@ impl Limiter {
     ///
     /// # Errors
     ///
-    /// If an override names a policy that the program does not declare, or would make it invalid.
+    /// If an override names a policy that the program does not declare, or makes a policy invalid.
     pub fn from_config(config: &Config) -> Result<Self, ConfigError> {
         let limiter = config.builder()?.build();
         config.apply(&limiter)?;

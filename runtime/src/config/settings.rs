@@ -1,4 +1,4 @@
-//! The settings of a configuration, key by key.
+//! The settings of a configuration. The fields have the same names as the keys.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use super::value::{ConfigDuration, Keyword};
 use crate::overrides::quota;
 use crate::{Algorithm, CircuitBreaker, LocalTier, OnError, Override};
 
-/// The key of an invalid setting, and the reason.
+/// The key of an invalid setting, and the reason why its value is invalid.
 pub(super) type InvalidSetting = (String, String);
 
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -159,7 +159,8 @@ struct QuotaSettings {
 }
 
 impl PolicySettings {
-    /// Returns the override of the policy of this name.
+    /// Returns the override that these settings describe. `name` is the policy's name, for
+    /// messages.
     pub(super) fn changes(&self, name: &str) -> Result<Override, InvalidSetting> {
         let mut changes = Override::new();
         if let Some(limit) = self.limit {
@@ -199,7 +200,8 @@ impl PolicySettings {
     }
 }
 
-/// Rejects 0. (Builders raise it to 1; a configuration is corrected instead.)
+/// Returns the number, or an error if it is 0. (Builders raise 0 to 1 silently. In a configuration,
+/// 0 is reported as a mistake.)
 pub(super) fn at_least_one<N: PartialEq + From<bool>>(
     number: N,
     key: &str,
@@ -210,7 +212,7 @@ pub(super) fn at_least_one<N: PartialEq + From<bool>>(
     Ok(number)
 }
 
-/// Rejects durations of less than a millisecond.
+/// Returns the duration, or an error if it is shorter than a millisecond.
 pub(super) fn at_least_ms(span: Duration, key: &str) -> Result<Duration, InvalidSetting> {
     if span < Duration::from_millis(1) {
         return Err((key.to_owned(), "it must be at least 1 ms: write \"1ms\"".to_owned()));

@@ -11,14 +11,14 @@ use super::error::ConfigError;
 use super::settings::Settings;
 
 const PREFIX: &str = "TOLLGATE_";
-/// The prefix of variables for the project's own tests, which are not settings.
+/// The prefix of the environment variables of the project's own tests. They are not settings.
 const NOT_SETTINGS: &str = "TOLLGATE_TEST_";
 const REDIS_URL: &str = "REDIS_URL";
 
 /// The name and value of an environment variable that is a setting.
 pub(super) type Variable = (String, String);
 
-/// The settings of a file or of a variable.
+/// The settings from one source: a file or an environment variable.
 struct SettingsLayer {
     name: String,
     dict: Dict,
@@ -34,7 +34,7 @@ impl Provider for SettingsLayer {
     }
 }
 
-/// The merged settings, with the place of each.
+/// The settings merged from all sources, with the source of each.
 pub(super) struct LoadedSettings {
     pub(super) settings: Settings,
     figment: Figment,
@@ -58,7 +58,8 @@ impl LoadedSettings {
         Ok(Self { settings, figment })
     }
 
-    /// Returns the place of a key: the name of the file or of the variable.
+    /// Returns the source that sets a key: the path of the file, or the name of the variable.
+    /// Returns `None` if no source sets it.
     pub(super) fn place(&self, key: &str) -> Option<String> {
         self.figment.find_metadata(key).map(|found| found.name.clone().into_owned())
     }
@@ -97,7 +98,7 @@ fn of_variable(name: &str, value: &str) -> SettingsLayer {
     };
     let path: Vec<&str> = key.split("__").collect();
     let mut value = match path.as_slice() {
-        // A URL is text, whatever it looks like.
+        // A URL is always text, even if it looks like a value of another type.
         ["backend", "url"] => Value::from(value),
         // Parses numbers, `true`, and lists in brackets; anything else is text.
         _ => value.parse().unwrap_or_else(|never| match never {}),

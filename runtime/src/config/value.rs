@@ -1,4 +1,4 @@
-//! Values in the form in which people write them.
+//! The types of values that a configuration contains as text: durations and keywords.
 
 use std::time::Duration;
 
@@ -47,14 +47,14 @@ impl<'de> Deserialize<'de> for ConfigDuration {
     }
 }
 
-/// A value, written as one of several words.
+/// A value that is written as a word, for example `closed`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Keyword<T>(pub(super) T);
 
-/// Values that are written as words.
+/// A type whose values are written as words.
 pub(super) trait Keywords: Copy + 'static {
     const NAMES: &'static [&'static str];
-    /// The values, in the order of their names.
+    /// The values, in the same order as `NAMES`.
     const ALL: &'static [Self];
 }
 
@@ -77,7 +77,7 @@ macro_rules! keywords {
     )*};
 }
 
-/// Implements [`Keywords`] for types that have a list of their values and names of their own.
+/// Implements [`Keywords`] for types that have a constant `ALL` and a method `name`.
 macro_rules! keywords_by_name {
     ($($ty:ident)*) => {$(
         impl Keywords for $ty {

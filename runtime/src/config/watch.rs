@@ -11,9 +11,10 @@ use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use super::{Config, ConfigError};
 use crate::Limiter;
 
-/// The time without changes after which the file is read, because it may be written in pieces.
+/// The length of one pause. The file is read after a pause without further changes, because a
+/// program may write it in several steps.
 const QUIET: Duration = Duration::from_millis(50);
-/// The largest number of such times before it is read in any case.
+/// The largest number of pauses. After these the file is read even if it still changes.
 const MAX_QUIETS: u32 = 10;
 
 /// A message to the watching thread.
@@ -22,8 +23,8 @@ enum WatchMessage {
     Stop,
 }
 
-/// Applies changes of a configuration file to a limiter's overrides until it is dropped. Then the last
-/// overrides stay.
+/// Applies changes of a configuration file to a limiter's overrides until the watcher is dropped.
+/// The overrides that were applied last then stay in effect.
 #[derive(Debug)]
 #[must_use = "when it is dropped, the file is not watched any more"]
 pub struct ConfigWatcher {
@@ -33,7 +34,8 @@ pub struct ConfigWatcher {
 }
 
 impl ConfigWatcher {
-    /// Returns the error in the file, if its present content could not be applied.
+    /// Returns the error if the present content of the file could not be applied; `None` if it was
+    /// applied.
     #[must_use]
     pub fn error(&self) -> Option<ConfigError> {
         lock(&self.broken).clone()
@@ -41,12 +43,12 @@ impl ConfigWatcher {
 }
 
 impl Config {
-    /// Watches the file and applies changes of its overrides to `limiter` within two seconds. Counts
-    /// are not reset. An invalid file changes nothing, and the error is logged. Changes of other
-    /// settings take effect when the program restarts, which is logged, too.
+    /// Watches the file and applies changes of its overrides to `limiter` within two seconds.
+    /// Counts are not reset. An invalid file changes nothing, and the error is logged. Changes of
+    /// other settings are logged, too, and take effect when the program restarts.
     ///
-    /// The file may be rewritten in place or, which is better, replaced by renaming another file. The
-    /// latter is how editors and the `ConfigMap` mounts of Kubernetes work.
+    /// The file may be rewritten in place. It is better to replace it by renaming another file, as
+    /// editors and the `ConfigMap` mounts of Kubernetes do.
     ///
     /// # Errors
     ///
@@ -63,7 +65,7 @@ impl Config {
         let changed = messages.clone();
         let mut watcher =
             notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-                // Reads of the file are ignored, among them those of this watcher.
+                // Ignores events about reads of the file, because this watcher reads it, too.
                 if !event.is_ok_and(|event| matches!(event.kind, EventKind::Access(_))) {
                     let _ = changed.send(WatchMessage::Changed);
                 }
@@ -74,7 +76,8 @@ impl Config {
                 .watch(&directory, RecursiveMode::NonRecursive)
                 .map_err(|error| cannot(&error))?;
         }
-        // The file may have changed between loading and watching.
+        // Makes the thread read the file once, because it may have changed between loading and
+        // watching.
         let _ = messages.send(WatchMessage::Changed);
         let broken = Arc::default();
         let limiter = limiter.clone();
@@ -97,8 +100,8 @@ impl Drop for ConfigWatcher {
     }
 }
 
-/// Returns the directories in which a replacement of the file is visible: the file's own and, if it
-/// is a link, that of its target.
+/// Returns the directories to watch for a replacement of the file: the file's own directory and, if
+/// the file is a link, the directory of its target.
 fn directories(path: &Path) -> Vec<PathBuf> {
     let of = |path: &Path| match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_path_buf(),
@@ -115,10 +118,11 @@ fn directories(path: &Path) -> Vec<PathBuf> {
 
 struct Follower {
     path: PathBuf,
-    /// The last valid configuration.
+    /// The configuration that was last applied.
     config: Config,
     limiter: Limiter,
-    /// The error since then, which is logged once.
+    /// The error of the file's present content, or `None` if that was applied. Each error is logged
+    /// once.
     broken: Arc<Mutex<Option<ConfigError>>>,
 }
 
@@ -133,7 +137,8 @@ impl Follower {
                 }
             }
             self.reload();
-            // A link may have another target now. A directory that no longer exists is no error.
+            // The file may be a link that has another target now. Errors are ignored, because a
+            // directory may no longer exist.
             for directory in directories(&self.path) {
                 let _ = watcher.watch(&directory, RecursiveMode::NonRecursive);
             }
@@ -172,7 +177,7 @@ impl Follower {
         Ok(())
     }
 
-    /// Logs the error, unless it is the last one logged.
+    /// Logs the error, unless it is the same as the error that was logged last.
     fn log_once(&self, error: ConfigError) {
         let mut broken = lock(&self.broken);
         if broken.as_ref() != Some(&error) {
@@ -185,7 +190,7 @@ impl Follower {
     }
 }
 
-/// Locks and ignores poisoning: the value is consistent whenever the lock is free.
+/// Locks the mutex and ignores poisoning: a panic cannot leave this value half changed.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

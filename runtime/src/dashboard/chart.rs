@@ -1,4 +1,4 @@
-//! Charts of the last minute.
+//! Draws charts of the last minute as SVG images.
 
 use plotters::prelude::*;
 
@@ -6,28 +6,29 @@ use crate::telemetry::SECONDS;
 
 const WIDTH: u32 = 340;
 const HEIGHT: u32 = 96;
-/// The width of the labels at the axis.
+/// The width, in pixels, of the area for the labels of the vertical axis.
 const LABELS: u32 = 46;
 
-/// The style sheet selects lines by these colours and replaces them by those of the reader's colour
-/// scheme.
+/// The colours of lines. The page's style sheet selects the lines by these colours, and replaces
+/// them by those of the reader's colour scheme.
 pub(super) const GOOD: RGBColor = RGBColor(0x2a, 0x8c, 0x5a);
 pub(super) const BAD: RGBColor = RGBColor(0xd1, 0x49, 0x5b);
 pub(super) const ILL: RGBColor = RGBColor(0xb7, 0x79, 0x1f);
 const TEXT: RGBColor = RGBColor(0x66, 0x66, 0x66);
 const GRID: RGBColor = RGBColor(0xdd, 0xdd, 0xdd);
 
-/// A series of one value per second, in chronological order.
+/// A line of a chart, with one value for each second in chronological order.
 pub(super) struct ChartLine {
     pub(super) colour: RGBColor,
     pub(super) values: Vec<f64>,
 }
 
-/// Draws lines as an SVG image. `label` formats the values at the axis.
+/// Draws lines as an SVG image. `label` formats the values on the vertical axis.
 pub(super) fn draw(lines: &[ChartLine], label: &dyn Fn(f64) -> String) -> String {
     let mut svg = String::new();
-    // Writing to a string does not fail, and fonts are left to the reader's browser. Without the
-    // chart, the page still has the figures as text.
+    // An error is not expected: writing to a string does not fail, and the reader's browser
+    // provides the fonts. If there is one, the page lacks the chart, but still contains the figures
+    // as text.
     match draw_to(&mut svg, lines, label) {
         Ok(()) => svg,
         Err(error) => {

@@ -1,4 +1,4 @@
-//! The counted decisions and durations, as figures and charts.
+//! Converts counted decisions and durations into figures and charts for the page.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use super::chart::{self, BAD, ChartLine, GOOD, ILL};
 use crate::stats::LimiterStats;
 use crate::telemetry::{DecisionCounts, SECONDS, Tally};
 
-/// The numbers of decisions in each of the last completed seconds.
+/// The numbers of decisions in each completed second of the last minute, in chronological order.
 pub(super) struct Minute {
     allowed: Vec<u64>,
     refused: Vec<u64>,
@@ -72,7 +72,7 @@ pub(super) struct Rates {
     pub(super) chart: String,
 }
 
-/// The number of decisions in the last second and in the last minute.
+/// The number of decisions of one kind in the last completed second and in the last minute.
 pub(super) struct Rate {
     pub(super) second: u64,
     pub(super) minute: u64,
@@ -102,14 +102,15 @@ impl Rates {
     }
 }
 
-/// The durations of the checks that the store answered.
+/// The durations of the last minute's checks for which the store was asked, as figures and as a
+/// chart.
 pub(super) struct Durations {
     pub(super) figures: [(&'static str, String); 3],
     pub(super) chart: String,
 }
 
 impl Durations {
-    /// Returns `None` if there were no such checks in the last minute.
+    /// Returns the durations, or `None` if the store was not asked in the last minute.
     pub(super) fn of(tally: &Tally) -> Option<Self> {
         let now = tally.second();
         let seconds = now.saturating_sub(SECONDS as u64)..now;

@@ -1,4 +1,4 @@
-//! The form for a policy's override: parsed from requests and filled in for the page.
+//! The HTML form for a policy's override. It is parsed from requests, and filled in for the page.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::overrides::quota;
 use crate::{Algorithm, OnError, Override, Policy, Quota, duration_text};
 
-/// The fields of a form as text. Empty ones stay as declared.
+/// The fields of a form as text. An empty field does not override the policy's declared setting.
 #[derive(Default)]
 pub(super) struct Form {
     pub(super) policy: String,
@@ -23,7 +23,7 @@ pub(super) struct Form {
 }
 
 impl Form {
-    /// Parses the body of a request.
+    /// Parses the URL-encoded body of a request.
     pub(super) fn parse(body: &[u8]) -> Self {
         let mut form = Self::default();
         for (key, value) in form_urlencoded::parse(body) {
@@ -46,7 +46,8 @@ impl Form {
         form
     }
 
-    /// Creates the form that shows a policy's present override.
+    /// Creates the form that shows a policy's present override. If `changes` is `None`, all fields
+    /// except the policy's name are empty.
     pub(super) fn for_policy(policy: &Policy, changes: Option<&Override>) -> Self {
         let none = Override::new();
         let Override { limit, per, burst, quotas, algorithm, shadow, on_error, enabled } =
@@ -65,7 +66,7 @@ impl Form {
         }
     }
 
-    /// Returns the override described by the form, or all mistakes in it.
+    /// Returns the override that the form describes. The error contains a message for each mistake.
     pub(super) fn changes(&self) -> Result<Override, Vec<String>> {
         let mut mistakes = Vec::new();
         let mut report = |mistake| mistakes.push(mistake);
@@ -91,13 +92,13 @@ impl Form {
     }
 }
 
-/// Formats quotas for the form's field.
+/// Formats quotas as the text of the form's field `quotas`, separated by commas.
 pub(super) fn listed(quotas: &[Quota]) -> String {
     let texts: Vec<String> = quotas.iter().map(format_quota).collect();
     texts.join(", ")
 }
 
-/// Formats one quota.
+/// Formats one quota, for example `100 per 1h burst 20`.
 fn format_quota(quota: &Quota) -> String {
     let text = format!("{} per {}", quota.limit(), duration_text::format(quota.period()));
     match quota.capacity() {
@@ -114,7 +115,8 @@ fn text(number: Option<u32>) -> String {
     number.map(|number| number.to_string()).unwrap_or_default()
 }
 
-/// Parses a field, unless it is empty, and passes a mistake in it to `report`.
+/// Parses a field. Returns `None` if it is empty, or if it contains a mistake, which is passed to
+/// `report`.
 fn parse_field<T>(
     key: &str,
     text: &str,

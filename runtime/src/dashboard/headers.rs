@@ -1,4 +1,4 @@
-//! The header fields of the page.
+//! The header fields of the page's responses.
 
 use axum::http::{HeaderName, HeaderValue, header};
 use base64::Engine as _;
@@ -9,8 +9,8 @@ use super::page::{SCRIPT, STYLE};
 
 pub(super) type Headers = [(HeaderName, HeaderValue); 5];
 
-/// Returns the header fields. Browsers load nothing besides the page, and run no script and apply no
-/// style but its own.
+/// Returns the header fields. With these, browsers load nothing besides the page, run only the
+/// page's own script and apply only its own styles.
 pub(super) fn headers() -> Headers {
     let policy = format!(
         "default-src 'none'; style-src {}; script-src {}; connect-src 'self'; img-src data:; \
@@ -18,14 +18,16 @@ pub(super) fn headers() -> Headers {
         hash(STYLE),
         hash(SCRIPT),
     );
-    // The policy is printable ASCII. If it were not, everything would be forbidden.
+    // The policy is printable ASCII, so the conversion succeeds. If it failed, this fallback would
+    // forbid everything.
     let policy = HeaderValue::try_from(policy)
         .unwrap_or(HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"));
     [
         (header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")),
         (header::CONTENT_SECURITY_POLICY, policy),
         (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
-        // Without a referrer, browsers do not send the origin of a form either.
+        // If the policy forbids referrers, browsers do not send the origin of a form, either. The
+        // page needs the origin to recognize its own forms.
         (header::REFERRER_POLICY, HeaderValue::from_static("same-origin")),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
     ]

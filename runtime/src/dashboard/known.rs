@@ -6,16 +6,17 @@ use smol_str::{SmolStr, ToSmolStr as _, format_smolstr};
 
 use crate::{Limiter, Policy};
 
-/// A declared policy, and the places of its declarations.
+/// A policy that the limiter knows, and the places of its declarations.
 pub(super) struct KnownPolicy {
     pub(super) policy: Policy,
-    /// The places of its declarations; empty for a policy that is used without being declared.
+    /// The places of its declarations: `file:line` or a description. Empty if the policy is used in
+    /// checks without being declared.
     pub(super) places: Vec<SmolStr>,
 }
 
 impl KnownPolicy {
-    /// Returns by name the policies of annotations, those declared to the builder, and those used in
-    /// checks.
+    /// Returns all known policies by name: those of annotations, those declared to the limiter's
+    /// builder, and those used in checks.
     pub(super) fn all(limiter: &Limiter) -> BTreeMap<SmolStr, Self> {
         let annotated = Limiter::policies().map(|registered| {
             let place = format_smolstr!("{}:{}", registered.file(), registered.line());
@@ -38,7 +39,7 @@ impl KnownPolicy {
         all
     }
 
-    /// Returns `true` if the policy can be overridden.
+    /// Returns `true` if the policy is declared. Only declared policies can be overridden.
     pub(super) fn is_declared(&self) -> bool {
         !self.places.is_empty()
     }

@@ -28,7 +28,7 @@ use self::page::{Notice, Page};
 use self::page_query::PageQuery;
 use crate::{Limiter, Override};
 
-/// The largest body of a request, which no form of the page exceeds.
+/// The largest accepted body of a request, in bytes. The forms of the page are smaller.
 const MAX_BODY: usize = 16 * 1024;
 
 #[doc = include_str!("../docs/dashboard.md")]
@@ -36,13 +36,15 @@ pub struct Dashboard {
     limiter: Limiter,
     shows_subjects: bool,
     allows_changes: bool,
-    /// The key of the subjects' hashes. Without it, addresses could be found by trying them all.
+    /// The secret key of the hashes that are shown in place of subjects. Without it, an address
+    /// could be found by hashing all possible addresses.
     secret: [u8; 16],
 }
 
 impl Dashboard {
-    /// Creates a dashboard of this limiter, which starts to count for it. It shows hashes in place of
-    /// subjects and allows no changes.
+    /// Creates a dashboard of this limiter. From then on, the limiter counts its decisions for the
+    /// dashboard. By default, the dashboard shows hashes in place of subjects and allows no
+    /// changes.
     #[must_use]
     pub fn new(limiter: &Limiter) -> Self {
         limiter.tally();
@@ -57,15 +59,16 @@ impl Dashboard {
         }
     }
 
-    /// Sets whether subjects are shown in clear: addresses, and the results of key functions.
-    /// Credentials are hashed in any case.
+    /// Shows subjects in clear text if `on` is `true`, and their hashes if it is `false`, the
+    /// default. Subjects are addresses and the results of key functions. Credentials are always
+    /// hashed.
     #[must_use]
     pub fn show_subjects(mut self, on: bool) -> Self {
         self.shows_subjects = on;
         self
     }
 
-    /// Sets whether users of the page may override policies.
+    /// Allows users of the page to override policies if `on` is `true`. The default is `false`.
     #[must_use]
     pub fn allow_changes(mut self, on: bool) -> Self {
         self.allows_changes = on;
@@ -157,7 +160,8 @@ impl Served {
 }
 
 impl Dashboard {
-    /// Applies a form, or returns the mistakes in it.
+    /// Applies a form to the limiter's overrides. The error contains a message for each mistake in
+    /// the form.
     fn apply(&self, form: &Form) -> Result<(), Vec<String>> {
         let known = KnownPolicy::all(&self.limiter);
         if !known.get(form.policy.as_str()).is_some_and(KnownPolicy::is_declared) {

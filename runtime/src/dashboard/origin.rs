@@ -1,9 +1,11 @@
-//! Protection against cross-site requests: tells the page's own requests from those of other sites.
+//! Protection against cross-site requests: distinguishes requests of the page itself from requests
+//! of other sites.
 
 use axum::http::{HeaderMap, Uri, header};
 
-/// Returns `true` if the page itself has sent the request. Browsers send the origin of a request in
-/// `Sec-Fetch-Site`, if the connection is secure, and in `Origin` with every form.
+/// Returns `true` if the page itself has sent the request. Browsers send the relation to the
+/// request's origin in `Sec-Fetch-Site` if the connection is secure, and the origin itself in
+/// `Origin` with every form.
 pub(super) fn is_own(headers: &HeaderMap, uri: &Uri) -> bool {
     if let Some(site) = headers.get("sec-fetch-site") {
         return site == "same-origin";

@@ -1,4 +1,4 @@
-//! The page: the data of its template.
+//! The page: the data that its template shows.
 
 use askama::Template;
 use smol_str::{SmolStr, ToSmolStr as _};
@@ -15,11 +15,11 @@ use crate::{Algorithm, OnError, Override};
 pub(super) const STYLE: &str = include_str!("style.css");
 pub(super) const SCRIPT: &str = include_str!("script.js");
 
-/// The largest number of policies on the page, which is redrawn each second. The search field finds
-/// the others.
+/// The largest number of policies on the page. It is bounded because the page is redrawn each
+/// second. The search field finds the other policies.
 const MAX_CARDS: usize = 100;
 const MAX_REFUSED: usize = 10;
-/// The length of a displayed hash, which suffices to distinguish a few subjects.
+/// The number of characters of a displayed hash. This is enough to distinguish a few subjects.
 const HASH_LEN: usize = 12;
 
 #[derive(Template)]
@@ -32,14 +32,14 @@ pub(super) struct Page {
     find: String,
     notice: Option<Notice>,
     state: Vec<(&'static str, String)>,
-    /// `true` if the circuit breaker keeps checks away from a failing store.
+    /// `true` if the circuit breaker is open or half-open, because the store has failed.
     is_open: bool,
     rates: Rates,
     durations: Option<Durations>,
     top_refused: Vec<RefusedRow>,
     shows_subjects: bool,
     cards: Vec<Card>,
-    /// The number of policies that are not shown.
+    /// The number of policies that match the search but are not shown.
     more: usize,
     algorithms: Vec<&'static str>,
     modes: Vec<&'static str>,
@@ -52,15 +52,15 @@ pub(super) struct Notice {
     lines: Vec<String>,
 }
 
-/// A subject that was refused often.
+/// A row in the table of the subjects refused most.
 struct RefusedRow {
     policy: SmolStr,
-    /// The subject, or a hash of it.
+    /// The subject, or its hash if subjects are not shown.
     subject: SmolStr,
     times: u64,
 }
 
-/// A policy on the page.
+/// A policy as the page shows it.
 struct Card {
     name: SmolStr,
     quotas: String,
@@ -77,7 +77,7 @@ struct Card {
     form: Option<Form>,
     /// `true` if the form has been submitted with mistakes.
     is_submitted: bool,
-    /// `true` if the form has a single field for all quotas.
+    /// `true` if the form has the field `quotas`, which contains all quotas of the policy.
     has_quotas_field: bool,
 }
 
@@ -171,7 +171,8 @@ impl Dashboard {
         }
     }
 
-    /// Returns the subject, or a hash of it with this dashboard's key.
+    /// Returns the subject as the page shows it: in clear text, or as the beginning of its hash
+    /// with this dashboard's secret key.
     fn shown(&self, subject: &SmolStr) -> SmolStr {
         if self.shows_subjects {
             return subject.clone();

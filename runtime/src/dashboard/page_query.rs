@@ -6,14 +6,15 @@ use axum::http::Uri;
 pub(super) struct PageQuery {
     /// `true` if only the parts that update themselves are requested.
     pub(super) live: bool,
-    /// The text by which policies are filtered: a part of their names.
+    /// The text of the search field. Only policies whose names contain it are shown.
     pub(super) find: String,
-    /// The policy that has just been changed.
+    /// The name of the policy that a form has just changed; `None` if the page is not shown after a
+    /// change.
     pub(super) changed: Option<String>,
 }
 
 impl PageQuery {
-    /// Parses the query. The path is irrelevant, so the page works wherever it is nested.
+    /// Parses the query of a URI. The path is ignored, so the page works at any path.
     pub(super) fn parse(uri: &Uri) -> Self {
         let mut query = Self::default();
         for (key, value) in form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()) {

@@ -14,9 +14,10 @@ use super::limit::HttpLimit;
 use super::rejection::LimitRejection;
 use crate::Limiter;
 
-/// An admitted request; empty if no limit has counted it.
+/// The record of an admitted request, by which its response is completed later. It is empty if no
+/// limit has counted the request.
 ///
-/// The type of the grants is erased, because the compiler would otherwise examine it for each
+/// The type [`Grants`] is erased, because the compiler would otherwise process it again for each
 /// handler.
 #[derive(Default)]
 pub struct Admission(State);
@@ -26,17 +27,18 @@ enum State {
     /// No limit has counted the request, or its response is complete.
     #[default]
     Nothing,
-    /// The response is not known yet.
+    /// The handler has not responded yet.
     Granted(Box<dyn Finish>),
-    /// The response waits for a refund.
+    /// The response is complete, but charges are being refunded before it is sent.
     Refunding(PendingResponse),
 }
 
 type PendingResponse = Pin<Box<dyn Future<Output = Response> + Send>>;
 
-/// The end of an admission.
+/// Completes the response of an admitted request. The trait erases the type [`Grants`].
 trait Finish: fmt::Debug + Send + Sync {
-    /// Completes the response. Returns the refunds that are due after it.
+    /// Adds the header fields to the response. Returns a future that makes the refunds that are due
+    /// after this response; `None` if there are none.
     fn finish(self: Box<Self>, response: &mut Response) -> Option<RefundFuture>;
 }
 
@@ -49,14 +51,15 @@ impl Finish for Grants<&'static HttpLimit> {
 }
 
 impl Admission {
-    /// Makes the decisions visible to the handler, and returns the admission.
+    /// Creates the admission, and adds the decisions that are to be shown to the request's
+    /// extensions, where the extractor `RateLimit` finds them.
     fn new(grants: Box<Grants<&'static HttpLimit>>, parts: &mut Parts) -> Self {
         grants.show(&mut parts.extensions);
         Self(State::Granted(grants))
     }
 
-    /// Completes a response. It is pending while a refund is, which
-    /// [`poll_refund`](Self::poll_refund) then awaits.
+    /// Completes a response. If charges have to be refunded first, it may return `Pending`; then
+    /// [`poll_refund`](Self::poll_refund) returns the response later.
     pub(super) fn poll_complete(
         &mut self,
         mut response: Response,
@@ -79,7 +82,7 @@ impl Admission {
         matches!(self.0, State::Refunding(_))
     }
 
-    /// Awaits the refund that a response waits for.
+    /// Polls the refund, and returns the response when the refund has ended.
     pub(super) fn poll_refund(&mut self, context: &mut Context<'_>) -> Poll<Response> {
         let State::Refunding(pending) = &mut self.0 else { return Poll::Pending };
         let response = ready!(pending.as_mut().poll(context));
@@ -87,8 +90,8 @@ impl Admission {
         Poll::Ready(response)
     }
 
-    /// Completes the handler's response, and refunds the limits that ask for it after such
-    /// a response.
+    /// Completes the handler's response, and refunds the charges of the limits whose `refund_if`
+    /// returns `true` for it.
     pub async fn finish(mut self, response: Response) -> Response {
         let mut response = Some(response);
         std::future::poll_fn(|context| match response.take() {
@@ -108,19 +111,20 @@ impl fmt::Debug for Admission {
     }
 }
 
-/// Checks the limits of a request.
+/// Checks a request against the limits of its handler. The error is the response of a refusal.
 pub(super) async fn check(
     limits: &'static [HttpLimit],
     parts: &mut Parts,
 ) -> Result<Admission, LimitRejection> {
     match check_now(limits, parts) {
         Some(result) => result,
-        // Boxed, because most checks need not wait.
+        // The future is boxed to keep this one small, because most checks need not wait.
         None => Box::pin(check_each(limits, parts)).await,
     }
 }
 
-/// Checks a single limit without waiting; `None` if that is not possible.
+/// Checks the request without waiting. Returns `None` if there is not exactly one limit, or if the
+/// key or the backend has to be awaited.
 fn check_now(
     limits: &'static [HttpLimit],
     parts: &mut Parts,
@@ -140,7 +144,7 @@ fn check_now(
     })
 }
 
-/// Checks the limits one after the other.
+/// Checks the request against one limit after the other, and waits where necessary.
 async fn check_each(
     limits: &'static [HttpLimit],
     parts: &mut Parts,
@@ -148,7 +152,8 @@ async fn check_each(
     let limiter = with_limiter(parts, Limiter::clone);
     let mut granted = SmallVec::new();
     for limit in limits {
-        // If a later limit refuses, the charges of the earlier ones are refunded.
+        // With several limits, each decision is needed later: if a later limit refuses, the charges
+        // of the earlier ones are refunded.
         let keeps_decision = limits.len() > 1 || limit.keeps_decision();
         let checker = Checker { limit, limiter: &limiter, keeps_decision };
         match checker.check(parts, |granted| granted).await {

@@ -6,7 +6,8 @@ use crate::Policy;
 use crate::global::current_limiter;
 use crate::response::{PolicyText, Reason, Refusal, RefusalContext};
 
-/// Creates the response to a refused call, by the options of the scoped or the global limiter.
+/// Creates the response to a refused call. The options are those of the scoped limiter if there is
+/// one, or else of the global limiter.
 pub(crate) fn refuse_call(policy: &Policy, reason: Reason<'_>) -> Response {
     let (text, limiter) = (PolicyText::new(policy), current_limiter());
     let options = limiter.http();

@@ -12,25 +12,25 @@ use crate::overrides::{EffectivePolicy, Overridden};
 use crate::response::{HeaderStyle, HeaderValues, PolicyText, Reason, Refusal, RefusalContext};
 use crate::{Blocked, Check, Decision, Limiter, Policy, Unavailable, Verdict};
 
-/// The outcome of a check.
+/// The outcome of the check of a request against a limit.
 ///
-/// `G` is built from the [`Granted`] in place, through the argument `grant`: moving the large
-/// value costs about as much as the check.
+/// The argument `grant` of a check builds the `G` directly from the [`Granted`], because moving
+/// that large value would cost about as much as the check.
 pub(super) enum CheckOutcome<G> {
     /// The request is admitted.
     Granted(G),
-    /// The request is admitted, and not counted.
+    /// The request is admitted without being counted.
     Uncounted,
     /// The request is refused, with this response.
     Refused(Box<Response>),
 }
 
-/// State of an admitted request that its response is completed by.
+/// The data of an admitted request that is needed to complete its response.
 pub(super) struct Granted {
     headers: HeaderValues,
-    /// Present if the check was to keep it, which is rare.
+    /// The decision; `None` unless the checker had `keeps_decision`, which is rare.
     pub(super) decision: Option<Box<Decision>>,
-    /// The overridden policy, if overrides apply.
+    /// The policy with its override applied; `None` if it has no override.
     overridden: Option<Arc<Overridden>>,
 }
 
@@ -47,7 +47,7 @@ impl Granted {
     }
 }
 
-/// Returns the texts of the policy in effect.
+/// Returns the texts of the policy in effect, for header fields and refusals.
 fn text<'a>(limit: &'a HttpLimit, overridden: Option<&'a Arc<Overridden>>) -> &'a PolicyText {
     match overridden {
         Some(overridden) => overridden.headers().text(overridden.policy()),
@@ -68,12 +68,12 @@ struct CountedRequest<'a> {
 pub(super) struct Checker<'a> {
     pub(super) limit: &'a HttpLimit,
     pub(super) limiter: &'a Limiter,
-    /// `true` if the decision is needed after the check.
+    /// `true` if the decision is needed after the check, to show it to the handler or to refund it.
     pub(super) keeps_decision: bool,
 }
 
 impl Checker<'_> {
-    /// Checks a request.
+    /// Checks a request, and waits for the key and the backend where necessary.
     pub(super) async fn check<G>(
         &self,
         parts: &mut Parts,
@@ -110,7 +110,8 @@ impl Checker<'_> {
         )
     }
 
-    /// Checks a request without waiting. `None` if the key or the backend would have to wait.
+    /// Checks a request without waiting. Returns `None` if the key or the backend has to be
+    /// awaited.
     pub(super) fn check_now<G>(
         &self,
         parts: &Parts,
@@ -156,8 +157,8 @@ impl Checker<'_> {
         self.refuse(parts, policy, Reason::NoKey(error))
     }
 
-    /// Turns the result of a check into its outcome. The large verdict is moved only if it is
-    /// needed as a decision.
+    /// Converts the limiter's result into the outcome of the check. The verdict is large, so it is
+    /// moved only if a decision has to be made from it.
     fn conclude<G>(
         &self,
         counted: CountedRequest<'_>,
@@ -203,8 +204,8 @@ impl Checker<'_> {
         CheckOutcome::Refused(Box::new(context.respond(&refusal)))
     }
 
-    /// Prepares the response of an admitted request. Clients do not see a shadow limit,
-    /// because it refuses no request.
+    /// Prepares the data that completes the response of an admitted request. A limit in shadow mode
+    /// adds no header fields, because it refuses no request.
     #[inline]
     fn granted(&self, counted: CountedRequest<'_>, verdict: &mut Verdict) -> Granted {
         let CountedRequest { policy, check, .. } = counted;

@@ -1,8 +1,9 @@
-//! Conversions that generated code calls, with errors that address the user.
+//! Conversions that generated code calls, with compile errors written for the user of the
+//! attribute.
 
 use axum::response::{IntoResponse, Response};
 
-/// The result of an annotated handler: any response of axum.
+/// The result of an annotated handler: any type that implements axum's `IntoResponse`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an axum response",
     label = "an annotated handler returns a response",
@@ -23,7 +24,7 @@ impl<T: IntoResponse> IntoLimitedResponse for T {
     }
 }
 
-/// The result of a `refusal = …` function: any response of axum.
+/// The result of a `refusal = …` function: any type that implements axum's `IntoResponse`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an axum response",
     label = "a function that answers refusals returns a response",
@@ -42,25 +43,26 @@ impl<T: IntoResponse> IntoAnswer for T {
     }
 }
 
-/// Converts the result of a `refusal = …` function.
+/// Converts the result of a `refusal = …` function into a response.
 pub fn answered(answer: impl IntoAnswer) -> Response {
     answer.into_answer()
 }
 
-/// Requires `Send` at the handler's own body, so that the error points there and not at the
-/// router.
+/// Returns the future of a handler's body unchanged, and requires that it is `Send`. So the compile
+/// error points at the body and not at the router.
 pub fn require_send<F: Future + Send>(future: F) -> F {
     future
 }
 
-/// Implements `refund_if = failure`: returns `true` for an error of the client or the server.
+/// Implements `refund_if = failure`: returns `true` if the status is an error of the client (4xx)
+/// or of the server (5xx).
 #[must_use]
 pub fn failure(response: &Response) -> bool {
     let status = response.status();
     status.is_client_error() || status.is_server_error()
 }
 
-/// Implements `refund_if = success`: returns `true` for all but errors.
+/// Implements `refund_if = success`: returns `true` if the status is no error.
 #[must_use]
 pub fn success(response: &Response) -> bool {
     !failure(response)

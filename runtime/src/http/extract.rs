@@ -15,18 +15,20 @@ use super::admission::{Admission, check};
 use super::limit::{Annotated, HttpLimit};
 use super::rejection::LimitRejection;
 
-/// All arguments of a handler, as a tuple: its limits are checked before anything is extracted, and
-/// so before any body is read. The response of an extractor that rejects the request is the
-/// handler's response, and completed like one.
+/// The extractor of all arguments of a handler, as a tuple. It checks the handler's limits before
+/// it extracts anything, and so before the body is read. If an argument's extractor rejects the
+/// request, its response is completed like a response of the handler.
 ///
 /// Only `ForHandler` depends on the handler; the rest is compiled once for each tuple of arguments.
 pub struct Checked<A, T>(pub Admission, pub T, pub PhantomData<fn() -> A>);
 
-/// Marks, in the place of axum's own marker, arguments that are extracted from the request's parts.
+/// Marks the implementation for arguments that are all extracted from the request's parts. It takes
+/// the place of axum's own marker.
 #[derive(Clone, Copy, Debug)]
 pub struct ViaParts;
 
-/// Marks arguments of which the last takes the request's body.
+/// Marks the implementation for arguments whose last one is extracted from the request with its
+/// body.
 #[derive(Clone, Copy, Debug)]
 pub struct ViaRequest;
 
@@ -64,7 +66,8 @@ where
     }
 }
 
-/// Takes the request apart before the future begins, so that the future has room for it only once.
+/// Checks the limits, and then extracts the arguments. The request is split before the future
+/// begins, so that the future stores it only once.
 fn extract_from_parts<T: FromRequestParts<S>, S: Sync>(
     limits: &'static [HttpLimit],
     request: Request,
@@ -97,8 +100,9 @@ fn extract_from_request<T: FromRequest<S>, S: Sync>(
     }
 }
 
-/// Stands for an argument that [`Checked`], the last one, contains. Handlers keep their number of
-/// arguments, because `#[debug_handler]` calls them with as many as it has seen.
+/// A placeholder for an argument that was moved into [`Checked`], the last argument. With it a
+/// handler has the original number of arguments, because `#[debug_handler]` calls the handler with
+/// that number.
 #[derive(Clone, Copy, Debug)]
 pub struct InLast;
 
@@ -140,7 +144,8 @@ where
     }
 }
 
-/// Allows `#[tracing::instrument]`, which records arguments, below the attribute.
+/// Formats the arguments. `#[tracing::instrument]` below the attribute needs this, because it
+/// records arguments.
 impl<A, T: fmt::Debug> fmt::Debug for Checked<A, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Checked").field(&self.0).field(&self.1).finish()

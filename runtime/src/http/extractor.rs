@@ -25,10 +25,10 @@ use crate::{Decision, Outcome, Policy, QuotaState, Source};
 /// }
 /// ```
 ///
-/// It is empty if the request was not counted (`exempt`, for instance). The attribute provides the
-/// decisions if an argument of the handler has this type, by whatever name, alone, in a tuple, in an
-/// `Option` or in a `Result`. To extract them within an extractor of your own, add an argument
-/// `_: RateLimit`.
+/// It is empty if the request was not counted, for instance because it is exempt. The attribute
+/// provides the decisions if an argument of the handler has this type, even under another name, in
+/// a tuple, in an `Option` or in a `Result`. To extract them within an extractor of your own, add
+/// an argument `_: RateLimit` to the handler.
 #[derive(Clone, Debug, Default)]
 pub struct RateLimit {
     decisions: SmallVec<[PolicyDecision; 1]>,
@@ -50,13 +50,14 @@ impl RateLimit {
         &self.decisions
     }
 
-    /// Returns the decision of the policy with this name.
+    /// Returns the decision of the policy with this name; `None` if there is none.
     #[must_use]
     pub fn of(&self, policy: &str) -> Option<&PolicyDecision> {
         self.decisions.iter().find(|decision| decision.policy == policy)
     }
 
-    /// Returns the least remaining of any quota; `None` if the state is unknown.
+    /// Returns the remaining units of the quota that has the fewest left; `None` if the state of
+    /// the quotas is unknown.
     #[must_use]
     pub fn remaining(&self) -> Option<u32> {
         self.decisions.iter().filter_map(PolicyDecision::remaining).min()
@@ -80,38 +81,41 @@ impl PolicyDecision {
         &self.policy
     }
 
-    /// Returns the outcome. A policy in `shadow` may have refused the request, although it goes on.
+    /// Returns the outcome. If the policy is in shadow mode, this can be a refusal although the
+    /// request goes on.
     #[must_use]
     pub fn outcome(&self) -> Outcome {
         self.outcome
     }
 
-    /// Returns `true` if the request was admitted.
+    /// Returns `true` if the policy admitted the request.
     #[must_use]
     pub fn is_allowed(&self) -> bool {
         self.outcome == Outcome::Allowed
     }
 
-    /// Returns the source of the decision.
+    /// Returns the part of the limiter that made the decision.
     #[must_use]
     pub fn source(&self) -> Source {
         self.source
     }
 
-    /// Returns the state of each quota, in order of declaration. Empty if the state is unknown
-    /// (see [`Source::Open`]).
+    /// Returns the state of each quota, in order of declaration. The list is empty if the state is
+    /// unknown (see [`Source::Open`]).
     #[must_use]
     pub fn quotas(&self) -> &[QuotaState] {
         &self.quotas
     }
 
-    /// Returns the least remaining of any quota; `None` if the state is unknown.
+    /// Returns the remaining units of the quota that has the fewest left; `None` if the state of
+    /// the quotas is unknown.
     #[must_use]
     pub fn remaining(&self) -> Option<u32> {
         self.quotas.iter().map(QuotaState::remaining).min()
     }
 
-    /// Returns the time until all quotas are fully replenished, if no further request comes.
+    /// Returns the time until all quotas are fully replenished, if no further request comes; `None`
+    /// if the state is unknown.
     #[must_use]
     pub fn reset_after(&self) -> Option<Duration> {
         self.quotas.iter().map(QuotaState::reset_after).max()
@@ -126,13 +130,15 @@ impl<S: Sync> FromRequestParts<S> for RateLimit {
     }
 }
 
-/// The type of a handler's argument, of which generated code asks whether it is [`RateLimit`].
+/// Carries the type of a handler's argument. Generated code reads its constant `IS_RATE_LIMIT`,
+/// which is `true` if the type is [`RateLimit`].
 #[derive(Debug)]
 pub struct Argument<T>(PhantomData<T>);
 
-/// The answer for all other types. An associated constant of the type itself goes before it.
+/// Provides the constant `IS_RATE_LIMIT` for all other types. An inherent constant of the same name
+/// takes precedence over this one.
 pub trait IsNoRateLimit {
-    /// `false`: the argument is something else.
+    /// `false`: the argument is not the extractor.
     const IS_RATE_LIMIT: bool = false;
 }
 

@@ -1,4 +1,4 @@
-//! The grants of an admitted request, from the check until its response is complete.
+//! The record of an admitted request, from the check until its response is complete.
 
 use std::fmt;
 use std::ops::Deref;
@@ -12,24 +12,25 @@ use super::extractor::RateLimit;
 use super::limit::HttpLimit;
 use crate::Limiter;
 
-/// The limits that have admitted a request, each with what it granted.
+/// The limits that have admitted a request, each with the data that is needed to complete the
+/// response.
 ///
 /// `L` refers to a limit: a static of a handler, or the limit that the clones of a layer share.
 pub(super) struct Grants<L> {
     granted: SmallVec<[(L, Granted); 1]>,
-    /// Present if a grant may be refunded after the response.
+    /// The limiter for refunds; `None` if no charge may be refunded.
     limiter: Option<Limiter>,
 }
 
 impl<L: Deref<Target = HttpLimit>> Grants<L> {
-    /// Holds the grant of a single limit.
+    /// Creates the record for a single limit.
     #[inline]
     pub(super) fn one(limit: L, limiter: &Limiter, granted: Granted) -> Box<Self> {
         let limiter = limit.refund_if.is_some().then(|| limiter.clone());
         Box::new(Self { granted: SmallVec::from_buf([(limit, granted)]), limiter })
     }
 
-    /// Holds the grants of several limits; the `limiter` is needed if one may be refunded.
+    /// Creates the record for several limits. The `limiter` is needed if a charge may be refunded.
     pub(super) fn many(
         granted: SmallVec<[(L, Granted); 1]>,
         limiter: Option<Limiter>,
@@ -37,7 +38,8 @@ impl<L: Deref<Target = HttpLimit>> Grants<L> {
         Box::new(Self { granted, limiter })
     }
 
-    /// Makes the decisions visible to handlers that look at them.
+    /// Adds the decisions of limits that show them to the request's extensions, where the extractor
+    /// [`RateLimit`] finds them.
     pub(super) fn show(&self, extensions: &mut Extensions) {
         for (limit, granted) in &self.granted {
             if let (true, Some(decision)) = (limit.shows, &granted.decision) {
@@ -46,7 +48,8 @@ impl<L: Deref<Target = HttpLimit>> Grants<L> {
         }
     }
 
-    /// Completes the response. Returns the grants that have to be refunded after it.
+    /// Adds the header fields to the response. Returns the record of the limits whose charges have
+    /// to be refunded after it; `None` if there are none.
     pub(super) fn finish(mut self: Box<Self>, response: &mut Response) -> Option<Box<Self>> {
         for (limit, granted) in &mut self.granted {
             granted.add_headers(limit, response);
@@ -56,8 +59,7 @@ impl<L: Deref<Target = HttpLimit>> Grants<L> {
         (!self.granted.is_empty()).then_some(self)
     }
 
-    /// Refunds all grants, as far as possible: where the backend cannot be reached now, the charge
-    /// stays.
+    /// Refunds the charges of all limits. A refund that fails is logged, and its charge stays.
     pub(super) async fn refund(self: Box<Self>) {
         let Self { granted, limiter: Some(limiter) } = *self else { return };
         for (_, granted) in granted {

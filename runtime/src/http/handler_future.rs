@@ -9,10 +9,11 @@ use pin_project_lite::pin_project;
 use super::admission::Admission;
 
 pin_project! {
-    /// Runs the body of a handler, then completes its response. Written by hand, because an
+    /// Runs the body of a handler, then completes its response. It is written by hand, because an
     /// `async fn` around the body would be a second coroutine to compile for each handler.
     pub struct HandlerFuture<F: Future> {
-        // Dropped first, like the body of an `async fn` that is cancelled.
+        // The body is the first field and so is dropped first, like the body of an `async fn` that
+        // is cancelled.
         #[pin]
         body: F,
         admission: Admission,
@@ -23,8 +24,8 @@ pin_project! {
 /// `Send` is required here, so that the error points at the handler's own body and not at the
 /// router.
 impl<F: Future + Send> HandlerFuture<F> {
-    /// Creates a future that converts the output of `body` into a response and completes it by
-    /// `admission`.
+    /// Creates a future that converts the output of `body` into a response, which `admission` then
+    /// completes.
     pub fn new(admission: Admission, body: F, convert: fn(F::Output) -> Response) -> Self {
         Self { body, admission, convert }
     }

@@ -34,26 +34,26 @@ use crate::{Blocked, Limiter, Policy};
 /// );
 /// ```
 ///
-/// The layer uses the limiter that it was given; without one, the request's ([`Limiter::layer`]),
-/// and else the scoped or the global one. Its responses have axum's body: the body of the inner
-/// service is wrapped in that.
+/// The layer uses the limiter that [`limiter`](Self::limiter) has set. Without that, it uses the
+/// request's limiter ([`Limiter::layer`]), or else the scoped or the global one. The responses have
+/// axum's body type, which wraps the body of the inner service.
 ///
-/// All clones of a layer, and all services that it creates, share one budget. Two layers share one
-/// if their policies have the same name.
+/// All clones of a layer, and all services that it creates, share one budget. Two layers share a
+/// budget if their policies have the same name.
 #[derive(Clone)]
 pub struct RateLimitLayer {
     limit: LayerLimit,
 }
 
 impl RateLimitLayer {
-    /// Creates a layer that limits requests by `policy`: for each client address, unless
-    /// another [`key`](Self::key) is set.
+    /// Creates a layer that limits requests by `policy`. Requests are counted for each client
+    /// address, unless another [`key`](Self::key) is set.
     #[must_use]
     pub fn new(policy: Policy) -> Self {
         Self { limit: LayerLimit::new(policy) }
     }
 
-    /// Sets the key that requests are counted by.
+    /// Sets the key by which requests are counted.
     #[must_use]
     pub fn key(self, key: Key) -> Self {
         self.with_options(|options| {
@@ -95,7 +95,7 @@ impl RateLimitLayer {
         self.with(|limit| limit.exempt = Some(Callback::Shared(Arc::new(function))))
     }
 
-    /// Decides and reports, but never refuses.
+    /// Switches to shadow mode: the layer decides and reports, but never refuses.
     #[must_use]
     pub fn shadow(self) -> Self {
         self.with(|limit| limit.common.policy_mut().set_shadow(true))
@@ -116,13 +116,13 @@ impl RateLimitLayer {
         })
     }
 
-    /// Overrides the limiter's header style.
+    /// Sets the style of the header fields, in place of the limiter's setting.
     #[must_use]
     pub fn headers(self, style: HeaderStyle) -> Self {
         self.with(|limit| limit.headers = Some(style))
     }
 
-    /// Overrides the limiter's treatment of requests that lack the key.
+    /// Sets the handling of requests that lack the key, in place of the limiter's setting.
     #[must_use]
     pub fn on_missing_key(self, mode: OnMissingKey) -> Self {
         self.with(|limit| limit.on_missing_key = Some(mode))
@@ -139,14 +139,14 @@ impl RateLimitLayer {
         self.with(|limit| limit.refusal = Some(Callback::Shared(Arc::new(function))))
     }
 
-    /// Makes its decisions visible to the handlers behind it, through the extractor
+    /// Shows the layer's decisions to the handlers behind it, through the extractor
     /// [`RateLimit`](crate::RateLimit).
     #[must_use]
     pub fn show(self) -> Self {
         self.with(|limit| limit.shows = true)
     }
 
-    /// Uses this limiter instead of the request's.
+    /// Uses this limiter instead of the request's, the scoped or the global one.
     #[must_use]
     pub fn limiter(self, limiter: &Limiter) -> Self {
         self.with_options(|options| options.limiter = Some(limiter.clone()))

@@ -21,7 +21,7 @@ pub(super) struct LayerOptions {
     pub(super) limit: HttpLimit,
     pub(super) skip: Skip,
     pub(super) limiter: Option<Limiter>,
-    /// `true` if resolving the key needs an await.
+    /// `true` if the key's subject has to be awaited.
     pub(super) has_async_key: bool,
 }
 
@@ -36,7 +36,7 @@ impl LayerLimit {
         Self(Arc::new(options))
     }
 
-    /// Changes the options. Clones keep theirs.
+    /// Changes the options of this layer. Its existing clones do not change.
     pub(super) fn change(mut self, change: impl FnOnce(&mut LayerOptions)) -> Self {
         change(Arc::make_mut(&mut self.0));
         self
@@ -50,7 +50,7 @@ impl LayerLimit {
         self.0.has_async_key
     }
 
-    /// Calls `function` with the layer's limiter, or else with the request's.
+    /// Calls `function` with the layer's own limiter if it has one, or else with the request's.
     pub(super) fn with_limiter<T>(&self, parts: &Parts, function: impl FnOnce(&Limiter) -> T) -> T {
         match &self.0.limiter {
             Some(limiter) => function(limiter),

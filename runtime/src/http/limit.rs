@@ -16,11 +16,11 @@ type Condition<T> = Callback<fn(&T) -> bool, dyn Fn(&T) -> bool + Send + Sync>;
 type RefusalCallback =
     Callback<fn(&Refusal<'_>) -> Response, dyn Fn(&Refusal<'_>) -> Response + Send + Sync>;
 
-/// One limit of requests: in a static beside an annotated handler, or shared by the clones of
-/// a layer.
+/// A limit on requests. It is in a static beside an annotated handler, or shared by the clones of a
+/// layer.
 #[derive(Clone)]
 pub struct HttpLimit {
-    /// The part that limits of handlers, layers and functions have in common.
+    /// The settings that limits of handlers, layers and functions have in common.
     pub(super) common: Limit,
     pub(super) key: Key,
     pub(super) cost: Cost,
@@ -29,7 +29,7 @@ pub struct HttpLimit {
     pub(super) headers: Option<HeaderStyle>,
     pub(super) on_missing_key: Option<OnMissingKey>,
     pub(super) refusal: Option<RefusalCallback>,
-    /// `true` if handlers see the decisions, through [`RateLimit`](crate::RateLimit).
+    /// `true` if the decisions are shown to handlers, through [`RateLimit`](crate::RateLimit).
     pub(super) shows: bool,
     pub(super) header_cache: HeaderCache,
 }
@@ -39,20 +39,21 @@ pub struct HttpLimit {
 pub enum Cost {
     /// The same cost for every request.
     Fixed(u32),
-    /// The result of a function.
+    /// A function that computes the cost from the request.
     Function(fn(&Parts) -> u32),
-    /// The result of a closure.
+    /// A closure that computes the cost from the request.
     Shared(Arc<dyn Fn(&Parts) -> u32 + Send + Sync>),
 }
 
 impl HttpLimit {
-    /// Creates the limit of a handler: each request takes `cost`.
+    /// Creates the limit of a handler. Each request charges `cost`.
     #[must_use]
     pub const fn new(limit: Limit, key: Key, cost: Cost) -> Self {
         Self::with_cache(limit, key, cost, HeaderCache::in_static())
     }
 
-    /// Creates the limit of a layer, with defaults.
+    /// Creates the limit of a layer with default options: the key is the client's address, and the
+    /// cost is 1.
     pub(super) fn of_layer(policy: Policy) -> Self {
         Self::with_cache(Limit::of_layer(policy), Key::ip(), Cost::Fixed(1), HeaderCache::new())
     }
@@ -87,14 +88,14 @@ impl HttpLimit {
         self
     }
 
-    /// Overrides the limiter's header style.
+    /// Sets the style of the header fields, in place of the limiter's setting.
     #[must_use]
     pub const fn headers(mut self, style: HeaderStyle) -> Self {
         self.headers = Some(style);
         self
     }
 
-    /// Overrides the limiter's treatment of requests that lack the key.
+    /// Sets the handling of requests that lack the key, in place of the limiter's setting.
     #[must_use]
     pub const fn on_missing_key(mut self, mode: OnMissingKey) -> Self {
         self.on_missing_key = Some(mode);
@@ -108,15 +109,15 @@ impl HttpLimit {
         self
     }
 
-    /// Makes the decisions visible to handlers, through [`RateLimit`](crate::RateLimit), if `shows`
-    /// is `true`.
+    /// Shows the decisions to handlers, through [`RateLimit`](crate::RateLimit), if `shows` is
+    /// `true`.
     #[must_use]
     pub const fn shows(mut self, shows: bool) -> Self {
         self.shows = shows;
         self
     }
 
-    /// Returns the part that limits of handlers and of functions have in common.
+    /// Returns the settings that limits of handlers and limits of functions have in common.
     pub const fn limit(&self) -> &Limit {
         &self.common
     }
@@ -137,7 +138,7 @@ impl HttpLimit {
         self.exempt.as_ref().is_some_and(|exempt| exempt.call(parts))
     }
 
-    /// Returns `true` if the decision is needed after the check.
+    /// Returns `true` if the decision is needed after the check, to show it or to refund it.
     pub(super) fn keeps_decision(&self) -> bool {
         self.shows || self.refund_if.is_some()
     }
@@ -151,7 +152,7 @@ impl HttpLimit {
         self.common.notify(blocked);
     }
 
-    /// Returns the policy's own function for refusals.
+    /// Returns the limit's own function for responses to refusals; `None` if it has none.
     pub(super) fn refusal_function(&self) -> Option<&dyn Fn(&Refusal<'_>) -> Response> {
         self.refusal.as_ref().map(|refusal| match refusal {
             Callback::Plain(function) => function as _,
@@ -178,7 +179,8 @@ impl fmt::Debug for Cost {
     }
 }
 
-/// A type beside an annotated handler, by which the handler's extractor finds its limits.
+/// A type that the attribute declares beside a handler. The handler's extractor obtains the limits
+/// from it.
 pub trait Annotated {
     /// Returns the limits, in the order in which they are checked.
     fn limits() -> &'static [HttpLimit];

@@ -1,8 +1,8 @@
 //! HTTP: limits in front of handlers and services.
 //!
-//! An annotated handler is checked by the extractor of its arguments (`extract.rs`), and any other service by
-//! a layer (`layer.rs`, `service.rs`). Both go through `check.rs`, which resolves the key, asks
-//! the limiter, and prepares the header fields or the refusal (`crate::response`).
+//! The extractor of an annotated handler's arguments checks the limits (`extract.rs`). Any other
+//! service is limited by a layer (`layer.rs`, `service.rs`). Both use `check.rs`, which resolves
+//! the key, asks the limiter, and prepares the header fields or the refusal (`crate::response`).
 
 mod admission;
 mod call_refusal;

@@ -2,8 +2,8 @@
 
 use axum::response::{IntoResponse, Response};
 
-/// The response of a refused request, or of one whose arguments cannot be extracted. Boxed, as it
-/// is moved many times.
+/// The response to a refused request, or to one whose arguments cannot be extracted. It is boxed,
+/// because a response is large and this one is moved many times.
 #[derive(Debug)]
 pub struct LimitRejection(pub(super) Box<Response>);
 

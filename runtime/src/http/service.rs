@@ -59,7 +59,8 @@ where
             })
         };
         let Some(outcome) = outcome else {
-            // The clone is not ready, so the original is called.
+            // Only the original was polled until ready, so it is called, and the clone takes its
+            // place.
             let clone = self.inner.clone();
             let inner = std::mem::replace(&mut self.inner, clone);
             let future = Box::pin(check_and_call(inner, limit.clone(), parts, body));
@@ -77,7 +78,7 @@ where
     }
 }
 
-/// Checks a request and calls the service, where the check has to wait.
+/// Checks a request and, if it is admitted, calls the service. For checks that have to wait.
 async fn check_and_call<S, B, R>(
     mut inner: S,
     limit: LayerLimit,
@@ -108,7 +109,8 @@ fn checker<'a>(limit: &'a LayerLimit, limiter: &'a Limiter) -> Checker<'a> {
     Checker { limit, limiter, keeps_decision: limit.keeps_decision() }
 }
 
-/// Puts an admitted request together again, with its decision where handlers find it.
+/// Rebuilds an admitted request from its parts and its body. If the limit shows its decision, adds
+/// that to the request's extensions, where handlers find it.
 fn admitted_request<B>(
     grants: Option<&Grants<LayerLimit>>,
     mut parts: Parts,
@@ -133,13 +135,13 @@ pin_project! {
 pin_project! {
     #[project = ResponseStateProjection]
     enum ResponseState<F, E> {
-        /// The request is admitted.
+        /// The request is admitted, and the inner service responds to it.
         Inner {
             #[pin]
             future: F,
             grants: Option<Box<Grants<LayerLimit>>>,
         },
-        /// The request is refused.
+        /// The request is refused with this response.
         Refused {
             response: Option<Box<Response<Body>>>,
         },
@@ -180,7 +182,7 @@ where
                     ResponseState::Boxed { future: Box::pin(future) }
                 }
                 ResponseStateProjection::Refused { response } => {
-                    // `None` only if polled again after it was ready.
+                    // The response is `None` only if the future is polled again after it was ready.
                     return response
                         .take()
                         .map_or(Poll::Pending, |refusal| Poll::Ready(Ok(*refusal)));

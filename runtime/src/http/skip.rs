@@ -33,8 +33,8 @@ impl Skip {
     }
 }
 
-/// Returns `true` unless a server might resolve the path to one outside its prefix, as in
-/// `/static/../login`, also with escapes.
+/// Returns `true` if the path stays below its prefix. Returns `false` if a server might resolve it
+/// to a path outside the prefix, as in `/static/../login`, also with escapes such as `%2e`.
 fn is_below(path: &str) -> bool {
     !["/.", "//", "\\", "%2e", "%2E", "%2f", "%2F", "%5c", "%5C"]
         .into_iter()

@@ -14,12 +14,13 @@ use crate::subject::Subject;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// Returns the client's subject, or `None` if the server does not pass the peer's address on.
+/// Returns the subject of the client's address, or `None` if the server does not pass the peer's
+/// address to handlers.
 pub(super) fn subject(parts: &Parts, options: &AddressOptions) -> Option<Subject> {
     text(parts, options).map(|text| Subject::plain(text.as_str()))
 }
 
-/// Returns the text of that subject, on the stack.
+/// Returns the text of the subject that [`subject`] returns, without an allocation.
 #[inline]
 pub(super) fn text(parts: &Parts, options: &AddressOptions) -> Option<AddressText> {
     let client = client(peer(parts)?, &parts.headers, options);
@@ -29,7 +30,7 @@ pub(super) fn text(parts: &Parts, options: &AddressOptions) -> Option<AddressTex
     })
 }
 
-/// Returns the address of the connection's other end.
+/// Returns the address of the connection's other end; `None` if the request does not contain it.
 fn peer(parts: &Parts) -> Option<IpAddr> {
     let extensions = &parts.extensions;
     let real = || extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
@@ -37,9 +38,10 @@ fn peer(parts: &Parts) -> Option<IpAddr> {
     real().or_else(mock).map(|address| address.ip())
 }
 
-/// Returns the peer, or, if that is a trusted proxy, the first address from the right of the
-/// forwarded header that is not. An unreadable entry ends the search: nothing to the left of it
-/// is trusted, since anyone can have written it.
+/// Returns the client's address. If the peer is not a trusted proxy, the peer is the client.
+/// Otherwise the client is the rightmost address in the forwarded header that is not a trusted
+/// proxy. An entry that cannot be parsed ends the search, and the address to its right is returned:
+/// anyone can have written the entries to its left.
 fn client(peer: IpAddr, headers: &HeaderMap, options: &AddressOptions) -> IpAddr {
     let trusts = |address| options.trusted_proxies.iter().any(|proxy| proxy.contains(&address));
     let mut client = peer.to_canonical();
@@ -51,7 +53,7 @@ fn client(peer: IpAddr, headers: &HeaderMap, options: &AddressOptions) -> IpAddr
             ForwardedHeader::XForwardedFor => (X_FORWARDED_FOR, forwarded::x_forwarded_for),
             ForwardedHeader::Forwarded => (FORWARDED, forwarded::forwarded),
         };
-    // Several lines form one list.
+    // Several lines of the header form one list, which is read from its end.
     for address in headers.get_all(name).iter().rev().flat_map(|line| list(line.as_bytes())) {
         let Some(address) = address else { return client };
         client = address.to_canonical();
@@ -62,12 +64,12 @@ fn client(peer: IpAddr, headers: &HeaderMap, options: &AddressOptions) -> IpAddr
     client
 }
 
-/// Formats an IPv4 address. Runs for every request, so it avoids `fmt`, and branches that depend
+/// Formats an IPv4 address. It runs for every request, so it avoids `fmt`, and branches that depend
 /// on the address and would be mispredicted.
 #[inline]
 fn ipv4(address: Ipv4Addr) -> AddressText {
-    // The text is a little-endian number, so that it is built in a register. Each octet takes
-    // at most four bytes, dot included.
+    // The text is built as a little-endian number, in a register. Each octet takes at most four
+    // bytes, including its dot.
     let (mut text, mut len) = (0, 0);
     for octet in address.octets() {
         let octet = OCTETS[usize::from(octet)];
@@ -78,7 +80,8 @@ fn ipv4(address: Ipv4Addr) -> AddressText {
     AddressText::from_number(text, len - 1)
 }
 
-/// Text of each octet followed by a dot, with the first character in the lowest byte.
+/// The text of each octet followed by a dot, as a number with the first character in the lowest
+/// byte.
 static OCTETS: [u32; 256] = {
     let mut octets = [0; 256];
     let mut octet = 0;
@@ -102,7 +105,8 @@ const fn octet_len(octet: u32) -> usize {
     (u32::BITS - octet.leading_zeros()).div_ceil(8) as usize
 }
 
-/// Formats the prefix of an IPv6 address, so that all addresses that share it are one subject.
+/// Formats the first `prefix` bits of an IPv6 address, so that all addresses that share them are
+/// one subject.
 fn ipv6(address: Ipv6Addr, prefix: u8) -> AddressText {
     let mask = u128::MAX.checked_shl(128 - u32::from(prefix)).unwrap_or(0);
     let segments = Ipv6Addr::from_bits(address.to_bits() & mask).segments();
@@ -118,8 +122,9 @@ fn ipv6(address: Ipv6Addr, prefix: u8) -> AddressText {
     text
 }
 
-/// Text of an address, on the stack. The longest has 43 bytes: eight segments of four digits,
-/// their separators and the prefix length. The size is rounded up to whole machine words.
+/// The text of an address, on the stack. The longest text has 43 bytes: eight segments of four
+/// digits, their separators and the prefix length. The array's size is rounded up to a multiple of
+/// 16 bytes.
 #[repr(align(16))]
 pub(super) struct AddressText {
     bytes: [u8; 48],
@@ -127,7 +132,7 @@ pub(super) struct AddressText {
 }
 
 impl AddressText {
-    /// Takes the first `len` bytes of a little-endian number.
+    /// Creates the text from the first `len` bytes of a little-endian number.
     #[inline]
     fn from_number(text: u128, len: usize) -> Self {
         let mut bytes = [0; 48];
@@ -159,8 +164,8 @@ impl AddressText {
         }
     }
 
-    /// Returns the text, which is always ASCII. Validates the whole array, which proceeds by words
-    /// and is faster than validating the part in use.
+    /// Returns the text, which is always ASCII. All 48 bytes are validated as UTF-8, because that
+    /// proceeds by machine words and is faster than validating the part in use.
     #[inline]
     pub(super) fn as_str(&self) -> &str {
         let text = std::str::from_utf8(&self.bytes).unwrap_or_default();

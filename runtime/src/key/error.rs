@@ -26,13 +26,14 @@ pub enum KeyError {
     /// No layer has inserted a request extension of this type.
     #[error("the request has no extension of type `{0}`: add the layer that puts it there")]
     NoExtension(&'static str),
-    /// A key function returned nothing.
+    /// A key function or a [`KeyExtractor`](crate::KeyExtractor) returned no subject.
     #[error("it lacks what its limit counts by")]
     NoSubject,
 }
 
 impl KeyError {
-    /// Returns `true` if the client left something out, and `false` if the server is at fault.
+    /// Returns `true` if the client left something out, and `false` if the server lacks the
+    /// address, a path parameter or an extension.
     #[must_use]
     pub const fn is_clients(self) -> bool {
         match self {

@@ -8,10 +8,10 @@ use axum::http::request::Parts;
 use super::error::KeyError;
 use crate::subject::{IntoSubject, Subject};
 
-/// A key implemented by a type rather than by a function, and which may be async.
+/// A key that is implemented by a type rather than by a function. It may be async.
 ///
-/// The attribute takes the path of a value of the type, `key = self::Tenant`; a layer takes it as
-/// [`Key::extractor`](crate::Key::extractor).
+/// The attribute accepts the path of a value of the type, as in `key = self::Tenant`. For a layer,
+/// pass the value to [`Key::extractor`](crate::Key::extractor).
 ///
 /// ```
 /// use axum::http::request::Parts;
@@ -30,8 +30,8 @@ use crate::subject::{IntoSubject, Subject};
 /// # fn main() {}
 /// ```
 pub trait KeyExtractor: Send + Sync + 'static {
-    /// Returns the subject that the request is counted under, or `None` if the request lacks
-    /// the key.
+    /// Returns the subject under which the request is counted, or `None` if the request lacks the
+    /// key.
     fn subject(&self, parts: &Parts) -> impl Future<Output = Option<Subject>> + Send;
 }
 
@@ -39,7 +39,7 @@ pub trait KeyExtractor: Send + Sync + 'static {
 pub enum Resolved<'a> {
     /// The subject, available without waiting.
     Now(Result<Subject, KeyError>),
-    /// A future of the subject.
+    /// A future that returns the subject.
     Later(Pin<Box<dyn Future<Output = Result<Subject, KeyError>> + Send + 'a>>),
 }
 
@@ -71,8 +71,8 @@ impl fmt::Debug for Resolved<'_> {
 
 /// A value that the attribute accepts as `key = path`.
 ///
-/// `Kind` is one of `SyncFunction`, `AsyncFunction` and `Extractor`: it keeps the three blanket
-/// implementations apart.
+/// `Kind` is one of `SyncFunction`, `AsyncFunction` and `Extractor`. With this parameter, the three
+/// blanket implementations do not overlap.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no key",
     label = "it does not say whose requests are counted",
@@ -85,15 +85,15 @@ pub trait KeySource<'a, Kind> {
     fn resolve(&'a self, parts: &'a Parts) -> Resolved<'a>;
 }
 
-/// Marks a function.
+/// Marks the implementation for functions.
 #[derive(Debug)]
 pub struct SyncFunction<R>(R);
 
-/// Marks an async function.
+/// Marks the implementation for async functions.
 #[derive(Debug)]
 pub struct AsyncFunction<R>(R);
 
-/// Marks a [`KeyExtractor`].
+/// Marks the implementation for types that implement [`KeyExtractor`].
 #[derive(Debug)]
 pub struct Extractor;
 

@@ -1,19 +1,19 @@
 //! Parsers of `X-Forwarded-For` and `Forwarded` that read from the right: they yield an address
 //! for each entry, or `None` for an entry that cannot be read.
 //!
-//! The nearest proxy has written the right end; anyone may have written the rest. So nothing
-//! further left, quotes included, may change the meaning of an entry.
+//! The nearest proxy has written the last entry; anyone may have written the others. So no text to
+//! the left of an entry, quotes included, may change its meaning.
 
 use std::net::{IpAddr, Ipv6Addr};
 
-/// The text before the last entry, and the last entry.
+/// The text before the last entry (`None` if there is none), and the last entry.
 type Split<'a> = (Option<&'a [u8]>, &'a [u8]);
 
-/// Iterator over the entries of one line, the last one first.
+/// An iterator over the entries of one line, the last one first.
 #[derive(Debug)]
 pub(super) struct ForwardedList<'a> {
     rest: Option<&'a [u8]>,
-    /// Splits off the last entry.
+    /// The function that splits off the last entry.
     split: fn(&[u8]) -> Split<'_>,
     read: fn(&[u8]) -> Option<IpAddr>,
 }
@@ -82,10 +82,11 @@ fn split_element(line: &[u8]) -> Split<'_> {
     split_at(line, comma)
 }
 
-/// Returns the address in the `for` parameter of an element.
+/// Returns the address in the `for` parameter of an element; `None` if there is none or the element
+/// is malformed.
 fn element(mut element: &[u8]) -> Option<IpAddr> {
-    // No address needs an escape, and escapes would hide from the right where a quoted string
-    // begins.
+    // Elements with escapes are rejected. No address needs one, and in a text that is read from the
+    // right, escapes would hide the beginning of a quoted string.
     if element.contains(&b'\\') {
         return None;
     }

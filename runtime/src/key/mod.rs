@@ -21,10 +21,10 @@ pub use self::options::{ForwardedHeader, OnMissingKey};
 pub use self::part::{KeyPart, extension};
 use crate::subject::{IntoSubject, Subject};
 
-/// The property of a request that a limit counts by: each value of it has its own quota.
+/// The property of a request by which a limit counts. Each value of the property has its own quota.
 ///
-/// The attribute's form is `key = …`; a [`RateLimitLayer`](crate::RateLimitLayer) takes a value
-/// of this type.
+/// The attribute has the argument `key = …` for this. For a
+/// [`RateLimitLayer`](crate::RateLimitLayer), pass a value of this type.
 ///
 /// ```
 /// use tollgate::Key;
@@ -40,9 +40,9 @@ pub struct Key(KeyRepr);
 
 #[derive(Clone)]
 enum KeyRepr {
-    /// A key of the attribute, which a static holds.
+    /// A built-in key or a function. A static can contain it, so the attribute generates it.
     Part(KeyPart),
-    /// A tuple of such keys.
+    /// A tuple of [`KeyPart`]s.
     Parts(&'static [KeyPart]),
     Extractor(Arc<dyn AnyExtractor>),
     All(Arc<[Key]>),
@@ -61,13 +61,13 @@ impl Key {
         Self::from_part(KeyPart::Global)
     }
 
-    /// Counts by the value of this request header, hashed.
+    /// Counts by the hash of the value of this request header.
     #[must_use]
     pub const fn header(name: &'static str) -> Self {
         Self::from_part(KeyPart::Header(name))
     }
 
-    /// Counts by the value of this cookie, hashed.
+    /// Counts by the hash of the value of this cookie.
     #[must_use]
     pub const fn cookie(name: &'static str) -> Self {
         Self::from_part(KeyPart::Cookie(name))
@@ -86,7 +86,8 @@ impl Key {
         Self::from_part(KeyPart::Query(name))
     }
 
-    /// Counts by a request extension, which a layer in front has inserted.
+    /// Counts by the value of a request extension of type `T`. A layer in front must have inserted
+    /// it.
     #[must_use]
     pub const fn extension<T: Display + Send + Sync + 'static>() -> Self {
         Self::from_part(KeyPart::Function(extension::<T>))
@@ -101,7 +102,7 @@ impl Key {
         Self(KeyRepr::Extractor(Arc::new(KeyFunction(function))))
     }
 
-    /// Counts by the result of `extractor`, which may be async.
+    /// Counts by the subject that `extractor` returns. The extractor may be async.
     #[must_use]
     pub fn extractor(extractor: impl KeyExtractor) -> Self {
         Self(KeyRepr::Extractor(Arc::new(AsyncExtractor(extractor))))
@@ -125,14 +126,14 @@ impl Key {
         Self(KeyRepr::Parts(parts))
     }
 
-    /// Returns `true` if resolving is certain to need an await. The attribute's functions are
-    /// not counted: only a call shows whether they are async.
+    /// Returns `true` if the subject certainly has to be awaited. Returns `false` for functions of
+    /// the attribute, because only a call shows if they are async.
     pub(crate) fn is_async(&self) -> bool {
         self.leaves().into_iter().any(Leaf::is_async)
     }
 
-    /// Returns `true` if resolving is certain to need no await. `false` for the attribute's
-    /// functions: only a call shows whether they are async, and they must not be called twice.
+    /// Returns `true` if the subject certainly need not be awaited. Returns `false` for functions
+    /// of the attribute: only a call shows if they are async, and they must not be called twice.
     pub(crate) fn is_immediate(&self) -> bool {
         let is_immediate =
             |part: &KeyPart| !matches!(part, KeyPart::Function(_) | KeyPart::PathParam(_));
@@ -143,7 +144,7 @@ impl Key {
         }
     }
 
-    /// Returns the subject, or `None` if resolving it needs an await.
+    /// Returns the subject, or `None` if it has to be awaited.
     pub(crate) fn subject_now(
         &self,
         parts: &Parts,
@@ -164,9 +165,9 @@ impl Key {
         Some(Ok(Some(join(subjects))))
     }
 
-    /// Passes the result of [`subject_now`](Self::subject_now) to `function`. Most limits count
-    /// by the address, whose text then stays on the stack where it was formatted: copying it
-    /// costs more than formatting it.
+    /// Passes the result of [`subject_now`](Self::subject_now) to `function`, or returns `None` if
+    /// the subject has to be awaited. Most limits count by the client's address. Its text then
+    /// stays on the stack where it was formatted, because copying it costs more than formatting it.
     #[inline]
     pub(crate) fn with_subject_now<T>(
         &self,
@@ -185,7 +186,7 @@ impl Key {
         }))
     }
 
-    /// Returns the subject, waiting for it where necessary.
+    /// Returns the subject, and waits for it where necessary.
     pub(crate) async fn subject(
         &self,
         parts: &mut Parts,
@@ -227,7 +228,7 @@ impl fmt::Debug for Key {
 
 type Subjects = SmallVec<[Subject; 4]>;
 
-/// Joins the subjects of a tuple of keys; a single one stays unchanged.
+/// Joins the subjects of a tuple of keys into one subject. A single subject is returned unchanged.
 fn join(mut subjects: Subjects) -> Subject {
     match subjects.len() {
         1 => subjects.remove(0),

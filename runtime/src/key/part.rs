@@ -1,4 +1,4 @@
-//! The built-in keys, in a form that a static can hold.
+//! The built-in keys, as values that a static can contain.
 
 use std::fmt::Display;
 
@@ -17,7 +17,7 @@ use crate::subject::Subject;
 pub enum KeyPart {
     /// The client's address.
     Ip,
-    /// One subject shared by all requests.
+    /// The same subject for all requests.
     Global,
     /// The value of this request header.
     Header(&'static str),
@@ -27,12 +27,14 @@ pub enum KeyPart {
     PathParam(&'static str),
     /// The first query parameter of this name.
     Query(&'static str),
-    /// A function of the request: an extension's value, or a function of the user.
+    /// A function of the request: it returns the value of an extension, or is a function of the
+    /// user.
     Function(fn(&Parts) -> Resolved<'_>),
 }
 
 impl KeyPart {
-    /// Resolves the subject; a path parameter needs [`path_param`] instead, which is async.
+    /// Resolves the subject. For a path parameter, call [`path_param`] instead, because that is
+    /// async.
     pub(super) fn resolve<'a>(&self, parts: &'a Parts, options: &AddressOptions) -> Resolved<'a> {
         Resolved::Now(match *self {
             Self::Ip => address::subject(parts, options).ok_or(KeyError::NoConnectInfo),
@@ -57,7 +59,7 @@ impl KeyPart {
     }
 }
 
-/// Returns the subject of a path parameter.
+/// Returns the subject made from the path parameter `name`.
 pub(super) async fn path_param(name: &'static str, parts: &mut Parts) -> Result<Subject, KeyError> {
     let missing = KeyError::NoPathParam(name);
     let params = RawPathParams::from_request_parts(parts, &()).await;
@@ -67,7 +69,7 @@ pub(super) async fn path_param(name: &'static str, parts: &mut Parts) -> Result<
     param.map(|(_, value)| Subject::of(&[&value])).ok_or(missing)
 }
 
-/// Returns the subject of a request extension.
+/// Returns the subject made from the request extension of type `T`.
 pub fn extension<T: Display + Send + Sync + 'static>(parts: &Parts) -> Resolved<'_> {
     let missing = || KeyError::NoExtension(std::any::type_name::<T>());
     let extension = parts.extensions.get::<T>();

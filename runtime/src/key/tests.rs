@@ -1,4 +1,4 @@
-//! Tests of every kind of key, and of requests that lack it.
+//! Tests of every kind of key, and of requests that lack their key.
 
 use std::net::SocketAddr;
 
@@ -15,7 +15,8 @@ fn parts(configure: impl FnOnce(&mut Parts)) -> Parts {
     parts
 }
 
-/// Resolves the key with an await, and also without one where that is possible.
+/// Resolves the key with an await. If no await is needed, also asserts that the result without one
+/// is the same.
 fn resolved(
     key: &Key,
     mut parts: Parts,
@@ -153,7 +154,7 @@ fn extensions_and_functions_and_tuples() {
     assert!(subject(all, parts(|_| {})).is_err());
 }
 
-/// Builds the keys in the form that the attribute generates.
+/// Creates the keys as the attribute does.
 #[test]
 fn the_path_of_a_function_an_async_one_or_an_extractor_is_a_key() {
     const PARTS: &[KeyPart] = &[
@@ -177,7 +178,8 @@ fn a_missing_key_is_refused_shared_or_exempt() {
     assert_eq!(ask(OnMissingKey::Reject), Err(KeyError::NoHeader("x-api-key")));
     assert_eq!(ask(OnMissingKey::Shared), Ok(Some("*|~missing".to_owned())));
     assert_eq!(ask(OnMissingKey::Exempt), Ok(None));
-    // A server that does not know the address lacks it for every request.
+    // A server that does not know the client's address lacks it for every request, so that is
+    // always an error.
     for on_missing in [OnMissingKey::Reject, OnMissingKey::Shared, OnMissingKey::Exempt] {
         let asked = resolved(&Key::ip(), parts(|_| {}), on_missing);
         assert_eq!(asked, Err(KeyError::NoConnectInfo));

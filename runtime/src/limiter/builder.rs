@@ -17,8 +17,8 @@ use crate::{
 
 /// Builds a [`Limiter`].
 ///
-/// By default, a backend that can fail is behind a deny cache, a circuit breaker and a deadline. A
-/// [`MemoryBackend`](crate::MemoryBackend) needs none of them.
+/// By default, a backend that can fail is guarded by a deny cache, a circuit breaker and a
+/// deadline. A [`MemoryBackend`](crate::MemoryBackend) needs none of them.
 pub struct LimiterBuilder {
     into_store: IntoStore,
     guards: GuardOptions,
@@ -33,7 +33,8 @@ pub struct LimiterBuilder {
     http: crate::HttpOptions,
 }
 
-/// The conversion of the backend into a store, which needs the final settings.
+/// Converts the backend into a store. This is done when the limiter is built, because it needs the
+/// final settings.
 type IntoStore = Box<dyn FnOnce(StoreOptions) -> StoreHandle + Send + Sync>;
 
 impl LimiterBuilder {
@@ -59,34 +60,34 @@ impl LimiterBuilder {
         }
     }
 
-    /// Sets the clock of the limiter's own parts; the machine's by default. Those are queues, the
-    /// circuit breaker, the deadline (unless the backend enforces that itself), the local tier and
-    /// the local fallback. The backend decides by a clock of its own.
+    /// Sets the clock of the limiter's own parts: queues, the circuit breaker, the deadline (unless
+    /// the backend enforces it itself), the local tier and the local fallback. The backend decides
+    /// by a clock of its own. The default is the machine's clock.
     #[must_use]
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.guards.clock = Arc::new(clock);
         self
     }
 
-    /// Sets the time after which an operation of the backend has failed, including the wait for a
-    /// connection. The default is 100 ms, or the value in a Redis's URL or builder.
+    /// Sets the time after which an operation of the backend counts as failed. It includes the wait
+    /// for a connection. The default is 100 ms, or the value in the URL or the builder of a Redis
+    /// backend.
     #[must_use]
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.guards.deadline = Some(deadline);
         self
     }
 
-    /// Sets the circuit breaker, which stops asking a failing backend for a while;
-    /// [`CircuitBreaker::new`] by default. With `None`, the backend is always asked.
+    /// Sets the circuit breaker, which stops asking a failing backend for a while. The default is
+    /// [`CircuitBreaker::new`]. With `None`, the backend is always asked.
     #[must_use]
     pub fn breaker(mut self, breaker: impl Into<Option<CircuitBreaker>>) -> Self {
         self.guards.breaker = breaker.into();
         self
     }
 
-    /// Sets the decisions that the limiter makes without asking the backend;
-    /// [`LocalTier::deny_cache`] by default. A backend that answers without waiting has no local
-    /// tier.
+    /// Sets the decisions that the limiter makes without asking the backend. The default is
+    /// [`LocalTier::deny_cache`]. A backend that answers without waiting has no local tier.
     #[must_use]
     pub fn local_tier(mut self, tier: LocalTier) -> Self {
         self.guards.tier = tier;
@@ -94,34 +95,34 @@ impl LimiterBuilder {
     }
 
     /// Sets the handling of requests while the backend cannot answer, for policies without a mode
-    /// of their own; [`OnError::Closed`] by default, which refuses them.
+    /// of their own. The default is [`OnError::Closed`], which refuses them.
     #[must_use]
     pub fn on_error(mut self, mode: OnError) -> Self {
         self.on_error = mode;
         self
     }
 
-    /// Sets the number of processes that share the backend's counters, at least 1, by which
-    /// [`OnError::Local`] divides the limits. It has no default, and a limiter with such a
-    /// policy does not start without it. If the number varies, set the largest.
+    /// Sets the number of processes that share the backend's counters, at least 1.
+    /// [`OnError::Local`] divides the limits by this number. There is no default: without the
+    /// number, a limiter with such a policy does not start. If the number varies, set the largest.
     #[must_use]
     pub fn instances(mut self, instances: u32) -> Self {
         self.instances = Some(instances.max(1));
         self
     }
 
-    /// Sets a function that is called on every refusal, after the policy's own `on_blocked`: on
-    /// those of handlers, with their request, of functions and of direct checks, but not on those
-    /// of a peek. By default there is none.
+    /// Sets a function that is called on every refusal, after the policy's own `on_blocked`. It is
+    /// called for refusals of handlers (with their request), of functions and of direct checks, but
+    /// not for those of a peek. By default there is none.
     #[must_use]
     pub fn on_blocked(mut self, function: impl Fn(&Blocked<'_>) + Send + Sync + 'static) -> Self {
         self.telemetry.on_blocked = Some(Arc::new(function));
         self
     }
 
-    /// Sets a function that is called on every admission that leaves little of a quota: less than a
-    /// tenth, or the fraction that [`near_limit`](Self::near_limit) sets. It is called before the
-    /// request goes on, so it should be quick. By default there is none.
+    /// Sets a function that is called on every admission after which little of a quota remains:
+    /// less than a tenth, or than the fraction set by [`near_limit`](Self::near_limit). It is
+    /// called before the request goes on, so it should be quick. By default there is none.
     #[must_use]
     pub fn on_near_limit(
         mut self,
@@ -131,16 +132,18 @@ impl LimiterBuilder {
         self
     }
 
-    /// Sets the fraction of a quota below which an admission is near the limit: from 0.0, for no
-    /// admission at all, to 1.0; 0.1 by default.
+    /// Sets the fraction below which a quota is nearly used up. An admission is near the limit if
+    /// less than this fraction of a quota's units remains after it. With 0.0, no admission is near
+    /// the limit. With 1.0, every admission is near the limit that leaves at least one unit in use.
+    /// The default is 0.1.
     #[must_use]
     pub fn near_limit(mut self, fraction: f64) -> Self {
         self.telemetry.near = fraction;
         self
     }
 
-    /// Sets the metrics for the recorder of the [`metrics`] facade; [`Metrics::new`] by default.
-    /// With `None` there are none.
+    /// Sets the metrics that are passed to the recorder of the [`metrics`] facade. The default is
+    /// [`Metrics::new`]. With `None` there are no metrics.
     ///
     /// [`Metrics::new`]: crate::Metrics::new
     #[cfg(feature = "metrics")]
@@ -158,7 +161,7 @@ impl LimiterBuilder {
         self
     }
 
-    /// Sets the overrides of single subjects. By default there are none.
+    /// Sets the function that overrides policies for single subjects. By default there is none.
     #[must_use]
     pub fn per_subject(mut self, subjects: PerSubject) -> Self {
         self.subjects = Some(subjects);

@@ -1,4 +1,4 @@
-//! Checks: the public methods, and the one place where a limiter decides, with and without waiting.
+//! Checks: the public methods, and the code with which a limiter decides, with and without waiting.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -25,8 +25,8 @@ impl Limiter {
         self.check_cost(policy, subject, 1).await
     }
 
-    /// Charges a request that takes `cost` units, if every quota admits it. A cost of 0 takes
-    /// nothing.
+    /// Charges a request of `subject` that costs `cost` units, if every quota admits it. A cost of
+    /// 0 charges nothing.
     ///
     /// # Errors
     ///
@@ -45,8 +45,8 @@ impl Limiter {
         Ok(decision)
     }
 
-    /// Charges `cost` units if the backend can answer without waiting. Returns `None` if it would
-    /// have to wait; then nothing was charged.
+    /// Charges `cost` units if the backend can answer without waiting. Returns `None` if it cannot;
+    /// then nothing was charged.
     ///
     /// # Errors
     ///
@@ -65,12 +65,12 @@ impl Limiter {
         Some(charged.inspect(|decision| self.notify_refusal(&check, decision)))
     }
 
-    /// Charges `cost` units, and waits up to `max_wait` until there is room for them.
+    /// Charges `cost` units, and waits up to `max_wait` until the quotas admit them.
     ///
-    /// Callers in this process queue for each subject of a policy: first come, first served. Only
-    /// the first in a queue asks the backend, at the instant when it may be admitted. Nothing is
-    /// reserved, so dropping the future costs nothing. A caller that cannot be admitted in time is
-    /// refused as soon as that is certain.
+    /// Callers in this process wait in one queue for each subject of a policy: first come, first
+    /// served. Only the first caller in a queue asks the backend, at the time when it may be
+    /// admitted. Nothing is reserved, so dropping the future costs nothing. A caller that cannot be
+    /// admitted in time is refused as soon as that is certain.
     ///
     /// # Errors
     ///
@@ -87,7 +87,7 @@ impl Limiter {
         waited.inspect(|decision| self.notify_refusal(&check.with_policy(&policy), decision))
     }
 
-    /// Returns the answer that [`check_cost`](Self::check_cost) would give now, and charges
+    /// Returns the decision that [`check_cost`](Self::check_cost) would return now, and charges
     /// nothing.
     ///
     /// # Errors
@@ -113,11 +113,11 @@ impl Limiter {
         Ok(Decision::without_receipt(verdict))
     }
 
-    /// Forgets everything that was charged to `subject` by `policy`.
+    /// Resets the counters of `subject` for `policy`, as if nothing had been charged.
     ///
     /// # Errors
     ///
-    /// If the backend cannot answer, whatever the policy's `on_error`.
+    /// If the backend cannot answer. The policy's `on_error` does not apply.
     pub async fn reset(&self, policy: &Policy, subject: &str) -> Result<(), Unavailable> {
         let declared = Check::new(policy, subject, 0);
         let policy = self.effective_policy_for(&declared);
@@ -131,12 +131,12 @@ impl Limiter {
         }
     }
 
-    /// Refunds the charge of `decision`. Returns `true` if there was something to refund, and
-    /// `false` if it charged nothing or if the charge has left the window meanwhile.
+    /// Refunds the charge of `decision`. Returns `true` if there was a charge to refund. Returns
+    /// `false` if the decision charged nothing, or if the charge does not count any more.
     ///
     /// # Errors
     ///
-    /// If the backend cannot answer, whatever the policy's `on_error`.
+    /// If the backend cannot answer. The policy's `on_error` does not apply.
     pub async fn refund(&self, decision: Decision) -> Result<bool, Unavailable> {
         match decision.into_receipt() {
             Some(receipt) => self.refund_receipt(&receipt).await,
@@ -151,8 +151,8 @@ impl Limiter {
         }
     }
 
-    /// Refunds a charge after its request or call has ended, best effort. A failure is only logged,
-    /// because there is no caller left to return it to; the charge stays.
+    /// Refunds a charge after its request or call has ended. A failure is only logged, because
+    /// there is no caller left to return it to; the charge then stays.
     pub(crate) async fn refund_or_log(&self, decision: Decision) {
         let Some(receipt) = decision.into_receipt() else { return };
         if let Err(error) = self.refund_receipt(&receipt).await {
@@ -160,7 +160,8 @@ impl Limiter {
         }
     }
 
-    /// Refunds a charge like [`refund_or_log`](Self::refund_or_log), unless that takes waiting.
+    /// Refunds a charge like [`refund_or_log`](Self::refund_or_log). If the backend cannot answer
+    /// without waiting, logs that the refund failed.
     pub(crate) fn refund_now_or_log(&self, decision: Decision) {
         let Some(receipt) = decision.into_receipt() else { return };
         if self.refund_here(&receipt).is_some() {
@@ -178,8 +179,8 @@ impl Limiter {
         }
     }
 
-    /// Refunds a charge as far as it was made or recorded in this process. Returns `None` if the
-    /// backend has charged it.
+    /// Refunds the part of a charge that is recorded in this process. Returns the result if that is
+    /// the complete refund, or `None` if the backend has to refund the charge, too.
     fn refund_here(&self, receipt: &Receipt) -> Option<bool> {
         let fallback = self.shared.fallback.as_ref()?;
         let check = receipt.check();
@@ -194,13 +195,14 @@ impl Limiter {
         None
     }
 
-    /// Charges a check of the policy in effect. The caller notifies the hooks of a refusal.
+    /// Charges a check by the policy in effect. The caller of this method calls the `on_blocked`
+    /// functions after a refusal.
     pub(crate) async fn charge(
         &self,
         policy: &EffectivePolicy<'_>,
         check: &Check<'_>,
     ) -> Result<Decision, Unavailable> {
-        // Asked first without a future of its own: creating one costs more than the check.
+        // First tries without a future, because creating one costs more than the check.
         if let Some(charged) = self.charge_now(policy, check) {
             return charged;
         }
@@ -209,7 +211,8 @@ impl Limiter {
         Ok(Decision::charged(verdict, check))
     }
 
-    /// Charges a check like [`charge`](Self::charge) if that takes no waiting.
+    /// Charges a check like [`charge`](Self::charge), but returns `None` if the backend has to be
+    /// awaited.
     #[inline]
     pub(crate) fn charge_now(
         &self,
@@ -224,7 +227,7 @@ impl Limiter {
         Some(decided.map(|()| Decision::charged(verdict, check)))
     }
 
-    /// Decides about a check, writes the verdict in place and reports it to telemetry.
+    /// Decides about a check, stores the verdict in `verdict`, and reports it to telemetry.
     #[inline]
     pub(crate) async fn decide(
         &self,
@@ -237,7 +240,7 @@ impl Limiter {
         }
     }
 
-    /// Decides like [`decide`](Self::decide) if that takes no waiting.
+    /// Decides like [`decide`](Self::decide), but returns `None` if the backend has to be awaited.
     #[inline]
     pub(crate) fn decide_now(
         &self,
@@ -261,7 +264,8 @@ impl Limiter {
         decided
     }
 
-    /// Decides without telemetry, for waiting callers, which are reported once at the end.
+    /// Decides without telemetry. This is for callers that wait in a queue, which are reported once
+    /// at the end of the wait.
     pub(super) async fn ask(
         &self,
         check: &Check<'_>,
@@ -306,7 +310,7 @@ impl Limiter {
     }
 
     async fn apply_waiting(&self, operation: &Operation<'_>) -> Result<Answer, BackendError> {
-        // The span shows in traces the time that a request waited for the backend.
+        // The span makes the time that a request waited for the backend visible in traces.
         let span = tracing::debug_span!("rate_limit", policy = operation.check.policy.name());
         self.shared.store.apply_one(operation).instrument(span).await
     }

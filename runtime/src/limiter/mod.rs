@@ -1,4 +1,4 @@
-//! The limiter: asks the backend, and applies the policy to the answer.
+//! The limiter: asks the backend, and applies the policy's settings to the answer.
 
 mod builder;
 mod check;
@@ -23,9 +23,9 @@ use crate::registry::{self, RegisteredPolicy};
 use crate::telemetry::Telemetry;
 use crate::{Backend, OnError, Policy, StartError, Unavailable};
 
-/// Decides about requests: it checks them against policies, which are counted in its backend.
+/// Decides about requests. It checks them against policies, and counts them in its backend.
 ///
-/// Cloning is cheap, and clones share everything.
+/// Cloning a limiter is cheap. The clones share all state.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
@@ -48,23 +48,24 @@ pub struct Limiter {
 }
 
 struct Shared {
-    /// The backend behind its guards.
+    /// The backend, wrapped in its guards.
     store: Box<dyn Store>,
-    /// `true` if the backend may fail and may have to be waited for. It then has guards.
+    /// `true` if the backend may fail or has to be awaited. Such a backend has guards.
     can_fail: bool,
     circuit: Option<Arc<Circuit>>,
-    /// The mode of policies without one of their own.
+    /// The mode for policies that do not set a mode of their own.
     on_error: OnError,
-    /// The part that decides in an outage by policies with [`OnError::Local`].
+    /// Makes the decisions of policies with [`OnError::Local`] while the backend fails. `None` if
+    /// the number of instances is not set or the backend cannot fail.
     fallback: Option<Fallback>,
-    /// `true` if the last answer was a failure, so that each change is logged once.
+    /// `true` if the backend's last answer was a failure. With this, only changes are logged.
     failing: AtomicBool,
     /// The result of validating the program's annotations; empty before the first check.
     registry: OnceLock<Result<(), Arc<StartError>>>,
     queue: Queue,
     telemetry: Telemetry,
     backend_name: &'static str,
-    /// The reader of the backend's own statistics.
+    /// Reads the backend's own statistics; `None` if it has none.
     gauges: Option<Arc<dyn Gauges>>,
     overrides: OverrideTable,
     /// The policies that can be overridden, in addition to those of annotations.
@@ -75,15 +76,15 @@ struct Shared {
 }
 
 impl Limiter {
-    /// Creates a limiter on `backend` with default settings.
+    /// Creates a limiter that counts in `backend`, with default settings.
     #[must_use]
     pub fn new(backend: impl Backend) -> Self {
         Self::builder(backend).build()
     }
 
-    /// Creates a limiter on the Redis whose URL is in the environment variable `REDIS_URL` (see
-    /// [`RedisBackend::from_url`](crate::RedisBackend::from_url)). If the variable is not set,
-    /// creates one in memory, and logs that.
+    /// Creates a limiter that counts in the Redis whose URL is in the environment variable
+    /// `REDIS_URL` (see [`RedisBackend::from_url`](crate::RedisBackend::from_url)). If the variable
+    /// is not set, creates a limiter that counts in this process's memory, and logs that.
     ///
     /// # Errors
     ///
@@ -102,7 +103,7 @@ impl Limiter {
         }
     }
 
-    /// Creates a builder, by which the settings can be changed.
+    /// Creates a builder, on which settings can be changed.
     #[must_use]
     pub fn builder(backend: impl Backend) -> LimiterBuilder {
         LimiterBuilder::new(backend)
@@ -116,8 +117,8 @@ impl Limiter {
     /// Validates all annotations of the program and prepares the backend, so that errors are found
     /// at start and not by the first request.
     ///
-    /// Without this, the first check validates the annotations; if they contradict each other, it
-    /// fails, and so does every later one.
+    /// Without this call, the first check validates the annotations. If they contradict each other,
+    /// that check and all later ones fail.
     ///
     /// # Errors
     ///
@@ -128,9 +129,9 @@ impl Limiter {
         Ok(self.shared.store.initialize().await?)
     }
 
-    /// Closes the limiter. First, if possible, the charges that were made in this process during an
-    /// outage are reported to the backend; then the backend finishes the operations under way. The
-    /// limiter and its clones must not be used afterwards.
+    /// Closes the limiter. Charges that were made in this process during an outage are first
+    /// reported to the backend, if it can be reached. Then the backend finishes the operations that
+    /// are under way. The limiter and its clones must not be used afterwards.
     pub async fn close(&self) {
         self.report_fallback().await;
         self.shared.store.close().await;
@@ -142,7 +143,7 @@ impl Limiter {
         &self.shared.http
     }
 
-    /// Validates the program's annotations at the first check.
+    /// Validates the program's annotations at the first call. Later calls return the same result.
     #[inline]
     fn validated(&self) -> Result<(), Unavailable> {
         match self.shared.registry.get() {

@@ -1,4 +1,4 @@
-//! Observation: statistics, metrics and hooks.
+//! Observation: the limiter's statistics, metrics and hooks.
 
 #[cfg(feature = "dashboard")]
 use std::sync::Arc;
@@ -33,7 +33,7 @@ impl Limiter {
         stats
     }
 
-    /// Returns the figures for a dashboard. Counting starts at the first call.
+    /// Returns the counts that a dashboard shows. Counting starts at the first call.
     #[cfg(feature = "dashboard")]
     pub(crate) fn tally(&self) -> &Arc<Tally> {
         let clock = || Arc::clone(self.shared.queue.clock());
@@ -46,9 +46,10 @@ impl Limiter {
         &self.shared.declared
     }
 
-    /// Publishes the statistics of the backend and of the circuit breaker to the metrics recorder,
-    /// and with [`Metrics::servers`](crate::Metrics::servers) also those of the servers. Checks do
-    /// the same at intervals. Call it before an export, so that the exported values are current.
+    /// Publishes the statistics of the backend and of the circuit breaker to the metrics recorder.
+    /// With [`Metrics::servers`](crate::Metrics::servers), also publishes those of the Redis
+    /// servers. Checks publish the same at intervals. Call this before an export, so that the
+    /// exported values are current.
     #[cfg(feature = "metrics")]
     pub async fn record_metrics(&self) {
         self.shared.telemetry.publish(&self.stats());
@@ -57,7 +58,7 @@ impl Limiter {
         }
     }
 
-    /// Publishes the same statistics without waiting for servers, which a background task asks.
+    /// Publishes the same statistics without waiting for the servers: a background task asks them.
     #[cold]
     fn record_metrics_soon(&self) {
         self.shared.telemetry.publish(&self.stats());
@@ -75,7 +76,8 @@ impl Limiter {
         }
     }
 
-    /// Reports a check to telemetry, if it has to be recorded.
+    /// Reports a check to telemetry, if a log, a hook or a counter needs it. `failure` is the
+    /// reason why there is no verdict.
     #[inline]
     pub(super) fn observe(
         &self,
@@ -112,14 +114,14 @@ impl Limiter {
         }
     }
 
-    /// Calls the limiter's hook for refusals.
+    /// Calls the limiter's `on_blocked` function, if there is one.
     pub(crate) fn notify_blocked(&self, blocked: &Blocked<'_>) {
         if let Some(on_blocked) = &self.shared.telemetry.on_blocked {
             on_blocked(blocked);
         }
     }
 
-    /// Calls the limiter's hook if the decision is a refusal.
+    /// Calls the limiter's `on_blocked` function if the decision is a refusal.
     #[inline]
     pub(super) fn notify_refusal(&self, check: &Check<'_>, decision: &Decision) {
         if !decision.is_allowed() {

@@ -1,5 +1,5 @@
-//! Failure handling: applies `on_error`, and while the backend works keeps the local fallback up to
-//! date.
+//! Failure handling: applies `on_error` when the backend fails, and records charges in the local
+//! fallback while the backend works.
 
 use std::sync::atomic::Ordering;
 
@@ -10,7 +10,7 @@ use crate::{
 };
 
 impl Limiter {
-    /// Returns the reason why this limiter cannot apply a policy, if there is one.
+    /// Returns the reason why this limiter cannot apply a policy; `None` if it can.
     pub(super) fn unsupported(&self, policy: &Policy) -> Option<&'static str> {
         let needs_instances = self.shared.can_fail
             && self.shared.fallback.is_none()
@@ -23,8 +23,8 @@ impl Limiter {
         policy.get_on_error().unwrap_or(self.shared.on_error)
     }
 
-    /// Turns the store's answer into the limiter's. A failure is handled by the policy's
-    /// `on_error`.
+    /// Converts the store's answer into the limiter's. If the store failed, the policy's `on_error`
+    /// decides.
     #[inline]
     pub(super) fn conclude(
         &self,
@@ -44,7 +44,7 @@ impl Limiter {
     }
 
     fn answered(&self, operation: &Operation<'_>, verdict: &mut Verdict) {
-        // Answers of the deny cache and of leases are no evidence of the backend's health.
+        // Answers of the deny cache and of leases do not show that the backend works.
         if verdict.source() == Source::Store {
             self.record_health(None);
         }
@@ -53,8 +53,8 @@ impl Limiter {
         }
     }
 
-    /// Records a charge in the fallback, and starts reporting the charges of an outage to the
-    /// backend.
+    /// Records a charge in the fallback. If charges of an outage are not reported yet, also starts
+    /// to report them to the backend.
     #[inline(never)]
     fn keep_warm(&self, fallback: &Fallback, operation: &Operation<'_>, verdict: &mut Verdict) {
         let check = &operation.check;
@@ -70,7 +70,7 @@ impl Limiter {
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
             && fallback.claim_report()
         {
-            // In a background task, so that the check does not wait for it.
+            // A background task reports them, so that the check does not wait.
             let limiter = self.clone();
             runtime.spawn(async move { limiter.report_fallback().await });
         }
@@ -99,8 +99,8 @@ impl Limiter {
                 Ok(())
             }
             (OnError::Local, Some(fallback)) if fallback.decide(operation, verdict) => {
-                // A charge that the backend may have executed is not reported, to charge it only
-                // once.
+                // A charge that the backend may have executed is not reported to it, so that it is
+                // not charged twice.
                 if operation.action == Action::Charge
                     && verdict.is_allowed()
                     && error.had_no_effect()
@@ -113,11 +113,12 @@ impl Limiter {
         }
     }
 
-    /// Logs when the backend begins to fail and when it answers again, and nothing between.
+    /// Logs when the backend begins to fail and when it answers again, but not the answers in
+    /// between.
     #[inline]
     fn record_health(&self, error: Option<&BackendError>) {
-        // Read before any write, so that checks on many cores write nothing shared while nothing
-        // changes.
+        // The flag is read before it is written, so that checks on many cores write nothing shared
+        // while nothing changes.
         if self.shared.failing.load(Ordering::Relaxed) != error.is_some() {
             self.record_change(error);
         }

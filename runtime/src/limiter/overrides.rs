@@ -1,33 +1,33 @@
-//! Overrides: a limiter's policies in effect, in place of those that the program declares.
+//! Overrides of a limiter: they put other settings into effect than the program declares.
 
 use super::Limiter;
 use crate::overrides::EffectivePolicy;
 use crate::{Check, Overrides, OverridesError, Policy};
 
 impl Limiter {
-    /// Replaces all overrides at once. They apply to requests that are checked from then on. The
-    /// counts of earlier requests stay, and weigh against the new limits. Each change is logged as
-    /// a `tracing` event of the target `tollgate::audit`.
+    /// Replaces all overrides at once. The new overrides apply to requests that are checked from
+    /// then on. Earlier requests remain counted, and count against the new limits. Each change is
+    /// logged as a `tracing` event of the target `tollgate::audit`.
     ///
-    /// Policies of annotations can be overridden, and those that were
-    /// [declared](crate::LimiterBuilder::declare).
+    /// The policies of annotations can be overridden, and the policies that were
+    /// [declared](crate::LimiterBuilder::declare) to the builder.
     ///
     /// # Errors
     ///
-    /// If one of them names no such policy, or would make its policy invalid. Then the present
-    /// overrides stay.
+    /// If an override names no such policy, or makes its policy invalid. Then the previous
+    /// overrides stay in effect.
     pub fn set_overrides(&self, overrides: Overrides) -> Result<(), OverridesError> {
         self.update_overrides(|_| overrides)
     }
 
-    /// Replaces the overrides by the result of `change`, which receives the present ones. Of two
-    /// concurrent updates, neither undoes the other. `change` must not read or replace this
-    /// limiter's overrides itself: an update within an update would wait forever.
+    /// Replaces the overrides by the result of `change`, which receives the present overrides.
+    /// Concurrent updates do not undo each other. `change` must not read or replace this limiter's
+    /// overrides itself: an update within an update would wait forever.
     ///
     /// # Errors
     ///
-    /// If one of the new overrides names no policy that can be overridden, or would make its policy
-    /// invalid. Then the present overrides stay.
+    /// If a new override names no policy that can be overridden, or makes its policy invalid. Then
+    /// the previous overrides stay in effect.
     pub fn update_overrides(
         &self,
         change: impl FnOnce(Overrides) -> Overrides,
@@ -43,14 +43,15 @@ impl Limiter {
         self.shared.overrides.overrides()
     }
 
-    /// Returns the policy in effect, before overrides of single subjects.
+    /// Returns the policy with the limiter's override applied, if there is one. Overrides of single
+    /// subjects are not applied yet.
     #[inline]
     pub(crate) fn effective_policy<'a>(&self, policy: &'a Policy) -> EffectivePolicy<'a> {
         EffectivePolicy::new(policy, self.shared.overrides.find(policy))
     }
 
-    /// Returns the policy in effect for a subject, given the one before overrides of single
-    /// subjects.
+    /// Returns the policy in effect for a subject. `policy` is the result of
+    /// [`effective_policy`](Self::effective_policy).
     #[inline]
     pub(crate) fn effective_policy_of_subject<'a>(
         &self,
@@ -65,7 +66,8 @@ impl Limiter {
         }
     }
 
-    /// Returns the policy in effect for the subject of a check that names the declared one.
+    /// Returns the policy in effect for the subject of a check. The check contains the declared
+    /// policy.
     #[inline]
     pub(crate) fn effective_policy_for<'a>(&self, check: &Check<'a>) -> EffectivePolicy<'a> {
         self.effective_policy_of_subject(self.effective_policy(check.policy), check.subject)

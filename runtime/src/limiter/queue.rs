@@ -1,4 +1,5 @@
-//! Waiting: callers stand in one line for each subject of a policy, first come, first served.
+//! Waiting: callers wait in one queue, or line, for each subject of a policy. First come, first
+//! served.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,22 +19,22 @@ pub(super) struct Queue {
     lines: Mutex<HashMap<LineKey, Line>>,
 }
 
-/// The policy's name and the subject.
+/// The key of a line: the policy's name and the subject.
 type LineKey = (SmolStr, SmolStr);
 
 #[derive(Default)]
 struct Line {
-    /// Locked by the first in line. tokio's mutex is fair: it is passed on in the order of arrival,
-    /// and a caller that gives up leaves the line.
+    /// The lock of the first caller in line. tokio's mutex is fair: callers obtain it in the order
+    /// in which they came, and a caller that gives up leaves the line.
     head: Arc<tokio::sync::Mutex<()>>,
-    /// The total cost of the callers in line.
+    /// The total cost, in units, of the callers in line.
     wanted: u64,
 }
 
 impl Limiter {
-    /// Charges a check by its policy in effect as soon as there is room, and waits for that up to
-    /// `max_wait`. Also returns the policy in effect at the end of the wait. The caller notifies
-    /// the hooks of a refusal.
+    /// Charges a check as soon as the policy in effect admits it, and waits for that up to
+    /// `max_wait`. Also returns the policy in effect at the end of the wait. The caller of this
+    /// method calls the `on_blocked` functions after a refusal.
     pub(crate) async fn charge_in_line<'a>(
         &self,
         check: &Check<'a>,
@@ -75,8 +76,9 @@ impl Limiter {
         }
     }
 
-    /// Charges a check that is the first in line: asks again whenever the answer may have changed,
-    /// until the check is admitted, or cannot be before `until`.
+    /// Charges a check that is the first in line. Asks again whenever the answer may have changed,
+    /// until the check is admitted or cannot be admitted before `until` (in microseconds of the
+    /// queue's clock).
     async fn charge_at_head(&self, check: &Check<'_>, until: u64) -> Result<Decision, Unavailable> {
         let queue = &self.shared.queue;
         loop {
@@ -99,7 +101,8 @@ impl Limiter {
         }
     }
 
-    /// Charges without telemetry: a waiting caller is reported once, when its wait is over.
+    /// Charges a check without telemetry, because a waiting caller is reported only once, at the
+    /// end of its wait.
     async fn charge_unobserved(&self, check: &Check<'_>) -> Result<Decision, Unavailable> {
         let mut verdict = Verdict::open();
         self.ask(check, &mut verdict).await?;
@@ -117,14 +120,15 @@ impl Queue {
         &self.clock
     }
 
-    /// Returns the instant that is `span` from now, at most the last one that can be represented.
+    /// Returns the time `span` from now, in microseconds of the queue's clock. A time that cannot
+    /// be represented becomes `u64::MAX`.
     fn instant_in(&self, span: Duration) -> u64 {
         let micros = u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
         self.clock.now_micros().saturating_add(micros)
     }
 
-    /// Joins the end of the line. Returns `None` if the callers before take all that can be
-    /// admitted in time.
+    /// Joins the end of the line. Returns `None` if this caller cannot be admitted within
+    /// `max_wait`, because of the callers in front of it.
     fn join(&self, check: &Check<'_>, max_wait: Duration) -> Option<PlaceInLine<'_>> {
         let Check { policy, subject, cost, .. } = *check;
         let key = (policy.name_handle(), SmolStr::from(subject));
@@ -148,13 +152,13 @@ fn capacity(policy: &Policy, span: Duration) -> u64 {
         let (span, period) = (span.as_micros(), quota.period().as_micros());
         match policy.get_algorithm() {
             Algorithm::SlidingWindow => limit.saturating_mul(span / period + 1),
-            // Counts the windows that begin during the wait, and the one that is open.
+            // Counts the windows that begin during the wait, and the present window.
             Algorithm::SlidingWindowCounter | Algorithm::FixedWindow => {
                 limit.saturating_mul(span / period + 2)
             }
             Algorithm::TokenBucket | Algorithm::Gcra => burst + limit.saturating_mul(span) / period,
-            // Admits one at once and then one after each interval, from a line as long as the
-            // bucket.
+            // One unit is admitted at once, and then one after each interval. The line may not be
+            // longer than the bucket is large.
             Algorithm::LeakyBucket => burst.min(1 + limit.saturating_mul(span) / period),
         }
     };
@@ -162,7 +166,7 @@ fn capacity(policy: &Policy, span: Duration) -> u64 {
     least.try_into().unwrap_or(u64::MAX)
 }
 
-/// A caller's place in a line, which it leaves when this is dropped.
+/// A caller's place in a line. The caller leaves the line when this is dropped.
 struct PlaceInLine<'a> {
     queue: &'a Queue,
     key: LineKey,
@@ -182,8 +186,7 @@ impl Drop for PlaceInLine<'_> {
     }
 }
 
-/// Locks, ignoring poison: the counts are consistent whenever the lock is free, even if a thread
-/// has panicked elsewhere.
+/// Locks the mutex and ignores poisoning: no panic can leave the costs half changed.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

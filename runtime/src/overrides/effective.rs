@@ -1,4 +1,4 @@
-//! Policies in effect: declared ones, and those with overrides applied.
+//! Policies in effect: declared policies, and policies with an override applied.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -33,13 +33,13 @@ impl Overridden {
         &self.policy
     }
 
-    /// Returns the cache of the policy's header fields.
+    /// Returns the cache of the texts in the policy's header fields.
     pub(crate) fn headers(&self) -> &HeaderCache {
         &self.headers
     }
 }
 
-/// The policy in effect: the declared one, or one with an override applied.
+/// The policy in effect: the declared policy, or that policy with an override applied.
 #[derive(Debug)]
 pub(crate) struct EffectivePolicy<'a> {
     declared: &'a Policy,

@@ -10,12 +10,12 @@ pub struct OverridesError {
 }
 
 impl OverridesError {
-    /// Creates an error of these mistakes, or returns `None` if there are none.
+    /// Creates an error that contains these mistakes, or returns `None` if there are none.
     pub(super) fn of(mistakes: Vec<OverrideMistake>) -> Option<Self> {
         (!mistakes.is_empty()).then_some(Self { mistakes })
     }
 
-    /// Returns the mistakes, at least one.
+    /// Returns the mistakes. There is at least one.
     #[must_use]
     pub fn mistakes(&self) -> &[OverrideMistake] {
         &self.mistakes
@@ -48,21 +48,21 @@ impl OverrideMistake {
         &self.policy
     }
 
-    /// Returns the invalid setting, for example `limit`, or `None` if the name of the policy is
-    /// invalid.
+    /// Returns the name of the invalid setting, for example `limit`. Returns `None` if there is no
+    /// policy of this name.
     #[must_use]
     pub fn key(&self) -> Option<&str> {
         self.key
     }
 
-    /// Returns the reason, and what to do about it.
+    /// Returns the reason why the setting is invalid, and what to do about it.
     #[must_use]
     pub fn reason(&self) -> &str {
         &self.reason
     }
 }
 
-/// Formats the mistake with its key in the form used in configuration files.
+/// Formats the mistake with its key as it is written in a configuration file.
 impl fmt::Display for OverrideMistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "policies.{:?}", self.policy)?;

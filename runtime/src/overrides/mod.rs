@@ -1,4 +1,4 @@
-//! Overrides: settings by which operators replace those of declared policies.
+//! Overrides: settings with which operators replace those of declared policies.
 
 mod effective;
 mod error;
@@ -19,10 +19,11 @@ pub(crate) use self::table::OverrideTable;
 use crate::policy::MAX_QUOTAS;
 use crate::{Algorithm, OnError, Policy, Quota, QuotaError};
 
-/// Settings that replace those of a declared policy. Settings that are not given stay as declared.
+/// Settings that replace those of a declared policy. A setting that is not given stays as declared.
 ///
 /// [`limit`](Self::limit), [`per`](Self::per) and [`burst`](Self::burst) are for policies with a
-/// single quota. To override a policy with several, give all of them to [`quotas`](Self::quotas).
+/// single quota. To override a policy with several quotas, pass all of them to
+/// [`quotas`](Self::quotas).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Override {
     pub(crate) limit: Option<u32>,
@@ -42,7 +43,8 @@ impl Override {
         Self::default()
     }
 
-    /// Sets the number of requests per period. A burst equal to the declared limit changes with it.
+    /// Sets the number of units per period. If the declared burst equals the declared limit, the
+    /// burst changes with the limit.
     #[must_use]
     pub fn limit(mut self, limit: u32) -> Self {
         self.limit = Some(limit);
@@ -70,17 +72,18 @@ impl Override {
         self
     }
 
-    /// Sets the algorithm. With one that has no bucket, a declared burst is dropped.
+    /// Sets the algorithm. If it has no bucket, a declared burst is dropped.
     #[must_use]
     pub fn algorithm(mut self, algorithm: Algorithm) -> Self {
         self.algorithm = Some(algorithm);
         self
     }
 
-    /// Switches `shadow` on or off. With it, the policy decides and reports, but never refuses.
+    /// Switches shadow mode on or off. In shadow mode the policy decides and reports, but never
+    /// refuses.
     ///
-    /// This concerns handlers, functions and layers. [`Limiter::check`] returns the decision in
-    /// either case.
+    /// This applies to handlers, functions and layers. [`Limiter::check`] returns the decision in
+    /// either mode, and its caller decides what to do.
     ///
     /// [`Limiter::check`]: crate::Limiter::check
     #[must_use]
@@ -96,14 +99,15 @@ impl Override {
         self
     }
 
-    /// Switches the policy on or off. While it is off, every request is admitted, uncounted.
+    /// Switches the policy on or off. While it is off, every request is admitted and none is
+    /// counted.
     #[must_use]
     pub fn enabled(mut self, on: bool) -> Self {
         self.enabled = Some(on);
         self
     }
 
-    /// Returns the policy with these settings applied.
+    /// Returns the policy with these settings applied. The error is the invalid setting.
     fn apply(&self, base: &Policy) -> Result<Policy, InvalidKey> {
         let algorithm = self.algorithm.unwrap_or(base.get_algorithm());
         let mut policy = base.clone().algorithm(algorithm).with_quotas(&self.quotas_of(base)?);
@@ -179,17 +183,18 @@ impl Override {
     }
 }
 
-/// Creates a quota from unchecked numbers.
+/// Creates a quota, or returns an error if the values are invalid. The default of `burst` is the
+/// limit.
 pub(crate) fn quota(limit: u32, per: Duration, burst: Option<u32>) -> Result<Quota, QuotaError> {
     let mut quota = Quota::try_new(limit, per)?;
     quota.set_burst(burst.unwrap_or(limit))?;
     Ok(quota)
 }
 
-/// An invalid setting, and the reason.
+/// The name of an invalid setting, and the reason why it is invalid.
 type InvalidKey = (&'static str, String);
 
-/// Formats the settings for the audit log, in the form of a configuration.
+/// Formats the settings for the audit log, as `key=value` pairs with the keys of a configuration.
 impl fmt::Display for Override {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { limit, per, burst, quotas, algorithm, shadow, on_error, enabled } = self;
@@ -209,7 +214,7 @@ impl fmt::Display for Override {
     }
 }
 
-/// Formats quotas for messages.
+/// Formats quotas for messages and for the audit log.
 struct Listed<'a>(&'a [Quota]);
 
 impl fmt::Display for Listed<'_> {
@@ -225,7 +230,7 @@ impl fmt::Display for Listed<'_> {
     }
 }
 
-/// A set of overrides by the names of their policies, for
+/// A set of overrides, each for the policy of one name. Pass it to
 /// [`Limiter::set_overrides`](crate::Limiter::set_overrides).
 ///
 /// ```
@@ -244,13 +249,14 @@ pub struct Overrides {
 }
 
 impl Overrides {
-    /// Creates an empty set: every policy is as declared.
+    /// Creates an empty set. With it, every policy is in effect as declared.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds an override for the policy of this name, or replaces the one that exists.
+    /// Adds the override for the policy of this name. It replaces an existing override for that
+    /// policy.
     #[must_use]
     pub fn with(mut self, policy: impl Into<String>, changes: Override) -> Self {
         self.by_name.insert(policy.into(), changes);
@@ -264,7 +270,7 @@ impl Overrides {
         self
     }
 
-    /// Returns the override for the policy of this name, if there is one.
+    /// Returns the override for the policy of this name; `None` if there is none.
     #[must_use]
     pub fn get(&self, policy: &str) -> Option<&Override> {
         self.by_name.get(policy)

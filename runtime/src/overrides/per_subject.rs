@@ -12,12 +12,13 @@ use crate::{Clock, Policy};
 
 const DEFAULT_MAX_KEYS: usize = 100_000;
 const DEFAULT_MAX_AGE: Duration = Duration::from_secs(60);
-/// The largest number of derived policies that are shared. Programs have few plans.
+/// The largest number of derived policies that are remembered for other subjects to share. Programs
+/// have few plans.
 const MAX_DERIVED: usize = 64;
 
 type SubjectFn = dyn Fn(&Policy, &str) -> Option<Override> + Send + Sync;
 
-/// Quotas that depend on the subject, for example on a customer's plan, for
+/// Overrides that depend on the subject, for example on a customer's plan. Pass them to
 /// [`LimiterBuilder::per_subject`](crate::LimiterBuilder::per_subject).
 ///
 /// ```
@@ -33,11 +34,12 @@ type SubjectFn = dyn Fn(&Policy, &str) -> Option<Override> + Send + Sync;
 /// let limiter = Limiter::builder(MemoryBackend::new()).per_subject(plans).build();
 /// ```
 ///
-/// The function receives the policy in effect, and the subject by which its requests are counted:
-/// an address, the result of a key function, or the hash of a credential. `None` leaves the policy
-/// unchanged. An override that it returns is applied after the one for the policy as a whole (see
-/// [`Limiter::set_overrides`](crate::Limiter::set_overrides)), so a limit that it sets takes
-/// precedence. When a subject changes to another plan, its count stays.
+/// The function receives the policy in effect, and the subject under which its requests are
+/// counted: an address, the result of a key function, or the hash of a credential. If it returns
+/// `None`, the policy does not change. An override that it returns is applied after the override of
+/// the policy (see [`Limiter::set_overrides`](crate::Limiter::set_overrides)), so a limit that it
+/// sets takes precedence. When a subject changes to another plan, its earlier requests remain
+/// counted.
 ///
 /// The results are cached for a bounded number of subjects and for a bounded time. The function is
 /// called during a request, so it has to be quick: look the plan up in memory.
@@ -48,8 +50,8 @@ pub struct PerSubject {
 }
 
 impl PerSubject {
-    /// Creates settings with the function that returns a subject's override, or `None` if the
-    /// policy applies unchanged.
+    /// Creates the settings. `function` returns a subject's override, or `None` if the policy
+    /// applies unchanged.
     #[must_use]
     pub fn new(
         function: impl Fn(&Policy, &str) -> Option<Override> + Send + Sync + 'static,
@@ -57,15 +59,15 @@ impl PerSubject {
         Self { function: Box::new(function), max_age: DEFAULT_MAX_AGE, max_keys: DEFAULT_MAX_KEYS }
     }
 
-    /// Sets the time for which a result is cached; 1 minute by default.
+    /// Sets the time for which a result is cached. The default is 1 minute.
     #[must_use]
     pub fn max_age(mut self, max_age: Duration) -> Self {
         self.max_age = max_age;
         self
     }
 
-    /// Sets the largest number of results that are cached, one for each policy and subject, at
-    /// least 1; 100,000 by default.
+    /// Sets the largest number of results that are cached, at least 1. There is one result for each
+    /// policy and subject. The default is 100,000.
     #[must_use]
     pub fn max_keys(mut self, max_keys: usize) -> Self {
         self.max_keys = max_keys.max(1);
@@ -83,26 +85,27 @@ impl fmt::Debug for PerSubject {
     }
 }
 
-/// The per-subject overrides of one limiter: the function, with a cache of its results.
+/// The overrides of single subjects in one limiter: the function, and a cache of its results.
 pub(crate) struct SubjectOverrides {
     function: Box<SubjectFn>,
     max_age: TimeSpan,
     clock: Arc<dyn Clock>,
     cache: BoundedMap<CachedResult>,
-    /// Derived policies, which the subjects of one plan share.
+    /// The derived policies. Subjects with the same plan share one.
     derived: Mutex<Vec<Arc<DerivedPolicy>>>,
-    /// The last invalid override, so that it is logged once.
+    /// The text of the last invalid override, so that it is logged only once.
     invalid: Mutex<String>,
 }
 
-/// A result of the function, with the policy derived from it.
+/// A cached result of the function: the policy derived from it, or `None` if the policy does not
+/// change.
 struct CachedResult {
     derived: Option<Arc<DerivedPolicy>>,
-    /// The time of the call of the function.
+    /// The time at which the function was called.
     called_at: Timestamp,
 }
 
-/// A policy with a subject's override applied.
+/// The policy `base` with the override `changes` applied.
 struct DerivedPolicy {
     base: Policy,
     changes: Override,
@@ -121,7 +124,7 @@ struct Lookup<'a> {
     now: Timestamp,
 }
 
-/// A function that returns the reason why the limiter cannot apply a policy, if there is one.
+/// A function that returns the reason why the limiter cannot apply a policy; `None` if it can.
 type Unsupported<'a> = &'a dyn Fn(&Policy) -> Option<&'static str>;
 
 impl SubjectOverrides {
@@ -162,12 +165,13 @@ impl SubjectOverrides {
         let (derived, called_at) = match self.cached(lookup) {
             Some((None, _)) => return None,
             Some((Some(derived), _)) if derived.is_derived_from(policy) => return Some(derived),
-            // The override of the policy as a whole has changed since.
+            // The override of the policy has changed since the call, so the subject's override is
+            // applied again.
             Some((Some(derived), called_at)) => {
                 (self.derive(policy, &derived.changes, unsupported), called_at)
             }
             None => {
-                // No lock is held here, because the function may be slow.
+                // No lock is taken here, because the function may be slow.
                 let changes = (self.function)(policy, subject);
                 (changes.and_then(|changes| self.derive(policy, &changes, unsupported)), *now)
             }
@@ -184,12 +188,13 @@ impl SubjectOverrides {
         derived
     }
 
-    /// Returns the cached result and the time of its call, unless it is too old.
+    /// Returns the cached result and the time of its call. Returns `None` if there is none or it is
+    /// too old.
     fn cached(&self, lookup: &Lookup<'_>) -> Option<(Option<Arc<DerivedPolicy>>, Timestamp)> {
         let Lookup { key, now } = lookup;
         let mut shard = self.cache.shard(key);
         let result = &shard.find(key)?.value;
-        // After the clock has gone back, the result counts as too old.
+        // If the clock has gone back, the result counts as too old.
         let is_fresh = now.checked_since(result.called_at).is_some_and(|age| age < self.max_age);
         is_fresh.then(|| (result.derived.clone(), result.called_at))
     }
@@ -229,7 +234,7 @@ impl SubjectOverrides {
         Some(derived)
     }
 
-    /// Logs an invalid override, unless it was the last one logged.
+    /// Logs an invalid override, unless it is the same as the one that was logged last.
     fn log_once(&self, policy: &Policy, changes: &Override, reason: String) {
         let policy = policy.name();
         let text = format!("{policy}: {changes}: {reason}");

@@ -1,4 +1,4 @@
-//! The overrides of one limiter, prepared for lookup.
+//! The overrides of one limiter, applied to their policies in advance.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,13 +13,14 @@ use super::error::OverrideMistake;
 use super::{Override, Overrides, OverridesError};
 use crate::{Policy, suggest};
 
-/// Overrides that are replaced as a whole. Lookups never wait.
+/// A set of overrides that is replaced all at once. Lookups never wait.
 #[derive(Default)]
 pub(crate) struct OverrideTable {
-    /// `true` if there are overrides. If there are none, a check reads nothing else.
+    /// `true` if there are overrides. If it is `false`, a check reads nothing else of this table.
     any: AtomicBool,
     active: ArcSwap<ActiveOverrides>,
-    /// Locked during an update, so that no change is lost and the audit log has them in order.
+    /// The lock that is taken during an update, so that no change is lost and the audit log
+    /// contains the changes in order.
     replacing: Mutex<()>,
 }
 
@@ -29,15 +30,15 @@ struct ActiveOverrides {
     by_name: HashMap<SmolStr, Vec<OverriddenPolicy>, RandomState>,
 }
 
-/// A declared policy with its override applied. Policies of one name count alike, but may differ in
-/// other settings.
+/// A declared policy with its override applied. Several policies may have the same name: their
+/// quotas and algorithm are the same, but other settings may differ.
 struct OverriddenPolicy {
     declared: Policy,
     overridden: Arc<Overridden>,
 }
 
 impl OverrideTable {
-    /// Returns the policy with its override applied, if it has one.
+    /// Returns the policy with its override applied; `None` if it has no override.
     #[inline]
     pub(crate) fn find(&self, policy: &Policy) -> Option<Arc<Overridden>> {
         if self.any.load(Ordering::Relaxed) { self.active.load().find(policy) } else { None }
@@ -49,8 +50,8 @@ impl OverrideTable {
     }
 
     /// Replaces the overrides by the result of `change`, if that is valid. `declared` yields the
-    /// policies that can be overridden; `unsupported` returns the reason why the limiter cannot
-    /// apply a policy, if there is one.
+    /// policies that can be overridden. `unsupported` returns the reason why the limiter cannot
+    /// apply a policy, or `None` if it can.
     pub(crate) fn update<'a>(
         &self,
         change: impl FnOnce(Overrides) -> Overrides,
@@ -92,7 +93,8 @@ impl ActiveOverrides {
     }
 }
 
-/// Applies an override to each declared policy of its name.
+/// Applies an override to each declared policy of its name. The error is the invalid setting
+/// (`None` if there is no such policy) and the reason.
 fn apply(
     (name, changes): (&str, &Override),
     declared: &[&Policy],
@@ -120,7 +122,8 @@ fn apply(
     Ok(policies)
 }
 
-/// Logs the old and the new override of each policy for which they differ.
+/// Logs the changes to the audit log: the old and the new override of each policy for which they
+/// differ.
 fn audit(old: &Overrides, new: &Overrides) {
     let names: BTreeSet<&str> = old.iter().chain(new.iter()).map(|(name, _)| name).collect();
     let none = Override::new();

@@ -1,11 +1,11 @@
-//! Lazily computed texts of a policy.
+//! A cache of the texts in a policy's header fields.
 
 use std::sync::OnceLock;
 
 use super::policy_text::PolicyText;
 use crate::Policy;
 
-/// Cache of the texts that depend on the policy alone, filled at the first use.
+/// A cache of the texts that depend only on the policy. They are formatted at the first use.
 #[derive(Debug)]
 pub(crate) struct HeaderCache {
     text: OnceLock<PolicyText>,
@@ -13,7 +13,7 @@ pub(crate) struct HeaderCache {
     in_static: bool,
 }
 
-/// A clone starts empty, as its owner may change the policy.
+/// Clones start empty, because the owner of a clone may change the policy.
 impl Clone for HeaderCache {
     fn clone(&self) -> Self {
         Self { text: OnceLock::new(), in_static: false }

@@ -1,6 +1,6 @@
-//! Choices of header fields.
+//! The choice of the header fields that describe limits.
 
-/// Header fields by which responses inform clients of their limits.
+/// The header fields with which responses describe limits to clients.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum HeaderStyle {
@@ -8,12 +8,13 @@ pub enum HeaderStyle {
     /// default.
     #[default]
     Ietf,
-    /// `X-RateLimit-Limit`, `X-RateLimit-Remaining` and `X-RateLimit-Reset`. They have room for
-    /// one quota: the one that refused, else the one with the least remaining.
+    /// `X-RateLimit-Limit`, `X-RateLimit-Remaining` and `X-RateLimit-Reset`. They describe only one
+    /// quota: the quota that refused the request, or else the quota with the least remaining.
     Legacy,
-    /// Both of these.
+    /// The fields of `Ietf` and of `Legacy`.
     Both,
-    /// No fields, so that clients cannot see the number of guesses left. `Retry-After` stays.
+    /// None of these fields. So clients, for instance those that guess passwords, cannot see how
+    /// many requests they have left. `Retry-After` is still sent.
     None,
 }
 
@@ -27,13 +28,13 @@ impl HeaderStyle {
     }
 }
 
-/// The unit of `X-RateLimit-Reset`. The field was never specified, and both units are in use.
+/// The meaning of `X-RateLimit-Reset`. The field was never specified, and both meanings are in use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum LegacyReset {
     /// The Unix time, in seconds, at which the quota is fully replenished. The default.
     #[default]
     Epoch,
-    /// The number of seconds until then.
+    /// The number of seconds until the quota is fully replenished.
     Delta,
 }

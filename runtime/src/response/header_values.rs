@@ -1,4 +1,4 @@
-//! Header fields of one decision.
+//! The header fields of one decision.
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -11,7 +11,7 @@ use crate::Verdict;
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 
-/// Header values of one decision, to be added to its response.
+/// The values of the header fields that one decision adds to its response.
 #[derive(Debug)]
 pub(crate) struct HeaderValues {
     has_policy: bool,
@@ -22,7 +22,8 @@ pub(crate) struct HeaderValues {
 impl HeaderValues {
     pub(crate) const NOTHING: Self = Self { has_policy: false, limit: None, legacy: None };
 
-    /// Formats the fields; without a `verdict`, only those that depend on the policy alone.
+    /// Formats the fields. Without a `verdict`, only the fields that depend on the policy alone
+    /// have a value.
     pub(crate) fn new(
         text: &PolicyText,
         verdict: Option<&Verdict>,
@@ -43,8 +44,8 @@ impl HeaderValues {
 
     /// Adds the fields to a response.
     pub(crate) fn add_to(self, headers: &mut HeaderMap, text: &PolicyText) {
-        // Appended rather than set, so that several policies can describe themselves on one
-        // response: a list may span several lines.
+        // The fields are appended and not set, so that several policies can describe themselves in
+        // one response. A list may span several lines.
         if let (true, Some(field)) = (self.has_policy, &text.policy_field) {
             headers.append(POLICY, field.clone());
         }

@@ -13,17 +13,18 @@ pub(super) const LEGACY_LIMIT: HeaderName = HeaderName::from_static("x-ratelimit
 pub(super) const LEGACY_REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
 pub(super) const LEGACY_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 
-/// Values of the legacy fields.
+/// The values of the legacy fields.
 #[derive(Debug)]
 pub(super) struct LegacyHeaders {
     limit: u32,
-    /// The remaining units and the reset, if the state of the quota is known.
+    /// The values of `X-RateLimit-Remaining` and of `X-RateLimit-Reset`; `None` if the state of the
+    /// quota is unknown.
     state: Option<(u32, u64)>,
 }
 
 impl LegacyHeaders {
-    /// Describes one quota, as the fields have room for no more: the one that refuses for the
-    /// longest time, else the one with the least remaining.
+    /// Describes one quota, because the fields cannot describe more. This is the quota that refuses
+    /// for the longest time, or else the quota with the least remaining.
     pub(super) fn new(
         text: &PolicyText,
         states: &[QuotaState],
@@ -48,7 +49,8 @@ impl LegacyHeaders {
         Some(Self { limit: quota.limit, state: Some((state.remaining(), reset)) })
     }
 
-    /// Sets the fields, unless an earlier policy of the same response has less remaining.
+    /// Sets the fields, unless the response already describes a quota of an earlier policy with as
+    /// little or less remaining.
     pub(super) fn set(self, headers: &mut HeaderMap) {
         let Some((remaining, reset)) = self.state else {
             headers.entry(LEGACY_LIMIT).or_insert_with(|| self.limit.into());

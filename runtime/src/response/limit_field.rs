@@ -1,5 +1,5 @@
-//! The field `RateLimit` of draft-ietf-httpapi-ratelimit-headers-11: a structured field
-//! (RFC 9651), which is a list with an item for each quota.
+//! The field `RateLimit` of draft-ietf-httpapi-ratelimit-headers-11. It is a structured field (RFC
+//! 9651): a list with an item for each quota.
 
 use axum::body::Bytes;
 use axum::http::HeaderValue;
@@ -8,17 +8,19 @@ use super::policy_text::{PolicyText, QuotaText};
 use super::seconds::whole_seconds;
 use crate::QuotaState;
 
-/// Separates the items of a list.
+/// The separator between the items of a list.
 pub(super) const SEPARATOR: &[u8] = b", ";
-/// Precedes the seconds.
+/// The text before the number of seconds in an item.
 const WINDOW: &[u8] = b";t=";
 
-/// Formats `"name";r=50;t=30`, for each quota: no more than `r` for the next `t` seconds. An
-/// unused quota has nothing to wait for, and so no `t`.
+/// Formats an item such as `"name";r=50;t=30` for each quota: `r` units remain, and no more for the
+/// next `t` seconds. An unused quota has no `t`, because it cannot be replenished further. Returns
+/// `None` if no quota's state is known.
 pub(super) fn limit_field(text: &PolicyText, states: &[QuotaState]) -> Option<HeaderValue> {
     let figures = |state: &QuotaState| (state.remaining(), whole_seconds(state.more_after()));
     let quotas = || text.quotas.iter().zip(states.iter().map(figures));
-    // With the exact capacity, the vector becomes a header value without a copy.
+    // The vector is created with its final capacity, so that it becomes a header value without a
+    // copy.
     let len: usize = quotas().map(|(quota, figures)| item_len(quota, figures)).sum();
     let mut field = Vec::with_capacity(len.checked_sub(SEPARATOR.len())?);
     for (quota, (remaining, seconds)) in quotas() {
@@ -41,12 +43,12 @@ pub(super) fn item_len(quota: &QuotaText, (remaining, seconds): (u32, u64)) -> u
     quota.item.len() + digits(remaining.into()) + window + SEPARATOR.len()
 }
 
-/// Appends a number in decimal. Runs for every request, so it avoids `fmt`.
+/// Appends a number in decimal. It runs for every request, so it avoids `fmt`.
 fn push_number(field: &mut Vec<u8>, number: u64) {
     field.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
-/// Returns the number of decimal digits.
+/// Returns the number of decimal digits of `number`.
 fn digits(number: u64) -> usize {
     number.checked_ilog10().unwrap_or(0) as usize + 1
 }

@@ -1,6 +1,6 @@
 //! Responses as clients see them: header fields, refusals, and the options of both.
 //!
-//! Nothing in here asks a limiter, so that the limiter can hold [`HttpOptions`].
+//! This module does not use a limiter, because the limiter itself contains [`HttpOptions`].
 
 mod header_cache;
 mod header_style;

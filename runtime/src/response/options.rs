@@ -1,4 +1,4 @@
-//! Options of a limiter for HTTP.
+//! The options of a limiter for HTTP.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -13,7 +13,7 @@ use crate::key::{AddressOptions, ForwardedHeader, OnMissingKey};
 
 pub(crate) type RefusalFunction = Arc<dyn Fn(&Refusal<'_>) -> Response + Send + Sync>;
 
-/// Options of a limiter for HTTP, passed to
+/// The options of a limiter for HTTP. Pass them to
 /// [`LimiterBuilder::http`](crate::LimiterBuilder::http). A policy's own options take precedence.
 ///
 /// ```
@@ -48,12 +48,13 @@ impl HttpOptions {
         }
     }
 
-    /// Trusts these proxies to name the clients whose requests they forward: networks such as
-    /// `10.0.0.0/8`, or single addresses. Without this, the client is the peer of the connection.
+    /// Trusts these proxies to name the clients whose requests they forward. An entry is a network
+    /// such as `10.0.0.0/8`, or a single address. By default no proxy is trusted, and the client is
+    /// the peer of the connection.
     ///
-    /// The header is read from the right, where the nearest proxy has written. The first address
-    /// that is not trusted is the client's; an unreadable entry ends the search, and the request
-    /// is counted as the last proxy's own.
+    /// The header is read from the right, because the nearest proxy has written its last entry. The
+    /// first address from there that is not a trusted proxy is the client's. An entry that cannot
+    /// be parsed ends the search; then the client is the proxy that was found last.
     ///
     /// # Errors
     ///
@@ -75,8 +76,8 @@ impl HttpOptions {
         self
     }
 
-    /// Counts IPv6 clients by this many leading bits of their address. The default is 64, the
-    /// smallest network that a subscriber gets (RFC 6177); many get a /56 or a /48.
+    /// Counts IPv6 clients by the first `bits` bits of their address. The default is 64, the
+    /// smallest network that a subscriber is given (RFC 6177); many have a /56 or a /48.
     ///
     /// # Errors
     ///
@@ -89,29 +90,30 @@ impl HttpOptions {
         Ok(self)
     }
 
-    /// Sets the header fields by which responses inform clients of their limits.
+    /// Sets the header fields with which responses describe limits to clients.
     #[must_use]
     pub fn headers(mut self, style: HeaderStyle) -> Self {
         self.headers = style;
         self
     }
 
-    /// Sets the unit of `X-RateLimit-Reset`.
+    /// Sets the meaning of `X-RateLimit-Reset`.
     #[must_use]
     pub fn legacy_reset(mut self, reset: LegacyReset) -> Self {
         self.legacy_reset = reset;
         self
     }
 
-    /// Sets the treatment of requests that lack the key of their limit.
+    /// Sets the handling of requests that lack the key of their limit.
     #[must_use]
     pub fn on_missing_key(mut self, mode: OnMissingKey) -> Self {
         self.on_missing_key = mode;
         self
     }
 
-    /// Responds to refusals with the result of `function`. `Retry-After`, `Cache-Control` and the
-    /// rate limit's header fields are added where the function leaves them out.
+    /// Responds to refusals with the result of `function`. `Retry-After` and `Cache-Control` are
+    /// added if the result lacks them. The header fields that describe the limit (see
+    /// [`headers`](Self::headers)) are always added.
     ///
     /// ```
     /// use tollgate::{HttpOptions, Refusal};
@@ -150,7 +152,7 @@ impl fmt::Debug for HttpOptions {
     }
 }
 
-/// The error of an option with an invalid value.
+/// The error for an invalid value of an option.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(transparent)]
 pub struct HttpOptionsError(HttpOptionsErrorKind);
@@ -165,8 +167,8 @@ enum HttpOptionsErrorKind {
     Prefix(u8),
 }
 
-/// Parses a network or a single address. IPv4-mapped IPv6 becomes IPv4, as it does in the
-/// addresses of clients.
+/// Parses a network or a single address. IPv4-mapped IPv6 addresses are converted to IPv4, as the
+/// addresses of clients are.
 fn network(text: &str) -> Result<IpNet, HttpOptionsError> {
     let text = text.trim();
     let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));

@@ -1,4 +1,5 @@
-//! Texts that depend on a policy alone: its field `RateLimit-Policy`, and the names of its quotas.
+//! The texts that depend only on a policy: its field `RateLimit-Policy`, and the names of its
+//! quotas.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -11,27 +12,27 @@ use super::json::json_string;
 use super::structured::structured_string;
 use crate::{Policy, Quota};
 
-/// A policy as header fields and refusals name it, formatted once.
+/// The texts with which header fields and refusals describe a policy, formatted once.
 #[derive(Debug)]
 pub(crate) struct PolicyText {
-    /// The value of `RateLimit-Policy`: `"name";q=100;w=60`, for each quota.
+    /// The value of `RateLimit-Policy`, with an item such as `"name";q=100;w=60` for each quota.
     pub(super) policy_field: Option<HeaderValue>,
     /// The policy's label as a JSON string.
     pub(super) label_json: String,
     pub(super) quotas: SmallVec<[QuotaText; 1]>,
 }
 
-/// A quota as header fields and refusals name it.
+/// The texts with which header fields and refusals describe a quota.
 #[derive(Debug)]
 pub(super) struct QuotaText {
-    /// The start of its item in `RateLimit`: `"name";r=`
+    /// The start of the quota's item in the field `RateLimit`: `"name";r=`
     pub(super) item: String,
     pub(super) limit: u32,
-    /// `100 per 60s`
+    /// The quota in words: `100 per 60s`
     pub(super) text: String,
     /// The quota's name for clients.
     pub(super) name: String,
-    /// The name as a JSON string.
+    /// The quota's name for clients as a JSON string.
     pub(super) name_json: String,
 }
 
@@ -40,8 +41,8 @@ impl PolicyText {
         Self::with_field(policy, policy_field(policy).into())
     }
 
-    /// Formats the texts for a static. The field's bytes are leaked, so that no response has to
-    /// count a reference to them.
+    /// Formats the texts of a policy in a static. The field's bytes are leaked, because responses
+    /// can then share them without a reference count.
     pub(super) fn in_static(policy: &Policy) -> Self {
         Self::with_field(policy, Bytes::from_static(policy_field(policy).leak().as_bytes()))
     }
@@ -62,8 +63,8 @@ impl PolicyText {
     }
 }
 
-/// Returns the names of the policy's quotas for clients: the policy's label if it has one quota,
-/// else the label with each period.
+/// Returns the names of the policy's quotas for clients: the policy's label if there is one quota,
+/// or else the label and the period of each quota.
 fn quota_names(policy: &Policy) -> impl Iterator<Item = Cow<'_, str>> {
     let label = policy.label();
     let is_single = policy.quotas().len() == 1;
@@ -76,7 +77,8 @@ fn quota_names(policy: &Policy) -> impl Iterator<Item = Cow<'_, str>> {
     })
 }
 
-/// Formats `RateLimit-Policy`: `"name";q=100;w=60`, for each quota.
+/// Formats the value of `RateLimit-Policy`, with an item such as `"name";q=100;w=60` for each
+/// quota.
 pub(super) fn policy_field(policy: &Policy) -> String {
     let mut field = String::new();
     for (name, quota) in quota_names(policy).zip(policy.quotas()) {
@@ -87,8 +89,8 @@ pub(super) fn policy_field(policy: &Policy) -> String {
     field
 }
 
-/// Formats the window of a quota; it is left out unless it is a whole number of seconds, since
-/// the field has no fractions.
+/// Formats the parameter `w`, the window of a quota in seconds. Returns an empty string if the
+/// period is not a whole number of seconds, because the field does not allow fractions.
 fn window(quota: &Quota) -> String {
     match quota.period().subsec_nanos() {
         0 => format!(";w={}", quota.period().as_secs()),

@@ -8,8 +8,8 @@ use axum::response::{IntoResponse, Response};
 
 use super::json::json_string;
 
-/// Problem details, the default body of a refusal. [`Refusal::problem`] returns one, which can be
-/// changed before it is sent.
+/// Problem details, the default body of a refusal. [`Refusal::problem`] returns them, and they can
+/// be changed before they are sent.
 ///
 /// [`Refusal::problem`]: crate::Refusal::problem
 #[derive(Clone, Debug)]
@@ -68,19 +68,19 @@ impl Problem {
         self
     }
 
-    /// Sets the status code, of the response and in the body.
+    /// Sets the status code of the response, which is also a member of the body.
     pub fn status(mut self, status: StatusCode) -> Self {
         self.status = status;
         self
     }
 
-    /// Adds an extension member.
+    /// Adds an extension member with a text as its value.
     pub fn with(mut self, name: impl Into<String>, text: impl AsRef<str>) -> Self {
         self.members.push((name.into(), json_string(text.as_ref())));
         self
     }
 
-    /// Removes the names of the policies that refused.
+    /// Removes the member `violated-policies`, which contains the names of the limits that refused.
     pub fn without_policies(mut self) -> Self {
         self.violated_policies.clear();
         self
@@ -122,7 +122,7 @@ impl IntoResponse for Problem {
     }
 }
 
-/// Creates the response of a problem from its serialized body.
+/// Creates the response for problem details from their serialized body.
 pub(super) fn response(status: StatusCode, json: Vec<u8>) -> Response {
     let mut response = Response::new(Body::from(json));
     *response.status_mut() = status;

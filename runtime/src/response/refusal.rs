@@ -1,4 +1,4 @@
-//! Refusals as the user's functions see them.
+//! Refusals, as they are passed to the user's functions.
 
 use std::time::Duration;
 
@@ -14,19 +14,21 @@ use crate::{Decision, Policy, Unavailable};
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Reason<'a> {
-    /// A quota is used up: 429.
+    /// A quota does not admit the request. The status is 429.
     QuotaExceeded(&'a Decision),
-    /// The backend has failed, and the policy is closed: 503.
+    /// The backend has failed, and the policy is closed. The status is 503.
     Unavailable(&'a Unavailable),
-    /// The limit is on a function that is not async, and the backend would have to wait: 503.
+    /// The limit is on a function that is not async, and the backend cannot answer without waiting.
+    /// The status is 503.
     CannotWait,
-    /// The request lacks its key: 400 if the client left it out, else 500.
+    /// The request lacks the key of its limit. The status is 400 if the client left the key out, or
+    /// else 500.
     NoKey(KeyError),
 }
 
-/// A refusal, for a function that creates the response to it: one of the limiter
-/// ([`HttpOptions::refusal`](crate::HttpOptions::refusal)) or of a policy (`refusal = path` in
-/// the attribute).
+/// A refusal, as it is passed to a function that creates the response. The function belongs to the
+/// limiter ([`HttpOptions::refusal`](crate::HttpOptions::refusal)) or to a policy (`refusal = path`
+/// in the attribute).
 ///
 /// ```
 /// use axum::http::StatusCode;
@@ -60,7 +62,7 @@ impl<'a> Refusal<'a> {
         Self { policy, text, reason, request }
     }
 
-    /// Returns the policy that refuses.
+    /// Returns the policy that refused the request.
     #[must_use]
     pub fn policy(&self) -> &Policy {
         self.policy
@@ -72,7 +74,7 @@ impl<'a> Refusal<'a> {
         self.reason
     }
 
-    /// Returns the decision behind the refusal; `None` if no decision was made.
+    /// Returns the decision that refused the request; `None` if no decision was made.
     #[must_use]
     pub fn decision(&self) -> Option<&Decision> {
         match self.reason {
@@ -98,9 +100,9 @@ impl<'a> Refusal<'a> {
         }
     }
 
-    /// Returns the value of `Retry-After`. RFC 9110 §10.2.3 counts whole seconds: rounded up, so
-    /// that a client that waits is admitted, and at least 1, so that none retries at once.
-    /// `None` if waiting does not help.
+    /// Returns the value of `Retry-After` in seconds (RFC 9110 §10.2.3). It is rounded up, so that
+    /// a client that waits for this time is admitted. It is at least 1, so that no client retries
+    /// at once. `None` if waiting does not help.
     #[must_use]
     pub fn retry_after_seconds(&self) -> Option<u64> {
         let span: Duration = match self.reason {

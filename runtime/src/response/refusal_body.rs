@@ -13,10 +13,11 @@ const REDUCED_CAPACITY: &str =
     "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity";
 const REDUCED_CAPACITY_TITLE: &str =
     "Request cannot be satisfied due to temporary server capacity constraints";
-/// The type of a problem that has no more meaning than its status code (RFC 9457 §4.2.1).
+/// The type of a problem whose meaning is that of its status code (RFC 9457 §4.2.1).
 const BLANK: &str = "about:blank";
 
-/// The start of a body, up to the text of its detail. A test compares it with [`Problem`].
+/// The start of a body, up to the text of the member `detail`. A test compares the complete body
+/// with [`Problem`].
 const QUOTA_EXCEEDED_HEAD: &str = "{\"type\":\"https://iana.org/assignments/http-problem-types\
     #quota-exceeded\",\"title\":\"Request cannot be satisfied as assigned quota has been \
     exceeded\",\"status\":429,\"detail\":\"";
@@ -25,7 +26,8 @@ const REDUCED_CAPACITY_HEAD: &str = "{\"type\":\"https://iana.org/assignments/ht
     server capacity constraints\",\"status\":503,\"detail\":\"";
 
 impl Refusal<'_> {
-    /// Returns the problem details that are sent unless a function replaces them.
+    /// Returns the problem details. They are the body of the response, unless a function of the
+    /// user replaces them.
     pub fn problem(&self) -> Problem {
         let (type_uri, title, policies) = match self.reason {
             Reason::QuotaExceeded(_) => {
@@ -46,13 +48,13 @@ impl Refusal<'_> {
         Problem::new(self.status(), type_uri, title, detail, policies)
     }
 
-    /// Serializes [`problem`](Self::problem). It is assembled from texts that exist already, so
-    /// that a refusal costs no more than the request that it refuses.
+    /// Serializes [`problem`](Self::problem) as JSON. The result is assembled from texts that are
+    /// already formatted, so that a refusal costs no more than the request that it refuses.
     pub(super) fn problem_json(&self) -> Vec<u8> {
         let (head, has_quotas) = match self.reason {
             Reason::QuotaExceeded(_) => (QUOTA_EXCEEDED_HEAD, true),
             Reason::Unavailable(_) | Reason::CannotWait => (REDUCED_CAPACITY_HEAD, false),
-            // A header's name may need escapes.
+            // The name of a missing key may need escapes.
             Reason::NoKey(_) => return self.problem().to_json().into_bytes(),
         };
         let mut json = Vec::with_capacity(512);
@@ -84,8 +86,8 @@ impl Refusal<'_> {
         quotas.filter(|(_, state)| QuotaState::is_exceeded(state)).map(|(quota, _)| quota)
     }
 
-    /// Appends the detail, which contains no character that JSON escapes unless the reason is a
-    /// missing key.
+    /// Appends the text of the member `detail`. Only if the reason is a missing key may the text
+    /// contain characters that JSON must escape.
     fn push_detail(&self, detail: &mut Vec<u8>) {
         let mut push = |text: &str| detail.extend_from_slice(text.as_bytes());
         let retry_after = self.retry_after_seconds();
@@ -131,7 +133,7 @@ mod tests {
     use crate::{BackendError, Outcome, Policy, Quota, Unavailable};
 
     proptest! {
-        /// The assembled body equals the serialized [`Problem`].
+        /// The assembled body is the same as the serialized [`Problem`].
         #[test]
         fn the_body_is_the_problem(
             label in any::<String>(),

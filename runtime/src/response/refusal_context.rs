@@ -14,17 +14,17 @@ use super::refusal::{Reason, Refusal};
 use crate::Decision;
 use crate::key::KeyError;
 
-/// Options in effect for the response to one refusal.
+/// The options in effect for the response to one refusal.
 #[derive(Clone, Copy)]
 pub(crate) struct RefusalContext<'a> {
     pub(crate) options: &'a HttpOptions,
     pub(crate) headers: HeaderStyle,
-    /// The policy's own function, which takes precedence over the limiter's.
+    /// The policy's own function for responses. It takes precedence over the limiter's function.
     pub(crate) function: Option<&'a dyn Fn(&Refusal<'_>) -> Response>,
 }
 
 impl RefusalContext<'_> {
-    /// Creates the response.
+    /// Creates the response to a refusal.
     pub(crate) fn respond(self, refusal: &Refusal<'_>) -> Response {
         log_once(refusal);
         let limiter_function = self.options.refusal.as_ref().map(RefusalFunction::as_ref);
@@ -46,7 +46,8 @@ impl RefusalContext<'_> {
     }
 }
 
-/// Logs a mistake of the server that leaves requests without a key, once for each kind.
+/// Logs that requests lack a key because of a mistake in the server. Each of the two kinds of
+/// mistakes is logged once.
 fn log_once(refusal: &Refusal<'_>) {
     static NO_ADDRESS: Once = Once::new();
     static NO_KEY: Once = Once::new();

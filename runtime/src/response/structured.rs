@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-/// Returns `text` as a String of a structured field (RFC 9651 §3.3.3). Such a String is limited
-/// to printable ASCII; all else, such as identifiers of other scripts, is percent-encoded.
+/// Returns `text` as a String of a structured field (RFC 9651 §3.3.3). Such a String contains only
+/// printable ASCII. Other characters, such as those of other scripts, are percent-encoded.
 pub(super) fn structured_string(text: &str) -> String {
     let mut string = String::from("\"");
     for byte in text.bytes() {

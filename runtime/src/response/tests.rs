@@ -22,7 +22,7 @@ fn limit_field(policy: &Policy, states: &[QuotaState]) -> Option<String> {
     Some(field.to_str().unwrap().to_owned())
 }
 
-/// Returns each item's name and parameters, as an independent parser reads them.
+/// Returns each item's name and parameters, as the parser of another library reads them.
 fn parsed(field: &str) -> Vec<(String, Vec<(String, i64)>)> {
     let list = Parser::new(field).parse::<List>().unwrap();
     assert_eq!(list.serialize().as_deref(), Some(field), "not in canonical form");
@@ -107,7 +107,7 @@ fn legacy_fields_are_of_the_tightest_quota() {
     let several = Policy::new("p", Quota::new(5, secs(1))).and(Quota::new(100, secs(60)));
     let state = |exceeded, remaining| QuotaState::new(exceeded, remaining, secs(1), secs(1));
     let mut headers = HeaderMap::new();
-    // A cost of 4 is refused by the quota with 3 remaining.
+    // A cost of 4 is refused only by the quota with 3 units remaining.
     let states = [state(false, 1), state(true, 3)];
     let stamp = Some(999_000);
     let fields = LegacyHeaders::new(&PolicyText::new(&several), &states, stamp, LegacyReset::Epoch);
@@ -138,7 +138,7 @@ proptest! {
         let policy = Policy::new("p", Quota::new(1, secs(1)));
         let text = PolicyText::new(&policy);
         let state = QuotaState::new(false, remaining, secs(seconds), secs(seconds));
-        // Spans beyond the range of microseconds saturate.
+        // Spans that are too long for a count of microseconds become the longest one.
         let seconds = whole_seconds(state.more_after());
         let len = item_len(&text.quotas[0], (remaining, seconds));
         let field = limit_field::limit_field(&text, &[state]).unwrap();

@@ -1,4 +1,4 @@
-//! Metrics: counts for the recorder that the program has installed in the `metrics` facade.
+//! Metrics: passes counts to the recorder that the program has installed in the `metrics` facade.
 
 use std::collections::HashMap;
 use std::mem::size_of_val;
@@ -17,8 +17,9 @@ use super::{CheckEvent, Metrics, NearLimit};
 use crate::stats::{BreakerState, BreakerStats, LimiterStats, MemoryStats, ServerStats};
 use crate::{Outcome, Policy, Source};
 
-/// The largest number of policies that are counted separately. Policies are named by the program,
-/// so there are few; if it generates names at run time, the excess is counted as [`OTHERS`].
+/// The largest number of policies that are counted separately. Programs have few policies. If a
+/// program generates names of policies at run time, further ones are counted together as
+/// [`OTHERS`].
 const MAX_POLICIES: usize = 1_000;
 const OTHERS: &str = "_other";
 
@@ -29,20 +30,20 @@ const OUTCOMES: [&str; 4] = [
     "failed",
 ];
 const FAILED: usize = 3;
-/// [`Source::Closed`] is the last source.
+/// The number of sources of a counted decision: [`Source::Closed`] is the last one that occurs.
 const SOURCES: usize = Source::Closed as usize + 1;
 
 pub(crate) struct Meter {
     backend: &'static str,
     settings: Metrics,
     created: Instant,
-    /// The time of the next publication of statistics, in microseconds since `created`.
+    /// The time at which statistics are published next, in microseconds since `created`.
     due: AtomicU64,
     handles: ArcSwap<Handles>,
 }
 
-/// Handles to metrics. Looking one up takes longer than a check in memory, so that is done once for
-/// each recorder.
+/// The handles to the metrics of one recorder. Looking a handle up takes longer than a check in
+/// memory, so that is done only once for each recorder.
 #[derive(Clone)]
 struct Handles {
     recorder: Recorder,
@@ -50,29 +51,29 @@ struct Handles {
     wait_seconds: Histogram,
     policies: HashTable<Arc<PolicyHandles>>,
     others: Arc<PolicyHandles>,
-    /// The totals that have been passed on to the recorder.
+    /// The totals that have been passed to the recorder so far.
     published: Arc<Mutex<Totals>>,
 }
 
-/// Handles for one policy, separately with and without `shadow`.
+/// The handles for one policy. A policy in shadow mode has handles of its own.
 struct PolicyHandles {
     name: SmolStr,
     name_hash: u64,
     shadow: bool,
-    /// Indexed by outcome and source.
+    /// The counters of decisions, indexed by outcome and then by source.
     decisions: [[OnceLock<Counter>; SOURCES]; OUTCOMES.len()],
     near_limit: OnceLock<Counter>,
 }
 
-/// The identity of a recorder: its address, or 0 if there is none.
+/// The identity of a recorder: its address, or 0 if the program has installed none.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Recorder(usize);
 
 impl Recorder {
     const NONE: Self = Self(0);
 
-    /// Returns the recorder of this thread. The facade's no-op recorder is zero-sized, and a
-    /// zero-sized recorder cannot count, so it means that none is installed.
+    /// Returns the recorder of this thread. A zero-sized recorder cannot count, so it is treated as
+    /// no recorder; the facade's no-op recorder is one.
     #[inline]
     fn current() -> Self {
         metrics::with_recorder(|recorder| {
@@ -95,8 +96,9 @@ impl Meter {
         }
     }
 
-    /// Records a check that began at `start` and ended at `end`. Returns `true` if it is time to
-    /// publish statistics.
+    /// Records a check that began at `start` and ended at `end`. `near` is the fraction of a quota
+    /// below which an admission is near the limit. Returns `true` if it is time to publish
+    /// statistics.
     pub(super) fn record(
         &self,
         start: Instant,
@@ -125,7 +127,7 @@ impl Meter {
             && self.due.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
-    /// Returns the handles for the current recorder.
+    /// Returns the handles for the current recorder, and replaces those for another one.
     #[inline]
     fn handles(&self) -> Guard<Arc<Handles>> {
         let recorder = Recorder::current();
@@ -141,7 +143,7 @@ impl Meter {
         self.handles.load()
     }
 
-    /// Adds handles for a policy that is counted for the first time.
+    /// Adds the handles for a policy that is counted for the first time, and returns them.
     #[cold]
     fn add(&self, policy: &Policy) -> Arc<PolicyHandles> {
         let mut added = None;
@@ -150,7 +152,7 @@ impl Meter {
             added = Some(handles.add(policy));
             handles
         });
-        // The closure ran at least once.
+        // The closure has run at least once, so `added` is never `None`.
         added.unwrap_or_else(|| Arc::clone(&self.handles.load().others))
     }
 
@@ -158,14 +160,13 @@ impl Meter {
         self.settings.servers && has_recorder()
     }
 
-    /// Passes statistics on to the recorder.
+    /// Passes the limiter's statistics to the recorder.
     pub(super) fn publish(&self, stats: &LimiterStats) {
         if !has_recorder() {
             return;
         }
         let handles = self.handles();
-        // Only a recorder can panic while the lock is held, and the totals are consistent even
-        // then.
+        // Only a recorder can panic while the lock is taken, and that leaves the totals consistent.
         let mut published = handles.published.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(breaker) = &stats.breaker {
             published.breaker(breaker);
@@ -269,15 +270,15 @@ impl PolicyHandles {
     }
 }
 
-/// Totals that have been passed on to the recorder. It receives the increase since the last time,
-/// so that several limiters may share one recorder.
+/// The totals that have been passed to the recorder. The recorder receives the increase since the
+/// last publication, so that several limiters may share one recorder.
 #[derive(Default)]
 struct Totals(HashMap<&'static str, u64>);
 
 impl Totals {
     fn raise(&mut self, name: &'static str, total: u64) {
         let published = self.0.insert(name, total).unwrap_or(0);
-        // An increment of 0 makes the counter exist before the first event.
+        // An increment by 0 creates the counter before the first event.
         counter!(name).increment(total.saturating_sub(published));
     }
 

@@ -1,5 +1,5 @@
-//! Observability for operators: events, hooks and, with the features `metrics` and `dashboard`,
-//! metrics and the dashboard's figures.
+//! Observability for operators: log events, hooks and, with the features `metrics` and `dashboard`,
+//! metrics and the figures of the dashboard.
 
 #[cfg(feature = "metrics")]
 mod meter;
@@ -34,13 +34,14 @@ use crate::check::Check;
 use crate::stats::{LimiterStats, ServerStats};
 use crate::{Blocked, Policy, Unavailable};
 
-/// The default fraction of a quota below which an admission is near the limit.
+/// The default of the fraction that decides if an admission is near the limit: less than this
+/// fraction of a quota remains after the admission.
 const NEAR: f64 = 0.1;
 
 pub(crate) type BlockedHook = Arc<dyn Fn(&Blocked<'_>) + Send + Sync>;
 pub(crate) type NearLimitHook = Arc<dyn Fn(&NearLimit<'_>) + Send + Sync>;
 
-/// The recipients of a limiter's check events.
+/// The recipients of events about a limiter's checks: hooks, metrics and the dashboard.
 pub(crate) struct Telemetry {
     pub(crate) on_blocked: Option<BlockedHook>,
     pub(crate) on_near_limit: Option<NearLimitHook>,
@@ -48,12 +49,12 @@ pub(crate) struct Telemetry {
     /// `None` if metrics are switched off.
     #[cfg(feature = "metrics")]
     pub(crate) meter: Option<Meter>,
-    /// Empty until a dashboard is created.
+    /// The counts for the dashboard. Empty until a dashboard is created.
     #[cfg(feature = "dashboard")]
     pub(crate) tally: OnceLock<Arc<Tally>>,
 }
 
-/// The start of a check, if its duration is recorded.
+/// The time at which a check started; `None` if its duration is not recorded.
 #[derive(Clone, Copy)]
 pub(crate) struct Timer(Option<Instant>);
 
@@ -76,7 +77,7 @@ impl Telemetry {
         Timer(self.is_timed().then(Instant::now))
     }
 
-    /// Returns `true` if durations of checks are recorded.
+    /// Returns `true` if the durations of checks are recorded, for metrics or for the dashboard.
     #[inline]
     fn is_timed(&self) -> bool {
         #[cfg(feature = "metrics")]
@@ -90,7 +91,8 @@ impl Telemetry {
         false
     }
 
-    /// Returns `true` if the outcome of a check has to be recorded. In production usually none has.
+    /// Returns `true` if the outcome of a check has to be recorded. Without metrics, dashboard and
+    /// hooks this is rare.
     #[inline]
     pub(crate) fn has_listener(&self, timer: Timer, policy: &Policy, admitted: bool) -> bool {
         let of_outcome =
@@ -130,7 +132,7 @@ impl Telemetry {
         false
     }
 
-    /// Passes statistics on to the metrics recorder.
+    /// Passes statistics to the metrics recorder.
     pub(crate) fn publish(&self, stats: &LimiterStats) {
         #[cfg(feature = "metrics")]
         if let Some(meter) = &self.meter {
@@ -148,7 +150,7 @@ impl Telemetry {
         false
     }
 
-    /// Passes the state of servers on to the metrics recorder.
+    /// Passes the state of the backend's servers to the metrics recorder.
     pub(crate) fn publish_servers(&self, servers: &[ServerStats]) {
         #[cfg(feature = "metrics")]
         meter::publish_servers(servers);
@@ -157,14 +159,14 @@ impl Telemetry {
     }
 }
 
-/// Returns `true` if refusals by the policy are logged.
+/// Returns `true` if refusals by this policy are logged at the present log level.
 #[inline]
 fn logs_refusals(policy: &Policy) -> bool {
     let level = if policy.is_shadow() { Level::INFO } else { Level::DEBUG };
     level <= LevelFilter::current()
 }
 
-/// The outcome of a check.
+/// A check with its outcome: the verdict, or the failure if there is no verdict.
 pub(crate) struct CheckEvent<'a> {
     pub(crate) check: Check<'a>,
     pub(crate) verdict: &'a Verdict,

@@ -31,7 +31,7 @@ pub(super) const SERVER_MAX_MEMORY: &str = "tollgate_redis_server_max_memory_byt
 pub(super) const SERVER_CLIENTS: &str = "tollgate_redis_server_clients";
 pub(super) const SERVER_EVICTED: &str = "tollgate_redis_server_evicted_keys";
 
-/// Registers the descriptions with the recorder.
+/// Registers the descriptions of all metrics with the recorder.
 pub(super) fn describe() {
     describe_counter!(DECISIONS, Unit::Count, "Checks, by outcome and by the part that decided");
     describe_counter!(NEAR_LIMIT, Unit::Count, "Admissions that left little of a quota");

@@ -4,7 +4,7 @@ use super::CheckEvent;
 use crate::check::Check;
 use crate::{Policy, Quota};
 
-/// An admission that leaves little of a quota, for the function of
+/// An admission after which little of a quota remains. It is passed to the function of
 /// [`LimiterBuilder::on_near_limit`](crate::LimiterBuilder::on_near_limit).
 #[derive(Debug)]
 pub struct NearLimit<'a> {
@@ -15,7 +15,8 @@ pub struct NearLimit<'a> {
 }
 
 impl<'a> NearLimit<'a> {
-    /// Returns the first quota of which less than `fraction` remains.
+    /// Returns the admission with the first quota that has less than `fraction` of its capacity
+    /// remaining; `None` if there is no such quota.
     pub(super) fn of(event: &CheckEvent<'a>, fraction: f64) -> Option<Self> {
         let CheckEvent { check: Check { policy, subject, .. }, verdict, .. } = *event;
         let mut quotas = policy.quotas().iter().zip(verdict.quotas());
@@ -39,13 +40,13 @@ impl<'a> NearLimit<'a> {
         self.subject
     }
 
-    /// Returns the quota that is nearly used up; the first one if there are several.
+    /// Returns the quota that is nearly used up. If there are several, returns the first.
     #[must_use]
     pub fn quota(&self) -> &Quota {
         self.quota
     }
 
-    /// Returns the number of units that the quota would still admit now.
+    /// Returns the number of units of that quota that remain after the admission.
     #[must_use]
     pub fn remaining(&self) -> u32 {
         self.remaining

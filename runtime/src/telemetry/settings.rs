@@ -1,4 +1,4 @@
-//! Settings of a limiter's metrics.
+//! The settings of a limiter's metrics.
 
 use std::time::Duration;
 
@@ -10,24 +10,24 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Creates settings that count decisions, time checks, and publish the statistics of the
-    /// backend and the circuit breaker every 5 seconds.
+    /// Creates the default settings: decisions are counted, checks are timed, and the statistics of
+    /// the backend and of the circuit breaker are published every 5 seconds.
     #[must_use]
     pub const fn new() -> Self {
         Self { every: Duration::from_secs(5), servers: false }
     }
 
-    /// Sets the interval at which statistics are published; 5 seconds by default. The first check
-    /// after each interval publishes them;
-    /// [`Limiter::record_metrics`](crate::Limiter::record_metrics) does so at once.
+    /// Sets the interval at which statistics are published. The default is 5 seconds. The first
+    /// check after each interval publishes them;
+    /// [`Limiter::record_metrics`](crate::Limiter::record_metrics) publishes them at once.
     #[must_use]
     pub const fn every(mut self, span: Duration) -> Self {
         self.every = span;
         self
     }
 
-    /// Switches on the publication of each Redis server's use of memory and number of clients
-    /// (`INFO`). By default it is off. A background task asks the servers, so no check waits. The
+    /// Publishes the memory in use and the number of clients of each Redis server, too. By default
+    /// they are not published. A background task asks the servers (`INFO`), so no check waits. The
     /// Redis user needs permission to run `INFO`.
     #[must_use]
     pub const fn servers(mut self) -> Self {

@@ -10,26 +10,27 @@ use crate::{
     Source, Verdict,
 };
 
-/// The number of traces for each algorithm, and their length.
+/// The number of random sequences of operations for each algorithm.
 const TRACES: u32 = 60;
+/// The number of operations in a random sequence.
 const STEPS: u32 = 60;
-/// The number of concurrent requests for the last units.
+/// The number of concurrent requests that compete for the last units.
 const CROWD: u32 = 64;
 const HOUR: Duration = Duration::from_secs(3_600);
 
-/// Tests a store of your own. For each of `algorithms`, it runs random traces of charges, peeks,
-/// refunds and resets by several quotas at once and compares the answers with those of
-/// [`MemoryBackend`], which follow the algorithm's definition. It also asserts that the store
-/// separates policies and subjects, answers batches in order, and admits no more than the limit
-/// when requests are concurrent.
+/// Tests a store of your own. For each of `algorithms`, it runs random sequences of charges, peeks,
+/// refunds and resets on policies with one to three quotas. It compares the store's answers with
+/// those of [`MemoryBackend`], which follow the algorithm's definition. It also asserts that the
+/// store separates policies and subjects, answers batches in order, and admits no more than the
+/// limit when requests are concurrent.
 ///
 /// The store must be empty and must read the time from `clock`, which this function moves. A store
-/// that decides by a server's clock, as it should, needs a way to set that clock in tests. Call
-/// this function in a tokio runtime, preferably a multi-threaded one: otherwise requests are
-/// concurrent only if the store yields in the middle of an operation.
+/// should decide by the clock of its server, so it needs a way to set that clock in tests. Call
+/// this function in a tokio runtime, preferably a multi-threaded one: in a single-threaded one,
+/// requests are concurrent only if the store yields in the middle of an operation.
 ///
-/// A refund may give back less than possible, or nothing. Everything else must be equal to the
-/// microsecond. The traces are the same in every run.
+/// A refund may give back fewer units than possible, or none. Everything else must be equal to the
+/// microsecond. The sequences are the same in every run.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
@@ -44,8 +45,8 @@ const HOUR: Duration = Duration::from_secs(3_600);
 ///
 /// # Panics
 ///
-/// If the store is wrong or fails. The message contains the operations, the store's answer and the
-/// expected answer.
+/// If the store answers wrongly or fails. The message contains the operations, the store's answer
+/// and the expected answer.
 pub async fn assert_conforms(backend: impl Backend, clock: &ManualClock, algorithms: &[Algorithm]) {
     let memory = MemoryBackend::builder().clock(clock.clone()).build();
     let mut suite = Suite { backend: Arc::new(backend), memory, clock, random: Random(1) };
@@ -55,13 +56,13 @@ pub async fn assert_conforms(backend: impl Backend, clock: &ManualClock, algorit
 
 struct Suite<'a, B> {
     backend: Arc<B>,
-    /// The store with the expected answers.
+    /// The memory backend, which provides the expected answers.
     memory: MemoryBackend,
     clock: &'a ManualClock,
     random: Random,
 }
 
-/// The result of a test, or the description of what is wrong.
+/// The result of a test, or, as the error, the description of the store's mistake.
 type TestResult<T = ()> = Result<T, String>;
 
 impl<B: Backend> Suite<'_, B> {
@@ -135,8 +136,8 @@ impl<B: Backend> Suite<'_, B> {
         Ok(())
     }
 
-    /// Charges by many tasks at once. The clock does not move, so that no units are replenished
-    /// meanwhile.
+    /// Sends charges from many tasks at once. The clock does not move, so that no units are
+    /// replenished meanwhile.
     async fn admits_no_more_at_once(&self, algorithm: Algorithm) -> TestResult {
         const LIMIT: u32 = 20;
         let policy = policy(algorithm, "crowd", Quota::new(LIMIT, HOUR));
@@ -163,7 +164,8 @@ impl<B: Backend> Suite<'_, B> {
         Ok(())
     }
 
-    /// Runs a trace for one subject, in the store and in memory.
+    /// Runs a random sequence of operations for one subject, and compares the store's answers with
+    /// those of the memory backend.
     async fn decides_alike(&mut self, algorithm: Algorithm, number: u32) -> TestResult {
         let policy = self.random.policy(algorithm, number);
         let of = |action, cost| Operation { check: Check::new(&policy, "trace", cost), action };
@@ -175,7 +177,8 @@ impl<B: Backend> Suite<'_, B> {
         for _ in 0..STEPS {
             let pause = self.random.pause(longest, retry_after);
             self.clock.advance(pause);
-            // The actions for the store and for memory differ in their charge ids.
+            // The actions for the store and for the memory backend differ in the charge ids (the
+            // times of the charges) in refunds.
             let (cost, [action, our_action]) = self.random.action(capacity, &mut charged);
             asked.push(format!("{pause:?} later {action:?} of {cost}"));
             let answer = self.ask_either_way(of(action, cost)).await?;
@@ -201,8 +204,8 @@ impl<B: Backend> Suite<'_, B> {
                         return Err(wrong(&asked, &theirs, &ours));
                     }
                     if !is_same(&theirs, &ours) {
-                        // The store has given back less, which is allowed. Its answers differ from
-                        // here on.
+                        // The store has given back fewer units, which is allowed. Its answers
+                        // differ from here on, so the sequence ends.
                         return Ok(());
                     }
                 }
@@ -231,7 +234,8 @@ impl<B: Backend> Suite<'_, B> {
         }
     }
 
-    /// Applies the operation, at random without waiting if the store can do that.
+    /// Applies the operation to the store. In half of the cases, chosen at random, it does so
+    /// without waiting if the store can.
     async fn ask_either_way(&mut self, operation: Operation<'_>) -> TestResult<Answer> {
         if self.random.below(2) == 0
             && let Some(answer) = self.backend.apply_now(&operation)
@@ -263,8 +267,8 @@ fn wrong(asked: &[String], answer: &impl Debug, right: &impl Debug) -> String {
     format!("{asked}\nthe store answers\n  {answer:?}\nand should answer\n  {right:?}")
 }
 
-/// A [SplitMix64](https://doi.org/10.1145/2714064.2660195) generator with a fixed seed, so that all
-/// runs are the same.
+/// A [SplitMix64](https://doi.org/10.1145/2714064.2660195) random number generator with a fixed
+/// seed, so that all runs are the same.
 struct Random(u64);
 
 impl Random {
@@ -275,7 +279,7 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// Returns a number less than `end`, which is at least 1.
+    /// Returns a random number less than `end`, which must be at least 1.
     fn below(&mut self, end: u64) -> u64 {
         self.next() % end
     }
@@ -284,7 +288,7 @@ impl Random {
         values[self.below(values.len() as u64) as usize]
     }
 
-    /// Returns a policy with one to three quotas, small enough to be exhausted.
+    /// Returns a random policy with one to three quotas. They are small enough to be used up.
     fn policy(&mut self, algorithm: Algorithm, number: u32) -> Policy {
         let quota = self.quota(algorithm);
         let mut all = policy(algorithm, &format!("trace {number}"), quota);
@@ -303,8 +307,8 @@ impl Random {
         quota
     }
 
-    /// Returns a pause: none, one after which a request is just admitted again or just not yet, or
-    /// a random one.
+    /// Returns the time until the next action: zero, the time after which a request is just
+    /// admitted again, a microsecond less, or a random time.
     fn pause(&mut self, longest: Duration, retry_after: Duration) -> Duration {
         match self.below(8) {
             0..4 => Duration::ZERO,
@@ -315,7 +319,8 @@ impl Random {
         }
     }
 
-    /// Returns the next action and its cost, with the charge ids of the store and of memory.
+    /// Returns the next action and its cost. The action is returned twice, with the charge ids of
+    /// the store and with those of the memory backend.
     fn action(&mut self, capacity: u32, charged: &mut Vec<(u32, [u64; 2])>) -> (u32, [Action; 2]) {
         match self.below(20) {
             0 => return (0, [Action::Reset; 2]),

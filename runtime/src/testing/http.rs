@@ -13,11 +13,11 @@ use tower_service::Service;
 
 use crate::Limiter;
 
-/// A client's default address, one of those reserved for documentation (RFC 5737).
+/// The default address of a client, one of those reserved for documentation (RFC 5737).
 const ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 
-/// A client that sends requests from an address of its own to a router in this process, without a
-/// socket or a server.
+/// A client that sends requests to a router in this process, without a socket or a server. The
+/// requests come from the client's own address.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
@@ -41,28 +41,28 @@ pub struct Client {
 }
 
 impl Client {
-    /// Creates a client of `router`. Its annotated handlers and layers use `limiter`.
+    /// Creates a client of `router`. The router's annotated handlers and layers use `limiter`.
     #[must_use]
     pub fn new(router: Router, limiter: &Limiter) -> Self {
         Self { router: router.layer(limiter.layer()), address: (ADDRESS, 4711).into() }
     }
 
-    /// Returns a client of the same router with another address.
+    /// Returns a client of the same router that has this address.
     #[must_use]
     pub fn from(&self, address: impl Into<IpAddr>) -> Self {
         let address = SocketAddr::new(address.into(), self.address.port());
         Self { router: self.router.clone(), address }
     }
 
-    /// Sends a `GET` request for this path.
+    /// Sends a `GET` request for this path, and returns the response.
     pub async fn get(&self, path: &str) -> Response {
         let mut request = Request::new(Body::empty());
-        // An invalid path requests `/`.
+        // An invalid path is replaced by `/`.
         *request.uri_mut() = path.parse().unwrap_or_default();
         self.send(request).await
     }
 
-    /// Sends a request.
+    /// Sends a request, and returns the response.
     pub async fn send(&self, request: Request<Body>) -> Response {
         let mut router = self.router.clone().layer(MockConnectInfo(self.address));
         let Ok(()) =
@@ -73,11 +73,11 @@ impl Client {
     }
 }
 
-/// Asserts that no limit has refused the request. Its response may be an error of another kind.
+/// Asserts that no limit has refused the request. The response may still be another error.
 ///
 /// # Panics
 ///
-/// If its status is 429 or 503.
+/// If the status of the response is 429 or 503.
 #[track_caller]
 pub fn assert_allowed(response: &Response) {
     let status = response.status();
@@ -85,12 +85,12 @@ pub fn assert_allowed(response: &Response) {
     assert!(!refused, "a limit has refused the request: {status}, {:?}", response.headers());
 }
 
-/// Asserts that a limit has refused the request. Returns the time in `Retry-After`, or zero if
-/// there is none.
+/// Asserts that a limit has refused the request. Returns the time in `Retry-After`, or zero if the
+/// response has no such field.
 ///
 /// # Panics
 ///
-/// If its status is not 429.
+/// If the status of the response is not 429.
 #[track_caller]
 pub fn assert_refused(response: &Response) -> Duration {
     let status = response.status();
@@ -101,13 +101,13 @@ pub fn assert_refused(response: &Response) -> Duration {
     Duration::from_secs(seconds.unwrap_or_default())
 }
 
-/// Asserts that the response reports `expected` remaining requests for `quota`. That is the name of
-/// the function or of the policy, with the period appended if the policy has several quotas
-/// (`"search-60s"`).
+/// Asserts that the response reports `expected` remaining units for `quota`. The name of the quota
+/// is that of the function or of the policy. If the policy has several quotas, the period is
+/// appended (`"search-60s"`).
 ///
 /// # Panics
 ///
-/// If it reports another number, or none.
+/// If the response reports another number for the quota, or none.
 #[track_caller]
 pub fn assert_remaining(response: &Response, quota: &str, expected: u32) {
     let found = remaining(response.headers(), quota);
@@ -118,12 +118,13 @@ pub fn assert_remaining(response: &Response, quota: &str, expected: u32) {
     );
 }
 
-/// Parses this library's `RateLimit` field: `"name";r=50;t=30, …`.
+/// Returns the remaining units of a quota from the field `RateLimit` as this library formats it:
+/// `"name";r=50;t=30, …`. `None` if the field does not contain the quota.
 fn remaining(headers: &HeaderMap, quota: &str) -> Option<u32> {
     let name = format!("\"{}\";r=", quota.replace('\\', "\\\\").replace('"', "\\\""));
     headers.get_all("ratelimit").iter().find_map(|line| {
         let line = line.to_str().ok()?;
-        // Excludes matches within another name.
+        // Excludes matches within the names of other quotas.
         let at =
             line.match_indices(&name).find(|(at, _)| *at == 0 || line[..*at].ends_with(", "))?;
         let rest = &line[at.0 + name.len()..];

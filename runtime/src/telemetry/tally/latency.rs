@@ -1,15 +1,16 @@
-//! A histogram of the durations of checks for each of the last seconds. Its buckets are spaced
-//! logarithmically, four to each doubling, so that a quantile is at most a quarter too large.
+//! A histogram of the durations of checks for each of the last seconds. The sizes of its buckets
+//! grow with the durations: there are four buckets for each doubling. So a quantile is at most a
+//! quarter too large.
 
 use std::time::Duration;
 
 use super::Seconds;
 
-/// The shortest and the longest durations that are distinguished: 128 ns and 17 s, as powers of
-/// two.
+/// The shortest duration that is distinguished, as a power of two of nanoseconds: 128 ns.
 const SHORTEST: u32 = 7;
+/// The longest duration that is distinguished, as a power of two of nanoseconds: 17 s.
 const LONGEST: u32 = 34;
-/// The number of buckets for each doubling.
+/// The number of buckets for each doubling of the duration.
 const STEPS: u32 = 4;
 const STEP_BITS: u32 = STEPS.trailing_zeros();
 const BUCKETS: usize = ((LONGEST - SHORTEST) * STEPS) as usize;
@@ -29,8 +30,8 @@ impl Latency {
         self.buckets[bucket(took)].add(second);
     }
 
-    /// Returns these quantiles of the durations in `seconds`, or `None` if there were no checks.
-    /// Each is the upper bound of its bucket.
+    /// Returns these quantiles (0.5 is the median) of the durations in `seconds`; `None` if there
+    /// were no checks. Each is the upper bound of the bucket that contains it.
     pub(crate) fn quantiles<const N: usize>(
         &self,
         seconds: impl Iterator<Item = u64> + Clone,
@@ -46,7 +47,7 @@ impl Latency {
     }
 }
 
-/// Returns the upper bound of the bucket in which the quantile lies.
+/// Returns the upper bound of the bucket that contains the quantile.
 fn value_at(counts: &[u64], total: u64, quantile: f64) -> Duration {
     let rank = (quantile * total as f64).ceil().max(1.0) as u64;
     let mut cumulative = 0;

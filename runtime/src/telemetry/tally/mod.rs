@@ -1,5 +1,5 @@
-//! Figures for a dashboard: the decisions of each policy in the last minute, the durations of
-//! checks, and the subjects refused most. Its memory is bounded, whatever is counted.
+//! The counts that a dashboard shows: the decisions of each policy in the last minute, the
+//! durations of checks, and the subjects refused most. The memory for them is bounded.
 
 mod latency;
 mod seconds;
@@ -18,8 +18,8 @@ use self::top_refused::TopRefused;
 use super::CheckEvent;
 use crate::{Clock, Policy, Source};
 
-/// The largest number of policies that are counted separately. Policies are named by the program,
-/// so there are few; if it generates names at run time, the excess is counted together.
+/// The largest number of policies that are counted separately. Programs have few policies. If a
+/// program generates names of policies at run time, further ones are counted together.
 const MAX_POLICIES: usize = 1_000;
 
 const MICROS_PER_SECOND: u64 = 1_000_000;
@@ -28,14 +28,14 @@ pub(crate) struct Tally {
     clock: Arc<dyn Clock>,
     policies: ArcSwap<CountedPolicies>,
     others: DecisionCounts,
-    /// Durations of the checks that the store answered or failed to answer.
+    /// The durations of the checks for which the store was asked, whether it answered or failed.
     pub(crate) latency: Latency,
     refused: TopRefused,
 }
 
 pub(crate) type CountedPolicies = HashTable<Arc<CountedPolicy>>;
 
-/// The decisions of one policy, with the policy as it was first seen.
+/// The decisions of one policy. The policy is stored as it was at its first check.
 pub(crate) struct CountedPolicy {
     pub(crate) policy: Policy,
     pub(crate) counts: DecisionCounts,
@@ -45,7 +45,7 @@ pub(crate) struct CountedPolicy {
 pub(crate) struct DecisionCounts {
     pub(crate) allowed: Seconds,
     pub(crate) refused: Seconds,
-    /// Checks that failed because the store could not answer and the policy is closed.
+    /// The checks without a decision, because the store could not answer and the policy is closed.
     pub(crate) failed: Seconds,
 }
 
@@ -60,7 +60,7 @@ impl Tally {
         }
     }
 
-    /// Records a check, or a wait in a queue, that has ended.
+    /// Records a check or a wait in a queue after its end. `took` is its duration.
     pub(super) fn record(&self, event: &CheckEvent<'_>, took: Duration) {
         let second = self.second();
         let CheckEvent { check, verdict, failure, waited } = *event;
@@ -77,7 +77,7 @@ impl Tally {
         }
     }
 
-    /// Records a check by a policy that is not counted separately yet.
+    /// Records a check of a policy that has no counts of its own yet.
     #[cold]
     fn record_first(&self, second: u64, event: &CheckEvent<'_>) {
         let policy = event.check.policy;
@@ -100,7 +100,8 @@ impl Tally {
         }
     }
 
-    /// Returns the current second, which has not ended.
+    /// Returns the number of the current second, counted from the epoch of the clock. This second
+    /// has not ended.
     pub(crate) fn second(&self) -> u64 {
         self.clock.now_micros() / MICROS_PER_SECOND
     }
@@ -114,7 +115,8 @@ impl Tally {
         &self.others
     }
 
-    /// Returns the subjects refused most in this minute and the previous one, in descending order.
+    /// Returns up to `most` subjects: those refused most in this minute and the previous one, in
+    /// descending order.
     pub(crate) fn top_refused(&self, most: usize) -> Vec<RefusedSubject> {
         self.refused.top(self.second(), most)
     }

@@ -1,14 +1,15 @@
-//! A counter for each of the last seconds.
+//! Counts events in each of the last seconds.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The number of past seconds that can be read.
+/// The number of past seconds whose counts can be read.
 pub(crate) const SECONDS: usize = 60;
 
-/// More than can be read, so that no slot is read while it is being reused for the current second.
+/// The number of slots, one for each second. It is larger than [`SECONDS`], so that no slot is read
+/// while it is being reused for the current second.
 const SLOTS: usize = 64;
 
-/// The bits of a slot that hold its count. The others identify the second.
+/// The number of bits of a slot that contain its count. The other bits identify the second.
 const COUNT_BITS: u32 = 40;
 const COUNT: u64 = (1 << COUNT_BITS) - 1;
 
@@ -26,7 +27,8 @@ impl Seconds {
     pub(super) fn add(&self, second: u64) {
         let slot = self.slot(second);
         if slot.load(Ordering::Relaxed) & !COUNT == tag(second) {
-            // No other thread reuses the slot in between: that second would be a minute away.
+            // No other thread reuses the slot in between, because the second for which it would be
+            // reused is a minute away.
             slot.fetch_add(1, Ordering::Relaxed);
         } else {
             let counted = |seen| if seen & !COUNT == tag(second) { seen } else { tag(second) };
@@ -39,7 +41,8 @@ impl Seconds {
         if seen & !COUNT == tag(second) { seen & COUNT } else { 0 }
     }
 
-    /// Returns the counts of the seconds before `now`, in chronological order.
+    /// Returns the counts of the last [`SECONDS`] seconds before the second `now`, in chronological
+    /// order.
     pub(crate) fn before(&self, now: u64) -> impl Iterator<Item = u64> {
         let first = now.saturating_sub(SECONDS as u64);
         (first..now).map(|second| self.at(second))
@@ -61,12 +64,13 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// The last minute's counts are exact, with pauses and with clocks that jump.
+        /// The last minute's counts are exact, even after pauses and when the clock jumps.
         #[test]
         fn it_counts_as_a_list_does(steps in prop::collection::vec((-90_i64..90, 1_usize..5), 0..60)) {
             let (seconds, mut now, mut came) = (Seconds::default(), 1_767_268_800_i64, Vec::new());
             for (step, times) in steps {
-                // Goes back only as far as no slot has been reused.
+                // The clock goes back at most 3 seconds behind the latest, because no slot is
+                // reused in that range.
                 now = (now + step).max(came.iter().copied().max().unwrap_or(now) - 3);
                 for _ in 0..times {
                     seconds.add(now as u64);

@@ -1,4 +1,5 @@
-//! The subjects refused most, in memory that does not grow with the number of subjects.
+//! Counts refusals to find the subjects refused most. The memory for it does not grow with the
+//! number of subjects.
 
 use std::hash::BuildHasher as _;
 
@@ -8,9 +9,9 @@ use spin::mutex::SpinMutex;
 
 use crate::check::Check;
 
-/// The number of subjects counted at a time.
+/// The largest number of subjects that are counted in one window.
 const CAPACITY: usize = 128;
-/// The length of a window in seconds, after which counting starts again from 0.
+/// The length of a window in seconds. Each window is counted from 0.
 const WINDOW: u64 = 60;
 
 #[derive(Default)]
@@ -19,7 +20,7 @@ pub(super) struct TopRefused {
     windows: SpinMutex<Windows>,
 }
 
-/// The current window and the previous one.
+/// The counts of the current window and of the previous one.
 #[derive(Default)]
 struct Windows {
     number: u64,
@@ -27,12 +28,13 @@ struct Windows {
     previous: SpaceSaving,
 }
 
-/// The Space-Saving algorithm (Metwally et al.): when it is full, a new subject replaces the one
-/// with the lowest count and inherits that count. It contains every subject that makes up more than
-/// one in [`CAPACITY`] of the refusals.
+/// Counts by the Space-Saving algorithm (Metwally et al.). When all entries are in use, a new
+/// subject replaces the one with the lowest count and inherits that count. Every subject that
+/// accounts for more than one in [`CAPACITY`] refusals is among the entries.
 #[derive(Default)]
 struct SpaceSaving {
-    /// Hashes and counts are in arrays of their own, so that they are scanned quickly.
+    /// The hashes of the subjects. Hashes and counts are in arrays of their own, so that they are
+    /// scanned quickly.
     hashes: Vec<u64>,
     counts: Vec<u64>,
     subjects: Vec<CountedSubject>,
@@ -41,20 +43,21 @@ struct SpaceSaving {
 struct CountedSubject {
     policy: SmolStr,
     subject: SmolStr,
-    /// The part of the count that may belong to replaced subjects.
+    /// The part of the count that was inherited, and may belong to replaced subjects.
     inherited: u64,
 }
 
-/// A subject that was refused often.
+/// A subject that was refused often, with the policy that refused it.
 pub(crate) struct RefusedSubject {
     pub(crate) policy: SmolStr,
     pub(crate) subject: SmolStr,
-    /// A lower bound of the number of refusals.
+    /// A lower bound of the number of its refusals.
     pub(crate) times: u64,
 }
 
 impl TopRefused {
-    /// Counts a refusal. It never waits: a refusal during another thread's update is not counted.
+    /// Counts a refusal. It never waits: if another thread has the lock, the refusal is not
+    /// counted.
     pub(super) fn record(&self, second: u64, refused: &Check<'_>) {
         let Some(mut windows) = self.windows.try_lock() else { return };
         let hash = self.hasher.hash_one((refused.policy.name_hash(), refused.subject));
@@ -92,7 +95,8 @@ impl TopRefused {
 }
 
 impl Windows {
-    /// Begins window `number` if it is not the current one, even if the clock has gone back.
+    /// Begins the window with this number, unless it is the current one. The number may be lower
+    /// than before, if the clock has gone back.
     fn advance(&mut self, number: u64) {
         if number == self.number {
             return;
@@ -133,7 +137,7 @@ impl SpaceSaving {
         }
     }
 
-    /// Returns the subjects, each with a lower bound of its count.
+    /// Returns the subjects, each with a lower bound of the number of its refusals.
     fn iter(&self) -> impl Iterator<Item = (&CountedSubject, u64)> {
         let subjects = self.subjects.iter().zip(&self.counts);
         subjects.map(|(counted, count)| (counted, count - counted.inherited))
@@ -169,8 +173,8 @@ mod tests {
     }
 
     proptest! {
-        /// No count exceeds the true count, and every subject that makes up more than one in
-        /// `CAPACITY` is included.
+        /// No count exceeds the true number of refusals, and every subject with more than one in
+        /// `CAPACITY` of all refusals is included.
         #[test]
         fn it_names_who_came_often(came in prop::collection::vec((0_u32..4, 0_u32..2_000), 1..3_000)) {
             let (top, mut counts) = (TopRefused::default(), HashMap::new());
