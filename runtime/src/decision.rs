@@ -5,7 +5,9 @@ use std::time::Duration;
 use smol_str::SmolStr;
 
 use crate::micros::Timestamp;
-use crate::{Action, Check, Operation, Outcome, Policy, QuotaState, Source, Verdict};
+use crate::operation::{Action, Operation};
+use crate::verdict::Verdict;
+use crate::{Check, Outcome, Policy, QuotaState, Source};
 
 /// The answer to one request.
 ///

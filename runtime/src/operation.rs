@@ -1,6 +1,7 @@
 //! The operations that a store carries out, and its answers.
 
-use crate::{BackendError, Check, Source, Verdict};
+use crate::verdict::Verdict;
+use crate::{BackendError, Check, Source};
 
 /// One request to a store: an action for one subject of one policy.
 #[derive(Clone, Copy, Debug)]

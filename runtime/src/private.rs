@@ -11,10 +11,15 @@ pub use crate::{Algorithm, Blocked, OnError, Quota, RegisteredPolicy, Subject};
 pub use linkme;
 
 #[cfg(feature = "axum")]
-pub use crate::http::{
-    Annotated, Checked, Cost, HandlerFuture, HttpLimit, IntoAnswer, IntoLimitedResponse, answered,
-    failure, require_send, success,
+pub use crate::http::convert::{
+    IntoAnswer, IntoLimitedResponse, answered, failure, require_send, success,
 };
+#[cfg(feature = "axum")]
+pub use crate::http::extract::Checked;
+#[cfg(feature = "axum")]
+pub use crate::http::handler_future::HandlerFuture;
+#[cfg(feature = "axum")]
+pub use crate::http::limit::{Annotated, Cost, HttpLimit};
 #[cfg(feature = "axum")]
 pub use crate::key::{Key, KeyPart, OnMissingKey, extension, resolve};
 #[cfg(feature = "axum")]
@@ -164,7 +169,7 @@ pub fn decide_now(
     limiter: &crate::Limiter,
     check: &crate::Check<'_>,
 ) -> Option<Result<crate::Outcome, crate::Unavailable>> {
-    let mut verdict = crate::Verdict::open();
+    let mut verdict = crate::verdict::Verdict::open();
     let decided = limiter.decide_now(check, &mut verdict)?;
     Some(decided.map(|()| verdict.outcome()))
 }
@@ -175,7 +180,7 @@ pub async fn decide(
     limiter: &crate::Limiter,
     check: &crate::Check<'_>,
 ) -> Result<crate::Outcome, crate::Unavailable> {
-    let mut verdict = crate::Verdict::open();
+    let mut verdict = crate::verdict::Verdict::open();
     limiter.decide(check, &mut verdict).await?;
     Ok(verdict.outcome())
 }

@@ -1,5 +1,7 @@
-//! Statistics as plain data. The parts that they describe fill them in; `telemetry` and `dashboard`
-//! publish them.
+//! Statistics of a limiter and of its backend, as plain data: see
+//! [`Limiter::stats`](crate::Limiter::stats).
+
+// The parts that they describe fill them in; `telemetry` and `dashboard` publish them.
 
 /// Statistics of a limiter's parts.
 #[derive(Clone, Copy, Debug)]

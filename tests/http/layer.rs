@@ -12,9 +12,10 @@ use axum::http::request::Parts;
 use axum::http::{Method, Request, Response, StatusCode};
 use axum::routing::get;
 use support::{FailingBackend, header, limiter, local, send, status};
+use tollgate::http::HeaderStyle;
 use tollgate::{
-    HeaderStyle, IntoSubject, Key, KeyExtractor, Limiter, Outcome, Policy, Quota, RateLimit,
-    RateLimitLayer, Subject, rate_limit,
+    IntoSubject, Key, KeyExtractor, Limiter, Outcome, Policy, Quota, RateLimit, RateLimitLayer,
+    Subject, rate_limit,
 };
 use tower::{Layer as _, Service as _, ServiceBuilder, ServiceExt as _, service_fn};
 
@@ -164,12 +165,12 @@ struct Slow;
 impl tollgate::Backend for Slow {
     async fn apply(
         &self,
-        batch: &[tollgate::Operation<'_>],
-    ) -> Vec<Result<tollgate::Answer, tollgate::BackendError>> {
+        batch: &[tollgate::backend::Operation<'_>],
+    ) -> Vec<Result<tollgate::backend::Answer, tollgate::BackendError>> {
         tokio::task::yield_now().await;
         let refused = Outcome::Refused { retry_after: Duration::from_millis(1_500) };
-        let verdict = || tollgate::Verdict::new(refused, 0);
-        batch.iter().map(|_| Ok(tollgate::Answer::Verdict(verdict()))).collect()
+        let verdict = || tollgate::backend::Verdict::new(refused, 0);
+        batch.iter().map(|_| Ok(tollgate::backend::Answer::Verdict(verdict()))).collect()
     }
 }
 

@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
+use tollgate::backend::{Action, Answer, Operation, Verdict};
 use tollgate::testing::{ManualClock, assert_conforms};
-use tollgate::{
-    Action, Algorithm, Answer, Backend, BackendError, Check, MemoryBackend, Operation, Outcome,
-    Policy, Verdict,
-};
+use tollgate::{Algorithm, Backend, BackendError, Check, MemoryBackend, Outcome, Policy};
 
 /// What a store may get wrong.
 #[derive(Clone, Copy, Debug, PartialEq)]

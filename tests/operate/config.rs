@@ -306,7 +306,7 @@ fn text(limit: u32) -> String {
     format!("[policies.orders]\nlimit = {limit}\n")
 }
 
-fn watched(path: &Path) -> (Limiter, tollgate::ConfigWatcher) {
+fn watched(path: &Path) -> (Limiter, tollgate::config::ConfigWatcher) {
     let config = Config::load_with(path, []).unwrap();
     let limiter = Limiter::from_config(&config).unwrap();
     let watcher = config.watch(&limiter).unwrap();

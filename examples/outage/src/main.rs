@@ -17,7 +17,8 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::routing::get;
 use own_redis::OwnRedis;
-use tollgate::{BreakerState, CircuitBreaker, Limiter, RateLimit, RedisBackend, rate_limit};
+use tollgate::stats::BreakerState;
+use tollgate::{CircuitBreaker, Limiter, RateLimit, RedisBackend, rate_limit};
 
 /// What each limit admits, and how many requests a second come to each.
 const LIMIT: u32 = 40;

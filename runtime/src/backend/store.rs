@@ -1,5 +1,5 @@
-//! The interface between the limiter and whatever answers its checks: the stores, and the guards in
-//! front of them.
+//! The interface between the limiter and whatever answers its checks: the public trait of a store,
+//! and the one behind it, of stores and of the guards in front of them.
 
 use std::fmt;
 use std::future::{Future, ready};
@@ -7,8 +7,94 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Backend, Gauges};
-use crate::{Answer, BackendError, Check, Operation, Verdict};
+use super::gauges::Gauges;
+use crate::operation::{Answer, Operation};
+use crate::verdict::Verdict;
+use crate::{BackendError, Check};
+
+/// A store of counters.
+///
+/// Implement this trait to store counters somewhere else. A store decides on its own clock, and
+/// each operation is atomic: no two of them, whichever processes sent them, may both take the last
+/// unit. It only answers; deadlines, retries and the consequences of failures are left to the
+/// limiter.
+///
+/// An [`Arc`] of a backend is a backend, too, so that limiters may share one, and a test may
+/// inspect the one that its limiter uses.
+pub trait Backend: Send + Sync + 'static {
+    /// Carries out the operations of `batch` in order. Returns one answer for each, in the same
+    /// order. An error tells by [`BackendError::execution`] if its operation may have had an
+    /// effect.
+    fn apply(
+        &self,
+        batch: &[Operation<'_>],
+    ) -> impl Future<Output = Vec<Result<Answer, BackendError>>> + Send;
+
+    /// Carries out one operation if that takes no waiting. Returns `None` if it would have to wait;
+    /// then nothing was done. The default implementation always returns `None`.
+    fn apply_now(&self, operation: &Operation<'_>) -> Option<Result<Answer, BackendError>> {
+        let _ = operation;
+        None
+    }
+
+    /// Returns the backend's name, as used for the labels of metrics; `custom` by default.
+    fn name(&self) -> &'static str {
+        "custom"
+    }
+
+    /// Prepares the store: connects to it and checks it, so that errors are found at start and not
+    /// by the first request. By default it does nothing.
+    ///
+    /// # Errors
+    ///
+    /// If the store is not ready.
+    fn initialize(&self) -> impl Future<Output = Result<(), BackendError>> + Send {
+        async { Ok(()) }
+    }
+
+    /// Finishes the operations under way and releases the store's resources. By default it does
+    /// nothing.
+    fn close(&self) -> impl Future<Output = ()> + Send {
+        async {}
+    }
+
+    /// Turns the backend into the limiter's store. The method is sealed: only this crate's backends
+    /// implement it themselves.
+    #[doc(hidden)]
+    fn into_store(self: Arc<Self>, options: StoreOptions) -> StoreHandle
+    where
+        Self: Sized,
+    {
+        let _ = options;
+        StoreHandle(Box::new(Custom(self)))
+    }
+}
+
+impl<B: Backend> Backend for Arc<B> {
+    async fn apply(&self, batch: &[Operation<'_>]) -> Vec<Result<Answer, BackendError>> {
+        (**self).apply(batch).await
+    }
+
+    fn apply_now(&self, operation: &Operation<'_>) -> Option<Result<Answer, BackendError>> {
+        (**self).apply_now(operation)
+    }
+
+    fn name(&self) -> &'static str {
+        (**self).name()
+    }
+
+    async fn initialize(&self) -> Result<(), BackendError> {
+        (**self).initialize().await
+    }
+
+    async fn close(&self) {
+        (**self).close().await;
+    }
+
+    fn into_store(self: Arc<Self>, options: StoreOptions) -> StoreHandle {
+        Arc::clone(&*self).into_store(options)
+    }
+}
 
 pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 

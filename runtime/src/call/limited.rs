@@ -104,7 +104,8 @@ impl fmt::Display for RateLimited {
 #[cfg(feature = "axum")]
 impl axum::response::IntoResponse for RateLimited {
     fn into_response(self) -> axum::response::Response {
-        use crate::{Reason, http::refuse_call};
+        use crate::http::refuse_call;
+        use crate::response::Reason;
 
         let Inner { policy, cause } = *self.0;
         match cause {

@@ -4,6 +4,10 @@ use std::time::Duration;
 
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 
+#[cfg(feature = "axum")]
+use crate::key::{ForwardedHeader, OnMissingKey};
+#[cfg(feature = "axum")]
+use crate::response::{HeaderStyle, LegacyReset};
 use crate::{Algorithm, OnError, duration_text};
 
 /// A duration, written as whole seconds or as text with units.
@@ -70,7 +74,7 @@ impl<'de, T: Keywords> Deserialize<'de> for Keyword<T> {
 macro_rules! keywords {
     ($($(#[$attribute:meta])* $ty:ident { $($name:literal $variant:ident),* })*) => {$(
         $(#[$attribute])*
-        impl Keywords for crate::$ty {
+        impl Keywords for $ty {
             const NAMES: &'static [&'static str] = &[$($name),*];
             const ALL: &'static [Self] = &[$(Self::$variant),*];
         }

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 
-use super::{Config, ConfigError};
+use super::configuration::Config;
+use super::error::ConfigError;
 use crate::Limiter;
 
 /// The time without changes after which the file is read, because it may be written in pieces.

@@ -172,7 +172,7 @@ impl Dashboard {
             }
         });
         update.map_err(|error| {
-            let text = |mistake: &crate::OverrideMistake| match mistake.key() {
+            let text = |mistake: &crate::overrides::OverrideMistake| match mistake.key() {
                 Some(key) if mistake.policy() == form.policy => {
                     format!("{key}: {}", mistake.reason())
                 }

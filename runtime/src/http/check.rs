@@ -10,7 +10,8 @@ use crate::global::with_current_limiter;
 use crate::key::{KeyError, KeyOptions};
 use crate::overrides::{EffectivePolicy, Overridden};
 use crate::response::{HeaderStyle, HeaderValues, PolicyText, Reason, Refusal, RefusalContext};
-use crate::{Blocked, Check, Decision, Limiter, Policy, Unavailable, Verdict};
+use crate::verdict::Verdict;
+use crate::{Blocked, Check, Decision, Limiter, Policy, Unavailable};
 
 /// The outcome of a check.
 ///

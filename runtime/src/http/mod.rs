@@ -1,35 +1,34 @@
-//! HTTP: limits in front of handlers and services.
-//!
-//! An annotated handler is checked by its first argument (`extract.rs`), and any other service by
-//! a layer (`layer.rs`, `service.rs`). Both go through `check.rs`, which resolves the key, asks
-//! the limiter, and prepares the header fields or the refusal (`crate::response`).
+//! HTTP: what refusals and header fields look like, and errors of keys. The layer, the extractor
+//! and the options are at the root: [`RateLimitLayer`](crate::RateLimitLayer),
+//! [`RateLimit`](crate::RateLimit), [`HttpOptions`](crate::HttpOptions) and [`Key`](crate::Key).
+
+// Limits in front of handlers and services.
+//
+// An annotated handler is checked by its first argument (`extract.rs`), and any other service by
+// a layer (`layer.rs`, `service.rs`). Both go through `check.rs`, which resolves the key, asks
+// the limiter, and prepares the header fields or the refusal (`crate::response`).
 
 mod admission;
 mod call_refusal;
 mod check;
-mod convert;
-mod extract;
-mod extractor;
+pub(crate) mod convert;
+pub(crate) mod extract;
+pub(crate) mod extractor;
 mod grants;
-mod handler_future;
-mod layer;
+pub(crate) mod handler_future;
+pub(crate) mod layer;
 mod layer_limit;
-mod limit;
+pub(crate) mod limit;
 mod rejection;
 mod service;
 mod skip;
 
 pub(crate) use self::call_refusal::refuse_call;
-pub use self::convert::{
-    IntoAnswer, IntoLimitedResponse, answered, failure, require_send, success,
-};
-pub use self::extract::Checked;
-pub use self::extractor::{PolicyDecision, RateLimit};
-pub use self::handler_future::HandlerFuture;
-pub use self::layer::RateLimitLayer;
-pub use self::limit::{Annotated, Cost, HttpLimit};
+pub use self::extractor::PolicyDecision;
 pub use self::service::{RateLimitService, ResponseFuture};
 use crate::Limiter;
+pub use crate::key::{ForwardedHeader, KeyError, OnMissingKey};
+pub use crate::response::{HeaderStyle, HttpOptionsError, LegacyReset, Problem, Reason, Refusal};
 
 impl Limiter {
     /// Creates a layer that makes the annotated handlers below it use this limiter instead of the

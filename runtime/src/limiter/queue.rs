@@ -10,7 +10,8 @@ use super::Limiter;
 use crate::algorithm::spaced;
 use crate::clock::first_of;
 use crate::overrides::EffectivePolicy;
-use crate::{Algorithm, Check, Clock, Decision, Outcome, Policy, Quota, Unavailable, Verdict};
+use crate::verdict::Verdict;
+use crate::{Algorithm, Check, Clock, Decision, Outcome, Policy, Quota, Unavailable};
 
 /// The lines in which callers wait. A line without callers is removed.
 pub(super) struct Queue {

@@ -11,8 +11,8 @@ use self::name::{Name, hash_name};
 pub use self::on_error::OnError;
 use crate::Quota;
 
-/// The largest number of quotas of one policy: enough for a second, a minute, an hour and a day.
-pub const MAX_QUOTAS: usize = 4;
+/// The value of [`Policy::MAX_QUOTAS`].
+pub(crate) const MAX_QUOTAS: usize = 4;
 
 /// A named set of quotas with an algorithm and its options.
 ///
@@ -49,6 +49,10 @@ pub struct Policy {
 }
 
 impl Policy {
+    /// The largest number of quotas of one policy: enough for a second, a minute, an hour and a
+    /// day.
+    pub const MAX_QUOTAS: usize = MAX_QUOTAS;
+
     /// Creates a policy with one quota, for constants and statics.
     #[must_use]
     pub const fn new(name: &'static str, quota: Quota) -> Self {
@@ -83,7 +87,7 @@ impl Policy {
     ///
     /// # Panics
     ///
-    /// If the policy has [`MAX_QUOTAS`] already; in a `const` that is a compile error.
+    /// If the policy has [`MAX_QUOTAS`](Self::MAX_QUOTAS) already; in a `const` that is a compile error.
     #[must_use]
     pub const fn and(mut self, quota: Quota) -> Self {
         assert!((self.quota_count as usize) < MAX_QUOTAS, "a policy holds at most 4 quotas");

@@ -11,7 +11,7 @@ use super::json::json_string;
 /// Problem details, the default body of a refusal. [`Refusal::problem`] returns one, which can be
 /// changed before it is sent.
 ///
-/// [`Refusal::problem`]: crate::Refusal::problem
+/// [`Refusal::problem`]: crate::http::Refusal::problem
 #[derive(Clone, Debug)]
 #[must_use = "it is a response: return it"]
 pub struct Problem {

@@ -31,7 +31,8 @@ pub enum Reason<'a> {
 /// ```
 /// use axum::http::StatusCode;
 /// use axum::response::IntoResponse;
-/// use tollgate::{Refusal, rate_limit};
+/// use tollgate::http::Refusal;
+/// use tollgate::rate_limit;
 ///
 /// fn slow_down(refusal: &Refusal<'_>) -> impl IntoResponse + use<> {
 ///     let seconds = refusal.retry_after_seconds().unwrap_or(60);

@@ -125,9 +125,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::Verdict;
     use crate::key::KeyError;
     use crate::response::PolicyText;
+    use crate::verdict::Verdict;
     use crate::{BackendError, Outcome, Policy, Quota, Unavailable};
 
     proptest! {

@@ -5,10 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::ManualClock;
-use crate::{
-    Action, Algorithm, Answer, Backend, Check, MemoryBackend, Operation, Outcome, Policy, Quota,
-    Source, Verdict,
-};
+use crate::operation::{Action, Answer, Operation};
+use crate::verdict::Verdict;
+use crate::{Algorithm, Backend, Check, MemoryBackend, Outcome, Policy, Quota, Source};
 
 /// The number of traces for each algorithm, and their length.
 const TRACES: u32 = 60;

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::Verdict;
 use crate::algorithm::{Counters, Mode, Refund};
 use crate::micros::Timestamp;
+use crate::verdict::Verdict;
 use crate::{Check, Outcome, Policy};
 
 /// The state of one subject under one policy, in one cache line.

@@ -12,7 +12,9 @@ use smallvec::SmallVec;
 use self::refusals::Refusals;
 use crate::backend::store::{Answers, BoxFuture, Store};
 use crate::micros::Timestamp;
-use crate::{Action, Answer, BackendError, Check, Clock, Operation, Outcome, Verdict};
+use crate::operation::{Action, Answer, Operation};
+use crate::verdict::Verdict;
+use crate::{BackendError, Check, Clock, Outcome};
 
 /// The guard in front of a store that takes a round trip to ask.
 pub(super) struct DenyCache {

@@ -11,8 +11,8 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use super::super::bounded_map::{BoundedMap, HashedKey};
-use crate::Verdict;
 use crate::micros::{TimeSpan, Timestamp};
+use crate::verdict::Verdict;
 use crate::{Check, Outcome, QuotaState, Source};
 
 /// The number of epochs that the keys share, a power of two. A key's epoch changes when something is

@@ -24,7 +24,9 @@ use super::bounded_map::{BoundedMap, HashedKey, MapEntry};
 use crate::algorithm::Refund;
 use crate::backend::store::{Answers, BoxFuture, Store};
 use crate::micros::{TimeSpan, Timestamp};
-use crate::{Action, Answer, BackendError, Check, Clock, Operation, Policy, Verdict};
+use crate::operation::{Action, Answer, Operation};
+use crate::verdict::Verdict;
+use crate::{BackendError, Check, Clock, Policy};
 
 /// The guard that leases. It stands in front of the deny cache, so that the cache sees the permits
 /// that are returned.

@@ -8,10 +8,11 @@ use tokio::sync::watch;
 
 use super::key_lease::{Grant, KeyLease, NextStep, Refill, RefillState};
 use super::{LeaseKey, SharedLeases};
-use crate::Verdict;
 use crate::guard::bounded_map::HashedKey;
 use crate::micros::Timestamp;
-use crate::{BackendError, Check, Operation, Outcome, Source};
+use crate::operation::Operation;
+use crate::verdict::Verdict;
+use crate::{BackendError, Check, Outcome, Source};
 
 impl SharedLeases {
     /// Decides about a check, waiting for the store if no lease admits it.
