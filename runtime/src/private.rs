@@ -162,29 +162,6 @@ pub const fn burst(mut quota: Quota, burst: u32) -> Quota {
     quota
 }
 
-/// Decides about a check like a handler's limit, without the receipt for a refund, so that tests
-/// and benchmarks can measure that. Returns `None` if it would have to wait.
-#[inline]
-pub fn decide_now(
-    limiter: &crate::Limiter,
-    check: &crate::Check<'_>,
-) -> Option<Result<crate::Outcome, crate::Unavailable>> {
-    let mut verdict = crate::verdict::Verdict::open();
-    let decided = limiter.decide_now(check, &mut verdict)?;
-    Some(decided.map(|()| verdict.outcome()))
-}
-
-/// Decides like [`decide_now`], waiting if it must.
-#[inline]
-pub async fn decide(
-    limiter: &crate::Limiter,
-    check: &crate::Check<'_>,
-) -> Result<crate::Outcome, crate::Unavailable> {
-    let mut verdict = crate::verdict::Verdict::open();
-    limiter.decide(check, &mut verdict).await?;
-    Ok(verdict.outcome())
-}
-
 /// Returns the subject of a call with these arguments.
 #[must_use]
 pub fn subject(parts: &[&dyn std::fmt::Display]) -> Subject {

@@ -101,7 +101,8 @@ impl Verdict {
     ///
     /// # Panics
     ///
-    /// If there are [`Policy::MAX_QUOTAS`](crate::Policy::MAX_QUOTAS) states already, as many as a policy can have quotas.
+    /// If there are [`Policy::MAX_QUOTAS`](crate::Policy::MAX_QUOTAS) states already, as many as a
+    /// policy can have quotas.
     #[inline]
     pub fn push(&mut self, state: QuotaState) {
         self.states.push(state);

@@ -1,8 +1,9 @@
 //! Checks in memory, against governor's keyed limiter over its default store.
 //!
 //! Both get a `&str`, read the clock, find the key and decide. Ours is asked through
-//! what a generated handler's guard calls for each limit; governor's keys are `String`s, so one is made of the `&str`. Each thread goes through all keys in an order of its own, which is
-//! not the one in which they were inserted.
+//! `Limiter::check_now`, whose `Decision` is also the receipt for a refund; governor's keys are
+//! `String`s, so one is made of the `&str`. Each thread goes through all keys in an order of its
+//! own, which is not the one in which they were inserted.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::num::NonZeroU32;
