@@ -87,7 +87,7 @@ impl Decision {
     pub(crate) fn refused_for(self, span: Duration) -> Self {
         let retry_after = self.retry_after().unwrap_or_default().max(span);
         match self.outcome() {
-            Outcome::Never => self,
+            Outcome::Never | Outcome::Blocked => self,
             Outcome::Allowed | Outcome::Refused { .. } => {
                 let outcome = Outcome::Refused { retry_after };
                 Self::without_receipt(self.verdict.with_outcome(outcome))
@@ -115,7 +115,7 @@ impl Decision {
     }
 
     /// Returns the time until the same request succeeds if no other comes before it, exact to the
-    /// microsecond. `None` if it was allowed, or if it can never succeed.
+    /// microsecond. `None` if it was allowed, if it can never succeed, or if the subject is blocked.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         self.outcome().retry_after()

@@ -185,7 +185,7 @@ impl Checker<'_> {
             let headers = HeaderValues::NOTHING;
             return CheckOutcome::Granted(grant(Granted { headers, decision, overridden }));
         }
-        self.refuse(parts, policy, Reason::QuotaExceeded(&decision))
+        self.refuse(parts, policy, Reason::of(&decision))
     }
 
     fn refuse<G>(

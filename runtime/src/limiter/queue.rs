@@ -95,7 +95,7 @@ impl Limiter {
                 Outcome::Refused { retry_after } if queue.instant_in(retry_after) <= until => {
                     queue.clock.sleep(retry_after).await;
                 }
-                Outcome::Allowed | Outcome::Refused { .. } | Outcome::Never => return Ok(decision),
+                _ => return Ok(decision),
             }
         }
     }

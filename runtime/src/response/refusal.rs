@@ -8,7 +8,7 @@ use axum::http::request::Parts;
 use super::policy_text::PolicyText;
 use super::seconds::whole_seconds;
 use crate::key::KeyError;
-use crate::{Decision, Policy, Unavailable};
+use crate::{Decision, Outcome, Policy, Unavailable};
 
 /// The reason for a refusal.
 #[derive(Clone, Copy, Debug)]
@@ -16,12 +16,24 @@ use crate::{Decision, Policy, Unavailable};
 pub enum Reason<'a> {
     /// A quota is used up: 429.
     QuotaExceeded(&'a Decision),
+    /// The subject is blocked ([`Outcome::Blocked`]): 403.
+    Blocked(&'a Decision),
     /// The backend has failed, and the policy is closed: 503.
     Unavailable(&'a Unavailable),
     /// The limit is on a function that is not async, and the backend would have to wait: 503.
     CannotWait,
     /// The request lacks its key: 400 if the client left it out, else 500.
     NoKey(KeyError),
+}
+
+impl<'a> Reason<'a> {
+    /// Returns the reason of a decision that refused.
+    pub(crate) fn of(decision: &'a Decision) -> Self {
+        match decision.outcome() {
+            Outcome::Blocked => Self::Blocked(decision),
+            _ => Self::QuotaExceeded(decision),
+        }
+    }
 }
 
 /// A refusal, for a function that creates the response to it: one of the limiter
@@ -77,7 +89,7 @@ impl<'a> Refusal<'a> {
     #[must_use]
     pub fn decision(&self) -> Option<&Decision> {
         match self.reason {
-            Reason::QuotaExceeded(decision) => Some(decision),
+            Reason::QuotaExceeded(decision) | Reason::Blocked(decision) => Some(decision),
             _ => None,
         }
     }
@@ -93,6 +105,7 @@ impl<'a> Refusal<'a> {
     pub fn status(&self) -> StatusCode {
         match self.reason {
             Reason::QuotaExceeded(_) => StatusCode::TOO_MANY_REQUESTS,
+            Reason::Blocked(_) => StatusCode::FORBIDDEN,
             Reason::Unavailable(_) | Reason::CannotWait => StatusCode::SERVICE_UNAVAILABLE,
             Reason::NoKey(error) if error.is_clients() => StatusCode::BAD_REQUEST,
             Reason::NoKey(_) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -107,7 +120,7 @@ impl<'a> Refusal<'a> {
         let span: Duration = match self.reason {
             Reason::QuotaExceeded(decision) => decision.retry_after()?,
             Reason::Unavailable(unavailable) => unavailable.retry_after(),
-            Reason::CannotWait | Reason::NoKey(_) => return None,
+            Reason::Blocked(_) | Reason::CannotWait | Reason::NoKey(_) => return None,
         };
         Some(whole_seconds(span).max(1))
     }

@@ -22,13 +22,14 @@ use crate::{Outcome, Policy, Source};
 const MAX_POLICIES: usize = 1_000;
 const OTHERS: &str = "_other";
 
-const OUTCOMES: [&str; 4] = [
-    Outcome::Allowed.name(),
-    Outcome::Refused { retry_after: Duration::ZERO }.name(),
-    Outcome::Never.name(),
+const OUTCOMES: [&str; 5] = [
+    Outcome::Allowed.as_str(),
+    Outcome::Refused { retry_after: Duration::ZERO }.as_str(),
+    Outcome::Never.as_str(),
+    Outcome::Blocked.as_str(),
     "failed",
 ];
-const FAILED: usize = 3;
+const FAILED: usize = 4;
 /// [`Source::Closed`] is the last source.
 const SOURCES: usize = Source::Closed as usize + 1;
 
@@ -250,6 +251,7 @@ impl PolicyHandles {
             (None, Outcome::Allowed) => (0, verdict.source()),
             (None, Outcome::Refused { .. }) => (1, verdict.source()),
             (None, Outcome::Never) => (2, verdict.source()),
+            (None, Outcome::Blocked) => (3, verdict.source()),
         };
         let (name, index) = (source.name(), source as usize);
         let decided = self.decisions[outcome][index].get_or_init(|| {

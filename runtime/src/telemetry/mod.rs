@@ -195,7 +195,7 @@ impl CheckEvent<'_> {
             tracing::info!(
                 policy = name,
                 subject,
-                outcome = self.verdict.outcome().name(),
+                outcome = self.verdict.outcome().as_str(),
                 source = self.verdict.source().name(),
                 retry_after = self.retry_after_seconds(),
                 waited,
@@ -205,7 +205,7 @@ impl CheckEvent<'_> {
             tracing::debug!(
                 policy = name,
                 subject,
-                outcome = self.verdict.outcome().name(),
+                outcome = self.verdict.outcome().as_str(),
                 source = self.verdict.source().name(),
                 retry_after = self.retry_after_seconds(),
                 waited,

@@ -48,7 +48,7 @@ impl Slot {
                 self.refused = cost;
             }
             // A cost that can never be admitted is not refused because of these counters.
-            Outcome::Allowed | Outcome::Refused { .. } | Outcome::Never => {}
+            _ => {}
         }
     }
 

@@ -36,6 +36,7 @@ pub(super) struct SentCheck<'a> {
 /// A refusal of the store. All its instants but the stamp are on the local clock.
 struct CachedRefusal {
     cost: u32,
+    is_blocked: bool,
     asked: Timestamp,
     answered: Timestamp,
     /// The instant until which it is reused.
@@ -64,15 +65,16 @@ impl Refusals {
     /// Remembers the store's answer to a check of `cost`, which arrived at `now`, if it was a refusal
     /// and nothing has been given back to the key since it was sent.
     pub(super) fn learn(&self, sent: SentCheck<'_>, cost: u32, verdict: &Verdict, now: Timestamp) {
-        // A cost that can never be admitted is not admitted later either.
+        // Neither a cost that can never be admitted nor a blocked subject is admitted later.
         let retry_after = match verdict.outcome() {
             Outcome::Allowed => return,
             Outcome::Refused { retry_after } => TimeSpan::from_duration(retry_after),
-            Outcome::Never => TimeSpan::MAX,
+            Outcome::Never | Outcome::Blocked => TimeSpan::MAX,
         };
         let SentCheck { key, epoch, at: asked } = sent;
         let refusal = CachedRefusal {
             cost,
+            is_blocked: verdict.outcome() == Outcome::Blocked,
             asked,
             answered: now,
             until: asked.saturating_add(retry_after.min(self.max_age)),
@@ -155,7 +157,9 @@ impl CachedRefusal {
         let elapsed = now.saturating_since(self.answered);
         let quotas = check.policy.quotas();
         let never = quotas.iter().any(|quota| check.cost > quota.capacity());
-        let outcome = if never {
+        let outcome = if self.is_blocked {
+            Outcome::Blocked
+        } else if never {
             Outcome::Never
         } else {
             // It still holds, so some of the time is left.
