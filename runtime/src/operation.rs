@@ -4,7 +4,8 @@ use crate::verdict::Verdict;
 use crate::{BackendError, Check, Source};
 
 /// One request to a store: an action for one subject of one policy.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Operation<'a> {
     /// The policy and the subject, which are the key, and the cost if the action has one.
     pub check: Check<'a>,
@@ -13,6 +14,13 @@ pub struct Operation<'a> {
 }
 
 impl<'a> Operation<'a> {
+    /// Creates an operation, for stores that pass on the action of another.
+    #[inline]
+    #[must_use]
+    pub const fn new(check: Check<'a>, action: Action) -> Self {
+        Self { check, action }
+    }
+
     /// Creates the charge of a check.
     #[inline]
     #[must_use]
@@ -41,7 +49,7 @@ impl<'a> Operation<'a> {
 }
 
 /// The action of an [`Operation`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Action {
     /// Charges the cost if every quota admits it, and otherwise nothing. A cost of 0 charges
@@ -53,6 +61,7 @@ pub enum Action {
     Reset,
     /// Refunds a charge of the check's cost: never more than is in use, and rather too little than
     /// too much.
+    #[non_exhaustive]
     Refund {
         /// The [`Verdict::stamp_micros`] of the charge.
         stamp_micros: u64,
@@ -63,7 +72,7 @@ pub enum Action {
 }
 
 /// A store's answer to an [`Operation`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Answer {
     /// Answers a charge or a peek.

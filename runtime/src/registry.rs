@@ -11,7 +11,7 @@ use crate::{Algorithm, Policy, Quota, StartError};
 pub static POLICIES: [&'static RegisteredPolicy];
 
 /// The policy of an annotated function, with the place of the annotation.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RegisteredPolicy {
     policy: Policy,
     /// `true` if the annotation gives a name or a group, which others may then share.

@@ -39,7 +39,7 @@ fn warm_checks_allocate_nothing() {
         for (policy, is_seen) in [(&one, false), (&several, false), (&one, true), (&several, true)]
         {
             let limiter = Limiter::new(MemoryBackend::new());
-            let _dashboard = is_seen.then(|| Dashboard::new(&limiter));
+            let _dashboard = is_seen.then(|| Dashboard::new(limiter.clone()));
             // The log of a window grows as it fills, to a size that it keeps: 63 entries leave
             // room for nearly as many again.
             for subject in SUBJECTS {

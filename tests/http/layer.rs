@@ -73,7 +73,8 @@ async fn any_tower_service_of_http_requests() {
             }
         }
     });
-    let layer = RateLimitLayer::new(per_minute("any", 2)).key(Key::global()).limiter(&limiter);
+    let layer =
+        RateLimitLayer::new(per_minute("any", 2)).key(Key::global()).limiter(limiter.clone());
     let mut service = ServiceBuilder::new().layer(layer).service(inner);
     let mut call = async |body| service.ready().await.unwrap().call(Request::new(body)).await;
     let admitted = call(1).await.unwrap();
@@ -219,7 +220,7 @@ async fn costs_refunds_shadow_and_styles() {
 async fn the_inner_services_readiness_is_kept() {
     let (limiter, _clock) = limiter();
     for key in [Key::global(), Key::all([Key::global(), Key::extractor(Always)])] {
-        let layer = RateLimitLayer::new(per_minute("ready", 100)).key(key).limiter(&limiter);
+        let layer = RateLimitLayer::new(per_minute("ready", 100)).key(key).limiter(limiter.clone());
         let inner =
             service_fn(async |_: Request<Body>| Ok::<_, Infallible>(Response::new(Body::empty())));
         let inner = tower::limit::ConcurrencyLimit::new(inner, 1);

@@ -81,6 +81,45 @@ fn every_type_can_be_formatted_for_debugging() {
     }
 }
 
+/// Each type that users match or read has a line in `API.md` that says if it may grow.
+#[test]
+fn what_may_grow_is_decided() {
+    let page = fs::read_to_string(Path::new(ROOT).join("API.md")).unwrap();
+    let (_, table) = page.split_once("## `non_exhaustive`").unwrap();
+    let decided: BTreeMap<String, bool> = table
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split_once("` | "))
+        .map(|(name, rest)| (format!("tollgate::{name}"), rest.starts_with("yes")))
+        .collect();
+    let mut found = BTreeMap::new();
+    for (path, block) in public_items() {
+        let has_fields = block.lines().any(|line| line.starts_with("    pub ") && !is_member(line));
+        if block.starts_with("enum ") || (block.starts_with("struct ") && has_fields) {
+            let head = block.lines().next().unwrap_or_default();
+            found.insert(path, head.contains("(non_exhaustive)"));
+        }
+    }
+    assert_eq!(decided, found, "API.md and the sources");
+}
+
+fn is_member(line: &str) -> bool {
+    ["fn ", "const ", "async "].iter().any(|kind| line.contains(kind))
+}
+
+/// The types that are shared between threads, with all that they contain.
+#[test]
+fn types_cross_threads() {
+    fn are<T: Send + Sync + 'static>() {}
+    are::<(tollgate::Limiter, tollgate::LimiterBuilder, tollgate::MemoryBackend)>();
+    are::<(tollgate::RedisBackend, tollgate::Config, tollgate::Dashboard, tollgate::PerSubject)>();
+    are::<(tollgate::Policy, tollgate::Quota, tollgate::Subject, tollgate::Key)>();
+    are::<(tollgate::Decision, tollgate::RateLimited, tollgate::Unavailable)>();
+    are::<(tollgate::BackendError, tollgate::StartError, tollgate::Overrides)>();
+    are::<(tollgate::RateLimit, tollgate::RateLimitLayer, tollgate::HttpOptions)>();
+    are::<(tollgate::backend::Verdict, tollgate::backend::Answer, tollgate::config::ConfigError)>();
+    are::<(tollgate::http::Problem, tollgate::testing::ManualClock, tollgate::testing::Client)>();
+}
+
 /// A module of the crate, by the names from the root to it.
 type ModulePath = Vec<String>;
 

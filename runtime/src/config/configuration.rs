@@ -10,6 +10,7 @@ use super::value::{ConfigDuration, Keyword};
 use crate::{Limiter, LimiterBuilder, MemoryBackend, OnError, Overrides, Policy};
 
 #[doc = include_str!("../docs/configuration.md")]
+#[derive(Clone)]
 pub struct Config {
     pub(super) path: Option<PathBuf>,
     /// The text of the file, by which changes are detected.

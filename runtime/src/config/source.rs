@@ -35,6 +35,7 @@ impl Provider for SettingsLayer {
 }
 
 /// The merged settings, with the place of each.
+#[derive(Clone)]
 pub(super) struct LoadedSettings {
     pub(super) settings: Settings,
     figment: Figment,

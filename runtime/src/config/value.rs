@@ -58,16 +58,16 @@ pub(super) struct Keyword<T>(pub(super) T);
 /// Values that are written as words.
 pub(super) trait Keywords: Copy + 'static {
     const NAMES: &'static [&'static str];
-    /// The values, in the order of their names.
-    const ALL: &'static [Self];
+
+    /// Returns the value of this name.
+    fn parse(word: &str) -> Option<Self>;
 }
 
 impl<'de, T: Keywords> Deserialize<'de> for Keyword<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let word = String::deserialize(deserializer)?;
-        let named = T::NAMES.iter().zip(T::ALL).find(|(name, _)| **name == word);
-        let (_, value) = named.ok_or_else(|| de::Error::unknown_variant(&word, T::NAMES))?;
-        Ok(Self(*value))
+        let value = T::parse(&word);
+        value.map(Self).ok_or_else(|| de::Error::unknown_variant(&word, T::NAMES))
     }
 }
 
@@ -76,12 +76,18 @@ macro_rules! keywords {
         $(#[$attribute])*
         impl Keywords for $ty {
             const NAMES: &'static [&'static str] = &[$($name),*];
-            const ALL: &'static [Self] = &[$(Self::$variant),*];
+
+            fn parse(word: &str) -> Option<Self> {
+                match word {
+                    $($name => Some(Self::$variant),)*
+                    _ => None,
+                }
+            }
         }
     )*};
 }
 
-/// Implements [`Keywords`] for types that have a list of their values and names of their own.
+/// Implements [`Keywords`] for types that have names of their own.
 macro_rules! keywords_by_name {
     ($($ty:ident)*) => {$(
         impl Keywords for $ty {
@@ -89,12 +95,15 @@ macro_rules! keywords_by_name {
                 let mut names = [""; $ty::ALL.len()];
                 let mut at = 0;
                 while at < names.len() {
-                    names[at] = $ty::ALL[at].name();
+                    names[at] = $ty::ALL[at].as_str();
                     at += 1;
                 }
                 names
             };
-            const ALL: &'static [Self] = $ty::ALL;
+
+            fn parse(word: &str) -> Option<Self> {
+                word.parse().ok()
+            }
         }
     )*};
 }

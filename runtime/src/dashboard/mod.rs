@@ -32,6 +32,7 @@ use crate::{Limiter, Override};
 const MAX_BODY: usize = 16 * 1024;
 
 #[doc = include_str!("../docs/dashboard.md")]
+#[derive(Clone)]
 pub struct Dashboard {
     limiter: Limiter,
     shows_subjects: bool,
@@ -44,17 +45,12 @@ impl Dashboard {
     /// Creates a dashboard of this limiter, which starts to count for it. It shows hashes in place of
     /// subjects and allows no changes.
     #[must_use]
-    pub fn new(limiter: &Limiter) -> Self {
+    pub fn new(limiter: Limiter) -> Self {
         limiter.tally();
         // Each `RandomState` has keys of its own, derived from randomness of the operating system.
         let random = || RandomState::new().build_hasher().finish();
         let secret = u128::from(random()) << 64 | u128::from(random());
-        Self {
-            limiter: limiter.clone(),
-            shows_subjects: false,
-            allows_changes: false,
-            secret: secret.to_be_bytes(),
-        }
+        Self { limiter, shows_subjects: false, allows_changes: false, secret: secret.to_be_bytes() }
     }
 
     /// Sets whether subjects are shown in clear: addresses, and the results of key functions.

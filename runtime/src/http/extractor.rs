@@ -27,13 +27,13 @@ use crate::{Decision, Outcome, Policy, QuotaState, Source};
 /// It is empty if the request was not counted (`exempt`, for instance). The attribute provides the
 /// decisions if the name `RateLimit` occurs in the handler's arguments; to extract them by another
 /// name, or within an extractor of your own, add an argument `_: RateLimit`.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RateLimit {
     decisions: SmallVec<[PolicyDecision; 1]>,
 }
 
 /// The decision of one policy about a request.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PolicyDecision {
     policy: SmolStr,
     outcome: Outcome,

@@ -224,6 +224,7 @@ impl Limiter {
     }
 
     /// Decides about a check, writes the verdict in place and reports it to telemetry.
+    #[cfg(feature = "axum")]
     #[inline]
     pub(crate) async fn decide(
         &self,

@@ -1,6 +1,6 @@
 //! The overrides of several policies.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map};
 
 use super::settings::Override;
 
@@ -51,12 +51,76 @@ impl Overrides {
 
     /// Returns all overrides, ordered by the names of the policies.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Override)> {
-        self.by_name.iter().map(|(name, changes)| (name.as_str(), changes))
+        self.into_iter().map(|(name, changes)| (name.as_str(), changes))
+    }
+
+    /// Returns the number of policies that are overridden.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.by_name.len()
     }
 
     /// Returns `true` if there are no overrides.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.by_name.is_empty()
+    }
+}
+
+impl IntoIterator for Overrides {
+    type Item = (String, Override);
+    type IntoIter = btree_map::IntoIter<String, Override>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.by_name.into_iter()
+    }
+}
+
+impl<'a> IntoIterator for &'a Overrides {
+    type Item = (&'a String, &'a Override);
+    type IntoIter = btree_map::Iter<'a, String, Override>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.by_name.iter()
+    }
+}
+
+/// Of several overrides for one policy, the last one applies.
+impl<N: Into<String>> FromIterator<(N, Override)> for Overrides {
+    fn from_iter<I: IntoIterator<Item = (N, Override)>>(overrides: I) -> Self {
+        let mut all = Self::new();
+        all.extend(overrides);
+        all
+    }
+}
+
+/// Replaces the overrides that exist for the same policies.
+impl<N: Into<String>> Extend<(N, Override)> for Overrides {
+    fn extend<I: IntoIterator<Item = (N, Override)>>(&mut self, overrides: I) {
+        self.by_name.extend(overrides.into_iter().map(|(name, changes)| (name.into(), changes)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn is_a_collection() {
+        let limit = |limit| Override::new().limit(limit);
+        let mut overrides: Overrides =
+            [("b", limit(1)), ("a", limit(2)), ("b", limit(3))].into_iter().collect();
+        assert_eq!(overrides, Overrides::new().with("a", limit(2)).with("b", limit(3)));
+        overrides.extend([("c".to_owned(), limit(4)), ("a".to_owned(), limit(5))]);
+        assert_eq!((overrides.len(), overrides.is_empty()), (3, false));
+        let mut names = Vec::new();
+        for (name, changes) in &overrides {
+            names.push(name.as_str());
+            assert_eq!(overrides.get(name), Some(changes));
+        }
+        assert_eq!(names, ["a", "b", "c"]);
+        let owned: Vec<(String, Override)> = overrides.clone().into_iter().collect();
+        assert_eq!(owned[0], ("a".to_owned(), limit(5)));
+        assert_eq!(owned.into_iter().collect::<Overrides>(), overrides);
     }
 }

@@ -1,4 +1,5 @@
-//! Errors in overrides, which are the settings by which operators replace those of declared policies.
+//! Errors in overrides, the settings by which operators replace those of declared policies, and in
+//! the words of which they consist.
 //!
 //! [`Override`] has the settings of one policy, and
 //! [`Overrides`] those of several.
@@ -20,3 +21,4 @@ pub(crate) use self::settings::Override;
 #[cfg(any(feature = "config", feature = "dashboard"))]
 pub(crate) use self::settings::quota;
 pub(crate) use self::table::OverrideTable;
+pub use crate::policy::UnknownWord;

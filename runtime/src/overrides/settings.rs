@@ -90,6 +90,54 @@ impl Override {
         self
     }
 
+    /// Returns the number of requests per period, if it is set.
+    #[must_use]
+    pub const fn get_limit(&self) -> Option<u32> {
+        self.limit
+    }
+
+    /// Returns the length of the period, if it is set.
+    #[must_use]
+    pub const fn get_per(&self) -> Option<Duration> {
+        self.per
+    }
+
+    /// Returns the size of the bucket in units, if it is set.
+    #[must_use]
+    pub const fn get_burst(&self) -> Option<u32> {
+        self.burst
+    }
+
+    /// Returns the quotas that replace those of the policy, if they are set.
+    #[must_use]
+    pub fn get_quotas(&self) -> Option<&[Quota]> {
+        self.quotas.as_deref()
+    }
+
+    /// Returns the algorithm, if it is set.
+    #[must_use]
+    pub const fn get_algorithm(&self) -> Option<Algorithm> {
+        self.algorithm
+    }
+
+    /// Returns `true` or `false` if `shadow` is switched on or off.
+    #[must_use]
+    pub const fn get_shadow(&self) -> Option<bool> {
+        self.shadow
+    }
+
+    /// Returns the handling of requests while the backend cannot answer, if it is set.
+    #[must_use]
+    pub const fn get_on_error(&self) -> Option<OnError> {
+        self.on_error
+    }
+
+    /// Returns `true` or `false` if the policy is switched on or off.
+    #[must_use]
+    pub const fn get_enabled(&self) -> Option<bool> {
+        self.enabled
+    }
+
     /// Returns the policy with these settings applied.
     pub(super) fn apply(&self, base: &Policy) -> Result<Policy, InvalidKey> {
         let algorithm = self.algorithm.unwrap_or(base.get_algorithm());
@@ -97,9 +145,8 @@ impl Override {
         if !algorithm.has_bucket() {
             if self.burst.is_some() {
                 let reason = format!(
-                    "`{}` has no bucket: leave `burst` out, or set `algorithm` to \
-                     `token_bucket`, `leaky_bucket` or `gcra`",
-                    algorithm.name()
+                    "`{algorithm}` has no bucket: leave `burst` out, or set `algorithm` to \
+                     `token_bucket`, `leaky_bucket` or `gcra`"
                 );
                 return Err(("burst", reason));
             }
@@ -185,9 +232,9 @@ impl fmt::Display for Override {
             per.map(|per| format!("per={per:?}")),
             burst.map(|burst| format!("burst={burst}")),
             quotas.as_ref().map(|quotas| format!("quotas=[{}]", Listed(quotas))),
-            algorithm.map(|algorithm| format!("algorithm={}", algorithm.name())),
+            algorithm.map(|algorithm| format!("algorithm={algorithm}")),
             shadow.map(|shadow| format!("shadow={shadow}")),
-            on_error.map(|mode| format!("on_error={}", mode.name())),
+            on_error.map(|mode| format!("on_error={mode}")),
             enabled.map(|enabled| format!("enabled={enabled}")),
         ];
         let parts: Vec<String> = parts.into_iter().flatten().collect();

@@ -3,12 +3,14 @@
 mod algorithm;
 mod name;
 mod on_error;
+mod unknown_word;
 
 use smol_str::SmolStr;
 
 pub use self::algorithm::Algorithm;
 use self::name::{Name, hash_name};
 pub use self::on_error::OnError;
+pub use self::unknown_word::UnknownWord;
 use crate::Quota;
 
 /// The value of [`Policy::MAX_QUOTAS`].
@@ -28,7 +30,7 @@ pub(crate) const MAX_QUOTAS: usize = 4;
 ///     .and(Quota::new(20, Duration::from_secs(3600)));
 /// assert_eq!(LOGIN.quotas().len(), 2);
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Policy {
     name: Name,
     name_hash: u64,
@@ -153,7 +155,10 @@ impl Policy {
         self.shadow = on;
     }
 
-    pub(crate) const fn is_shadow(&self) -> bool {
+    /// Returns `true` if the policy decides and reports, but never refuses: `shadow` in the attribute
+    /// or in an [`Override`](crate::Override).
+    #[must_use]
+    pub const fn is_shadow(&self) -> bool {
         self.shadow
     }
 
@@ -191,8 +196,28 @@ impl Policy {
 
     /// Returns the algorithm by which requests are counted.
     #[must_use]
-    pub fn get_algorithm(&self) -> Algorithm {
+    pub const fn get_algorithm(&self) -> Algorithm {
         self.algorithm
+    }
+
+    /// Returns the handling of requests while the backend cannot answer; `None` if the limiter's
+    /// applies.
+    #[must_use]
+    pub const fn get_on_error(&self) -> Option<OnError> {
+        self.on_error
+    }
+
+    /// Returns `true` or `false` if the deny cache was switched on or off for this policy, and `None`
+    /// if the default applies.
+    #[must_use]
+    pub const fn get_deny_cache(&self) -> Option<bool> {
+        self.deny_cache
+    }
+
+    /// Returns the largest number of permits in one lease; `None` if the limiter's applies.
+    #[must_use]
+    pub const fn get_lease(&self) -> Option<u32> {
+        self.lease
     }
 
     /// Returns a hash of the name. The hash of a constant policy is computed at compile time.
@@ -254,10 +279,6 @@ impl Policy {
     pub(crate) fn map_quotas(mut self, quota: impl Fn(Quota) -> Quota) -> Self {
         self.quotas = self.quotas.map(quota);
         self
-    }
-
-    pub(crate) fn get_on_error(&self) -> Option<OnError> {
-        self.on_error
     }
 
     /// Returns the name, owned. The name of a constant policy is not copied.

@@ -1,5 +1,7 @@
 //! The name of a policy, and its hash.
 
+use std::hash::{Hash, Hasher};
+
 use smol_str::SmolStr;
 
 /// The name of a policy. Most are constants, which compare equal by their address.
@@ -42,6 +44,12 @@ impl PartialEq for Name {
 }
 
 impl Eq for Name {}
+
+impl Hash for Name {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_str().hash(state);
+    }
+}
 
 /// Hashes a name by [FNV-1a](https://datatracker.ietf.org/doc/draft-eastlake-fnv/), which can be
 /// computed at compile time. It takes words of eight bytes, because the compiler interprets it for

@@ -12,7 +12,7 @@ use super::json::json_string;
 /// changed before it is sent.
 ///
 /// [`Refusal::problem`]: crate::http::Refusal::problem
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use = "it is a response: return it"]
 pub struct Problem {
     status: StatusCode,

@@ -253,7 +253,7 @@ impl PolicyHandles {
             (None, Outcome::Never) => (2, verdict.source()),
             (None, Outcome::Blocked) => (3, verdict.source()),
         };
-        let (name, index) = (source.name(), source as usize);
+        let (name, index) = (source.as_str(), source as usize);
         let decided = self.decisions[outcome][index].get_or_init(|| {
             counter!(
                 DECISIONS,
@@ -286,7 +286,7 @@ impl Totals {
     fn breaker(&mut self, breaker: &BreakerStats) {
         for state in [BreakerState::Closed, BreakerState::Open, BreakerState::HalfOpen] {
             let is_it = u8::from(state == breaker.state);
-            gauge!(BREAKER_STATE, "state" => state.name()).set(is_it);
+            gauge!(BREAKER_STATE, "state" => state.as_str()).set(is_it);
         }
         self.raise(BREAKER_OPENINGS, breaker.opened);
         self.raise(BREAKER_PROBES, breaker.probes);

@@ -196,7 +196,7 @@ impl CheckEvent<'_> {
                 policy = name,
                 subject,
                 outcome = self.verdict.outcome().as_str(),
-                source = self.verdict.source().name(),
+                source = self.verdict.source().as_str(),
                 retry_after = self.retry_after_seconds(),
                 waited,
                 "a shadow limit would have refused"
@@ -206,7 +206,7 @@ impl CheckEvent<'_> {
                 policy = name,
                 subject,
                 outcome = self.verdict.outcome().as_str(),
-                source = self.verdict.source().name(),
+                source = self.verdict.source().as_str(),
                 retry_after = self.retry_after_seconds(),
                 waited,
                 "refused"

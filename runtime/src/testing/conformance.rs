@@ -169,7 +169,7 @@ impl<B: Backend> Suite<'_, B> {
         let quotas = policy.quotas();
         let longest = quotas.iter().map(Quota::period).max().unwrap_or_default();
         let capacity = quotas.iter().map(Quota::capacity).min().unwrap_or_default();
-        let mut asked = vec![format!("by `{}`, {}:", algorithm.name(), listed(quotas))];
+        let mut asked = vec![format!("by `{}`, {}:", algorithm.as_str(), listed(quotas))];
         let (mut retry_after, mut charged) = (Duration::ZERO, Vec::new());
         for _ in 0..STEPS {
             let pause = self.random.pause(longest, retry_after);
@@ -242,7 +242,7 @@ impl<B: Backend> Suite<'_, B> {
 }
 
 fn policy(algorithm: Algorithm, name: &str, quota: Quota) -> Policy {
-    Policy::named(format!("{} {name}", algorithm.name()), quota).algorithm(algorithm)
+    Policy::named(format!("{} {name}", algorithm.as_str()), quota).algorithm(algorithm)
 }
 
 fn listed(quotas: &[Quota]) -> String {

@@ -18,7 +18,7 @@ use crate::micros::Timestamp;
 use crate::policy::MAX_QUOTAS;
 
 /// A store's answer to a charge or a peek: the outcome, and the state of each quota after it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Verdict {
     outcome: Outcome,
     source: Source,

@@ -1,5 +1,6 @@
 //! The state of one quota after a decision.
 
+use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
 use super::Reading;
@@ -81,6 +82,13 @@ impl PartialEq for QuotaState {
 }
 
 impl Eq for QuotaState {}
+
+impl Hash for QuotaState {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.is_exceeded(), self.remaining(), self.more_after()).hash(state);
+        self.reset_after().hash(state);
+    }
+}
 
 /// Returns whole microseconds, rounded up; at most `u64::MAX`, half a million years.
 const fn micros(span: Duration) -> TimeSpan {

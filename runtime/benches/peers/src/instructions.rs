@@ -15,7 +15,7 @@ use tollgate::{Algorithm, Limiter, MemoryBackend, Policy, Quota, RateLimitLayer}
 use tower::Service as _;
 
 use crate::decide::admits;
-use crate::http;
+use crate::{http, name};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -90,7 +90,7 @@ pub(crate) fn run_case(case: &str) -> Result<()> {
 }
 
 fn check(algorithm: &str, is_refused: bool) -> Result<()> {
-    let algorithm = Algorithm::ALL.iter().copied().find(|known| known.name() == algorithm);
+    let algorithm = Algorithm::ALL.iter().copied().find(|known| name(*known) == algorithm);
     let algorithm = algorithm.ok_or("there is no such algorithm")?;
     let quota = match algorithm {
         _ if is_refused => Quota::new(1, YEAR),

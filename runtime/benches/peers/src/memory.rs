@@ -17,7 +17,7 @@ use governor::{Quota as TheirQuota, RateLimiter};
 use tollgate::{Algorithm, Limiter, MemoryBackend, Policy, Quota};
 
 use crate::decide::admits;
-use crate::median;
+use crate::{median, name};
 
 /// Never used up, at one per second.
 const BURST: u32 = 300_000_000;
@@ -78,7 +78,7 @@ struct Setup {
 impl Setup {
     fn name(self) -> String {
         let Self { case, algorithm, keys, threads } = self;
-        format!("{}{}.{keys}.{threads}t", case.prefix(), algorithm.name())
+        format!("{}{}.{keys}.{threads}t", case.prefix(), name(algorithm))
     }
 
     fn orders(self) -> Vec<Vec<String>> {
@@ -235,7 +235,7 @@ fn shuffled(count: usize) -> Vec<String> {
 
 /// What a million keys add to the resident memory, each store in a process of its own.
 fn bytes_per_key() -> Result<(), Box<dyn std::error::Error>> {
-    for store in algorithms().map(Algorithm::name).into_iter().chain(["governor"]) {
+    for store in algorithms().map(name).into_iter().chain(["governor"]) {
         Command::new(std::env::current_exe()?).args(["memory-of", store]).status()?;
     }
     Ok(())
@@ -245,7 +245,7 @@ pub(crate) fn bytes_per_key_of(store: &str) -> Result<(), Box<dyn std::error::Er
     let keys = shuffled(1_000_000);
     let before = resident()?;
     let (ours, theirs);
-    if let Some(algorithm) = algorithms().into_iter().find(|a| a.name() == store) {
+    if let Some(algorithm) = algorithms().into_iter().find(|a| name(*a) == store) {
         ours = Ours::new(Setup { case: Case::Allowed, algorithm, keys: keys.len(), threads: 1 });
         keys.iter().for_each(|key| assert!(ours.check(key)));
     } else {
