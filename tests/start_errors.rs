@@ -19,7 +19,7 @@ async fn search_images() {}
 async fn one_name_for_different_limits_names_both_places() {
     let (limiter, _clock) = limiter();
     let error = limiter.initialize().await.unwrap_err();
-    let StartError::Conflict { name, mut places } = error else { panic!("{error}") };
+    let StartError::Conflict { name, mut places, .. } = error else { panic!("{error}") };
     places.sort();
     assert_eq!(name, "search");
     assert_eq!(places, ["tests/start_errors.rs:12", "tests/start_errors.rs:15"]);

@@ -10,7 +10,7 @@ use crate::key::{Key, Kind};
 use crate::keywords::{Algorithm, Headers, OnError, OnMissingKey, RefundIf};
 use crate::period::Period;
 
-/// The largest number of quotas of one policy: the value of `tollgate::MAX_QUOTAS`.
+/// The value of `tollgate::Policy::MAX_QUOTAS`.
 const MAX_QUOTAS: usize = 4;
 
 /// The place at which the generated code checks the limits.

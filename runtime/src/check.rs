@@ -13,7 +13,7 @@ use crate::Policy;
 /// let check = Check::new(&EMAILS, "alice", 1);
 /// assert_eq!(check.policy.name(), "emails");
 /// ```
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Check<'a> {
     /// The policy whose quotas apply to the request. Its name is one part of the key of the

@@ -5,7 +5,9 @@ use std::time::Duration;
 use smol_str::SmolStr;
 
 use crate::micros::Timestamp;
-use crate::{Action, Check, Operation, Outcome, Policy, QuotaState, Source, Verdict};
+use crate::operation::{Action, Operation};
+use crate::verdict::Verdict;
+use crate::{Check, Outcome, Policy, QuotaState, Source};
 
 /// The limiter's decision about one request.
 ///
@@ -89,7 +91,7 @@ impl Decision {
     pub(crate) fn refused_for(self, span: Duration) -> Self {
         let retry_after = self.retry_after().unwrap_or_default().max(span);
         match self.outcome() {
-            Outcome::Never => self,
+            Outcome::Never | Outcome::Blocked => self,
             Outcome::Allowed | Outcome::Refused { .. } => {
                 let outcome = Outcome::Refused { retry_after };
                 Self::without_receipt(self.verdict.with_outcome(outcome))
@@ -116,9 +118,8 @@ impl Decision {
         self.quotas().iter().map(QuotaState::remaining).min().unwrap_or(0)
     }
 
-    /// Returns the time after which the same request would be admitted, exact to the microsecond,
-    /// if no other request of the subject is admitted before. Returns `None` if the request was
-    /// allowed, or if it can never be admitted.
+    /// Returns the time until the same request succeeds if no other comes before it, exact to the
+    /// microsecond. `None` if it was allowed, if it can never succeed, or if the subject is blocked.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         self.outcome().retry_after()

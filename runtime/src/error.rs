@@ -16,17 +16,17 @@ pub enum Execution {
 }
 
 /// The error of a backend that could not answer.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct BackendError(Box<Failure>);
 
 /// The contents of a [`BackendError`]. They are boxed to make the error small, because every check
 /// may return one.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Failure {
     execution: Execution,
     is_rejection: bool,
     retry_in: Option<Duration>,
-    source: Box<dyn Error + Send + Sync>,
+    source: Arc<dyn Error + Send + Sync>,
 }
 
 impl BackendError {
@@ -52,6 +52,7 @@ impl BackendError {
     }
 
     fn new(execution: Execution, source: Box<dyn Error + Send + Sync>) -> Self {
+        let source = source.into();
         Self(Box::new(Failure { execution, is_rejection: false, retry_in: None, source }))
     }
 
@@ -74,7 +75,8 @@ impl BackendError {
     /// succeed. The other operation was not executed.
     pub(crate) fn for_another(&self) -> Self {
         let Failure { is_rejection, retry_in, .. } = *self.0;
-        let source = self.0.source.to_string().into();
+        let source: Box<dyn Error + Send + Sync> = self.0.source.to_string().into();
+        let source = source.into();
         Self(Box::new(Failure {
             execution: Execution::NotExecuted,
             is_rejection,
@@ -110,13 +112,13 @@ impl Error for BackendError {
 /// closed ([`OnError::Closed`]). Refuse the request, but do not blame the client.
 ///
 /// [`OnError::Closed`]: crate::OnError::Closed
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[error("no rate limit decision")]
 pub struct Unavailable {
     source: Box<UnavailableCause>,
 }
 
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 enum UnavailableCause {
     #[error(transparent)]
     Backend(BackendError),
@@ -151,7 +153,7 @@ impl From<Arc<StartError>> for Unavailable {
 }
 
 /// The error of a limiter that cannot start.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
     /// The backend is not ready.
@@ -163,6 +165,7 @@ pub enum StartError {
          names, or the same limit",
         places[0], places[1]
     )]
+    #[non_exhaustive]
     Conflict {
         /// The name of both policies.
         name: String,
@@ -176,6 +179,7 @@ pub enum StartError {
          give one of them a `name`, or, if that is what you want, give both the same `group`",
         places[0], places[1]
     )]
+    #[non_exhaustive]
     SharedName {
         /// The path of both functions, which is the name of both policies.
         name: String,
@@ -184,6 +188,7 @@ pub enum StartError {
     },
     /// The limiter cannot apply a policy.
     #[error("the policy `{name}` cannot be applied: {reason}")]
+    #[non_exhaustive]
     Unsupported {
         /// The policy's name.
         name: String,

@@ -2,14 +2,14 @@
 
 mod algorithm;
 mod annotation;
-mod backend;
+pub mod backend;
 mod blocked;
 mod call;
 mod callback;
 mod check;
 mod clock;
 #[cfg(feature = "config")]
-mod config;
+pub mod config;
 #[cfg(feature = "dashboard")]
 mod dashboard;
 mod decision;
@@ -20,22 +20,22 @@ mod global;
 mod guard;
 pub mod guide;
 #[cfg(feature = "axum")]
-mod http;
+pub mod http;
 #[cfg(feature = "axum")]
 mod key;
 mod limiter;
 mod micros;
 mod operation;
-mod overrides;
+pub mod overrides;
 mod policy;
 mod quota;
 mod registry;
 #[cfg(feature = "axum")]
 mod response;
-mod stats;
+pub mod stats;
 mod subject;
 mod suggest;
-mod telemetry;
+pub mod telemetry;
 pub mod testing;
 mod verdict;
 
@@ -43,42 +43,40 @@ mod verdict;
 #[path = "private.rs"]
 pub mod __private;
 
-pub use self::backend::{Backend, MemoryBackend, MemoryBackendBuilder};
+pub use self::backend::memory::MemoryBackend;
 #[cfg(feature = "redis")]
-pub use self::backend::{RedisBackend, RedisBackendBuilder};
+pub use self::backend::redis::RedisBackend;
+pub use self::backend::store::Backend;
 pub use self::blocked::Blocked;
 pub use self::call::RateLimited;
 pub use self::check::Check;
 pub use self::clock::{Clock, SystemClock};
 #[cfg(feature = "config")]
-pub use self::config::{Config, ConfigError, ConfigWatcher};
+pub use self::config::configuration::Config;
 #[cfg(feature = "dashboard")]
 pub use self::dashboard::Dashboard;
 pub use self::decision::Decision;
-pub use self::error::{BackendError, Execution, StartError, Unavailable};
+pub use self::error::{BackendError, StartError, Unavailable};
 pub use self::global::{get_limiter, set_limiter};
 pub use self::guard::{CircuitBreaker, LocalTier};
 #[cfg(feature = "axum")]
-pub use self::http::{PolicyDecision, RateLimit, RateLimitLayer, RateLimitService, ResponseFuture};
+pub use self::http::extractor::RateLimit;
 #[cfg(feature = "axum")]
-pub use self::key::{ForwardedHeader, Key, KeyError, KeyExtractor, OnMissingKey};
+pub use self::http::layer::RateLimitLayer;
+#[cfg(feature = "axum")]
+pub use self::key::{Key, KeyExtractor};
 pub use self::limiter::{Limiter, LimiterBuilder};
-pub use self::operation::{Action, Answer, Operation};
-pub use self::overrides::{Override, OverrideMistake, Overrides, OverridesError, PerSubject};
-pub use self::policy::{Algorithm, MAX_QUOTAS, OnError, Policy};
+pub use self::overrides::by_name::Overrides;
+pub use self::overrides::per_subject::PerSubject;
+pub use self::overrides::settings::Override;
+pub use self::policy::{Algorithm, OnError, Policy};
 pub use self::quota::{Quota, QuotaError};
 pub use self::registry::RegisteredPolicy;
 #[cfg(feature = "axum")]
-pub use self::response::{
-    HeaderStyle, HttpOptions, HttpOptionsError, LegacyReset, Problem, Reason, Refusal,
-};
-#[cfg(feature = "redis")]
-pub use self::stats::RedisStats;
-pub use self::stats::{BreakerState, BreakerStats, LimiterStats, MemoryStats};
+pub use self::response::HttpOptions;
 pub use self::subject::{IntoSubject, Subject};
 #[cfg(feature = "metrics")]
-pub use self::telemetry::Metrics;
-pub use self::telemetry::NearLimit;
-pub use self::verdict::{Outcome, QuotaState, Source, Verdict};
+pub use self::telemetry::settings::Metrics;
+pub use self::verdict::{Outcome, QuotaState, Source};
 #[doc = include_str!("docs/rate_limit.md")]
 pub use tollgate_macros::rate_limit;

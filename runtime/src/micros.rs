@@ -15,7 +15,7 @@ use std::time::Duration;
 use crate::Clock;
 
 /// A point in time: microseconds since the Unix epoch, on the clock from which it was read.
-#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(transparent)]
 pub(crate) struct Timestamp(u64);
 

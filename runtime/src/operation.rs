@@ -1,9 +1,11 @@
 //! The operations that a store carries out, and its answers.
 
-use crate::{BackendError, Check, Source, Verdict};
+use crate::verdict::Verdict;
+use crate::{BackendError, Check, Source};
 
 /// One request to a store: an action for one subject under one policy.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Operation<'a> {
     /// The policy and the subject, which are the key of the counters, and the cost in units. A
     /// reset ignores the cost.
@@ -13,6 +15,13 @@ pub struct Operation<'a> {
 }
 
 impl<'a> Operation<'a> {
+    /// Creates an operation, for stores that pass on the action of another.
+    #[inline]
+    #[must_use]
+    pub const fn new(check: Check<'a>, action: Action) -> Self {
+        Self { check, action }
+    }
+
     /// Creates the operation that charges the check's cost to its subject.
     #[inline]
     #[must_use]
@@ -42,7 +51,7 @@ impl<'a> Operation<'a> {
 }
 
 /// The action of an [`Operation`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Action {
     /// Charges the cost if every quota admits it; otherwise charges nothing. A cost of 0 charges
@@ -54,6 +63,7 @@ pub enum Action {
     Reset,
     /// Refunds a charge of the check's cost. Never refunds more than is in use. If it is not known
     /// exactly how much of the charge is still in use, refunds too little rather than too much.
+    #[non_exhaustive]
     Refund {
         /// The [`Verdict::stamp_micros`] of the charge.
         stamp_micros: u64,
@@ -64,7 +74,7 @@ pub enum Action {
 }
 
 /// A store's answer to an [`Operation`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Answer {
     /// The answer to a charge or a peek.

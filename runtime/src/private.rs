@@ -11,10 +11,17 @@ pub use crate::{Algorithm, Blocked, OnError, Quota, RegisteredPolicy, Subject};
 pub use linkme;
 
 #[cfg(feature = "axum")]
-pub use crate::http::{
-    Annotated, Argument, Checked, Cost, HandlerFuture, HttpLimit, InLast, IntoAnswer,
-    IntoLimitedResponse, IsNoRateLimit, answered, failure, require_send, success,
+pub use crate::http::convert::{
+    IntoAnswer, IntoLimitedResponse, answered, failure, require_send, success,
 };
+#[cfg(feature = "axum")]
+pub use crate::http::extract::{Checked, InLast};
+#[cfg(feature = "axum")]
+pub use crate::http::extractor::{Argument, IsNoRateLimit};
+#[cfg(feature = "axum")]
+pub use crate::http::handler_future::HandlerFuture;
+#[cfg(feature = "axum")]
+pub use crate::http::limit::{Annotated, Cost, HttpLimit};
 #[cfg(feature = "axum")]
 pub use crate::key::{Key, KeyPart, OnMissingKey, extension, resolve};
 #[cfg(feature = "axum")]
@@ -157,29 +164,6 @@ pub const fn quota(limit: u32, period: Duration) -> Quota {
 pub const fn burst(mut quota: Quota, burst: u32) -> Quota {
     let _ = quota.set_burst(burst);
     quota
-}
-
-/// Decides about a check as the limit of a handler does, without creating the receipt for a refund.
-/// Tests and benchmarks measure this. Returns `None` if the backend has to be awaited.
-#[inline]
-pub fn decide_now(
-    limiter: &crate::Limiter,
-    check: &crate::Check<'_>,
-) -> Option<Result<crate::Outcome, crate::Unavailable>> {
-    let mut verdict = crate::Verdict::open();
-    let decided = limiter.decide_now(check, &mut verdict)?;
-    Some(decided.map(|()| verdict.outcome()))
-}
-
-/// Decides like [`decide_now`], but waits for the backend where necessary.
-#[inline]
-pub async fn decide(
-    limiter: &crate::Limiter,
-    check: &crate::Check<'_>,
-) -> Result<crate::Outcome, crate::Unavailable> {
-    let mut verdict = crate::Verdict::open();
-    limiter.decide(check, &mut verdict).await?;
-    Ok(verdict.outcome())
 }
 
 /// Returns the subject of a call, made from the values in `key = args(…)`.

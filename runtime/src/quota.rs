@@ -109,6 +109,60 @@ impl Quota {
         }
     }
 
+    /// Creates a quota of `limit` requests per second.
+    ///
+    /// ```
+    /// use tollgate::{Policy, Quota};
+    ///
+    /// const SEARCH: Policy = Policy::new("search", Quota::per_second(5)).and(Quota::per_day(1_000));
+    /// assert_eq!(SEARCH.quotas()[1].limit(), 1_000);
+    /// ```
+    ///
+    /// A number that is no limit does not compile in a constant:
+    ///
+    /// ```compile_fail
+    /// const NOTHING: tollgate::Quota = tollgate::Quota::per_second(0);
+    /// println!("{NOTHING:?}");
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// Like [`new`](Self::new): if the limit is 0 or more than 1,000,000.
+    #[must_use]
+    pub const fn per_second(limit: u32) -> Self {
+        Self::new(limit, Duration::from_secs(1))
+    }
+
+    /// Creates a quota of `limit` requests per minute.
+    ///
+    /// # Panics
+    ///
+    /// Like [`new`](Self::new): if the limit is 0 or more than 60,000,000.
+    #[must_use]
+    pub const fn per_minute(limit: u32) -> Self {
+        Self::new(limit, Duration::from_secs(60))
+    }
+
+    /// Creates a quota of `limit` requests per hour.
+    ///
+    /// # Panics
+    ///
+    /// Like [`new`](Self::new): if the limit is 0 or more than 3,600,000,000.
+    #[must_use]
+    pub const fn per_hour(limit: u32) -> Self {
+        Self::new(limit, Duration::from_secs(60 * 60))
+    }
+
+    /// Creates a quota of `limit` requests per 24 hours.
+    ///
+    /// # Panics
+    ///
+    /// Like [`new`](Self::new): if the limit is 0.
+    #[must_use]
+    pub const fn per_day(limit: u32) -> Self {
+        Self::new(limit, Duration::from_secs(24 * 60 * 60))
+    }
+
     /// Creates a quota of `limit` requests per `period`, if the numbers are in the ranges given at
     /// [`Quota`].
     ///
@@ -283,7 +337,7 @@ impl Hash for Quota {
 }
 
 /// The reason why a limit, a period or a burst is not valid for a [`Quota`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum QuotaError {
     /// The limit is 0: nothing would ever be admitted.
@@ -372,6 +426,30 @@ mod tests {
                 expected,
                 "{limit} per {period:?}"
             );
+        }
+    }
+
+    #[test]
+    fn common_periods() {
+        const QUOTAS: [Quota; 4] = [
+            Quota::per_second(1_000_000),
+            Quota::per_minute(60_000_000),
+            Quota::per_hour(3_600_000_000),
+            Quota::per_day(u32::MAX),
+        ];
+        let periods = QUOTAS.map(|quota| quota.period().as_secs());
+        assert_eq!(periods, [1, 60, 3_600, 86_400]);
+        let limits = QUOTAS.map(|quota| quota.limit());
+        assert_eq!(limits, [1_000_000, 60_000_000, 3_600_000_000, u32::MAX]);
+        assert_eq!(Quota::per_minute(7).burst(9), Quota::new(7, DAY / 1_440).burst(9));
+        let wrong: [fn() -> Quota; 4] = [
+            || Quota::per_second(1_000_001),
+            || Quota::per_minute(0),
+            || Quota::per_hour(3_600_000_001),
+            || Quota::per_day(0),
+        ];
+        for quota in wrong {
+            assert!(std::panic::catch_unwind(quota).is_err());
         }
     }
 

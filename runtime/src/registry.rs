@@ -11,7 +11,7 @@ use crate::{Algorithm, Policy, Quota, StartError};
 pub static POLICIES: [&'static RegisteredPolicy];
 
 /// The policy of an annotated function, and the place of the annotation in the source.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RegisteredPolicy {
     policy: Policy,
     /// `true` if the annotation sets a name or a group. Only such a name may be shared by several

@@ -1,8 +1,12 @@
-//! Statistics as plain data. The parts of the limiter fill them in; `telemetry` and `dashboard`
-//! publish them.
+//! Statistics of a limiter and of its backend, as plain data: see
+//! [`Limiter::stats`](crate::Limiter::stats).
+
+// The parts of the limiter fill them in; `telemetry` and `dashboard` publish them.
+
+use std::fmt;
 
 /// Statistics of a limiter's parts.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LimiterStats {
     /// The backend's [name](crate::Backend::name).
@@ -28,7 +32,7 @@ pub(crate) enum BackendStats {
 }
 
 /// Statistics of a [`MemoryBackend`](crate::MemoryBackend) since it was created.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MemoryStats {
     /// The number of keys that are in memory now.
@@ -83,7 +87,7 @@ pub(crate) struct ServerStats {
 }
 
 /// Statistics of a [`CircuitBreaker`](crate::CircuitBreaker) since its limiter was created.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BreakerStats {
     /// The circuit breaker's present state.
@@ -98,10 +102,12 @@ pub struct BreakerStats {
     pub rejected: u64,
 }
 
-/// The state of a [`CircuitBreaker`](crate::CircuitBreaker).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// The state of a [`CircuitBreaker`](crate::CircuitBreaker). There will be no others, so a `match`
+/// may be exhaustive.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum BreakerState {
     /// Operations are sent to the backend.
+    #[default]
     Closed,
     /// Operations are rejected without asking the backend.
     Open,
@@ -112,11 +118,17 @@ pub enum BreakerState {
 impl BreakerState {
     /// Returns the state as text, for example for the label of a metric.
     #[must_use]
-    pub const fn name(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Closed => "closed",
             Self::Open => "open",
             Self::HalfOpen => "half_open",
         }
+    }
+}
+
+impl fmt::Display for BreakerState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
     }
 }

@@ -93,6 +93,27 @@ impl fmt::Display for Subject {
     }
 }
 
+/// Creates the subject of this text, like a key function that returns it.
+impl From<&str> for Subject {
+    fn from(text: &str) -> Self {
+        Self::of(&[&text])
+    }
+}
+
+/// Creates the subject of this text, like a key function that returns it.
+impl From<String> for Subject {
+    fn from(text: String) -> Self {
+        Self::of(&[&text])
+    }
+}
+
+/// Creates the subject of the address as it is: unlike the key `ip`, it does not count by prefixes.
+impl From<IpAddr> for Subject {
+    fn from(address: IpAddr) -> Self {
+        Self::of(&[&address])
+    }
+}
+
 /// A writer that escapes the separator `|` within parts.
 struct Escaped<'a>(&'a mut SmolStrBuilder);
 

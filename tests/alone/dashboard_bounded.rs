@@ -37,7 +37,7 @@ async fn it_stays_in_its_bounds() {
     let clock = ManualClock::new();
     let backend = MemoryBackend::builder().clock(clock.clone()).max_keys(1_000).build();
     let limiter = Limiter::builder(backend).clock(clock.clone()).build();
-    let router = Dashboard::new(&limiter).into_router();
+    let router = Dashboard::new(limiter.clone()).into_router();
     flood(&limiter, &clock, 0..3_000).await;
     let held = bytes_held();
     flood(&limiter, &clock, 3_000..scaled(40_000, 100_000)).await;

@@ -1,10 +1,10 @@
-//! What the local tier answers by itself, it answers without allocating.
+//! What the local tier answers by itself, it answers without allocating. Only the copy of a long
+//! subject allocates, which is the receipt for a refund.
 
 use std::time::Duration;
 
 use support::far::{FarStore, limiter_on};
-use tollgate::__private::decide;
-use tollgate::{Check, LocalTier, Outcome, Policy, Quota};
+use tollgate::{LocalTier, Policy, Quota};
 
 /// As many allocations as there are while `checks` run.
 async fn allocations(checks: impl Future<Output = ()>) -> u64 {
@@ -34,11 +34,11 @@ async fn hits_allocate_nothing() {
                 if several { policy.and(Quota::new(limit, hour * 2)) } else { policy }
             };
             let (hot, strict) = (policy("hot", 100_000), policy("strict", 1));
-            // Asks as generated code does, and says whether it is admitted, and here.
+            // Says if it is admitted, and if that was decided here.
             let ask = async |policy: &Policy| {
                 let calls = store.calls();
-                let outcome = decide(&limiter, &Check::new(policy, subject, 1)).await.unwrap();
-                (outcome == Outcome::Allowed, store.calls() == calls)
+                let decision = limiter.check(policy, subject).await.unwrap();
+                (decision.is_allowed(), store.calls() == calls)
             };
             for _ in 0..200 {
                 ask(&hot).await;
@@ -56,7 +56,9 @@ async fn hits_allocate_nothing() {
                     assert_eq!(ask(&strict).await, (false, true));
                 }
             });
-            assert_eq!((leased, refused.await), (0, 0), "{subject}, several: {several}");
+            // A subject of up to 23 bytes is copied without an allocation.
+            let copies = if subject.len() > 23 { 25 } else { 0 };
+            assert_eq!((leased, refused.await), (copies, 0), "{subject}, several: {several}");
             limiter.reset(&hot, subject).await.unwrap();
             limiter.reset(&strict, subject).await.unwrap();
         }

@@ -7,7 +7,8 @@ use axum::http::{HeaderValue, Request};
 use proptest::prelude::*;
 use support::scaled;
 use support::subjects::Subjects;
-use tollgate::{ForwardedHeader, HttpOptions, Key};
+use tollgate::http::ForwardedHeader;
+use tollgate::{HttpOptions, Key};
 
 const TRUSTED: [&str; 4] = ["10.0.0.0/8", "192.0.2.7", "fd00::/8", "::ffff:172.16.0.0/108"];
 

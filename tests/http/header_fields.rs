@@ -12,10 +12,10 @@ use axum::routing::get;
 use proptest::prelude::*;
 use sfv::{BareItem, FieldType as _, List, ListEntry, Parser};
 use support::{FailingBackend, header, limiter, scaled, send};
+use tollgate::http::{HeaderStyle, LegacyReset};
 use tollgate::testing::ManualClock;
 use tollgate::{
-    Algorithm, HeaderStyle, HttpOptions, Key, LegacyReset, Limiter, MemoryBackend, Policy, Quota,
-    RateLimitLayer,
+    Algorithm, HttpOptions, Key, Limiter, MemoryBackend, Policy, Quota, RateLimitLayer,
 };
 
 const STYLES: [HeaderStyle; 4] =

@@ -8,7 +8,8 @@ use axum::http::{HeaderValue, Request, Response, StatusCode, Uri};
 use sfv::{List, Parser};
 use support::scaled;
 use support::subjects::Subjects;
-use tollgate::{ForwardedHeader, HeaderStyle, HttpOptions, Key};
+use tollgate::http::{ForwardedHeader, HeaderStyle};
+use tollgate::{HttpOptions, Key};
 
 /// xorshift64*: quick, and the same in every run.
 struct Random(u64);

@@ -10,9 +10,10 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use support::log::Log;
 use support::{FailingBackend, header, local, send, status};
+use tollgate::http::{HeaderStyle, OnMissingKey, Problem, Reason, Refusal};
 use tollgate::{
-    Blocked, HeaderStyle, HttpOptions, IntoSubject, KeyExtractor, Limiter, MemoryBackend,
-    OnMissingKey, Problem, RateLimited, Reason, Refusal, Subject, rate_limit,
+    Blocked, HttpOptions, IntoSubject, KeyExtractor, Limiter, MemoryBackend, RateLimited, Subject,
+    rate_limit,
 };
 
 fn limiter(http: HttpOptions) -> Limiter {

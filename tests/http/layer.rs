@@ -12,9 +12,10 @@ use axum::http::request::Parts;
 use axum::http::{Method, Request, Response, StatusCode};
 use axum::routing::get;
 use support::{FailingBackend, header, limiter, local, send, status};
+use tollgate::http::HeaderStyle;
 use tollgate::{
-    HeaderStyle, IntoSubject, Key, KeyExtractor, Limiter, Outcome, Policy, Quota, RateLimit,
-    RateLimitLayer, Subject, rate_limit,
+    IntoSubject, Key, KeyExtractor, Limiter, Outcome, Policy, Quota, RateLimit, RateLimitLayer,
+    Subject, rate_limit,
 };
 use tower::{Layer as _, Service as _, ServiceBuilder, ServiceExt as _, service_fn};
 
@@ -72,7 +73,8 @@ async fn any_tower_service_of_http_requests() {
             }
         }
     });
-    let layer = RateLimitLayer::new(per_minute("any", 2)).key(Key::global()).limiter(&limiter);
+    let layer =
+        RateLimitLayer::new(per_minute("any", 2)).key(Key::global()).limiter(limiter.clone());
     let mut service = ServiceBuilder::new().layer(layer).service(inner);
     let mut call = async |body| service.ready().await.unwrap().call(Request::new(body)).await;
     let admitted = call(1).await.unwrap();
@@ -164,12 +166,12 @@ struct Slow;
 impl tollgate::Backend for Slow {
     async fn apply(
         &self,
-        batch: &[tollgate::Operation<'_>],
-    ) -> Vec<Result<tollgate::Answer, tollgate::BackendError>> {
+        batch: &[tollgate::backend::Operation<'_>],
+    ) -> Vec<Result<tollgate::backend::Answer, tollgate::BackendError>> {
         tokio::task::yield_now().await;
         let refused = Outcome::Refused { retry_after: Duration::from_millis(1_500) };
-        let verdict = || tollgate::Verdict::new(refused, 0);
-        batch.iter().map(|_| Ok(tollgate::Answer::Verdict(verdict()))).collect()
+        let verdict = || tollgate::backend::Verdict::new(refused, 0);
+        batch.iter().map(|_| Ok(tollgate::backend::Answer::Verdict(verdict()))).collect()
     }
 }
 
@@ -218,7 +220,7 @@ async fn costs_refunds_shadow_and_styles() {
 async fn the_inner_services_readiness_is_kept() {
     let (limiter, _clock) = limiter();
     for key in [Key::global(), Key::all([Key::global(), Key::extractor(Always)])] {
-        let layer = RateLimitLayer::new(per_minute("ready", 100)).key(key).limiter(&limiter);
+        let layer = RateLimitLayer::new(per_minute("ready", 100)).key(key).limiter(limiter.clone());
         let inner =
             service_fn(async |_: Request<Body>| Ok::<_, Infallible>(Response::new(Body::empty())));
         let inner = tower::limit::ConcurrencyLimit::new(inner, 1);

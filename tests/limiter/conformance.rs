@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
+use tollgate::backend::{Action, Answer, Operation, Verdict};
 use tollgate::testing::{ManualClock, assert_conforms};
-use tollgate::{
-    Action, Algorithm, Answer, Backend, BackendError, Check, MemoryBackend, Operation, Outcome,
-    Policy, Verdict,
-};
+use tollgate::{Algorithm, Backend, BackendError, Check, MemoryBackend, Outcome, Policy};
 
 /// What a store may get wrong.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -37,7 +35,7 @@ impl Store {
     }
 
     async fn carry_out(&self, operation: &Operation<'_>) -> Result<Answer, BackendError> {
-        let Operation { check, action } = *operation;
+        let Operation { check, action, .. } = *operation;
         match (self.fault, action) {
             (Fault::GivesNothingBack, Action::Refund { .. }) => Ok(Answer::Refunded(false)),
             (Fault::JoinsKeys, _) => {
@@ -48,7 +46,7 @@ impl Store {
                     .fold(Policy::new("joined", quotas[0]), |policy, quota| policy.and(*quota))
                     .algorithm(policy.get_algorithm());
                 let subject = format!("{}:{}", policy.name(), check.subject);
-                self.answer(Operation { check: Check::new(&joined, &subject, check.cost), action })
+                self.answer(Operation::new(Check::new(&joined, &subject, check.cost), action))
             }
             (Fault::TakesForNothing, Action::Charge) if check.cost == 0 => {
                 self.answer(Operation::charge(check.with_cost(1)))

@@ -3,6 +3,7 @@
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a test that panics fails, as it should")]
 
 mod algorithms;
+mod blocked;
 mod conformance;
 mod local_tier;
 mod memory_bound;

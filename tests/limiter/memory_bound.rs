@@ -5,10 +5,9 @@ use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
 use support::scaled;
+use tollgate::backend::{Answer, Operation, Verdict};
 use tollgate::testing::ManualClock;
-use tollgate::{
-    Answer, Backend, BackendError, Check, Limiter, MemoryBackend, Operation, Policy, Quota, Verdict,
-};
+use tollgate::{Backend, BackendError, Check, Limiter, MemoryBackend, Policy, Quota};
 
 const MINUTE: Duration = Duration::from_secs(60);
 

@@ -306,10 +306,10 @@ fn text(limit: u32) -> String {
     format!("[policies.orders]\nlimit = {limit}\n")
 }
 
-fn watched(path: &Path) -> (Limiter, tollgate::ConfigWatcher) {
+fn watched(path: &Path) -> (Limiter, tollgate::config::ConfigWatcher) {
     let config = Config::load_with(path, []).unwrap();
     let limiter = Limiter::from_config(&config).unwrap();
-    let watcher = config.watch(&limiter).unwrap();
+    let watcher = config.watch(limiter.clone()).unwrap();
     (limiter, watcher)
 }
 
@@ -443,5 +443,5 @@ fn the_log_tells_of_changes_and_of_what_is_wrong() {
 fn without_a_file_there_is_nothing_to_watch() {
     let limiter = Limiter::new(MemoryBackend::new());
     let config = Config::from_env().unwrap();
-    assert!(config.watch(&limiter).unwrap_err().to_string().contains("use `Config::load`"));
+    assert!(config.watch(limiter).unwrap_err().to_string().contains("use `Config::load`"));
 }

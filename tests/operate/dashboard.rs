@@ -86,7 +86,7 @@ async fn admits(limiter: &Limiter, policy: &Policy, subject: &str, tries: u32) -
 #[tokio::test]
 async fn it_shows_every_policy_as_it_is_kept() {
     let (limiter, _) = limiter();
-    let router = router(Dashboard::new(&limiter));
+    let router = router(Dashboard::new(limiter.clone()));
     admits(&limiter, &USED, "a", 1).await;
     let page = get(&router, "/limits").await;
     let annotated = card(&page, "annotated");
@@ -115,7 +115,7 @@ async fn it_shows_every_policy_as_it_is_kept() {
 #[tokio::test]
 async fn it_counts_by_second_for_a_minute() {
     let (limiter, clock) = limiter();
-    let router = router(Dashboard::new(&limiter));
+    let router = router(Dashboard::new(limiter.clone()));
     let figures = async || {
         let page = get(&router, "/limits?live").await;
         let declared = between(&page, "id=\"limit declared\"", "</figure>").to_owned();
@@ -148,8 +148,8 @@ async fn it_counts_by_second_for_a_minute() {
 #[tokio::test]
 async fn subjects_are_hashes_unless_asked_for() {
     let (limiter, _) = limiter();
-    let hidden = router(Dashboard::new(&limiter));
-    let shown = router(Dashboard::new(&limiter).show_subjects(true));
+    let hidden = router(Dashboard::new(limiter.clone()));
+    let shown = router(Dashboard::new(limiter.clone()).show_subjects(true));
     let subject = "<script>alert('203.0.113.7')</script>";
     admits(&limiter, &DECLARED, subject, 8).await;
     let page = get(&hidden, "/limits").await;
@@ -160,7 +160,7 @@ async fn subjects_are_hashes_unless_asked_for() {
     assert!(row.ends_with("<td>declared</td><td>5</td>"), "{row}");
     // The same again, and another for who runs another process.
     assert!(get(&hidden, "/limits?live").await.contains(hash));
-    assert!(!get(&router(Dashboard::new(&limiter)), "/limits").await.contains(hash));
+    assert!(!get(&router(Dashboard::new(limiter.clone())), "/limits").await.contains(hash));
 
     let page = get(&shown, "/limits").await;
     assert!(!page.contains("<script>alert"), "{page}");
@@ -174,7 +174,7 @@ async fn what_others_name_is_text() {
     let evil = "\"><img src=x onerror=alert(1)>&amp;";
     let policy = Policy::named(evil, Quota::new(1, SECOND));
     let limiter = Limiter::builder(MemoryBackend::new()).declare(policy.clone()).build();
-    let router = router(Dashboard::new(&limiter).allow_changes(true).show_subjects(true));
+    let router = router(Dashboard::new(limiter.clone()).allow_changes(true).show_subjects(true));
     admits(&limiter, &policy, evil, 3).await;
     let mut pages = vec![get(&router, "/limits").await];
     pages.push(get(&router, "/limits?live").await);
@@ -188,8 +188,8 @@ async fn what_others_name_is_text() {
 #[tokio::test]
 async fn nothing_is_changed_unless_allowed_and_from_the_page_itself() {
     let (limiter, _) = limiter();
-    let open = router(Dashboard::new(&limiter).allow_changes(true));
-    let closed = router(Dashboard::new(&limiter));
+    let open = router(Dashboard::new(limiter.clone()).allow_changes(true));
+    let closed = router(Dashboard::new(limiter.clone()));
     assert!(!get(&closed, "/limits").await.contains("method=\"post\""));
     assert!(get(&open, "/limits").await.contains("method=\"post\""));
     let form = [("policy", "declared"), ("limit", "8"), ("action", "change")];
@@ -229,7 +229,7 @@ async fn nothing_is_changed_unless_allowed_and_from_the_page_itself() {
 #[tokio::test]
 async fn a_change_takes_effect_and_keeps_what_was_counted() {
     let (limiter, _) = limiter();
-    let router = router(Dashboard::new(&limiter).allow_changes(true));
+    let router = router(Dashboard::new(limiter.clone()).allow_changes(true));
     let other = Override::new().shadow(true);
     limiter.set_overrides(Overrides::new().with("annotated", other.clone())).unwrap();
     assert_eq!(admits(&limiter, &DECLARED, "a", 5).await, 3);
@@ -286,7 +286,7 @@ async fn a_change_takes_effect_and_keeps_what_was_counted() {
 #[tokio::test]
 async fn several_quotas_are_changed_together() {
     let (limiter, _) = limiter();
-    let router = router(Dashboard::new(&limiter).allow_changes(true));
+    let router = router(Dashboard::new(limiter.clone()).allow_changes(true));
     let form = [("policy", "in+shadow"), ("quotas", "5 per 1s,  90 per 2h")];
     assert_eq!(post(&router, &form).await.status(), StatusCode::SEE_OTHER);
     let quotas = [Quota::new(5, SECOND), Quota::new(90, 120 * MINUTE)];
@@ -299,7 +299,7 @@ async fn several_quotas_are_changed_together() {
 #[tokio::test]
 async fn mistakes_are_told_in_words_and_change_nothing() {
     let (limiter, _) = limiter();
-    let router = router(Dashboard::new(&limiter).allow_changes(true));
+    let router = router(Dashboard::new(limiter.clone()).allow_changes(true));
     let before = Overrides::new().with("declared", Override::new().limit(5));
     limiter.set_overrides(before.clone()).unwrap();
     let cases: [(&[(&str, &str)], &str); 13] = [
@@ -344,7 +344,7 @@ async fn mistakes_are_told_in_words_and_change_nothing() {
 #[tokio::test]
 async fn it_is_nested_anywhere_and_loads_nothing() {
     let (limiter, _) = limiter();
-    let dashboard = || Dashboard::new(&limiter).allow_changes(true);
+    let dashboard = || Dashboard::new(limiter.clone()).allow_changes(true);
     let inner = Router::new().nest("/ops/{team}", dashboard().into_router());
     let app: Router = Router::<String>::new()
         .nest("/limits", dashboard().into_router())
@@ -380,7 +380,7 @@ async fn it_shows_an_outage() {
         .breaker(CircuitBreaker::new().failure_threshold(2))
         .declare(DECLARED)
         .build();
-    let router = router(Dashboard::new(&limiter));
+    let router = router(Dashboard::new(limiter.clone()));
     for _ in 0..4 {
         assert!(limiter.check(&DECLARED, "a").await.is_err());
     }
@@ -401,7 +401,7 @@ async fn many_policies_are_found_by_name() {
         builder = builder.declare(Policy::named(format!("p{number:03}"), Quota::new(1, SECOND)));
     }
     let limiter = builder.build();
-    let router = router(Dashboard::new(&limiter).allow_changes(true));
+    let router = router(Dashboard::new(limiter.clone()).allow_changes(true));
     let page = get(&router, "/limits").await;
     assert_eq!(page.matches("id=\"limit ").count(), 100);
     assert!(page.contains("more are not shown"), "{page}");
@@ -417,7 +417,7 @@ async fn many_policies_are_found_by_name() {
 #[tokio::test]
 async fn waits_are_counted_and_peeks_are_not() {
     let (limiter, clock) = testing::limiter();
-    let router = router(Dashboard::new(&limiter));
+    let router = router(Dashboard::new(limiter.clone()));
     assert!(limiter.wait(&DECLARED, "a", 1, Duration::ZERO).await.unwrap().is_allowed());
     assert!(limiter.peek(&DECLARED, "a", 1).await.unwrap().is_allowed());
     clock.advance(SECOND);

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use tollgate::{Limiter, Policy, Quota, RedisBackend, RedisBackendBuilder};
+use tollgate::backend::RedisBackendBuilder;
+use tollgate::{Limiter, Policy, Quota, RedisBackend};
 
 use crate::timed::{PATIENCE, runtime};
 use support::redis::{Certificates, RedisCluster, RedisServer, Sentinels, ask};

@@ -7,9 +7,8 @@ use std::time::Duration;
 
 use redis::IntoConnectionInfo as _;
 use tokio::task::JoinSet;
-use tollgate::{
-    Algorithm, Answer, Backend as _, Check, Operation, Outcome, Policy, Quota, RedisBackend,
-};
+use tollgate::backend::{Answer, Operation};
+use tollgate::{Algorithm, Backend as _, Check, Outcome, Policy, Quota, RedisBackend};
 
 use crate::timed::{PATIENCE, runtime};
 use support::redis::{RedisCluster, RedisServer, eventually};

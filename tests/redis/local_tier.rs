@@ -132,7 +132,8 @@ fn instances_that_lease_admit_what_they_charge() {
     let limit = scaled(5_000, 200_000);
     let (runtime, tier) = (runtime(), LocalTier::deny_cache().lease(50));
     for &algorithm in Algorithm::ALL {
-        let policy = Policy::named(algorithm.name(), Quota::new(limit, LONG)).algorithm(algorithm);
+        let policy =
+            Policy::named(algorithm.as_str(), Quota::new(limit, LONG)).algorithm(algorithm);
         let before = server.calls("evalsha");
         let (admitted, used) = runtime.block_on(async {
             let instances =

@@ -6,3 +6,4 @@ mod adopt;
 mod links;
 mod named_in_docs;
 mod pictures;
+mod public_api;

@@ -63,7 +63,7 @@ async fn picture() -> String {
     for (row, &algorithm) in Algorithm::ALL.iter().enumerate() {
         let top = 28 + 46 * row;
         let admitted = admitted(&limiter, &clock, algorithm).await;
-        writeln!(svg, "<text x=\"6\" y=\"{}\">{}</text>", top + 22, algorithm.name()).unwrap();
+        writeln!(svg, "<text x=\"6\" y=\"{}\">{}</text>", top + 22, algorithm.as_str()).unwrap();
         for (kind, from, height, colour) in [(false, 24, 8, "#d1495b"), (true, 4, 28, "#2a8c5a")] {
             let mut path = String::new();
             for at in attempts().filter(|at| admitted.contains(at) == kind) {

@@ -1,6 +1,6 @@
 use tollgate::rate_limit;
 
-fn slow_down(_: &tollgate::Refusal<'_>) -> &'static str {
+fn slow_down(_: &tollgate::http::Refusal<'_>) -> &'static str {
     "slow down"
 }
 

@@ -1,6 +1,6 @@
 use tollgate::rate_limit;
 
-fn slow_down(_: &tollgate::Refusal<'_>) -> Vec<u32> {
+fn slow_down(_: &tollgate::http::Refusal<'_>) -> Vec<u32> {
     Vec::new()
 }
 

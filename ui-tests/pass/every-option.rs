@@ -4,7 +4,8 @@ use axum::Router;
 use axum::http::request::Parts;
 use axum::response::Response;
 use axum::routing::get;
-use tollgate::{Blocked, Refusal, rate_limit};
+use tollgate::http::Refusal;
+use tollgate::{Blocked, rate_limit};
 
 fn exempt(_: &Parts) -> bool {
     false

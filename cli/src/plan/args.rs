@@ -148,9 +148,8 @@ fn list(limits: &str) -> Result<Vec<Limit>, lexopt::Error> {
 }
 
 fn algorithm(name: &str) -> Result<Algorithm, String> {
-    let algorithms = Algorithm::ALL.iter().copied();
-    algorithms.clone().find(|algorithm| algorithm.name() == name).ok_or_else(|| {
-        let names: Vec<&str> = algorithms.map(Algorithm::name).collect();
+    name.parse().map_err(|_| {
+        let names: Vec<&str> = Algorithm::ALL.iter().map(|known| known.as_str()).collect();
         format!("no algorithm is called `{name}`; there are {}", names.join(", "))
     })
 }

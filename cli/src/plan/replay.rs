@@ -101,7 +101,7 @@ impl Replay {
 
 impl Replayed {
     fn new(limit: &Limit, algorithm: Algorithm, counters: Counters, none: Distinct) -> Self {
-        let name = format!("{}/{} {}", limit.quota.limit(), limit.period, algorithm.name());
+        let name = format!("{}/{} {}", limit.quota.limit(), limit.period, algorithm.as_str());
         Self {
             policy: Policy::named(name, limit.quota).algorithm(algorithm),
             counters,

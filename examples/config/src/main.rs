@@ -44,7 +44,7 @@ async fn show(path: &Path) -> Result<(), Box<dyn Error>> {
     for (policy, changes) in limiter.overrides().iter() {
         println!("{policy}: {changes}");
     }
-    let watcher = config.watch(&limiter)?;
+    let watcher = config.watch(limiter.clone())?;
     set_limiter(limiter.clone());
 
     println!("of 20 searches {} pass, of 20 exports {}", searches().await, exports().await);

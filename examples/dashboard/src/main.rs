@@ -60,7 +60,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     };
     let limiter = Limiter::from_env()?;
     limiter.initialize().await?;
-    let dashboard = Dashboard::new(&limiter).allow_changes(true).into_router();
+    let dashboard = Dashboard::new(limiter.clone()).allow_changes(true).into_router();
     let app = Router::new()
         .route("/search", get(search))
         .route("/export", get(export))

@@ -17,7 +17,8 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::routing::get;
 use own_redis::OwnRedis;
-use tollgate::{BreakerState, CircuitBreaker, Limiter, RateLimit, RedisBackend, rate_limit};
+use tollgate::stats::BreakerState;
+use tollgate::{CircuitBreaker, Limiter, RateLimit, RedisBackend, rate_limit};
 
 /// What each limit admits, and how many requests a second come to each.
 const LIMIT: u32 = 40;
@@ -44,7 +45,7 @@ async fn local(limit: RateLimit) -> &'static str {
 const ROUTES: [&str; 3] = ["closed", "open", "local"];
 
 fn decided_by(limit: &RateLimit) -> &'static str {
-    limit.decisions().first().map_or("nobody", |decision| decision.source().name())
+    limit.decisions().first().map_or("nobody", |decision| decision.source().as_str())
 }
 
 #[tokio::main]
@@ -87,7 +88,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
             tokio::time::sleep(Duration::from_secs(1)).await;
             let tally = std::mem::take(&mut *lock(&tally));
             let state = limiter.stats().breaker.map_or(BreakerState::Closed, |stats| stats.state);
-            println!("{part:<7}  {tally}  {:<9}  {}", state.name(), tally.sources());
+            println!("{part:<7}  {tally}  {:<9}  {}", state.as_str(), tally.sources());
             if tally.broken > 0 {
                 return Err(format!("{} requests were not answered at all", tally.broken).into());
             }

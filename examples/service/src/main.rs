@@ -83,7 +83,7 @@ async fn serve() -> Result<(), Box<dyn Error>> {
         }
         initialized => initialized?,
     }
-    let _watcher = file.map(|_| config.watch(&limiter)).transpose()?;
+    let _watcher = file.map(|_| config.watch(limiter.clone())).transpose()?;
     set_limiter(limiter.clone());
 
     let app = Router::new()

@@ -3,7 +3,8 @@
 use super::{LAST_INSTANT, QuotaCheck, QuotaCounter, Refund, Wait};
 use crate::micros::Timestamp;
 use crate::policy::MAX_QUOTAS;
-use crate::{Check, Policy, Verdict};
+use crate::verdict::Verdict;
+use crate::{Check, Policy};
 
 /// The effect of a decision on the counters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,7 +6,8 @@ use smallvec::SmallVec;
 use super::{FixedWindow, Gcra, QuotaCounter, SlidingWindow, SlidingWindowCounter, Wait};
 use crate::micros::Timestamp;
 use crate::policy::MAX_QUOTAS;
-use crate::{Algorithm, Outcome, Policy, Quota, Verdict};
+use crate::verdict::Verdict;
+use crate::{Algorithm, Outcome, Policy, Quota};
 
 /// Returns the verdict on a request of `cost` at `now`, from the store's decision and from `raw`,
 /// the numbers of the state after it, one quota after the other. Returns `None` if the numbers are

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
-use crate::{Decision, Policy, Unavailable};
+use crate::{Decision, Outcome, Policy, Unavailable};
 
 /// The error of an annotated function that was not called: its limit is reached, or could not be
 /// checked.
@@ -86,9 +86,14 @@ impl fmt::Display for RateLimited {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let policy = self.policy();
         match &self.0.cause {
-            Cause::Refused(decision) => match decision.retry_after() {
-                Some(after) => write!(f, "the limit `{policy}` is reached; retry in {after:.1?}"),
-                None => write!(f, "the limit `{policy}` can never admit a call of this cost"),
+            Cause::Refused(decision) => match (decision.outcome(), decision.retry_after()) {
+                (_, Some(after)) => {
+                    write!(f, "the limit `{policy}` is reached; retry in {after:.1?}")
+                }
+                (Outcome::Blocked, None) => {
+                    write!(f, "the subject of this call is blocked for the limit `{policy}`")
+                }
+                (_, None) => write!(f, "the limit `{policy}` can never admit a call of this cost"),
             },
             Cause::Unavailable(_) => write!(f, "the limit `{policy}` cannot be checked"),
             Cause::CannotWait => write!(
@@ -100,17 +105,17 @@ impl fmt::Display for RateLimited {
     }
 }
 
-/// Converts the error into the response that an annotated handler would send: 429, or 503 if the
-/// limit could not be checked. So a handler can return the error of a limited function, or be
-/// limited as a function itself.
+/// Creates the response of an annotated handler, for handlers that are limited as functions: 429,
+/// 403 if its subject is blocked, or 503 if the limit could not be checked.
 #[cfg(feature = "axum")]
 impl axum::response::IntoResponse for RateLimited {
     fn into_response(self) -> axum::response::Response {
-        use crate::{Reason, http::refuse_call};
+        use crate::http::refuse_call;
+        use crate::response::Reason;
 
         let Inner { policy, cause } = *self.0;
         match cause {
-            Cause::Refused(decision) => refuse_call(&policy, Reason::QuotaExceeded(&decision)),
+            Cause::Refused(decision) => refuse_call(&policy, Reason::of(&decision)),
             Cause::Unavailable(unavailable) => {
                 refuse_call(&policy, Reason::Unavailable(&unavailable))
             }

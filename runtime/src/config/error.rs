@@ -4,7 +4,8 @@ use std::fmt;
 
 use figment2::error::{Actual, Kind};
 
-use crate::{OverridesError, suggest};
+use crate::overrides::OverridesError;
+use crate::suggest;
 
 /// The error for an invalid configuration. Its text has a line for each mistake with the place (a
 /// file or an environment variable), the key, the reason and what to do about it.

@@ -100,18 +100,20 @@ impl LocalTierSettings {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct HttpSettings {
     trusted_proxies: Option<Vec<String>>,
-    forwarded_header: Option<Keyword<crate::ForwardedHeader>>,
+    forwarded_header: Option<Keyword<crate::key::ForwardedHeader>>,
     ipv6_prefix: Option<u8>,
-    headers: Option<Keyword<crate::HeaderStyle>>,
-    legacy_reset: Option<Keyword<crate::LegacyReset>>,
-    on_missing_key: Option<Keyword<crate::OnMissingKey>>,
+    headers: Option<Keyword<crate::response::HeaderStyle>>,
+    legacy_reset: Option<Keyword<crate::response::LegacyReset>>,
+    on_missing_key: Option<Keyword<crate::key::OnMissingKey>>,
 }
 
 #[cfg(feature = "axum")]
 impl HttpSettings {
     pub(super) fn options(&self) -> Result<crate::HttpOptions, InvalidSetting> {
         let mut options = crate::HttpOptions::new();
-        let wrong = |key: &str, error: crate::HttpOptionsError| (key.to_owned(), error.to_string());
+        let wrong = |key: &str, error: crate::response::HttpOptionsError| {
+            (key.to_owned(), error.to_string())
+        };
         if let Some(proxies) = &self.trusted_proxies {
             options = options
                 .trusted_proxies(proxies)

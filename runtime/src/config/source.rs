@@ -35,6 +35,7 @@ impl Provider for SettingsLayer {
 }
 
 /// The settings merged from all sources, with the source of each.
+#[derive(Clone)]
 pub(super) struct LoadedSettings {
     pub(super) settings: Settings,
     figment: Figment,

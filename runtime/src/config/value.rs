@@ -4,6 +4,10 @@ use std::time::Duration;
 
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 
+#[cfg(feature = "axum")]
+use crate::key::{ForwardedHeader, OnMissingKey};
+#[cfg(feature = "axum")]
+use crate::response::{HeaderStyle, LegacyReset};
 use crate::{Algorithm, OnError, duration_text};
 
 /// A duration, written as whole seconds or as text with units.
@@ -54,25 +58,31 @@ pub(super) struct Keyword<T>(pub(super) T);
 /// A type whose values are written as words.
 pub(super) trait Keywords: Copy + 'static {
     const NAMES: &'static [&'static str];
-    /// The values, in the same order as `NAMES`.
-    const ALL: &'static [Self];
+
+    /// Returns the value of this name.
+    fn parse(word: &str) -> Option<Self>;
 }
 
 impl<'de, T: Keywords> Deserialize<'de> for Keyword<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let word = String::deserialize(deserializer)?;
-        let named = T::NAMES.iter().zip(T::ALL).find(|(name, _)| **name == word);
-        let (_, value) = named.ok_or_else(|| de::Error::unknown_variant(&word, T::NAMES))?;
-        Ok(Self(*value))
+        let value = T::parse(&word);
+        value.map(Self).ok_or_else(|| de::Error::unknown_variant(&word, T::NAMES))
     }
 }
 
 macro_rules! keywords {
     ($($(#[$attribute:meta])* $ty:ident { $($name:literal $variant:ident),* })*) => {$(
         $(#[$attribute])*
-        impl Keywords for crate::$ty {
+        impl Keywords for $ty {
             const NAMES: &'static [&'static str] = &[$($name),*];
-            const ALL: &'static [Self] = &[$(Self::$variant),*];
+
+            fn parse(word: &str) -> Option<Self> {
+                match word {
+                    $($name => Some(Self::$variant),)*
+                    _ => None,
+                }
+            }
         }
     )*};
 }
@@ -85,12 +95,15 @@ macro_rules! keywords_by_name {
                 let mut names = [""; $ty::ALL.len()];
                 let mut at = 0;
                 while at < names.len() {
-                    names[at] = $ty::ALL[at].name();
+                    names[at] = $ty::ALL[at].as_str();
                     at += 1;
                 }
                 names
             };
-            const ALL: &'static [Self] = $ty::ALL;
+
+            fn parse(word: &str) -> Option<Self> {
+                word.parse().ok()
+            }
         }
     )*};
 }

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 
-use super::{Config, ConfigError};
+use super::configuration::Config;
+use super::error::ConfigError;
 use crate::Limiter;
 
 /// The length of one pause. The file is read after a pause without further changes, because a
@@ -53,7 +54,7 @@ impl Config {
     /// # Errors
     ///
     /// If the configuration has no file, or the system cannot watch its directory.
-    pub fn watch(self, limiter: &Limiter) -> Result<ConfigWatcher, ConfigError> {
+    pub fn watch(self, limiter: Limiter) -> Result<ConfigWatcher, ConfigError> {
         let Some(path) = self.path.clone() else {
             let reason = "there is no file to watch: use `Config::load`";
             return Err(ConfigError::new(self.place(), None, reason));
@@ -80,7 +81,6 @@ impl Config {
         // watching.
         let _ = messages.send(WatchMessage::Changed);
         let broken = Arc::default();
-        let limiter = limiter.clone();
         let follower = Follower { path, config: self, limiter, broken: Arc::clone(&broken) };
         let thread = thread::Builder::new().name("tollgate-config".to_owned());
         let thread = thread.spawn(move || follower.follow(&receiver, watcher));

@@ -139,7 +139,7 @@ pub(super) fn state(stats: &LimiterStats) -> Vec<(&'static str, String)> {
     let mut state = vec![("store", stats.backend.to_owned())];
     let mut add = |name, value| state.push((name, value));
     if let Some(breaker) = &stats.breaker {
-        add("circuit breaker", breaker.state.name().replace('_', " "));
+        add("circuit breaker", breaker.state.as_str().replace('_', " "));
         add("opened", times(breaker.opened));
         add("not asked", times(breaker.rejected));
     }

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::overrides::quota;
+use crate::overrides::{UnknownWord, quota};
 use crate::{Algorithm, OnError, Override, Policy, Quota, duration_text};
 
 /// The fields of a form as text. An empty field does not override the policy's declared setting.
@@ -59,9 +59,9 @@ impl Form {
             per: per.map(duration_text::format).unwrap_or_default(),
             burst: text(*burst),
             quotas: quotas.as_deref().map(listed).unwrap_or_default(),
-            algorithm: algorithm.map_or("", Algorithm::name).to_owned(),
+            algorithm: algorithm.map_or("", Algorithm::as_str).to_owned(),
             shadow: shadow.map_or("", switch).to_owned(),
-            on_error: on_error.map_or("", OnError::name).to_owned(),
+            on_error: on_error.map_or("", OnError::as_str).to_owned(),
             enabled: enabled.map_or("", switch).to_owned(),
         }
     }
@@ -75,18 +75,10 @@ impl Form {
             per: parse_field("per", &self.per, &mut report, period),
             burst: parse_field("burst", &self.burst, &mut report, number),
             quotas: parse_field("quotas", &self.quotas, &mut report, quotas),
-            algorithm: parse_field("algorithm", &self.algorithm, &mut report, |word| {
-                one_of(word, Algorithm::ALL, Algorithm::name)
-            }),
-            shadow: parse_field("shadow", &self.shadow, &mut report, |word| {
-                one_of(word, &[true, false], switch)
-            }),
-            on_error: parse_field("on_error", &self.on_error, &mut report, |word| {
-                one_of(word, OnError::ALL, OnError::name)
-            }),
-            enabled: parse_field("enabled", &self.enabled, &mut report, |word| {
-                one_of(word, &[true, false], switch)
-            }),
+            algorithm: parse_field("algorithm", &self.algorithm, &mut report, keyword),
+            shadow: parse_field("shadow", &self.shadow, &mut report, is_on),
+            on_error: parse_field("on_error", &self.on_error, &mut report, keyword),
+            enabled: parse_field("enabled", &self.enabled, &mut report, is_on),
         };
         if mistakes.is_empty() { Ok(changes) } else { Err(mistakes) }
     }
@@ -144,11 +136,13 @@ fn period(text: &str) -> Result<Duration, String> {
     })
 }
 
-fn one_of<T: Copy>(word: &str, all: &[T], name: impl Fn(T) -> &'static str) -> Result<T, String> {
-    all.iter().copied().find(|it| name(*it) == word).ok_or_else(|| {
-        let names: Vec<_> = all.iter().map(|it| format!("`{}`", name(*it))).collect();
-        format!("`{word}` is none of {}", names.join(", "))
-    })
+fn keyword<T: FromStr<Err = UnknownWord>>(word: &str) -> Result<T, String> {
+    word.parse().map_err(|error: UnknownWord| error.to_string())
+}
+
+fn is_on(word: &str) -> Result<bool, String> {
+    let on = [true, false].into_iter().find(|on| switch(*on) == word);
+    on.ok_or_else(|| format!("`{word}` is none of `on`, `off`"))
 }
 
 /// Parses a list such as `5 per 1s, 100 per 1h burst 20`.

@@ -32,6 +32,7 @@ use crate::{Limiter, Override};
 const MAX_BODY: usize = 16 * 1024;
 
 #[doc = include_str!("../docs/dashboard.md")]
+#[derive(Clone)]
 pub struct Dashboard {
     limiter: Limiter,
     shows_subjects: bool,
@@ -46,17 +47,12 @@ impl Dashboard {
     /// dashboard. By default, the dashboard shows hashes in place of subjects and allows no
     /// changes.
     #[must_use]
-    pub fn new(limiter: &Limiter) -> Self {
+    pub fn new(limiter: Limiter) -> Self {
         limiter.tally();
         // Each `RandomState` has keys of its own, derived from randomness of the operating system.
         let random = || RandomState::new().build_hasher().finish();
         let secret = u128::from(random()) << 64 | u128::from(random());
-        Self {
-            limiter: limiter.clone(),
-            shows_subjects: false,
-            allows_changes: false,
-            secret: secret.to_be_bytes(),
-        }
+        Self { limiter, shows_subjects: false, allows_changes: false, secret: secret.to_be_bytes() }
     }
 
     /// Shows subjects in clear text if `on` is `true`, and their hashes if it is `false`, the
@@ -176,7 +172,7 @@ impl Dashboard {
             }
         });
         update.map_err(|error| {
-            let text = |mistake: &crate::OverrideMistake| match mistake.key() {
+            let text = |mistake: &crate::overrides::OverrideMistake| match mistake.key() {
                 Some(key) if mistake.policy() == form.policy => {
                     format!("{key}: {}", mistake.reason())
                 }

@@ -132,8 +132,8 @@ impl Page {
             shows_subjects: dashboard.shows_subjects,
             cards,
             more,
-            algorithms: Algorithm::ALL.iter().map(|algorithm| algorithm.name()).collect(),
-            modes: OnError::ALL.iter().map(|mode| mode.name()).collect(),
+            algorithms: Algorithm::ALL.iter().map(|algorithm| algorithm.as_str()).collect(),
+            modes: OnError::ALL.iter().map(|mode| mode.as_str()).collect(),
             switches: [true, false].map(switch),
         }
     }
@@ -155,12 +155,16 @@ impl Dashboard {
         Card {
             name: declared.name().to_smolstr(),
             quotas: listed(effective.quotas()),
-            algorithm: effective.get_algorithm().name(),
-            on_error: self.limiter.on_error(&effective).name(),
+            algorithm: effective.get_algorithm().as_str(),
+            on_error: self.limiter.on_error(&effective).as_str(),
             is_enabled: effective.is_enabled(),
             is_shadow: effective.is_shadow(),
             is_overridden: changes.is_some(),
-            declared: format!("{}, {}", listed(declared.quotas()), declared.get_algorithm().name()),
+            declared: format!(
+                "{}, {}",
+                listed(declared.quotas()),
+                declared.get_algorithm().as_str()
+            ),
             places: known.places.clone(),
             rates,
             has_quotas_field: declared.quotas().len() > 1

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use crate::backend::store::{Answers, BoxFuture, Store};
 use crate::clock::first_of;
-use crate::{Answer, BackendError, Check, Clock, Operation, Verdict};
+use crate::operation::{Answer, Operation};
+use crate::verdict::Verdict;
+use crate::{BackendError, Check, Clock};
 
 pub(super) struct Deadline {
     inner: Box<dyn Store>,

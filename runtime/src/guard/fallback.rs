@@ -7,9 +7,10 @@ use std::sync::Arc;
 use super::unreported::{UnreportedCharge, UnreportedCharges};
 use crate::backend::store::Store;
 use crate::micros::Timestamp;
+use crate::operation::{Answer, Operation};
+use crate::verdict::Verdict;
 use crate::{
-    Answer, Backend, BackendError, Check, Clock, MemoryBackend, Operation, Outcome, Policy,
-    QuotaState, Source, Verdict,
+    Backend, BackendError, Check, Clock, MemoryBackend, Outcome, Policy, QuotaState, Source,
 };
 
 /// The reason for rejecting a policy with [`OnError::Local`](crate::OnError::Local) if the number

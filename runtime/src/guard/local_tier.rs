@@ -7,7 +7,7 @@ const DEFAULT_MAX_KEYS: usize = 100_000;
 const DEFAULT_HOLD: Duration = Duration::from_secs(1);
 
 #[doc = include_str!("../docs/local_tier.md")]
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LocalTier {
     /// The longest time for which the deny cache reuses a refusal; `None` if there is no deny
     /// cache.

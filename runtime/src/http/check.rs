@@ -10,7 +10,8 @@ use crate::global::with_current_limiter;
 use crate::key::{KeyError, KeyOptions};
 use crate::overrides::{EffectivePolicy, Overridden};
 use crate::response::{HeaderStyle, HeaderValues, PolicyText, Reason, Refusal, RefusalContext};
-use crate::{Blocked, Check, Decision, Limiter, Policy, Unavailable, Verdict};
+use crate::verdict::Verdict;
+use crate::{Blocked, Check, Decision, Limiter, Policy, Unavailable};
 
 /// The outcome of the check of a request against a limit.
 ///
@@ -185,7 +186,7 @@ impl Checker<'_> {
             let headers = HeaderValues::NOTHING;
             return CheckOutcome::Granted(grant(Granted { headers, decision, overridden }));
         }
-        self.refuse(parts, policy, Reason::QuotaExceeded(&decision))
+        self.refuse(parts, policy, Reason::of(&decision))
     }
 
     fn refuse<G>(

@@ -29,13 +29,13 @@ use crate::{Decision, Outcome, Policy, QuotaState, Source};
 /// provides the decisions if an argument of the handler has this type, even under another name, in
 /// a tuple, in an `Option` or in a `Result`. To extract them within an extractor of your own, add
 /// an argument `_: RateLimit` to the handler.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RateLimit {
     decisions: SmallVec<[PolicyDecision; 1]>,
 }
 
 /// The decision of one policy about a request.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PolicyDecision {
     policy: SmolStr,
     outcome: Outcome,

@@ -148,8 +148,8 @@ impl RateLimitLayer {
 
     /// Uses this limiter instead of the request's, the scoped or the global one.
     #[must_use]
-    pub fn limiter(self, limiter: &Limiter) -> Self {
-        self.with_options(|options| options.limiter = Some(limiter.clone()))
+    pub fn limiter(self, limiter: Limiter) -> Self {
+        self.with_options(|options| options.limiter = Some(limiter))
     }
 
     fn with(self, change: impl FnOnce(&mut HttpLimit)) -> Self {

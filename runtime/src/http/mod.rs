@@ -1,35 +1,33 @@
-//! HTTP: limits in front of handlers and services.
-//!
-//! The extractor of an annotated handler's arguments checks the limits (`extract.rs`). Any other
-//! service is limited by a layer (`layer.rs`, `service.rs`). Both use `check.rs`, which resolves
-//! the key, asks the limiter, and prepares the header fields or the refusal (`crate::response`).
+//! HTTP: what refusals and header fields look like, and errors of keys. The layer, the extractor
+//! and the options are at the root: [`RateLimitLayer`](crate::RateLimitLayer),
+//! [`RateLimit`](crate::RateLimit), [`HttpOptions`](crate::HttpOptions) and [`Key`](crate::Key).
+
+// The module holds the limits in front of handlers and services. The extractor of an annotated
+// handler's arguments checks the limits (`extract.rs`). Any other service is limited by a layer
+// (`layer.rs`, `service.rs`). Both use `check.rs`, which resolves the key, asks the limiter, and
+// prepares the header fields or the refusal (`crate::response`).
 
 mod admission;
 mod call_refusal;
 mod check;
-mod convert;
-mod extract;
-mod extractor;
+pub(crate) mod convert;
+pub(crate) mod extract;
+pub(crate) mod extractor;
 mod grants;
-mod handler_future;
-mod layer;
+pub(crate) mod handler_future;
+pub(crate) mod layer;
 mod layer_limit;
-mod limit;
+pub(crate) mod limit;
 mod rejection;
 mod service;
 mod skip;
 
 pub(crate) use self::call_refusal::refuse_call;
-pub use self::convert::{
-    IntoAnswer, IntoLimitedResponse, answered, failure, require_send, success,
-};
-pub use self::extract::{Checked, InLast};
-pub use self::extractor::{Argument, IsNoRateLimit, PolicyDecision, RateLimit};
-pub use self::handler_future::HandlerFuture;
-pub use self::layer::RateLimitLayer;
-pub use self::limit::{Annotated, Cost, HttpLimit};
+pub use self::extractor::PolicyDecision;
 pub use self::service::{RateLimitService, ResponseFuture};
 use crate::Limiter;
+pub use crate::key::{ForwardedHeader, KeyError, OnMissingKey};
+pub use crate::response::{HeaderStyle, HttpOptionsError, LegacyReset, Problem, Reason, Refusal};
 
 impl Limiter {
     /// Creates a layer that makes the annotated handlers below it use this limiter instead of the

@@ -1,7 +1,7 @@
 //! The error of a request that has no subject.
 
 /// The reason why a request cannot be attributed to a subject.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyError {
     /// The server does not pass client addresses on to handlers.

@@ -9,11 +9,10 @@ use tracing::Instrument as _;
 use super::Limiter;
 use crate::decision::Receipt;
 use crate::micros::Timestamp;
+use crate::operation::{Answer, Operation};
 use crate::overrides::EffectivePolicy;
-use crate::{
-    Answer, BackendError, Check, Decision, Operation, Policy, Source, StartError, Unavailable,
-    Verdict,
-};
+use crate::verdict::Verdict;
+use crate::{BackendError, Check, Decision, Policy, Source, StartError, Unavailable};
 
 impl Limiter {
     /// Charges a request of `subject` to `policy`, at a cost of 1, if every quota admits it.
@@ -228,6 +227,7 @@ impl Limiter {
     }
 
     /// Decides about a check, stores the verdict in `verdict`, and reports it to telemetry.
+    #[cfg(feature = "axum")]
     #[inline]
     pub(crate) async fn decide(
         &self,

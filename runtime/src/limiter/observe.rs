@@ -11,7 +11,8 @@ use crate::stats::{BackendStats, LimiterStats};
 #[cfg(feature = "dashboard")]
 use crate::telemetry::Tally;
 use crate::telemetry::{CheckEvent, Timer};
-use crate::{Blocked, Check, Decision, Unavailable, Verdict};
+use crate::verdict::Verdict;
+use crate::{Blocked, Check, Decision, Unavailable};
 
 impl Limiter {
     /// Returns statistics of the circuit breaker and of the backend.

@@ -5,9 +5,9 @@ use std::sync::atomic::Ordering;
 
 use super::Limiter;
 use crate::guard::{Fallback, NO_INSTANCES};
-use crate::{
-    Action, BackendError, Check, OnError, Operation, Policy, Source, Unavailable, Verdict,
-};
+use crate::operation::{Action, Operation};
+use crate::verdict::Verdict;
+use crate::{BackendError, Check, OnError, Policy, Source, Unavailable};
 
 impl Limiter {
     /// Returns the reason why this limiter cannot apply a policy; `None` if it can.

@@ -2,7 +2,8 @@
 
 use super::Limiter;
 use crate::overrides::EffectivePolicy;
-use crate::{Check, Overrides, OverridesError, Policy};
+use crate::overrides::OverridesError;
+use crate::{Check, Overrides, Policy};
 
 impl Limiter {
     /// Replaces all overrides at once. The new overrides apply to requests that are checked from

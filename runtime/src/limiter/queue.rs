@@ -11,7 +11,8 @@ use super::Limiter;
 use crate::algorithm::spaced;
 use crate::clock::first_of;
 use crate::overrides::EffectivePolicy;
-use crate::{Algorithm, Check, Clock, Decision, Outcome, Policy, Quota, Unavailable, Verdict};
+use crate::verdict::Verdict;
+use crate::{Algorithm, Check, Clock, Decision, Outcome, Policy, Quota, Unavailable};
 
 /// The lines in which callers wait. A line without callers is removed.
 pub(super) struct Queue {
@@ -96,7 +97,7 @@ impl Limiter {
                 Outcome::Refused { retry_after } if queue.instant_in(retry_after) <= until => {
                     queue.clock.sleep(retry_after).await;
                 }
-                Outcome::Allowed | Outcome::Refused { .. } | Outcome::Never => return Ok(decision),
+                _ => return Ok(decision),
             }
         }
     }

@@ -43,8 +43,9 @@ type SubjectFn = dyn Fn(&Policy, &str) -> Option<Override> + Send + Sync;
 ///
 /// The results are cached for a bounded number of subjects and for a bounded time. The function is
 /// called during a request, so it has to be quick: look the plan up in memory.
+#[derive(Clone)]
 pub struct PerSubject {
-    function: Box<SubjectFn>,
+    function: Arc<SubjectFn>,
     max_age: Duration,
     max_keys: usize,
 }
@@ -56,7 +57,7 @@ impl PerSubject {
     pub fn new(
         function: impl Fn(&Policy, &str) -> Option<Override> + Send + Sync + 'static,
     ) -> Self {
-        Self { function: Box::new(function), max_age: DEFAULT_MAX_AGE, max_keys: DEFAULT_MAX_KEYS }
+        Self { function: Arc::new(function), max_age: DEFAULT_MAX_AGE, max_keys: DEFAULT_MAX_KEYS }
     }
 
     /// Sets the time for which a result is cached. The default is 1 minute.
@@ -87,7 +88,7 @@ impl fmt::Debug for PerSubject {
 
 /// The overrides of single subjects in one limiter: the function, and a cache of its results.
 pub(crate) struct SubjectOverrides {
-    function: Box<SubjectFn>,
+    function: Arc<SubjectFn>,
     max_age: TimeSpan,
     clock: Arc<dyn Clock>,
     cache: BoundedMap<CachedResult>,

@@ -1,5 +1,10 @@
 //! The algorithms that decide if a quota admits a request.
 
+use std::fmt;
+use std::str::FromStr;
+
+use super::unknown_word::UnknownWord;
+
 /// An algorithm that decides if a quota admits a request. Each variant states how much it admits at
 /// most.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -47,7 +52,7 @@ impl Algorithm {
 
     /// Returns the algorithm's name in the attribute and in configuration files.
     #[must_use]
-    pub const fn name(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::SlidingWindow => "sliding_window",
             Self::SlidingWindowCounter => "sliding_window_counter",
@@ -68,9 +73,40 @@ impl Algorithm {
     }
 }
 
+impl fmt::Display for Algorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// Parses the name that [`as_str`](Self::as_str) returns.
+impl FromStr for Algorithm {
+    type Err = UnknownWord;
+
+    fn from_str(word: &str) -> Result<Self, UnknownWord> {
+        let named = Self::ALL.iter().copied().find(|known| known.as_str() == word);
+        named.ok_or_else(|| UnknownWord::new(word, Self::ALL.iter().map(|known| known.as_str())))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_are_parsed_and_others_are_answered_with_the_nearest() {
+        for algorithm in Algorithm::ALL {
+            assert_eq!(algorithm.to_string().parse(), Ok(*algorithm));
+        }
+        let error = "token-bucket".parse::<Algorithm>().unwrap_err();
+        assert_eq!(error.word(), "token-bucket");
+        let text = "`token-bucket` is none of `sliding_window`, `sliding_window_counter`, \
+                    `fixed_window`, `token_bucket`, `leaky_bucket`, `gcra`: did you mean \
+                    `token_bucket`?";
+        assert_eq!(error.to_string(), text);
+        let text = "`shut` is none of `closed`, `open`, `local`";
+        assert_eq!("shut".parse::<crate::OnError>().unwrap_err().to_string(), text);
+    }
 
     #[test]
     fn no_algorithm_is_left_out() {

@@ -3,16 +3,18 @@
 mod algorithm;
 mod name;
 mod on_error;
+mod unknown_word;
 
 use smol_str::SmolStr;
 
 pub use self::algorithm::Algorithm;
 use self::name::{Name, hash_name};
 pub use self::on_error::OnError;
+pub use self::unknown_word::UnknownWord;
 use crate::Quota;
 
-/// The largest number of quotas of one policy: enough for a second, a minute, an hour and a day.
-pub const MAX_QUOTAS: usize = 4;
+/// The value of [`Policy::MAX_QUOTAS`].
+pub(crate) const MAX_QUOTAS: usize = 4;
 
 /// A named set of quotas with an algorithm and its options.
 ///
@@ -28,7 +30,7 @@ pub const MAX_QUOTAS: usize = 4;
 ///     .and(Quota::new(20, Duration::from_secs(3600)));
 /// assert_eq!(LOGIN.quotas().len(), 2);
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Policy {
     name: Name,
     name_hash: u64,
@@ -50,6 +52,10 @@ pub struct Policy {
 }
 
 impl Policy {
+    /// The largest number of quotas of one policy: enough for a second, a minute, an hour and a
+    /// day.
+    pub const MAX_QUOTAS: usize = MAX_QUOTAS;
+
     /// Creates a policy with one quota, for constants and statics.
     #[must_use]
     pub const fn new(name: &'static str, quota: Quota) -> Self {
@@ -84,7 +90,7 @@ impl Policy {
     ///
     /// # Panics
     ///
-    /// If the policy has [`MAX_QUOTAS`] quotas already; in a `const` that is a compile error.
+    /// If the policy has [`MAX_QUOTAS`](Self::MAX_QUOTAS) already; in a `const` that is a compile error.
     #[must_use]
     pub const fn and(mut self, quota: Quota) -> Self {
         assert!((self.quota_count as usize) < MAX_QUOTAS, "a policy holds at most 4 quotas");
@@ -151,7 +157,10 @@ impl Policy {
         self.shadow = on;
     }
 
-    pub(crate) const fn is_shadow(&self) -> bool {
+    /// Returns `true` if the policy decides and reports, but never refuses: `shadow` in the attribute
+    /// or in an [`Override`](crate::Override).
+    #[must_use]
+    pub const fn is_shadow(&self) -> bool {
         self.shadow
     }
 
@@ -190,8 +199,28 @@ impl Policy {
 
     /// Returns the algorithm that decides if the quotas admit a request.
     #[must_use]
-    pub fn get_algorithm(&self) -> Algorithm {
+    pub const fn get_algorithm(&self) -> Algorithm {
         self.algorithm
+    }
+
+    /// Returns the handling of requests while the backend cannot answer; `None` if the limiter's
+    /// applies.
+    #[must_use]
+    pub const fn get_on_error(&self) -> Option<OnError> {
+        self.on_error
+    }
+
+    /// Returns `true` or `false` if the deny cache was switched on or off for this policy, and `None`
+    /// if the default applies.
+    #[must_use]
+    pub const fn get_deny_cache(&self) -> Option<bool> {
+        self.deny_cache
+    }
+
+    /// Returns the largest number of permits in one lease; `None` if the limiter's applies.
+    #[must_use]
+    pub const fn get_lease(&self) -> Option<u32> {
+        self.lease
     }
 
     /// Returns a hash of the name. The hash of a constant policy is computed at compile time.
@@ -255,10 +284,6 @@ impl Policy {
     pub(crate) fn map_quotas(mut self, quota: impl Fn(Quota) -> Quota) -> Self {
         self.quotas = self.quotas.map(quota);
         self
-    }
-
-    pub(crate) fn get_on_error(&self) -> Option<OnError> {
-        self.on_error
     }
 
     /// Returns the name as an owned string. The text of a constant name is not copied.

@@ -1,5 +1,7 @@
 //! The name of a policy, and its hash.
 
+use std::hash::{Hash, Hasher};
+
 use smol_str::SmolStr;
 
 /// The name of a policy. Most names are constants. Two constants at the same address are equal, so
@@ -43,6 +45,12 @@ impl PartialEq for Name {
 }
 
 impl Eq for Name {}
+
+impl Hash for Name {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_str().hash(state);
+    }
+}
 
 /// Hashes a name by [FNV-1a](https://datatracker.ietf.org/doc/draft-eastlake-fnv/), which can be
 /// computed at compile time. Each step processes eight bytes instead of one, because the compiler

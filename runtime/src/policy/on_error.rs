@@ -1,5 +1,10 @@
 //! The handling of requests while the backend of their limit fails.
 
+use std::fmt;
+use std::str::FromStr;
+
+use super::unknown_word::UnknownWord;
+
 #[doc = include_str!("../docs/outages.md")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -19,17 +24,32 @@ pub enum OnError {
 }
 
 impl OnError {
-    /// All variants.
-    #[cfg(any(feature = "config", feature = "dashboard"))]
-    pub(crate) const ALL: &'static [Self] = &[Self::Closed, Self::Open, Self::Local];
+    /// All variants, in the order of this enum.
+    pub const ALL: &'static [Self] = &[Self::Closed, Self::Open, Self::Local];
 
     /// Returns the variant's name in the attribute and in configuration files.
     #[must_use]
-    pub const fn name(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Closed => "closed",
             Self::Open => "open",
             Self::Local => "local",
         }
+    }
+}
+
+impl fmt::Display for OnError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// Parses the name that [`as_str`](Self::as_str) returns.
+impl FromStr for OnError {
+    type Err = UnknownWord;
+
+    fn from_str(word: &str) -> Result<Self, UnknownWord> {
+        let named = Self::ALL.iter().copied().find(|known| known.as_str() == word);
+        named.ok_or_else(|| UnknownWord::new(word, Self::ALL.iter().map(|known| known.as_str())))
     }
 }

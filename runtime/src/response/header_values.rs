@@ -6,7 +6,7 @@ use super::header_style::{HeaderStyle, LegacyReset};
 use super::legacy_headers::LegacyHeaders;
 use super::limit_field::limit_field;
 use super::policy_text::PolicyText;
-use crate::Verdict;
+use crate::verdict::Verdict;
 
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const LIMIT: HeaderName = HeaderName::from_static("ratelimit");

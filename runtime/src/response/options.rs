@@ -17,13 +17,14 @@ pub(crate) type RefusalFunction = Arc<dyn Fn(&Refusal<'_>) -> Response + Send + 
 /// [`LimiterBuilder::http`](crate::LimiterBuilder::http). A policy's own options take precedence.
 ///
 /// ```
-/// use tollgate::{HeaderStyle, HttpOptions, Limiter, MemoryBackend};
+/// use tollgate::http::HeaderStyle;
+/// use tollgate::{HttpOptions, Limiter, MemoryBackend};
 ///
 /// let http = HttpOptions::new()
 ///     .trusted_proxies(["10.0.0.0/8", "2001:db8::7"])?
 ///     .headers(HeaderStyle::Both);
 /// let limiter = Limiter::builder(MemoryBackend::new()).http(http).build();
-/// # Ok::<_, tollgate::HttpOptionsError>(())
+/// # Ok::<_, tollgate::http::HttpOptionsError>(())
 /// ```
 #[derive(Clone)]
 pub struct HttpOptions {
@@ -116,7 +117,8 @@ impl HttpOptions {
     /// [`headers`](Self::headers)) are always added.
     ///
     /// ```
-    /// use tollgate::{HttpOptions, Refusal};
+    /// use tollgate::http::Refusal;
+    /// use tollgate::HttpOptions;
     ///
     /// let http = HttpOptions::new().refusal(|refusal: &Refusal<'_>| {
     ///     refusal.problem().detail("Slow down, please.").instance("urn:uuid:…")

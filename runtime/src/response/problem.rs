@@ -11,8 +11,8 @@ use super::json::json_string;
 /// Problem details, the default body of a refusal. [`Refusal::problem`] returns them, and they can
 /// be changed before they are sent.
 ///
-/// [`Refusal::problem`]: crate::Refusal::problem
-#[derive(Clone, Debug)]
+/// [`Refusal::problem`]: crate::http::Refusal::problem
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use = "it is a response: return it"]
 pub struct Problem {
     status: StatusCode,

@@ -8,7 +8,7 @@ use axum::http::request::Parts;
 use super::policy_text::PolicyText;
 use super::seconds::whole_seconds;
 use crate::key::KeyError;
-use crate::{Decision, Policy, Unavailable};
+use crate::{Decision, Outcome, Policy, Unavailable};
 
 /// The reason for a refusal.
 #[derive(Clone, Copy, Debug)]
@@ -16,6 +16,8 @@ use crate::{Decision, Policy, Unavailable};
 pub enum Reason<'a> {
     /// A quota does not admit the request. The status is 429.
     QuotaExceeded(&'a Decision),
+    /// The subject is blocked ([`Outcome::Blocked`]): 403.
+    Blocked(&'a Decision),
     /// The backend has failed, and the policy is closed. The status is 503.
     Unavailable(&'a Unavailable),
     /// The limit is on a function that is not async, and the backend cannot answer without waiting.
@@ -26,6 +28,16 @@ pub enum Reason<'a> {
     NoKey(KeyError),
 }
 
+impl<'a> Reason<'a> {
+    /// Returns the reason of a decision that refused.
+    pub(crate) fn of(decision: &'a Decision) -> Self {
+        match decision.outcome() {
+            Outcome::Blocked => Self::Blocked(decision),
+            _ => Self::QuotaExceeded(decision),
+        }
+    }
+}
+
 /// A refusal, as it is passed to a function that creates the response. The function belongs to the
 /// limiter ([`HttpOptions::refusal`](crate::HttpOptions::refusal)) or to a policy (`refusal = path`
 /// in the attribute).
@@ -33,7 +45,8 @@ pub enum Reason<'a> {
 /// ```
 /// use axum::http::StatusCode;
 /// use axum::response::IntoResponse;
-/// use tollgate::{Refusal, rate_limit};
+/// use tollgate::http::Refusal;
+/// use tollgate::rate_limit;
 ///
 /// fn slow_down(refusal: &Refusal<'_>) -> impl IntoResponse + use<> {
 ///     let seconds = refusal.retry_after_seconds().unwrap_or(60);
@@ -78,7 +91,7 @@ impl<'a> Refusal<'a> {
     #[must_use]
     pub fn decision(&self) -> Option<&Decision> {
         match self.reason {
-            Reason::QuotaExceeded(decision) => Some(decision),
+            Reason::QuotaExceeded(decision) | Reason::Blocked(decision) => Some(decision),
             _ => None,
         }
     }
@@ -94,6 +107,7 @@ impl<'a> Refusal<'a> {
     pub fn status(&self) -> StatusCode {
         match self.reason {
             Reason::QuotaExceeded(_) => StatusCode::TOO_MANY_REQUESTS,
+            Reason::Blocked(_) => StatusCode::FORBIDDEN,
             Reason::Unavailable(_) | Reason::CannotWait => StatusCode::SERVICE_UNAVAILABLE,
             Reason::NoKey(error) if error.is_clients() => StatusCode::BAD_REQUEST,
             Reason::NoKey(_) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -108,7 +122,7 @@ impl<'a> Refusal<'a> {
         let span: Duration = match self.reason {
             Reason::QuotaExceeded(decision) => decision.retry_after()?,
             Reason::Unavailable(unavailable) => unavailable.retry_after(),
-            Reason::CannotWait | Reason::NoKey(_) => return None,
+            Reason::Blocked(_) | Reason::CannotWait | Reason::NoKey(_) => return None,
         };
         Some(whole_seconds(span).max(1))
     }

@@ -38,7 +38,7 @@ impl Refusal<'_> {
                 let label = self.policy().label().to_owned();
                 (REDUCED_CAPACITY, REDUCED_CAPACITY_TITLE, vec![label])
             }
-            Reason::NoKey(_) => {
+            Reason::Blocked(_) | Reason::NoKey(_) => {
                 (BLANK, self.status().canonical_reason().unwrap_or_default(), Vec::new())
             }
         };
@@ -54,8 +54,8 @@ impl Refusal<'_> {
         let (head, has_quotas) = match self.reason {
             Reason::QuotaExceeded(_) => (QUOTA_EXCEEDED_HEAD, true),
             Reason::Unavailable(_) | Reason::CannotWait => (REDUCED_CAPACITY_HEAD, false),
-            // The name of a missing key may need escapes.
-            Reason::NoKey(_) => return self.problem().to_json().into_bytes(),
+            // A header's name may need escapes, and few requests come from blocked clients.
+            Reason::Blocked(_) | Reason::NoKey(_) => return self.problem().to_json().into_bytes(),
         };
         let mut json = Vec::with_capacity(512);
         json.extend_from_slice(head.as_bytes());
@@ -105,6 +105,7 @@ impl Refusal<'_> {
                 }
                 push(if retry_after.is_some() { " reached" } else { " allows" });
             }
+            Reason::Blocked(_) => push("This client is blocked"),
             Reason::Unavailable(_) | Reason::CannotWait => {
                 push("The limit of this request cannot be checked");
             }
@@ -127,9 +128,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::Verdict;
     use crate::key::KeyError;
     use crate::response::PolicyText;
+    use crate::verdict::Verdict;
     use crate::{BackendError, Outcome, Policy, Quota, Unavailable};
 
     proptest! {
@@ -156,6 +157,7 @@ mod tests {
             let unavailable = Unavailable::from(BackendError::unknown("down"));
             for reason in [
                 Reason::QuotaExceeded(&decision),
+                Reason::Blocked(&decision),
                 Reason::Unavailable(&unavailable),
                 Reason::CannotWait,
                 Reason::NoKey(KeyError::NoQuery("\"")),

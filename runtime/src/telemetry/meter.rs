@@ -23,13 +23,14 @@ use crate::{Outcome, Policy, Source};
 const MAX_POLICIES: usize = 1_000;
 const OTHERS: &str = "_other";
 
-const OUTCOMES: [&str; 4] = [
-    Outcome::Allowed.name(),
-    Outcome::Refused { retry_after: Duration::ZERO }.name(),
-    Outcome::Never.name(),
+const OUTCOMES: [&str; 5] = [
+    Outcome::Allowed.as_str(),
+    Outcome::Refused { retry_after: Duration::ZERO }.as_str(),
+    Outcome::Never.as_str(),
+    Outcome::Blocked.as_str(),
     "failed",
 ];
-const FAILED: usize = 3;
+const FAILED: usize = 4;
 /// The number of sources of a counted decision: [`Source::Closed`] is the last one that occurs.
 const SOURCES: usize = Source::Closed as usize + 1;
 
@@ -251,8 +252,9 @@ impl PolicyHandles {
             (None, Outcome::Allowed) => (0, verdict.source()),
             (None, Outcome::Refused { .. }) => (1, verdict.source()),
             (None, Outcome::Never) => (2, verdict.source()),
+            (None, Outcome::Blocked) => (3, verdict.source()),
         };
-        let (name, index) = (source.name(), source as usize);
+        let (name, index) = (source.as_str(), source as usize);
         let decided = self.decisions[outcome][index].get_or_init(|| {
             counter!(
                 DECISIONS,
@@ -285,7 +287,7 @@ impl Totals {
     fn breaker(&mut self, breaker: &BreakerStats) {
         for state in [BreakerState::Closed, BreakerState::Open, BreakerState::HalfOpen] {
             let is_it = u8::from(state == breaker.state);
-            gauge!(BREAKER_STATE, "state" => state.name()).set(is_it);
+            gauge!(BREAKER_STATE, "state" => state.as_str()).set(is_it);
         }
         self.raise(BREAKER_OPENINGS, breaker.opened);
         self.raise(BREAKER_PROBES, breaker.probes);

@@ -1,5 +1,9 @@
-//! Observability for operators: log events, hooks and, with the features `metrics` and `dashboard`,
-//! metrics and the figures of the dashboard.
+//! Observability for operators: the arguments of their hooks.
+//!
+//! Events go to `tracing`. With the feature `metrics`, `Metrics` publishes counters and histograms.
+
+// The module holds log events, hooks and, with the features `metrics` and `dashboard`, metrics and
+// the figures of the dashboard.
 
 #[cfg(feature = "metrics")]
 mod meter;
@@ -7,7 +11,7 @@ mod meter;
 mod names;
 mod near_limit;
 #[cfg(feature = "metrics")]
-mod settings;
+pub(crate) mod settings;
 #[cfg(feature = "dashboard")]
 mod tally;
 
@@ -26,12 +30,12 @@ use tracing::level_filters::LevelFilter;
 pub(crate) use self::meter::Meter;
 pub use self::near_limit::NearLimit;
 #[cfg(feature = "metrics")]
-pub use self::settings::Metrics;
+pub(crate) use self::settings::Metrics;
 #[cfg(feature = "dashboard")]
 pub(crate) use self::tally::{DecisionCounts, SECONDS, Tally};
-use crate::Verdict;
 use crate::check::Check;
 use crate::stats::{LimiterStats, ServerStats};
+use crate::verdict::Verdict;
 use crate::{Blocked, Policy, Unavailable};
 
 /// The default of the fraction that decides if an admission is near the limit: less than this
@@ -193,8 +197,8 @@ impl CheckEvent<'_> {
             tracing::info!(
                 policy = name,
                 subject,
-                outcome = self.verdict.outcome().name(),
-                source = self.verdict.source().name(),
+                outcome = self.verdict.outcome().as_str(),
+                source = self.verdict.source().as_str(),
                 retry_after = self.retry_after_seconds(),
                 waited,
                 "a shadow limit would have refused"
@@ -203,8 +207,8 @@ impl CheckEvent<'_> {
             tracing::debug!(
                 policy = name,
                 subject,
-                outcome = self.verdict.outcome().name(),
-                source = self.verdict.source().name(),
+                outcome = self.verdict.outcome().as_str(),
+                source = self.verdict.source().as_str(),
                 retry_after = self.retry_after_seconds(),
                 waited,
                 "refused"

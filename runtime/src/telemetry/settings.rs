@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 #[doc = include_str!("../docs/monitoring.md")]
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Metrics {
     pub(super) every: Duration,
     pub(super) servers: bool,

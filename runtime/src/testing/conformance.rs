@@ -5,10 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::ManualClock;
-use crate::{
-    Action, Algorithm, Answer, Backend, Check, MemoryBackend, Operation, Outcome, Policy, Quota,
-    Source, Verdict,
-};
+use crate::operation::{Action, Answer, Operation};
+use crate::verdict::Verdict;
+use crate::{Algorithm, Backend, Check, MemoryBackend, Outcome, Policy, Quota, Source};
 
 /// The number of random sequences of operations for each algorithm.
 const TRACES: u32 = 60;
@@ -172,7 +171,7 @@ impl<B: Backend> Suite<'_, B> {
         let quotas = policy.quotas();
         let longest = quotas.iter().map(Quota::period).max().unwrap_or_default();
         let capacity = quotas.iter().map(Quota::capacity).min().unwrap_or_default();
-        let mut asked = vec![format!("by `{}`, {}:", algorithm.name(), listed(quotas))];
+        let mut asked = vec![format!("by `{}`, {}:", algorithm.as_str(), listed(quotas))];
         let (mut retry_after, mut charged) = (Duration::ZERO, Vec::new());
         for _ in 0..STEPS {
             let pause = self.random.pause(longest, retry_after);
@@ -247,7 +246,7 @@ impl<B: Backend> Suite<'_, B> {
 }
 
 fn policy(algorithm: Algorithm, name: &str, quota: Quota) -> Policy {
-    Policy::named(format!("{} {name}", algorithm.name()), quota).algorithm(algorithm)
+    Policy::named(format!("{} {name}", algorithm.as_str()), quota).algorithm(algorithm)
 }
 
 fn listed(quotas: &[Quota]) -> String {

@@ -19,7 +19,7 @@ use crate::micros::Timestamp;
 use crate::policy::MAX_QUOTAS;
 
 /// A store's answer to a charge or a peek: the outcome, and the state of each quota after it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Verdict {
     outcome: Outcome,
     source: Source,
@@ -105,7 +105,8 @@ impl Verdict {
     ///
     /// # Panics
     ///
-    /// If the verdict has [`MAX_QUOTAS`] states already, as many as a policy can have quotas.
+    /// If there are [`Policy::MAX_QUOTAS`](crate::Policy::MAX_QUOTAS) states already, as many as a
+    /// policy can have quotas.
     #[inline]
     pub fn push(&mut self, state: QuotaState) {
         self.states.push(state);

@@ -1,9 +1,11 @@
 //! The outcome of a check.
 
+use std::fmt;
 use std::time::Duration;
 
 /// The outcome of a check.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Outcome {
     /// The request may go on, and its cost has been charged (except by a peek, which charges
     /// nothing).
@@ -17,15 +19,22 @@ pub enum Outcome {
     },
     /// The request may not go on, now or ever, because its cost exceeds the capacity of a quota.
     Never,
+    /// The request may not go on, because its subject is blocked: every other request of it is
+    /// refused, too, whatever it costs and however long it waits. The backends of this crate block
+    /// no subject, but a [`Backend`](crate::Backend) of another crate may. Over HTTP the answer is
+    /// 403 without `Retry-After`.
+    Blocked,
 }
 
 impl Outcome {
     /// Returns the outcome's name, as used for the labels of metrics.
-    pub(crate) const fn name(self) -> &'static str {
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Allowed => "allowed",
             Self::Refused { .. } => "refused",
             Self::Never => "never",
+            Self::Blocked => "blocked",
         }
     }
 
@@ -34,7 +43,13 @@ impl Outcome {
     pub(crate) const fn retry_after(self) -> Option<Duration> {
         match self {
             Self::Refused { retry_after } => Some(retry_after),
-            Self::Allowed | Self::Never => None,
+            Self::Allowed | Self::Never | Self::Blocked => None,
         }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
     }
 }

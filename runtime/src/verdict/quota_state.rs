@@ -1,5 +1,6 @@
 //! The state of one quota after a decision.
 
+use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
 use super::Reading;
@@ -85,6 +86,13 @@ impl PartialEq for QuotaState {
 }
 
 impl Eq for QuotaState {}
+
+impl Hash for QuotaState {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.is_exceeded(), self.remaining(), self.more_after()).hash(state);
+        self.reset_after().hash(state);
+    }
+}
 
 /// Converts a duration, rounded up to whole microseconds. A duration longer than [`TimeSpan::MAX`]
 /// (half a million years) becomes `TimeSpan::MAX`.

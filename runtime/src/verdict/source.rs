@@ -1,5 +1,7 @@
 //! The part of the limiter that decided a check.
 
+use std::fmt;
+
 /// The part of the limiter that decided a check.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -28,7 +30,7 @@ pub enum Source {
 impl Source {
     /// Returns the source's name, as used for the labels of metrics.
     #[must_use]
-    pub const fn name(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Store => "store",
             Self::DenyCache => "deny_cache",
@@ -46,5 +48,11 @@ impl Source {
             Self::Store | Self::Lease | Self::Local => true,
             Self::DenyCache | Self::Open | Self::Closed | Self::Disabled => false,
         }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
     }
 }

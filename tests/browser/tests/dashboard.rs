@@ -38,7 +38,7 @@ async fn reports() {}
 /// A service with traffic of its own, and the address of its dashboard.
 async fn served(shows_subjects: bool) -> (Limiter, String) {
     let limiter = Limiter::new(MemoryBackend::new());
-    let dashboard = Dashboard::new(&limiter).allow_changes(true).show_subjects(shows_subjects);
+    let dashboard = Dashboard::new(limiter.clone()).allow_changes(true).show_subjects(shows_subjects);
     let app = Router::new()
         .route("/orders", get(orders))
         .route("/exports", get(exports))

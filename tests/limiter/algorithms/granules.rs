@@ -44,6 +44,7 @@ fn a_unit_comes_back_less_than_a_granule_late() {
                     prop_assert!(earlier < event.at || !admits(earlier), "late by a granule");
                 }
                 Outcome::Never => {}
+                other => unreachable!("{other:?}"),
             }
         }
     });

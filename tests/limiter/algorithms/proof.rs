@@ -39,7 +39,7 @@ fn searching_finds_what_trying_finds(algorithm: Algorithm) {
             let retry_after = match reference.peek(now, cost).outcome {
                 Outcome::Allowed => 0,
                 Outcome::Refused { retry_after } => micros(retry_after),
-                Outcome::Never => unreachable!("it is no more than the limit"),
+                other => unreachable!("{other:?}, though it is no more than the limit"),
             };
             prop_assert_eq!(retry_after, first(cost));
         }
@@ -102,6 +102,7 @@ fn look(events: &[Event], mut see: impl FnMut(&'static str)) {
                         retry_at = Some(event.at + micros(retry_after));
                     }
                     Outcome::Never => see("never"),
+                    other => unreachable!("{other:?}"),
                 }
             }
             (Action::Refund(_), Answer::Refunded(true)) => see("given back"),

@@ -101,7 +101,7 @@ async fn a_leased_decision_says_what_one_of_the_store_would() {
     let (store, alone) = (FarStore::new(), FarStore::new());
     for &algorithm in Algorithm::ALL {
         let policy = policy(1_000).and(Quota::new(2_000, HOUR * 2)).algorithm(algorithm);
-        let subject = algorithm.name();
+        let subject = algorithm.as_str();
         let plain = Limiter::builder(alone.clone()).local_tier(LocalTier::none());
         let plain = plain.instances(1).build();
         let limiter = limiter(&store);

@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
+use tollgate::backend::Operation;
+use tollgate::backend::{Action, Answer};
 use tollgate::testing::ManualClock;
-use tollgate::{Action, Algorithm, Answer, Backend, BackendError, Clock as _, Decision, Limiter};
-use tollgate::{LocalTier, Operation, Outcome, Source};
+use tollgate::{Algorithm, Backend, BackendError, Clock as _, Decision, Limiter};
+use tollgate::{LocalTier, Outcome, Source};
 
 use support::far::{FarStore, limiter_on, settle};
 use support::reference::{Numbers, has_bucket};

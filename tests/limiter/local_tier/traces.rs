@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
-use tollgate::{Action, Answer, Backend, BackendError, Clock as _, Decision, Limiter, LocalTier};
-use tollgate::{Algorithm, Check, MAX_QUOTAS, Operation, Outcome, Policy, Source};
+use tollgate::backend::Operation;
+use tollgate::backend::{Action, Answer};
+use tollgate::{Algorithm, Check, Outcome, Policy, Source};
+use tollgate::{Backend, BackendError, Clock as _, Decision, Limiter, LocalTier};
 
 use support::far::{FarStore, limiter_on, settle};
 use support::reference::{Numbers, quotas};
@@ -66,7 +68,7 @@ fn step() -> impl Strategy<Value = Step> {
     let pass = prop_oneof![
         2 => (1_u64..=3).prop_map(Move::Micros),
         3 => (0_u64..=1_500).prop_map(Move::Age),
-        2 => (0_usize..MAX_QUOTAS, 0_u64..=1_500).prop_map(|(quota, share)| Move::Share(quota, share)),
+        2 => (0_usize..Policy::MAX_QUOTAS, 0_u64..=1_500).prop_map(|(quota, share)| Move::Share(quota, share)),
         1 => (-1_i64..=0).prop_map(Move::Old),
     ];
     prop_oneof![

@@ -5,9 +5,12 @@ use std::time::Duration;
 
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
+use tollgate::backend::Answer;
+use tollgate::backend::Operation;
+use tollgate::stats::BreakerState;
 use tollgate::testing::ManualClock;
-use tollgate::{Answer, Backend, BackendError, BreakerState, CircuitBreaker, Limiter};
-use tollgate::{MemoryBackend, Operation, Policy, Quota};
+use tollgate::{Backend, BackendError, CircuitBreaker, Limiter};
+use tollgate::{MemoryBackend, Policy, Quota};
 
 use super::store::{Health, Store};
 use support::log::Log;

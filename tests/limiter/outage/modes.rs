@@ -113,7 +113,7 @@ async fn local_without_instances_does_not_start() {
     let (builder, _store, _clock) = builder();
     let limiter = builder.build();
     let error = limiter.initialize().await.unwrap_err();
-    let StartError::Unsupported { name, reason } = &error else { panic!("{error}") };
+    let StartError::Unsupported { name, reason, .. } = &error else { panic!("{error}") };
     assert!(name.ends_with("modes::local"), "{name}");
     assert!(reason.contains("instances(n)"), "{reason}");
     // Nor does the first check of whatever policy succeed, nor any later one.

@@ -4,8 +4,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::Notify;
+use tollgate::backend::{Answer, Operation};
 use tollgate::testing::ManualClock;
-use tollgate::{Answer, Backend, BackendError, MemoryBackend, Operation};
+use tollgate::{Backend, BackendError, MemoryBackend};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Health {

@@ -5,9 +5,10 @@ use std::time::Duration;
 use axum::Router;
 use axum::http::Request;
 use axum::routing::get;
+use tollgate::backend::{Action, Answer, Operation};
 use tollgate::{
-    Action, Answer, Backend, BackendError, Limiter, MemoryBackend, Operation, Policy, Quota,
-    RateLimitLayer, RateLimited, rate_limit, testing,
+    Backend, BackendError, Limiter, MemoryBackend, Policy, Quota, RateLimitLayer, RateLimited,
+    rate_limit, testing,
 };
 use tracing::Level;
 

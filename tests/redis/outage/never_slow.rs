@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 use tokio::time::timeout;
+use tollgate::stats::BreakerState;
 use tollgate::testing::ManualClock;
-use tollgate::{BreakerState, Limiter, Policy, Quota, RedisBackend};
+use tollgate::{Limiter, Policy, Quota, RedisBackend};
 
 use crate::timed::{PATIENCE, runtime};
 use support::redis::{Fault, Proxy, RedisCluster, RedisServer};

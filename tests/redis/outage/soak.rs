@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
-use tollgate::{BreakerState, CircuitBreaker, Limiter, OnError, Policy, Quota, RedisBackend};
+use tollgate::stats::BreakerState;
+use tollgate::{CircuitBreaker, Limiter, OnError, Policy, Quota, RedisBackend};
 
 use crate::timed::runtime;
 use support::redis::{Fault, Proxy, RedisServer, eventually};

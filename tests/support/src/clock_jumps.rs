@@ -44,7 +44,7 @@ pub fn admit_at_most_the_bound_again<S: Store>(
                     subject.pass(1);
                     prop_assert!(subject.peek(cost).is_allowed(), "late");
                 }
-                Outcome::Never => prop_assert!(false, "it is no more than there may be"),
+                other => prop_assert!(false, "{other:?}, though it is no more than there may be"),
             }
             let worst = worst_window(&admitted, numbers.period);
             prop_assert!(worst <= numbers.bound(algorithm), "{} after a jump back", worst);

@@ -36,5 +36,5 @@ pub async fn counts_are_kept(limiter: &Limiter, policy: &Policy) {
 pub fn policies() -> impl Iterator<Item = Policy> {
     Algorithm::ALL
         .iter()
-        .map(|&by| Policy::named(by.name(), Quota::new(10, 100 * HOUR)).algorithm(by))
+        .map(|&by| Policy::named(by.as_str(), Quota::new(10, 100 * HOUR)).algorithm(by))
 }

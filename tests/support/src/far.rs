@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use tollgate::backend::Answer;
+use tollgate::backend::{Operation, Verdict};
 use tollgate::testing::ManualClock;
-use tollgate::{Answer, Backend, BackendError, Check, Clock, Limiter, LimiterBuilder};
-use tollgate::{MemoryBackend, Operation, Policy, Verdict};
+use tollgate::{Backend, BackendError, Check, Clock, Limiter, LimiterBuilder};
+use tollgate::{MemoryBackend, Policy};
 
 /// A store in memory that answers only after a while, and counts how often it is asked. Clones
 /// are ways to the same store.

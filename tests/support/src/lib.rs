@@ -25,8 +25,9 @@ use axum::http::{Request, Response, StatusCode};
 use tokio::net::TcpSocket;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use tollgate::backend::{Answer, Operation};
 use tollgate::testing::ManualClock;
-use tollgate::{Answer, Backend, BackendError, Limiter, MemoryBackend, Operation};
+use tollgate::{Backend, BackendError, Limiter, MemoryBackend};
 use tower::ServiceExt as _;
 
 pub use self::alone::is_left_to_a_process_of_its_own;

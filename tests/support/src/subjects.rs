@@ -30,7 +30,7 @@ fn layer(name: &str, key: Key, options: HttpOptions) -> (RateLimitLayer, Noted) 
     let note = move |blocked: &Blocked<'_>| {
         *noted.lock().unwrap() = Some(blocked.subject().to_owned());
     };
-    let layer = RateLimitLayer::new(policy).key(key).cost(2).limiter(&limiter).on_blocked(note);
+    let layer = RateLimitLayer::new(policy).key(key).cost(2).limiter(limiter).on_blocked(note);
     (layer, subject)
 }
 

@@ -15,20 +15,16 @@ use tollgate::{Algorithm, Limiter, MemoryBackend, Policy, Quota, RateLimitLayer}
 use tower::Service as _;
 
 use crate::decide::admits;
-use crate::http;
+use crate::{http, name};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 /// The cases; those over HTTP are printed without the instructions of the bare handler.
-const CASES: [&str; 12] = [
+const CASES: [&str; 8] = [
     "memory.gcra.admitted",
     "memory.gcra.refused",
     "memory.sliding_window.admitted",
     "memory.sliding_window.refused",
-    "check_now.gcra.admitted",
-    "check_now.gcra.refused",
-    "check_now.sliding_window.admitted",
-    "check_now.sliding_window.refused",
     BARE,
     "http.attribute",
     "http.layer",
@@ -87,24 +83,14 @@ fn counted(operations: &mut dyn FnMut(u32) -> Result<()>) -> Result<()> {
 /// Runs a case, given its name.
 pub(crate) fn run_case(case: &str) -> Result<()> {
     match case.split('.').collect::<Vec<_>>()[..] {
-        ["memory", algorithm, outcome] => check(algorithm, outcome == "refused", admits),
-        ["check_now", algorithm, outcome] => {
-            check(algorithm, outcome == "refused", |limiter, policy, subject| {
-                let decision = limiter.check_now(policy, subject, 1);
-                matches!(black_box(decision), Some(Ok(decision)) if decision.is_allowed())
-            })
-        }
+        ["memory", algorithm, outcome] => check(algorithm, outcome == "refused"),
         ["http", kind] => request(kind),
         _ => Err(format!("there is no case {case}").into()),
     }
 }
 
-fn check(
-    algorithm: &str,
-    is_refused: bool,
-    admits: fn(&Limiter, &Policy, &str) -> bool,
-) -> Result<()> {
-    let algorithm = Algorithm::ALL.iter().copied().find(|known| known.name() == algorithm);
+fn check(algorithm: &str, is_refused: bool) -> Result<()> {
+    let algorithm = Algorithm::ALL.iter().copied().find(|known| name(*known) == algorithm);
     let algorithm = algorithm.ok_or("there is no such algorithm")?;
     let quota = match algorithm {
         _ if is_refused => Quota::new(1, YEAR),

@@ -13,6 +13,8 @@ mod telemetry;
 
 use std::process::ExitCode;
 
+use tollgate::Algorithm;
+
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     let result = match arguments.next().as_deref() {
@@ -49,4 +51,18 @@ fn main() -> ExitCode {
 pub(crate) fn median(mut samples: Vec<f64>) -> f64 {
     samples.sort_by(f64::total_cmp);
     samples[samples.len() / 2]
+}
+
+/// The algorithm's name in the attribute. The library's own method for it has another name at older
+/// commits.
+fn name(algorithm: Algorithm) -> &'static str {
+    match algorithm {
+        Algorithm::SlidingWindow => "sliding_window",
+        Algorithm::SlidingWindowCounter => "sliding_window_counter",
+        Algorithm::FixedWindow => "fixed_window",
+        Algorithm::TokenBucket => "token_bucket",
+        Algorithm::LeakyBucket => "leaky_bucket",
+        Algorithm::Gcra => "gcra",
+        other => panic!("{other:?} has no name here yet"),
+    }
 }

@@ -1,8 +1,9 @@
 //! Checks in memory, against governor's keyed limiter over its default store.
 //!
 //! Both get a `&str`, read the clock, find the key and decide. Ours is asked through
-//! what a generated handler's guard calls for each limit; governor's keys are `String`s, so one is made of the `&str`. Each thread goes through all keys in an order of its own, which is
-//! not the one in which they were inserted.
+//! `Limiter::check_now`, whose `Decision` is also the receipt for a refund; governor's keys are
+//! `String`s, so one is made of the `&str`. Each thread goes through all keys in an order of its
+//! own, which is not the one in which they were inserted.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::num::NonZeroU32;
@@ -16,7 +17,7 @@ use governor::{Quota as TheirQuota, RateLimiter};
 use tollgate::{Algorithm, Limiter, MemoryBackend, Policy, Quota};
 
 use crate::decide::admits;
-use crate::median;
+use crate::{median, name};
 
 /// Never used up, at one per second.
 const BURST: u32 = 300_000_000;
@@ -77,7 +78,7 @@ struct Setup {
 impl Setup {
     fn name(self) -> String {
         let Self { case, algorithm, keys, threads } = self;
-        format!("{}{}.{keys}.{threads}t", case.prefix(), algorithm.name())
+        format!("{}{}.{keys}.{threads}t", case.prefix(), name(algorithm))
     }
 
     fn orders(self) -> Vec<Vec<String>> {
@@ -234,7 +235,7 @@ fn shuffled(count: usize) -> Vec<String> {
 
 /// What a million keys add to the resident memory, each store in a process of its own.
 fn bytes_per_key() -> Result<(), Box<dyn std::error::Error>> {
-    for store in algorithms().map(Algorithm::name).into_iter().chain(["governor"]) {
+    for store in algorithms().map(name).into_iter().chain(["governor"]) {
         Command::new(std::env::current_exe()?).args(["memory-of", store]).status()?;
     }
     Ok(())
@@ -244,7 +245,7 @@ pub(crate) fn bytes_per_key_of(store: &str) -> Result<(), Box<dyn std::error::Er
     let keys = shuffled(1_000_000);
     let before = resident()?;
     let (ours, theirs);
-    if let Some(algorithm) = algorithms().into_iter().find(|a| a.name() == store) {
+    if let Some(algorithm) = algorithms().into_iter().find(|a| name(*a) == store) {
         ours = Ours::new(Setup { case: Case::Allowed, algorithm, keys: keys.len(), threads: 1 });
         keys.iter().for_each(|key| assert!(ours.check(key)));
     } else {

@@ -21,7 +21,7 @@ use redis::{Script, ScriptInvocation};
 use tokio::runtime::Runtime;
 use tollgate::{Algorithm, Limiter, Policy, Quota, RedisBackend};
 
-use crate::median;
+use crate::{median, name};
 
 const KEYS: u64 = 10_000;
 const CALLERS: [u64; 4] = [1, 16, 64, 256];
@@ -232,8 +232,8 @@ fn bytes_per_key(server: &Server, runtime: &Runtime) -> Result<()> {
     let limiter = Limiter::new(backend);
     let mut connection = server.connection()?;
     for &algorithm in Algorithm::ALL {
-        let policy = Policy::named(algorithm.name(), Quota::new(100, HOUR)).algorithm(algorithm);
-        let key = format!("{}:{}:key", algorithm.name().len(), algorithm.name());
+        let policy = Policy::named(name(algorithm), Quota::new(100, HOUR)).algorithm(algorithm);
+        let key = format!("{}:{}:key", name(algorithm).len(), name(algorithm));
         let mut bytes = Vec::new();
         for checks in 1..=100 {
             assert!(runtime.block_on(limiter.check(&policy, "key"))?.is_allowed());
@@ -243,7 +243,7 @@ fn bytes_per_key(server: &Server, runtime: &Runtime) -> Result<()> {
                 bytes.push(format!("{used} after {checks}"));
             }
         }
-        println!("bytes per key, {}: {}", algorithm.name(), bytes.join(", "));
+        println!("bytes per key, {}: {}", name(algorithm), bytes.join(", "));
     }
     Ok(())
 }

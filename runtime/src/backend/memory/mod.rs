@@ -25,8 +25,10 @@ use super::{Backend, Gauges};
 use crate::algorithm::{Mode, Refund};
 use crate::clock::Time;
 use crate::micros::Timestamp;
+use crate::operation::{Action, Answer, Operation};
 use crate::stats::MemoryStats;
-use crate::{Action, Answer, BackendError, Check, Clock, Operation, Outcome, Verdict};
+use crate::verdict::Verdict;
+use crate::{BackendError, Check, Clock, Outcome};
 
 const DEFAULT_MAX_KEYS: usize = 100_000;
 

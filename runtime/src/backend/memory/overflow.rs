@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use smol_str::SmolStr;
 
 use super::{Lock, lock};
-use crate::Verdict;
 use crate::algorithm::{Counters, Mode};
 use crate::micros::Timestamp;
+use crate::verdict::Verdict;
 use crate::{Check, Policy};
 
 /// One shared counter per policy. A program has few policies, so there are few of these.

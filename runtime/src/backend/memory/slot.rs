@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::Verdict;
 use crate::algorithm::{Counters, Mode, Refund};
 use crate::micros::Timestamp;
+use crate::verdict::Verdict;
 use crate::{Check, Outcome, Policy};
 
 /// The state of one subject under one policy, in one cache line.
@@ -48,7 +48,7 @@ impl Slot {
                 self.refused = cost;
             }
             // A cost that can never be admitted is refused whatever the state of these counters.
-            Outcome::Allowed | Outcome::Refused { .. } | Outcome::Never => {}
+            _ => {}
         }
     }
 

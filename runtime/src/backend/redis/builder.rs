@@ -18,6 +18,7 @@ const DEFAULT_POOL_SIZE: usize = 4;
 const DEFAULT_DEADLINE: Duration = Duration::from_millis(100);
 
 /// Builder of a [`RedisBackend`]. Its settings take precedence over those in the URL.
+#[derive(Clone)]
 pub struct RedisBackendBuilder {
     url: String,
     sentinel_master: Option<String>,

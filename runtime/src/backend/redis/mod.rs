@@ -47,8 +47,10 @@ use super::store::{Answers, BoxFuture, Store, StoreHandle, StoreOptions};
 use super::{Backend, Gauges};
 use crate::algorithm::verdict_from_raw;
 use crate::micros::Timestamp;
+use crate::operation::{Action, Answer, Operation};
 use crate::stats::RedisStats;
-use crate::{Action, Answer, BackendError, Check, Operation, Verdict};
+use crate::verdict::Verdict;
+use crate::{BackendError, Check};
 
 #[doc = include_str!("../../docs/redis.md")]
 pub struct RedisBackend {

@@ -156,7 +156,9 @@ mod tests {
     use super::*;
     use crate::backend::redis::request::ReplyReceiver;
     use crate::backend::redis::script::Plan;
-    use crate::{Check, Execution, Operation, Policy, Quota};
+    use crate::error::Execution;
+    use crate::operation::Operation;
+    use crate::{Check, Policy, Quota};
 
     fn request() -> (Request, ReplyReceiver) {
         let policy = Policy::new("p", Quota::new(1, Duration::from_secs(1)));

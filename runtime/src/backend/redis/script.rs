@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use redis::{Cmd, Script};
 use smallvec::SmallVec;
 
-use crate::{Action, Operation};
+use crate::operation::{Action, Operation};
 use crate::{Algorithm, Quota};
 
 static SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new(&text::TEXT));

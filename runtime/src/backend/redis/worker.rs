@@ -163,7 +163,9 @@ mod tests {
     use crate::backend::redis::connector::{Connector, Endpoint};
     use crate::backend::redis::request::ReplyReceiver;
     use crate::backend::redis::script::Plan;
-    use crate::{Check, Execution, Operation, Policy, Quota};
+    use crate::error::Execution;
+    use crate::operation::Operation;
+    use crate::{Check, Policy, Quota};
 
     fn node() -> Arc<Node> {
         let options = ConnectOptions {

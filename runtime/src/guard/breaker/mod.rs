@@ -11,7 +11,9 @@ pub use self::settings::CircuitBreaker;
 pub(crate) use self::state::Circuit;
 use self::state::{Sign, stopped};
 use crate::backend::store::{Answers, BoxFuture, Store};
-use crate::{Answer, BackendError, Check, Operation, Verdict};
+use crate::operation::{Answer, Operation};
+use crate::verdict::Verdict;
+use crate::{BackendError, Check};
 
 pub(super) struct Breaker {
     inner: Box<dyn Store>,

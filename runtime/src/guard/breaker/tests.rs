@@ -7,8 +7,8 @@ use proptest::prelude::*;
 
 use super::state::Pass;
 use super::*;
-use crate::BreakerState;
 use crate::Clock as _;
+use crate::stats::BreakerState;
 use crate::testing::ManualClock;
 
 const SECOND: Duration = Duration::from_secs(1);

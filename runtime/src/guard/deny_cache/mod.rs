@@ -13,7 +13,9 @@ use smallvec::SmallVec;
 use self::refusals::Refusals;
 use crate::backend::store::{Answers, BoxFuture, Store};
 use crate::micros::Timestamp;
-use crate::{Action, Answer, BackendError, Check, Clock, Operation, Outcome, Verdict};
+use crate::operation::{Action, Answer, Operation};
+use crate::verdict::Verdict;
+use crate::{BackendError, Check, Clock, Outcome};
 
 /// The guard that answers checks by earlier refusals, to save round trips to the store.
 pub(super) struct DenyCache {

@@ -12,8 +12,8 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use super::super::bounded_map::{BoundedMap, HashedKey};
-use crate::Verdict;
 use crate::micros::{TimeSpan, Timestamp};
+use crate::verdict::Verdict;
 use crate::{Check, Outcome, QuotaState, Source};
 
 /// The number of epochs, a power of two. Keys share the epochs, and a key's epoch changes when the
@@ -38,6 +38,7 @@ pub(super) struct SentCheck<'a> {
 /// A refusal by the store. All its times except `stamp` are on the local clock.
 struct CachedRefusal {
     cost: u32,
+    is_blocked: bool,
     asked: Timestamp,
     answered: Timestamp,
     /// The time until which the refusal is reused.
@@ -66,16 +67,16 @@ impl Refusals {
     /// Stores the store's answer to a check of `cost`, which arrived at `now`, if it is a refusal
     /// and the key was neither reset nor refunded since the check was sent.
     pub(super) fn learn(&self, sent: SentCheck<'_>, cost: u32, verdict: &Verdict, now: Timestamp) {
-        // A cost that can never be admitted is not admitted later either, so that refusal does not
-        // end.
+        // Neither a cost that can never be admitted nor a blocked subject is admitted later.
         let retry_after = match verdict.outcome() {
             Outcome::Allowed => return,
             Outcome::Refused { retry_after } => TimeSpan::from_duration(retry_after),
-            Outcome::Never => TimeSpan::MAX,
+            Outcome::Never | Outcome::Blocked => TimeSpan::MAX,
         };
         let SentCheck { key, epoch, at: asked } = sent;
         let refusal = CachedRefusal {
             cost,
+            is_blocked: verdict.outcome() == Outcome::Blocked,
             asked,
             answered: now,
             until: asked.saturating_add(retry_after.min(self.max_age)),
@@ -161,7 +162,9 @@ impl CachedRefusal {
         let elapsed = now.saturating_since(self.answered);
         let quotas = check.policy.quotas();
         let never = quotas.iter().any(|quota| check.cost > quota.capacity());
-        let outcome = if never {
+        let outcome = if self.is_blocked {
+            Outcome::Blocked
+        } else if never {
             Outcome::Never
         } else {
             // The refusal is still valid, so some of the time is left.

@@ -1,9 +1,9 @@
 use std::time::Duration;
 
 use super::refusals::{Refusals, SentCheck};
-use crate::Verdict;
 use crate::algorithm::{Counters, Mode};
 use crate::micros::Timestamp;
+use crate::verdict::Verdict;
 use crate::{Check, Outcome, Policy, Quota, Source};
 
 const SECOND: u64 = 1_000_000;

@@ -5,7 +5,8 @@ use tokio::sync::watch;
 
 use crate::algorithm::Refund;
 use crate::micros::{TimeSpan, Timestamp};
-use crate::{BackendError, Outcome, Policy, Quota, QuotaState, Source, Verdict};
+use crate::verdict::Verdict;
+use crate::{BackendError, Outcome, Policy, Quota, QuotaState, Source};
 
 /// A lease takes at most the remaining units divided by this number. Near the limit the result is
 /// less than two, and then every check asks the store.

@@ -25,7 +25,9 @@ use super::bounded_map::{BoundedMap, HashedKey, MapEntry};
 use crate::algorithm::Refund;
 use crate::backend::store::{Answers, BoxFuture, Store};
 use crate::micros::{TimeSpan, Timestamp};
-use crate::{Action, Answer, BackendError, Check, Clock, Operation, Policy, Verdict};
+use crate::operation::{Action, Answer, Operation};
+use crate::verdict::Verdict;
+use crate::{BackendError, Check, Clock, Policy};
 
 /// The guard that answers checks from leases. It is in front of the deny cache, so that the refunds
 /// of unspent permits pass through the cache, which then removes its refusals of the key.

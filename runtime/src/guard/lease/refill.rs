@@ -8,10 +8,11 @@ use tokio::sync::watch;
 
 use super::key_lease::{Grant, KeyLease, NextStep, Refill, RefillState};
 use super::{LeaseKey, SharedLeases};
-use crate::Verdict;
 use crate::guard::bounded_map::HashedKey;
 use crate::micros::Timestamp;
-use crate::{BackendError, Check, Operation, Outcome, Source};
+use crate::operation::Operation;
+use crate::verdict::Verdict;
+use crate::{BackendError, Check, Outcome, Source};
 
 impl SharedLeases {
     /// Charges a check: to the key's lease if it has enough permits, and otherwise to the store.

@@ -7,9 +7,9 @@ use tokio::sync::Notify;
 
 use super::key_lease::Grant;
 use super::{LeaseKey, SharedLeases};
-use crate::Operation;
 use crate::clock::first_of;
 use crate::micros::{TimeSpan, Timestamp};
+use crate::operation::Operation;
 
 /// The maximum number of grants that are returned in one batch.
 const BATCH: usize = 128;

@@ -1,9 +1,9 @@
 use std::time::Duration;
 
 use super::key_lease::{Grant, KeyLease, LeaseLimits, NextStep, Refill, RefillState};
-use crate::Verdict;
 use crate::algorithm::Refund;
 use crate::micros::{TimeSpan, Timestamp};
+use crate::verdict::Verdict;
 use crate::{Outcome, QuotaState, Source};
 
 const HOLD: TimeSpan = TimeSpan::from_micros(1_000_000);

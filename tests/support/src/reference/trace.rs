@@ -191,6 +191,7 @@ impl Player<'_> {
                 self.refused = cost;
             }
             Outcome::Never => {}
+            other => unreachable!("{other:?}"),
         }
         self.happens(Action::Charge(cost), Answer::Decision(expected));
     }

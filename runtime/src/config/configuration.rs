@@ -1,0 +1,227 @@
+//! The configuration as it was loaded, and the limiter that it describes.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use super::error::ConfigError;
+use super::settings::{InvalidSetting, Settings, at_least_ms, at_least_one};
+use super::source::{LoadedSettings, Variable, variables};
+use super::value::{ConfigDuration, Keyword};
+use crate::{Limiter, LimiterBuilder, MemoryBackend, OnError, Overrides, Policy};
+
+#[doc = include_str!("../docs/configuration.md")]
+#[derive(Clone)]
+pub struct Config {
+    pub(super) path: Option<PathBuf>,
+    /// The text of the file. A watcher compares it with the file's later contents to detect
+    /// changes.
+    pub(super) text: String,
+    pub(super) variables: Vec<Variable>,
+    loaded: LoadedSettings,
+    declared: Vec<Policy>,
+}
+
+impl Config {
+    /// Loads the file at `path` and the environment variables, which take precedence. The file is
+    /// in TOML, JSON or YAML, depending on its extension.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be read, or contains unknown keys or invalid values, or the variables do.
+    /// The names of policies are checked later, by [`Limiter::from_config`].
+    pub fn load(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
+        Self::load_with(path, std::env::vars_os().filter_map(as_text))
+    }
+
+    /// Loads the file at `path`, and takes `environment` in place of the process's environment
+    /// variables. Otherwise it does the same as [`load`](Self::load).
+    ///
+    /// # Errors
+    ///
+    /// See [`load`](Self::load).
+    pub fn load_with(
+        path: impl AsRef<Path>,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigError> {
+        Self::read(Some(path.as_ref()), variables(environment.into_iter()))
+    }
+
+    /// Loads the configuration from the environment variables alone.
+    ///
+    /// # Errors
+    ///
+    /// If the variables contain unknown keys or invalid values.
+    pub fn from_env() -> Result<Self, ConfigError> {
+        Self::read(None, variables(std::env::vars_os().filter_map(as_text)))
+    }
+
+    pub(super) fn read(path: Option<&Path>, variables: Vec<Variable>) -> Result<Self, ConfigError> {
+        let mut text = String::new();
+        if let Some(path) = path {
+            text = std::fs::read_to_string(path).map_err(|error| {
+                ConfigError::new(
+                    path.display().to_string(),
+                    None,
+                    format!("cannot read it: {error}"),
+                )
+            })?;
+        }
+        let loaded = LoadedSettings::read(path.map(|path| (path, text.as_str())), &variables)?;
+        let path = path.map(Path::to_path_buf);
+        let config = Self { path, text, variables, loaded, declared: Vec::new() };
+        config.builder()?;
+        config.overrides()?;
+        Ok(config)
+    }
+
+    /// Declares a policy that no annotation declares; see [`LimiterBuilder::declare`].
+    #[must_use]
+    pub fn declare(mut self, policy: Policy) -> Self {
+        self.declared.push(policy);
+        self
+    }
+
+    /// Returns a builder with everything configured except for the overrides, so that the program
+    /// can add settings of its own.
+    ///
+    /// ```no_run
+    /// use tollgate::{Config, SystemClock};
+    ///
+    /// let config = Config::load("tollgate.toml")?;
+    /// let limiter = config.builder()?.clock(SystemClock::new()).build();
+    /// limiter.set_overrides(config.overrides()?)?;
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If settings contradict each other.
+    pub fn builder(&self) -> Result<LimiterBuilder, ConfigError> {
+        self.try_builder().map_err(|invalid| self.invalid(invalid))
+    }
+
+    /// Returns the configuration's overrides of policies.
+    ///
+    /// # Errors
+    ///
+    /// If one of them has invalid quotas.
+    pub fn overrides(&self) -> Result<Overrides, ConfigError> {
+        let mut overrides = Overrides::new();
+        for (name, policy) in &self.settings().policies {
+            let changes = policy.changes(name).map_err(|invalid| self.invalid(invalid))?;
+            overrides = overrides.with(name, changes);
+        }
+        Ok(overrides)
+    }
+
+    pub(super) fn settings(&self) -> &Settings {
+        &self.loaded.settings
+    }
+
+    fn try_builder(&self) -> Result<LimiterBuilder, InvalidSetting> {
+        let settings = self.settings();
+        let mut builder = self.backend()?;
+        if let Some(ConfigDuration(deadline)) = settings.backend.deadline {
+            builder = builder.deadline(at_least_ms(deadline, "backend.deadline")?);
+        }
+        builder = builder.breaker(settings.breaker.breaker()?);
+        builder = builder.local_tier(settings.local_tier.tier()?);
+        if let Some(instances) = settings.instances {
+            builder = builder.instances(at_least_one(instances, "instances")?);
+        }
+        if let Some(Keyword(mode)) = settings.on_error {
+            let is_remote = settings.backend.url.is_some();
+            if mode == OnError::Local && settings.instances.is_none() && is_remote {
+                let reason = "`local` divides the limits by the number of processes: say in \
+                              `instances` how many there are";
+                return Err(("on_error".to_owned(), reason.to_owned()));
+            }
+            builder = builder.on_error(mode);
+        }
+        #[cfg(feature = "axum")]
+        {
+            builder = builder.http(settings.http.options()?);
+        }
+        Ok(self.declared.iter().cloned().fold(builder, LimiterBuilder::declare))
+    }
+
+    fn backend(&self) -> Result<LimiterBuilder, InvalidSetting> {
+        let backend = &self.settings().backend;
+        if let Some(url) = &backend.url {
+            if backend.max_keys.is_some() {
+                let reason = "it bounds the counters in this process's memory, but they are at \
+                              `backend.url`: leave one of them out";
+                return Err(("backend.max_keys".to_owned(), reason.to_owned()));
+            }
+            return redis(url).map_err(|reason| ("backend.url".to_owned(), reason));
+        }
+        let mut memory = MemoryBackend::builder();
+        if let Some(keys) = backend.max_keys {
+            memory = memory.max_keys(at_least_one(keys, "backend.max_keys")?);
+        }
+        Ok(Limiter::builder(memory.build()))
+    }
+
+    fn invalid(&self, (key, reason): InvalidSetting) -> ConfigError {
+        let place = self.loaded.place(&key).unwrap_or_else(|| self.place());
+        ConfigError::new(place, Some(key), reason)
+    }
+
+    /// Returns the name of the source for messages about the complete configuration: the path of
+    /// the file, or "the environment" if there is no file.
+    pub(super) fn place(&self) -> String {
+        match &self.path {
+            Some(path) => path.display().to_string(),
+            None => "the environment".to_owned(),
+        }
+    }
+
+    /// Replaces the limiter's overrides by those of the configuration.
+    pub(super) fn apply(&self, limiter: &Limiter) -> Result<(), ConfigError> {
+        limiter
+            .set_overrides(self.overrides()?)
+            .map_err(|error| ConfigError::of_overrides(&self.place(), &error))
+    }
+}
+
+#[cfg(feature = "redis")]
+fn redis(url: &str) -> Result<LimiterBuilder, String> {
+    use std::error::Error as _;
+
+    let backend = crate::RedisBackend::builder(url).build().map_err(|error| {
+        let text = error.to_string();
+        error.source().map_or(text, ToString::to_string)
+    })?;
+    Ok(Limiter::builder(backend))
+}
+
+#[cfg(not(feature = "redis"))]
+fn redis(_: &str) -> Result<LimiterBuilder, String> {
+    Err("this program was built without Redis: add the feature `redis` of tollgate".to_owned())
+}
+
+/// Converts a variable to text. Returns `None` if it is not valid Unicode, because then it cannot
+/// be a setting.
+fn as_text((name, value): (std::ffi::OsString, std::ffi::OsString)) -> Option<Variable> {
+    Some((name.into_string().ok()?, value.into_string().ok()?))
+}
+
+impl Limiter {
+    /// Creates the configured limiter, with the configuration's overrides.
+    ///
+    /// # Errors
+    ///
+    /// If an override names a policy that the program does not declare, or makes a policy invalid.
+    pub fn from_config(config: &Config) -> Result<Self, ConfigError> {
+        let limiter = config.builder()?.build();
+        config.apply(&limiter)?;
+        Ok(limiter)
+    }
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The URL is left out, because it may contain a password.
+        f.debug_struct("Config").field("path", &self.path).finish_non_exhaustive()
+    }
+}
