@@ -1,7 +1,7 @@
 //! Overrides: the errors in them, and in the words of which they consist.
 //!
 //! An override is a setting by which an operator replaces one of a declared policy.
-//! [`Override`](crate::Override) has the settings of one policy, and [`Overrides`](crate::Overrides)
+//! [`Override`] has the settings of one policy, and [`Overrides`]
 //! those of several.
 
 pub(crate) mod by_name;

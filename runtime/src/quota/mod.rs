@@ -1,8 +1,11 @@
 //! The quota: a limit on the number of requests per period.
 
+mod error;
+
 use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
+pub use self::error::QuotaError;
 use crate::micros::TimeSpan;
 
 const MICROS_PER_SECOND: u64 = 1_000_000;
@@ -333,67 +336,6 @@ impl Eq for Quota {}
 impl Hash for Quota {
     fn hash<H: Hasher>(&self, state: &mut H) {
         (self.limit, self.burst, self.period_micros).hash(state);
-    }
-}
-
-/// The reason why a limit, a period or a burst is not valid for a [`Quota`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
-#[non_exhaustive]
-pub enum QuotaError {
-    /// The limit is 0: nothing would ever be admitted.
-    #[error("{}", Self::ZeroLimit.text())]
-    ZeroLimit,
-    /// The period is 0.
-    #[error("{}", Self::ZeroPeriod.text())]
-    ZeroPeriod,
-    /// The period has a part smaller than a microsecond.
-    #[error("{}", Self::FractionalMicros.text())]
-    FractionalMicros,
-    /// The period is shorter than 1 ms.
-    #[error("{}", Self::PeriodTooShort.text())]
-    PeriodTooShort,
-    /// The period is longer than 366 days.
-    #[error("{}", Self::PeriodTooLong.text())]
-    PeriodTooLong,
-    /// The rate is higher than 1,000,000 requests per second.
-    #[error("{}", Self::RateTooHigh.text())]
-    RateTooHigh,
-    /// The burst is 0: nothing would ever be admitted.
-    #[error("{}", Self::ZeroBurst.text())]
-    ZeroBurst,
-    /// The burst is so large that the bucket takes more than ten years to fill.
-    #[error("{}", Self::BurstTooLarge.text())]
-    BurstTooLarge,
-}
-
-impl QuotaError {
-    /// Returns the message of the error. Compile errors and errors at run time have the same
-    /// message.
-    pub(crate) const fn text(self) -> &'static str {
-        match self {
-            Self::ZeroLimit => "the limit must be at least 1",
-            Self::ZeroPeriod => "the period must be longer than zero",
-            Self::FractionalMicros => "the period must be a whole number of microseconds",
-            Self::PeriodTooShort => "the period must be at least 1 ms",
-            Self::PeriodTooLong => "the period must be at most 366 days",
-            Self::ZeroBurst => "the burst must be at least 1",
-            Self::BurstTooLarge => {
-                "burst × period ÷ limit must be at most ten years: lower the burst"
-            }
-            Self::RateTooHigh => {
-                "limit ÷ period must be at most 1,000,000 per second: lower the limit or lengthen the period"
-            }
-        }
-    }
-
-    /// Returns `true` if the error concerns the limit alone, so that no period would make it valid.
-    pub(crate) const fn is_about_limit(self) -> bool {
-        matches!(self, Self::ZeroLimit)
-    }
-
-    #[expect(clippy::panic, reason = "documented: a compile error in const context")]
-    const fn panic(self) -> ! {
-        panic!("{}", self.text())
     }
 }
 
