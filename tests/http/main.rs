@@ -2,6 +2,7 @@
 
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a test that panics fails, as it should")]
 
+mod alike;
 mod before_the_body;
 mod client_address;
 mod exact_over_sockets;

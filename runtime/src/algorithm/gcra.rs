@@ -65,8 +65,8 @@ impl Gcra {
     /// it, at most the new capacity. The time in which these units drain may change.
     pub(super) fn fit(&mut self, now: Timestamp, former: &Quota, quota: &Quota) {
         self.advance(now, former);
-        // The product cannot overflow: it is at most 2^32 units times the two periods, each of
-        // which is less than 2^45 µs.
+        // A level is a number of units times the period of its quota, so this product contains both
+        // periods. It is at most 2^32 × 2^45 × 2^45 and fits into `u128`.
         let level = level_of(self.level(now), former).get() * u128::from(quota.period_micros());
         let level = level.div_ceil(u128::from(former.period_micros()));
         let full = u128::from(quota.capacity()) * u128::from(quota.period_micros());

@@ -1,4 +1,5 @@
-//! A hash table of slots.
+//! A hash table of slots. A slot is the entry of one key, and the table is an array of places, each
+//! of which is empty or holds one slot.
 //!
 //! It uses open addressing with linear probing, where a slot further from its home place takes
 //! precedence ([Robin Hood hashing](https://cs.uwaterloo.ca/research/tr/1986/CS-86-14.pdf)). A slot
@@ -15,7 +16,7 @@ const FIRST: usize = 8;
 
 #[derive(Default)]
 pub(super) struct SlotTable {
-    /// The places, each with a slot or empty. At least a third of them are empty.
+    /// The array of places. At least a third of them are empty, which keeps searches short.
     places: Box<[Option<Slot>]>,
     len: usize,
 }

@@ -21,8 +21,8 @@ pub(super) struct KeyLease {
     demand: Demand,
     /// The remaining units of the key, according to the store's last answer.
     remaining: u32,
-    /// A number that every reset of the key changes, because the store then loses all earlier
-    /// charges.
+    /// The number of resets of this subject, wrapping. A refill that was requested under an earlier
+    /// number is not used, because a reset removes its charge from the store.
     epoch: u32,
     /// `true` if the return of unspent permits at the end of the lease is scheduled.
     pub(super) return_scheduled: bool,
