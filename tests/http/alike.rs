@@ -175,7 +175,8 @@ async fn a_table_of_requests_in_memory() {
 async fn a_table_of_requests_on_a_store_that_takes_waiting() {
     let different = compare(|| {
         let store = FarStore::new();
-        let builder = Limiter::builder(store.clone()).clock(store.clock.clone());
+        let clock = store.clock.clone();
+        let builder = Limiter::builder(store).clock(clock);
         builder.instances(1).local_tier(LocalTier::none()).build()
     });
     let different = different.await;
