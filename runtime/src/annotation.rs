@@ -17,8 +17,7 @@ pub struct Limit {
 impl Limit {
     /// Creates the limit of the policy `name`, which clients see as `label`. `named` is `true` if
     /// the annotation sets the name, and `false` if the name is the function's path. `quotas`
-    /// contains 1 to [`MAX_QUOTAS`](crate::MAX_QUOTAS) quotas. The annotation is in `file`, at
-    /// `line`.
+    /// contains 1 to [`Policy::MAX_QUOTAS`] quotas. The annotation is in `file`, at `line`.
     ///
     /// A single call sets all of these, because each call in the generated code takes time to
     /// compile for every annotation.
