@@ -47,6 +47,11 @@ impl Receipt {
         Operation { check: self.check(), action: Action::Refund { stamp_micros, source } }
     }
 
+    /// Returns the operation that reads the state of the charged quotas.
+    pub(crate) fn peek(&self) -> Operation<'_> {
+        Operation::peek(self.check().with_cost(0))
+    }
+
     /// Returns the part of the limiter that recorded the charge.
     pub(crate) fn source(&self) -> Source {
         self.source

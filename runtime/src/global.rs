@@ -3,6 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwapOption;
+use tokio::task::futures::TaskLocalFuture;
 
 use crate::{Limiter, MemoryBackend};
 
@@ -21,11 +22,13 @@ pub fn set_limiter(limiter: Limiter) {
     GLOBAL.store(Some(Arc::new(limiter)));
 }
 
-/// Returns the limiter that [`set_limiter`] has set last. If none was set, returns a limiter that
-/// counts in this process's memory, and logs a warning the first time.
+/// Returns the limiter that annotated functions use here: within a request that has passed
+/// [`Limiter::layer`], or within [`Limiter::scope`], the limiter of the innermost of these; else the
+/// one that [`set_limiter`] has set last. If none was set, returns a limiter that counts in this
+/// process's memory, and logs a warning the first time.
 #[must_use]
 pub fn get_limiter() -> Limiter {
-    with_global(Limiter::clone)
+    current_limiter()
 }
 
 fn with_global<T>(ask: impl FnOnce(&Limiter) -> T) -> T {
@@ -41,12 +44,42 @@ fn with_global<T>(ask: impl FnOnce(&Limiter) -> T) -> T {
     }
 }
 
-/// Runs `future` with `limiter` in place of the global one.
-pub(crate) async fn scope<F: Future>(limiter: Limiter, future: F) -> F::Output {
-    SCOPED.scope(limiter, future).await
+impl Limiter {
+    /// Returns a future that runs `future` with this limiter in place of the global one: annotated
+    /// functions, handlers and layers that it awaits use this limiter, and [`get_limiter`] returns
+    /// it.
+    ///
+    /// A task that is spawned does not belong to the scope in which it is spawned. So take the
+    /// limiter along:
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// use tollgate::get_limiter;
+    ///
+    /// let limiter = get_limiter();
+    /// tokio::spawn(async move { limiter.scope(async { /* call annotated functions */ }).await });
+    /// # });
+    /// ```
+    pub fn scope<F: Future>(&self, future: F) -> impl Future<Output = F::Output> + use<F> {
+        scope(self.clone(), future)
+    }
 }
 
-/// Returns the limiter of the surrounding [`scope`] if there is one, or else the global limiter.
+/// A future that runs in the scope of a limiter.
+pub(crate) type Scoped<F> = TaskLocalFuture<Limiter, F>;
+
+/// Returns a future that runs `future` with `limiter` in place of the global one.
+pub(crate) fn scope<F: Future>(limiter: Limiter, future: F) -> Scoped<F> {
+    SCOPED.scope(limiter, future)
+}
+
+/// Calls `function` with `limiter` in place of the global one.
+#[cfg(feature = "axum")]
+pub(crate) fn scope_now<T>(limiter: &Limiter, function: impl FnOnce() -> T) -> T {
+    SCOPED.sync_scope(limiter.clone(), function)
+}
+
+/// Returns the limiter of the innermost scope if there is one, or else the global limiter.
 pub(crate) fn current_limiter() -> Limiter {
     with_current_limiter(Limiter::clone)
 }

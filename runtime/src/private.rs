@@ -11,9 +11,7 @@ pub use crate::{Algorithm, Blocked, OnError, Quota, RegisteredPolicy, Subject};
 pub use linkme;
 
 #[cfg(feature = "axum")]
-pub use crate::http::convert::{
-    IntoAnswer, IntoLimitedResponse, answered, failure, require_send, success,
-};
+pub use crate::http::convert::{IntoAnswer, IntoLimitedResponse, answered, require_send};
 #[cfg(feature = "axum")]
 pub use crate::http::extract::{Checked, InLast};
 #[cfg(feature = "axum")]
@@ -22,6 +20,8 @@ pub use crate::http::extractor::{Argument, IsNoRateLimit};
 pub use crate::http::handler_future::HandlerFuture;
 #[cfg(feature = "axum")]
 pub use crate::http::limit::{Annotated, Cost, HttpLimit};
+#[cfg(feature = "axum")]
+pub use crate::http::refund_if::RefundIf;
 #[cfg(feature = "axum")]
 pub use crate::key::{Key, KeyPart, OnMissingKey, extension, resolve};
 #[cfg(feature = "axum")]

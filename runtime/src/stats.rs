@@ -14,6 +14,9 @@ pub struct LimiterStats {
     /// Statistics of the circuit breaker; `None` if the limiter has none. With a backend in memory
     /// it has none.
     pub breaker: Option<BreakerStats>,
+    /// The number of refunds that failed or were lost, so that their charges stay: the backend could
+    /// not answer, or the runtime ended while a refund was on its way.
+    pub lost_refunds: u64,
     /// Statistics of the backend; `None` if it is not a [`MemoryBackend`](crate::MemoryBackend).
     pub memory: Option<MemoryStats>,
     /// Statistics of the backend; `None` if it is not a [`RedisBackend`](crate::RedisBackend).

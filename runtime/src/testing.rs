@@ -114,7 +114,7 @@ impl Clock for ManualClock {
 /// # });
 /// ```
 pub async fn scope<F: Future>(limiter: Limiter, f: F) -> F::Output {
-    crate::global::scope(limiter, f).await
+    limiter.scope(f).await
 }
 
 /// Returns a new limiter that counts in memory, and the clock by which it decides.

@@ -127,7 +127,10 @@ impl Call<'_> {
             let max_wait = argument.value.tokens(tollgate);
             quote!(.wait(#max_wait))
         });
-        let refunds = policy.refund_if.as_ref().map(|_| quote!(.refunds()));
+        let refunds = policy.refund_if.as_ref().map(|argument| {
+            let without_result = matches!(argument.value, RefundIf::Failure);
+            quote!(.refunds(#without_result))
+        });
         quote!(#tollgate::CallLimit::new(#limit, #cost)#wait #refunds)
     }
 

@@ -144,12 +144,12 @@ fn handler_limit(policy: &Policy, is_first: bool, names: &Names<'_>) -> TokenStr
         quote!(.exempt(#path))
     });
     let refund_if = policy.refund_if.as_ref().map(|argument| {
-        let function = match &argument.value {
-            RefundIf::Failure => quote!(#tollgate::failure),
-            RefundIf::Success => quote!(#tollgate::success),
-            RefundIf::Function(path) => quote!(#path),
+        let condition = match &argument.value {
+            RefundIf::Failure => quote!(Failure),
+            RefundIf::Success => quote!(Success),
+            RefundIf::Function(path) => quote!(function(#path)),
         };
-        quote!(.refund_if(#function))
+        quote!(.refund_if(#tollgate::RefundIf::#condition))
     });
     let headers = policy.headers.as_ref().map(|argument| {
         let style = argument.value.tokens(tollgate);

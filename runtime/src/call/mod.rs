@@ -12,6 +12,7 @@ use smallvec::SmallVec;
 pub use self::limited::{FromRateLimited, LimitedResult, RateLimited};
 use crate::annotation::Limit;
 use crate::global::current_limiter;
+use crate::limiter::Refund;
 use crate::subject::Subject;
 use crate::{Blocked, Check, Decision, Limiter, Unavailable};
 
@@ -22,13 +23,15 @@ pub struct CallLimit {
     limit: Limit,
     cost: u32,
     wait: Option<Duration>,
+    /// `true` if the charge is refunded when the call ends without a result.
+    refunds_without_result: bool,
 }
 
 impl CallLimit {
     /// Creates a limit. Each call charges `cost` units to it.
     #[must_use]
     pub const fn new(limit: Limit, cost: u32) -> Self {
-        Self { limit, cost, wait: None }
+        Self { limit, cost, wait: None, refunds_without_result: false }
     }
 
     /// Sets the longest time for which a call waits in the queue. By default calls do not wait.
@@ -38,10 +41,13 @@ impl CallLimit {
         self
     }
 
-    /// Marks the limit as one whose charges may be refunded after the call.
+    /// Marks the limit as one whose charges may be refunded after the call. `without_result` is
+    /// `true` if a charge is also refunded when the call ends without a result, because of a panic,
+    /// or because its future is dropped.
     #[must_use]
-    pub const fn refunds(mut self) -> Self {
+    pub const fn refunds(mut self, without_result: bool) -> Self {
         self.limit.set_refunds();
+        self.refunds_without_result = without_result;
         self
     }
 
@@ -117,51 +123,59 @@ impl CallLimit {
 }
 
 /// The permission for one call. It contains the decisions, which are needed to refund the charges.
+///
+/// If it is dropped, the call has ended without a result.
 #[derive(Debug)]
 pub struct Permit {
     limiter: Limiter,
-    /// One decision for each limit, in source order; `None` for a limit in shadow mode that could
-    /// not be checked.
+    limits: &'static [CallLimit],
+    /// One decision for each limit so far, in source order; `None` for a limit in shadow mode that
+    /// could not be checked.
     decisions: SmallVec<[Option<Decision>; 1]>,
 }
 
 impl Permit {
-    fn new(limiter: Limiter) -> Self {
-        Self { limiter, decisions: SmallVec::new() }
+    fn new(limits: &'static [CallLimit]) -> Self {
+        Self { limiter: current_limiter(), limits, decisions: SmallVec::new() }
     }
 
     /// Refunds the charges of the limits for which `which` contains `true`. `which` has one element
     /// for each limit, in source order. A refund that fails is logged.
-    pub async fn refund(self, which: &[bool]) {
-        self.refund_if(which.iter().copied()).await;
+    pub async fn refund(mut self, which: &[bool]) {
+        let mut receipts = Vec::new();
+        for decision in self.take(which.iter().copied()) {
+            if let Refund::Pending(receipt) = self.limiter.refund_now(decision) {
+                receipts.push(receipt);
+            }
+        }
+        self.limiter.finish_refund(receipts).await;
     }
 
-    /// Refunds like [`refund`](Self::refund), in a function that is not async.
-    pub fn refund_now(self, which: &[bool]) {
-        self.refund_now_if(which.iter().copied());
+    /// Refunds like [`refund`](Self::refund), in a function that is not async. If the backend has
+    /// to be awaited, the refund goes on in the background.
+    pub fn refund_now(mut self, which: &[bool]) {
+        self.refund_soon(which.iter().copied());
     }
 
-    async fn refund_if(self, which: impl Iterator<Item = bool>) {
-        let limiter = &self.limiter;
-        for decision in wanted(self.decisions, which) {
-            limiter.refund_or_log(decision).await;
+    fn refund_soon(&mut self, which: impl Iterator<Item = bool>) {
+        for decision in self.take(which) {
+            self.limiter.refund_soon(decision);
         }
     }
 
-    fn refund_now_if(self, which: impl Iterator<Item = bool>) {
-        for decision in wanted(self.decisions, which) {
-            self.limiter.refund_now_or_log(decision);
-        }
+    /// Removes all decisions, and returns those for which `which` yields `true`. Both are in the
+    /// same order.
+    fn take(&mut self, which: impl Iterator<Item = bool>) -> SmallVec<[Decision; 1]> {
+        let pairs = std::mem::take(&mut self.decisions).into_iter().zip(which);
+        pairs.filter_map(|(decision, is_wanted)| decision.filter(|_| is_wanted)).collect()
     }
 }
 
-/// Returns the decisions for which `which` yields `true`. Both iterators are in the same order.
-fn wanted(
-    decisions: impl IntoIterator<Item = Option<Decision>>,
-    which: impl Iterator<Item = bool>,
-) -> impl Iterator<Item = Decision> {
-    let pairs = decisions.into_iter().zip(which);
-    pairs.filter_map(|(decision, is_wanted)| decision.filter(|_| is_wanted))
+impl Drop for Permit {
+    fn drop(&mut self) {
+        let limits = self.limits;
+        self.refund_soon(limits.iter().map(|limit| limit.refunds_without_result));
+    }
 }
 
 /// Charges a call to each limit in source order. `subjects` contains one subject for each limit. If
@@ -171,12 +185,12 @@ pub async fn admit(
     limits: &'static [CallLimit],
     subjects: Vec<Subject>,
 ) -> Result<Permit, RateLimited> {
-    let mut permit = Permit::new(current_limiter());
+    let mut permit = Permit::new(limits);
     for (limit, subject) in limits.iter().zip(&subjects) {
         match limit.charge(&permit.limiter, subject.as_str()).await {
             Ok(decision) => permit.decisions.push(decision),
             Err(limited) => {
-                permit.refund_if(repeat(true)).await;
+                permit.refund(&vec![true; limits.len()]).await;
                 return Err(limited);
             }
         }
@@ -189,12 +203,12 @@ pub fn admit_now(
     limits: &'static [CallLimit],
     subjects: Vec<Subject>,
 ) -> Result<Permit, RateLimited> {
-    let mut permit = Permit::new(current_limiter());
+    let mut permit = Permit::new(limits);
     for (limit, subject) in limits.iter().zip(&subjects) {
         match limit.charge_now(&permit.limiter, subject.as_str()) {
             Ok(decision) => permit.decisions.push(decision),
             Err(limited) => {
-                permit.refund_now_if(repeat(true));
+                permit.refund_soon(repeat(true));
                 return Err(limited);
             }
         }

@@ -6,12 +6,11 @@ use std::task::{Context, Poll, ready};
 
 use axum::http::request::Parts;
 use axum::response::Response;
-use smallvec::SmallVec;
 
-use super::check::{CheckOutcome, Checker, with_limiter};
-use super::grants::Grants;
+use super::check::{CheckNow, CheckOutcome, Checker, PendingCheck, RefusedRequest, with_limiter};
+use super::counted;
+use super::grants::{Grants, UnfinishedGrants};
 use super::limit::HttpLimit;
-use super::rejection::LimitRejection;
 use crate::Limiter;
 
 /// The record of an admitted request, by which its response is completed later. It is empty if no
@@ -37,24 +36,36 @@ type PendingResponse = Pin<Box<dyn Future<Output = Response> + Send>>;
 
 /// Completes the response of an admitted request. The trait erases the type [`Grants`].
 trait Finish: fmt::Debug + Send + Sync {
-    /// Adds the header fields to the response. Returns a future that makes the refunds that are due
-    /// after this response; `None` if there are none.
-    fn finish(self: Box<Self>, response: &mut Response) -> Option<RefundFuture>;
+    /// Completes the response, or returns what completes it if refunds have to be awaited first.
+    fn finish(self: Box<Self>, response: &mut Response) -> Option<Box<dyn FinishLater>>;
 }
 
-type RefundFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
+/// Completes a response after the refunds for which the backend has to be awaited.
+trait FinishLater: Send {
+    fn finish(self: Box<Self>, response: Response) -> PendingResponse;
+}
 
 impl Finish for Grants<&'static HttpLimit> {
-    fn finish(self: Box<Self>, response: &mut Response) -> Option<RefundFuture> {
-        Some(Box::pin(self.finish(response)?.refund()))
+    fn finish(self: Box<Self>, response: &mut Response) -> Option<Box<dyn FinishLater>> {
+        Some(Box::new(self.finish(response)?))
+    }
+}
+
+impl FinishLater for UnfinishedGrants<&'static HttpLimit> {
+    fn finish(self: Box<Self>, mut response: Response) -> PendingResponse {
+        Box::pin(async move {
+            (*self).finish(&mut response).await;
+            response
+        })
     }
 }
 
 impl Admission {
     /// Creates the admission, and adds the decisions that are to be shown to the request's
     /// extensions, where the extractor `RateLimit` finds them.
-    fn new(grants: Box<Grants<&'static HttpLimit>>, parts: &mut Parts) -> Self {
+    fn new(grants: HandlerGrants, parts: &mut Parts) -> Self {
         grants.show(&mut parts.extensions);
+        grants.record_counts(&mut parts.extensions);
         Self(State::Granted(grants))
     }
 
@@ -66,12 +77,9 @@ impl Admission {
         context: &mut Context<'_>,
     ) -> Poll<Response> {
         if let State::Granted(granted) = std::mem::take(&mut self.0)
-            && let Some(refunds) = granted.finish(&mut response)
+            && let Some(unfinished) = granted.finish(&mut response)
         {
-            self.0 = State::Refunding(Box::pin(async move {
-                refunds.await;
-                response
-            }));
+            self.0 = State::Refunding(unfinished.finish(response));
             return self.poll_refund(context);
         }
         Poll::Ready(response)
@@ -111,63 +119,91 @@ impl fmt::Debug for Admission {
     }
 }
 
-/// Checks a request against the limits of its handler. The error is the response of a refusal.
+/// Checks a request against the limits of its handler. The error is the refusal. `records_count` is
+/// `true` if the handler may send the request on, to other limits.
 pub(super) async fn check(
     limits: &'static [HttpLimit],
     parts: &mut Parts,
-) -> Result<Admission, LimitRejection> {
-    match check_now(limits, parts) {
-        Some(result) => result,
-        // The future is boxed to keep this one small, because most checks need not wait.
-        None => Box::pin(check_each(limits, parts)).await,
+    records_count: bool,
+) -> Result<Admission, Box<RefusedRequest>> {
+    let records_count = records_count && counted::has_layers();
+    // The futures are boxed to keep this one small, because most checks need not wait.
+    let outcome = match limits {
+        [limit] if limit.key.is_immediate() => match check_now(limit, parts, records_count) {
+            Some(CheckNow::Done(outcome)) => outcome,
+            Some(CheckNow::Waits(pending)) => {
+                Box::pin(wait(limit, parts, pending, records_count)).await
+            }
+            // An immediate key is resolved now, so this does not happen.
+            None => CheckOutcome::Uncounted,
+        },
+        _ => Box::pin(check_each(limits, parts, records_count)).await,
+    };
+    match outcome {
+        CheckOutcome::Granted(grants) => Ok(Admission::new(grants, parts)),
+        CheckOutcome::Uncounted => Ok(Admission::default()),
+        CheckOutcome::Refused(refused) => Err(refused),
     }
 }
 
-/// Checks the request without waiting. Returns `None` if there is not exactly one limit, or if the
-/// key or the backend has to be awaited.
+type HandlerGrants = Box<Grants<&'static HttpLimit>>;
+
+fn checker<'a>(limiter: &'a Limiter, limit: &'static HttpLimit) -> Checker<'a> {
+    let keeps_decision = limit.keeps_decision();
+    Checker { limit, limiter, keeps_decision, records_count: false }
+}
+
+/// Checks the request against a single limit without waiting. Returns `None` if the key has to be
+/// awaited.
 fn check_now(
-    limits: &'static [HttpLimit],
-    parts: &mut Parts,
-) -> Option<Result<Admission, LimitRejection>> {
-    let [limit] = limits else { return None };
-    if !limit.key.is_immediate() {
-        return None;
-    }
-    let outcome = with_limiter(parts, |limiter| {
+    limit: &'static HttpLimit,
+    parts: &Parts,
+    records_count: bool,
+) -> Option<CheckNow<HandlerGrants>> {
+    with_limiter(parts, |limiter| {
         let grant = |granted| Grants::one(limit, limiter, granted);
-        Checker { limit, limiter, keeps_decision: limit.keeps_decision() }.check_now(parts, grant)
-    })?;
-    Some(match outcome {
-        CheckOutcome::Granted(grants) => Ok(Admission::new(grants, parts)),
-        CheckOutcome::Uncounted => Ok(Admission::default()),
-        CheckOutcome::Refused(response) => Err(LimitRejection(response)),
+        Checker { records_count, ..checker(limiter, limit) }.check_now(parts, grant)
     })
+}
+
+/// Waits for the backend's answer to the check of a single limit.
+async fn wait(
+    limit: &'static HttpLimit,
+    parts: &Parts,
+    pending: Box<PendingCheck>,
+    records_count: bool,
+) -> CheckOutcome<HandlerGrants> {
+    let limiter = with_limiter(parts, Limiter::clone);
+    let grant = |granted| Grants::one(limit, &limiter, granted);
+    let checker = Checker { records_count, ..checker(&limiter, limit) };
+    checker.wait(parts, pending, grant).await
 }
 
 /// Checks the request against one limit after the other, and waits where necessary.
 async fn check_each(
     limits: &'static [HttpLimit],
     parts: &mut Parts,
-) -> Result<Admission, LimitRejection> {
+    records_count: bool,
+) -> CheckOutcome<HandlerGrants> {
     let limiter = with_limiter(parts, Limiter::clone);
-    let mut granted = SmallVec::new();
+    let mut grants = Grants::none(&limiter);
     for limit in limits {
         // With several limits, each decision is needed later: if a later limit refuses, the charges
         // of the earlier ones are refunded.
         let keeps_decision = limits.len() > 1 || limit.keeps_decision();
-        let checker = Checker { limit, limiter: &limiter, keeps_decision };
+        let records_count = records_count || limits.len() > 1;
+        let checker = Checker { limit, limiter: &limiter, keeps_decision, records_count };
         match checker.check(parts, |granted| granted).await {
-            CheckOutcome::Granted(grant) => granted.push((limit, grant)),
+            CheckOutcome::Granted(granted) => {
+                granted.record_count(&mut parts.extensions);
+                grants.push(limit, granted);
+            }
             CheckOutcome::Uncounted => {}
-            CheckOutcome::Refused(response) => {
-                if !granted.is_empty() {
-                    Grants::many(granted, Some(limiter)).refund().await;
-                }
-                return Err(LimitRejection(response));
+            CheckOutcome::Refused(refused) => {
+                grants.refund_all().await;
+                return CheckOutcome::Refused(refused);
             }
         }
     }
-    let refunds = limits.iter().any(|limit| limit.refund_if.is_some());
-    let grants = Grants::many(granted, refunds.then_some(limiter));
-    Ok(Admission::new(grants, parts))
+    CheckOutcome::Granted(grants)
 }

@@ -2,14 +2,21 @@
 
 use std::sync::Arc;
 
+use axum::body::HttpBody;
+use axum::http::Extensions;
 use axum::http::request::Parts;
 use axum::response::Response;
 
+use super::counted::{self, CountId};
 use super::limit::HttpLimit;
+use super::refused_body;
 use crate::global::with_current_limiter;
 use crate::key::{KeyError, KeyOptions};
 use crate::overrides::{EffectivePolicy, Overridden};
-use crate::response::{HeaderStyle, HeaderValues, PolicyText, Reason, Refusal, RefusalContext};
+use crate::response::{
+    HeaderStyle, HeaderValues, PolicyText, Reason, Refusal, RefusalContext, RefusedBody,
+};
+use crate::subject::Subject;
 use crate::verdict::Verdict;
 use crate::{Blocked, Check, Decision, Limiter, Policy, Unavailable};
 
@@ -22,8 +29,43 @@ pub(super) enum CheckOutcome<G> {
     Granted(G),
     /// The request is admitted without being counted.
     Uncounted,
-    /// The request is refused, with this response.
-    Refused(Box<Response>),
+    /// The request is refused.
+    Refused(Box<RefusedRequest>),
+}
+
+/// The result of a check that does not wait.
+pub(super) enum CheckNow<G> {
+    /// The outcome is known.
+    Done(CheckOutcome<G>),
+    /// The backend has to be awaited, for this check.
+    Waits(Box<PendingCheck>),
+}
+
+/// A check for which the backend has to be awaited. The functions of the user have been called for
+/// it, and are not called again.
+pub(super) struct PendingCheck {
+    /// The policy with its override applied; `None` if it has no override.
+    overridden: Option<Arc<Overridden>>,
+    subject: Subject,
+    cost: Cost,
+}
+
+/// The refusal of a request.
+pub(super) struct RefusedRequest {
+    response: Response,
+    body_limits: RefusedBody,
+}
+
+impl RefusedRequest {
+    /// Returns the response. The rest of the request's body is read and discarded after it.
+    pub(super) fn respond<B>(self, parts: &Parts, body: B) -> Response
+    where
+        B: HttpBody + Send + 'static,
+    {
+        let Self { mut response, body_limits } = self;
+        refused_body::discard_after(parts, body, body_limits, &mut response);
+        response
+    }
 }
 
 /// The data of an admitted request that is needed to complete its response.
@@ -33,6 +75,27 @@ pub(super) struct Granted {
     pub(super) decision: Option<Box<Decision>>,
     /// The policy with its override applied; `None` if it has no override.
     overridden: Option<Arc<Overridden>>,
+    /// The count of the request, for limits behind this one; `None` if it need not be recorded.
+    count: Option<Count>,
+}
+
+/// The count of a request under one identity.
+#[derive(Clone, Copy)]
+struct Count {
+    id: CountId,
+    /// The units that earlier limits have charged.
+    before: u32,
+    /// The units that have been charged in all.
+    cost: u32,
+}
+
+/// The cost of a request for one limit.
+#[derive(Clone, Copy)]
+struct Cost {
+    /// The units to charge: the cost, less the units that earlier limits have charged.
+    units: u32,
+    /// The count after this charge; `None` if it need not be recorded.
+    count: Option<Count>,
 }
 
 impl Granted {
@@ -43,9 +106,53 @@ impl Granted {
 
     /// Adds the header fields to the response.
     pub(super) fn add_headers(&mut self, limit: &HttpLimit, response: &mut Response) {
+        if let Some(count) = self.count {
+            if counted::is_described(response, count.id) {
+                return;
+            }
+            if count.before > 0 {
+                counted::set_described(response, count.id);
+            }
+        }
         let headers = std::mem::replace(&mut self.headers, HeaderValues::NOTHING);
         headers.add_to(response.headers_mut(), text(limit, self.overridden.as_ref()));
     }
+
+    /// Replaces the header fields by those of a later verdict.
+    pub(super) fn describe(&mut self, limit: &HttpLimit, limiter: &Limiter, verdict: &Verdict) {
+        let is_shadow = self.policy(limit).is_shadow();
+        self.headers = fields(limit, limiter, (is_shadow, self.overridden.as_ref()), verdict);
+    }
+
+    /// Records the count among the request's extensions, for the limits behind this one.
+    pub(super) fn record_count(&self, extensions: &mut Extensions) {
+        if let Some(Count { id, cost, .. }) = self.count {
+            counted::record(extensions, id, cost);
+        }
+    }
+}
+
+/// Returns the header fields of an admitted request. A limit in shadow mode adds none, because it
+/// refuses no request.
+#[inline]
+fn fields(
+    limit: &HttpLimit,
+    limiter: &Limiter,
+    (is_shadow, overridden): (bool, Option<&Arc<Overridden>>),
+    verdict: &Verdict,
+) -> HeaderValues {
+    let style = if is_shadow { HeaderStyle::None } else { header_style(limit, limiter) };
+    match style {
+        HeaderStyle::None => HeaderValues::NOTHING,
+        style => {
+            let reset = limiter.http().legacy_reset;
+            HeaderValues::new(text(limit, overridden), Some(verdict), style, reset)
+        }
+    }
+}
+
+fn header_style(limit: &HttpLimit, limiter: &Limiter) -> HeaderStyle {
+    limit.headers.unwrap_or(limiter.http().headers)
 }
 
 /// Returns the texts of the policy in effect, for header fields and refusals.
@@ -61,6 +168,7 @@ fn text<'a>(limit: &'a HttpLimit, overridden: Option<&'a Arc<Overridden>>) -> &'
 struct CountedRequest<'a> {
     policy: &'a EffectivePolicy<'a>,
     check: Check<'a>,
+    count: Option<Count>,
     parts: &'a Parts,
 }
 
@@ -71,6 +179,8 @@ pub(super) struct Checker<'a> {
     pub(super) limiter: &'a Limiter,
     /// `true` if the decision is needed after the check, to show it to the handler or to refund it.
     pub(super) keeps_decision: bool,
+    /// `true` if other limits may check the request after this one, so that they need the count.
+    pub(super) records_count: bool,
 }
 
 impl Checker<'_> {
@@ -80,10 +190,13 @@ impl Checker<'_> {
         parts: &mut Parts,
         grant: impl Fn(Granted) -> G,
     ) -> CheckOutcome<G> {
-        if self.limit.key.is_immediate()
-            && let Some(outcome) = self.check_now(parts, &grant)
-        {
-            return outcome;
+        if self.limit.key.is_immediate() {
+            return match self.check_now(parts, &grant) {
+                Some(CheckNow::Done(outcome)) => outcome,
+                Some(CheckNow::Waits(pending)) => self.wait(parts, pending, grant).await,
+                // An immediate key is resolved now, so this does not happen.
+                None => CheckOutcome::Uncounted,
+            };
         }
         let policy = self.limiter.effective_policy(self.limit.policy());
         if !policy.is_enabled() || self.limit.is_exempt(parts) {
@@ -99,45 +212,80 @@ impl Checker<'_> {
         if !policy.is_enabled() {
             return CheckOutcome::Uncounted;
         }
-        let cost = self.limit.cost_of(parts);
-        let check = Check::new(&policy, subject.as_str(), cost);
-        let mut verdict = Verdict::open();
-        let decided = self.limiter.decide(&check, &mut verdict).await;
-        self.conclude(
-            CountedRequest { policy: &policy, check, parts },
-            decided,
-            &mut verdict,
-            grant,
-        )
+        let check = Check::new(&policy, subject.as_str(), self.limit.cost_of(parts));
+        let Some(cost) = self.cost(parts, &check) else { return CheckOutcome::Uncounted };
+        let overridden = policy.into_overridden();
+        self.wait(parts, Box::new(PendingCheck { overridden, subject, cost }), grant).await
     }
 
-    /// Checks a request without waiting. Returns `None` if the key or the backend has to be
-    /// awaited.
+    /// Waits for the backend.
+    pub(super) async fn wait<G>(
+        &self,
+        parts: &Parts,
+        pending: Box<PendingCheck>,
+        grant: impl FnOnce(Granted) -> G,
+    ) -> CheckOutcome<G> {
+        let PendingCheck { overridden, subject, cost } = *pending;
+        let policy = EffectivePolicy::new(self.limit.policy(), overridden);
+        let check = Check::new(&policy, subject.as_str(), cost.units);
+        let mut verdict = Verdict::open();
+        let decided = self.limiter.decide(&check, &mut verdict).await;
+        let counted = CountedRequest { policy: &policy, check, count: cost.count, parts };
+        self.conclude(counted, decided, &mut verdict, grant)
+    }
+
+    /// Checks a request without waiting. Returns `None` if the key has to be awaited.
     pub(super) fn check_now<G>(
         &self,
         parts: &Parts,
         grant: impl FnOnce(Granted) -> G,
-    ) -> Option<CheckOutcome<G>> {
+    ) -> Option<CheckNow<G>> {
         let policy = self.limiter.effective_policy(self.limit.policy());
         if !policy.is_enabled() || self.limit.is_exempt(parts) {
-            return Some(CheckOutcome::Uncounted);
+            return Some(CheckNow::Done(CheckOutcome::Uncounted));
         }
         self.limit.key.with_subject_now(parts, self.key_options(), |subject| {
             let subject = match subject {
                 Ok(Some(subject)) => subject,
-                Ok(None) => return Some(CheckOutcome::Uncounted),
-                Err(error) => return Some(self.reject_missing_key(parts, &policy, error)),
+                Ok(None) => return CheckNow::Done(CheckOutcome::Uncounted),
+                Err(error) => {
+                    return CheckNow::Done(self.reject_missing_key(parts, &policy, error));
+                }
             };
             let policy = self.limiter.effective_policy_of_subject(policy, subject);
             if !policy.is_enabled() {
-                return Some(CheckOutcome::Uncounted);
+                return CheckNow::Done(CheckOutcome::Uncounted);
             }
             let check = Check::new(&policy, subject, self.limit.cost_of(parts));
+            let Some(cost) = self.cost(parts, &check) else {
+                return CheckNow::Done(CheckOutcome::Uncounted);
+            };
+            let check = check.with_cost(cost.units);
             let mut verdict = Verdict::open();
-            let decided = self.limiter.decide_now(&check, &mut verdict)?;
-            let counted = CountedRequest { policy: &policy, check, parts };
-            Some(self.conclude(counted, decided, &mut verdict, grant))
-        })?
+            let Some(decided) = self.limiter.decide_now(&check, &mut verdict) else {
+                let (overridden, subject) = (policy.into_overridden(), Subject::plain(subject));
+                return CheckNow::Waits(Box::new(PendingCheck { overridden, subject, cost }));
+            };
+            let counted = CountedRequest { policy: &policy, check, count: cost.count, parts };
+            CheckNow::Done(self.conclude(counted, decided, &mut verdict, grant))
+        })
+    }
+
+    /// Returns the cost of a check, less what earlier limits have charged for the same policy and
+    /// subject. Returns `None` if they have charged all of it.
+    #[inline]
+    fn cost(&self, parts: &Parts, check: &Check<'_>) -> Option<Cost> {
+        let is_counted = counted::is_counted(&parts.extensions);
+        if !(self.records_count || is_counted) {
+            return Some(Cost { units: check.cost, count: None });
+        }
+        let id = CountId::of(self.limiter, check);
+        let before = counted::charged(&parts.extensions, id);
+        if before >= check.cost && before > 0 {
+            return None;
+        }
+        let count = Some(Count { id, before, cost: check.cost });
+        Some(Cost { units: check.cost - before, count })
     }
 
     fn key_options(&self) -> KeyOptions<'_> {
@@ -167,7 +315,7 @@ impl Checker<'_> {
         verdict: &mut Verdict,
         grant: impl FnOnce(Granted) -> G,
     ) -> CheckOutcome<G> {
-        let CountedRequest { policy, check, parts } = counted;
+        let CountedRequest { policy, check, count, parts } = counted;
         match decided {
             Ok(()) => {}
             Err(_) if policy.is_shadow() => return CheckOutcome::Uncounted,
@@ -184,9 +332,16 @@ impl Checker<'_> {
             let decision = self.keeps_decision.then(|| Box::new(decision));
             let overridden = policy.overridden().cloned();
             let headers = HeaderValues::NOTHING;
-            return CheckOutcome::Granted(grant(Granted { headers, decision, overridden }));
+            let granted = Granted { headers, decision, overridden, count: None };
+            return CheckOutcome::Granted(grant(granted));
         }
-        self.refuse(parts, policy, Reason::of(&decision))
+        let mut outcome = self.refuse(parts, policy, Reason::of(&decision));
+        if let (CheckOutcome::Refused(refused), Some(Count { id, before: 1.., .. })) =
+            (&mut outcome, count)
+        {
+            counted::set_described(&mut refused.response, id);
+        }
+        outcome
     }
 
     fn refuse<G>(
@@ -197,34 +352,25 @@ impl Checker<'_> {
     ) -> CheckOutcome<G> {
         let context = RefusalContext {
             options: self.limiter.http(),
-            headers: self.header_style(),
+            headers: header_style(self.limit, self.limiter),
             function: self.limit.refusal_function(),
         };
         let text = text(self.limit, policy.overridden());
         let refusal = Refusal::new(policy, text, reason, Some(parts));
-        CheckOutcome::Refused(Box::new(context.respond(&refusal)))
+        let response = context.respond(&refusal);
+        let body_limits = self.limiter.http().refused_body;
+        CheckOutcome::Refused(Box::new(RefusedRequest { response, body_limits }))
     }
 
-    /// Prepares the data that completes the response of an admitted request. A limit in shadow mode
-    /// adds no header fields, because it refuses no request.
+    /// Prepares the data that completes the response of an admitted request.
     #[inline]
     fn granted(&self, counted: CountedRequest<'_>, verdict: &mut Verdict) -> Granted {
-        let CountedRequest { policy, check, .. } = counted;
-        let style = if policy.is_shadow() { HeaderStyle::None } else { self.header_style() };
-        let headers = match style {
-            HeaderStyle::None => HeaderValues::NOTHING,
-            style => {
-                let text = text(self.limit, policy.overridden());
-                HeaderValues::new(text, Some(verdict), style, self.limiter.http().legacy_reset)
-            }
-        };
+        let CountedRequest { policy, check, count, .. } = counted;
+        let shown = (policy.is_shadow(), policy.overridden());
+        let headers = fields(self.limit, self.limiter, shown, verdict);
         let decision =
             self.keeps_decision.then(|| Box::new(Decision::charged(verdict.take(), &check)));
-        Granted { headers, decision, overridden: policy.overridden().cloned() }
-    }
-
-    fn header_style(&self) -> HeaderStyle {
-        self.limit.headers.unwrap_or(self.limiter.http().headers)
+        Granted { headers, decision, overridden: policy.overridden().cloned(), count }
     }
 }
 

@@ -53,17 +53,3 @@ pub fn answered(answer: impl IntoAnswer) -> Response {
 pub fn require_send<F: Future + Send>(future: F) -> F {
     future
 }
-
-/// Implements `refund_if = failure`: returns `true` if the status is an error of the client (4xx)
-/// or of the server (5xx).
-#[must_use]
-pub fn failure(response: &Response) -> bool {
-    let status = response.status();
-    status.is_client_error() || status.is_server_error()
-}
-
-/// Implements `refund_if = success`: returns `true` if the status is no error.
-#[must_use]
-pub fn success(response: &Response) -> bool {
-    !failure(response)
-}

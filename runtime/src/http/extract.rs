@@ -73,9 +73,13 @@ fn extract_from_parts<T: FromRequestParts<S>, S: Sync>(
     request: Request,
     state: &S,
 ) -> impl Future<Output = Result<(Admission, T), LimitRejection>> + Send {
-    let (mut parts, _body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
     async move {
-        let admission = check(limits, &mut parts).await?;
+        let admission = match check(limits, &mut parts, false).await {
+            Ok(admission) => admission,
+            Err(refused) => return Err(LimitRejection::new(refused.respond(&parts, body))),
+        };
+        drop(body);
         let response = match T::from_request_parts(&mut parts, state).await {
             Ok(arguments) => return Ok((admission, arguments)),
             Err(rejection) => rejection.into_response(),
@@ -91,7 +95,10 @@ fn extract_from_request<T: FromRequest<S>, S: Sync>(
 ) -> impl Future<Output = Result<(Admission, T), LimitRejection>> + Send {
     let (mut parts, body) = request.into_parts();
     async move {
-        let admission = check(limits, &mut parts).await?;
+        let admission = match check(limits, &mut parts, true).await {
+            Ok(admission) => admission,
+            Err(refused) => return Err(LimitRejection::new(refused.respond(&parts, body))),
+        };
         let response = match T::from_request(Request::from_parts(parts, body), state).await {
             Ok(arguments) => return Ok((admission, arguments)),
             Err(rejection) => rejection.into_response(),

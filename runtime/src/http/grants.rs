@@ -10,15 +10,22 @@ use smallvec::SmallVec;
 use super::check::Granted;
 use super::extractor::RateLimit;
 use super::limit::HttpLimit;
+use super::watched_body::RefundOnBreak;
 use crate::Limiter;
+use crate::decision::Receipt;
+use crate::limiter::Refund;
 
 /// The limits that have admitted a request, each with the data that is needed to complete the
 /// response.
 ///
+/// The record ends with the response, or without one: if it is dropped before that, because of a
+/// panic, a timeout or a client that has gone, the charges of limits that refund failures are
+/// refunded.
+///
 /// `L` refers to a limit: a static of a handler, or the limit that the clones of a layer share.
-pub(super) struct Grants<L> {
+pub(super) struct Grants<L: Deref<Target = HttpLimit>> {
     granted: SmallVec<[(L, Granted); 1]>,
-    /// The limiter for refunds; `None` if no charge may be refunded.
+    /// The limiter for refunds; `None` if no charge may be refunded, or after the end.
     limiter: Option<Limiter>,
 }
 
@@ -30,12 +37,21 @@ impl<L: Deref<Target = HttpLimit>> Grants<L> {
         Box::new(Self { granted: SmallVec::from_buf([(limit, granted)]), limiter })
     }
 
-    /// Creates the record for several limits. The `limiter` is needed if a charge may be refunded.
-    pub(super) fn many(
-        granted: SmallVec<[(L, Granted); 1]>,
-        limiter: Option<Limiter>,
-    ) -> Box<Self> {
-        Box::new(Self { granted, limiter })
+    /// Creates an empty record for the checks of several limits.
+    pub(super) fn none(limiter: &Limiter) -> Box<Self> {
+        Box::new(Self { granted: SmallVec::new(), limiter: Some(limiter.clone()) })
+    }
+
+    /// Adds a limit that has admitted the request.
+    pub(super) fn push(&mut self, limit: L, granted: Granted) {
+        self.granted.push((limit, granted));
+    }
+
+    /// Records the counts of the request among its extensions, for limits behind these.
+    pub(super) fn record_counts(&self, extensions: &mut Extensions) {
+        for (_, granted) in &self.granted {
+            granted.record_count(extensions);
+        }
     }
 
     /// Adds the decisions of limits that show them to the request's extensions, where the extractor
@@ -48,23 +64,100 @@ impl<L: Deref<Target = HttpLimit>> Grants<L> {
         }
     }
 
-    /// Adds the header fields to the response. Returns the record of the limits whose charges have
-    /// to be refunded after it; `None` if there are none.
-    pub(super) fn finish(mut self: Box<Self>, response: &mut Response) -> Option<Box<Self>> {
+    /// Ends the record by a response: refunds the charges that are due after it, and adds the header
+    /// fields. Returns the rest if a refund has to be awaited before that.
+    pub(super) fn finish(
+        mut self: Box<Self>,
+        response: &mut Response,
+    ) -> Option<UnfinishedGrants<L>> {
+        if self.limiter.is_some() {
+            let receipts = self.refund(|limit| limit.refunds_after(response));
+            if !receipts.is_empty() {
+                return Some(UnfinishedGrants { grants: self, receipts });
+            }
+        }
+        self.complete(response);
+        None
+    }
+
+    /// Ends the record by the refusal of a later limit: refunds all charges.
+    pub(super) async fn refund_all(mut self: Box<Self>) {
+        let receipts = self.refund(|_| true);
+        if let Some(limiter) = self.limiter.take() {
+            limiter.finish_refund(receipts.into_iter().map(|(_, receipt)| receipt).collect()).await;
+        }
+    }
+
+    /// Refunds the charges of the limits for which `is_due` returns `true`. Returns the refunds for
+    /// which the backend has to be awaited, each with the index of its limit.
+    fn refund(&mut self, is_due: impl Fn(&HttpLimit) -> bool) -> Vec<(usize, Receipt)> {
+        let mut receipts = Vec::new();
+        let Some(limiter) = &self.limiter else { return receipts };
+        for (index, (limit, granted)) in self.granted.iter_mut().enumerate() {
+            if is_due(limit)
+                && let Some(decision) = granted.decision.take()
+            {
+                match limiter.refund_now(*decision) {
+                    Refund::Done(Some(verdict)) => granted.describe(limit, limiter, &verdict),
+                    Refund::Done(None) => {}
+                    Refund::Pending(receipt) => receipts.push((index, receipt)),
+                }
+            }
+        }
+        receipts
+    }
+
+    /// Completes the response: adds the header fields, and watches its body for limits that refund
+    /// failures.
+    fn complete(&mut self, response: &mut Response) {
         for (limit, granted) in &mut self.granted {
             granted.add_headers(limit, response);
         }
-        self.limiter.as_ref()?;
-        self.granted.retain(|(limit, _)| limit.refunds_after(response));
-        (!self.granted.is_empty()).then_some(self)
+        if let Some(limiter) = self.limiter.take() {
+            let granted = std::mem::take(&mut self.granted).into_iter();
+            let decisions = granted.filter_map(|(limit, granted)| {
+                granted.decision.filter(|_| limit.refunds_without_response())
+            });
+            RefundOnBreak { decisions: decisions.collect(), limiter }.watch(response);
+        }
     }
+}
 
-    /// Refunds the charges of all limits. A refund that fails is logged, and its charge stays.
-    pub(super) async fn refund(self: Box<Self>) {
-        let Self { granted, limiter: Some(limiter) } = *self else { return };
-        for (_, granted) in granted {
-            if let Some(decision) = granted.decision {
-                limiter.refund_or_log(*decision).await;
+/// The record of a request whose response waits for refunds.
+pub(super) struct UnfinishedGrants<L: Deref<Target = HttpLimit>> {
+    grants: Box<Grants<L>>,
+    /// The refunds, each with the index of its limit.
+    receipts: Vec<(usize, Receipt)>,
+}
+
+impl<L: Deref<Target = HttpLimit>> UnfinishedGrants<L> {
+    /// Waits for the refunds, and adds the header fields as they are after them.
+    pub(super) async fn finish(self, response: &mut Response) {
+        let Self { mut grants, receipts } = self;
+        if let Some(limiter) = grants.limiter.clone() {
+            let (indexes, receipts): (Vec<_>, Vec<_>) = receipts.into_iter().unzip();
+            let states = limiter.finish_refund(receipts).await;
+            for (index, state) in indexes.into_iter().zip(states) {
+                if let (Some(verdict), Some((limit, granted))) =
+                    (state, grants.granted.get_mut(index))
+                {
+                    granted.describe(limit, &limiter, &verdict);
+                }
+            }
+        }
+        grants.complete(response);
+    }
+}
+
+impl<L: Deref<Target = HttpLimit>> Drop for Grants<L> {
+    /// Ends the record without a response.
+    fn drop(&mut self) {
+        let Some(limiter) = self.limiter.take() else { return };
+        for (limit, granted) in &mut self.granted {
+            if limit.refunds_without_response()
+                && let Some(decision) = granted.decision.take()
+            {
+                limiter.refund_soon(*decision);
             }
         }
     }

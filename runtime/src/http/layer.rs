@@ -8,8 +8,10 @@ use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use tower_layer::Layer;
 
+use super::counted::set_has_layers;
 use super::layer_limit::{LayerLimit, LayerOptions};
 use super::limit::{Cost, HttpLimit};
+use super::refund_if::RefundIf;
 use super::service::RateLimitService;
 use crate::callback::Callback;
 use crate::key::{Key, OnMissingKey};
@@ -50,6 +52,7 @@ impl RateLimitLayer {
     /// address, unless another [`key`](Self::key) is set.
     #[must_use]
     pub fn new(policy: Policy) -> Self {
+        set_has_layers();
         Self { limit: LayerLimit::new(policy) }
     }
 
@@ -107,13 +110,25 @@ impl RateLimitLayer {
         self.with(|limit| limit.common.set_on_blocked(Arc::new(function)))
     }
 
-    /// Refunds the cost after a response for which `function` returns `true`.
+    /// Refunds the cost after a response for which `function` returns `true`. Without a response
+    /// (see [`refund_if_failure`](Self::refund_if_failure)) the function is not called, and the
+    /// charge stays.
     #[must_use]
     pub fn refund_if(self, function: impl Fn(&Response) -> bool + Send + Sync + 'static) -> Self {
-        self.with(|limit| {
-            limit.refund_if = Some(Callback::Shared(Arc::new(function)));
-            limit.common.set_refunds();
-        })
+        self.with_refund(RefundIf::closure(function))
+    }
+
+    /// Refunds the cost if the request fails: if the response's status is 4xx or 5xx, if its body
+    /// breaks, or if there is no response, because of a panic, a timeout, or a client that has gone.
+    #[must_use]
+    pub fn refund_if_failure(self) -> Self {
+        self.with_refund(RefundIf::Failure)
+    }
+
+    /// Refunds the cost after a response whose status is neither 4xx nor 5xx.
+    #[must_use]
+    pub fn refund_if_success(self) -> Self {
+        self.with_refund(RefundIf::Success)
     }
 
     /// Sets the style of the header fields, in place of the limiter's setting.
@@ -150,6 +165,13 @@ impl RateLimitLayer {
     #[must_use]
     pub fn limiter(self, limiter: Limiter) -> Self {
         self.with_options(|options| options.limiter = Some(limiter))
+    }
+
+    fn with_refund(self, condition: RefundIf) -> Self {
+        self.with(|limit| {
+            limit.refund_if = Some(condition);
+            limit.common.set_refunds();
+        })
     }
 
     fn with(self, change: impl FnOnce(&mut HttpLimit)) -> Self {

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use axum::http::request::Parts;
 use axum::response::Response;
 
+use super::refund_if::RefundIf;
 use crate::annotation::Limit;
 use crate::callback::{Callback, set_plain};
 use crate::key::{Key, OnMissingKey};
 use crate::response::{HeaderCache, HeaderStyle, Refusal};
 use crate::{Blocked, Policy};
 
-type Condition<T> = Callback<fn(&T) -> bool, dyn Fn(&T) -> bool + Send + Sync>;
+type Condition = Callback<fn(&Parts) -> bool, dyn Fn(&Parts) -> bool + Send + Sync>;
 type RefusalCallback =
     Callback<fn(&Refusal<'_>) -> Response, dyn Fn(&Refusal<'_>) -> Response + Send + Sync>;
 
@@ -24,8 +25,8 @@ pub struct HttpLimit {
     pub(super) common: Limit,
     pub(super) key: Key,
     pub(super) cost: Cost,
-    pub(super) exempt: Option<Condition<Parts>>,
-    pub(super) refund_if: Option<Condition<Response>>,
+    pub(super) exempt: Option<Condition>,
+    pub(super) refund_if: Option<RefundIf>,
     pub(super) headers: Option<HeaderStyle>,
     pub(super) on_missing_key: Option<OnMissingKey>,
     pub(super) refusal: Option<RefusalCallback>,
@@ -80,10 +81,11 @@ impl HttpLimit {
         self
     }
 
-    /// Refunds the cost after a response for which `function` returns `true`.
+    /// Refunds the cost after a request for which the condition holds.
     #[must_use]
-    pub const fn refund_if(mut self, function: fn(&Response) -> bool) -> Self {
-        set_plain(&mut self.refund_if, function);
+    pub const fn refund_if(mut self, condition: RefundIf) -> Self {
+        // The previous value is forgotten and not dropped, because a `const fn` cannot drop values.
+        std::mem::forget(self.refund_if.replace(condition));
         self.common.set_refunds();
         self
     }
@@ -145,7 +147,13 @@ impl HttpLimit {
 
     /// Returns `true` if the cost is refunded after this response.
     pub(super) fn refunds_after(&self, response: &Response) -> bool {
-        self.refund_if.as_ref().is_some_and(|refund_if| refund_if.call(response))
+        self.refund_if.as_ref().is_some_and(|refund_if| refund_if.holds_after(response))
+    }
+
+    /// Returns `true` if the cost is refunded when there is no response, or when the response
+    /// breaks.
+    pub(super) fn refunds_without_response(&self) -> bool {
+        self.refund_if.as_ref().is_some_and(RefundIf::holds_without_response)
     }
 
     pub(super) fn notify_blocked(&self, blocked: &Blocked<'_>) {

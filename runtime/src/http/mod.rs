@@ -11,6 +11,7 @@ mod admission;
 mod call_refusal;
 mod check;
 pub(crate) mod convert;
+mod counted;
 pub(crate) mod extract;
 pub(crate) mod extractor;
 mod grants;
@@ -18,29 +19,17 @@ pub(crate) mod handler_future;
 pub(crate) mod layer;
 mod layer_limit;
 pub(crate) mod limit;
+mod limiter_layer;
+pub(crate) mod refund_if;
+mod refused_body;
 mod rejection;
 mod service;
 mod skip;
+mod watched_body;
 
 pub(crate) use self::call_refusal::refuse_call;
 pub use self::extractor::PolicyDecision;
+pub use self::limiter_layer::{LimiterBody, LimiterFuture, LimiterLayer, LimiterService};
 pub use self::service::{RateLimitService, ResponseFuture};
-use crate::Limiter;
 pub use crate::key::{ForwardedHeader, KeyError, OnMissingKey};
 pub use crate::response::{HeaderStyle, HttpOptionsError, LegacyReset, Problem, Reason, Refusal};
-
-impl Limiter {
-    /// Creates a layer that makes the annotated handlers below it use this limiter instead of the
-    /// global one.
-    ///
-    /// ```
-    /// use axum::{Router, routing::get};
-    /// use tollgate::{Limiter, MemoryBackend};
-    ///
-    /// let limiter = Limiter::new(MemoryBackend::new());
-    /// let app: Router = Router::new().route("/", get("hello")).layer(limiter.layer());
-    /// ```
-    pub fn layer(&self) -> axum::Extension<Self> {
-        axum::Extension(self.clone())
-    }
-}

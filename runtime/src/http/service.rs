@@ -11,7 +11,7 @@ use axum::http::{Request, Response};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::check::{CheckOutcome, Checker};
+use super::check::{CheckNow, CheckOutcome, Checker, PendingCheck};
 use super::grants::Grants;
 use super::layer_limit::LayerLimit;
 use crate::Limiter;
@@ -33,7 +33,7 @@ impl<S, B, R> Service<Request<B>> for RateLimitService<S>
 where
     S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
     S::Future: Send,
-    B: Send + 'static,
+    B: HttpBody + Send + 'static,
     R: HttpBody<Data = Bytes> + Send + 'static,
     R::Error: Into<BoxError>,
 {
@@ -48,8 +48,8 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (parts, body) = request.into_parts();
         let limit = &self.limit;
-        let outcome = if limit.skips(&parts) {
-            Some(CheckOutcome::Uncounted)
+        let checked = if limit.skips(&parts) {
+            Some(CheckNow::Done(CheckOutcome::Uncounted))
         } else if limit.has_async_key() {
             None
         } else {
@@ -58,23 +58,47 @@ where
                 checker(limit, limiter).check_now(&parts, grant)
             })
         };
-        let Some(outcome) = outcome else {
-            // Only the original was polled until ready, so it is called, and the clone takes its
-            // place.
-            let clone = self.inner.clone();
-            let inner = std::mem::replace(&mut self.inner, clone);
-            let future = Box::pin(check_and_call(inner, limit.clone(), parts, body));
-            return ResponseState::Boxed { future }.into();
-        };
-        let grants = match outcome {
-            CheckOutcome::Granted(grants) => Some(grants),
-            CheckOutcome::Uncounted => None,
-            CheckOutcome::Refused(response) => {
-                return ResponseState::Refused { response: Some(response) }.into();
+        match checked {
+            Some(CheckNow::Done(CheckOutcome::Granted(grants))) => {
+                let request = admitted_request(Some(&grants), parts, body);
+                let future = self.inner.call(request);
+                ResponseState::Inner { future, grants: Some(grants) }
             }
-        };
-        let request = admitted_request(grants.as_deref(), parts, body);
-        ResponseState::Inner { future: self.inner.call(request), grants }.into()
+            Some(CheckNow::Done(CheckOutcome::Uncounted)) => {
+                let future = self.inner.call(Request::from_parts(parts, body));
+                ResponseState::Inner { future, grants: None }
+            }
+            Some(CheckNow::Done(CheckOutcome::Refused(refused))) => {
+                ResponseState::Refused { response: Some(Box::new(refused.respond(&parts, body))) }
+            }
+            Some(CheckNow::Waits(pending)) => self.boxed(parts, body, Some(pending)),
+            None => self.boxed(parts, body, None),
+        }
+        .into()
+    }
+}
+
+impl<S> RateLimitService<S> {
+    /// Returns the state of a request whose check has to wait. `pending` is the check, if the key
+    /// is known.
+    fn boxed<B, R>(
+        &mut self,
+        parts: Parts,
+        body: B,
+        pending: Option<Box<PendingCheck>>,
+    ) -> ResponseState<S::Future, S::Error>
+    where
+        S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
+        S::Future: Send,
+        B: HttpBody + Send + 'static,
+        R: HttpBody<Data = Bytes> + Send + 'static,
+        R::Error: Into<BoxError>,
+    {
+        // Only the original was polled until ready, so it is called, and the clone takes its place.
+        let clone = self.inner.clone();
+        let inner = std::mem::replace(&mut self.inner, clone);
+        let future = check_and_call(inner, self.limit.clone(), (parts, body), pending);
+        ResponseState::Boxed { future: Box::pin(future) }
     }
 }
 
@@ -82,35 +106,42 @@ where
 async fn check_and_call<S, B, R>(
     mut inner: S,
     limit: LayerLimit,
-    mut parts: Parts,
-    body: B,
+    (mut parts, body): (Parts, B),
+    pending: Option<Box<PendingCheck>>,
 ) -> Result<Response<Body>, S::Error>
 where
     S: Service<Request<B>, Response = Response<R>>,
+    B: HttpBody + Send + 'static,
     R: HttpBody<Data = Bytes> + Send + 'static,
     R::Error: Into<BoxError>,
 {
     let limiter = limit.with_limiter(&parts, Limiter::clone);
     let grant = |granted| Grants::one(limit.clone(), &limiter, granted);
-    let grants = match checker(&limit, &limiter).check(&mut parts, grant).await {
+    let checker = checker(&limit, &limiter);
+    let outcome = match pending {
+        Some(pending) => checker.wait(&parts, pending, grant).await,
+        None => checker.check(&mut parts, grant).await,
+    };
+    let grants = match outcome {
         CheckOutcome::Granted(grants) => Some(grants),
         CheckOutcome::Uncounted => None,
-        CheckOutcome::Refused(response) => return Ok(*response),
+        CheckOutcome::Refused(refused) => return Ok(refused.respond(&parts, body)),
     };
     let request = admitted_request(grants.as_deref(), parts, body);
     let mut response = inner.call(request).await?.map(Body::new);
-    if let Some(refunds) = grants.and_then(|grants| grants.finish(&mut response)) {
-        refunds.refund().await;
+    if let Some(unfinished) = grants.and_then(|grants| grants.finish(&mut response)) {
+        unfinished.finish(&mut response).await;
     }
     Ok(response)
 }
 
 fn checker<'a>(limit: &'a LayerLimit, limiter: &'a Limiter) -> Checker<'a> {
-    Checker { limit, limiter, keeps_decision: limit.keeps_decision() }
+    let keeps_decision = limit.keeps_decision();
+    Checker { limit, limiter, keeps_decision, records_count: true }
 }
 
-/// Rebuilds an admitted request from its parts and its body. If the limit shows its decision, adds
-/// that to the request's extensions, where handlers find it.
+/// Rebuilds an admitted request from its parts and its body. Adds to its extensions what handlers
+/// and limits behind this one have to know.
 fn admitted_request<B>(
     grants: Option<&Grants<LayerLimit>>,
     mut parts: Parts,
@@ -118,6 +149,7 @@ fn admitted_request<B>(
 ) -> Request<B> {
     if let Some(grants) = grants {
         grants.show(&mut parts.extensions);
+        grants.record_counts(&mut parts.extensions);
     }
     Request::from_parts(parts, body)
 }
@@ -173,10 +205,10 @@ where
             let next = match this.state.as_mut().project() {
                 ResponseStateProjection::Inner { future, grants } => {
                     let mut response = ready!(future.poll(context))?.map(Body::new);
-                    let refunds = grants.take().and_then(|grants| grants.finish(&mut response));
-                    let Some(refunds) = refunds else { return Poll::Ready(Ok(response)) };
+                    let unfinished = grants.take().and_then(|grants| grants.finish(&mut response));
+                    let Some(unfinished) = unfinished else { return Poll::Ready(Ok(response)) };
                     let future = async move {
-                        refunds.refund().await;
+                        unfinished.finish(&mut response).await;
                         Ok(response)
                     };
                     ResponseState::Boxed { future: Box::pin(future) }

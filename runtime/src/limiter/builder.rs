@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::queue::Queue;
+use super::refund::BackgroundRefunds;
 use super::{Limiter, Shared};
 use crate::backend::store::{StoreHandle, StoreOptions};
 use crate::guard::{Fallback, GuardOptions, GuardedStore};
@@ -208,6 +209,7 @@ impl LimiterBuilder {
             failing: AtomicBool::new(false),
             registry: OnceLock::new(),
             queue: Queue::new(clock),
+            refunds: BackgroundRefunds::default(),
             telemetry: self.telemetry,
             backend_name,
             gauges,

@@ -1,14 +1,11 @@
 //! Checks: the public methods, and the code with which a limiter decides, with and without waiting.
 
-use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tracing::Instrument as _;
 
 use super::Limiter;
-use crate::decision::Receipt;
-use crate::micros::Timestamp;
 use crate::operation::{Answer, Operation};
 use crate::overrides::EffectivePolicy;
 use crate::verdict::Verdict;
@@ -130,70 +127,6 @@ impl Limiter {
         }
     }
 
-    /// Refunds the charge of `decision`. Returns `true` if there was a charge to refund. Returns
-    /// `false` if the decision charged nothing, or if the charge does not count any more.
-    ///
-    /// # Errors
-    ///
-    /// If the backend cannot answer. The policy's `on_error` does not apply.
-    pub async fn refund(&self, decision: Decision) -> Result<bool, Unavailable> {
-        match decision.into_receipt() {
-            Some(receipt) => self.refund_receipt(&receipt).await,
-            None => Ok(false),
-        }
-    }
-
-    async fn refund_receipt(&self, receipt: &Receipt) -> Result<bool, Unavailable> {
-        match self.refund_here(receipt) {
-            Some(refunded) => Ok(refunded),
-            None => refunded(self.apply(&receipt.refund()).await),
-        }
-    }
-
-    /// Refunds a charge after its request or call has ended. A failure is only logged, because
-    /// there is no caller left to return it to; the charge then stays.
-    pub(crate) async fn refund_or_log(&self, decision: Decision) {
-        let Some(receipt) = decision.into_receipt() else { return };
-        if let Err(error) = self.refund_receipt(&receipt).await {
-            log_failed_refund(&receipt, &error);
-        }
-    }
-
-    /// Refunds a charge like [`refund_or_log`](Self::refund_or_log). If the backend cannot answer
-    /// without waiting, logs that the refund failed.
-    pub(crate) fn refund_now_or_log(&self, decision: Decision) {
-        let Some(receipt) = decision.into_receipt() else { return };
-        if self.refund_here(&receipt).is_some() {
-            return;
-        }
-        let refunded = match self.shared.store.apply_now(&receipt.refund()) {
-            Some(answer) => refunded(answer),
-            None => {
-                let waits = "the backend would have to be waited for";
-                Err(BackendError::not_executed(waits).into())
-            }
-        };
-        if let Err(error) = refunded {
-            log_failed_refund(&receipt, &error);
-        }
-    }
-
-    /// Refunds the part of a charge that is recorded in this process. Returns the result if that is
-    /// the complete refund, or `None` if the backend has to refund the charge, too.
-    fn refund_here(&self, receipt: &Receipt) -> Option<bool> {
-        let fallback = self.shared.fallback.as_ref()?;
-        let check = receipt.check();
-        if receipt.source() == Source::Local {
-            let charged_at = Timestamp::from_micros(receipt.stamp_micros());
-            fallback.subtract_unreported(&check);
-            return Some(fallback.refund(&check, charged_at));
-        }
-        if receipt.fallback_stamp > Timestamp::EPOCH {
-            fallback.refund(&check, receipt.fallback_stamp);
-        }
-        None
-    }
-
     /// Charges a check by the policy in effect. The caller of this method calls the `on_blocked`
     /// functions after a refusal.
     pub(crate) async fn charge(
@@ -258,6 +191,7 @@ impl Limiter {
         check: &Check<'_>,
         verdict: &mut Verdict,
     ) -> Result<(), Unavailable> {
+        self.send_pending_refunds().await;
         let timer = self.shared.telemetry.start_timer();
         let decided = self.ask_waiting(check, verdict).await;
         self.observe(timer, check, decided.as_ref().err(), verdict);
@@ -302,7 +236,7 @@ impl Limiter {
         self.conclude(&operation, charged, verdict)
     }
 
-    async fn apply(&self, operation: &Operation<'_>) -> Result<Answer, BackendError> {
+    pub(super) async fn apply(&self, operation: &Operation<'_>) -> Result<Answer, BackendError> {
         match self.shared.store.apply_now(operation) {
             Some(answer) => answer,
             None => self.apply_waiting(operation).await,
@@ -313,17 +247,5 @@ impl Limiter {
         // The span makes the time that a request waited for the backend visible in traces.
         let span = tracing::debug_span!("rate_limit", policy = operation.check.policy.name());
         self.shared.store.apply_one(operation).instrument(span).await
-    }
-}
-
-#[cold]
-fn log_failed_refund(receipt: &Receipt, error: &(dyn Error + 'static)) {
-    tracing::debug!(policy = receipt.check().policy.name(), error, "a refund failed");
-}
-
-fn refunded(answer: Result<Answer, BackendError>) -> Result<bool, Unavailable> {
-    match answer? {
-        Answer::Refunded(refunded) => Ok(refunded),
-        other => Err(other.mismatch("a refund").into()),
     }
 }

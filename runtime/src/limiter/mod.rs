@@ -6,6 +6,7 @@ mod observe;
 mod outage;
 mod overrides;
 mod queue;
+mod refund;
 
 use std::fmt;
 use std::sync::atomic::AtomicBool;
@@ -13,6 +14,8 @@ use std::sync::{Arc, OnceLock};
 
 pub use self::builder::LimiterBuilder;
 use self::queue::Queue;
+use self::refund::BackgroundRefunds;
+pub(crate) use self::refund::Refund;
 #[cfg(feature = "redis")]
 use crate::BackendError;
 use crate::backend::Gauges;
@@ -63,6 +66,7 @@ struct Shared {
     /// The result of validating the program's annotations; empty before the first check.
     registry: OnceLock<Result<(), Arc<StartError>>>,
     queue: Queue,
+    refunds: BackgroundRefunds,
     telemetry: Telemetry,
     backend_name: &'static str,
     /// Reads the backend's own statistics; `None` if it has none.
@@ -129,12 +133,20 @@ impl Limiter {
         Ok(self.shared.store.initialize().await?)
     }
 
-    /// Closes the limiter. Charges that were made in this process during an outage are first
-    /// reported to the backend, if it can be reached. Then the backend finishes the operations that
-    /// are under way. The limiter and its clones must not be used afterwards.
+    /// Closes the limiter. First the refunds that are under way or have not been sent are finished,
+    /// and charges that were made in this process during an outage are reported to the backend, if
+    /// it can be reached. Then the backend finishes the operations that are under way. The limiter
+    /// and its clones must not be used afterwards.
     pub async fn close(&self) {
+        self.finish_refunds().await;
         self.report_fallback().await;
         self.shared.store.close().await;
+    }
+
+    /// Returns a number that only this limiter and its clones have while they exist.
+    #[cfg(feature = "axum")]
+    pub(crate) fn id(&self) -> usize {
+        Arc::as_ptr(&self.shared).addr()
     }
 
     /// Returns the options for HTTP.

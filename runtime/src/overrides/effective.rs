@@ -67,6 +67,11 @@ impl<'a> EffectivePolicy<'a> {
     pub(crate) fn overridden(&self) -> Option<&Arc<Overridden>> {
         self.overridden.as_ref()
     }
+
+    #[cfg(feature = "axum")]
+    pub(crate) fn into_overridden(self) -> Option<Arc<Overridden>> {
+        self.overridden
+    }
 }
 
 impl Deref for EffectivePolicy<'_> {

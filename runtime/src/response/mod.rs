@@ -22,6 +22,7 @@ mod tests;
 pub(crate) use self::header_cache::HeaderCache;
 pub use self::header_style::{HeaderStyle, LegacyReset};
 pub(crate) use self::header_values::HeaderValues;
+pub(crate) use self::options::RefusedBody;
 pub use self::options::{HttpOptions, HttpOptionsError};
 pub(crate) use self::policy_text::PolicyText;
 pub use self::problem::Problem;

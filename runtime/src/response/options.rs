@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
 use ipnet::{IpNet, Ipv4Net};
@@ -33,6 +34,18 @@ pub struct HttpOptions {
     pub(crate) legacy_reset: LegacyReset,
     pub(crate) on_missing_key: OnMissingKey,
     pub(crate) refusal: Option<RefusalFunction>,
+    pub(crate) refused_body: RefusedBody,
+}
+
+/// The limits on the reading of a refused request's body.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RefusedBody {
+    pub(crate) max_bytes: u64,
+    pub(crate) max_time: Duration,
+}
+
+impl RefusedBody {
+    const DEFAULT: Self = Self { max_bytes: 2 * 1024 * 1024, max_time: Duration::from_secs(5) };
 }
 
 impl HttpOptions {
@@ -46,6 +59,7 @@ impl HttpOptions {
             legacy_reset: LegacyReset::default(),
             on_missing_key: OnMissingKey::default(),
             refusal: None,
+            refused_body: RefusedBody::DEFAULT,
         }
     }
 
@@ -132,6 +146,19 @@ impl HttpOptions {
         self.refusal = Some(Arc::new(move |refusal| function(refusal).into_response()));
         self
     }
+
+    /// Sets how much of a refused request's body is read and discarded over HTTP/1, and for how
+    /// long. The default is 2 MiB (2,097,152 bytes) and 5 seconds.
+    ///
+    /// Many clients and proxies read a response only after they have sent the whole request. If the
+    /// server closes the connection before that, they do not see the refusal, and a proxy may take
+    /// the server for broken. Set at least the largest upload that a proxy in front lets through
+    /// (nginx: 1 MB unless `client_max_body_size` is set).
+    #[must_use]
+    pub fn refused_body(mut self, max_bytes: u64, max_time: Duration) -> Self {
+        self.refused_body = RefusedBody { max_bytes, max_time };
+        self
+    }
 }
 
 impl Default for HttpOptions {
@@ -150,6 +177,7 @@ impl fmt::Debug for HttpOptions {
             .field("legacy_reset", &self.legacy_reset)
             .field("on_missing_key", &self.on_missing_key)
             .field("refusal", &self.refusal.is_some())
+            .field("refused_body", &self.refused_body)
             .finish()
     }
 }

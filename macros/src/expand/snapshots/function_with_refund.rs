@@ -12,7 +12,7 @@ async fn send(&mut self, to: &str) -> Result<&Receipt, SendError> {
                         ),
                         1,
                     )
-                    .refunds(),
+                    .refunds(true),
             ];
             #[::tollgate::__private::linkme::distributed_slice(
                 ::tollgate::__private::POLICIES

@@ -87,7 +87,7 @@ impl ::tollgate::__private::Annotated for __rate_limit_create {
                     ::tollgate::__private::Cost::Function(self::weight),
                 )
                 .exempt(self::internal)
-                .refund_if(::tollgate::__private::failure)
+                .refund_if(::tollgate::__private::RefundIf::Failure)
                 .headers(::tollgate::__private::HeaderStyle::Both)
                 .on_missing_key(::tollgate::__private::OnMissingKey::Shared)
                 .refusal(|refusal| ::tollgate::__private::answered(

@@ -12,7 +12,7 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
                         ),
                         1,
                     )
-                    .refunds(),
+                    .refunds(false),
             ];
             #[::tollgate::__private::linkme::distributed_slice(
                 ::tollgate::__private::POLICIES
