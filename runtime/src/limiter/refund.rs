@@ -22,7 +22,10 @@ const MAX_PENDING: usize = 16 * 1024;
 pub(crate) enum Refund {
     /// The refund has ended. The verdict shows the state of the quotas after it; `None` if nothing
     /// was refunded, or if the state is not known.
-    Done(Option<Verdict>),
+    Done(
+        #[cfg_attr(not(feature = "axum"), expect(dead_code, reason = "only responses show it"))]
+        Option<Verdict>,
+    ),
     /// The backend has to be awaited: see [`Limiter::finish_refund`].
     Pending(Receipt),
 }
