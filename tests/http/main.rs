@@ -5,6 +5,7 @@
 mod alike;
 mod before_the_body;
 mod client_address;
+mod ends;
 mod exact_over_sockets;
 mod header_fields;
 mod hostile_requests;
