@@ -5,10 +5,12 @@
 mod alike;
 mod before_the_body;
 mod client_address;
+mod counted_once;
 mod ends;
 mod exact_over_sockets;
 mod header_fields;
 mod hostile_requests;
 mod http_options;
 mod layer;
+mod one_limiter;
 mod refusals;

@@ -83,8 +83,8 @@ pub(super) struct Granted {
 #[derive(Clone, Copy)]
 struct Count {
     id: CountId,
-    /// The units that earlier limits have charged.
-    before: u32,
+    /// `true` if an earlier limit has checked the request under the same identity.
+    is_again: bool,
     /// The units that have been charged in all.
     cost: u32,
 }
@@ -110,7 +110,7 @@ impl Granted {
             if counted::is_described(response, count.id) {
                 return;
             }
-            if count.before > 0 {
+            if count.is_again {
                 counted::set_described(response, count.id);
             }
         }
@@ -281,11 +281,11 @@ impl Checker<'_> {
         }
         let id = CountId::of(self.limiter, check);
         let before = counted::charged(&parts.extensions, id);
-        if before >= check.cost && before > 0 {
+        if before.is_some_and(|before| before >= check.cost) {
             return None;
         }
-        let count = Some(Count { id, before, cost: check.cost });
-        Some(Cost { units: check.cost - before, count })
+        let count = Some(Count { id, is_again: before.is_some(), cost: check.cost });
+        Some(Cost { units: check.cost - before.unwrap_or(0), count })
     }
 
     fn key_options(&self) -> KeyOptions<'_> {
@@ -336,7 +336,7 @@ impl Checker<'_> {
             return CheckOutcome::Granted(grant(granted));
         }
         let mut outcome = self.refuse(parts, policy, Reason::of(&decision));
-        if let (CheckOutcome::Refused(refused), Some(Count { id, before: 1.., .. })) =
+        if let (CheckOutcome::Refused(refused), Some(Count { id, is_again: true, .. })) =
             (&mut outcome, count)
         {
             counted::set_described(&mut refused.response, id);

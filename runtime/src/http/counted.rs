@@ -42,10 +42,11 @@ impl CountId {
 #[derive(Clone, Debug, Default)]
 struct Counts(SmallVec<[(CountId, u32); 2]>);
 
-/// Returns the units that have been charged for the request under this identity.
-pub(super) fn charged(extensions: &Extensions, id: CountId) -> u32 {
-    let Some(Counts(counts)) = extensions.get() else { return 0 };
-    counts.iter().find(|(counted, _)| *counted == id).map_or(0, |(_, cost)| *cost)
+/// Returns the units that have been charged for the request under this identity; `None` if no limit
+/// has checked it under this identity.
+pub(super) fn charged(extensions: &Extensions, id: CountId) -> Option<u32> {
+    let Counts(counts) = extensions.get()?;
+    counts.iter().find(|(counted, _)| *counted == id).map(|(_, cost)| *cost)
 }
 
 /// Returns `true` if a policy has counted the request.
