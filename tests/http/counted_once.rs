@@ -36,9 +36,9 @@ async fn gateway(State(inner): State<Router>, request: Request<Body>) -> Respons
 #[rate_limit(10, per = minute, name = "met")]
 async fn asks_anew(State(inner): State<Router>, mut request: Request<Body>) -> Response {
     let mut other = Request::new(Body::empty());
-    let peer = request.extensions_mut().remove::<axum::extract::connect_info::MockConnectInfo<
-        std::net::SocketAddr,
-    >>();
+    let peer = request
+        .extensions_mut()
+        .remove::<axum::extract::connect_info::MockConnectInfo<std::net::SocketAddr>>();
     other.extensions_mut().insert(peer.unwrap());
     inner.oneshot(other).await.unwrap()
 }

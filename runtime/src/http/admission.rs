@@ -65,7 +65,6 @@ impl Admission {
     /// extensions, where the extractor `RateLimit` finds them.
     fn new(grants: HandlerGrants, parts: &mut Parts) -> Self {
         grants.show(&mut parts.extensions);
-        grants.record_counts(&mut parts.extensions);
         Self(State::Granted(grants))
     }
 
@@ -125,7 +124,7 @@ pub(super) async fn check(
     limits: &'static [HttpLimit],
     parts: &mut Parts,
     records_count: bool,
-) -> Result<Admission, Box<RefusedRequest>> {
+) -> Result<Admission, RefusedRequest> {
     let records_count = records_count && counted::has_layers();
     // The futures are boxed to keep this one small, because most checks need not wait.
     let outcome = match limits {
@@ -140,7 +139,12 @@ pub(super) async fn check(
         _ => Box::pin(check_each(limits, parts, records_count)).await,
     };
     match outcome {
-        CheckOutcome::Granted(grants) => Ok(Admission::new(grants, parts)),
+        CheckOutcome::Granted(grants) => {
+            if records_count {
+                grants.record_counts(&mut parts.extensions);
+            }
+            Ok(Admission::new(grants, parts))
+        }
         CheckOutcome::Uncounted => Ok(Admission::default()),
         CheckOutcome::Refused(refused) => Err(refused),
     }

@@ -7,7 +7,7 @@ use axum::http::Extensions;
 use axum::http::request::Parts;
 use axum::response::Response;
 
-use super::counted::{self, CountId};
+use super::counted::{self, Cost, Count};
 use super::limit::HttpLimit;
 use super::refused_body;
 use crate::global::with_current_limiter;
@@ -30,7 +30,7 @@ pub(super) enum CheckOutcome<G> {
     /// The request is admitted without being counted.
     Uncounted,
     /// The request is refused.
-    Refused(Box<RefusedRequest>),
+    Refused(RefusedRequest),
 }
 
 /// The result of a check that does not wait.
@@ -52,13 +52,13 @@ pub(super) struct PendingCheck {
 
 /// The refusal of a request.
 pub(super) struct RefusedRequest {
-    response: Response,
+    response: Box<Response>,
     body_limits: RefusedBody,
 }
 
 impl RefusedRequest {
     /// Returns the response. The rest of the request's body is read and discarded after it.
-    pub(super) fn respond<B>(self, parts: &Parts, body: B) -> Response
+    pub(super) fn respond<B>(self, parts: &Parts, body: B) -> Box<Response>
     where
         B: HttpBody + Send + 'static,
     {
@@ -76,25 +76,6 @@ pub(super) struct Granted {
     /// The policy with its override applied; `None` if it has no override.
     overridden: Option<Arc<Overridden>>,
     /// The count of the request, for limits behind this one; `None` if it need not be recorded.
-    count: Option<Count>,
-}
-
-/// The count of a request under one identity.
-#[derive(Clone, Copy)]
-struct Count {
-    id: CountId,
-    /// `true` if an earlier limit has checked the request under the same identity.
-    is_again: bool,
-    /// The units that have been charged in all.
-    cost: u32,
-}
-
-/// The cost of a request for one limit.
-#[derive(Clone, Copy)]
-struct Cost {
-    /// The units to charge: the cost, less the units that earlier limits have charged.
-    units: u32,
-    /// The count after this charge; `None` if it need not be recorded.
     count: Option<Count>,
 }
 
@@ -126,8 +107,8 @@ impl Granted {
 
     /// Records the count among the request's extensions, for the limits behind this one.
     pub(super) fn record_count(&self, extensions: &mut Extensions) {
-        if let Some(Count { id, cost, .. }) = self.count {
-            counted::record(extensions, id, cost);
+        if let Some(count) = self.count {
+            count.record(extensions);
         }
     }
 }
@@ -271,21 +252,14 @@ impl Checker<'_> {
         })
     }
 
-    /// Returns the cost of a check, less what earlier limits have charged for the same policy and
-    /// subject. Returns `None` if they have charged all of it.
+    /// Returns the cost of a check, less what other limits have charged for the request. Returns
+    /// `None` if they have charged all of it.
     #[inline]
     fn cost(&self, parts: &Parts, check: &Check<'_>) -> Option<Cost> {
-        let is_counted = counted::is_counted(&parts.extensions);
-        if !(self.records_count || is_counted) {
-            return Some(Cost { units: check.cost, count: None });
+        if !counted::has_layers() && !self.records_count {
+            return Some(Cost::full(check));
         }
-        let id = CountId::of(self.limiter, check);
-        let before = counted::charged(&parts.extensions, id);
-        if before.is_some_and(|before| before >= check.cost) {
-            return None;
-        }
-        let count = Some(Count { id, is_again: before.is_some(), cost: check.cost });
-        Some(Cost { units: check.cost - before.unwrap_or(0), count })
+        Cost::of(check, self.limiter, &parts.extensions, self.records_count)
     }
 
     fn key_options(&self) -> KeyOptions<'_> {
@@ -357,9 +331,9 @@ impl Checker<'_> {
         };
         let text = text(self.limit, policy.overridden());
         let refusal = Refusal::new(policy, text, reason, Some(parts));
-        let response = context.respond(&refusal);
+        let response = Box::new(context.respond(&refusal));
         let body_limits = self.limiter.http().refused_body;
-        CheckOutcome::Refused(Box::new(RefusedRequest { response, body_limits }))
+        CheckOutcome::Refused(RefusedRequest { response, body_limits })
     }
 
     /// Prepares the data that completes the response of an admitted request.

@@ -1,14 +1,20 @@
 //! The record of the policies that have counted a request, so that none counts it again.
+//!
+//! The record is among the request's extensions, where it costs as much as a tenth of a check. So a
+//! limit leaves it only as long as other limits of the same policy may stand behind it: for its
+//! first requests, and for ever if one of them has met another such limit. If a request meets one
+//! for the first time later than that, it is counted twice, and the next one is not.
 
+use std::cell::Cell;
 use std::sync::LazyLock;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use axum::http::Extensions;
 use axum::response::Response;
 use foldhash::fast::RandomState;
 use smallvec::SmallVec;
 
-use crate::{Check, Limiter};
+use crate::{Check, Limiter, Policy};
 
 /// `true` if the program has a layer. Without layers, a request meets a policy only once.
 static HAS_LAYERS: AtomicBool = AtomicBool::new(false);
@@ -18,8 +24,67 @@ pub(super) fn set_has_layers() {
     HAS_LAYERS.store(true, Ordering::Relaxed);
 }
 
+#[inline]
 pub(super) fn has_layers() -> bool {
     HAS_LAYERS.load(Ordering::Relaxed)
+}
+
+/// A set of policies. Each is represented by one of 64 bits, which follows from its name. Policies
+/// with the same bit are taken for one, which costs time and changes no count.
+#[derive(Clone, Copy)]
+pub(super) struct Policies(u64);
+
+/// The policies that a request has been found to meet more than once.
+static REPEATED: AtomicU64 = AtomicU64::new(0);
+
+/// The number of requests that each bit's policies have counted, up to [`FIRST`].
+static COUNTED: [AtomicU32; 64] = [const { AtomicU32::new(0) }; 64];
+
+/// The number of first requests that are recorded in any case.
+const FIRST: u32 = 256;
+
+thread_local! {
+    /// The policies of the layers whose inner services are running on this thread.
+    static RUNNING: Cell<u64> = const { Cell::new(0) };
+}
+
+impl Policies {
+    #[inline]
+    pub(super) fn of(policy: &Policy) -> Self {
+        Self(1 << (policy.name_hash() % 64))
+    }
+
+    /// Returns `true` if the count of a request has to be recorded for other limits.
+    #[inline]
+    fn needs_record(self) -> bool {
+        let counted = &COUNTED[self.0.trailing_zeros() as usize % 64];
+        REPEATED.load(Ordering::Relaxed) & self.0 != 0
+            || counted.load(Ordering::Relaxed) < FIRST && {
+                counted.fetch_add(1, Ordering::Relaxed);
+                true
+            }
+    }
+
+    fn set_repeated(self) {
+        REPEATED.fetch_or(self.0, Ordering::Relaxed);
+    }
+
+    /// Calls `function`, which runs the service inside of a layer.
+    #[inline]
+    pub(super) fn run<T>(self, function: impl FnOnce() -> T) -> T {
+        let _restore = Restore(RUNNING.get());
+        RUNNING.set(RUNNING.get() | self.0);
+        function()
+    }
+}
+
+/// Restores the set of running policies when it is dropped, also by a panic.
+struct Restore(u64);
+
+impl Drop for Restore {
+    fn drop(&mut self) {
+        RUNNING.set(self.0);
+    }
 }
 
 /// The identity of a count: the hash of the limiter, the policy's name and the subject. The hash has
@@ -38,29 +103,109 @@ impl CountId {
     }
 }
 
-/// The counts of one request so far, among the request's extensions.
-#[derive(Clone, Debug, Default)]
-struct Counts(SmallVec<[(CountId, u32); 2]>);
+/// The counts of one request so far, among the request's extensions. Most requests have one.
+#[derive(Clone, Debug)]
+struct Counts {
+    first: (CountId, u32),
+    others: Vec<(CountId, u32)>,
+}
+
+/// The cost of a request for one limit.
+#[derive(Clone, Copy)]
+pub(super) struct Cost {
+    /// The units to charge: the cost, less the units that earlier limits have charged.
+    pub(super) units: u32,
+    /// The count after this charge; `None` if no other limit needs it.
+    pub(super) count: Option<Count>,
+}
+
+/// The count of a request under one identity.
+#[derive(Clone, Copy)]
+pub(super) struct Count {
+    pub(super) id: CountId,
+    /// `true` if an earlier limit has checked the request under the same identity.
+    pub(super) is_again: bool,
+    /// The units that have been charged in all.
+    cost: u32,
+}
+
+impl Cost {
+    /// Returns the cost of a check for which no other limit matters.
+    #[inline]
+    pub(super) fn full(check: &Check<'_>) -> Self {
+        Self { units: check.cost, count: None }
+    }
+
+    /// Returns the cost of a check, less what earlier limits have charged for the same policy and
+    /// subject. Returns `None` if they have charged all of it. `records` is `true` if other limits
+    /// may check the request after this one.
+    #[inline]
+    pub(super) fn of(
+        check: &Check<'_>,
+        limiter: &Limiter,
+        extensions: &Extensions,
+        records: bool,
+    ) -> Option<Self> {
+        let policies = Policies::of(check.policy);
+        let records = records && policies.needs_record();
+        if !records && (RUNNING.get() | REPEATED.load(Ordering::Relaxed)) & policies.0 == 0 {
+            return Some(Self::full(check));
+        }
+        Self::after_others(check, limiter, extensions, records)
+    }
+
+    fn after_others(
+        check: &Check<'_>,
+        limiter: &Limiter,
+        extensions: &Extensions,
+        records: bool,
+    ) -> Option<Self> {
+        let policies = Policies::of(check.policy);
+        if RUNNING.get() & policies.0 != 0 {
+            policies.set_repeated();
+        }
+        let id = CountId::of(limiter, check);
+        let before = charged(extensions, id);
+        if before.is_some() {
+            policies.set_repeated();
+        }
+        if before.is_some_and(|before| before >= check.cost) {
+            return None;
+        }
+        let (units, is_again) = (check.cost - before.unwrap_or(0), before.is_some());
+        let count = (records || is_again).then_some(Count { id, is_again, cost: check.cost });
+        Some(Self { units, count })
+    }
+}
+
+impl Count {
+    /// Records the count among the request's extensions, for the limits behind this one.
+    pub(super) fn record(self, extensions: &mut Extensions) {
+        record(extensions, self.id, self.cost);
+    }
+}
 
 /// Returns the units that have been charged for the request under this identity; `None` if no limit
 /// has checked it under this identity.
-pub(super) fn charged(extensions: &Extensions, id: CountId) -> Option<u32> {
-    let Counts(counts) = extensions.get()?;
-    counts.iter().find(|(counted, _)| *counted == id).map(|(_, cost)| *cost)
-}
-
-/// Returns `true` if a policy has counted the request.
-pub(super) fn is_counted(extensions: &Extensions) -> bool {
-    extensions.get::<Counts>().is_some()
+fn charged(extensions: &Extensions, id: CountId) -> Option<u32> {
+    let Counts { first, others } = extensions.get()?;
+    let mut counts = std::iter::once(first).chain(others);
+    counts.find(|(counted, _)| *counted == id).map(|(_, cost)| *cost)
 }
 
 /// Records that the request has been charged `cost` units in all under this identity.
-pub(super) fn record(extensions: &mut Extensions, id: CountId, cost: u32) {
-    let Counts(counts) = extensions.get_or_insert_default();
-    match counts.iter_mut().find(|(counted, _)| *counted == id) {
-        Some((_, charged)) => *charged = cost,
-        None => counts.push((id, cost)),
+fn record(extensions: &mut Extensions, id: CountId, cost: u32) {
+    let first = Counts { first: (id, cost), others: Vec::new() };
+    let Some(mut before) = extensions.insert(first) else { return };
+    if before.first.0 == id {
+        before.first.1 = cost;
+    } else {
+        match before.others.iter_mut().find(|(counted, _)| *counted == id) {
+            Some((_, charged)) => *charged = cost,
+            None => before.others.push((id, cost)),
+        }
     }
+    extensions.insert(before);
 }
 
 /// The identities of the counts that a response describes already, although another limit has made

@@ -77,7 +77,7 @@ fn extract_from_parts<T: FromRequestParts<S>, S: Sync>(
     async move {
         let admission = match check(limits, &mut parts, false).await {
             Ok(admission) => admission,
-            Err(refused) => return Err(LimitRejection::new(refused.respond(&parts, body))),
+            Err(refused) => return Err(LimitRejection(refused.respond(&parts, body))),
         };
         drop(body);
         let response = match T::from_request_parts(&mut parts, state).await {
@@ -97,7 +97,7 @@ fn extract_from_request<T: FromRequest<S>, S: Sync>(
     async move {
         let admission = match check(limits, &mut parts, true).await {
             Ok(admission) => admission,
-            Err(refused) => return Err(LimitRejection::new(refused.respond(&parts, body))),
+            Err(refused) => return Err(LimitRejection(refused.respond(&parts, body))),
         };
         let response = match T::from_request(Request::from_parts(parts, body), state).await {
             Ok(arguments) => return Ok((admission, arguments)),

@@ -1,7 +1,8 @@
 //! The service that a [`RateLimitLayer`](crate::RateLimitLayer) creates.
 
 use std::fmt;
-use std::pin::Pin;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
 use axum::BoxError;
@@ -12,6 +13,7 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::check::{CheckNow, CheckOutcome, Checker, PendingCheck};
+use super::counted::Policies;
 use super::grants::Grants;
 use super::layer_limit::LayerLimit;
 use crate::Limiter;
@@ -61,15 +63,17 @@ where
         match checked {
             Some(CheckNow::Done(CheckOutcome::Granted(grants))) => {
                 let request = admitted_request(Some(&grants), parts, body);
-                let future = self.inner.call(request);
-                ResponseState::Inner { future, grants: Some(grants) }
+                let policies = Policies::of(limit.policy());
+                let future = policies.run(|| self.inner.call(request));
+                ResponseState::Inner { future, grants: Some(grants), policies }
             }
             Some(CheckNow::Done(CheckOutcome::Uncounted)) => {
+                let policies = Policies::of(limit.policy());
                 let future = self.inner.call(Request::from_parts(parts, body));
-                ResponseState::Inner { future, grants: None }
+                ResponseState::Inner { future, grants: None, policies }
             }
             Some(CheckNow::Done(CheckOutcome::Refused(refused))) => {
-                ResponseState::Refused { response: Some(Box::new(refused.respond(&parts, body))) }
+                ResponseState::Refused { response: Some(refused.respond(&parts, body)) }
             }
             Some(CheckNow::Waits(pending)) => self.boxed(parts, body, Some(pending)),
             None => self.boxed(parts, body, None),
@@ -125,10 +129,13 @@ where
     let grants = match outcome {
         CheckOutcome::Granted(grants) => Some(grants),
         CheckOutcome::Uncounted => None,
-        CheckOutcome::Refused(refused) => return Ok(refused.respond(&parts, body)),
+        CheckOutcome::Refused(refused) => return Ok(*refused.respond(&parts, body)),
     };
     let request = admitted_request(grants.as_deref(), parts, body);
-    let mut response = inner.call(request).await?.map(Body::new);
+    let policies = Policies::of(limit.policy());
+    let mut future = pin!(policies.run(|| inner.call(request)));
+    let run = poll_fn(|context| policies.run(|| future.as_mut().poll(context)));
+    let mut response = run.await?.map(Body::new);
     if let Some(unfinished) = grants.and_then(|grants| grants.finish(&mut response)) {
         unfinished.finish(&mut response).await;
     }
@@ -172,6 +179,7 @@ pin_project! {
             #[pin]
             future: F,
             grants: Option<Box<Grants<LayerLimit>>>,
+            policies: Policies,
         },
         /// The request is refused with this response.
         Refused {
@@ -203,8 +211,12 @@ where
         let mut this = self.project();
         loop {
             let next = match this.state.as_mut().project() {
-                ResponseStateProjection::Inner { future, grants } => {
-                    let mut response = ready!(future.poll(context))?.map(Body::new);
+                ResponseStateProjection::Inner { future, grants, policies } => {
+                    let polled = match grants {
+                        Some(_) => policies.run(|| future.poll(context)),
+                        None => future.poll(context),
+                    };
+                    let mut response = ready!(polled)?.map(Body::new);
                     let unfinished = grants.take().and_then(|grants| grants.finish(&mut response));
                     let Some(unfinished) = unfinished else { return Poll::Ready(Ok(response)) };
                     let future = async move {

@@ -25,7 +25,15 @@ impl Skip {
         self.methods.push(method);
     }
 
+    #[inline]
     pub(super) fn contains(&self, parts: &Parts) -> bool {
+        // Most layers count all requests.
+        let Self { paths, prefixes, methods } = self;
+        let is_empty = paths.is_empty() && prefixes.is_empty() && methods.is_empty();
+        !is_empty && self.has(parts)
+    }
+
+    fn has(&self, parts: &Parts) -> bool {
         let path = parts.uri.path();
         self.methods.contains(&parts.method)
             || self.paths.iter().any(|skipped| skipped == path)
