@@ -48,6 +48,7 @@ impl<L: Deref<Target = HttpLimit>> Grants<L> {
     }
 
     /// Records the counts of the request among its extensions, for limits behind these.
+    #[inline]
     pub(super) fn record_counts(&self, extensions: &mut Extensions) {
         for (_, granted) in &self.granted {
             granted.record_count(extensions);
@@ -109,6 +110,7 @@ impl<L: Deref<Target = HttpLimit>> Grants<L> {
 
     /// Completes the response: adds the header fields, and watches its body for limits that refund
     /// failures.
+    #[inline]
     fn complete(&mut self, response: &mut Response) {
         for (limit, granted) in &mut self.granted {
             granted.add_headers(limit, response);

@@ -149,6 +149,7 @@ fn checker<'a>(limit: &'a LayerLimit, limiter: &'a Limiter) -> Checker<'a> {
 
 /// Rebuilds an admitted request from its parts and its body. Adds to its extensions what handlers
 /// and limits behind this one have to know.
+#[inline]
 fn admitted_request<B>(
     grants: Option<&Grants<LayerLimit>>,
     mut parts: Parts,
