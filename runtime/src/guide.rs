@@ -18,6 +18,10 @@ pub mod keys {}
 #[cfg(all(feature = "axum", feature = "redis"))]
 pub mod distributed {}
 
+#[doc = include_str!("docs/guide/requests.md")]
+#[cfg(feature = "axum")]
+pub mod requests {}
+
 #[doc = include_str!("docs/guide/functions.md")]
 pub mod functions {}
 
