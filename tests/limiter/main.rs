@@ -9,3 +9,4 @@ mod local_tier;
 mod memory_bound;
 mod outage;
 mod per_subject;
+mod refunds;

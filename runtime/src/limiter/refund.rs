@@ -118,6 +118,9 @@ impl Limiter {
     /// Makes refunds for which the backend has to be awaited. Returns the state of the quotas after
     /// each. If the future is dropped, a background task completes the refunds.
     pub(crate) async fn finish_refund(&self, receipts: Vec<Receipt>) -> Vec<Option<Verdict>> {
+        if receipts.is_empty() {
+            return Vec::new();
+        }
         match self.spawn_refund(receipts) {
             Ok(task) => task.await.unwrap_or_default(),
             Err(receipts) => self.send_refunds(&receipts).await,
@@ -151,7 +154,10 @@ impl Limiter {
     pub(super) async fn send_pending_refunds(&self) {
         if self.shared.refunds.has_pending.load(Ordering::Acquire) {
             let receipts = self.shared.refunds.take();
-            if let Err(receipts) = self.spawn_refund(receipts) {
+            // The future is boxed to keep that of a check small.
+            if !receipts.is_empty()
+                && let Err(receipts) = self.spawn_refund(receipts)
+            {
                 Box::pin(self.send_refunds(&receipts)).await;
             }
         }
