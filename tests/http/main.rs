@@ -3,6 +3,7 @@
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a test that panics fails, as it should")]
 
 mod alike;
+mod asked_once;
 mod before_the_body;
 mod client_address;
 mod counted_once;
