@@ -127,10 +127,10 @@ impl Counter for Gcra {
         let charged = level.plus(quota.drain_of(cost), quota.limit());
         if charged.exceeds(usable) {
             let wait = TimeSpan::from_micros(charged.minus(usable, quota.limit()).ceil());
-            write_verdict(verdict, now, Wait::For(wait), reading(level, quota));
+            write_verdict(verdict, check, Wait::For(wait), reading(level, quota));
         } else {
             *self = Self::at_level(now, charged);
-            write_verdict(verdict, now, Wait::None, reading(charged, quota));
+            write_verdict(verdict, check, Wait::None, reading(charged, quota));
         }
     }
 
@@ -169,6 +169,7 @@ fn reading(level: Drain, quota: &Quota) -> Reading {
         fraction,
         limit: quota.limit(),
         capacity: quota.usable(),
+        cost: 1,
         period: quota.period_micros(),
     }
 }

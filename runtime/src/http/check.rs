@@ -44,7 +44,7 @@ impl Granted {
     /// Adds the header fields to the response.
     pub(super) fn add_headers(&mut self, limit: &HttpLimit, response: &mut Response) {
         let headers = std::mem::replace(&mut self.headers, HeaderValues::NOTHING);
-        headers.add_to(response.headers_mut(), text(limit, self.overridden.as_ref()));
+        headers.add_to(response, text(limit, self.overridden.as_ref()));
     }
 }
 
@@ -210,13 +210,10 @@ impl Checker<'_> {
     #[inline]
     fn granted(&self, counted: CountedRequest<'_>, verdict: &mut Verdict) -> Granted {
         let CountedRequest { policy, check, .. } = counted;
-        let style = if policy.is_shadow() { HeaderStyle::None } else { self.header_style() };
-        let headers = match style {
-            HeaderStyle::None => HeaderValues::NOTHING,
-            style => {
-                let text = text(self.limit, policy.overridden());
-                HeaderValues::new(text, Some(verdict), style, self.limiter.http().legacy_reset)
-            }
+        let headers = if policy.is_shadow() {
+            HeaderValues::NOTHING
+        } else {
+            HeaderValues::new(verdict, self.header_style(), self.limiter.http().legacy_reset)
         };
         let decision =
             self.keeps_decision.then(|| Box::new(Decision::charged(verdict.take(), &check)));

@@ -8,7 +8,9 @@ mod header_values;
 mod json;
 mod legacy_headers;
 mod limit_field;
+mod limit_state;
 mod options;
+mod passing_refusal;
 mod policy_text;
 mod problem;
 mod refusal;
@@ -22,6 +24,11 @@ mod tests;
 pub(crate) use self::header_cache::HeaderCache;
 pub use self::header_style::{HeaderStyle, LegacyReset};
 pub(crate) use self::header_values::HeaderValues;
+#[cfg_attr(
+    not(test),
+    expect(unused_imports, reason = "handlers do not peek at later limits yet")
+)]
+pub(crate) use self::limit_state::LimitState;
 pub use self::options::{HttpOptions, HttpOptionsError};
 pub(crate) use self::policy_text::PolicyText;
 pub use self::problem::Problem;

@@ -6,20 +6,30 @@ use axum::http::HeaderMap;
 use proptest::prelude::*;
 use sfv::{BareItem, FieldType as _, List, ListEntry, Parser};
 
+use super::header_style::LegacyReset;
 use super::legacy_headers::{LEGACY_LIMIT, LEGACY_REMAINING, LEGACY_RESET, LegacyHeaders};
-use super::limit_field::{SEPARATOR, item_len};
+use super::limit_field::SEPARATOR;
+use super::limit_state::LimitState;
 use super::policy_text::policy_field;
-use super::seconds::whole_seconds;
+use super::seconds::{wait_seconds, whole_seconds};
 use super::*;
-use crate::{Policy, Quota, QuotaState};
+use crate::verdict::Verdict;
+use crate::{Outcome, Policy, Quota, QuotaState};
 
 fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
 }
 
 fn limit_field(policy: &Policy, states: &[QuotaState]) -> Option<String> {
-    let field = limit_field::limit_field(&PolicyText::new(policy), states)?;
-    Some(field.to_str().unwrap().to_owned())
+    let (text, verdict) = (PolicyText::new(policy), verdict(Outcome::Allowed, states));
+    let items = LimitState::new(&text, &verdict, HeaderStyle::Ietf).items();
+    Some(limit_field::limit_field(&items)?.to_str().unwrap().to_owned())
+}
+
+fn verdict(outcome: Outcome, states: &[QuotaState]) -> Verdict {
+    let mut verdict = Verdict::new(outcome, 999_000);
+    states.iter().for_each(|state| verdict.push(*state));
+    verdict
 }
 
 /// Returns each item's name and parameters, as the parser of another library reads them.
@@ -91,12 +101,10 @@ fn legacy(headers: &HeaderMap) -> [Option<&str>; 3] {
 
 #[test]
 fn legacy_fields_are_of_the_tightest_quota() {
-    let text = |name, limit| PolicyText::new(&Policy::new(name, Quota::new(limit, secs(60))));
     let write = |headers: &mut HeaderMap, limit, remaining| {
         let state = QuotaState::new(false, remaining, secs(1), Duration::from_millis(1_500));
-        let reset = LegacyReset::Delta;
-        let values = LegacyHeaders::new(&text("p", limit), &[state], Some(0), reset);
-        values.unwrap().set(headers);
+        let values = LegacyHeaders::new(limit, Some(&state), 0, LegacyReset::Delta);
+        values.set_if_tighter(headers);
     };
     let mut headers = HeaderMap::new();
     write(&mut headers, 100, 50);
@@ -105,13 +113,14 @@ fn legacy_fields_are_of_the_tightest_quota() {
     assert_eq!(legacy(&headers), [Some("10"), Some("9"), Some("2")]);
 
     let several = Policy::new("p", Quota::new(5, secs(1))).and(Quota::new(100, secs(60)));
+    let text = PolicyText::new(&several);
     let state = |exceeded, remaining| QuotaState::new(exceeded, remaining, secs(1), secs(1));
     let mut headers = HeaderMap::new();
     // A cost of 4 is refused only by the quota with 3 units remaining.
-    let states = [state(false, 1), state(true, 3)];
-    let stamp = Some(999_000);
-    let fields = LegacyHeaders::new(&PolicyText::new(&several), &states, stamp, LegacyReset::Epoch);
-    fields.unwrap().set(&mut headers);
+    let refused = Outcome::Refused { retry_after: secs(1) };
+    let refused = verdict(refused, &[state(false, 1), state(true, 3)]);
+    let refused = LimitState::new(&text, &refused, HeaderStyle::Legacy);
+    refused.legacy(LegacyReset::Epoch).unwrap().set(&mut headers);
     assert_eq!(legacy(&headers), [Some("100"), Some("3"), Some("2")]);
 }
 
@@ -123,8 +132,9 @@ proptest! {
         prop_assert_eq!(&parsed(&field)[0].1, &with_names(&[("q", limit.into()), ("w", 86_400)]));
         let text = PolicyText::new(&policy);
         prop_assert!(text.policy_field.is_some());
-        let field = limit_field::limit_field(&text, &[QuotaState::new(false, 0, Duration::ZERO, Duration::ZERO)]).unwrap();
-        prop_assert_eq!(&parsed(field.to_str().unwrap())[0].1, &with_names(&[("r", 0)]));
+        let state = QuotaState::new(false, 0, Duration::ZERO, Duration::ZERO);
+        let field = limit_field(&policy, &[state]).unwrap();
+        prop_assert_eq!(&parsed(&field)[0].1, &with_names(&[("r", 0)]));
     }
 
     #[test]
@@ -138,16 +148,16 @@ proptest! {
         let policy = Policy::new("p", Quota::new(1, secs(1)));
         let text = PolicyText::new(&policy);
         let state = QuotaState::new(false, remaining, secs(seconds), secs(seconds));
-        // Spans that are too long for a count of microseconds become the longest one.
-        let seconds = whole_seconds(state.more_after());
-        let len = item_len(&text.quotas[0], (remaining, seconds));
-        let field = limit_field::limit_field(&text, &[state]).unwrap();
-        prop_assert_eq!(field.len(), len - SEPARATOR.len());
+        let verdict = verdict(Outcome::Allowed, &[state]);
+        let items = LimitState::new(&text, &verdict, HeaderStyle::Ietf).items();
+        let field = limit_field::limit_field(&items).unwrap();
+        prop_assert_eq!(field.len(), items[0].len() - SEPARATOR.len());
     }
 
     #[test]
     fn seconds_are_rounded_up(micros in 0_u64..4_000_000) {
         let seconds = whole_seconds(Duration::from_micros(micros));
         prop_assert_eq!(seconds, micros.div_ceil(1_000_000));
+        prop_assert_eq!(wait_seconds(Duration::from_micros(micros)), seconds);
     }
 }
