@@ -202,6 +202,7 @@ impl Checker<'_> {
         };
         let text = text(self.limit, policy.overridden());
         let refusal = Refusal::new(policy, text, reason, Some(parts));
+        let refusal = refusal.fixed_cost(self.limit.has_fixed_cost());
         CheckOutcome::Refused(Box::new(context.respond(&refusal)))
     }
 

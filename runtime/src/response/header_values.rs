@@ -54,6 +54,7 @@ impl HeaderValues {
             outcome: Some(Outcome::Allowed),
             quotas: &self.quotas,
             stamp_micros: self.stamp_micros,
+            has_fixed_cost: false,
         };
         match response.extensions().get::<PassingRefusal>().copied() {
             Some(refusal) => refusal.pass(&state, self.reset, response),

@@ -16,8 +16,8 @@ use crate::{Decision, Outcome, Policy, Unavailable};
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Reason<'a> {
-    /// A quota does not admit the request. The status is 429, or 413 if no quota will ever admit it,
-    /// because its own cost is more than the quota's capacity ([`Outcome::Never`]).
+    /// A quota does not admit the request. The status is 429. It is 413 if the quota can never admit
+    /// it ([`Outcome::Never`]) because of its own cost, which a function has computed.
     QuotaExceeded(&'a Decision),
     /// The subject is blocked ([`Outcome::Blocked`]): 403.
     Blocked(&'a Decision),
@@ -66,6 +66,8 @@ pub struct Refusal<'a> {
     pub(super) text: &'a PolicyText,
     pub(super) reason: Reason<'a>,
     request: Option<&'a Parts>,
+    /// `true` if every request has the same cost at the refusing limit.
+    has_fixed_cost: bool,
     /// The limits behind the refusing one, as peeks have found them.
     pub(super) behind: &'a [LimitState<'a>],
 }
@@ -77,7 +79,13 @@ impl<'a> Refusal<'a> {
         reason: Reason<'a>,
         request: Option<&'a Parts>,
     ) -> Self {
-        Self { policy, text, reason, request, behind: &[] }
+        Self { policy, text, reason, request, has_fixed_cost: false, behind: &[] }
+    }
+
+    /// Says if every request has the same cost at this limit. By default the cost is the request's
+    /// own.
+    pub(crate) fn fixed_cost(self, has_fixed_cost: bool) -> Self {
+        Self { has_fixed_cost, ..self }
     }
 
     /// Adds the limits that the request would have met behind the refusing one, each with the
@@ -89,17 +97,18 @@ impl<'a> Refusal<'a> {
 
     /// Returns the state of the limit that refused.
     pub(super) fn state(&self, style: HeaderStyle) -> LimitState<'_> {
-        match self.decision() {
+        let state = match self.decision() {
             Some(decision) => LimitState::new(self.text, decision.verdict(), style),
             None => LimitState::undecided(self.text, style),
-        }
+        };
+        state.fixed_cost(self.has_fixed_cost)
     }
 
     /// Returns `true` if the request can never pass, because of its own cost.
     pub(super) fn can_never_pass(&self) -> bool {
-        let Reason::QuotaExceeded(decision) = self.reason else { return false };
-        let behind = self.behind.iter().filter_map(|state| state.outcome);
-        behind.chain([decision.outcome()]).any(|outcome| outcome == Outcome::Never)
+        matches!(self.reason, Reason::QuotaExceeded(_))
+            && (self.state(HeaderStyle::None).is_too_small()
+                || self.behind.iter().any(LimitState::is_too_small))
     }
 
     /// Returns the time until the limit that refused admits the same request; `None` if waiting

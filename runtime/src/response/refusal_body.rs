@@ -5,7 +5,7 @@ use super::passing_refusal::told_seconds;
 use super::policy_text::QuotaText;
 use super::problem::Problem;
 use super::refusal::{Reason, Refusal};
-use crate::{Decision, QuotaState};
+use crate::{Decision, Outcome, QuotaState};
 
 const QUOTA_EXCEEDED: &str = "https://iana.org/assignments/http-problem-types#quota-exceeded";
 const QUOTA_EXCEEDED_TITLE: &str =
@@ -114,7 +114,9 @@ impl Refusal<'_> {
         let mut push = |text: &str| detail.extend_from_slice(text.as_bytes());
         match self.reason {
             Reason::QuotaExceeded(_) => {
-                let never = self.can_never_pass();
+                let own = self.decision().map(Decision::outcome);
+                let mut outcomes = self.behind.iter().map(|limit| limit.outcome).chain([own]);
+                let never = outcomes.any(|outcome| outcome == Some(Outcome::Never));
                 push(match never {
                     false => "Limit of ",
                     true => "This request alone is more than the limit of ",
@@ -148,7 +150,7 @@ mod tests {
     use crate::key::KeyError;
     use crate::response::PolicyText;
     use crate::verdict::Verdict;
-    use crate::{BackendError, Outcome, Policy, Quota, Unavailable};
+    use crate::{BackendError, Policy, Quota, Unavailable};
 
     proptest! {
         /// The assembled body is the same as the serialized [`Problem`].
