@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use proptest::test_runner::RngAlgorithm;
-use tollgate::Decision;
+use tollgate::{Decision, QuotaState};
 
 use super::{DAY, Expected, START};
 
 /// What a decision tells.
 pub fn said(decision: &Decision) -> Expected {
-    Expected { outcome: decision.outcome(), quotas: decision.quotas().to_vec() }
+    let waits = decision.quotas().iter().map(QuotaState::retry_after).collect();
+    Expected { outcome: decision.outcome(), quotas: decision.quotas().to_vec(), waits }
 }
 
 pub fn micros(span: Duration) -> u64 {
