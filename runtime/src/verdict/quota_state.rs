@@ -87,7 +87,8 @@ impl QuotaState {
 
     /// Returns the time until this quota would admit the same request, and after an admission the
     /// same request once more, if no other comes before then: zero if it would now, `None` if it
-    /// never can. The other quotas of the policy may take longer.
+    /// never can. The other quotas of the policy may take longer. If one of them never admits the
+    /// request, this is an upper bound.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         let wait = self.wait();

@@ -50,7 +50,8 @@ pub struct Reference {
 pub struct Expected {
     pub outcome: Outcome,
     pub quotas: Vec<QuotaState>,
-    /// When each quota would admit the same request (once more, if it has); `None`: never.
+    /// When each quota would admit the same request (once more, if it has); `None`: never. If any
+    /// never does, the waits of the others do not matter and are zero.
     pub waits: Vec<Option<Duration>>,
 }
 
@@ -122,6 +123,7 @@ impl Reference {
         let quotas = self.each().zip(exceeded).map(|(quota, exceeded)| quota.state(now, *exceeded));
         let waits = self.each().map(|quota| match quota.wait(now, cost.into()) {
             Wait::None => Some(Duration::ZERO),
+            Wait::For(_) if outcome == Outcome::Never => Some(Duration::ZERO),
             Wait::For(micros) => Some(Duration::from_micros(micros)),
             Wait::Never => None,
         });
