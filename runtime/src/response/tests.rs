@@ -9,12 +9,11 @@ use sfv::{BareItem, FieldType as _, List, ListEntry, Parser};
 use super::header_style::LegacyReset;
 use super::legacy_headers::{LEGACY_LIMIT, LEGACY_REMAINING, LEGACY_RESET, LegacyHeaders};
 use super::limit_field::SEPARATOR;
-use super::limit_state::LimitState;
 use super::policy_text::policy_field;
 use super::seconds::{wait_seconds, whole_seconds};
 use super::*;
 use crate::verdict::Verdict;
-use crate::{Outcome, Policy, Quota, QuotaState};
+use crate::{Decision, Outcome, Policy, Quota, QuotaState};
 
 fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
@@ -122,6 +121,103 @@ fn legacy_fields_are_of_the_tightest_quota() {
     let refused = LimitState::new(&text, &refused, HeaderStyle::Legacy);
     refused.legacy(LegacyReset::Epoch).unwrap().set(&mut headers);
     assert_eq!(legacy(&headers), [Some("100"), Some("3"), Some("2")]);
+}
+
+/// Answers a refusal of `own` (2 per second) with two limits behind it, each in the style `Both`.
+fn with_behind(own: Outcome, behind: [(Outcome, QuotaState); 2]) -> (u16, [String; 4], String) {
+    let policies = ["own", "b", "c"].map(|name| Policy::new(name, Quota::new(2, secs(1))));
+    let texts = policies.each_ref().map(PolicyText::new);
+    let state = QuotaState::new(true, 0, secs(1), secs(1));
+    let decision = Decision::without_receipt(verdict(own, &[state]));
+    let [b, c] = behind.map(|(outcome, state)| verdict(outcome, &[state]));
+    let behind = [(&texts[1], &b), (&texts[2], &c)]
+        .map(|(text, verdict)| LimitState::new(text, verdict, HeaderStyle::Both));
+    let reason = Reason::of(&decision);
+    let refusal = Refusal::new(&policies[0], &texts[0], reason, None).with_behind(&behind);
+    let options = HttpOptions::new().legacy_reset(LegacyReset::Delta);
+    let context = RefusalContext { options: &options, headers: HeaderStyle::Both, function: None };
+    let response = context.respond(&refusal);
+    let fields = ["retry-after", "ratelimit-policy", "ratelimit", "x-ratelimit-reset"];
+    let fields = fields.map(|name| {
+        let lines = response.headers().get_all(name).iter();
+        let lines: Vec<&str> = lines.map(|line| line.to_str().unwrap()).collect();
+        lines.join(", ").replace("\"", "")
+    });
+    let detail = serde_json::from_slice::<serde_json::Value>(&refusal.problem_json()).unwrap();
+    (response.status().as_u16(), fields, detail["detail"].as_str().unwrap().to_owned())
+}
+
+#[test]
+fn limits_behind_the_refusing_one_have_their_say() {
+    let refused = |span| Outcome::Refused { retry_after: secs(span) };
+    let exceeded = |span| (refused(span), QuotaState::new(true, 0, secs(1), secs(span)));
+    let admits = (Outcome::Allowed, QuotaState::new(false, 1, secs(9), secs(9)));
+    let never = QuotaState::new(true, 2, Duration::ZERO, Duration::ZERO).with_retry_after(None);
+    let never = (Outcome::Never, never);
+    let policies = "own;q=2;w=1, b;q=2;w=1, c;q=2;w=1";
+    let reached = |count, seconds: &str| {
+        let limits = vec!["of 2 per 1s"; count].join(" and ");
+        format!("Limit {limits} reached{seconds}.")
+    };
+    let limit = "This request alone is more than the limit of 2 per 1s allows.".to_owned();
+    for (own, behind, status, [retry_after, items, reset], detail) in [
+        // They would admit the request: nothing is said of times beyond the retry.
+        (
+            refused(1),
+            [admits; 2],
+            429,
+            ["1", "own;r=0;t=1, b;r=1, c;r=1", "1"],
+            reached(1, "; retry in 1s"),
+        ),
+        (
+            refused(9),
+            [admits; 2],
+            429,
+            ["9", "own;r=0;t=9, b;r=1;t=9, c;r=1;t=9", "1"],
+            reached(1, "; retry in 9s"),
+        ),
+        (
+            refused(1),
+            [admits, exceeded(7)],
+            429,
+            ["7", "c;r=0;t=7, own;r=0;t=1, b;r=1", "7"],
+            reached(2, "; retry in 7s"),
+        ),
+        (
+            refused(1),
+            [exceeded(8), exceeded(7)],
+            429,
+            ["8", "b;r=0;t=8, own;r=0;t=1, c;r=0;t=1", "8"],
+            reached(3, "; retry in 8s"),
+        ),
+        // Of two waits that are as long, the first decides.
+        (
+            refused(7),
+            [exceeded(7), admits],
+            429,
+            ["7", "own;r=0;t=7, b;r=0;t=1, c;r=1", "1"],
+            reached(2, "; retry in 7s"),
+        ),
+        // No wait helps.
+        (refused(1), [never, exceeded(7)], 413, ["", "b;r=2, own;r=0, c;r=0", "0"], limit.clone()),
+        (
+            Outcome::Never,
+            [admits, exceeded(7)],
+            413,
+            ["", "own;r=0, b;r=1, c;r=0", "1"],
+            "This request alone is more than the limit of 2 per 1s and of 2 per 1s allows."
+                .to_owned(),
+        ),
+    ] {
+        let (found_status, fields, found_detail) = with_behind(own, behind);
+        assert_eq!(fields, [retry_after, policies, items, reset], "{own:?} {behind:?}");
+        assert_eq!((found_status, found_detail), (status, detail), "{own:?} {behind:?}");
+    }
+    let blocked = (Outcome::Blocked, QuotaState::new(false, 2, secs(0), secs(0)));
+    let (status, fields, detail) = with_behind(refused(1), [blocked, admits]);
+    assert_eq!((status, fields[0].as_str(), detail), (429, "", reached(1, "")));
+    let (status, fields, _) = with_behind(Outcome::Blocked, [exceeded(7), admits]);
+    assert_eq!((status, fields[0].as_str()), (403, ""));
 }
 
 proptest! {
