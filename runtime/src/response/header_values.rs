@@ -1,20 +1,17 @@
 //! The header fields of an admission.
 
 use arrayvec::ArrayVec;
-use axum::http::{HeaderMap, HeaderName};
+use axum::http::HeaderMap;
 use axum::response::Response;
 
 use super::header_style::{HeaderStyle, LegacyReset};
-use super::limit_field::limit_field;
+use super::limit_field::{LIMIT, POLICY, limit_field};
 use super::limit_state::LimitState;
 use super::passing_refusal::PassingRefusal;
 use super::policy_text::PolicyText;
 use crate::policy::MAX_QUOTAS;
 use crate::verdict::Verdict;
 use crate::{Outcome, QuotaState};
-
-pub(super) const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
-pub(super) const LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 
 /// The data of an admission from which the header fields of its response are formatted. They are
 /// formatted late, because they depend on the response: it may be the refusal of another limit.

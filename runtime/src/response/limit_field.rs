@@ -2,9 +2,12 @@
 //! 9651): a list with an item for each quota.
 
 use axum::body::Bytes;
-use axum::http::HeaderValue;
+use axum::http::{HeaderName, HeaderValue};
 
 use super::policy_text::QuotaText;
+
+pub(super) const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+pub(super) const LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 
 /// The separator between the items of a list.
 pub(super) const SEPARATOR: &[u8] = b", ";

@@ -7,9 +7,8 @@ use axum::http::{HeaderMap, HeaderValue};
 use axum::response::Response;
 
 use super::header_style::LegacyReset;
-use super::header_values::{LIMIT, POLICY};
 use super::legacy_headers::LEGACY_LIMIT;
-use super::limit_field::limit_field;
+use super::limit_field::{LIMIT, POLICY, limit_field};
 use super::limit_state::LimitState;
 use super::seconds::wait_seconds;
 

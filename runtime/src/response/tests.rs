@@ -155,67 +155,39 @@ fn limits_behind_the_refusing_one_have_their_say() {
     let never = QuotaState::new(true, 2, Duration::ZERO, Duration::ZERO).with_retry_after(None);
     let never = (Outcome::Never, never);
     let policies = "own;q=2;w=1, b;q=2;w=1, c;q=2;w=1";
-    let reached = |count, seconds: &str| {
-        let limits = vec!["of 2 per 1s"; count].join(" and ");
-        format!("Limit {limits} reached{seconds}.")
-    };
-    let limit = "This request alone is more than the limit of 2 per 1s allows.".to_owned();
-    for (own, behind, status, [retry_after, items, reset], detail) in [
+    let limits = |count| vec!["of 2 per 1s"; count].join(" and ");
+    let none = [admits; 2];
+    // The answer, and the number of limits that its text names.
+    for (own, behind, status, [retry_after, items, reset], count) in [
         // They would admit the request: nothing is said of times beyond the retry.
-        (
-            refused(1),
-            [admits; 2],
-            429,
-            ["1", "own;r=0;t=1, b;r=1, c;r=1", "1"],
-            reached(1, "; retry in 1s"),
-        ),
-        (
-            refused(9),
-            [admits; 2],
-            429,
-            ["9", "own;r=0;t=9, b;r=1;t=9, c;r=1;t=9", "1"],
-            reached(1, "; retry in 9s"),
-        ),
-        (
-            refused(1),
-            [admits, exceeded(7)],
-            429,
-            ["7", "c;r=0;t=7, own;r=0;t=1, b;r=1", "7"],
-            reached(2, "; retry in 7s"),
-        ),
+        (refused(1), none, 429, ["1", "own;r=0;t=1, b;r=1, c;r=1", "1"], 1),
+        (refused(9), none, 429, ["9", "own;r=0;t=9, b;r=1;t=9, c;r=1;t=9", "1"], 1),
+        (refused(1), [admits, exceeded(7)], 429, ["7", "c;r=0;t=7, own;r=0;t=1, b;r=1", "7"], 2),
         (
             refused(1),
             [exceeded(8), exceeded(7)],
             429,
             ["8", "b;r=0;t=8, own;r=0;t=1, c;r=0;t=1", "8"],
-            reached(3, "; retry in 8s"),
+            3,
         ),
         // Of two waits that are as long, the first decides.
-        (
-            refused(7),
-            [exceeded(7), admits],
-            429,
-            ["7", "own;r=0;t=7, b;r=0;t=1, c;r=1", "1"],
-            reached(2, "; retry in 7s"),
-        ),
+        (refused(7), [exceeded(7), admits], 429, ["7", "own;r=0;t=7, b;r=0;t=1, c;r=1", "1"], 2),
         // No wait helps.
-        (refused(1), [never, exceeded(7)], 413, ["", "b;r=2, own;r=0, c;r=0", "0"], limit.clone()),
-        (
-            Outcome::Never,
-            [admits, exceeded(7)],
-            413,
-            ["", "own;r=0, b;r=1, c;r=0", "1"],
-            "This request alone is more than the limit of 2 per 1s and of 2 per 1s allows."
-                .to_owned(),
-        ),
+        (refused(1), [never, exceeded(7)], 413, ["", "b;r=2, own;r=0, c;r=0", "0"], 1),
+        (Outcome::Never, [admits, exceeded(7)], 413, ["", "own;r=0, b;r=1, c;r=0", "1"], 2),
     ] {
         let (found_status, fields, found_detail) = with_behind(own, behind);
+        let detail = match status {
+            429 => format!("Limit {} reached; retry in {retry_after}s.", limits(count)),
+            _ => format!("This request alone is more than the limit {} allows.", limits(count)),
+        };
         assert_eq!(fields, [retry_after, policies, items, reset], "{own:?} {behind:?}");
         assert_eq!((found_status, found_detail), (status, detail), "{own:?} {behind:?}");
     }
     let blocked = (Outcome::Blocked, QuotaState::new(false, 2, secs(0), secs(0)));
     let (status, fields, detail) = with_behind(refused(1), [blocked, admits]);
-    assert_eq!((status, fields[0].as_str(), detail), (429, "", reached(1, "")));
+    let reached = "Limit of 2 per 1s reached.".to_owned();
+    assert_eq!((status, fields[0].as_str(), detail), (429, "", reached));
     let (status, fields, _) = with_behind(Outcome::Blocked, [exceeded(7), admits]);
     assert_eq!((status, fields[0].as_str()), (403, ""));
 }
