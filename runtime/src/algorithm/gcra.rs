@@ -26,7 +26,7 @@ use super::{Counter, QuotaCheck, Refund, Wait, decide_in_steps, write_verdict};
 use crate::Quota;
 use crate::micros::{TimeSpan, Timestamp};
 use crate::quota::Drain;
-use crate::verdict::{Level, Reading, Verdict, div_rem};
+use crate::verdict::{Level, Period, Reading, Verdict, div_rem};
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Gcra {
@@ -170,6 +170,6 @@ fn reading(level: Drain, quota: &Quota) -> Reading {
         limit: quota.limit(),
         capacity: quota.usable(),
         cost: 1,
-        period: quota.period_micros(),
+        period: Period::from_micros(quota.period_micros()),
     }
 }

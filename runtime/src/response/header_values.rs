@@ -1,15 +1,14 @@
 //! The header fields of an admission.
 
-use arrayvec::ArrayVec;
 use axum::http::HeaderMap;
 use axum::response::Response;
+use smallvec::SmallVec;
 
 use super::header_style::{HeaderStyle, LegacyReset};
 use super::limit_field::{LIMIT, POLICY, limit_field};
 use super::limit_state::LimitState;
 use super::passing_refusal::PassingRefusal;
 use super::policy_text::PolicyText;
-use crate::policy::MAX_QUOTAS;
 use crate::verdict::Verdict;
 use crate::{Outcome, QuotaState};
 
@@ -20,7 +19,7 @@ pub(crate) struct HeaderValues {
     style: HeaderStyle,
     reset: LegacyReset,
     stamp_micros: u64,
-    quotas: ArrayVec<QuotaState, MAX_QUOTAS>,
+    quotas: SmallVec<[QuotaState; 1]>,
 }
 
 impl HeaderValues {
@@ -28,16 +27,17 @@ impl HeaderValues {
         style: HeaderStyle::None,
         reset: LegacyReset::Epoch,
         stamp_micros: 0,
-        quotas: ArrayVec::new_const(),
+        quotas: SmallVec::new_const(),
     };
 
     /// Stores what the fields need of a verdict that admits the request. The verdict is needed even
     /// in a style without fields: if the request is refused later, `Retry-After` depends on it.
     #[inline]
     pub(crate) fn new(verdict: &Verdict, style: HeaderStyle, reset: LegacyReset) -> Self {
-        let mut quotas = ArrayVec::new_const();
-        // A verdict has at most as many states as a policy can have quotas.
-        verdict.quotas().iter().take(MAX_QUOTAS).for_each(|state| quotas.push(*state));
+        let quotas = match *verdict.quotas() {
+            [state] => SmallVec::from_buf([state]),
+            ref quotas => SmallVec::from_slice(quotas),
+        };
         Self { style, reset, stamp_micros: verdict.stamp_micros(), quotas }
     }
 

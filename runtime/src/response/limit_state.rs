@@ -77,6 +77,9 @@ impl<'a> LimitState<'a> {
     /// Returns the index of the quota that decides: the one that refuses the request for the
     /// longest time, or else the one with the least remaining. Of several it is the first.
     pub(super) fn deciding(&self) -> usize {
+        if self.quotas.len() < 2 {
+            return 0;
+        }
         let quotas = self.quotas.iter().enumerate();
         let longest = quotas.max_by_key(|(index, state)| {
             let is_exceeded = state.is_exceeded();
@@ -105,19 +108,22 @@ impl<'a> LimitState<'a> {
     /// out if no wait helps.
     pub(super) fn refusal_items(&self, wait: Duration, decides: bool) -> LimitItems<'a> {
         let deciding = decides.then(|| self.deciding());
-        let mut items = self.items();
-        for (index, (item, state)) in items.iter_mut().zip(self.quotas).enumerate() {
+        let longest = if wait == Duration::MAX { 0 } else { wait_seconds(wait).max(1) };
+        let seconds = |index, state: &QuotaState| {
+            if longest == 0 || deciding == Some(index) {
+                return longest;
+            }
             let own = quota_wait(state);
-            let after = if deciding == Some(index) {
-                wait
-            } else if own.is_zero() {
-                state.more_after()
-            } else {
-                own
-            };
-            let is_told = wait != Duration::MAX && wait_seconds(after) <= wait_seconds(wait).max(1);
-            item.seconds = if is_told { wait_seconds(after) } else { 0 };
-        }
+            let seconds = wait_seconds(if own.is_zero() { state.more_after() } else { own });
+            if seconds <= longest { seconds } else { 0 }
+        };
+        let quotas = self.text.quotas.iter().zip(self.quotas).enumerate();
+        let items = quotas.map(|(index, (text, state))| LimitItem {
+            text,
+            remaining: state.remaining(),
+            seconds: seconds(index, state),
+        });
+        let mut items: LimitItems<'a> = items.take(MAX_QUOTAS).collect();
         if let Some(deciding) = deciding.filter(|deciding| *deciding < items.len()) {
             items[..=deciding].rotate_right(1);
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::http::header::RETRY_AFTER;
+use axum::http::header::{Entry, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::Response;
 
@@ -29,10 +29,13 @@ impl PassingRefusal {
     /// Adds the account to a response, and sets `Retry-After` if the response lacks it. `wait` is
     /// the time until the same request succeeds; [`Duration::MAX`] if no wait helps.
     pub(super) fn begin(wait: Duration, response: &mut Response) {
-        let is_set = wait != Duration::MAX && !response.headers().contains_key(RETRY_AFTER);
-        let retry_after = is_set.then(|| told_seconds(wait));
-        if let Some(seconds) = retry_after {
-            response.headers_mut().insert(RETRY_AFTER, seconds.into());
+        let mut retry_after = None;
+        if wait != Duration::MAX {
+            response.headers_mut().entry(RETRY_AFTER).or_insert_with(|| {
+                let seconds = told_seconds(wait);
+                retry_after = Some(seconds);
+                seconds.into()
+            });
         }
         response.extensions_mut().insert(Self { wait, retry_after });
     }
@@ -83,13 +86,14 @@ pub(super) fn add_line(
         headers.append(POLICY, field.clone());
     }
     let Some(field) = limit_field(&state.refusal_items(wait, decides)) else { return };
-    if decides && headers.contains_key(LIMIT) {
-        let others: Vec<HeaderValue> = headers.get_all(LIMIT).iter().cloned().collect();
-        headers.insert(LIMIT, field);
-        for other in others {
-            headers.append(LIMIT, other);
+    match headers.entry(LIMIT) {
+        Entry::Vacant(entry) => {
+            entry.insert(field);
         }
-    } else {
-        headers.append(LIMIT, field);
+        Entry::Occupied(mut entry) if decides => {
+            let others: Vec<HeaderValue> = entry.insert_mult(field).collect();
+            others.into_iter().for_each(|other| entry.append(other));
+        }
+        Entry::Occupied(mut entry) => entry.append(field),
     }
 }

@@ -106,9 +106,9 @@ impl<'a> Refusal<'a> {
 
     /// Returns `true` if the request can never pass, because of its own cost.
     pub(super) fn can_never_pass(&self) -> bool {
-        matches!(self.reason, Reason::QuotaExceeded(_))
-            && (self.state(HeaderStyle::None).is_too_small()
-                || self.behind.iter().any(LimitState::is_too_small))
+        let Reason::QuotaExceeded(decision) = self.reason else { return false };
+        (decision.outcome() == Outcome::Never && !self.has_fixed_cost)
+            || self.behind.iter().any(LimitState::is_too_small)
     }
 
     /// Returns the time until the limit that refused admits the same request; `None` if waiting

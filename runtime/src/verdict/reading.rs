@@ -29,8 +29,31 @@ pub(crate) enum Reading {
         limit: u32,
         capacity: u32,
         cost: u32,
-        period: u64,
+        period: Period,
     },
+}
+
+// A verdict contains several readings, and is moved with each decision.
+const _: () = assert!(size_of::<Reading>() == 32);
+
+/// A quota's period in microseconds. It takes 6 bytes, because periods are shorter than 2^48
+/// microseconds, and the reading of a bucket would otherwise need 8 bytes more.
+#[derive(Clone, Copy, Debug)]
+#[repr(Rust, packed(2))]
+pub(crate) struct Period {
+    low: u32,
+    high: u16,
+}
+
+impl Period {
+    #[inline]
+    pub(crate) const fn from_micros(micros: u64) -> Self {
+        Self { low: micros as u32, high: (micros >> 32) as u16 }
+    }
+
+    const fn micros(self) -> u64 {
+        self.low as u64 | (self.high as u64) << 32
+    }
 }
 
 impl Reading {
@@ -67,7 +90,7 @@ impl Reading {
             Self::Bucket { capacity, cost, .. } if cost > capacity => TimeSpan::MAX,
             Self::Bucket { micros, fraction, limit, capacity, cost, period, .. } => {
                 let level = Level { micros, fraction, limit };
-                TimeSpan::from_micros(level.wait(period, capacity, cost))
+                TimeSpan::from_micros(level.wait(period.micros(), capacity, cost))
             }
         }
     }
@@ -126,7 +149,7 @@ impl Reading {
         match *self {
             Self::Known { remaining, .. } => remaining,
             Self::Bucket { micros, fraction, limit, capacity, period, .. } => {
-                capacity.saturating_sub(Level { micros, fraction, limit }.used(period))
+                capacity.saturating_sub(Level { micros, fraction, limit }.used(period.micros()))
             }
         }
     }
@@ -138,7 +161,7 @@ impl Reading {
             Self::Known { more_after, .. } => more_after,
             Self::Bucket { micros, fraction, limit, capacity, period, .. } => {
                 let level = Level { micros, fraction, limit };
-                TimeSpan::from_micros(level.more_after(period, capacity))
+                TimeSpan::from_micros(level.more_after(period.micros(), capacity))
             }
         }
     }
