@@ -25,6 +25,10 @@ pub mod requests {}
 #[doc = include_str!("docs/guide/functions.md")]
 pub mod functions {}
 
+#[doc = include_str!("docs/guide/clients.md")]
+#[cfg(feature = "axum")]
+pub mod clients {}
+
 #[doc = include_str!("docs/guide/security.md")]
 #[cfg(feature = "axum")]
 pub mod security {}

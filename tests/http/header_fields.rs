@@ -2,7 +2,7 @@
 //! algorithm, on success, refusal and failure; and over a session whose figures are worked out
 //! by hand.
 
-use std::sync::{Arc, Mutex};
+use std::collections::HashSet;
 use std::time::Duration;
 
 use axum::Router;
@@ -15,7 +15,7 @@ use support::{FailingBackend, header, limiter, scaled, send};
 use tollgate::http::{HeaderStyle, LegacyReset};
 use tollgate::testing::ManualClock;
 use tollgate::{
-    Algorithm, HttpOptions, Key, Limiter, MemoryBackend, Policy, Quota, RateLimitLayer,
+    Algorithm, Clock as _, HttpOptions, Key, Limiter, MemoryBackend, Policy, Quota, RateLimitLayer,
 };
 
 const STYLES: [HeaderStyle; 4] =
@@ -94,11 +94,13 @@ fn algorithms() -> impl Strategy<Value = Algorithm> {
     prop::sample::select(Algorithm::ALL)
 }
 
-fn quotas() -> impl Strategy<Value = Vec<Quota>> {
-    let period = prop_oneof![(1_000_000_u64..5_000_000), (1_u64..4).prop_map(|s| s * 1_000_000)];
-    let quota = (1_u32..6, period)
-        .prop_map(|(limit, period)| Quota::new(limit, Duration::from_micros(period)));
-    prop::collection::vec(quota, 1..4)
+/// One to four quotas, of whole seconds and of any microseconds. Only buckets use the burst.
+fn quotas() -> impl Strategy<Value = Vec<(Quota, u32)>> {
+    let period = prop_oneof![(1_000_u64..5_000_000), (1_u64..4).prop_map(|s| s * 1_000_000)];
+    let quota = (1_u32..6, period, 1_u32..9).prop_map(|(limit, period, burst)| {
+        (Quota::new(limit, Duration::from_micros(period)), burst)
+    });
+    prop::collection::vec(quota, 1..=4)
 }
 
 /// A name as it arrives: percent-encoded where the field has no room for it.
@@ -111,82 +113,223 @@ fn arrives(name: &str) -> String {
         .collect()
 }
 
-fn session(
+/// The fields that are due, from the definition of each: the quotas are decided one by one, each by
+/// a limiter of its own.
+struct Expected {
+    quotas: Vec<(String, Quota, Policy, Limiter)>,
+    has_bucket: bool,
+    reset: LegacyReset,
+    clock: ManualClock,
+}
+
+/// One quota, decided alone.
+struct Alone {
+    /// `None`: admitted; `Some(None)`: never.
+    refused: Option<Option<Duration>>,
+    remaining: u32,
+    more_after: Duration,
+    reset_after: Duration,
+}
+
+/// `RateLimit`, the three older fields, and the exact wait, all for one response.
+struct Fields {
+    items: Vec<Item>,
+    legacy: [u64; 3],
+    wait: Option<Duration>,
+}
+
+fn seconds(span: Duration) -> u64 {
+    u64::try_from(span.as_micros().div_ceil(1_000_000)).unwrap()
+}
+
+impl Expected {
+    /// Returns the capacity of a quota, and its window if that is a number of whole seconds.
+    fn policy_item(&self, (name, quota, ..): &(String, Quota, Policy, Limiter)) -> Item {
+        let capacity = if self.has_bucket { quota.capacity() } else { quota.limit() };
+        let window = u128::from(capacity) * quota.period().as_micros();
+        let per_second = u128::from(quota.limit()) * 1_000_000;
+        let window = window.is_multiple_of(per_second).then(|| (window / per_second) as i64);
+        (name.clone(), Some(capacity.into()), window)
+    }
+
+    async fn alone(&self, cost: u32, charges: bool) -> Vec<Alone> {
+        let mut all = Vec::new();
+        for (_, _, policy, limiter) in &self.quotas {
+            let decision = match charges {
+                true => limiter.check_cost(policy, "all", cost).await.unwrap(),
+                false => limiter.peek(policy, "all", cost).await.unwrap(),
+            };
+            let state = decision.quotas()[0];
+            all.push(Alone {
+                refused: (!decision.is_allowed()).then(|| decision.retry_after()),
+                remaining: state.remaining(),
+                more_after: state.more_after(),
+                reset_after: state.reset_after(),
+            });
+        }
+        all
+    }
+
+    /// Decides a request, and returns `true` and the fields if it is admitted.
+    async fn decide(&self, cost: u32) -> (bool, Fields) {
+        let alone = self.alone(cost, false).await;
+        if alone.iter().all(|quota| quota.refused.is_none()) {
+            let alone = self.alone(cost, true).await;
+            let tightest = (0..alone.len()).min_by_key(|at| alone[*at].remaining).unwrap();
+            let items = (0..alone.len()).map(|at| self.item(at, &alone[at], alone[at].more_after));
+            let fields = Fields {
+                items: items.collect(),
+                legacy: self.legacy(tightest, &alone[tightest]),
+                wait: None,
+            };
+            return (true, fields);
+        }
+        let wait = |quota: &Alone| quota.refused.map(|wait| wait.unwrap_or(Duration::MAX));
+        let longest = alone.iter().map(wait).max().unwrap();
+        let decides = alone.iter().position(|quota| wait(quota) == longest).unwrap();
+        let never = longest == Some(Duration::MAX);
+        let others = (0..alone.len()).filter(|at| *at != decides);
+        let items = std::iter::once(decides).chain(others).map(|at| {
+            let quota = &alone[at];
+            let after = wait(quota).unwrap_or(quota.more_after);
+            let in_vain = never || seconds(after) > seconds(longest.unwrap());
+            self.item(at, quota, if in_vain { Duration::ZERO } else { after })
+        });
+        let fields = Fields {
+            items: items.collect(),
+            legacy: self.legacy(decides, &alone[decides]),
+            wait: longest.filter(|_| !never),
+        };
+        (false, fields)
+    }
+
+    fn item(&self, at: usize, quota: &Alone, after: Duration) -> Item {
+        let after = (after > Duration::ZERO).then(|| seconds(after) as i64);
+        (self.quotas[at].0.clone(), Some(quota.remaining.into()), after)
+    }
+
+    fn legacy(&self, at: usize, quota: &Alone) -> [u64; 3] {
+        let (_, capacity, _) = self.policy_item(&self.quotas[at]);
+        let reset = match self.reset {
+            LegacyReset::Delta => quota.reset_after,
+            _ => Duration::from_micros(self.clock.now_micros()) + quota.reset_after,
+        };
+        [capacity.unwrap() as u64, quota.remaining.into(), seconds(reset)]
+    }
+}
+
+/// The policy of a session.
+#[derive(Clone, Debug)]
+struct Case {
     name: String,
     algorithm: Algorithm,
-    quotas: &[Quota],
+    quotas: Vec<(Quota, u32)>,
     style: HeaderStyle,
-    steps: &[(u64, u32)],
-) {
+    reset: LegacyReset,
+}
+
+impl Case {
+    fn quotas(&self) -> Vec<Quota> {
+        let bucket = matches!(
+            self.algorithm,
+            Algorithm::TokenBucket | Algorithm::LeakyBucket | Algorithm::Gcra
+        );
+        let quota =
+            |(quota, burst): &(Quota, u32)| if bucket { quota.burst(*burst) } else { *quota };
+        self.quotas.iter().map(quota).collect()
+    }
+
+    fn policy(&self) -> Policy {
+        let quotas = self.quotas();
+        let policy = Policy::named(self.name.clone(), quotas[0]).algorithm(self.algorithm);
+        quotas[1..].iter().fold(policy, |policy, quota| policy.and(*quota))
+    }
+
+    fn expected(&self, clock: &ManualClock) -> Expected {
+        let quotas = self.quotas();
+        let alone = quotas.iter().map(|quota| {
+            let name = match quotas.as_slice() {
+                [_] => arrives(&self.name),
+                _ => arrives(&format!("{}-{:?}", self.name, quota.period())),
+            };
+            let policy = Policy::new("alone", *quota).algorithm(self.algorithm);
+            (name, *quota, policy, on(clock, HttpOptions::new()))
+        });
+        let has_bucket = !matches!(
+            self.algorithm,
+            Algorithm::FixedWindow | Algorithm::SlidingWindow | Algorithm::SlidingWindowCounter
+        );
+        Expected { quotas: alone.collect(), has_bucket, reset: self.reset, clock: clock.clone() }
+    }
+}
+
+fn on(clock: &ManualClock, http: HttpOptions) -> Limiter {
+    let backend = MemoryBackend::builder().clock(clock.clone()).build();
+    Limiter::builder(backend).http(http).build()
+}
+
+async fn session(case: Case, steps: Vec<(u64, u32)>) {
     let clock = ManualClock::new();
-    let limiter = Limiter::new(MemoryBackend::builder().clock(clock.clone()).build());
-    let policy = Policy::named(name.clone(), quotas[0]).algorithm(algorithm);
-    let policy = quotas[1..].iter().fold(policy, |policy, quota| policy.and(*quota));
-    let retry = Arc::new(Mutex::new(None));
-    let noted = Arc::clone(&retry);
-    let layer = layer(policy, style).on_blocked(move |blocked| {
-        *noted.lock().unwrap() = blocked.decision().retry_after();
-    });
-    let app = app(layer, &limiter);
-    let names: Vec<String> = match quotas {
-        [_] => vec![arrives(&name)],
-        _ => quotas.iter().map(|q| arrives(&format!("{name}-{:?}", q.period()))).collect(),
-    };
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    for &(micros, cost) in steps {
+    let limiter = on(&clock, HttpOptions::new().legacy_reset(case.reset));
+    let expected = case.expected(&clock);
+    let app = app(layer(case.policy(), case.style), &limiter);
+    for (micros, cost) in steps {
         clock.advance(Duration::from_micros(micros));
-        *retry.lock().unwrap() = None;
-        let response = runtime.block_on(send(&app, weighing(cost)));
-        let refused = response.status() == StatusCode::TOO_MANY_REQUESTS;
-        assert!(refused || response.status() == StatusCode::OK);
-        assert_style(&response, style, true);
-        if let Some(items) = policy_items(&response) {
-            let expected: Vec<Item> = names
-                .iter()
-                .zip(quotas)
-                .map(|(name, quota)| {
-                    let micros = quota.period().as_micros() as i64;
-                    let window = (micros % 1_000_000 == 0).then_some(micros / 1_000_000);
-                    (name.clone(), Some(quota.limit().into()), window)
-                })
-                .collect();
-            assert_eq!(items, expected);
-        }
-        let retry_after = number(&response, "retry-after");
-        let decided = *retry.lock().unwrap();
-        assert_eq!(retry_after.is_some(), decided.is_some());
-        if let (Some(seconds), Some(decided)) = (retry_after, decided) {
-            // Rounded up, so at least 1 and never early; and not a whole second late.
-            assert_eq!(u128::from(seconds), decided.as_micros().div_ceil(1_000_000));
-            assert!(seconds >= 1);
-        }
-        if let Some(items) = limit_items(&response) {
-            let found: Vec<&String> = items.iter().map(|(name, ..)| name).collect();
-            assert_eq!(found, names.iter().collect::<Vec<_>>());
-            for ((_, remaining, after), quota) in items.iter().zip(quotas) {
-                assert!(remaining.unwrap() <= quota.limit().into(), "{items:?}");
-                assert!(after.is_none_or(|after| after >= 1), "{items:?}");
-            }
-            // What refused a request of cost 1 has nothing left, and says when it has.
-            if let (Some(seconds), 1) = (retry_after, cost) {
-                let used_up = items.iter().filter(|(_, remaining, _)| *remaining == Some(0));
-                let longest = used_up.filter_map(|(.., after)| *after).max().unwrap();
-                assert_eq!(longest as u64, seconds, "{items:?}");
-            }
-        }
-        if let Some(remaining) = number(&response, "x-ratelimit-remaining") {
-            let limit = number(&response, "x-ratelimit-limit").unwrap();
-            assert!(quotas.iter().any(|quota| u64::from(quota.limit()) == limit));
-            assert!(remaining <= limit);
-            assert!(number(&response, "x-ratelimit-reset").unwrap() >= 1_767_268_800);
-        }
-        // Whoever waits for as long as the field says is admitted.
-        if let Some(seconds) = retry_after {
-            clock.advance(Duration::from_secs(seconds));
-            let response = runtime.block_on(send(&app, weighing(cost)));
-            assert_eq!(response.status(), StatusCode::OK);
+        let Some(wait) = step(&app, &expected, case.style, cost).await else { continue };
+        // Whoever comes one microsecond too early is refused, and whoever comes then is admitted.
+        clock.advance(wait - Duration::from_micros(1));
+        assert!(step(&app, &expected, case.style, cost).await.is_some());
+        clock.advance(Duration::from_micros(1));
+        assert!(step(&app, &expected, case.style, cost).await.is_none());
+    }
+}
+
+/// Sends one request and compares all fields. Returns the exact wait of a refusal.
+async fn step(
+    app: &Router,
+    expected: &Expected,
+    style: HeaderStyle,
+    cost: u32,
+) -> Option<Duration> {
+    let (admitted, fields) = expected.decide(cost).await;
+    let response = send(app, weighing(cost)).await;
+    let status = match (admitted, fields.wait) {
+        (true, _) => StatusCode::OK,
+        (false, Some(_)) => StatusCode::TOO_MANY_REQUESTS,
+        (false, None) => StatusCode::PAYLOAD_TOO_LARGE,
+    };
+    assert_eq!(response.status(), status);
+    assert_style(&response, style, true);
+    if let Some(items) = policy_items(&response) {
+        let all = expected.quotas.iter().map(|quota| expected.policy_item(quota));
+        assert_eq!(items, all.collect::<Vec<_>>());
+    }
+    if let Some(items) = limit_items(&response) {
+        assert_eq!(items, fields.items);
+        let capacity = |name: &str| {
+            let quota = expected.quotas.iter().find(|quota| quota.0 == name).unwrap();
+            expected.policy_item(quota).1.unwrap()
+        };
+        assert!(items.iter().all(|(name, left, _)| left.unwrap() <= capacity(name)), "{items:?}");
+        if let Some(wait) = fields.wait {
+            assert_eq!(items[0].2, Some(seconds(wait) as i64), "the first item decides: {items:?}");
         }
     }
+    if matches!(style, HeaderStyle::Legacy | HeaderStyle::Both) {
+        let names = ["x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"];
+        assert_eq!(names.map(|name| number(&response, name).unwrap()), fields.legacy);
+    }
+    let retry_after = number(&response, "retry-after");
+    assert_eq!(retry_after, fields.wait.map(seconds));
+    if !admitted {
+        let body = support::json(response).await;
+        let detail = body["detail"].as_str().unwrap();
+        let told = retry_after.map(|seconds| format!(" reached; retry in {seconds}s."));
+        assert!(detail.ends_with(told.as_deref().unwrap_or(" allows.")), "{detail}");
+        assert_eq!(body["status"], status.as_u16());
+        assert_eq!(body["type"], "https://iana.org/assignments/http-problem-types#quota-exceeded");
+    }
+    fields.wait
 }
 
 #[test]
@@ -203,11 +346,19 @@ fn every_style_algorithm_and_name_is_read_by_an_independent_parser() {
         any::<String>().prop_filter("a name is not empty", |name| !name.is_empty()),
         Just("the \"one\" \\ two".to_owned()),
     ];
-    let steps = prop::collection::vec((0_u64..1_500_000, 1_u32..3), 1..12);
+    let steps = prop::collection::vec((0_u64..1_500_000, 1_u32..9), 1..12);
     let style = prop::sample::select(STYLES.to_vec());
-    let strategy = (name, algorithms(), quotas(), style, steps);
-    let result = runner.run(&strategy, |(name, algorithm, quotas, style, steps)| {
-        session(name, algorithm, &quotas, style, &steps);
+    let reset = prop::sample::select(vec![LegacyReset::Epoch, LegacyReset::Delta]);
+    let case = (name, algorithms(), quotas(), style, reset);
+    let case = case.prop_map(|(name, algorithm, mut quotas, style, reset)| {
+        // Two quotas of one period have one name, by which the test could not tell them apart.
+        let mut periods = HashSet::new();
+        quotas.retain(|(quota, _)| periods.insert(quota.period()));
+        Case { name, algorithm, quotas, style, reset }
+    });
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let result = runner.run(&(case, steps), |(case, steps)| {
+        runtime.block_on(session(case, steps));
         Ok(())
     });
     result.unwrap();
@@ -329,13 +480,13 @@ async fn a_session_of_two_quotas_by_hand() {
     let steps = [
         (0, 200, [r#""p-1s";r=1;t=1, "p-10s";r=2;t=10"#, "-", "1", "1"]),
         (500_000, 200, [r#""p-1s";r=0;t=1, "p-10s";r=1;t=10"#, "-", "0", "1"]),
-        // The second is used up: half of it is left.
-        (600_000, 429, [r#""p-1s";r=0;t=1, "p-10s";r=1;t=10"#, "1", "0", "1"]),
+        // The second is used up: half of it is left. The longer one would be told in vain.
+        (600_000, 429, [r#""p-1s";r=0;t=1, "p-10s";r=1"#, "1", "0", "1"]),
         (1_000_000, 200, [r#""p-1s";r=0;t=1, "p-10s";r=0;t=9"#, "-", "0", "1"]),
         // Both refuse, the one for half a second, the other until 10 s.
-        (1_200_000, 429, [r#""p-1s";r=0;t=1, "p-10s";r=0;t=9"#, "9", "0", "10"]),
+        (1_200_000, 429, [r#""p-10s";r=0;t=9, "p-1s";r=0;t=1"#, "9", "0", "10"]),
         // Only the long one does; it is whole 10 s after the third was admitted.
-        (2_000_000, 429, [r#""p-1s";r=2, "p-10s";r=0;t=8"#, "8", "0", "9"]),
+        (2_000_000, 429, [r#""p-10s";r=0;t=8, "p-1s";r=2"#, "8", "0", "9"]),
         (10_000_000, 200, [r#""p-1s";r=1;t=1, "p-10s";r=0;t=1"#, "-", "0", "10"]),
         (30_000_000, 200, [r#""p-1s";r=1;t=1, "p-10s";r=2;t=10"#, "-", "1", "1"]),
     ];

@@ -15,3 +15,4 @@ mod http_options;
 mod layer;
 mod one_limiter;
 mod refusals;
+mod retry_after;

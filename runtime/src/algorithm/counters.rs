@@ -184,6 +184,6 @@ fn decide_all(
         if charges && longest == Wait::None {
             counter.charge(now, quota, cost);
         }
-        verdict.push(counter.state(now, quota, *wait != Wait::None));
+        verdict.push(counter.state(QuotaCheck { now, quota, cost }, *wait));
     }
 }

@@ -3,7 +3,9 @@
 
 use smallvec::SmallVec;
 
-use super::{FixedWindow, Gcra, QuotaCounter, SlidingWindow, SlidingWindowCounter, Wait};
+use super::{
+    FixedWindow, Gcra, QuotaCheck, QuotaCounter, SlidingWindow, SlidingWindowCounter, Wait,
+};
 use crate::micros::Timestamp;
 use crate::policy::MAX_QUOTAS;
 use crate::verdict::Verdict;
@@ -33,7 +35,7 @@ pub(crate) fn verdict_from_raw(
     let outcome = if admitted { Outcome::Allowed } else { longest.into() };
     let mut verdict = Verdict::new(outcome, now.micros());
     for ((counter, wait), quota) in counters.iter().flatten().zip(policy.quotas()) {
-        verdict.push(counter.state(now, quota, *wait != Wait::None));
+        verdict.push(counter.state(QuotaCheck { now, quota, cost }, *wait));
     }
     Some(verdict)
 }

@@ -26,7 +26,7 @@ use super::{Counter, QuotaCheck, Refund, Wait, decide_in_steps, write_verdict};
 use crate::Quota;
 use crate::micros::{TimeSpan, Timestamp};
 use crate::quota::Drain;
-use crate::verdict::{Level, Reading, Verdict, div_rem};
+use crate::verdict::{Level, Period, Reading, Verdict, div_rem};
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Gcra {
@@ -127,10 +127,10 @@ impl Counter for Gcra {
         let charged = level.plus(quota.drain_of(cost), quota.limit());
         if charged.exceeds(usable) {
             let wait = TimeSpan::from_micros(charged.minus(usable, quota.limit()).ceil());
-            write_verdict(verdict, now, Wait::For(wait), reading(level, quota));
+            write_verdict(verdict, check, Wait::For(wait), reading(level, quota));
         } else {
             *self = Self::at_level(now, charged);
-            write_verdict(verdict, now, Wait::None, reading(charged, quota));
+            write_verdict(verdict, check, Wait::None, reading(charged, quota));
         }
     }
 
@@ -169,6 +169,7 @@ fn reading(level: Drain, quota: &Quota) -> Reading {
         fraction,
         limit: quota.limit(),
         capacity: quota.usable(),
-        period: quota.period_micros(),
+        cost: 1,
+        period: Period::from_micros(quota.period_micros()),
     }
 }

@@ -175,8 +175,16 @@ impl QuotaCounter {
         dispatch!(self, counter => wait(counter, QuotaCheck { now, quota, cost }))
     }
 
-    fn state(&self, now: Timestamp, quota: &Quota, exceeded: bool) -> QuotaState {
-        QuotaState::read(exceeded, dispatch!(self, counter => counter.read(now, quota)))
+    /// Returns the quota's state after a decision in which it had the wait `decided`.
+    fn state(&self, check: QuotaCheck<'_>, decided: Wait) -> QuotaState {
+        let QuotaCheck { now, quota, cost } = check;
+        let reading = dispatch!(self, counter => counter.read(now, quota));
+        let wait = if decided == Wait::None && reading.lacks(cost) {
+            dispatch!(self, counter => wait(counter, check))
+        } else {
+            decided
+        };
+        state(check, decided, wait, reading)
     }
 
     fn charge(&mut self, now: Timestamp, quota: &Quota, cost: u32) {
@@ -229,12 +237,42 @@ fn decide_in_steps(
     if charges && wait == Wait::None {
         counter.charge(now, quota, cost);
     }
-    write_verdict(verdict, now, wait, counter.read(now, quota));
+    let reading = counter.read(now, quota);
+    if charges && wait == Wait::None && reading.lacks(cost) {
+        return write_last_admission(verdict, check, counter, reading);
+    }
+    write_verdict(verdict, check, wait, reading);
+}
+
+/// Writes the verdict that admits a request after which too little is left for another one like it.
+#[cold]
+#[inline(never)]
+fn write_last_admission(
+    verdict: &mut Verdict,
+    check: QuotaCheck<'_>,
+    counter: &impl Counter,
+    reading: Reading,
+) {
+    verdict.restart(Outcome::Allowed, check.now.micros());
+    verdict.push(state(check, Wait::None, wait(counter, check), reading));
 }
 
 /// Writes the verdict on a request under a policy with a single quota.
 #[inline]
-fn write_verdict(verdict: &mut Verdict, now: Timestamp, wait: Wait, reading: Reading) {
-    verdict.restart(wait.into(), now.micros());
-    verdict.push(QuotaState::read(wait != Wait::None, reading));
+fn write_verdict(verdict: &mut Verdict, check: QuotaCheck<'_>, wait: Wait, reading: Reading) {
+    verdict.restart(wait.into(), check.now.micros());
+    verdict.push(state(check, wait, wait, reading));
+}
+
+/// Returns the state of a quota that had the wait `decided` when it decided, and now has the wait
+/// `again` for the same request.
+#[inline]
+fn state(check: QuotaCheck<'_>, decided: Wait, again: Wait, mut reading: Reading) -> QuotaState {
+    let wait = match again {
+        Wait::None => TimeSpan::ZERO,
+        Wait::For(span) => span,
+        Wait::Forever => TimeSpan::MAX,
+    };
+    reading.set_wait(check.cost, wait);
+    QuotaState::read(decided != Wait::None, reading)
 }

@@ -106,7 +106,8 @@ impl fmt::Display for RateLimited {
 }
 
 /// Creates the response of an annotated handler, for handlers that are limited as functions: 429,
-/// 403 if its subject is blocked, or 503 if the limit could not be checked.
+/// 413 if the call can never be admitted because of its cost, 403 if its subject is blocked, or 503
+/// if the limit could not be checked.
 #[cfg(feature = "axum")]
 impl axum::response::IntoResponse for RateLimited {
     fn into_response(self) -> axum::response::Response {

@@ -7,11 +7,13 @@ use std::task::{Context, Poll, ready};
 use axum::http::request::Parts;
 use axum::response::Response;
 
-use super::check::{CheckNow, CheckOutcome, Checker, PendingCheck, RefusedRequest, with_limiter};
+use super::check::{CheckNow, CheckOutcome, Checker, PendingCheck, with_limiter};
 use super::counted;
 use super::grants::{Grants, UnfinishedGrants};
 use super::limit::HttpLimit;
-use crate::Limiter;
+use super::refused::{LimitBehind, Refused, RefusedRequest};
+use crate::overrides::EffectivePolicy;
+use crate::{Check, Limiter, Source};
 
 /// The record of an admitted request, by which its response is completed later. It is empty if no
 /// limit has counted the request.
@@ -127,26 +129,25 @@ pub(super) async fn check(
 ) -> Result<Admission, RefusedRequest> {
     let records_count = records_count && counted::has_layers();
     // The futures are boxed to keep this one small, because most checks need not wait.
-    let outcome = match limits {
+    let checked = match limits {
         [limit] if limit.key.is_immediate() => match check_now(limit, parts, records_count) {
-            Some(CheckNow::Done(outcome)) => outcome,
+            Some(CheckNow::Done(checked)) => checked,
             Some(CheckNow::Waits(pending)) => {
-                Box::pin(wait(limit, parts, pending, records_count)).await
+                Box::pin(wait(limit, parts, *pending, records_count)).await
             }
             // An immediate key is resolved now, so this does not happen.
-            None => CheckOutcome::Uncounted,
+            None => Ok(None),
         },
         _ => Box::pin(check_each(limits, parts, records_count)).await,
     };
-    match outcome {
-        CheckOutcome::Granted(grants) => {
+    match checked? {
+        Some(grants) => {
             if records_count {
                 grants.record_counts(&mut parts.extensions);
             }
             Ok(Admission::new(grants, parts))
         }
-        CheckOutcome::Uncounted => Ok(Admission::default()),
-        CheckOutcome::Refused(refused) => Err(refused),
+        None => Ok(Admission::default()),
     }
 }
 
@@ -163,10 +164,14 @@ fn check_now(
     limit: &'static HttpLimit,
     parts: &Parts,
     records_count: bool,
-) -> Option<CheckNow<HandlerGrants>> {
+) -> Option<CheckNow<Result<Option<HandlerGrants>, RefusedRequest>>> {
     with_limiter(parts, |limiter| {
         let grant = |granted| Grants::one(limit, limiter, granted);
-        Checker { records_count, ..checker(limiter, limit) }.check_now(parts, grant)
+        let checker = Checker { records_count, ..checker(limiter, limit) };
+        Some(match checker.check_now(parts, grant)? {
+            CheckNow::Done(outcome) => CheckNow::Done(checker.respond(parts, outcome)),
+            CheckNow::Waits(pending) => CheckNow::Waits(pending),
+        })
     })
 }
 
@@ -174,13 +179,14 @@ fn check_now(
 async fn wait(
     limit: &'static HttpLimit,
     parts: &Parts,
-    pending: Box<PendingCheck>,
+    pending: PendingCheck,
     records_count: bool,
-) -> CheckOutcome<HandlerGrants> {
+) -> Result<Option<HandlerGrants>, RefusedRequest> {
     let limiter = with_limiter(parts, Limiter::clone);
     let grant = |granted| Grants::one(limit, &limiter, granted);
     let checker = Checker { records_count, ..checker(&limiter, limit) };
-    checker.wait(parts, pending, grant).await
+    let outcome = checker.wait(parts, pending, grant).await;
+    checker.respond(parts, outcome)
 }
 
 /// Checks the request against one limit after the other, and waits where necessary.
@@ -188,10 +194,10 @@ async fn check_each(
     limits: &'static [HttpLimit],
     parts: &mut Parts,
     records_count: bool,
-) -> CheckOutcome<HandlerGrants> {
+) -> Result<Option<HandlerGrants>, RefusedRequest> {
     let limiter = with_limiter(parts, Limiter::clone);
     let mut grants = Grants::none(&limiter);
-    for limit in limits {
+    for (index, limit) in limits.iter().enumerate() {
         // With several limits, each decision is needed later: if a later limit refuses, the charges
         // of the earlier ones are refunded.
         let keeps_decision = limits.len() > 1 || limit.keeps_decision();
@@ -205,9 +211,41 @@ async fn check_each(
             CheckOutcome::Uncounted => {}
             CheckOutcome::Refused(refused) => {
                 grants.refund_all().await;
-                return CheckOutcome::Refused(refused);
+                let behind = limits.get(index + 1..).unwrap_or_default();
+                let behind = peek_each(behind, parts, &limiter, &refused).await;
+                return Err(refused.into_request(limit, &limiter, parts, &behind));
             }
         }
     }
-    CheckOutcome::Granted(grants)
+    Ok(Some(grants))
+}
+
+/// Peeks at the limits behind the one that has refused a request, in one call, because the same
+/// request succeeds only when they admit it, too. After a refusal by the deny cache the backend is not asked for them
+/// either.
+async fn peek_each(
+    behind: &'static [HttpLimit],
+    parts: &mut Parts,
+    limiter: &Limiter,
+    refused: &Refused,
+) -> Vec<LimitBehind<'static>> {
+    let Some(source) = refused.refused_for_a_time() else { return Vec::new() };
+    let mut found = Vec::with_capacity(behind.len());
+    for limit in behind {
+        if let Some(pending) = checker(limiter, limit).find_behind(parts).await {
+            found.push((limit, pending));
+        }
+    }
+    let policies: Vec<EffectivePolicy<'_>> =
+        found.iter().map(|(limit, pending)| pending.policy(limit)).collect();
+    let checks: Vec<Check<'_>> =
+        found.iter().zip(&policies).map(|((_, pending), policy)| pending.check(policy)).collect();
+    let verdicts = limiter.peek_all(&checks, source != Source::DenyCache).await;
+    let limits = found.iter().zip(policies).zip(verdicts);
+    limits
+        .filter_map(|(((limit, _), policy), verdict)| {
+            let (overridden, verdict) = (policy.into_overridden(), verdict?);
+            Some(LimitBehind { limit, overridden, verdict })
+        })
+        .collect()
 }

@@ -2,41 +2,38 @@
 
 use std::sync::Arc;
 
-use axum::body::HttpBody;
-use axum::http::Extensions;
 use axum::http::request::Parts;
-use axum::response::Response;
 
 use super::counted::{self, Cost, Count};
+use super::granted::{Granted, fields};
 use super::limit::HttpLimit;
-use super::refused_body;
+use super::refused::{Cause, Refused, RefusedRequest};
 use crate::global::with_current_limiter;
-use crate::key::{KeyError, KeyOptions};
+use crate::key::KeyOptions;
 use crate::overrides::{EffectivePolicy, Overridden};
-use crate::response::{
-    HeaderStyle, HeaderValues, PolicyText, Reason, Refusal, RefusalContext, RefusedBody,
-};
+use crate::response::HeaderValues;
 use crate::subject::Subject;
 use crate::verdict::Verdict;
-use crate::{Blocked, Check, Decision, Limiter, Policy, Unavailable};
+use crate::{Blocked, Check, Decision, Limiter, Unavailable};
 
 /// The outcome of the check of a request against a limit.
 ///
 /// The argument `grant` of a check builds the `G` directly from the [`Granted`], because moving
 /// that large value would cost about as much as the check.
+#[expect(clippy::large_enum_variant, reason = "a refusal is moved once or twice, and not stored")]
 pub(super) enum CheckOutcome<G> {
     /// The request is admitted.
     Granted(G),
     /// The request is admitted without being counted.
     Uncounted,
     /// The request is refused.
-    Refused(RefusedRequest),
+    Refused(Refused),
 }
 
 /// The result of a check that does not wait.
-pub(super) enum CheckNow<G> {
-    /// The outcome is known.
-    Done(CheckOutcome<G>),
+pub(super) enum CheckNow<T> {
+    /// The result is known.
+    Done(T),
     /// The backend has to be awaited, for this check.
     Waits(Box<PendingCheck>),
 }
@@ -50,98 +47,23 @@ pub(super) struct PendingCheck {
     cost: Cost,
 }
 
-/// The refusal of a request.
-pub(super) struct RefusedRequest {
-    response: Box<Response>,
-    body_limits: RefusedBody,
-}
+impl PendingCheck {
+    /// Returns the policy in effect.
+    pub(super) fn policy<'a>(&self, limit: &'a HttpLimit) -> EffectivePolicy<'a> {
+        EffectivePolicy::new(limit.policy(), self.overridden.clone())
+    }
 
-impl RefusedRequest {
-    /// Returns the response. The rest of the request's body is read and discarded after it.
-    pub(super) fn respond<B>(self, parts: &Parts, body: B) -> Box<Response>
-    where
-        B: HttpBody + Send + 'static,
-    {
-        let Self { mut response, body_limits } = self;
-        refused_body::discard_after(parts, body, body_limits, &mut response);
-        response
+    /// Returns the check by this policy.
+    pub(super) fn check<'a>(&'a self, policy: &'a EffectivePolicy<'_>) -> Check<'a> {
+        Check::new(policy, self.subject.as_str(), self.cost.units)
     }
 }
 
-/// The data of an admitted request that is needed to complete its response.
-pub(super) struct Granted {
-    headers: HeaderValues,
-    /// The decision; `None` unless the checker had `keeps_decision`, which is rare.
-    pub(super) decision: Option<Box<Decision>>,
-    /// The policy with its override applied; `None` if it has no override.
-    overridden: Option<Arc<Overridden>>,
-    /// The count of the request, for limits behind this one; `None` if it need not be recorded.
-    count: Option<Count>,
-}
-
-impl Granted {
-    /// Returns the policy that admitted the request.
-    pub(super) fn policy<'a>(&'a self, limit: &'a HttpLimit) -> &'a Policy {
-        self.overridden.as_ref().map_or_else(|| limit.policy(), |overridden| overridden.policy())
-    }
-
-    /// Adds the header fields to the response.
-    pub(super) fn add_headers(&mut self, limit: &HttpLimit, response: &mut Response) {
-        if let Some(count) = self.count {
-            if counted::is_described(response, count.id) {
-                return;
-            }
-            if count.is_again {
-                counted::set_described(response, count.id);
-            }
-        }
-        let headers = std::mem::replace(&mut self.headers, HeaderValues::NOTHING);
-        headers.add_to(response.headers_mut(), text(limit, self.overridden.as_ref()));
-    }
-
-    /// Replaces the header fields by those of a later verdict.
-    pub(super) fn describe(&mut self, limit: &HttpLimit, limiter: &Limiter, verdict: &Verdict) {
-        let is_shadow = self.policy(limit).is_shadow();
-        self.headers = fields(limit, limiter, (is_shadow, self.overridden.as_ref()), verdict);
-    }
-
-    /// Records the count among the request's extensions, for the limits behind this one.
-    pub(super) fn record_count(&self, extensions: &mut Extensions) {
-        if let Some(count) = self.count {
-            count.record(extensions);
-        }
-    }
-}
-
-/// Returns the header fields of an admitted request. A limit in shadow mode adds none, because it
-/// refuses no request.
-#[inline]
-fn fields(
-    limit: &HttpLimit,
-    limiter: &Limiter,
-    (is_shadow, overridden): (bool, Option<&Arc<Overridden>>),
-    verdict: &Verdict,
-) -> HeaderValues {
-    let style = if is_shadow { HeaderStyle::None } else { header_style(limit, limiter) };
-    match style {
-        HeaderStyle::None => HeaderValues::NOTHING,
-        style => {
-            let reset = limiter.http().legacy_reset;
-            HeaderValues::new(text(limit, overridden), Some(verdict), style, reset)
-        }
-    }
-}
-
-fn header_style(limit: &HttpLimit, limiter: &Limiter) -> HeaderStyle {
-    limit.headers.unwrap_or(limiter.http().headers)
-}
-
-/// Returns the texts of the policy in effect, for header fields and refusals.
-fn text<'a>(limit: &'a HttpLimit, overridden: Option<&'a Arc<Overridden>>) -> &'a PolicyText {
-    match overridden {
-        Some(overridden) => overridden.headers().text(overridden.policy()),
-        None => limit.header_cache.text(limit.policy()),
-    }
+/// The result of finding out what has to be checked.
+enum Found {
+    Check(PendingCheck),
+    Uncounted,
+    Refused(Refused),
 }
 
 /// A request that counts against a limit.
@@ -174,44 +96,53 @@ impl Checker<'_> {
         if self.limit.key.is_immediate() {
             return match self.check_now(parts, &grant) {
                 Some(CheckNow::Done(outcome)) => outcome,
-                Some(CheckNow::Waits(pending)) => self.wait(parts, pending, grant).await,
+                Some(CheckNow::Waits(pending)) => self.wait(parts, *pending, grant).await,
                 // An immediate key is resolved now, so this does not happen.
                 None => CheckOutcome::Uncounted,
             };
         }
+        match self.find(parts).await {
+            Found::Check(pending) => self.wait(parts, pending, grant).await,
+            Found::Uncounted => CheckOutcome::Uncounted,
+            Found::Refused(refused) => CheckOutcome::Refused(refused),
+        }
+    }
+
+    /// Finds out what has to be checked, and waits for the key where necessary.
+    async fn find(&self, parts: &mut Parts) -> Found {
         let policy = self.limiter.effective_policy(self.limit.policy());
         if !policy.is_enabled() || self.limit.is_exempt(parts) {
-            return CheckOutcome::Uncounted;
+            return Found::Uncounted;
         }
         let subject = self.limit.key.subject(parts, self.key_options()).await;
         let subject = match subject {
             Ok(Some(subject)) => subject,
-            Ok(None) => return CheckOutcome::Uncounted,
-            Err(error) => return self.reject_missing_key(parts, &policy, error),
+            Ok(None) => return Found::Uncounted,
+            Err(_) if policy.is_shadow() => return Found::Uncounted,
+            Err(error) => return Found::Refused(refused(&policy, Cause::NoKey(error))),
         };
         let policy = self.limiter.effective_policy_of_subject(policy, subject.as_str());
         if !policy.is_enabled() {
-            return CheckOutcome::Uncounted;
+            return Found::Uncounted;
         }
         let check = Check::new(&policy, subject.as_str(), self.limit.cost_of(parts));
-        let Some(cost) = self.cost(parts, &check) else { return CheckOutcome::Uncounted };
+        let Some(cost) = self.cost(parts, &check) else { return Found::Uncounted };
         let overridden = policy.into_overridden();
-        self.wait(parts, Box::new(PendingCheck { overridden, subject, cost }), grant).await
+        Found::Check(PendingCheck { overridden, subject, cost })
     }
 
     /// Waits for the backend.
     pub(super) async fn wait<G>(
         &self,
         parts: &Parts,
-        pending: Box<PendingCheck>,
+        pending: PendingCheck,
         grant: impl FnOnce(Granted) -> G,
     ) -> CheckOutcome<G> {
-        let PendingCheck { overridden, subject, cost } = *pending;
-        let policy = EffectivePolicy::new(self.limit.policy(), overridden);
-        let check = Check::new(&policy, subject.as_str(), cost.units);
+        let policy = pending.policy(self.limit);
+        let check = pending.check(&policy);
         let mut verdict = Verdict::open();
         let decided = self.limiter.decide(&check, &mut verdict).await;
-        let counted = CountedRequest { policy: &policy, check, count: cost.count, parts };
+        let counted = CountedRequest { policy: &policy, check, count: pending.cost.count, parts };
         self.conclude(counted, decided, &mut verdict, grant)
     }
 
@@ -220,7 +151,7 @@ impl Checker<'_> {
         &self,
         parts: &Parts,
         grant: impl FnOnce(Granted) -> G,
-    ) -> Option<CheckNow<G>> {
+    ) -> Option<CheckNow<CheckOutcome<G>>> {
         let policy = self.limiter.effective_policy(self.limit.policy());
         if !policy.is_enabled() || self.limit.is_exempt(parts) {
             return Some(CheckNow::Done(CheckOutcome::Uncounted));
@@ -229,8 +160,10 @@ impl Checker<'_> {
             let subject = match subject {
                 Ok(Some(subject)) => subject,
                 Ok(None) => return CheckNow::Done(CheckOutcome::Uncounted),
+                Err(_) if policy.is_shadow() => return CheckNow::Done(CheckOutcome::Uncounted),
                 Err(error) => {
-                    return CheckNow::Done(self.reject_missing_key(parts, &policy, error));
+                    let refused = refused(&policy, Cause::NoKey(error));
+                    return CheckNow::Done(CheckOutcome::Refused(refused));
                 }
             };
             let policy = self.limiter.effective_policy_of_subject(policy, subject);
@@ -252,6 +185,30 @@ impl Checker<'_> {
         })
     }
 
+    /// Makes the response of a refusal. Of an admission it returns the grant, or `None` if the
+    /// request was not counted.
+    #[inline]
+    pub(super) fn respond<G>(
+        &self,
+        parts: &Parts,
+        outcome: CheckOutcome<G>,
+    ) -> Result<Option<G>, RefusedRequest> {
+        match outcome {
+            CheckOutcome::Granted(granted) => Ok(Some(granted)),
+            CheckOutcome::Uncounted => Ok(None),
+            CheckOutcome::Refused(refused) => {
+                Err(refused.into_request(self.limit, self.limiter, parts, &[]))
+            }
+        }
+    }
+
+    /// Finds out what would have been checked behind a limit that has refused the request. Returns
+    /// `None` if this limit would not refuse it.
+    pub(super) async fn find_behind(&self, parts: &mut Parts) -> Option<PendingCheck> {
+        let Found::Check(pending) = self.find(parts).await else { return None };
+        (!pending.policy(self.limit).is_shadow()).then_some(pending)
+    }
+
     /// Returns the cost of a check, less what other limits have charged for the request. Returns
     /// `None` if they have charged all of it.
     #[inline]
@@ -268,18 +225,6 @@ impl Checker<'_> {
         KeyOptions { address: &options.address, on_missing }
     }
 
-    fn reject_missing_key<G>(
-        &self,
-        parts: &Parts,
-        policy: &EffectivePolicy<'_>,
-        error: KeyError,
-    ) -> CheckOutcome<G> {
-        if policy.is_shadow() {
-            return CheckOutcome::Uncounted;
-        }
-        self.refuse(parts, policy, Reason::NoKey(error))
-    }
-
     /// Converts the limiter's result into the outcome of the check. The verdict is large, so it is
     /// moved only if a decision has to be made from it.
     fn conclude<G>(
@@ -293,7 +238,9 @@ impl Checker<'_> {
         match decided {
             Ok(()) => {}
             Err(_) if policy.is_shadow() => return CheckOutcome::Uncounted,
-            Err(error) => return self.refuse(parts, policy, Reason::Unavailable(&error)),
+            Err(error) => {
+                return CheckOutcome::Refused(refused(policy, Cause::Unavailable(error)));
+            }
         }
         if verdict.is_allowed() {
             return CheckOutcome::Granted(grant(self.granted(counted, verdict)));
@@ -309,43 +256,24 @@ impl Checker<'_> {
             let granted = Granted { headers, decision, overridden, count: None };
             return CheckOutcome::Granted(grant(granted));
         }
-        let mut outcome = self.refuse(parts, policy, Reason::of(&decision));
-        if let (CheckOutcome::Refused(refused), Some(Count { id, is_again: true, .. })) =
-            (&mut outcome, count)
-        {
-            counted::set_described(&mut refused.response, id);
-        }
-        outcome
-    }
-
-    fn refuse<G>(
-        &self,
-        parts: &Parts,
-        policy: &EffectivePolicy<'_>,
-        reason: Reason<'_>,
-    ) -> CheckOutcome<G> {
-        let context = RefusalContext {
-            options: self.limiter.http(),
-            headers: header_style(self.limit, self.limiter),
-            function: self.limit.refusal_function(),
-        };
-        let text = text(self.limit, policy.overridden());
-        let refusal = Refusal::new(policy, text, reason, Some(parts));
-        let response = Box::new(context.respond(&refusal));
-        let body_limits = self.limiter.http().refused_body;
-        CheckOutcome::Refused(RefusedRequest { response, body_limits })
+        let counted = count.filter(|count| count.is_again).map(|count| count.id);
+        let refused = refused(policy, Cause::Decision(decision));
+        CheckOutcome::Refused(Refused { counted, ..refused })
     }
 
     /// Prepares the data that completes the response of an admitted request.
     #[inline]
     fn granted(&self, counted: CountedRequest<'_>, verdict: &mut Verdict) -> Granted {
         let CountedRequest { policy, check, count, .. } = counted;
-        let shown = (policy.is_shadow(), policy.overridden());
-        let headers = fields(self.limit, self.limiter, shown, verdict);
+        let headers = fields(self.limit, self.limiter, policy.is_shadow(), verdict);
         let decision =
             self.keeps_decision.then(|| Box::new(Decision::charged(verdict.take(), &check)));
         Granted { headers, decision, overridden: policy.overridden().cloned(), count }
     }
+}
+
+fn refused(policy: &EffectivePolicy<'_>, cause: Cause) -> Refused {
+    Refused { cause, overridden: policy.overridden().cloned(), counted: None }
 }
 
 /// Calls `function` with the request's own limiter, if a layer has provided one, or else with the

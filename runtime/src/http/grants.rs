@@ -7,8 +7,8 @@ use axum::http::Extensions;
 use axum::response::Response;
 use smallvec::SmallVec;
 
-use super::check::Granted;
 use super::extractor::RateLimit;
+use super::granted::Granted;
 use super::limit::HttpLimit;
 use super::watched_body::RefundOnBreak;
 use crate::Limiter;

@@ -128,6 +128,11 @@ impl HttpLimit {
         self.common.policy()
     }
 
+    /// Returns `true` if every request has the same cost.
+    pub(super) fn has_fixed_cost(&self) -> bool {
+        matches!(self.cost, Cost::Fixed(_))
+    }
+
     pub(super) fn cost_of(&self, parts: &Parts) -> u32 {
         match &self.cost {
             Cost::Fixed(cost) => *cost,

@@ -12,7 +12,7 @@ use axum::http::{Request, Response};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::check::{CheckNow, CheckOutcome, Checker, PendingCheck};
+use super::check::{CheckNow, Checker, PendingCheck};
 use super::counted::Policies;
 use super::grants::Grants;
 use super::layer_limit::LayerLimit;
@@ -51,28 +51,32 @@ where
         let (parts, body) = request.into_parts();
         let limit = &self.limit;
         let checked = if limit.skips(&parts) {
-            Some(CheckNow::Done(CheckOutcome::Uncounted))
+            Some(CheckNow::Done(Ok(None)))
         } else if limit.has_async_key() {
             None
         } else {
             limit.with_limiter(&parts, |limiter| {
                 let grant = |granted| Grants::one(limit.clone(), limiter, granted);
-                checker(limit, limiter).check_now(&parts, grant)
+                let checker = checker(limit, limiter);
+                Some(match checker.check_now(&parts, grant)? {
+                    CheckNow::Done(outcome) => CheckNow::Done(checker.respond(&parts, outcome)),
+                    CheckNow::Waits(pending) => CheckNow::Waits(pending),
+                })
             })
         };
         match checked {
-            Some(CheckNow::Done(CheckOutcome::Granted(grants))) => {
+            Some(CheckNow::Done(Ok(Some(grants)))) => {
                 let request = admitted_request(Some(&grants), parts, body);
                 let policies = Policies::of(limit.policy());
                 let future = policies.run(|| self.inner.call(request));
                 ResponseState::Inner { future, grants: Some(grants), policies }
             }
-            Some(CheckNow::Done(CheckOutcome::Uncounted)) => {
+            Some(CheckNow::Done(Ok(None))) => {
                 let policies = Policies::of(limit.policy());
                 let future = self.inner.call(Request::from_parts(parts, body));
                 ResponseState::Inner { future, grants: None, policies }
             }
-            Some(CheckNow::Done(CheckOutcome::Refused(refused))) => {
+            Some(CheckNow::Done(Err(refused))) => {
                 ResponseState::Refused { response: Some(refused.respond(&parts, body)) }
             }
             Some(CheckNow::Waits(pending)) => self.boxed(parts, body, Some(pending)),
@@ -123,13 +127,12 @@ where
     let grant = |granted| Grants::one(limit.clone(), &limiter, granted);
     let checker = checker(&limit, &limiter);
     let outcome = match pending {
-        Some(pending) => checker.wait(&parts, pending, grant).await,
+        Some(pending) => checker.wait(&parts, *pending, grant).await,
         None => checker.check(&mut parts, grant).await,
     };
-    let grants = match outcome {
-        CheckOutcome::Granted(grants) => Some(grants),
-        CheckOutcome::Uncounted => None,
-        CheckOutcome::Refused(refused) => return Ok(*refused.respond(&parts, body)),
+    let grants = match checker.respond(&parts, outcome) {
+        Ok(grants) => grants,
+        Err(refused) => return Ok(*refused.respond(&parts, body)),
     };
     let request = admitted_request(grants.as_deref(), parts, body);
     let policies = Policies::of(limit.policy());

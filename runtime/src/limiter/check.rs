@@ -109,6 +109,34 @@ impl Limiter {
         Ok(Decision::without_receipt(verdict))
     }
 
+    /// Returns the store's verdicts on checks, and charges nothing. A verdict is `None` if the store
+    /// fails, or if it has to be awaited and `may_wait` is `false`. The store is awaited once for
+    /// all.
+    #[cfg(feature = "axum")]
+    pub(crate) async fn peek_all(
+        &self,
+        checks: &[Check<'_>],
+        may_wait: bool,
+    ) -> Vec<Option<Verdict>> {
+        let store = &self.shared.store;
+        let batch: Vec<Operation<'_>> =
+            checks.iter().map(|check| Operation::peek(*check)).collect();
+        let mut answers: Vec<_> = batch.iter().map(|peek| store.apply_now(peek)).collect();
+        if may_wait && answers.iter().any(Option::is_none) {
+            let waiting = answers.iter().zip(&batch).filter(|(answer, _)| answer.is_none());
+            let waiting: Vec<Operation<'_>> = waiting.map(|(_, peek)| *peek).collect();
+            let late = store.apply(&waiting).await;
+            for (answer, late) in answers.iter_mut().filter(|answer| answer.is_none()).zip(late) {
+                *answer = Some(late);
+            }
+        }
+        let verdict = |answer| match answer {
+            Some(Ok(Answer::Verdict(verdict))) => Some(verdict),
+            _ => None,
+        };
+        answers.into_iter().map(verdict).collect()
+    }
+
     /// Resets the counters of `subject` for `policy`, as if nothing had been charged.
     ///
     /// # Errors

@@ -1,59 +1,79 @@
-//! The header fields of one decision.
+//! The header fields of an admission.
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::http::HeaderMap;
+use axum::response::Response;
+use smallvec::SmallVec;
 
 use super::header_style::{HeaderStyle, LegacyReset};
-use super::legacy_headers::LegacyHeaders;
-use super::limit_field::limit_field;
+use super::limit_field::{LIMIT, POLICY, limit_field};
+use super::limit_state::LimitState;
+use super::passing_refusal::PassingRefusal;
 use super::policy_text::PolicyText;
 use crate::verdict::Verdict;
+use crate::{Outcome, QuotaState};
 
-const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
-const LIMIT: HeaderName = HeaderName::from_static("ratelimit");
-
-/// The values of the header fields that one decision adds to its response.
+/// The data of an admission from which the header fields of its response are formatted. They are
+/// formatted late, because they depend on the response: it may be the refusal of another limit.
 #[derive(Debug)]
 pub(crate) struct HeaderValues {
-    has_policy: bool,
-    limit: Option<HeaderValue>,
-    legacy: Option<LegacyHeaders>,
+    style: HeaderStyle,
+    reset: LegacyReset,
+    stamp_micros: u64,
+    quotas: SmallVec<[QuotaState; 1]>,
 }
 
 impl HeaderValues {
-    pub(crate) const NOTHING: Self = Self { has_policy: false, limit: None, legacy: None };
+    pub(crate) const NOTHING: Self = Self {
+        style: HeaderStyle::None,
+        reset: LegacyReset::Epoch,
+        stamp_micros: 0,
+        quotas: SmallVec::new_const(),
+    };
 
-    /// Formats the fields. Without a `verdict`, only the fields that depend on the policy alone
-    /// have a value.
-    pub(crate) fn new(
-        text: &PolicyText,
-        verdict: Option<&Verdict>,
-        style: HeaderStyle,
-        reset: LegacyReset,
-    ) -> Self {
-        let states = verdict.map(Verdict::quotas).unwrap_or_default();
-        Self {
-            has_policy: style.has_ietf(),
-            limit: if style.has_ietf() { limit_field(text, states) } else { None },
-            legacy: if style.has_legacy() {
-                LegacyHeaders::new(text, states, verdict.map(Verdict::stamp_micros), reset)
-            } else {
-                None
-            },
-        }
+    /// Stores what the fields need of a verdict that admits the request. The verdict is needed even
+    /// in a style without fields: if the request is refused later, `Retry-After` depends on it.
+    #[inline]
+    pub(crate) fn new(verdict: &Verdict, style: HeaderStyle, reset: LegacyReset) -> Self {
+        let quotas = match *verdict.quotas() {
+            [state] => SmallVec::from_buf([state]),
+            ref quotas => SmallVec::from_slice(quotas),
+        };
+        Self { style, reset, stamp_micros: verdict.stamp_micros(), quotas }
     }
 
-    /// Adds the fields to a response.
-    pub(crate) fn add_to(self, headers: &mut HeaderMap, text: &PolicyText) {
-        // The fields are appended and not set, so that several policies can describe themselves in
-        // one response. A list may span several lines.
-        if let (true, Some(field)) = (self.has_policy, &text.policy_field) {
+    /// Adds the fields to a response. If the response is a refusal, of a limit behind the one that
+    /// admitted the request, raises its `Retry-After` to the time at which this limit would admit
+    /// the request again.
+    pub(crate) fn add_to(self, response: &mut Response, text: &PolicyText) {
+        let state = LimitState {
+            text,
+            style: self.style,
+            outcome: Some(Outcome::Allowed),
+            quotas: &self.quotas,
+            stamp_micros: self.stamp_micros,
+            has_fixed_cost: false,
+        };
+        match response.extensions().get::<PassingRefusal>().copied() {
+            Some(refusal) => refusal.pass(&state, self.reset, response),
+            None => add_admission(&state, self.reset, response.headers_mut()),
+        }
+    }
+}
+
+fn add_admission(state: &LimitState<'_>, reset: LegacyReset, headers: &mut HeaderMap) {
+    // The fields are appended and not set, so that several policies can describe themselves in one
+    // response. A list may span several lines.
+    if state.style.has_ietf() {
+        if let Some(field) = &state.text.policy_field {
             headers.append(POLICY, field.clone());
         }
-        if let Some(field) = self.limit {
+        if let Some(field) = limit_field(&state.items()) {
             headers.append(LIMIT, field);
         }
-        if let Some(legacy) = self.legacy {
-            legacy.set(headers);
-        }
+    }
+    if state.style.has_legacy()
+        && let Some(legacy) = state.tightest_legacy(reset)
+    {
+        legacy.set_if_tighter(headers);
     }
 }

@@ -5,15 +5,14 @@ use std::time::Duration;
 use axum::http::{HeaderMap, HeaderName};
 
 use super::header_style::LegacyReset;
-use super::policy_text::PolicyText;
-use super::seconds::whole_seconds;
+use super::seconds::{wait_seconds, whole_seconds};
 use crate::QuotaState;
 
 pub(super) const LEGACY_LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
 pub(super) const LEGACY_REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
 pub(super) const LEGACY_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 
-/// The values of the legacy fields.
+/// The values of the legacy fields. They describe one quota, because they cannot describe more.
 #[derive(Debug)]
 pub(super) struct LegacyHeaders {
     limit: u32,
@@ -23,45 +22,55 @@ pub(super) struct LegacyHeaders {
 }
 
 impl LegacyHeaders {
-    /// Describes one quota, because the fields cannot describe more. This is the quota that refuses
-    /// for the longest time, or else the quota with the least remaining.
+    /// Describes a quota of `limit` units and its state, as of the time `stamp_micros`.
     pub(super) fn new(
-        text: &PolicyText,
-        states: &[QuotaState],
-        stamp_micros: Option<u64>,
+        limit: u32,
+        state: Option<&QuotaState>,
+        stamp_micros: u64,
         reset: LegacyReset,
-    ) -> Option<Self> {
-        let tightest = text.quotas.iter().zip(states).min_by_key(|(_, state)| {
-            let refuses_for = state.is_exceeded().then(|| state.more_after());
-            (std::cmp::Reverse(refuses_for), state.remaining())
+    ) -> Self {
+        let state = state.map(|state| {
+            let reset_after = state.reset_after();
+            let reset = match reset {
+                LegacyReset::Delta => wait_seconds(reset_after),
+                LegacyReset::Epoch => {
+                    let stamp = Duration::from_micros(stamp_micros);
+                    whole_seconds(stamp.saturating_add(reset_after))
+                }
+            };
+            (state.remaining(), reset)
         });
-        let Some((quota, state)) = tightest else {
-            return text.quotas.first().map(|quota| Self { limit: quota.limit, state: None });
-        };
-        let reset_after = state.reset_after();
-        let reset = match reset {
-            LegacyReset::Delta => whole_seconds(reset_after),
-            LegacyReset::Epoch => {
-                let stamp = Duration::from_micros(stamp_micros.unwrap_or_default());
-                whole_seconds(stamp.saturating_add(reset_after))
-            }
-        };
-        Some(Self { limit: quota.limit, state: Some((state.remaining(), reset)) })
+        Self { limit, state }
     }
 
-    /// Sets the fields, unless the response already describes a quota of an earlier policy with as
+    /// Sets the fields, unless the response already describes a quota of another policy with as
     /// little or less remaining.
-    pub(super) fn set(self, headers: &mut HeaderMap) {
-        let Some((remaining, reset)) = self.state else {
-            headers.entry(LEGACY_LIMIT).or_insert_with(|| self.limit.into());
+    pub(super) fn set_if_tighter(self, headers: &mut HeaderMap) {
+        let Some((remaining, _)) = self.state else {
+            if !headers.contains_key(&LEGACY_LIMIT) {
+                self.set(headers);
+            }
             return;
         };
         let earlier = headers.get(&LEGACY_REMAINING).and_then(|value| value.to_str().ok());
         let earlier = earlier.and_then(|value| value.parse::<u32>().ok());
         if earlier.is_none_or(|earlier| remaining < earlier) {
-            headers.insert(LEGACY_LIMIT, self.limit.into());
-            headers.insert(LEGACY_REMAINING, remaining.into());
-            headers.insert(LEGACY_RESET, reset.into());
+            self.set(headers);
+        }
+    }
+
+    /// Sets the fields in place of those that the response has.
+    pub(super) fn set(self, headers: &mut HeaderMap) {
+        headers.insert(LEGACY_LIMIT, self.limit.into());
+        match self.state {
+            Some((remaining, reset)) => {
+                headers.insert(LEGACY_REMAINING, remaining.into());
+                headers.insert(LEGACY_RESET, reset.into());
+            }
+            None => {
+                headers.remove(LEGACY_REMAINING);
+                headers.remove(LEGACY_RESET);
+            }
         }
     }
 }

@@ -127,7 +127,7 @@ impl HttpOptions {
     }
 
     /// Responds to refusals with the result of `function`. `Retry-After` and `Cache-Control` are
-    /// added if the result lacks them. The header fields that describe the limit (see
+    /// added if the result lacks them; a `Retry-After` of the function's own stays as it is. The header fields that describe the limit (see
     /// [`headers`](Self::headers)) are always added.
     ///
     /// ```

@@ -27,7 +27,8 @@ pub(crate) struct PolicyText {
 pub(super) struct QuotaText {
     /// The start of the quota's item in the field `RateLimit`: `"name";r=`
     pub(super) item: String,
-    pub(super) limit: u32,
+    /// The number of units that can be admitted at once: the burst of a bucket, or else the limit.
+    pub(super) capacity: u32,
     /// The quota in words: `100 per 60s`
     pub(super) text: String,
     /// The quota's name for clients.
@@ -48,9 +49,10 @@ impl PolicyText {
     }
 
     fn with_field(policy: &Policy, field: Bytes) -> Self {
+        let has_bucket = policy.get_algorithm().has_bucket();
         let quotas = quota_names(policy).zip(policy.quotas()).map(|(name, quota)| QuotaText {
             item: format!("{};r=", structured_string(&name)),
-            limit: quota.limit(),
+            capacity: if has_bucket { quota.capacity() } else { quota.limit() },
             text: format!("{} per {:?}", quota.limit(), quota.period()),
             name_json: json_string(&name),
             name: name.into_owned(),
@@ -78,22 +80,28 @@ fn quota_names(policy: &Policy) -> impl Iterator<Item = Cow<'_, str>> {
 }
 
 /// Formats the value of `RateLimit-Policy`, with an item such as `"name";q=100;w=60` for each
-/// quota.
+/// quota. A bucket is described by its burst and the time in which that is replenished, so that no
+/// more than `q` units ever remain. The rate is the same as that of its limit and its period.
 pub(super) fn policy_field(policy: &Policy) -> String {
     let mut field = String::new();
+    let has_bucket = policy.get_algorithm().has_bucket();
     for (name, quota) in quota_names(policy).zip(policy.quotas()) {
         let separator = if field.is_empty() { "" } else { ", " };
-        let (name, limit, window) = (structured_string(&name), quota.limit(), window(quota));
-        let _ = write!(field, "{separator}{name};q={limit}{window}");
+        let capacity = if has_bucket { quota.capacity() } else { quota.limit() };
+        let (name, window) = (structured_string(&name), window(quota, capacity));
+        let _ = write!(field, "{separator}{name};q={capacity}{window}");
     }
     field
 }
 
-/// Formats the parameter `w`, the window of a quota in seconds. Returns an empty string if the
-/// period is not a whole number of seconds, because the field does not allow fractions.
-fn window(quota: &Quota) -> String {
-    match quota.period().subsec_nanos() {
-        0 => format!(";w={}", quota.period().as_secs()),
+/// Formats the parameter `w`, the time in seconds in which `capacity` units of the quota are
+/// replenished. Returns an empty string if that is not a whole number of seconds, because the field
+/// does not allow fractions.
+fn window(quota: &Quota, capacity: u32) -> String {
+    let micros = u128::from(capacity) * u128::from(quota.period_micros());
+    let in_second = u128::from(quota.limit()) * 1_000_000;
+    match micros % in_second {
+        0 => format!(";w={}", micros / in_second),
         _ => String::new(),
     }
 }

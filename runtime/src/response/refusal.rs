@@ -5,6 +5,8 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 
+use super::header_style::HeaderStyle;
+use super::limit_state::LimitState;
 use super::policy_text::PolicyText;
 use super::seconds::whole_seconds;
 use crate::key::KeyError;
@@ -14,7 +16,8 @@ use crate::{Decision, Outcome, Policy, Unavailable};
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Reason<'a> {
-    /// A quota does not admit the request. The status is 429.
+    /// A quota does not admit the request. The status is 429. It is 413 if the quota can never admit
+    /// it ([`Outcome::Never`]) because of its own cost, which a function has computed.
     QuotaExceeded(&'a Decision),
     /// The subject is blocked ([`Outcome::Blocked`]): 403.
     Blocked(&'a Decision),
@@ -63,6 +66,10 @@ pub struct Refusal<'a> {
     pub(super) text: &'a PolicyText,
     pub(super) reason: Reason<'a>,
     request: Option<&'a Parts>,
+    /// `true` if every request has the same cost at the refusing limit.
+    has_fixed_cost: bool,
+    /// The limits behind the refusing one, as peeks have found them.
+    pub(super) behind: &'a [LimitState<'a>],
 }
 
 impl<'a> Refusal<'a> {
@@ -72,7 +79,45 @@ impl<'a> Refusal<'a> {
         reason: Reason<'a>,
         request: Option<&'a Parts>,
     ) -> Self {
-        Self { policy, text, reason, request }
+        Self { policy, text, reason, request, has_fixed_cost: false, behind: &[] }
+    }
+
+    /// Says if every request has the same cost at this limit. By default the cost is the request's
+    /// own.
+    pub(crate) fn fixed_cost(self, has_fixed_cost: bool) -> Self {
+        Self { has_fixed_cost, ..self }
+    }
+
+    /// Adds the limits that the request would have met behind the refusing one, each with the
+    /// verdict of a peek. The same request succeeds only when they admit it, too.
+    pub(crate) fn with_behind(self, behind: &'a [LimitState<'a>]) -> Self {
+        Self { behind, ..self }
+    }
+
+    /// Returns the state of the limit that refused.
+    pub(super) fn state(&self, style: HeaderStyle) -> LimitState<'_> {
+        let state = match self.decision() {
+            Some(decision) => LimitState::new(self.text, decision.verdict(), style),
+            None => LimitState::undecided(self.text, style),
+        };
+        state.fixed_cost(self.has_fixed_cost)
+    }
+
+    /// Returns `true` if the request can never pass, because of its own cost.
+    pub(super) fn can_never_pass(&self) -> bool {
+        let Reason::QuotaExceeded(decision) = self.reason else { return false };
+        (decision.outcome() == Outcome::Never && !self.has_fixed_cost)
+            || self.behind.iter().any(LimitState::is_too_small)
+    }
+
+    /// Returns the time until the limit that refused admits the same request; `None` if waiting
+    /// does not help.
+    pub(super) fn own_wait(&self) -> Option<Duration> {
+        match self.reason {
+            Reason::QuotaExceeded(decision) => decision.retry_after(),
+            Reason::Unavailable(unavailable) => Some(unavailable.retry_after()),
+            Reason::Blocked(_) | Reason::CannotWait | Reason::NoKey(_) => None,
+        }
     }
 
     /// Returns the policy that refused the request.
@@ -106,6 +151,7 @@ impl<'a> Refusal<'a> {
     #[must_use]
     pub fn status(&self) -> StatusCode {
         match self.reason {
+            Reason::QuotaExceeded(_) if self.can_never_pass() => StatusCode::PAYLOAD_TOO_LARGE,
             Reason::QuotaExceeded(_) => StatusCode::TOO_MANY_REQUESTS,
             Reason::Blocked(_) => StatusCode::FORBIDDEN,
             Reason::Unavailable(_) | Reason::CannotWait => StatusCode::SERVICE_UNAVAILABLE,
@@ -114,16 +160,24 @@ impl<'a> Refusal<'a> {
         }
     }
 
-    /// Returns the value of `Retry-After` in seconds (RFC 9110 §10.2.3). It is rounded up, so that
-    /// a client that waits for this time is admitted. It is at least 1, so that no client retries
-    /// at once. `None` if waiting does not help.
+    /// Returns the time until the same request succeeds, if no other of its subjects comes before,
+    /// exact to the microsecond. It takes account of all limits of the handler, but not of layers in
+    /// front of it. `None` if waiting does not help.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        let own = self.own_wait()?;
+        let longest = self.behind.iter().map(LimitState::wait).fold(own, Duration::max);
+        (longest != Duration::MAX).then_some(longest)
+    }
+
+    /// Returns [`retry_after`](Self::retry_after) in whole seconds, for `Retry-After` (RFC 9110
+    /// §10.2.3). It is rounded up, so that a client that waits for this time is admitted. It is at
+    /// least 1, so that no client retries at once. `None` if waiting does not help.
+    ///
+    /// The field that is sent is at most 2,147,483 (nearly 25 days), because many clients ask again
+    /// at once if it is more. A layer that the response passes may raise the field.
     #[must_use]
     pub fn retry_after_seconds(&self) -> Option<u64> {
-        let span: Duration = match self.reason {
-            Reason::QuotaExceeded(decision) => decision.retry_after()?,
-            Reason::Unavailable(unavailable) => unavailable.retry_after(),
-            Reason::Blocked(_) | Reason::CannotWait | Reason::NoKey(_) => return None,
-        };
-        Some(whole_seconds(span).max(1))
+        Some(whole_seconds(self.retry_after()?).max(1))
     }
 }

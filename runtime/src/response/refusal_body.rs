@@ -1,10 +1,11 @@
 //! The default body of a refusal: problem details (RFC 9457) with the problem types of
 //! draft-ietf-httpapi-ratelimit-headers-11 §5.
 
+use super::passing_refusal::told_seconds;
 use super::policy_text::QuotaText;
 use super::problem::Problem;
 use super::refusal::{Reason, Refusal};
-use crate::{Decision, QuotaState};
+use crate::{Decision, Outcome, QuotaState};
 
 const QUOTA_EXCEEDED: &str = "https://iana.org/assignments/http-problem-types#quota-exceeded";
 const QUOTA_EXCEEDED_TITLE: &str =
@@ -31,7 +32,7 @@ impl Refusal<'_> {
     pub fn problem(&self) -> Problem {
         let (type_uri, title, policies) = match self.reason {
             Reason::QuotaExceeded(_) => {
-                let names = self.exceeded().map(|quota| quota.name.clone());
+                let names = self.exceeded().map(|(quota, _)| quota.name.clone());
                 (QUOTA_EXCEEDED, QUOTA_EXCEEDED_TITLE, names.collect())
             }
             Reason::Unavailable(_) | Reason::CannotWait => {
@@ -52,6 +53,10 @@ impl Refusal<'_> {
     /// already formatted, so that a refusal costs no more than the request that it refuses.
     pub(super) fn problem_json(&self) -> Vec<u8> {
         let (head, has_quotas) = match self.reason {
+            // Its status is another one, and few requests are too large for their limit.
+            Reason::QuotaExceeded(_) if self.can_never_pass() => {
+                return self.problem().to_json().into_bytes();
+            }
             Reason::QuotaExceeded(_) => (QUOTA_EXCEEDED_HEAD, true),
             Reason::Unavailable(_) | Reason::CannotWait => (REDUCED_CAPACITY_HEAD, false),
             // A header's name may need escapes, and few requests come from blocked clients.
@@ -68,7 +73,7 @@ impl Refusal<'_> {
             separator = b",";
         };
         if has_quotas {
-            self.exceeded().for_each(|quota| push(&quota.name_json));
+            self.exceeded().for_each(|(quota, _)| push(&quota.name_json));
         } else {
             push(&self.text.label_json);
         }
@@ -79,31 +84,45 @@ impl Refusal<'_> {
         json
     }
 
-    /// Returns the quotas that refused.
-    fn exceeded(&self) -> impl Iterator<Item = &QuotaText> {
+    /// Returns the quotas that refused, also those of the limits behind the one that decided first.
+    fn exceeded(&self) -> impl Iterator<Item = (&QuotaText, &QuotaState)> {
         let states = self.decision().map(Decision::quotas).unwrap_or_default();
-        let quotas = self.text.quotas.iter().zip(states);
-        quotas.filter(|(_, state)| QuotaState::is_exceeded(state)).map(|(quota, _)| quota)
+        let own = self.text.quotas.iter().zip(states);
+        let behind =
+            self.behind.iter().flat_map(|limit| limit.text.quotas.iter().zip(limit.quotas));
+        own.chain(behind).filter(|(_, state)| state.is_exceeded())
+    }
+
+    /// Appends the quotas that refused, in words. If the request can `never` pass, these are the
+    /// quotas that are smaller than its cost.
+    fn push_exceeded(&self, never: bool, mut push: impl FnMut(&str)) {
+        let is_never = |state: &QuotaState| state.retry_after().is_none();
+        // The store of another crate may not say which quota is too small.
+        let is_known = never && self.exceeded().any(|(_, state)| is_never(state));
+        let told = self.exceeded().filter(|(_, state)| !is_known || is_never(state));
+        for (index, (quota, _)) in told.enumerate() {
+            if index > 0 {
+                push(" and of ");
+            }
+            push(&quota.text);
+        }
     }
 
     /// Appends the text of the member `detail`. Only if the reason is a missing key may the text
     /// contain characters that JSON must escape.
     fn push_detail(&self, detail: &mut Vec<u8>) {
         let mut push = |text: &str| detail.extend_from_slice(text.as_bytes());
-        let retry_after = self.retry_after_seconds();
         match self.reason {
             Reason::QuotaExceeded(_) => {
-                push(match retry_after {
-                    Some(_) => "Limit of ",
-                    None => "This request alone is more than the limit of ",
+                let own = self.decision().map(Decision::outcome);
+                let mut outcomes = self.behind.iter().map(|limit| limit.outcome).chain([own]);
+                let never = outcomes.any(|outcome| outcome == Some(Outcome::Never));
+                push(match never {
+                    false => "Limit of ",
+                    true => "This request alone is more than the limit of ",
                 });
-                for (index, quota) in self.exceeded().enumerate() {
-                    if index > 0 {
-                        push(" and of ");
-                    }
-                    push(&quota.text);
-                }
-                push(if retry_after.is_some() { " reached" } else { " allows" });
+                self.push_exceeded(never, &mut push);
+                push(if never { " allows" } else { " reached" });
             }
             Reason::Blocked(_) => push("This client is blocked"),
             Reason::Unavailable(_) | Reason::CannotWait => {
@@ -111,9 +130,9 @@ impl Refusal<'_> {
             }
             Reason::NoKey(error) => push(&format!("This request cannot be counted: {error}")),
         }
-        if let Some(seconds) = retry_after {
+        if let Some(wait) = self.retry_after() {
             push("; retry in ");
-            push(itoa::Buffer::new().format(seconds));
+            push(itoa::Buffer::new().format(told_seconds(wait)));
             push("s");
         }
         push(".");
@@ -131,7 +150,7 @@ mod tests {
     use crate::key::KeyError;
     use crate::response::PolicyText;
     use crate::verdict::Verdict;
-    use crate::{BackendError, Outcome, Policy, Quota, Unavailable};
+    use crate::{BackendError, Policy, Quota, Unavailable};
 
     proptest! {
         /// The assembled body is the same as the serialized [`Problem`].

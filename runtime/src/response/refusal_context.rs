@@ -2,16 +2,18 @@
 
 use std::sync::Once;
 
+use std::time::Duration;
+
 use axum::http::HeaderValue;
-use axum::http::header::{CACHE_CONTROL, RETRY_AFTER};
+use axum::http::header::CACHE_CONTROL;
 use axum::response::Response;
 
 use super::header_style::HeaderStyle;
-use super::header_values::HeaderValues;
+use super::limit_state::LimitState;
 use super::options::{HttpOptions, RefusalFunction};
+use super::passing_refusal::{PassingRefusal, add_line};
 use super::problem;
 use super::refusal::{Reason, Refusal};
-use crate::Decision;
 use crate::key::KeyError;
 
 /// The options in effect for the response to one refusal.
@@ -36,13 +38,41 @@ impl RefusalContext<'_> {
         let headers = response.headers_mut();
         // RFC 6585 §4: a cache must not store a 429.
         headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
-        if let Some(seconds) = refusal.retry_after_seconds() {
-            headers.entry(RETRY_AFTER).or_insert_with(|| seconds.into());
+        let wait = refusal.retry_after().unwrap_or(Duration::MAX);
+        match refusal.reason {
+            Reason::QuotaExceeded(_) | Reason::Blocked(_) | Reason::Unavailable(_) => {
+                PassingRefusal::begin(wait, &mut response);
+            }
+            // Here nothing was decided, so the limits in front describe themselves as usual.
+            Reason::CannotWait | Reason::NoKey(_) => {}
         }
-        let verdict = refusal.decision().map(Decision::verdict);
-        HeaderValues::new(refusal.text, verdict, self.headers, self.options.legacy_reset)
-            .add_to(headers, refusal.text);
+        self.add_fields(refusal, wait, &mut response);
         response
+    }
+
+    /// Adds the fields that describe the limit that refused and those behind it. The one that
+    /// refuses for the longest time decides: it is described first, and by the legacy fields.
+    fn add_fields(self, refusal: &Refusal<'_>, wait: Duration, response: &mut Response) {
+        let headers = response.headers_mut();
+        let own = refusal.state(self.headers);
+        let mut longest = refusal.own_wait().unwrap_or(Duration::MAX);
+        let mut deciding = &own;
+        for state in refusal.behind {
+            if state.wait() > longest {
+                longest = state.wait();
+                deciding = state;
+            }
+        }
+        for state in std::iter::once(&own).chain(refusal.behind) {
+            add_line(state, wait, std::ptr::eq(state, deciding), headers);
+        }
+        let mut with_legacy = std::iter::once(deciding).chain([&own]).chain(refusal.behind);
+        let has_legacy = |state: &&LimitState<'_>| state.style.has_legacy();
+        if let Some(legacy) = with_legacy.find(has_legacy)
+            && let Some(fields) = legacy.legacy(self.options.legacy_reset)
+        {
+            fields.set(headers);
+        }
     }
 }
 

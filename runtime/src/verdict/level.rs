@@ -21,6 +21,13 @@ impl Level {
         div_ceil(self.get(), period) as u32
     }
 
+    /// Returns the time in microseconds until `cost` units, at most `capacity`, fit into a bucket of
+    /// `capacity` units; 0 if they fit now.
+    pub(super) fn wait(&self, period: u64, capacity: u32, cost: u32) -> u64 {
+        let room = u128::from(capacity - cost) * u128::from(period);
+        div_ceil(self.get().saturating_sub(room), self.limit.into())
+    }
+
     /// Returns the time in microseconds until the bucket contains one unit less than now, and less
     /// than `capacity` units. Returns 0 if the bucket is empty.
     pub(super) fn more_after(&self, period: u64, capacity: u32) -> u64 {

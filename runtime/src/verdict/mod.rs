@@ -13,7 +13,7 @@ use arrayvec::ArrayVec;
 pub(crate) use self::level::{Level, div_rem};
 pub use self::outcome::Outcome;
 pub use self::quota_state::QuotaState;
-pub(crate) use self::reading::Reading;
+pub(crate) use self::reading::{Period, Reading};
 pub use self::source::Source;
 use crate::micros::Timestamp;
 use crate::policy::MAX_QUOTAS;

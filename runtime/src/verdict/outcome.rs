@@ -18,6 +18,7 @@ pub enum Outcome {
         retry_after: Duration,
     },
     /// The request may not go on, now or ever, because its cost exceeds the capacity of a quota.
+    /// Over HTTP the answer is 413 without `Retry-After`, or 429 if every request has this cost.
     Never,
     /// The request may not go on, because its subject is blocked: every other request of it is
     /// refused, too, whatever it costs and however long it waits. The backends of this crate block

@@ -24,7 +24,22 @@ impl QuotaState {
         reset_after: Duration,
     ) -> Self {
         let [more_after, reset_after] = [micros(more_after), micros(reset_after)];
-        Self(Reading::Known { exceeded, remaining, more_after, reset_after })
+        let wait = if exceeded || remaining == 0 { more_after } else { TimeSpan::ZERO };
+        Self(Reading::Known { exceeded, remaining, more_after, reset_after, wait })
+    }
+
+    /// Sets the time until this quota would admit the same request, if no other comes before then.
+    /// Without it, [`retry_after`](Self::retry_after) is the time until one more unit is there,
+    /// which is too short for a cost above 1. `None` if the quota can never admit the request.
+    #[must_use]
+    pub fn with_retry_after(self, retry_after: Option<Duration>) -> Self {
+        Self(Reading::Known {
+            exceeded: self.0.exceeded(),
+            remaining: self.0.remaining(),
+            more_after: self.0.more_after(),
+            reset_after: self.0.reset_after(),
+            wait: retry_after.map_or(TimeSpan::MAX, micros),
+        })
     }
 
     #[inline]
@@ -37,7 +52,7 @@ impl QuotaState {
     /// are a lower bound, because the times at which single units are replenished are not all
     /// known.
     pub(crate) fn aged(&self, elapsed: TimeSpan, quota: &Quota, cost: u32) -> Self {
-        let mut reading = self.0.aged(elapsed, quota.capacity());
+        let mut reading = self.0.aged(elapsed, quota.capacity(), cost);
         reading.set_exceeded(cost > reading.remaining());
         Self(reading)
     }
@@ -46,7 +61,9 @@ impl QuotaState {
     /// advance and has not spent them.
     pub(crate) fn with_more(&self, units: u32) -> Self {
         let remaining = self.remaining().saturating_add(units);
-        Self(Reading::known(remaining, self.0.more_after(), self.0.reset_after()))
+        let (more_after, reset_after) = (self.0.more_after(), self.0.reset_after());
+        let wait = if remaining == 0 { more_after } else { TimeSpan::ZERO };
+        Self(Reading::Known { exceeded: false, remaining, more_after, reset_after, wait })
     }
 
     /// Returns `true` if this quota refused the request.
@@ -66,6 +83,22 @@ impl QuotaState {
     #[must_use]
     pub fn more_after(&self) -> Duration {
         self.0.more_after().to_duration()
+    }
+
+    /// Returns the time until this quota would admit the same request, and after an admission the
+    /// same request once more, if no other comes before then: zero if it would now, `None` if it
+    /// never can. The other quotas of the policy may take longer. If one of them never admits the
+    /// request, this is an upper bound.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        let wait = self.wait();
+        (wait != TimeSpan::MAX).then(|| wait.to_duration())
+    }
+
+    /// Returns [`retry_after`](Self::retry_after), with [`TimeSpan::MAX`] for a request that can
+    /// never be admitted.
+    pub(crate) fn wait(&self) -> TimeSpan {
+        self.0.wait()
     }
 
     /// Returns the time until the quota's full capacity is available again, if no request comes

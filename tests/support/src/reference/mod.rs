@@ -50,6 +50,17 @@ pub struct Reference {
 pub struct Expected {
     pub outcome: Outcome,
     pub quotas: Vec<QuotaState>,
+    /// When each quota would admit the same request (once more, if it has); `None`: never. If any
+    /// never does, the waits of the others do not matter and are zero.
+    pub waits: Vec<Option<Duration>>,
+}
+
+impl Expected {
+    /// The same without the waits of the quotas.
+    pub fn without_waits(mut self) -> Self {
+        self.waits.clear();
+        self
+    }
 }
 
 impl Reference {
@@ -66,12 +77,12 @@ impl Reference {
                 definition.charge(now, cost.into());
             }
         }
-        self.expected(now, outcome, &exceeded)
+        self.expected(now, cost, outcome, &exceeded)
     }
 
     pub fn peek(&self, now: u64, cost: u32) -> Expected {
         let (outcome, exceeded) = self.decide(now, cost);
-        self.expected(now, outcome, &exceeded)
+        self.expected(now, cost, outcome, &exceeded)
     }
 
     /// Whether all quotas admit `cost`.
@@ -108,9 +119,15 @@ impl Reference {
         (outcome, exceeded)
     }
 
-    fn expected(&self, now: u64, outcome: Outcome, exceeded: &[bool]) -> Expected {
+    fn expected(&self, now: u64, cost: u32, outcome: Outcome, exceeded: &[bool]) -> Expected {
         let quotas = self.each().zip(exceeded).map(|(quota, exceeded)| quota.state(now, *exceeded));
-        Expected { outcome, quotas: quotas.collect() }
+        let waits = self.each().map(|quota| match quota.wait(now, cost.into()) {
+            Wait::None => Some(Duration::ZERO),
+            Wait::For(_) if outcome == Outcome::Never => Some(Duration::ZERO),
+            Wait::For(micros) => Some(Duration::from_micros(micros)),
+            Wait::Never => None,
+        });
+        Expected { outcome, quotas: quotas.collect(), waits: waits.collect() }
     }
 
     fn each(&self) -> impl Iterator<Item = One<'_>> {

@@ -5,13 +5,19 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use proptest::test_runner::RngAlgorithm;
-use tollgate::Decision;
+use tollgate::{Decision, Outcome, QuotaState};
 
 use super::{DAY, Expected, START};
 
 /// What a decision tells.
 pub fn said(decision: &Decision) -> Expected {
-    Expected { outcome: decision.outcome(), quotas: decision.quotas().to_vec() }
+    let outcome = decision.outcome();
+    let wait = |state: &QuotaState| match outcome {
+        Outcome::Never => state.retry_after().map(|_| Duration::ZERO),
+        _ => state.retry_after(),
+    };
+    let waits = decision.quotas().iter().map(wait).collect();
+    Expected { outcome, quotas: decision.quotas().to_vec(), waits }
 }
 
 pub fn micros(span: Duration) -> u64 {

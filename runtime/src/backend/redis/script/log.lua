@@ -111,7 +111,8 @@ local function report_log(part, quota, cost, refused, reply)
     if sum > 0 then report(time, sum) end
   end
   if part.used > quota.limit then report_until(quota.limit - 1) end
-  if refused then report_until(quota.limit - cost) end
+  -- After an admission, the library computes when the same request would be admitted once more.
+  if refused or cost > 1 then report_until(quota.limit - cost) end
   if k < part.count - 1 then report(part.last_time, left) end
   reply[at] = reported
 end

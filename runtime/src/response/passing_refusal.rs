@@ -1,0 +1,99 @@
+//! The refusal on its way out, through the limits that had admitted the request.
+
+use std::time::Duration;
+
+use axum::http::header::{Entry, RETRY_AFTER};
+use axum::http::{HeaderMap, HeaderValue};
+use axum::response::Response;
+
+use super::header_style::LegacyReset;
+use super::legacy_headers::LEGACY_LIMIT;
+use super::limit_field::{LIMIT, POLICY, limit_field};
+use super::limit_state::LimitState;
+use super::seconds::wait_seconds;
+
+/// The account of a refusal, which its response carries in its extensions. The limits in front of
+/// the one that refused have admitted the request, so they add their own fields to the response, and
+/// by this account they know that it is a refusal and when the request succeeds.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PassingRefusal {
+    /// The time until the same request succeeds, by all limits that the response has passed;
+    /// [`Duration::MAX`] if no wait helps.
+    wait: Duration,
+    /// The value of `Retry-After`; `None` if the field is not the limiter's, but that of a function
+    /// of the user, or is not there.
+    retry_after: Option<u64>,
+}
+
+impl PassingRefusal {
+    /// Adds the account to a response, and sets `Retry-After` if the response lacks it. `wait` is
+    /// the time until the same request succeeds; [`Duration::MAX`] if no wait helps.
+    pub(super) fn begin(wait: Duration, response: &mut Response) {
+        let mut retry_after = None;
+        if wait != Duration::MAX {
+            response.headers_mut().entry(RETRY_AFTER).or_insert_with(|| {
+                let seconds = told_seconds(wait);
+                retry_after = Some(seconds);
+                seconds.into()
+            });
+        }
+        response.extensions_mut().insert(Self { wait, retry_after });
+    }
+
+    /// Adds the fields of a limit that had admitted the request. If it would refuse the retry for
+    /// longer, it is now the one that decides: it raises `Retry-After`, and is described first.
+    pub(super) fn pass(self, state: &LimitState<'_>, reset: LegacyReset, response: &mut Response) {
+        let own = state.wait();
+        let decides = own > self.wait;
+        let wait = own.max(self.wait);
+        let headers = response.headers_mut();
+        add_line(state, wait, decides, headers);
+        if state.style.has_legacy()
+            && (decides || !headers.contains_key(&LEGACY_LIMIT))
+            && let Some(legacy) = state.legacy(reset)
+        {
+            legacy.set(headers);
+        }
+        if !decides {
+            return;
+        }
+        let is_ours = |seconds: &u64| headers.get(RETRY_AFTER) == Some(&(*seconds).into());
+        let retry_after = self.retry_after.filter(is_ours).map(|_| told_seconds(wait));
+        if let Some(seconds) = retry_after {
+            headers.insert(RETRY_AFTER, seconds.into());
+        }
+        response.extensions_mut().insert(Self { wait, retry_after });
+    }
+}
+
+/// Returns the value of `Retry-After`, in seconds. It is at least 1, so that no client retries at once.
+pub(super) fn told_seconds(wait: Duration) -> u64 {
+    wait_seconds(wait).max(1)
+}
+
+/// Adds the lines that describe a limit to a refusal, after which the same request succeeds in
+/// `wait`. If the limit `decides` that, its line of `RateLimit` comes first.
+pub(super) fn add_line(
+    state: &LimitState<'_>,
+    wait: Duration,
+    decides: bool,
+    headers: &mut HeaderMap,
+) {
+    if !state.style.has_ietf() {
+        return;
+    }
+    if let Some(field) = &state.text.policy_field {
+        headers.append(POLICY, field.clone());
+    }
+    let Some(field) = limit_field(&state.refusal_items(wait, decides)) else { return };
+    match headers.entry(LIMIT) {
+        Entry::Vacant(entry) => {
+            entry.insert(field);
+        }
+        Entry::Occupied(mut entry) if decides => {
+            let others: Vec<HeaderValue> = entry.insert_mult(field).collect();
+            others.into_iter().for_each(|other| entry.append(other));
+        }
+        Entry::Occupied(mut entry) => entry.append(field),
+    }
+}
