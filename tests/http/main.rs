@@ -16,3 +16,4 @@ mod layer;
 mod one_limiter;
 mod refusals;
 mod retry_after;
+mod several_limits;

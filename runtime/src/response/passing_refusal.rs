@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::http::header::{Entry, RETRY_AFTER};
+use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::Response;
 
@@ -86,14 +86,13 @@ pub(super) fn add_line(
         headers.append(POLICY, field.clone());
     }
     let Some(field) = limit_field(&state.refusal_items(wait, decides)) else { return };
-    match headers.entry(LIMIT) {
-        Entry::Vacant(entry) => {
-            entry.insert(field);
-        }
-        Entry::Occupied(mut entry) if decides => {
-            let others: Vec<HeaderValue> = entry.insert_mult(field).collect();
-            others.into_iter().for_each(|other| entry.append(other));
-        }
-        Entry::Occupied(mut entry) => entry.append(field),
+    if !decides {
+        headers.append(LIMIT, field);
+        return;
+    }
+    let others: Vec<HeaderValue> = headers.get_all(LIMIT).iter().cloned().collect();
+    headers.insert(LIMIT, field);
+    for other in others {
+        headers.append(LIMIT, other);
     }
 }
