@@ -5,5 +5,6 @@
 mod config;
 mod dashboard;
 mod deployment;
+mod joined_http_options;
 mod overrides;
 mod telemetry;

@@ -82,7 +82,9 @@ impl Config {
     }
 
     /// Returns a builder with everything configured except for the overrides, so that the program
-    /// can add settings of its own.
+    /// can add settings of its own. The options for HTTP that the program sets are added to those of
+    /// the configuration ([`LimiterBuilder::http`]). Any other setting of the program replaces the
+    /// configured one.
     ///
     /// ```no_run
     /// use tollgate::{Config, SystemClock};
@@ -140,7 +142,7 @@ impl Config {
         }
         #[cfg(feature = "axum")]
         {
-            builder = builder.http(settings.http.options()?);
+            builder = builder.configured_http(settings.http.options()?);
         }
         Ok(self.declared.iter().cloned().fold(builder, LimiterBuilder::declare))
     }

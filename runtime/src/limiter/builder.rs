@@ -31,6 +31,10 @@ pub struct LimiterBuilder {
     subjects: Option<PerSubject>,
     #[cfg(feature = "axum")]
     http: crate::HttpOptions,
+    /// The options of a configuration. They take precedence over those of the program.
+    #[cfg(feature = "config")]
+    #[cfg(feature = "axum")]
+    configured_http: crate::HttpOptions,
 }
 
 /// Converts the backend into a store. This is done when the limiter is built, because it needs the
@@ -57,6 +61,9 @@ impl LimiterBuilder {
             subjects: None,
             #[cfg(feature = "axum")]
             http: crate::HttpOptions::new(),
+            #[cfg(feature = "config")]
+            #[cfg(feature = "axum")]
+            configured_http: crate::HttpOptions::new(),
         }
     }
 
@@ -168,12 +175,39 @@ impl LimiterBuilder {
         self
     }
 
-    /// Sets the options for HTTP: trust in proxies, header fields and refusals. The default is
-    /// [`HttpOptions::new`](crate::HttpOptions::new).
+    /// Sets options for HTTP: trust in proxies, header fields and refusals. The defaults are those
+    /// of [`HttpOptions::new`](crate::HttpOptions::new).
+    ///
+    /// Only the options that `options` sets are changed. So a second call adds to the first, and
+    /// replaces what both set.
+    ///
+    /// If the builder is that of a configuration (`Config::builder`), an option that the
+    /// configuration sets keeps its value there, because the operator of a deployment knows its
+    /// proxies and its clients better than the program does.
+    ///
+    /// ```
+    /// use tollgate::http::Refusal;
+    /// use tollgate::{HttpOptions, Limiter, MemoryBackend};
+    ///
+    /// // The limiter trusts the proxy, and has a function for refusals.
+    /// let limiter = Limiter::builder(MemoryBackend::new())
+    ///     .http(HttpOptions::new().trusted_proxies(["10.0.0.0/8"])?)
+    ///     .http(HttpOptions::new().refusal(|_: &Refusal<'_>| "Slow down, please."))
+    ///     .build();
+    /// # Ok::<_, tollgate::http::HttpOptionsError>(())
+    /// ```
     #[cfg(feature = "axum")]
     #[must_use]
     pub fn http(mut self, options: crate::HttpOptions) -> Self {
-        self.http = options;
+        self.http = options.or(self.http);
+        self
+    }
+
+    /// Sets the options for HTTP of a configuration.
+    #[cfg(feature = "config")]
+    #[cfg(feature = "axum")]
+    pub(crate) fn configured_http(mut self, options: crate::HttpOptions) -> Self {
+        self.configured_http = options;
         self
     }
 
@@ -199,6 +233,11 @@ impl LimiterBuilder {
         let fallback = instances.map(|instances| Fallback::new(instances, Arc::clone(&clock)));
         let subjects =
             self.subjects.map(|subjects| SubjectOverrides::new(subjects, Arc::clone(&clock)));
+        #[cfg(feature = "axum")]
+        let http = self.http;
+        #[cfg(feature = "config")]
+        #[cfg(feature = "axum")]
+        let http = self.configured_http.or(http);
         let shared = Shared {
             store,
             can_fail,
@@ -215,7 +254,7 @@ impl LimiterBuilder {
             declared: self.declared,
             subjects,
             #[cfg(feature = "axum")]
-            http: self.http,
+            http: http.effective(),
         };
         Limiter { shared: Arc::new(shared) }
     }

@@ -2,6 +2,7 @@
 //!
 //! This module does not use a limiter, because the limiter itself contains [`HttpOptions`].
 
+mod effective_http_options;
 mod header_cache;
 mod header_style;
 mod header_values;
@@ -19,6 +20,7 @@ mod structured;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use self::effective_http_options::EffectiveHttpOptions;
 pub(crate) use self::header_cache::HeaderCache;
 pub use self::header_style::{HeaderStyle, LegacyReset};
 pub(crate) use self::header_values::HeaderValues;

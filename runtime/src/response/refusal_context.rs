@@ -6,9 +6,10 @@ use axum::http::HeaderValue;
 use axum::http::header::{CACHE_CONTROL, RETRY_AFTER};
 use axum::response::Response;
 
+use super::effective_http_options::EffectiveHttpOptions;
 use super::header_style::HeaderStyle;
 use super::header_values::HeaderValues;
-use super::options::{HttpOptions, RefusalFunction};
+use super::options::RefusalFunction;
 use super::problem;
 use super::refusal::{Reason, Refusal};
 use crate::Decision;
@@ -17,7 +18,7 @@ use crate::key::KeyError;
 /// The options in effect for the response to one refusal.
 #[derive(Clone, Copy)]
 pub(crate) struct RefusalContext<'a> {
-    pub(crate) options: &'a HttpOptions,
+    pub(crate) options: &'a EffectiveHttpOptions,
     pub(crate) headers: HeaderStyle,
     /// The policy's own function for responses. It takes precedence over the limiter's function.
     pub(crate) function: Option<&'a dyn Fn(&Refusal<'_>) -> Response>,
@@ -70,7 +71,7 @@ mod tests {
 
     use super::*;
     use crate::response::PolicyText;
-    use crate::{Policy, Quota, Unavailable};
+    use crate::{HttpOptions, Policy, Quota, Unavailable};
 
     #[test]
     fn the_policys_function_comes_first_and_what_it_leaves_out_is_added() {
@@ -82,6 +83,7 @@ mod tests {
         }));
         let refusal = Refusal::new(&policy, &text, Reason::Unavailable(&unavailable), None);
         let options = HttpOptions::new().refusal(|_: &Refusal<'_>| [("x-by", "limiter")]);
+        let options = options.effective();
         let answer = |function| {
             let context =
                 RefusalContext { options: &options, headers: HeaderStyle::Ietf, function };
