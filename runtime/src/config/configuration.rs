@@ -111,7 +111,9 @@ impl Config {
         let mut overrides = Overrides::new();
         for (name, policy) in &self.settings().policies {
             let changes = policy.changes(name).map_err(|invalid| self.invalid(invalid))?;
-            overrides = overrides.with(name, changes);
+            let key = format!("policies.{name}");
+            let place = self.loaded.place(&key).unwrap_or_else(|| self.place());
+            overrides = overrides.with(name, changes.from_place(&place));
         }
         Ok(overrides)
     }

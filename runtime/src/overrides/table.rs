@@ -69,7 +69,8 @@ impl OverrideTable {
                     by_name.insert(SmolStr::new(name), policies);
                 }
                 Err((key, reason)) => {
-                    mistakes.push(OverrideMistake { policy: name.to_owned(), key, reason });
+                    let (origin, policy) = (changes.origin.clone(), name.to_owned());
+                    mistakes.push(OverrideMistake { origin, policy, key, reason });
                 }
             }
         }

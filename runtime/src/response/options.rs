@@ -10,6 +10,7 @@ use ipnet::{IpNet, Ipv4Net};
 use super::effective_http_options::EffectiveHttpOptions;
 use super::header_style::{HeaderStyle, LegacyReset};
 use super::refusal::Refusal;
+use crate::error::fmt_with_causes;
 use crate::key::{AddressOptions, ForwardedHeader, OnMissingKey};
 
 pub(crate) type RefusalFunction = Arc<dyn Fn(&Refusal<'_>) -> Response + Send + Sync>;
@@ -183,9 +184,15 @@ impl fmt::Debug for HttpOptions {
 }
 
 /// The error for an invalid value of an option.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[error(transparent)]
 pub struct HttpOptionsError(HttpOptionsErrorKind);
+
+impl fmt::Debug for HttpOptionsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt_with_causes(self, f)
+    }
+}
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 enum HttpOptionsErrorKind {
@@ -193,7 +200,9 @@ enum HttpOptionsErrorKind {
         "`{0}` is no trusted proxy: write a network as `10.0.0.0/8` or `fd00::/8`, or one address"
     )]
     Network(String),
-    #[error("an IPv6 prefix has 1 to 128 bits, not {0}")]
+    #[error(
+        "an IPv6 prefix has 1 to 128 bits, not {0}: write 64, or the length that your clients have"
+    )]
     Prefix(u8),
 }
 
