@@ -6,6 +6,7 @@ use std::error::Error;
 use std::fmt::{Debug, Display};
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -68,9 +69,14 @@ async fn rows() -> Vec<Row> {
     let declared = Limiter::builder(MemoryBackend::new()).declare(POLICY).declare(two);
     let overrides = Overrides::new().with("error_text", Override::new());
     let config = |text: &str| {
-        let path = std::env::temp_dir().join(format!("tollgate-texts-{}.toml", std::process::id()));
+        static FILES: AtomicU32 = AtomicU32::new(0);
+        let number = FILES.fetch_add(1, Ordering::Relaxed);
+        let name = format!("tollgate-texts-{}-{number}.toml", std::process::id());
+        let path = std::env::temp_dir().join(name);
         fs::write(&path, text).unwrap();
-        Config::load_with(path, [])
+        let config = Config::load_with(&path, []);
+        fs::remove_file(path).unwrap();
+        config
     };
     let of_file = config("[policies.error_texts]\nburst = 3").unwrap().overrides().unwrap();
     vec![

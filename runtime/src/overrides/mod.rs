@@ -7,6 +7,7 @@
 pub(crate) mod by_name;
 mod effective;
 mod error;
+mod narrowed;
 mod origin;
 pub(crate) mod per_subject;
 pub(crate) mod settings;
