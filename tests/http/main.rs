@@ -11,3 +11,4 @@ mod hostile_requests;
 mod http_options;
 mod layer;
 mod refusals;
+mod unlimited;

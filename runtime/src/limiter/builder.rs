@@ -29,6 +29,7 @@ pub struct LimiterBuilder {
     metrics: Option<crate::Metrics>,
     declared: Vec<Policy>,
     subjects: Option<PerSubject>,
+    overrides: OverrideTable,
     #[cfg(feature = "axum")]
     http: crate::HttpOptions,
     /// The options of a configuration. They take precedence over those of the program.
@@ -59,6 +60,7 @@ impl LimiterBuilder {
             metrics: Some(crate::Metrics::new()),
             declared: Vec::new(),
             subjects: None,
+            overrides: OverrideTable::default(),
             #[cfg(feature = "axum")]
             http: crate::HttpOptions::new(),
             #[cfg(feature = "config")]
@@ -211,6 +213,12 @@ impl LimiterBuilder {
         self
     }
 
+    /// Switches all policies off.
+    pub(crate) fn switched_off(mut self) -> Self {
+        self.overrides = OverrideTable::switched_off();
+        self
+    }
+
     /// Builds the limiter.
     #[must_use]
     #[cfg_attr(
@@ -250,7 +258,7 @@ impl LimiterBuilder {
             telemetry: self.telemetry,
             backend_name,
             gauges,
-            overrides: OverrideTable::default(),
+            overrides: self.overrides,
             declared: self.declared,
             subjects,
             #[cfg(feature = "axum")]
