@@ -12,3 +12,4 @@ mod http_options;
 mod layer;
 mod refusals;
 mod unlimited;
+mod wall_time;

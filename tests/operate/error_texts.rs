@@ -124,7 +124,7 @@ async fn rows() -> Vec<Row> {
         ),
         row(
             ("HttpOptionsError", error(HttpOptions::new().ipv6_prefix(0))),
-            &["1 to 128 bits, not 0", "write 64"],
+            &["1 to 128 bits, not 0"],
         ),
         row(("QuotaError", error(Quota::try_new(0, Duration::from_secs(1)))), &["at least 1"]),
         row(

@@ -215,7 +215,7 @@ impl Checker<'_> {
             HeaderStyle::None => HeaderValues::NOTHING,
             style => {
                 let text = text(self.limit, policy.overridden());
-                HeaderValues::new(text, Some(verdict), style, self.limiter.http().legacy_reset)
+                HeaderValues::new(text, Some(verdict), style, &self.limiter.http().legacy_reset)
             }
         };
         let decision =

@@ -242,6 +242,9 @@ impl LimiterBuilder {
         let subjects =
             self.subjects.map(|subjects| SubjectOverrides::new(subjects, Arc::clone(&clock)));
         #[cfg(feature = "axum")]
+        let clocks =
+            crate::response::WallClocks { store: store.clock(), fallback: Arc::clone(&clock) };
+        #[cfg(feature = "axum")]
         let http = self.http;
         #[cfg(feature = "config")]
         #[cfg(feature = "axum")]
@@ -262,7 +265,7 @@ impl LimiterBuilder {
             declared: self.declared,
             subjects,
             #[cfg(feature = "axum")]
-            http: http.effective(),
+            http: http.effective(clocks),
         };
         Limiter { shared: Arc::new(shared) }
     }

@@ -1,14 +1,15 @@
 //! The options of a limiter for HTTP, as they apply to its requests.
 
-use super::header_style::{HeaderStyle, LegacyReset};
+use super::header_style::HeaderStyle;
 use super::options::RefusalFunction;
+use super::reset_time::ResetTime;
 use crate::key::{AddressOptions, OnMissingKey};
 
 /// The options of a limiter for HTTP. Each one that nobody has set has its default.
 pub(crate) struct EffectiveHttpOptions {
     pub(crate) address: AddressOptions,
     pub(crate) headers: HeaderStyle,
-    pub(crate) legacy_reset: LegacyReset,
+    pub(crate) legacy_reset: ResetTime,
     pub(crate) on_missing_key: OnMissingKey,
     /// The function that creates the responses to refusals; `None` for problem details.
     pub(crate) refusal: Option<RefusalFunction>,

@@ -2,10 +2,11 @@
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::header_style::{HeaderStyle, LegacyReset};
+use super::header_style::HeaderStyle;
 use super::legacy_headers::LegacyHeaders;
 use super::limit_field::limit_field;
 use super::policy_text::PolicyText;
+use super::reset_time::ResetTime;
 use crate::verdict::Verdict;
 
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
@@ -28,14 +29,15 @@ impl HeaderValues {
         text: &PolicyText,
         verdict: Option<&Verdict>,
         style: HeaderStyle,
-        reset: LegacyReset,
+        reset: &ResetTime,
     ) -> Self {
         let states = verdict.map(Verdict::quotas).unwrap_or_default();
         Self {
             has_policy: style.has_ietf(),
             limit: if style.has_ietf() { limit_field(text, states) } else { None },
             legacy: if style.has_legacy() {
-                LegacyHeaders::new(text, states, verdict.map(Verdict::stamp_micros), reset)
+                let wall_micros = verdict.map(|verdict| reset.wall_micros(verdict));
+                LegacyHeaders::new(text, states, wall_micros, reset.meaning)
             } else {
                 None
             },

@@ -24,11 +24,12 @@ pub(super) struct LegacyHeaders {
 
 impl LegacyHeaders {
     /// Describes one quota, because the fields cannot describe more. This is the quota that refuses
-    /// for the longest time, or else the quota with the least remaining.
+    /// for the longest time, or else the quota with the least remaining. `wall_micros` is the wall
+    /// time of the decision.
     pub(super) fn new(
         text: &PolicyText,
         states: &[QuotaState],
-        stamp_micros: Option<u64>,
+        wall_micros: Option<u64>,
         reset: LegacyReset,
     ) -> Option<Self> {
         let tightest = text.quotas.iter().zip(states).min_by_key(|(_, state)| {
@@ -42,8 +43,8 @@ impl LegacyHeaders {
         let reset = match reset {
             LegacyReset::Delta => whole_seconds(reset_after),
             LegacyReset::Epoch => {
-                let stamp = Duration::from_micros(stamp_micros.unwrap_or_default());
-                whole_seconds(stamp.saturating_add(reset_after))
+                let now = Duration::from_micros(wall_micros.unwrap_or_default());
+                whole_seconds(now.saturating_add(reset_after))
             }
         };
         Some(Self { limit: quota.limit, state: Some((state.remaining(), reset)) })

@@ -15,6 +15,7 @@ mod problem;
 mod refusal;
 mod refusal_body;
 mod refusal_context;
+mod reset_time;
 mod seconds;
 mod structured;
 #[cfg(test)]
@@ -29,3 +30,4 @@ pub(crate) use self::policy_text::PolicyText;
 pub use self::problem::Problem;
 pub use self::refusal::{Reason, Refusal};
 pub(crate) use self::refusal_context::RefusalContext;
+pub(crate) use self::reset_time::WallClocks;

@@ -10,6 +10,7 @@ use ipnet::{IpNet, Ipv4Net};
 use super::effective_http_options::EffectiveHttpOptions;
 use super::header_style::{HeaderStyle, LegacyReset};
 use super::refusal::Refusal;
+use super::reset_time::{ResetTime, WallClocks};
 use crate::error::fmt_with_causes;
 use crate::key::{AddressOptions, ForwardedHeader, OnMissingKey};
 
@@ -67,8 +68,9 @@ impl HttpOptions {
         }
     }
 
-    /// Returns the options with the default of each one that is not set.
-    pub(crate) fn effective(self) -> EffectiveHttpOptions {
+    /// Returns the options of a limiter with these clocks. Each option that is not set has its
+    /// default.
+    pub(crate) fn effective(self, clocks: WallClocks) -> EffectiveHttpOptions {
         let default = AddressOptions::new();
         EffectiveHttpOptions {
             address: AddressOptions {
@@ -77,7 +79,7 @@ impl HttpOptions {
                 ipv6_prefix: self.ipv6_prefix.unwrap_or(default.ipv6_prefix),
             },
             headers: self.headers.unwrap_or_default(),
-            legacy_reset: self.legacy_reset.unwrap_or_default(),
+            legacy_reset: ResetTime { meaning: self.legacy_reset.unwrap_or_default(), clocks },
             on_missing_key: self.on_missing_key.unwrap_or_default(),
             refusal: self.refusal,
         }
@@ -200,9 +202,7 @@ enum HttpOptionsErrorKind {
         "`{0}` is no trusted proxy: write a network as `10.0.0.0/8` or `fd00::/8`, or one address"
     )]
     Network(String),
-    #[error(
-        "an IPv6 prefix has 1 to 128 bits, not {0}: write 64, or the length that your clients have"
-    )]
+    #[error("an IPv6 prefix has 1 to 128 bits, not {0}")]
     Prefix(u8),
 }
 
@@ -303,10 +303,10 @@ mod tests {
     #[test]
     fn what_nobody_sets_has_its_default() {
         let EffectiveHttpOptions { address, headers, legacy_reset, on_missing_key, refusal } =
-            HttpOptions::new().effective();
+            HttpOptions::new().effective(WallClocks::of(crate::SystemClock::new()));
         assert_eq!(format!("{address:?}"), format!("{:?}", AddressOptions::new()));
         assert_eq!(headers, HeaderStyle::default());
-        assert_eq!(legacy_reset, LegacyReset::default());
+        assert_eq!(legacy_reset.meaning, LegacyReset::default());
         assert_eq!(on_missing_key, OnMissingKey::default());
         assert!(refusal.is_none());
     }

@@ -41,7 +41,7 @@ impl RefusalContext<'_> {
             headers.entry(RETRY_AFTER).or_insert_with(|| seconds.into());
         }
         let verdict = refusal.decision().map(Decision::verdict);
-        HeaderValues::new(refusal.text, verdict, self.headers, self.options.legacy_reset)
+        HeaderValues::new(refusal.text, verdict, self.headers, &self.options.legacy_reset)
             .add_to(headers, refusal.text);
         response
     }
@@ -70,7 +70,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::response::PolicyText;
+    use crate::response::{PolicyText, WallClocks};
     use crate::{HttpOptions, Policy, Quota, Unavailable};
 
     #[test]
@@ -83,7 +83,7 @@ mod tests {
         }));
         let refusal = Refusal::new(&policy, &text, Reason::Unavailable(&unavailable), None);
         let options = HttpOptions::new().refusal(|_: &Refusal<'_>| [("x-by", "limiter")]);
-        let options = options.effective();
+        let options = options.effective(WallClocks::of(crate::SystemClock::new()));
         let answer = |function| {
             let context =
                 RefusalContext { options: &options, headers: HeaderStyle::Ietf, function };
