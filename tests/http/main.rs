@@ -10,6 +10,7 @@ mod header_fields;
 mod hostile_requests;
 mod http_options;
 mod layer;
+mod layer_placement;
 mod refusals;
 mod unlimited;
 mod wall_time;

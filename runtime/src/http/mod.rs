@@ -17,6 +17,7 @@ mod grants;
 pub(crate) mod handler_future;
 pub(crate) mod layer;
 mod layer_limit;
+mod layer_placement;
 pub(crate) mod limit;
 mod rejection;
 mod service;
@@ -41,6 +42,7 @@ impl Limiter {
     /// let app: Router = Router::new().route("/", get("hello")).layer(limiter.layer());
     /// ```
     pub fn layer(&self) -> axum::Extension<Self> {
+        crate::global::note_layer();
         axum::Extension(self.clone())
     }
 }
