@@ -113,7 +113,7 @@ impl Config {
             let changes = policy.changes(name).map_err(|invalid| self.invalid(invalid))?;
             let key = format!("policies.{name}");
             let place = self.loaded.place(&key).unwrap_or_else(|| self.place());
-            overrides = overrides.with(name, changes.from_place(&place));
+            overrides = overrides.with(name, changes.read_from(&place));
         }
         Ok(overrides)
     }

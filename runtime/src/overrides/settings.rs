@@ -34,7 +34,7 @@ impl Override {
 
     /// Sets the source of the override, which messages name.
     #[cfg(feature = "config")]
-    pub(crate) fn from_place(mut self, place: &str) -> Self {
+    pub(crate) fn read_from(mut self, place: &str) -> Self {
         self.origin = Origin::new(place);
         self
     }

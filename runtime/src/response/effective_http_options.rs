@@ -1,9 +1,15 @@
 //! The options of a limiter for HTTP, as they apply to its requests.
 
+use std::sync::Arc;
+
+use axum::response::Response;
+
 use super::header_style::HeaderStyle;
-use super::options::RefusalFunction;
+use super::refusal::Refusal;
 use super::reset_time::ResetTime;
 use crate::key::{AddressOptions, OnMissingKey};
+
+pub(crate) type RefusalFunction = Arc<dyn Fn(&Refusal<'_>) -> Response + Send + Sync>;
 
 /// The options of a limiter for HTTP. Each one that nobody has set has its default.
 pub(crate) struct EffectiveHttpOptions {

@@ -4,17 +4,15 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use axum::response::{IntoResponse, Response};
+use axum::response::IntoResponse;
 use ipnet::{IpNet, Ipv4Net};
 
-use super::effective_http_options::EffectiveHttpOptions;
+use super::effective_http_options::{EffectiveHttpOptions, RefusalFunction};
 use super::header_style::{HeaderStyle, LegacyReset};
 use super::refusal::Refusal;
 use super::reset_time::{ResetTime, WallClocks};
 use crate::error::fmt_with_causes;
 use crate::key::{AddressOptions, ForwardedHeader, OnMissingKey};
-
-pub(crate) type RefusalFunction = Arc<dyn Fn(&Refusal<'_>) -> Response + Send + Sync>;
 
 /// The options of a limiter for HTTP. Pass them to
 /// [`LimiterBuilder::http`](crate::LimiterBuilder::http). A policy's own options take precedence.

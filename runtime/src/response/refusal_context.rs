@@ -6,10 +6,9 @@ use axum::http::HeaderValue;
 use axum::http::header::{CACHE_CONTROL, RETRY_AFTER};
 use axum::response::Response;
 
-use super::effective_http_options::EffectiveHttpOptions;
+use super::effective_http_options::{EffectiveHttpOptions, RefusalFunction};
 use super::header_style::HeaderStyle;
 use super::header_values::HeaderValues;
-use super::options::RefusalFunction;
 use super::problem;
 use super::refusal::{Reason, Refusal};
 use crate::Decision;
