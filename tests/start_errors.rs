@@ -19,6 +19,9 @@ async fn search_images() {}
 async fn one_name_for_different_limits_names_both_places() {
     let (limiter, _clock) = limiter();
     let error = limiter.initialize().await.unwrap_err();
+    // `main` prints this text.
+    let printed = format!("{error:?}");
+    assert!(printed.ends_with("give them different names, or the same limit"), "{printed}");
     let StartError::Conflict { name, mut places, .. } = error else { panic!("{error}") };
     places.sort();
     assert_eq!(name, "search");

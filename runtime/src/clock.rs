@@ -12,6 +12,13 @@ pub trait Clock: Send + Sync + 'static {
     /// Returns the time in microseconds since the Unix epoch.
     fn now_micros(&self) -> u64;
 
+    /// Returns the wall time in microseconds since the Unix epoch, which may jump. No decision
+    /// depends on it. It is for times that clients compare with their own, such as that in
+    /// `X-RateLimit-Reset`. The default implementation returns [`now_micros`](Self::now_micros).
+    fn wall_micros(&self) -> u64 {
+        self.now_micros()
+    }
+
     /// Waits until `duration` has passed on this clock. The default implementation uses
     /// [`tokio::time::sleep`], so it has to be awaited in a tokio runtime whose time driver is
     /// enabled.
@@ -25,13 +32,18 @@ impl<C: Clock + ?Sized> Clock for Arc<C> {
         (**self).now_micros()
     }
 
+    fn wall_micros(&self) -> u64 {
+        (**self).wall_micros()
+    }
+
     fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
         (**self).sleep(duration)
     }
 }
 
 /// The machine's clock. It starts at the wall time of its creation and is monotonic from then on,
-/// so that a change of the machine's time neither admits nor refuses a request.
+/// so that a change of the machine's time neither admits nor refuses a request. Only the
+/// [wall time](Clock::wall_micros) follows such a change.
 ///
 /// If the processor's time stamp counter runs at a constant rate, the clock reads that counter.
 /// This takes less than half the time of a call to the operating system.
@@ -50,14 +62,12 @@ impl SystemClock {
     /// Creates a clock that starts at the machine's present wall time.
     #[must_use]
     pub fn new() -> Self {
-        // If the machine's time is before 1970, the clock starts at 1970.
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let clock = quanta::Clock::new();
         let started = clock.raw();
         let nanos = clock.delta_as_nanos(0, COUNTS);
         // The result is less than 2⁶⁴, because a count takes less than a microsecond.
         let count_micros = ((u128::from(nanos) << 64) / (1_000 * u128::from(COUNTS))) as u64;
-        Self { clock, started, epoch_micros: since_epoch.as_micros() as u64, count_micros }
+        Self { clock, started, epoch_micros: wall_micros(), count_micros }
     }
 }
 
@@ -74,6 +84,16 @@ impl Clock for SystemClock {
         let micros = (u128::from(counts) * u128::from(self.count_micros)) >> 64;
         self.epoch_micros + micros as u64
     }
+
+    fn wall_micros(&self) -> u64 {
+        wall_micros()
+    }
+}
+
+/// Returns the machine's wall time in microseconds since the Unix epoch; 0 if it is before 1970.
+fn wall_micros() -> u64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    since_epoch.as_micros() as u64
 }
 
 /// The number of counts from whose total length the length of one count is computed. They take
@@ -83,7 +103,7 @@ const COUNTS: u64 = 1 << 40;
 /// A clock: the machine's, which is read without dynamic dispatch, or one that the user has given.
 pub(crate) enum Time {
     System(SystemClock),
-    Of(Box<dyn Clock>),
+    Of(Arc<dyn Clock>),
 }
 
 impl Time {
@@ -92,7 +112,15 @@ impl Time {
     }
 
     pub(crate) fn of(clock: impl Clock) -> Self {
-        Self::Of(Box::new(clock))
+        Self::Of(Arc::new(clock))
+    }
+
+    /// Returns the clock as a shared trait object.
+    pub(crate) fn to_shared(&self) -> Arc<dyn Clock> {
+        match self {
+            Self::System(clock) => Arc::new(clock.clone()),
+            Self::Of(clock) => Arc::clone(clock),
+        }
     }
 
     #[inline]
@@ -115,4 +143,22 @@ pub(crate) async fn first_of<T>(
         Poll::Pending => late.as_mut().poll(context).map(|()| None),
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_wall_time_is_read_anew_each_time() {
+        let mut clock = SystemClock::new();
+        // The machine's time has been corrected since the clock was created.
+        clock.epoch_micros -= 3_600_000_000;
+        let before = wall_micros();
+        let (wall, now) = (clock.wall_micros(), clock.now_micros());
+        assert!((before..=wall_micros()).contains(&wall));
+        assert!(now < before);
+        let shared: Arc<dyn Clock> = Arc::new(clock);
+        assert!(Arc::new(shared).wall_micros() >= wall);
+    }
 }

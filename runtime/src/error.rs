@@ -1,9 +1,32 @@
 //! Errors: of backends, of checks without a decision, and of limiters that cannot start.
+//!
+//! A program whose `main` returns an error prints the error's `Debug` text. So all errors of this
+//! crate format `Debug` as [`fmt_with_causes`] does: as the message and its causes.
 
 use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// Returns the message of an error, followed by those of its causes. A cause whose message is part
+/// of the text already is left out.
+pub(crate) fn with_causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let reason = error.to_string();
+        if !text.contains(&reason) {
+            text = format!("{text}: {reason}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+/// Formats the `Debug` text of an error: its message and those of its causes.
+pub(crate) fn fmt_with_causes(error: &dyn Error, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    f.write_str(&with_causes(error))
+}
 
 /// The effect of a failed operation, as far as it is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -16,7 +39,7 @@ pub enum Execution {
 }
 
 /// The error of a backend that could not answer.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct BackendError(Box<Failure>);
 
 /// The contents of a [`BackendError`]. They are boxed to make the error small, because every check
@@ -62,6 +85,18 @@ impl BackendError {
         self
     }
 
+    /// Adds the address of the server at which the operation failed to the message, unless it is
+    /// part of the message already.
+    #[cfg(feature = "redis")]
+    pub(crate) fn at(mut self, address: &str) -> Self {
+        let reason = self.0.source.to_string();
+        if !reason.contains(address) {
+            let source: Box<dyn Error + Send + Sync> = format!("{address}: {reason}").into();
+            self.0.source = source.into();
+        }
+        self
+    }
+
     pub(crate) fn is_rejection(&self) -> bool {
         self.0.is_rejection
     }
@@ -102,6 +137,12 @@ impl fmt::Display for BackendError {
     }
 }
 
+impl fmt::Debug for BackendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt_with_causes(self, f)
+    }
+}
+
 impl Error for BackendError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         self.0.source.source()
@@ -112,7 +153,7 @@ impl Error for BackendError {
 /// closed ([`OnError::Closed`]). Refuse the request, but do not blame the client.
 ///
 /// [`OnError::Closed`]: crate::OnError::Closed
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Clone, thiserror::Error)]
 #[error("no rate limit decision")]
 pub struct Unavailable {
     source: Box<UnavailableCause>,
@@ -140,6 +181,12 @@ impl Unavailable {
     }
 }
 
+impl fmt::Debug for Unavailable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt_with_causes(self, f)
+    }
+}
+
 impl From<BackendError> for Unavailable {
     fn from(error: BackendError) -> Self {
         Self { source: Box::new(UnavailableCause::Backend(error)) }
@@ -153,18 +200,12 @@ impl From<Arc<StartError>> for Unavailable {
 }
 
 /// The error of a limiter that cannot start.
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub enum StartError {
     /// The backend is not ready.
-    #[error("the backend is not ready")]
-    Backend(#[from] BackendError),
+    Backend(BackendError),
     /// Two annotations have the same name but different limits.
-    #[error(
-        "the name `{name}` stands for different limits at {} and at {}: give them different \
-         names, or the same limit",
-        places[0], places[1]
-    )]
     #[non_exhaustive]
     Conflict {
         /// The name of both policies.
@@ -174,11 +215,6 @@ pub enum StartError {
     },
     /// Two functions have the same path and would share a budget, though neither annotation asks
     /// for that.
-    #[error(
-        "the limits at {} and at {} are both known as `{name}` and would share one budget: \
-         give one of them a `name`, or, if that is what you want, give both the same `group`",
-        places[0], places[1]
-    )]
     #[non_exhaustive]
     SharedName {
         /// The path of both functions, which is the name of both policies.
@@ -187,7 +223,6 @@ pub enum StartError {
         places: [String; 2],
     },
     /// The limiter cannot apply a policy.
-    #[error("the policy `{name}` cannot be applied: {reason}")]
     #[non_exhaustive]
     Unsupported {
         /// The policy's name.
@@ -195,4 +230,52 @@ pub enum StartError {
         /// The reason, and the remedy.
         reason: &'static str,
     },
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Backend(error) => write!(
+                f,
+                "the backend is not ready: {}: start it, or correct its settings",
+                error.0.source
+            ),
+            Self::Conflict { name, places: [first, second] } => write!(
+                f,
+                "the name `{name}` stands for different limits at {first} and at {second}: give \
+                 them different names, or the same limit"
+            ),
+            Self::SharedName { name, places: [first, second] } => write!(
+                f,
+                "the limits at {first} and at {second} are both known as `{name}` and would share \
+                 one budget: give one of them a `name`, or, if that is what you want, give both \
+                 the same `group`"
+            ),
+            Self::Unsupported { name, reason } => {
+                write!(f, "the policy `{name}` cannot be applied: {reason}")
+            }
+        }
+    }
+}
+
+impl fmt::Debug for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt_with_causes(self, f)
+    }
+}
+
+impl Error for StartError {
+    /// Returns the cause of the backend's failure. The failure itself is part of the message.
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Backend(error) => error.source(),
+            Self::Conflict { .. } | Self::SharedName { .. } | Self::Unsupported { .. } => None,
+        }
+    }
+}
+
+impl From<BackendError> for StartError {
+    fn from(error: BackendError) -> Self {
+        Self::Backend(error)
+    }
 }

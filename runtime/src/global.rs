@@ -1,5 +1,7 @@
 //! The limiter that annotated functions use.
 
+#[cfg(feature = "axum")]
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwapOption;
@@ -11,6 +13,10 @@ static GLOBAL: ArcSwapOption<Limiter> = ArcSwapOption::const_empty();
 
 /// The limiter in memory that is used until [`set_limiter`] is called.
 static FALLBACK: OnceLock<Limiter> = OnceLock::new();
+
+/// `true` if the program has created a [`Limiter::layer`].
+#[cfg(feature = "axum")]
+static HAS_LAYER: AtomicBool = AtomicBool::new(false);
 
 tokio::task_local! {
     static SCOPED: Limiter;
@@ -35,13 +41,32 @@ fn with_global<T>(ask: impl FnOnce(&Limiter) -> T) -> T {
     match &*GLOBAL.load() {
         Some(limiter) => ask(limiter),
         None => ask(FALLBACK.get_or_init(|| {
+            let advice = if has_layer() { LAYER_ADVICE } else { "" };
             tracing::warn!(
                 "no limiter was set: limits are counted in this process's memory. Call \
-                 `tollgate::set_limiter` at start-up"
+                 `tollgate::set_limiter` at start-up{advice}"
             );
             Limiter::new(MemoryBackend::new())
         })),
     }
+}
+
+/// The addition to the warning that no limiter was set, for a program with a layer that sets one.
+const LAYER_ADVICE: &str = ", or add `limiter.layer()` to the router after its routes: it does not \
+                            reach routes that are added after it, nor functions that are called \
+                            outside of requests";
+
+/// Records that a [`Limiter::layer`] was created.
+#[cfg(feature = "axum")]
+pub(crate) fn note_layer() {
+    HAS_LAYER.store(true, Ordering::Relaxed);
+}
+
+fn has_layer() -> bool {
+    #[cfg(feature = "axum")]
+    return HAS_LAYER.load(Ordering::Relaxed);
+    #[cfg(not(feature = "axum"))]
+    false
 }
 
 impl Limiter {

@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 pub use self::conformance::assert_conforms;
 #[cfg(feature = "axum")]
 pub use self::http::{Client, assert_allowed, assert_refused, assert_remaining};
-use crate::{Clock, Decision, Limiter, MemoryBackend, Outcome, Policy};
+use crate::{Clock, Decision, Limiter, LimiterBuilder, MemoryBackend, Outcome, Policy};
 
 /// The time at which a manual clock starts: midday (UTC) on 1 January 2026. It is an arbitrary time
 /// far from the epoch.
@@ -120,9 +120,60 @@ pub async fn scope<F: Future>(limiter: Limiter, f: F) -> F::Output {
 /// Returns a new limiter that counts in memory, and the clock by which it decides.
 #[must_use]
 pub fn limiter() -> (Limiter, ManualClock) {
+    let (builder, clock) = builder();
+    (builder.build(), clock)
+}
+
+/// Returns the builder of a limiter that counts in memory, and the clock by which it decides. With
+/// the builder a test sets what its service needs, for example `http` or `per_subject`.
+///
+/// ```
+/// use tollgate::http::HeaderStyle;
+/// use tollgate::{HttpOptions, Override, PerSubject, testing};
+///
+/// let (builder, clock) = testing::builder();
+/// let limiter = builder
+///     .http(HttpOptions::new().headers(HeaderStyle::Both))
+///     .per_subject(PerSubject::new(|_, customer| {
+///         (customer == "big").then(|| Override::new().limit(1_000))
+///     }))
+///     .build();
+/// # let _ = (limiter, clock);
+/// ```
+#[must_use]
+pub fn builder() -> (LimiterBuilder, ManualClock) {
     let clock = ManualClock::new();
     let backend = MemoryBackend::builder().clock(clock.clone()).build();
-    (Limiter::builder(backend).clock(clock.clone()).build(), clock)
+    (Limiter::builder(backend).clock(clock.clone()), clock)
+}
+
+/// Returns a limiter that refuses nothing and counts nothing, for tests of something else than
+/// limits. All policies are switched off, as by [`Override::enabled`](crate::Override::enabled):
+/// those of handlers, functions, layers and direct checks. Nothing waits, no key is needed, and
+/// responses have no header fields of limits.
+///
+/// A layer with a limiter of its own ([`RateLimitLayer::limiter`]) still asks that one.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// use tollgate::{RateLimited, rate_limit, testing};
+///
+/// #[rate_limit(1, per = hour, key = args(recipient))]
+/// async fn send_mail(recipient: &str) -> Result<(), RateLimited> { Ok(()) }
+///
+/// testing::scope(testing::unlimited(), async {
+///     for _ in 0..100 {
+///         assert!(send_mail("alice").await.is_ok());
+///     }
+/// })
+/// .await;
+/// # });
+/// ```
+///
+/// [`RateLimitLayer::limiter`]: crate::RateLimitLayer::limiter
+#[must_use]
+pub fn unlimited() -> Limiter {
+    Limiter::builder(MemoryBackend::new()).switched_off().build()
 }
 
 /// Asserts that exactly `count` more requests of `subject` are admitted now. It charges these and

@@ -27,6 +27,8 @@ async fn the_nearest_limiter_is_asked() {
     assert_eq!(call().await, StatusCode::TOO_MANY_REQUESTS);
     let _ = get_limiter();
     assert_eq!(count("no limiter was set"), 1);
+    // No layer has one, so nothing is said of layers.
+    assert_eq!(count("limiter.layer()"), 0);
 
     // The one that was set, until another replaces it. A backend that fails is logged when it
     // begins to, not with every request.
@@ -54,4 +56,21 @@ async fn the_nearest_limiter_is_asked() {
         assert_eq!(call().await, StatusCode::TOO_MANY_REQUESTS);
     })
     .await;
+}
+
+/// A limiter's layer that was added before the routes does not reach them. So the warning that no
+/// limiter was set says where to add it.
+#[tokio::test]
+async fn a_layer_before_the_routes_is_told() {
+    let test = "a_layer_before_the_routes_is_told";
+    if support::is_left_to_a_process_of_its_own(module_path!(), test) {
+        return;
+    }
+    let log = Log::of_the_program();
+    let address = std::net::SocketAddr::from(([192, 0, 2, 1], 1));
+    let app = Router::new().layer(limiter().0.layer()).route("/", get(once));
+    let app = app.layer(MockConnectInfo(address));
+    assert_eq!(status(&app, support::get("/")).await, StatusCode::OK);
+    let advice = "or add `limiter.layer()` to the router after its routes";
+    assert_eq!(log.text().matches(advice).count(), 1, "{}", log.text());
 }

@@ -164,7 +164,9 @@ async fn an_outage_refuses_with_503_unless_the_attribute_skips_on_error() {
 #[tokio::test]
 async fn initialize_reports_a_backend_that_is_not_ready() {
     let error = Limiter::new(FailingBackend).initialize().await.unwrap_err();
-    let cause = std::error::Error::source(&error).unwrap().to_string();
-    assert_eq!(error.to_string(), "the backend is not ready");
-    assert_eq!(cause, "the rate limit's backend did not act: connection refused");
+    let expected =
+        "the backend is not ready: connection refused: start it, or correct its settings";
+    assert_eq!(error.to_string(), expected);
+    let tollgate::StartError::Backend(failure) = error else { panic!("{error}") };
+    assert_eq!(failure.to_string(), "the rate limit's backend did not act: connection refused");
 }

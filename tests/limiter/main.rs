@@ -5,6 +5,7 @@
 mod algorithms;
 mod blocked;
 mod conformance;
+mod invalid_overrides;
 mod local_tier;
 mod memory_bound;
 mod outage;

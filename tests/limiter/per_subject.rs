@@ -82,8 +82,8 @@ async fn each_plan_has_its_own() {
         ("two", 2),
         ("staff", 12),
         ("beta", 12),
-        // What cannot be is not taken, and told in the log.
-        ("wrong", 3),
+        // Who is given nothing gets nothing.
+        ("wrong", 0),
         ("lonely", 3),
     ] {
         let mut admitted = [0; 4];

@@ -5,5 +5,7 @@
 mod config;
 mod dashboard;
 mod deployment;
+mod error_texts;
+mod joined_http_options;
 mod overrides;
 mod telemetry;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::gauges::Gauges;
 use crate::operation::{Answer, Operation};
 use crate::verdict::Verdict;
-use crate::{BackendError, Check};
+use crate::{BackendError, Check, Clock};
 
 /// A store of counters.
 ///
@@ -146,6 +146,12 @@ pub(crate) trait Store: Send + Sync {
     /// Returns the reader of the store's statistics; `None` if the store has no statistics.
     fn gauges(&self) -> Option<Arc<dyn Gauges>> {
         self.inner()?.gauges()
+    }
+
+    /// Returns the clock in this process by which the store decides; `None` if it has none, or if it
+    /// is not known.
+    fn clock(&self) -> Option<Arc<dyn Clock>> {
+        self.inner()?.clock()
     }
 
     /// Prepares the store: connects to it and checks it.

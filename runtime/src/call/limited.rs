@@ -4,6 +4,7 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
+use crate::error::fmt_with_causes;
 use crate::{Decision, Outcome, Policy, Unavailable};
 
 /// The error of an annotated function that was not called: its limit is reached, or could not be
@@ -127,7 +128,7 @@ impl axum::response::IntoResponse for RateLimited {
 
 impl fmt::Debug for RateLimited {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "RateLimited({self})")
+        fmt_with_causes(self, f)
     }
 }
 

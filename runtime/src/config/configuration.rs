@@ -82,7 +82,9 @@ impl Config {
     }
 
     /// Returns a builder with everything configured except for the overrides, so that the program
-    /// can add settings of its own.
+    /// can add settings of its own. The options for HTTP that the program sets are added to those of
+    /// the configuration ([`LimiterBuilder::http`]). Any other setting of the program replaces the
+    /// configured one.
     ///
     /// ```no_run
     /// use tollgate::{Config, SystemClock};
@@ -109,7 +111,9 @@ impl Config {
         let mut overrides = Overrides::new();
         for (name, policy) in &self.settings().policies {
             let changes = policy.changes(name).map_err(|invalid| self.invalid(invalid))?;
-            overrides = overrides.with(name, changes);
+            let key = format!("policies.{name}");
+            let place = self.loaded.place(&key).unwrap_or_else(|| self.place());
+            overrides = overrides.with(name, changes.read_from(&place));
         }
         Ok(overrides)
     }
@@ -140,7 +144,7 @@ impl Config {
         }
         #[cfg(feature = "axum")]
         {
-            builder = builder.http(settings.http.options()?);
+            builder = builder.configured_http(settings.http.options()?);
         }
         Ok(self.declared.iter().cloned().fold(builder, LimiterBuilder::declare))
     }

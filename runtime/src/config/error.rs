@@ -4,6 +4,7 @@ use std::fmt;
 
 use figment2::error::{Actual, Kind};
 
+use crate::error::fmt_with_causes;
 use crate::overrides::OverridesError;
 use crate::suggest;
 
@@ -32,9 +33,10 @@ impl ConfigError {
         Self { mistakes: vec![ConfigMistake { place, key, reason }] }
     }
 
+    /// Converts the error of overrides. `place` is the source of those that do not know theirs.
     pub(super) fn of_overrides(place: &str, error: &OverridesError) -> Self {
         let mistakes = error.mistakes().iter().map(|mistake| ConfigMistake {
-            place: place.to_owned(),
+            place: mistake.place().unwrap_or(place).to_owned(),
             key: Some(key(["policies", mistake.policy()].into_iter().chain(mistake.key()))),
             reason: mistake.reason().to_owned(),
         });
@@ -140,11 +142,9 @@ impl fmt::Display for ConfigError {
     }
 }
 
-/// Formats the error like `Display`, because Rust prints the `Debug` text of an error that `main`
-/// returns.
 impl fmt::Debug for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
+        fmt_with_causes(self, f)
     }
 }
 

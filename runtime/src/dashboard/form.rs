@@ -3,7 +3,7 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::overrides::{UnknownWord, quota};
+use crate::overrides::{Origin, UnknownWord, quota};
 use crate::{Algorithm, OnError, Override, Policy, Quota, duration_text};
 
 /// The fields of a form as text. An empty field does not override the policy's declared setting.
@@ -50,7 +50,7 @@ impl Form {
     /// except the policy's name are empty.
     pub(super) fn for_policy(policy: &Policy, changes: Option<&Override>) -> Self {
         let none = Override::new();
-        let Override { limit, per, burst, quotas, algorithm, shadow, on_error, enabled } =
+        let Override { limit, per, burst, quotas, algorithm, shadow, on_error, enabled, origin: _ } =
             changes.unwrap_or(&none);
         Self {
             policy: policy.name().to_owned(),
@@ -79,6 +79,7 @@ impl Form {
             shadow: parse_field("shadow", &self.shadow, &mut report, is_on),
             on_error: parse_field("on_error", &self.on_error, &mut report, keyword),
             enabled: parse_field("enabled", &self.enabled, &mut report, is_on),
+            origin: Origin::default(),
         };
         if mistakes.is_empty() { Ok(changes) } else { Err(mistakes) }
     }

@@ -69,7 +69,7 @@ pub(super) fn fields(
     if is_shadow {
         return HeaderValues::NOTHING;
     }
-    HeaderValues::new(verdict, header_style(limit, limiter), limiter.http().legacy_reset)
+    HeaderValues::new(verdict, header_style(limit, limiter), &limiter.http().legacy_reset)
 }
 
 pub(super) fn header_style(limit: &HttpLimit, limiter: &Limiter) -> HeaderStyle {

@@ -10,6 +10,7 @@ use tower_layer::Layer;
 
 use super::counted::set_has_layers;
 use super::layer_limit::{LayerLimit, LayerOptions};
+use super::layer_placement::Placement;
 use super::limit::{Cost, HttpLimit};
 use super::refund_if::RefundIf;
 use super::service::RateLimitService;
@@ -36,6 +37,10 @@ use crate::{Blocked, Limiter, Policy};
 /// );
 /// ```
 ///
+/// Add the layer after the routes: a router's layers apply to the routes that it has, and not to those
+/// that are added later. A layer that is added to a router without routes limits only requests that
+/// match no route. A warning is logged then.
+///
 /// The layer uses the limiter that [`limiter`](Self::limiter) has set. Without that, it uses the
 /// request's limiter ([`Limiter::layer`]), or else the scoped or the global one. The responses have
 /// axum's body type, which wraps the body of the inner service.
@@ -45,15 +50,17 @@ use crate::{Blocked, Limiter, Policy};
 #[derive(Clone)]
 pub struct RateLimitLayer {
     limit: LayerLimit,
+    placement: Placement,
 }
 
 impl RateLimitLayer {
     /// Creates a layer that limits requests by `policy`. Requests are counted for each client
     /// address, unless another [`key`](Self::key) is set.
     #[must_use]
+    #[track_caller]
     pub fn new(policy: Policy) -> Self {
         set_has_layers();
-        Self { limit: LayerLimit::new(policy) }
+        Self { limit: LayerLimit::new(policy), placement: Placement::new() }
     }
 
     /// Sets the key by which requests are counted.
@@ -179,7 +186,7 @@ impl RateLimitLayer {
     }
 
     fn with_options(self, change: impl FnOnce(&mut LayerOptions)) -> Self {
-        Self { limit: self.limit.change(change) }
+        Self { limit: self.limit.change(change), ..self }
     }
 }
 
@@ -187,6 +194,7 @@ impl<S> Layer<S> for RateLimitLayer {
     type Service = RateLimitService<S>;
 
     fn layer(&self, inner: S) -> RateLimitService<S> {
+        self.placement.apply(self.limit.policy());
         RateLimitService::new(inner, self.limit.clone())
     }
 }

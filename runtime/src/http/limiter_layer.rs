@@ -11,7 +11,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::Limiter;
-use crate::global::{Scoped, scope, scope_now};
+use crate::global::{Scoped, note_layer, scope, scope_now};
 
 impl Limiter {
     /// Creates a layer that makes the requests behind it use this limiter instead of the global
@@ -33,6 +33,7 @@ impl Limiter {
     /// [`get_limiter`]: crate::get_limiter
     #[must_use]
     pub fn layer(&self) -> LimiterLayer {
+        note_layer();
         LimiterLayer { limiter: self.clone() }
     }
 }

@@ -19,6 +19,7 @@ mod grants;
 pub(crate) mod handler_future;
 pub(crate) mod layer;
 mod layer_limit;
+mod layer_placement;
 pub(crate) mod limit;
 mod limiter_layer;
 pub(crate) mod refund_if;

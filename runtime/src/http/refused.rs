@@ -77,8 +77,13 @@ impl Refused {
             .iter()
             .map(|LimitBehind { limit, overridden, verdict }| {
                 let text = text(limit, overridden.as_ref());
-                LimitState::new(text, verdict, header_style(limit, limiter))
-                    .fixed_cost(limit.has_fixed_cost())
+                LimitState::new(
+                    text,
+                    verdict,
+                    header_style(limit, limiter),
+                    &limiter.http().legacy_reset,
+                )
+                .fixed_cost(limit.has_fixed_cost())
             })
             .collect();
         let context = RefusalContext {

@@ -1,7 +1,11 @@
 //! The error of a request that has no subject.
 
+use std::fmt;
+
+use crate::error::fmt_with_causes;
+
 /// The reason why a request cannot be attributed to a subject.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyError {
     /// The server does not pass client addresses on to handlers.
@@ -29,6 +33,12 @@ pub enum KeyError {
     /// A key function or a [`KeyExtractor`](crate::KeyExtractor) returned no subject.
     #[error("it lacks what its limit counts by")]
     NoSubject,
+}
+
+impl fmt::Debug for KeyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt_with_causes(self, f)
+    }
 }
 
 impl KeyError {

@@ -30,8 +30,13 @@ pub struct LimiterBuilder {
     metrics: Option<crate::Metrics>,
     declared: Vec<Policy>,
     subjects: Option<PerSubject>,
+    overrides: OverrideTable,
     #[cfg(feature = "axum")]
     http: crate::HttpOptions,
+    /// The options of a configuration. They take precedence over those of the program.
+    #[cfg(feature = "config")]
+    #[cfg(feature = "axum")]
+    configured_http: crate::HttpOptions,
 }
 
 /// Converts the backend into a store. This is done when the limiter is built, because it needs the
@@ -56,8 +61,12 @@ impl LimiterBuilder {
             metrics: Some(crate::Metrics::new()),
             declared: Vec::new(),
             subjects: None,
+            overrides: OverrideTable::default(),
             #[cfg(feature = "axum")]
             http: crate::HttpOptions::new(),
+            #[cfg(feature = "config")]
+            #[cfg(feature = "axum")]
+            configured_http: crate::HttpOptions::new(),
         }
     }
 
@@ -169,12 +178,45 @@ impl LimiterBuilder {
         self
     }
 
-    /// Sets the options for HTTP: trust in proxies, header fields and refusals. The default is
-    /// [`HttpOptions::new`](crate::HttpOptions::new).
+    /// Sets options for HTTP: trust in proxies, header fields and refusals. The defaults are those
+    /// of [`HttpOptions::new`](crate::HttpOptions::new).
+    ///
+    /// Only the options that `options` sets are changed. So a second call adds to the first, and
+    /// replaces what both set.
+    ///
+    /// If the builder is that of a configuration (`Config::builder`), an option that the
+    /// configuration sets keeps its value there, because the operator of a deployment knows its
+    /// proxies and its clients better than the program does.
+    ///
+    /// ```
+    /// use tollgate::http::Refusal;
+    /// use tollgate::{HttpOptions, Limiter, MemoryBackend};
+    ///
+    /// // The limiter trusts the proxy, and has a function for refusals.
+    /// let limiter = Limiter::builder(MemoryBackend::new())
+    ///     .http(HttpOptions::new().trusted_proxies(["10.0.0.0/8"])?)
+    ///     .http(HttpOptions::new().refusal(|_: &Refusal<'_>| "Slow down, please."))
+    ///     .build();
+    /// # Ok::<_, tollgate::http::HttpOptionsError>(())
+    /// ```
     #[cfg(feature = "axum")]
     #[must_use]
     pub fn http(mut self, options: crate::HttpOptions) -> Self {
-        self.http = options;
+        self.http = options.or(self.http);
+        self
+    }
+
+    /// Sets the options for HTTP of a configuration.
+    #[cfg(feature = "config")]
+    #[cfg(feature = "axum")]
+    pub(crate) fn configured_http(mut self, options: crate::HttpOptions) -> Self {
+        self.configured_http = options;
+        self
+    }
+
+    /// Switches all policies off.
+    pub(crate) fn switched_off(mut self) -> Self {
+        self.overrides = OverrideTable::switched_off();
         self
     }
 
@@ -200,6 +242,14 @@ impl LimiterBuilder {
         let fallback = instances.map(|instances| Fallback::new(instances, Arc::clone(&clock)));
         let subjects =
             self.subjects.map(|subjects| SubjectOverrides::new(subjects, Arc::clone(&clock)));
+        #[cfg(feature = "axum")]
+        let clocks =
+            crate::response::WallClocks { store: store.clock(), fallback: Arc::clone(&clock) };
+        #[cfg(feature = "axum")]
+        let http = self.http;
+        #[cfg(feature = "config")]
+        #[cfg(feature = "axum")]
+        let http = self.configured_http.or(http);
         let shared = Shared {
             store,
             can_fail,
@@ -213,11 +263,11 @@ impl LimiterBuilder {
             telemetry: self.telemetry,
             backend_name,
             gauges,
-            overrides: OverrideTable::default(),
+            overrides: self.overrides,
             declared: self.declared,
             subjects,
             #[cfg(feature = "axum")]
-            http: self.http,
+            http: http.effective(clocks),
         };
         Limiter { shared: Arc::new(shared) }
     }

@@ -101,6 +101,9 @@ impl Limiter {
             return Ok(Decision::disabled());
         }
         self.validated()?;
+        if policy.is_blocked() {
+            return Ok(Decision::without_receipt(Verdict::blocked()));
+        }
         let mut verdict = Verdict::open();
         let operation = Operation::peek(declared.with_policy(&policy));
         let answer = self.apply(&operation).await;
@@ -243,6 +246,10 @@ impl Limiter {
     fn ask_now(&self, check: &Check<'_>, verdict: &mut Verdict) -> Option<Result<(), Unavailable>> {
         if let Err(error) = self.validated() {
             return Some(Err(error));
+        }
+        if check.policy.is_blocked() {
+            *verdict = Verdict::blocked();
+            return Some(Ok(()));
         }
         verdict.set_source(Source::Store);
         let charged = self.shared.store.charge_now(check, verdict)?;

@@ -23,6 +23,8 @@ use crate::backend::store::Store;
 use crate::guard::{Circuit, Fallback};
 use crate::overrides::{OverrideTable, SubjectOverrides};
 use crate::registry::{self, RegisteredPolicy};
+#[cfg(feature = "axum")]
+use crate::response::EffectiveHttpOptions;
 use crate::telemetry::Telemetry;
 use crate::{Backend, OnError, Policy, StartError, Unavailable};
 
@@ -76,7 +78,7 @@ struct Shared {
     declared: Vec<Policy>,
     subjects: Option<SubjectOverrides>,
     #[cfg(feature = "axum")]
-    http: crate::HttpOptions,
+    http: EffectiveHttpOptions,
 }
 
 impl Limiter {
@@ -151,7 +153,7 @@ impl Limiter {
 
     /// Returns the options for HTTP.
     #[cfg(feature = "axum")]
-    pub(crate) fn http(&self) -> &crate::HttpOptions {
+    pub(crate) fn http(&self) -> &EffectiveHttpOptions {
         &self.shared.http
     }
 

@@ -2,9 +2,12 @@
 
 use std::fmt;
 
+use super::origin::Origin;
+use crate::error::fmt_with_causes;
+
 /// The error for invalid overrides, none of which has been applied. Its text has one line for each
-/// mistake.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// mistake, which begins with the source of the override if that is a configuration.
+#[derive(Clone, PartialEq, Eq)]
 pub struct OverridesError {
     mistakes: Vec<OverrideMistake>,
 }
@@ -31,17 +34,31 @@ impl fmt::Display for OverridesError {
     }
 }
 
+impl fmt::Debug for OverridesError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt_with_causes(self, f)
+    }
+}
+
 impl std::error::Error for OverridesError {}
 
 /// One mistake in an [`Override`](crate::Override).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OverrideMistake {
+    pub(super) origin: Origin,
     pub(super) policy: String,
     pub(super) key: Option<&'static str>,
     pub(super) reason: String,
 }
 
 impl OverrideMistake {
+    /// Returns the source of the override: the path of a configuration file, or the name of an
+    /// environment variable. Returns `None` if the program itself has made the override.
+    #[must_use]
+    pub fn place(&self) -> Option<&str> {
+        self.origin.place()
+    }
+
     /// Returns the name of the policy that was to be overridden.
     #[must_use]
     pub fn policy(&self) -> &str {
@@ -62,9 +79,13 @@ impl OverrideMistake {
     }
 }
 
-/// Formats the mistake with its key as it is written in a configuration file.
+/// Formats the mistake with its source, if there is one, and with its key as it is written in a
+/// configuration file.
 impl fmt::Display for OverrideMistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(place) = self.place() {
+            write!(f, "{place}: ")?;
+        }
         write!(f, "policies.{:?}", self.policy)?;
         if let Some(key) = self.key {
             write!(f, ".{key}")?;

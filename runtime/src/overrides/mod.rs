@@ -7,6 +7,8 @@
 pub(crate) mod by_name;
 mod effective;
 mod error;
+mod narrowed;
+mod origin;
 pub(crate) mod per_subject;
 pub(crate) mod settings;
 mod table;
@@ -16,6 +18,8 @@ pub(crate) use self::effective::EffectivePolicy;
 #[cfg(feature = "axum")]
 pub(crate) use self::effective::Overridden;
 pub use self::error::{OverrideMistake, OverridesError};
+#[cfg(feature = "dashboard")]
+pub(crate) use self::origin::Origin;
 pub(crate) use self::per_subject::SubjectOverrides;
 pub(crate) use self::settings::Override;
 #[cfg(any(feature = "config", feature = "dashboard"))]

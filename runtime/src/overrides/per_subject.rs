@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::Override;
 use super::effective::{EffectivePolicy, Overridden};
+use super::narrowed::narrowed;
 use crate::guard::{BoundedMap, HashedKey};
 use crate::micros::{TimeSpan, Timestamp};
 use crate::{Clock, Policy};
@@ -40,6 +41,10 @@ type SubjectFn = dyn Fn(&Policy, &str) -> Option<Override> + Send + Sync;
 /// the policy (see [`Limiter::set_overrides`](crate::Limiter::set_overrides)), so a limit that it
 /// sets takes precedence. When a subject changes to another plan, its earlier requests remain
 /// counted.
+///
+/// An invalid override, for example one with a limit of 0 or with a period of more than 366 days, is
+/// logged as an error, and never admits more than the policy in effect. The subject gets no more than
+/// both admit; with a limit or a burst of 0 it is blocked ([`Outcome::Blocked`](crate::Outcome)).
 ///
 /// The results are cached for a bounded number of subjects and for a bounded time. The function is
 /// called during a request, so it has to be quick: look the plan up in memory.
@@ -169,12 +174,12 @@ impl SubjectOverrides {
             // The override of the policy has changed since the call, so the subject's override is
             // applied again.
             Some((Some(derived), called_at)) => {
-                (self.derive(policy, &derived.changes, unsupported), called_at)
+                (Some(self.derive(policy, &derived.changes, unsupported)), called_at)
             }
             None => {
                 // No lock is taken here, because the function may be slow.
                 let changes = (self.function)(policy, subject);
-                (changes.and_then(|changes| self.derive(policy, &changes, unsupported)), *now)
+                (changes.map(|changes| self.derive(policy, &changes, unsupported)), *now)
             }
         };
         let result = CachedResult { derived: derived.clone(), called_at };
@@ -200,39 +205,38 @@ impl SubjectOverrides {
         is_fresh.then(|| (result.derived.clone(), result.called_at))
     }
 
-    /// Returns the policy with the override applied, or `None` if the result would be invalid.
+    /// Returns the policy with the override applied. If the override is invalid, logs that, and
+    /// returns the policy [`narrowed`] by it.
     fn derive(
         &self,
         base: &Policy,
         changes: &Override,
         unsupported: Unsupported<'_>,
-    ) -> Option<Arc<DerivedPolicy>> {
+    ) -> Arc<DerivedPolicy> {
         let mut all = self.derived.lock().unwrap_or_else(PoisonError::into_inner);
         let is_it = |it: &&Arc<DerivedPolicy>| it.is_derived_from(base) && it.changes == *changes;
         if let Some(derived) = all.iter().find(is_it) {
-            return Some(Arc::clone(derived));
+            return Arc::clone(derived);
         }
-        let policy = match changes.apply(base) {
-            Ok(policy) if let Some(reason) = unsupported(&policy) => {
-                self.log_once(base, changes, reason.to_owned());
-                return None;
-            }
-            Ok(policy) => policy,
-            Err((key, reason)) => {
-                self.log_once(base, changes, format!("{key}: {reason}"));
-                return None;
-            }
+        let applied = match changes.apply(base) {
+            Ok(policy) if let Some(reason) = unsupported(&policy) => Err(reason.to_owned()),
+            Ok(policy) => Ok((policy, changes.enabled.unwrap_or(true))),
+            Err((key, reason)) => Err(format!("{key}: {reason}")),
         };
+        let (policy, is_enabled) = applied.unwrap_or_else(|reason| {
+            self.log_once(base, changes, reason);
+            (narrowed(base, changes, |policy| unsupported(policy).is_none()), true)
+        });
         let derived = Arc::new(DerivedPolicy {
             base: base.clone(),
             changes: changes.clone(),
-            overridden: Arc::new(Overridden::new(policy, changes.enabled.unwrap_or(true))),
+            overridden: Arc::new(Overridden::new(policy, is_enabled)),
         });
         if all.len() >= MAX_DERIVED {
             all.remove(0);
         }
         all.push(Arc::clone(&derived));
-        Some(derived)
+        derived
     }
 
     /// Logs an invalid override, unless it is the same as the one that was logged last.
@@ -243,7 +247,8 @@ impl SubjectOverrides {
         if *invalid != text {
             tracing::error!(
                 policy, %changes, reason,
-                "a subject's override is invalid; the policy applies unchanged"
+                "a subject's override is invalid: the subject gets no more than the policy and \
+                 the override both admit"
             );
             *invalid = text;
         }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::origin::Origin;
 use crate::policy::MAX_QUOTAS;
 use crate::{Algorithm, OnError, Policy, Quota, QuotaError};
 
@@ -21,6 +22,7 @@ pub struct Override {
     pub(crate) shadow: Option<bool>,
     pub(crate) on_error: Option<OnError>,
     pub(crate) enabled: Option<bool>,
+    pub(crate) origin: Origin,
 }
 
 impl Override {
@@ -28,6 +30,13 @@ impl Override {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Sets the source of the override, which messages name.
+    #[cfg(feature = "config")]
+    pub(crate) fn read_from(mut self, place: &str) -> Self {
+        self.origin = Origin::new(place);
+        self
     }
 
     /// Sets the number of units per period. If the declared burst equals the declared limit, the
@@ -231,7 +240,8 @@ pub(super) type InvalidKey = (&'static str, String);
 /// Formats the settings for the audit log, as `key=value` pairs with the keys of a configuration.
 impl fmt::Display for Override {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { limit, per, burst, quotas, algorithm, shadow, on_error, enabled } = self;
+        let Self { limit, per, burst, quotas, algorithm, shadow, on_error, enabled, origin: _ } =
+            self;
         let parts = [
             limit.map(|limit| format!("limit={limit}")),
             per.map(|per| format!("per={per:?}")),

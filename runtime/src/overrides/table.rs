@@ -16,8 +16,10 @@ use crate::{Policy, suggest};
 /// A set of overrides that is replaced all at once. Lookups never wait.
 #[derive(Default)]
 pub(crate) struct OverrideTable {
-    /// `true` if there are overrides. If it is `false`, a check reads nothing else of this table.
+    /// `true` if there are overrides, or if all policies are switched off. If it is `false`, a check reads nothing else of this table.
     any: AtomicBool,
+    /// `true` if all policies are switched off, whatever the overrides say.
+    is_switched_off: bool,
     active: ArcSwap<ActiveOverrides>,
     /// The lock that is taken during an update, so that no change is lost and the audit log
     /// contains the changes in order.
@@ -38,10 +40,22 @@ struct OverriddenPolicy {
 }
 
 impl OverrideTable {
+    /// Creates a table by which every policy is switched off.
+    pub(crate) fn switched_off() -> Self {
+        Self { any: AtomicBool::new(true), is_switched_off: true, ..Self::default() }
+    }
+
     /// Returns the policy with its override applied; `None` if it has no override.
     #[inline]
     pub(crate) fn find(&self, policy: &Policy) -> Option<Arc<Overridden>> {
-        if self.any.load(Ordering::Relaxed) { self.active.load().find(policy) } else { None }
+        if self.any.load(Ordering::Relaxed) { self.find_any(policy) } else { None }
+    }
+
+    fn find_any(&self, policy: &Policy) -> Option<Arc<Overridden>> {
+        if self.is_switched_off {
+            return Some(Arc::new(Overridden::new(policy.clone(), false)));
+        }
+        self.active.load().find(policy)
     }
 
     /// Returns the present overrides.
@@ -69,14 +83,15 @@ impl OverrideTable {
                     by_name.insert(SmolStr::new(name), policies);
                 }
                 Err((key, reason)) => {
-                    mistakes.push(OverrideMistake { policy: name.to_owned(), key, reason });
+                    let (origin, policy) = (changes.origin.clone(), name.to_owned());
+                    mistakes.push(OverrideMistake { origin, policy, key, reason });
                 }
             }
         }
         if let Some(error) = OverridesError::of(mistakes) {
             return Err(error);
         }
-        let any = !overrides.is_empty();
+        let any = self.is_switched_off || !overrides.is_empty();
         let old = self.active.swap(Arc::new(ActiveOverrides { overrides, by_name }));
         self.any.store(any, Ordering::Relaxed);
         audit(&old.overrides, &self.active.load().overrides);

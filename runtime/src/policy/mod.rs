@@ -47,6 +47,8 @@ pub struct Policy {
     refunds: bool,
     /// `true` if the policy admits the requests that it would refuse, and only reports them.
     shadow: bool,
+    /// `true` if the policy admits nothing: an override has a limit of 0.
+    blocked: bool,
     /// The largest number of permits in one lease; `None` for the limiter's default.
     lease: Option<u32>,
 }
@@ -82,6 +84,7 @@ impl Policy {
             deny_cache: None,
             refunds: false,
             shadow: false,
+            blocked: false,
             lease: None,
         }
     }
@@ -155,6 +158,17 @@ impl Policy {
     /// refuses a request.
     pub(crate) const fn set_shadow(&mut self, on: bool) {
         self.shadow = on;
+    }
+
+    /// Makes the policy admit nothing.
+    pub(crate) const fn set_blocked(&mut self) {
+        self.blocked = true;
+    }
+
+    /// Returns `true` if the policy admits nothing.
+    #[inline]
+    pub(crate) const fn is_blocked(&self) -> bool {
+        self.blocked
     }
 
     /// Returns `true` if the policy decides and reports, but never refuses: `shadow` in the attribute

@@ -1,14 +1,23 @@
 //! The error of a word that stands for no value.
 
+use std::fmt;
+
+use crate::error::fmt_with_causes;
 use crate::suggest;
 
 /// The error of text that is not the name of an [`Algorithm`](crate::Algorithm) or of a mode of
 /// [`OnError`](crate::OnError). Its text lists the names that there are, and suggests the nearest.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct UnknownWord {
     word: String,
     message: String,
+}
+
+impl fmt::Debug for UnknownWord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt_with_causes(self, f)
+    }
 }
 
 impl UnknownWord {

@@ -1,7 +1,11 @@
 //! The error of a quota's numbers.
 
+use std::fmt;
+
+use crate::error::fmt_with_causes;
+
 /// The reason why a limit, a period or a burst is not valid for a [`Quota`](crate::Quota).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum QuotaError {
     /// The limit is 0: nothing would ever be admitted.
@@ -28,6 +32,12 @@ pub enum QuotaError {
     /// The burst is so large that the bucket takes more than ten years to fill.
     #[error("{}", Self::BurstTooLarge.text())]
     BurstTooLarge,
+}
+
+impl fmt::Debug for QuotaError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt_with_causes(self, f)
+    }
 }
 
 impl QuotaError {

@@ -224,6 +224,17 @@ impl Quota {
         self
     }
 
+    /// The shortest period of a quota, in microseconds.
+    pub(crate) const MIN_PERIOD_MICROS: u64 = MIN_PERIOD;
+    /// The longest period of a quota, in microseconds.
+    pub(crate) const MAX_PERIOD_MICROS: u64 = MAX_PERIOD;
+
+    /// Returns the largest burst with which the bucket fills in ten years. It is at least 10.
+    pub(crate) const fn max_burst(&self) -> u32 {
+        let burst = MAX_FILL as u128 * self.limit as u128 / self.period_micros as u128;
+        if burst > u32::MAX as u128 { u32::MAX } else { burst as u32 }
+    }
+
     pub(crate) const fn set_burst(&mut self, burst: u32) -> Result<(), QuotaError> {
         if burst == 0 {
             return Err(QuotaError::ZeroBurst);

@@ -9,6 +9,7 @@ use super::limit_field::{LIMIT, POLICY, limit_field};
 use super::limit_state::LimitState;
 use super::passing_refusal::PassingRefusal;
 use super::policy_text::PolicyText;
+use super::reset_time::ResetTime;
 use crate::verdict::Verdict;
 use crate::{Outcome, QuotaState};
 
@@ -18,7 +19,8 @@ use crate::{Outcome, QuotaState};
 pub(crate) struct HeaderValues {
     style: HeaderStyle,
     reset: LegacyReset,
-    stamp_micros: u64,
+    /// The wall time of the decision, in microseconds since the Unix epoch; 0 if no field tells it.
+    wall_micros: u64,
     quotas: SmallVec<[QuotaState; 1]>,
 }
 
@@ -26,19 +28,20 @@ impl HeaderValues {
     pub(crate) const NOTHING: Self = Self {
         style: HeaderStyle::None,
         reset: LegacyReset::Epoch,
-        stamp_micros: 0,
+        wall_micros: 0,
         quotas: SmallVec::new_const(),
     };
 
     /// Stores what the fields need of a verdict that admits the request. The verdict is needed even
     /// in a style without fields: if the request is refused later, `Retry-After` depends on it.
     #[inline]
-    pub(crate) fn new(verdict: &Verdict, style: HeaderStyle, reset: LegacyReset) -> Self {
+    pub(crate) fn new(verdict: &Verdict, style: HeaderStyle, reset: &ResetTime) -> Self {
         let quotas = match *verdict.quotas() {
             [state] => SmallVec::from_buf([state]),
             ref quotas => SmallVec::from_slice(quotas),
         };
-        Self { style, reset, stamp_micros: verdict.stamp_micros(), quotas }
+        let wall_micros = reset.wall_micros(verdict, style);
+        Self { style, reset: reset.meaning, wall_micros, quotas }
     }
 
     /// Adds the fields to a response. If the response is a refusal, of a limit behind the one that
@@ -50,7 +53,7 @@ impl HeaderValues {
             style: self.style,
             outcome: Some(Outcome::Allowed),
             quotas: &self.quotas,
-            stamp_micros: self.stamp_micros,
+            wall_micros: self.wall_micros,
             has_fixed_cost: false,
         };
         match response.extensions().get::<PassingRefusal>().copied() {

@@ -22,11 +22,11 @@ pub(super) struct LegacyHeaders {
 }
 
 impl LegacyHeaders {
-    /// Describes a quota of `limit` units and its state, as of the time `stamp_micros`.
+    /// Describes a quota of `limit` units and its state, as of the wall time `wall_micros`.
     pub(super) fn new(
         limit: u32,
         state: Option<&QuotaState>,
-        stamp_micros: u64,
+        wall_micros: u64,
         reset: LegacyReset,
     ) -> Self {
         let state = state.map(|state| {
@@ -34,8 +34,8 @@ impl LegacyHeaders {
             let reset = match reset {
                 LegacyReset::Delta => wait_seconds(reset_after),
                 LegacyReset::Epoch => {
-                    let stamp = Duration::from_micros(stamp_micros);
-                    whole_seconds(stamp.saturating_add(reset_after))
+                    let now = Duration::from_micros(wall_micros);
+                    whole_seconds(now.saturating_add(reset_after))
                 }
             };
             (state.remaining(), reset)

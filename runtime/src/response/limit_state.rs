@@ -9,6 +9,7 @@ use super::header_style::{HeaderStyle, LegacyReset};
 use super::legacy_headers::LegacyHeaders;
 use super::limit_field::LimitItem;
 use super::policy_text::PolicyText;
+use super::reset_time::ResetTime;
 use super::seconds::wait_seconds;
 use crate::policy::MAX_QUOTAS;
 use crate::verdict::Verdict;
@@ -26,7 +27,8 @@ pub(crate) struct LimitState<'a> {
     pub(super) outcome: Option<Outcome>,
     /// The states of the quotas; empty if they are unknown.
     pub(super) quotas: &'a [QuotaState],
-    pub(super) stamp_micros: u64,
+    /// The wall time of the decision, in microseconds since the Unix epoch; 0 if no field tells it.
+    pub(super) wall_micros: u64,
     /// `true` if every request has the same cost at this limit.
     pub(super) has_fixed_cost: bool,
 }
@@ -34,13 +36,18 @@ pub(crate) struct LimitState<'a> {
 impl<'a> LimitState<'a> {
     /// Creates the state of a limit with the texts `text`, of which `verdict` is the verdict on a
     /// charge or on a peek.
-    pub(crate) fn new(text: &'a PolicyText, verdict: &'a Verdict, style: HeaderStyle) -> Self {
+    pub(crate) fn new(
+        text: &'a PolicyText,
+        verdict: &'a Verdict,
+        style: HeaderStyle,
+        reset: &ResetTime,
+    ) -> Self {
         Self {
             text,
             style,
             outcome: Some(verdict.outcome()),
             quotas: verdict.quotas(),
-            stamp_micros: verdict.stamp_micros(),
+            wall_micros: reset.wall_micros(verdict, style),
             has_fixed_cost: false,
         }
     }
@@ -60,7 +67,7 @@ impl<'a> LimitState<'a> {
 
     /// Creates the state of a limit that has decided nothing.
     pub(super) fn undecided(text: &'a PolicyText, style: HeaderStyle) -> Self {
-        Self { text, style, outcome: None, quotas: &[], stamp_micros: 0, has_fixed_cost: false }
+        Self { text, style, outcome: None, quotas: &[], wall_micros: 0, has_fixed_cost: false }
     }
 
     /// Returns the time until this limit would admit the same request. After an admission this is
@@ -135,7 +142,7 @@ impl<'a> LimitState<'a> {
         let deciding = self.deciding();
         let limit = self.text.quotas.get(deciding)?.capacity;
         let state = self.quotas.get(deciding);
-        Some(LegacyHeaders::new(limit, state, self.stamp_micros, reset))
+        Some(LegacyHeaders::new(limit, state, self.wall_micros, reset))
     }
 
     /// Returns the legacy fields of the quota with the least remaining, after an admission.
@@ -143,7 +150,7 @@ impl<'a> LimitState<'a> {
         let quotas = self.text.quotas.iter().zip(self.quotas);
         match quotas.min_by_key(|(_, state)| state.remaining()) {
             Some((quota, state)) => {
-                Some(LegacyHeaders::new(quota.capacity, Some(state), self.stamp_micros, reset))
+                Some(LegacyHeaders::new(quota.capacity, Some(state), self.wall_micros, reset))
             }
             None => self.legacy(reset),
         }

@@ -2,6 +2,7 @@
 //!
 //! This module does not use a limiter, because the limiter itself contains [`HttpOptions`].
 
+mod effective_http_options;
 mod header_cache;
 mod header_style;
 mod header_values;
@@ -16,18 +17,22 @@ mod problem;
 mod refusal;
 mod refusal_body;
 mod refusal_context;
+mod refused_body;
+mod reset_time;
 mod seconds;
 mod structured;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use self::effective_http_options::EffectiveHttpOptions;
 pub(crate) use self::header_cache::HeaderCache;
 pub use self::header_style::{HeaderStyle, LegacyReset};
 pub(crate) use self::header_values::HeaderValues;
 pub(crate) use self::limit_state::LimitState;
-pub(crate) use self::options::RefusedBody;
 pub use self::options::{HttpOptions, HttpOptionsError};
 pub(crate) use self::policy_text::PolicyText;
 pub use self::problem::Problem;
 pub use self::refusal::{Reason, Refusal};
 pub(crate) use self::refusal_context::RefusalContext;
+pub(crate) use self::refused_body::RefusedBody;
+pub(crate) use self::reset_time::WallClocks;

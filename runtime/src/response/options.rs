@@ -5,17 +5,23 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::response::{IntoResponse, Response};
+use axum::response::IntoResponse;
 use ipnet::{IpNet, Ipv4Net};
 
+use super::effective_http_options::{EffectiveHttpOptions, RefusalFunction};
 use super::header_style::{HeaderStyle, LegacyReset};
 use super::refusal::Refusal;
+use super::refused_body::RefusedBody;
+use super::reset_time::{ResetTime, WallClocks};
+use crate::error::fmt_with_causes;
 use crate::key::{AddressOptions, ForwardedHeader, OnMissingKey};
-
-pub(crate) type RefusalFunction = Arc<dyn Fn(&Refusal<'_>) -> Response + Send + Sync>;
 
 /// The options of a limiter for HTTP. Pass them to
 /// [`LimiterBuilder::http`](crate::LimiterBuilder::http). A policy's own options take precedence.
+///
+/// Each option has a default until it is set. So the options of a program and those of a
+/// configuration file are joined one by one: see
+/// [`LimiterBuilder::http`](crate::LimiterBuilder::http).
 ///
 /// ```
 /// use tollgate::http::HeaderStyle;
@@ -27,25 +33,16 @@ pub(crate) type RefusalFunction = Arc<dyn Fn(&Refusal<'_>) -> Response + Send + 
 /// let limiter = Limiter::builder(MemoryBackend::new()).http(http).build();
 /// # Ok::<_, tollgate::http::HttpOptionsError>(())
 /// ```
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct HttpOptions {
-    pub(crate) address: AddressOptions,
-    pub(crate) headers: HeaderStyle,
-    pub(crate) legacy_reset: LegacyReset,
-    pub(crate) on_missing_key: OnMissingKey,
-    pub(crate) refusal: Option<RefusalFunction>,
-    pub(crate) refused_body: RefusedBody,
-}
-
-/// The limits on the reading of a refused request's body.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct RefusedBody {
-    pub(crate) max_bytes: u64,
-    pub(crate) max_time: Duration,
-}
-
-impl RefusedBody {
-    const DEFAULT: Self = Self { max_bytes: 2 * 1024 * 1024, max_time: Duration::from_secs(5) };
+    trusted_proxies: Option<Vec<IpNet>>,
+    forwarded_header: Option<ForwardedHeader>,
+    ipv6_prefix: Option<u8>,
+    headers: Option<HeaderStyle>,
+    legacy_reset: Option<LegacyReset>,
+    on_missing_key: Option<OnMissingKey>,
+    refusal: Option<RefusalFunction>,
+    refused_body: Option<RefusedBody>,
 }
 
 impl HttpOptions {
@@ -53,13 +50,41 @@ impl HttpOptions {
     /// fields, and problem details as the body of refusals.
     #[must_use]
     pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Joins two sets of options. An option that only one of them sets is taken from there. An
+    /// option that both set is taken from `self`.
+    pub(crate) fn or(self, other: Self) -> Self {
+        // The fields are listed without `..`, so that an option that is missing here does not
+        // compile.
         Self {
-            address: AddressOptions::new(),
-            headers: HeaderStyle::default(),
-            legacy_reset: LegacyReset::default(),
-            on_missing_key: OnMissingKey::default(),
-            refusal: None,
-            refused_body: RefusedBody::DEFAULT,
+            trusted_proxies: self.trusted_proxies.or(other.trusted_proxies),
+            forwarded_header: self.forwarded_header.or(other.forwarded_header),
+            ipv6_prefix: self.ipv6_prefix.or(other.ipv6_prefix),
+            headers: self.headers.or(other.headers),
+            legacy_reset: self.legacy_reset.or(other.legacy_reset),
+            on_missing_key: self.on_missing_key.or(other.on_missing_key),
+            refusal: self.refusal.or(other.refusal),
+            refused_body: self.refused_body.or(other.refused_body),
+        }
+    }
+
+    /// Returns the options of a limiter with these clocks. Each option that is not set has its
+    /// default.
+    pub(crate) fn effective(self, clocks: WallClocks) -> EffectiveHttpOptions {
+        let default = AddressOptions::new();
+        EffectiveHttpOptions {
+            address: AddressOptions {
+                trusted_proxies: self.trusted_proxies.unwrap_or(default.trusted_proxies),
+                forwarded_header: self.forwarded_header.unwrap_or(default.forwarded_header),
+                ipv6_prefix: self.ipv6_prefix.unwrap_or(default.ipv6_prefix),
+            },
+            headers: self.headers.unwrap_or_default(),
+            legacy_reset: ResetTime { meaning: self.legacy_reset.unwrap_or_default(), clocks },
+            on_missing_key: self.on_missing_key.unwrap_or_default(),
+            refusal: self.refusal,
+            refused_body: self.refused_body.unwrap_or_default(),
         }
     }
 
@@ -80,14 +105,14 @@ impl HttpOptions {
         I::Item: AsRef<str>,
     {
         let proxies = proxies.into_iter().map(|proxy| network(proxy.as_ref()));
-        self.address.trusted_proxies = proxies.collect::<Result<_, _>>()?;
+        self.trusted_proxies = Some(proxies.collect::<Result<_, _>>()?);
         Ok(self)
     }
 
     /// Sets the header in which trusted proxies name the client.
     #[must_use]
     pub fn forwarded_header(mut self, header: ForwardedHeader) -> Self {
-        self.address.forwarded_header = header;
+        self.forwarded_header = Some(header);
         self
     }
 
@@ -101,28 +126,28 @@ impl HttpOptions {
         if !(1..=128).contains(&bits) {
             return Err(HttpOptionsError(HttpOptionsErrorKind::Prefix(bits)));
         }
-        self.address.ipv6_prefix = bits;
+        self.ipv6_prefix = Some(bits);
         Ok(self)
     }
 
     /// Sets the header fields with which responses describe limits to clients.
     #[must_use]
     pub fn headers(mut self, style: HeaderStyle) -> Self {
-        self.headers = style;
+        self.headers = Some(style);
         self
     }
 
     /// Sets the meaning of `X-RateLimit-Reset`.
     #[must_use]
     pub fn legacy_reset(mut self, reset: LegacyReset) -> Self {
-        self.legacy_reset = reset;
+        self.legacy_reset = Some(reset);
         self
     }
 
     /// Sets the handling of requests that lack the key of their limit.
     #[must_use]
     pub fn on_missing_key(mut self, mode: OnMissingKey) -> Self {
-        self.on_missing_key = mode;
+        self.on_missing_key = Some(mode);
         self
     }
 
@@ -156,23 +181,18 @@ impl HttpOptions {
     /// (nginx: 1 MB unless `client_max_body_size` is set).
     #[must_use]
     pub fn refused_body(mut self, max_bytes: u64, max_time: Duration) -> Self {
-        self.refused_body = RefusedBody { max_bytes, max_time };
+        self.refused_body = Some(RefusedBody { max_bytes, max_time });
         self
     }
 }
 
-impl Default for HttpOptions {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
+/// Formats the options that are set as `Some`.
 impl fmt::Debug for HttpOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HttpOptions")
-            .field("trusted_proxies", &self.address.trusted_proxies)
-            .field("forwarded_header", &self.address.forwarded_header)
-            .field("ipv6_prefix", &self.address.ipv6_prefix)
+            .field("trusted_proxies", &self.trusted_proxies)
+            .field("forwarded_header", &self.forwarded_header)
+            .field("ipv6_prefix", &self.ipv6_prefix)
             .field("headers", &self.headers)
             .field("legacy_reset", &self.legacy_reset)
             .field("on_missing_key", &self.on_missing_key)
@@ -183,9 +203,15 @@ impl fmt::Debug for HttpOptions {
 }
 
 /// The error for an invalid value of an option.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[error(transparent)]
 pub struct HttpOptionsError(HttpOptionsErrorKind);
+
+impl fmt::Debug for HttpOptionsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt_with_causes(self, f)
+    }
+}
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 enum HttpOptionsErrorKind {
@@ -208,4 +234,107 @@ fn network(text: &str) -> Result<IpNet, HttpOptionsError> {
     let v4 = v6.addr().to_ipv4_mapped().filter(|_| v6.prefix_len() >= 96);
     let v4 = v4.and_then(|v4| Ipv4Net::new(v4, v6.prefix_len() - 96).ok());
     Ok(v4.map_or(network, IpNet::V4))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A function that sets one option. The argument is the side that sets it, `false` for the
+    /// program and `true` for the configuration, so that the two values differ.
+    type Set = fn(HttpOptions, bool) -> HttpOptions;
+
+    const OPTIONS: [Set; 8] = [
+        |http, side| {
+            http.trusted_proxies([["10.0.0.0/8"], ["192.0.2.0/24"]][side as usize]).unwrap()
+        },
+        |http, side| {
+            http.forwarded_header(
+                [ForwardedHeader::XForwardedFor, ForwardedHeader::Forwarded][side as usize],
+            )
+        },
+        |http, side| http.ipv6_prefix([48, 56][side as usize]).unwrap(),
+        |http, side| http.headers([HeaderStyle::Both, HeaderStyle::None][side as usize]),
+        |http, side| http.legacy_reset([LegacyReset::Epoch, LegacyReset::Delta][side as usize]),
+        |http, side| {
+            http.on_missing_key([OnMissingKey::Shared, OnMissingKey::Exempt][side as usize])
+        },
+        |http, side| http.refusal(move |_: &Refusal<'_>| side.to_string()),
+        |http, side| http.refused_body([0, 9][side as usize], Duration::ZERO),
+    ];
+
+    /// Sets the options whose bits are set.
+    fn with(bits: usize, side: bool) -> HttpOptions {
+        let is_set = |at: &usize| bits & (1 << at) != 0;
+        (0..OPTIONS.len())
+            .filter(is_set)
+            .fold(HttpOptions::new(), |http, at| OPTIONS[at](http, side))
+    }
+
+    /// The value of each option, as text; of the function for refusals its address.
+    fn values(http: &HttpOptions) -> [Option<String>; 8] {
+        fn text<T: fmt::Debug>(value: &Option<T>) -> Option<String> {
+            value.as_ref().map(|value| format!("{value:?}"))
+        }
+        let HttpOptions {
+            trusted_proxies,
+            forwarded_header,
+            ipv6_prefix,
+            headers,
+            legacy_reset,
+            on_missing_key,
+            refusal,
+            refused_body,
+        } = http;
+        [
+            text(trusted_proxies),
+            text(forwarded_header),
+            text(ipv6_prefix),
+            text(headers),
+            text(legacy_reset),
+            text(on_missing_key),
+            refusal.as_ref().map(|function| format!("{:p}", Arc::as_ptr(function))),
+            text(refused_body),
+        ]
+    }
+
+    #[test]
+    fn each_option_is_that_of_the_first_who_sets_it() {
+        let all = 1 << OPTIONS.len();
+        let [program, configuration] =
+            [false, true].map(|side| (0..all).map(|bits| with(bits, side)).collect::<Vec<_>>());
+        for (program, own) in program.iter().enumerate() {
+            assert_eq!(values(own).map(|value| value.is_some()), bits(program));
+            for (configured, theirs) in configuration.iter().enumerate() {
+                let joined = values(&theirs.clone().or(own.clone()));
+                let (own, theirs) = (values(own), values(theirs));
+                for (at, joined) in joined.iter().enumerate() {
+                    let expected = theirs[at].as_ref().or(own[at].as_ref());
+                    assert_eq!(joined.as_ref(), expected, "{program:b} {configured:b} {at}");
+                }
+            }
+        }
+    }
+
+    fn bits(bits: usize) -> [bool; 8] {
+        std::array::from_fn(|at| bits & (1 << at) != 0)
+    }
+
+    #[test]
+    fn what_nobody_sets_has_its_default() {
+        let EffectiveHttpOptions {
+            address,
+            headers,
+            legacy_reset,
+            on_missing_key,
+            refusal,
+            refused_body,
+        } = HttpOptions::new().effective(WallClocks::of(crate::SystemClock::new()));
+        assert_eq!(format!("{address:?}"), format!("{:?}", AddressOptions::new()));
+        assert_eq!(headers, HeaderStyle::default());
+        assert_eq!(legacy_reset.meaning, LegacyReset::default());
+        assert_eq!(on_missing_key, OnMissingKey::default());
+        assert!(refusal.is_none());
+        assert_eq!(refused_body, RefusedBody::default());
+    }
 }

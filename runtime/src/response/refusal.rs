@@ -8,6 +8,7 @@ use axum::http::request::Parts;
 use super::header_style::HeaderStyle;
 use super::limit_state::LimitState;
 use super::policy_text::PolicyText;
+use super::reset_time::ResetTime;
 use super::seconds::whole_seconds;
 use crate::key::KeyError;
 use crate::{Decision, Outcome, Policy, Unavailable};
@@ -95,9 +96,9 @@ impl<'a> Refusal<'a> {
     }
 
     /// Returns the state of the limit that refused.
-    pub(super) fn state(&self, style: HeaderStyle) -> LimitState<'_> {
+    pub(super) fn state(&self, style: HeaderStyle, reset: &ResetTime) -> LimitState<'_> {
         let state = match self.decision() {
-            Some(decision) => LimitState::new(self.text, decision.verdict(), style),
+            Some(decision) => LimitState::new(self.text, decision.verdict(), style, reset),
             None => LimitState::undecided(self.text, style),
         };
         state.fixed_cost(self.has_fixed_cost)

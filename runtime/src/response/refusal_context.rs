@@ -8,9 +8,9 @@ use axum::http::HeaderValue;
 use axum::http::header::CACHE_CONTROL;
 use axum::response::Response;
 
+use super::effective_http_options::{EffectiveHttpOptions, RefusalFunction};
 use super::header_style::HeaderStyle;
 use super::limit_state::LimitState;
-use super::options::{HttpOptions, RefusalFunction};
 use super::passing_refusal::{PassingRefusal, add_line};
 use super::problem;
 use super::refusal::{Reason, Refusal};
@@ -19,7 +19,7 @@ use crate::key::KeyError;
 /// The options in effect for the response to one refusal.
 #[derive(Clone, Copy)]
 pub(crate) struct RefusalContext<'a> {
-    pub(crate) options: &'a HttpOptions,
+    pub(crate) options: &'a EffectiveHttpOptions,
     pub(crate) headers: HeaderStyle,
     /// The policy's own function for responses. It takes precedence over the limiter's function.
     pub(crate) function: Option<&'a dyn Fn(&Refusal<'_>) -> Response>,
@@ -53,8 +53,8 @@ impl RefusalContext<'_> {
     /// Adds the fields that describe the limit that refused and those behind it. The one that
     /// refuses for the longest time decides: it is described first, and by the legacy fields.
     fn add_fields(self, refusal: &Refusal<'_>, wait: Duration, response: &mut Response) {
-        let headers = response.headers_mut();
-        let own = refusal.state(self.headers);
+        let (headers, reset) = (response.headers_mut(), &self.options.legacy_reset);
+        let own = refusal.state(self.headers, reset);
         let mut longest = refusal.own_wait().unwrap_or(Duration::MAX);
         let mut deciding = &own;
         for state in refusal.behind {
@@ -69,7 +69,7 @@ impl RefusalContext<'_> {
         let mut with_legacy = std::iter::once(deciding).chain([&own]).chain(refusal.behind);
         let has_legacy = |state: &&LimitState<'_>| state.style.has_legacy();
         if let Some(legacy) = with_legacy.find(has_legacy)
-            && let Some(fields) = legacy.legacy(self.options.legacy_reset)
+            && let Some(fields) = legacy.legacy(reset.meaning)
         {
             fields.set(headers);
         }
@@ -99,8 +99,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::response::PolicyText;
-    use crate::{Policy, Quota, Unavailable};
+    use crate::response::{PolicyText, WallClocks};
+    use crate::{HttpOptions, Policy, Quota, Unavailable};
 
     #[test]
     fn the_policys_function_comes_first_and_what_it_leaves_out_is_added() {
@@ -112,6 +112,7 @@ mod tests {
         }));
         let refusal = Refusal::new(&policy, &text, Reason::Unavailable(&unavailable), None);
         let options = HttpOptions::new().refusal(|_: &Refusal<'_>| [("x-by", "limiter")]);
+        let options = options.effective(WallClocks::of(crate::SystemClock::new()));
         let answer = |function| {
             let context =
                 RefusalContext { options: &options, headers: HeaderStyle::Ietf, function };

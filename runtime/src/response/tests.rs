@@ -1,5 +1,6 @@
 //! Tests of header fields.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::HeaderMap;
@@ -10,18 +11,26 @@ use super::header_style::LegacyReset;
 use super::legacy_headers::{LEGACY_LIMIT, LEGACY_REMAINING, LEGACY_RESET, LegacyHeaders};
 use super::limit_field::SEPARATOR;
 use super::policy_text::policy_field;
+use super::reset_time::{ResetTime, WallClocks};
 use super::seconds::{wait_seconds, whole_seconds};
 use super::*;
 use crate::verdict::Verdict;
-use crate::{Decision, Outcome, Policy, Quota, QuotaState};
+use crate::{Decision, Outcome, Policy, Quota, QuotaState, SystemClock};
 
 fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
 }
 
+/// Takes stamps as they are.
+fn reset(meaning: LegacyReset) -> ResetTime {
+    let fallback = Arc::new(SystemClock::new());
+    ResetTime { meaning, clocks: WallClocks { store: None, fallback } }
+}
+
 fn limit_field(policy: &Policy, states: &[QuotaState]) -> Option<String> {
     let (text, verdict) = (PolicyText::new(policy), verdict(Outcome::Allowed, states));
-    let items = LimitState::new(&text, &verdict, HeaderStyle::Ietf).items();
+    let items =
+        LimitState::new(&text, &verdict, HeaderStyle::Ietf, &reset(LegacyReset::Epoch)).items();
     Some(limit_field::limit_field(&items)?.to_str().unwrap().to_owned())
 }
 
@@ -118,7 +127,7 @@ fn legacy_fields_are_of_the_tightest_quota() {
     // A cost of 4 is refused only by the quota with 3 units remaining.
     let refused = Outcome::Refused { retry_after: secs(1) };
     let refused = verdict(refused, &[state(false, 1), state(true, 3)]);
-    let refused = LimitState::new(&text, &refused, HeaderStyle::Legacy);
+    let refused = LimitState::new(&text, &refused, HeaderStyle::Legacy, &reset(LegacyReset::Epoch));
     refused.legacy(LegacyReset::Epoch).unwrap().set(&mut headers);
     assert_eq!(legacy(&headers), [Some("100"), Some("3"), Some("2")]);
 }
@@ -130,11 +139,13 @@ fn with_behind(own: Outcome, behind: [(Outcome, QuotaState); 2]) -> (u16, [Strin
     let state = QuotaState::new(true, 0, secs(1), secs(1));
     let decision = Decision::without_receipt(verdict(own, &[state]));
     let [b, c] = behind.map(|(outcome, state)| verdict(outcome, &[state]));
-    let behind = [(&texts[1], &b), (&texts[2], &c)]
-        .map(|(text, verdict)| LimitState::new(text, verdict, HeaderStyle::Both));
+    let behind = [(&texts[1], &b), (&texts[2], &c)].map(|(text, verdict)| {
+        LimitState::new(text, verdict, HeaderStyle::Both, &reset(LegacyReset::Delta))
+    });
     let reason = Reason::of(&decision);
     let refusal = Refusal::new(&policies[0], &texts[0], reason, None).with_behind(&behind);
     let options = HttpOptions::new().legacy_reset(LegacyReset::Delta);
+    let options = options.effective(WallClocks::of(SystemClock::new()));
     let context = RefusalContext { options: &options, headers: HeaderStyle::Both, function: None };
     let response = context.respond(&refusal);
     let fields = ["retry-after", "ratelimit-policy", "ratelimit", "x-ratelimit-reset"];
@@ -217,7 +228,7 @@ proptest! {
         let text = PolicyText::new(&policy);
         let state = QuotaState::new(false, remaining, secs(seconds), secs(seconds));
         let verdict = verdict(Outcome::Allowed, &[state]);
-        let items = LimitState::new(&text, &verdict, HeaderStyle::Ietf).items();
+        let items = LimitState::new(&text, &verdict, HeaderStyle::Ietf, &reset(LegacyReset::Epoch)).items();
         let field = limit_field::limit_field(&items).unwrap();
         prop_assert_eq!(field.len(), items[0].len() - SEPARATOR.len());
     }

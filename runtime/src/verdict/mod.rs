@@ -63,6 +63,11 @@ impl Verdict {
         Self::by(Source::Disabled, Outcome::Allowed, 0)
     }
 
+    /// Creates the verdict that refuses a request because an override blocks its subject.
+    pub(crate) fn blocked() -> Self {
+        Self::by(Source::Store, Outcome::Blocked, 0)
+    }
+
     /// Moves the verdict out, and leaves [`open`](Self::open) in its place.
     #[cfg(feature = "axum")]
     pub(crate) fn take(&mut self) -> Self {

@@ -1,10 +1,10 @@
 //! What is logged, as text.
 
 use std::io::{self, Write};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 
-use tracing::Level;
 use tracing::subscriber::DefaultGuard;
+use tracing::{Dispatch, Level};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// Clones share what is written.
@@ -14,6 +14,12 @@ pub struct Log(Arc<Mutex<Vec<u8>>>);
 impl Log {
     /// Of this thread, until the guard is dropped.
     pub fn of_this_thread(level: Level) -> (Self, DefaultGuard) {
+        /// With one subscriber, `tracing` asks only the thread that meets a log statement first, and
+        /// keeps its answer for all threads. With two it asks all subscribers.
+        static ANOTHER: LazyLock<Dispatch> =
+            LazyLock::new(|| Dispatch::new(Log::default().subscriber(Level::ERROR)));
+
+        LazyLock::force(&ANOTHER);
         let log = Self::default();
         let guard = log.subscriber(level).set_default();
         (log, guard)

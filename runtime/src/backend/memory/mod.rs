@@ -316,6 +316,10 @@ impl Store for Arc<MemoryBackend> {
     fn gauges(&self) -> Option<Arc<dyn Gauges>> {
         Some(Arc::clone(&self.counts) as _)
     }
+
+    fn clock(&self) -> Option<Arc<dyn Clock>> {
+        Some(self.time.to_shared())
+    }
 }
 
 impl fmt::Debug for MemoryBackend {

@@ -13,6 +13,7 @@ use tokio::runtime::{Handle, Id};
 use super::connect_options::ConnectOptions;
 use super::failure::RequestError;
 use super::sentinel;
+use crate::error::with_causes;
 use crate::stats::RedisStats;
 
 /// Timeout for connecting, and for testing a pooled connection. A check waits no longer than its
@@ -166,18 +167,4 @@ impl Connector {
             known.pool.close();
         }
     }
-}
-
-/// Formats an error and its causes in one line.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let reason = error.to_string();
-        if !text.contains(&reason) {
-            text = format!("{text}: {reason}");
-        }
-        cause = error.source();
-    }
-    text
 }

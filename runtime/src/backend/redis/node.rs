@@ -82,10 +82,14 @@ impl Node {
                 Err(error) => Err(RequestError::from_driver(&error).into_error()),
             }
         };
-        match tokio::time::timeout(timeout, reply).await {
+        let reply = match tokio::time::timeout(timeout, reply).await {
             Ok(reply) => reply,
             Err(_) => Err(BackendError::not_executed("the server does not answer")),
-        }
+        };
+        reply.map_err(|error| match self.connection.address() {
+            Some(address) => error.at(&address),
+            None => error,
+        })
     }
 
     /// Rejects further requests, waits until all present ones have been answered, and closes the
