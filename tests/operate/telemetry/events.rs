@@ -166,16 +166,19 @@ impl Backend for SlowRefunds {
 }
 
 #[tokio::test]
-async fn refunds_that_a_function_cannot_wait_for_are_logged() {
+async fn refunds_that_a_function_cannot_wait_for_are_made_in_the_background() {
     let (log, _listening) = Log::of_this_thread(Level::DEBUG);
-    testing::scope(Limiter::new(SlowRefunds::default()), async {
-        assert!(sync_function().is_ok());
-    })
-    .await;
+    let limiter = Limiter::new(SlowRefunds::default());
+    limiter.scope(async { assert!(sync_function().is_ok()) }).await;
+    assert!(!log.text().contains("a refund"), "{}", log.text());
+    limiter.close().await;
+    assert_eq!(limiter.stats().lost_refunds, 1);
     let text = log.text();
     let failed = text.lines().find(|line| line.contains("a refund failed")).unwrap();
     assert!(
-        failed.contains("policy=\"final_sync_function\"") && failed.contains("waited for"),
+        failed.contains("policy=\"final_sync_function\"") && failed.contains("connection reset"),
         "{text}"
     );
+    let warned: Vec<_> = text.lines().filter(|line| line.contains("a refund is lost")).collect();
+    assert!(warned.len() == 1 && warned[0].contains("WARN"), "{text}");
 }
