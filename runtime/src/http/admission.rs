@@ -11,7 +11,7 @@ use super::check::{CheckNow, CheckOutcome, Checker, PendingCheck, with_limiter};
 use super::counted;
 use super::grants::{Grants, UnfinishedGrants};
 use super::limit::HttpLimit;
-use super::refused::{LimitBehind, Refused, RefusedRequest};
+use super::refused::{FirstRefusal, LimitBehind, RefusedRequest};
 use crate::overrides::EffectivePolicy;
 use crate::{Check, Limiter, Source};
 
@@ -120,27 +120,57 @@ impl fmt::Debug for Admission {
     }
 }
 
-/// Checks a request against the limits of its handler. The error is the refusal. `records_count` is
-/// `true` if the handler may send the request on, to other limits.
-pub(super) async fn check(
+/// Checks a request against the limits of its handler, without waiting. The error is the refusal.
+/// `records_count` is `true` if the handler may send the request on, to other limits.
+///
+/// This is not an async function, because most checks need not wait: see [`check_later`].
+#[inline]
+pub(super) fn check(
     limits: &'static [HttpLimit],
     parts: &mut Parts,
     records_count: bool,
-) -> Result<Admission, RefusedRequest> {
+) -> CheckNow<Result<Admission, RefusedRequest>> {
     let records_count = records_count && counted::has_layers();
-    // The futures are boxed to keep this one small, because most checks need not wait.
-    let checked = match limits {
-        [limit] if limit.key.is_immediate() => match check_now(limit, parts, records_count) {
-            Some(CheckNow::Done(checked)) => checked,
-            Some(CheckNow::Waits(pending)) => {
-                Box::pin(wait(limit, parts, *pending, records_count)).await
-            }
-            // An immediate key is resolved now, so this does not happen.
-            None => Ok(None),
-        },
-        _ => Box::pin(check_each(limits, parts, records_count)).await,
-    };
-    match checked? {
+    let [limit] = limits else { return CheckNow::Waits(None) };
+    if !limit.key.is_immediate() {
+        return CheckNow::Waits(None);
+    }
+    let checked = with_limiter(parts, |limiter| {
+        let grant = |granted| Grants::one(limit, limiter, granted);
+        checker(limiter, limit, records_count).check_now(parts, grant)
+    });
+    match checked {
+        Some(CheckNow::Done(outcome)) => CheckNow::Done(admit(outcome, parts, records_count)),
+        Some(CheckNow::Waits(pending)) => CheckNow::Waits(pending),
+        // An immediate key is resolved now, so this does not happen.
+        None => CheckNow::Waits(None),
+    }
+}
+
+/// Checks a request that [`check`] could not check without waiting.
+pub(super) fn check_later<'a>(
+    limits: &'static [HttpLimit],
+    parts: &'a mut Parts,
+    pending: Option<Box<PendingCheck>>,
+    records_count: bool,
+) -> Pin<Box<dyn Future<Output = Result<Admission, RefusedRequest>> + Send + 'a>> {
+    let records_count = records_count && counted::has_layers();
+    Box::pin(async move {
+        let outcome = match (limits, pending) {
+            ([limit], Some(pending)) => wait(limit, parts, *pending, records_count).await,
+            _ => check_each(limits, parts, records_count).await,
+        };
+        admit(outcome, parts, records_count)
+    })
+}
+
+#[inline]
+fn admit(
+    outcome: CheckOutcome<HandlerGrants, RefusedRequest>,
+    parts: &mut Parts,
+    records_count: bool,
+) -> Result<Admission, RefusedRequest> {
+    match outcome.answered()? {
         Some(grants) => {
             if records_count {
                 grants.record_counts(&mut parts.extensions);
@@ -153,26 +183,13 @@ pub(super) async fn check(
 
 type HandlerGrants = Box<Grants<&'static HttpLimit>>;
 
-fn checker<'a>(limiter: &'a Limiter, limit: &'static HttpLimit) -> Checker<'a> {
-    let keeps_decision = limit.keeps_decision();
-    Checker { limit, limiter, keeps_decision, records_count: false }
-}
-
-/// Checks the request against a single limit without waiting. Returns `None` if the key has to be
-/// awaited.
-fn check_now(
+fn checker<'a>(
+    limiter: &'a Limiter,
     limit: &'static HttpLimit,
-    parts: &Parts,
     records_count: bool,
-) -> Option<CheckNow<Result<Option<HandlerGrants>, RefusedRequest>>> {
-    with_limiter(parts, |limiter| {
-        let grant = |granted| Grants::one(limit, limiter, granted);
-        let checker = Checker { records_count, ..checker(limiter, limit) };
-        Some(match checker.check_now(parts, grant)? {
-            CheckNow::Done(outcome) => CheckNow::Done(checker.respond(parts, outcome)),
-            CheckNow::Waits(pending) => CheckNow::Waits(pending),
-        })
-    })
+) -> Checker<'a, RefusedRequest> {
+    let keeps_decision = limit.keeps_decision();
+    Checker { limit, limiter, keeps_decision, records_count, refuse: |refusing| refusing.respond() }
 }
 
 /// Waits for the backend's answer to the check of a single limit.
@@ -181,12 +198,10 @@ async fn wait(
     parts: &Parts,
     pending: PendingCheck,
     records_count: bool,
-) -> Result<Option<HandlerGrants>, RefusedRequest> {
+) -> CheckOutcome<HandlerGrants, RefusedRequest> {
     let limiter = with_limiter(parts, Limiter::clone);
     let grant = |granted| Grants::one(limit, &limiter, granted);
-    let checker = Checker { records_count, ..checker(&limiter, limit) };
-    let outcome = checker.wait(parts, pending, grant).await;
-    checker.respond(parts, outcome)
+    checker(&limiter, limit, records_count).wait(parts, pending, grant).await
 }
 
 /// Checks the request against one limit after the other, and waits where necessary.
@@ -194,7 +209,7 @@ async fn check_each(
     limits: &'static [HttpLimit],
     parts: &mut Parts,
     records_count: bool,
-) -> Result<Option<HandlerGrants>, RefusedRequest> {
+) -> CheckOutcome<HandlerGrants, RefusedRequest> {
     let limiter = with_limiter(parts, Limiter::clone);
     let mut grants = Grants::none(&limiter);
     for (index, limit) in limits.iter().enumerate() {
@@ -202,37 +217,44 @@ async fn check_each(
         // of the earlier ones are refunded.
         let keeps_decision = limits.len() > 1 || limit.keeps_decision();
         let records_count = records_count || limits.len() > 1;
-        let checker = Checker { limit, limiter: &limiter, keeps_decision, records_count };
+        let refuse = FirstRefusal::of;
+        let checker = Checker { limit, limiter: &limiter, keeps_decision, records_count, refuse };
         match checker.check(parts, |granted| granted).await {
             CheckOutcome::Granted(granted) => {
                 granted.record_count(&mut parts.extensions);
                 grants.push(limit, granted);
             }
             CheckOutcome::Uncounted => {}
-            CheckOutcome::Refused(refused) => {
+            CheckOutcome::Refused(refusal) => {
                 grants.refund_all().await;
-                let behind = limits.get(index + 1..).unwrap_or_default();
-                let behind = peek_each(behind, parts, &limiter, &refused).await;
-                return Err(refused.into_request(limit, &limiter, parts, &behind));
+                return CheckOutcome::Refused(match refusal {
+                    FirstRefusal::Responded(refused) => refused,
+                    FirstRefusal::Deferred(refusal) => {
+                        let behind = limits.get(index + 1..).unwrap_or_default();
+                        // After a refusal by the deny cache, the backend is not asked for the
+                        // limits behind it either.
+                        let may_wait = refusal.source() != Source::DenyCache;
+                        let behind = peek_each(behind, parts, &limiter, may_wait).await;
+                        refusal.respond(limit, &limiter, parts, &behind)
+                    }
+                });
             }
         }
     }
-    Ok(Some(grants))
+    CheckOutcome::Granted(grants)
 }
 
 /// Peeks at the limits behind the one that has refused a request, in one call, because the same
-/// request succeeds only when they admit it, too. After a refusal by the deny cache the backend is not asked for them
-/// either.
+/// request succeeds only when they admit it, too.
 async fn peek_each(
     behind: &'static [HttpLimit],
     parts: &mut Parts,
     limiter: &Limiter,
-    refused: &Refused,
+    may_wait: bool,
 ) -> Vec<LimitBehind<'static>> {
-    let Some(source) = refused.refused_for_a_time() else { return Vec::new() };
     let mut found = Vec::with_capacity(behind.len());
     for limit in behind {
-        if let Some(pending) = checker(limiter, limit).find_behind(parts).await {
+        if let Some(pending) = checker(limiter, limit, false).find_behind(parts).await {
             found.push((limit, pending));
         }
     }
@@ -240,7 +262,7 @@ async fn peek_each(
         found.iter().map(|(limit, pending)| pending.policy(limit)).collect();
     let checks: Vec<Check<'_>> =
         found.iter().zip(&policies).map(|((_, pending), policy)| pending.check(policy)).collect();
-    let verdicts = limiter.peek_all(&checks, source != Source::DenyCache).await;
+    let verdicts = limiter.peek_all(&checks, may_wait).await;
     let limits = found.iter().zip(policies).zip(verdicts);
     limits
         .filter_map(|(((limit, _), policy), verdict)| {

@@ -11,6 +11,7 @@ use crate::response::{PolicyText, Reason, Refusal, RefusalContext};
 pub(crate) fn refuse_call(policy: &Policy, reason: Reason<'_>) -> Response {
     let (text, limiter) = (PolicyText::new(policy), current_limiter());
     let options = limiter.http();
-    let context = RefusalContext { options, headers: options.headers, function: None };
+    let context =
+        RefusalContext { options, headers: options.headers, function: None, passes_limits: true };
     context.respond(&Refusal::new(policy, &text, reason, None))
 }

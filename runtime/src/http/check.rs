@@ -7,11 +7,11 @@ use axum::http::request::Parts;
 use super::counted::{self, Cost, Count};
 use super::granted::{Granted, fields};
 use super::limit::HttpLimit;
-use super::refused::{Cause, Refused, RefusedRequest};
+use super::refused::{RefusedRequest, Refusing};
 use crate::global::with_current_limiter;
 use crate::key::KeyOptions;
 use crate::overrides::{EffectivePolicy, Overridden};
-use crate::response::HeaderValues;
+use crate::response::{HeaderValues, Reason};
 use crate::subject::Subject;
 use crate::verdict::Verdict;
 use crate::{Blocked, Check, Decision, Limiter, Unavailable};
@@ -19,23 +19,35 @@ use crate::{Blocked, Check, Decision, Limiter, Unavailable};
 /// The outcome of the check of a request against a limit.
 ///
 /// The argument `grant` of a check builds the `G` directly from the [`Granted`], because moving
-/// that large value would cost about as much as the check.
-#[expect(clippy::large_enum_variant, reason = "a refusal is moved once or twice, and not stored")]
-pub(super) enum CheckOutcome<G> {
+/// that large value would cost about as much as the check. `R` is what the checker makes of a
+/// refusal.
+pub(super) enum CheckOutcome<G, R> {
     /// The request is admitted.
     Granted(G),
     /// The request is admitted without being counted.
     Uncounted,
     /// The request is refused.
-    Refused(Refused),
+    Refused(R),
+}
+
+impl<G> CheckOutcome<G, RefusedRequest> {
+    /// Returns the grant, or `None` if the request was not counted. The error is the refusal.
+    #[inline]
+    pub(super) fn answered(self) -> Result<Option<G>, RefusedRequest> {
+        match self {
+            Self::Granted(granted) => Ok(Some(granted)),
+            Self::Uncounted => Ok(None),
+            Self::Refused(refused) => Err(refused),
+        }
+    }
 }
 
 /// The result of a check that does not wait.
 pub(super) enum CheckNow<T> {
     /// The result is known.
     Done(T),
-    /// The backend has to be awaited, for this check.
-    Waits(Box<PendingCheck>),
+    /// The backend has to be awaited, for this check; `None` if that is not found out yet.
+    Waits(Option<Box<PendingCheck>>),
 }
 
 /// A check for which the backend has to be awaited. The functions of the user have been called for
@@ -60,10 +72,10 @@ impl PendingCheck {
 }
 
 /// The result of finding out what has to be checked.
-enum Found {
+enum Found<R> {
     Check(PendingCheck),
     Uncounted,
-    Refused(Refused),
+    Refused(R),
 }
 
 /// A request that counts against a limit.
@@ -76,29 +88,30 @@ struct CountedRequest<'a> {
 }
 
 /// Checks requests against a limit.
-#[derive(Clone, Copy)]
-pub(super) struct Checker<'a> {
+pub(super) struct Checker<'a, R> {
     pub(super) limit: &'a HttpLimit,
     pub(super) limiter: &'a Limiter,
     /// `true` if the decision is needed after the check, to show it to the handler or to refund it.
     pub(super) keeps_decision: bool,
     /// `true` if other limits may check the request after this one, so that they need the count.
     pub(super) records_count: bool,
+    /// Makes what the outcome says of a refusal.
+    pub(super) refuse: fn(Refusing<'_>) -> R,
 }
 
-impl Checker<'_> {
+impl<R> Checker<'_, R> {
     /// Checks a request, and waits for the key and the backend where necessary.
     pub(super) async fn check<G>(
         &self,
         parts: &mut Parts,
         grant: impl Fn(Granted) -> G,
-    ) -> CheckOutcome<G> {
+    ) -> CheckOutcome<G, R> {
         if self.limit.key.is_immediate() {
             return match self.check_now(parts, &grant) {
                 Some(CheckNow::Done(outcome)) => outcome,
-                Some(CheckNow::Waits(pending)) => self.wait(parts, *pending, grant).await,
+                Some(CheckNow::Waits(Some(pending))) => self.wait(parts, *pending, grant).await,
                 // An immediate key is resolved now, so this does not happen.
-                None => CheckOutcome::Uncounted,
+                Some(CheckNow::Waits(None)) | None => CheckOutcome::Uncounted,
             };
         }
         match self.find(parts).await {
@@ -109,7 +122,7 @@ impl Checker<'_> {
     }
 
     /// Finds out what has to be checked, and waits for the key where necessary.
-    async fn find(&self, parts: &mut Parts) -> Found {
+    async fn find(&self, parts: &mut Parts) -> Found<R> {
         let policy = self.limiter.effective_policy(self.limit.policy());
         if !policy.is_enabled() || self.limit.is_exempt(parts) {
             return Found::Uncounted;
@@ -119,7 +132,13 @@ impl Checker<'_> {
             Ok(Some(subject)) => subject,
             Ok(None) => return Found::Uncounted,
             Err(_) if policy.is_shadow() => return Found::Uncounted,
-            Err(error) => return Found::Refused(refused(&policy, Cause::NoKey(error))),
+            Err(error) => {
+                return Found::Refused((self.refuse)(self.refusing(
+                    parts,
+                    &policy,
+                    Reason::NoKey(error),
+                )));
+            }
         };
         let policy = self.limiter.effective_policy_of_subject(policy, subject.as_str());
         if !policy.is_enabled() {
@@ -137,7 +156,7 @@ impl Checker<'_> {
         parts: &Parts,
         pending: PendingCheck,
         grant: impl FnOnce(Granted) -> G,
-    ) -> CheckOutcome<G> {
+    ) -> CheckOutcome<G, R> {
         let policy = pending.policy(self.limit);
         let check = pending.check(&policy);
         let mut verdict = Verdict::open();
@@ -151,7 +170,7 @@ impl Checker<'_> {
         &self,
         parts: &Parts,
         grant: impl FnOnce(Granted) -> G,
-    ) -> Option<CheckNow<CheckOutcome<G>>> {
+    ) -> Option<CheckNow<CheckOutcome<G, R>>> {
         let policy = self.limiter.effective_policy(self.limit.policy());
         if !policy.is_enabled() || self.limit.is_exempt(parts) {
             return Some(CheckNow::Done(CheckOutcome::Uncounted));
@@ -162,7 +181,8 @@ impl Checker<'_> {
                 Ok(None) => return CheckNow::Done(CheckOutcome::Uncounted),
                 Err(_) if policy.is_shadow() => return CheckNow::Done(CheckOutcome::Uncounted),
                 Err(error) => {
-                    let refused = refused(&policy, Cause::NoKey(error));
+                    let refused =
+                        (self.refuse)(self.refusing(parts, &policy, Reason::NoKey(error)));
                     return CheckNow::Done(CheckOutcome::Refused(refused));
                 }
             };
@@ -178,28 +198,12 @@ impl Checker<'_> {
             let mut verdict = Verdict::open();
             let Some(decided) = self.limiter.decide_now(&check, &mut verdict) else {
                 let (overridden, subject) = (policy.into_overridden(), Subject::plain(subject));
-                return CheckNow::Waits(Box::new(PendingCheck { overridden, subject, cost }));
+                let pending = PendingCheck { overridden, subject, cost };
+                return CheckNow::Waits(Some(Box::new(pending)));
             };
             let counted = CountedRequest { policy: &policy, check, count: cost.count, parts };
             CheckNow::Done(self.conclude(counted, decided, &mut verdict, grant))
         })
-    }
-
-    /// Makes the response of a refusal. Of an admission it returns the grant, or `None` if the
-    /// request was not counted.
-    #[inline]
-    pub(super) fn respond<G>(
-        &self,
-        parts: &Parts,
-        outcome: CheckOutcome<G>,
-    ) -> Result<Option<G>, RefusedRequest> {
-        match outcome {
-            CheckOutcome::Granted(granted) => Ok(Some(granted)),
-            CheckOutcome::Uncounted => Ok(None),
-            CheckOutcome::Refused(refused) => {
-                Err(refused.into_request(self.limit, self.limiter, parts, &[]))
-            }
-        }
     }
 
     /// Finds out what would have been checked behind a limit that has refused the request. Returns
@@ -233,13 +237,15 @@ impl Checker<'_> {
         decided: Result<(), Unavailable>,
         verdict: &mut Verdict,
         grant: impl FnOnce(Granted) -> G,
-    ) -> CheckOutcome<G> {
+    ) -> CheckOutcome<G, R> {
         let CountedRequest { policy, check, count, parts } = counted;
         match decided {
             Ok(()) => {}
             Err(_) if policy.is_shadow() => return CheckOutcome::Uncounted,
             Err(error) => {
-                return CheckOutcome::Refused(refused(policy, Cause::Unavailable(error)));
+                let refused =
+                    (self.refuse)(self.refusing(parts, policy, Reason::Unavailable(&error)));
+                return CheckOutcome::Refused(refused);
             }
         }
         if verdict.is_allowed() {
@@ -257,8 +263,17 @@ impl Checker<'_> {
             return CheckOutcome::Granted(grant(granted));
         }
         let counted = count.filter(|count| count.is_again).map(|count| count.id);
-        let refused = refused(policy, Cause::Decision(decision));
-        CheckOutcome::Refused(Refused { counted, ..refused })
+        let refusing = self.refusing(parts, policy, Reason::of(&decision));
+        CheckOutcome::Refused((self.refuse)(Refusing { counted, ..refusing }))
+    }
+
+    fn refusing<'r>(
+        &'r self,
+        parts: &'r Parts,
+        policy: &'r EffectivePolicy<'r>,
+        reason: Reason<'r>,
+    ) -> Refusing<'r> {
+        Refusing { limit: self.limit, limiter: self.limiter, parts, policy, reason, counted: None }
     }
 
     /// Prepares the data that completes the response of an admitted request.
@@ -270,10 +285,6 @@ impl Checker<'_> {
             self.keeps_decision.then(|| Box::new(Decision::charged(verdict.take(), &check)));
         Granted { headers, decision, overridden: policy.overridden().cloned(), count }
     }
-}
-
-fn refused(policy: &EffectivePolicy<'_>, cause: Cause) -> Refused {
-    Refused { cause, overridden: policy.overridden().cloned(), counted: None }
 }
 
 /// Calls `function` with the request's own limiter, if a layer has provided one, or else with the

@@ -11,7 +11,8 @@ use axum::http::request::Parts;
 use axum::response::IntoResponse;
 use pin_project_lite::pin_project;
 
-use super::admission::{Admission, check};
+use super::admission::{Admission, check, check_later};
+use super::check::CheckNow;
 use super::limit::{Annotated, HttpLimit};
 use super::rejection::LimitRejection;
 
@@ -75,7 +76,11 @@ fn extract_from_parts<T: FromRequestParts<S>, S: Sync>(
 ) -> impl Future<Output = Result<(Admission, T), LimitRejection>> + Send {
     let (mut parts, body) = request.into_parts();
     async move {
-        let admission = match check(limits, &mut parts, false).await {
+        let checked = match check(limits, &mut parts, false) {
+            CheckNow::Done(checked) => checked,
+            CheckNow::Waits(pending) => check_later(limits, &mut parts, pending, false).await,
+        };
+        let admission = match checked {
             Ok(admission) => admission,
             Err(refused) => return Err(LimitRejection(refused.respond(&parts, body))),
         };
@@ -95,7 +100,11 @@ fn extract_from_request<T: FromRequest<S>, S: Sync>(
 ) -> impl Future<Output = Result<(Admission, T), LimitRejection>> + Send {
     let (mut parts, body) = request.into_parts();
     async move {
-        let admission = match check(limits, &mut parts, true).await {
+        let checked = match check(limits, &mut parts, true) {
+            CheckNow::Done(checked) => checked,
+            CheckNow::Waits(pending) => check_later(limits, &mut parts, pending, true).await,
+        };
+        let admission = match checked {
             Ok(admission) => admission,
             Err(refused) => return Err(LimitRejection(refused.respond(&parts, body))),
         };

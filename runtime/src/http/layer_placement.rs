@@ -18,15 +18,22 @@
 //! and no routes looks the same, so the message says what is limited and what is not.
 
 use std::panic::Location;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::Policy;
 
-/// The record of what was done with one layer. Each clone of the layer has a record of its own.
-pub(super) struct Placement {
-    uses: Arc<Mutex<Uses>>,
-    /// The uses of the layer of which this one is a clone.
-    original: Option<Arc<Mutex<Uses>>>,
+/// The record of what was done with one layer. Each clone of the layer has a record of its own, until
+/// the layer from which it was cloned is dropped: then the router has been built, and the clones that
+/// it makes for its requests have no record (`None`).
+pub(super) struct Placement(Option<Arc<Record>>);
+
+struct Record {
+    /// `true` if the layer was dropped.
+    is_dropped: AtomicBool,
+    uses: Mutex<Uses>,
+    /// The record of the layer of which this one is a clone.
+    original: Option<Arc<Record>>,
     /// The place in the program at which the layer was created.
     created_at: &'static Location<'static>,
 }
@@ -39,14 +46,12 @@ struct Uses {
     applied: u32,
     /// The number of dropped clones that were applied to exactly one service and not cloned.
     applied_once: u32,
-    /// `true` if the layer was dropped.
-    is_dropped: bool,
     /// The clone that was made last.
     last: Option<LastClone>,
 }
 
 struct LastClone {
-    uses: Arc<Mutex<Uses>>,
+    record: Arc<Record>,
     /// `true` if the clone before this one was dropped unused before this one was made.
     follows_unused: bool,
 }
@@ -61,64 +66,99 @@ impl Uses {
         let Some(last) = self.last.as_ref().filter(|last| last.follows_unused) else {
             return false;
         };
-        let last = lock(&last.uses);
+        let uses = last.record.lock();
         self.applied == 1
-            && last.is_dropped
-            && (last.clones, last.applied, last.applied_once) == (2, 0, 2)
+            && last.record.is_dropped()
+            && (uses.clones, uses.applied, uses.applied_once) == (2, 0, 2)
+    }
+}
+
+impl Record {
+    fn new(original: Option<Arc<Self>>, created_at: &'static Location<'static>) -> Arc<Self> {
+        let (is_dropped, uses) = (AtomicBool::new(false), Mutex::default());
+        Arc::new(Self { is_dropped, uses, original, created_at })
+    }
+
+    fn is_dropped(&self) -> bool {
+        self.is_dropped.load(Ordering::Acquire)
+    }
+
+    /// Locks the uses and ignores poisoning: a panic cannot leave these numbers half changed.
+    fn lock(&self) -> MutexGuard<'_, Uses> {
+        self.uses.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the record of a new clone of the layer.
+    fn of_clone(self: &Arc<Self>) -> Arc<Self> {
+        let clone = Self::new(Some(Arc::clone(self)), self.created_at);
+        let mut uses = self.lock();
+        uses.clones = uses.clones.saturating_add(1);
+        let follows_unused = uses.last.take().is_some_and(|before| {
+            let is_unused = before.record.lock().is_unused();
+            before.record.is_dropped() && is_unused
+        });
+        uses.last = Some(LastClone { record: Arc::clone(&clone), follows_unused });
+        clone
     }
 }
 
 impl Placement {
     #[track_caller]
     pub(super) fn new() -> Self {
-        Self { uses: Arc::default(), original: None, created_at: Location::caller() }
+        Self(Some(Record::new(None, Location::caller())))
     }
 
     /// Records that the layer is applied to a service. Logs a warning if that completes the steps by
     /// which a router without routes adds a layer.
+    #[inline]
     pub(super) fn apply(&self, policy: &Policy) {
-        let mut uses = lock(&self.uses);
-        uses.applied = uses.applied.saturating_add(1);
-        if uses.reaches_only_the_fallback() {
-            tracing::warn!(
-                policy = policy.name(),
-                layer = %self.created_at,
-                "a layer was added to a router without routes: it limits only requests that match \
-                 no route. Routes that are added after it are not limited: add the layer after them"
-            );
+        if let Some(record) = &self.0 {
+            apply(record, policy);
         }
+    }
+}
+
+fn apply(record: &Record, policy: &Policy) {
+    let mut uses = record.lock();
+    uses.applied = uses.applied.saturating_add(1);
+    if uses.reaches_only_the_fallback() {
+        tracing::warn!(
+            policy = policy.name(),
+            layer = %record.created_at,
+            "a layer was added to a router without routes: it limits only requests that match \
+             no route. Routes that are added after it are not limited: add the layer after them"
+        );
     }
 }
 
 impl Clone for Placement {
+    #[inline]
     fn clone(&self) -> Self {
-        let clone = Arc::<Mutex<Uses>>::default();
-        let mut uses = lock(&self.uses);
-        uses.clones = uses.clones.saturating_add(1);
-        let follows_unused = uses.last.take().is_some_and(|before| {
-            let before = lock(&before.uses);
-            before.is_dropped && before.is_unused()
-        });
-        uses.last = Some(LastClone { uses: Arc::clone(&clone), follows_unused });
-        Self { uses: clone, original: Some(Arc::clone(&self.uses)), created_at: self.created_at }
+        let is_built = |record: &&Arc<Record>| {
+            record.original.as_ref().is_some_and(|original| original.is_dropped())
+        };
+        let record = self.0.as_ref().filter(|record| !is_built(record));
+        Self(record.map(Record::of_clone))
     }
 }
 
 impl Drop for Placement {
+    #[inline]
     fn drop(&mut self) {
-        let mut uses = lock(&self.uses);
-        uses.is_dropped = true;
-        uses.last = None;
-        let was_applied_once = uses.clones == 0 && uses.applied == 1;
-        drop(uses);
-        if let Some(original) = self.original.as_ref().filter(|_| was_applied_once) {
-            let mut original = lock(original);
-            original.applied_once = original.applied_once.saturating_add(1);
+        if let Some(record) = self.0.take() {
+            drop_record(&record);
         }
     }
 }
 
-/// Locks the mutex and ignores poisoning: a panic cannot leave these numbers half changed.
-fn lock(uses: &Mutex<Uses>) -> MutexGuard<'_, Uses> {
-    uses.lock().unwrap_or_else(PoisonError::into_inner)
+fn drop_record(record: &Record) {
+    record.is_dropped.store(true, Ordering::Release);
+    let mut uses = record.lock();
+    uses.last = None;
+    let was_applied_once = uses.clones == 0 && uses.applied == 1;
+    drop(uses);
+    if let Some(original) = record.original.as_ref().filter(|_| was_applied_once) {
+        let mut original = original.lock();
+        original.applied_once = original.applied_once.saturating_add(1);
+    }
 }

@@ -12,10 +12,11 @@ use axum::http::{Request, Response};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::check::{CheckNow, Checker, PendingCheck};
+use super::check::{CheckNow, CheckOutcome, Checker, PendingCheck};
 use super::counted::Policies;
 use super::grants::Grants;
 use super::layer_limit::LayerLimit;
+use super::refused::{RefusedRequest, Refusing};
 use crate::Limiter;
 
 /// A service with a limit in front of it.
@@ -51,35 +52,31 @@ where
         let (parts, body) = request.into_parts();
         let limit = &self.limit;
         let checked = if limit.skips(&parts) {
-            Some(CheckNow::Done(Ok(None)))
+            Some(CheckNow::Done(CheckOutcome::Uncounted))
         } else if limit.has_async_key() {
             None
         } else {
             limit.with_limiter(&parts, |limiter| {
                 let grant = |granted| Grants::one(limit.clone(), limiter, granted);
-                let checker = checker(limit, limiter);
-                Some(match checker.check_now(&parts, grant)? {
-                    CheckNow::Done(outcome) => CheckNow::Done(checker.respond(&parts, outcome)),
-                    CheckNow::Waits(pending) => CheckNow::Waits(pending),
-                })
+                checker(limit, limiter).check_now(&parts, grant)
             })
         };
         match checked {
-            Some(CheckNow::Done(Ok(Some(grants)))) => {
+            Some(CheckNow::Done(CheckOutcome::Granted(grants))) => {
                 let request = admitted_request(Some(&grants), parts, body);
                 let policies = Policies::of(limit.policy());
                 let future = policies.run(|| self.inner.call(request));
                 ResponseState::Inner { future, grants: Some(grants), policies }
             }
-            Some(CheckNow::Done(Ok(None))) => {
+            Some(CheckNow::Done(CheckOutcome::Uncounted)) => {
                 let policies = Policies::of(limit.policy());
                 let future = self.inner.call(Request::from_parts(parts, body));
                 ResponseState::Inner { future, grants: None, policies }
             }
-            Some(CheckNow::Done(Err(refused))) => {
+            Some(CheckNow::Done(CheckOutcome::Refused(refused))) => {
                 ResponseState::Refused { response: Some(refused.respond(&parts, body)) }
             }
-            Some(CheckNow::Waits(pending)) => self.boxed(parts, body, Some(pending)),
+            Some(CheckNow::Waits(pending)) => self.boxed(parts, body, pending),
             None => self.boxed(parts, body, None),
         }
         .into()
@@ -130,7 +127,7 @@ where
         Some(pending) => checker.wait(&parts, *pending, grant).await,
         None => checker.check(&mut parts, grant).await,
     };
-    let grants = match checker.respond(&parts, outcome) {
+    let grants = match outcome.answered() {
         Ok(grants) => grants,
         Err(refused) => return Ok(*refused.respond(&parts, body)),
     };
@@ -145,9 +142,10 @@ where
     Ok(response)
 }
 
-fn checker<'a>(limit: &'a LayerLimit, limiter: &'a Limiter) -> Checker<'a> {
+fn checker<'a>(limit: &'a LayerLimit, limiter: &'a Limiter) -> Checker<'a, RefusedRequest> {
     let keeps_decision = limit.keeps_decision();
-    Checker { limit, limiter, keeps_decision, records_count: true }
+    let refuse = |refusing: Refusing<'_>| refusing.respond();
+    Checker { limit, limiter, keeps_decision, records_count: true, refuse }
 }
 
 /// Rebuilds an admitted request from its parts and its body. Adds to its extensions what handlers

@@ -26,9 +26,10 @@ pub(super) struct PassingRefusal {
 }
 
 impl PassingRefusal {
-    /// Adds the account to a response, and sets `Retry-After` if the response lacks it. `wait` is
-    /// the time until the same request succeeds; [`Duration::MAX`] if no wait helps.
-    pub(super) fn begin(wait: Duration, response: &mut Response) {
+    /// Sets `Retry-After` if the response lacks it, and adds the account to the response if it passes
+    /// other limits. `wait` is the time until the same request succeeds; [`Duration::MAX`] if no
+    /// wait helps.
+    pub(super) fn begin(wait: Duration, passes_limits: bool, response: &mut Response) {
         let mut retry_after = None;
         if wait != Duration::MAX {
             response.headers_mut().entry(RETRY_AFTER).or_insert_with(|| {
@@ -37,7 +38,9 @@ impl PassingRefusal {
                 seconds.into()
             });
         }
-        response.extensions_mut().insert(Self { wait, retry_after });
+        if passes_limits {
+            response.extensions_mut().insert(Self { wait, retry_after });
+        }
     }
 
     /// Adds the fields of a limit that had admitted the request. If it would refuse the retry for
@@ -47,7 +50,17 @@ impl PassingRefusal {
         let decides = own > self.wait;
         let wait = own.max(self.wait);
         let headers = response.headers_mut();
-        add_line(state, wait, decides, headers);
+        if decides && state.style.has_ietf() {
+            // The line of the limit that decides comes first.
+            let others: Vec<HeaderValue> = headers.get_all(LIMIT).iter().cloned().collect();
+            headers.remove(LIMIT);
+            add_line(state, wait, true, headers);
+            for other in others {
+                headers.append(LIMIT, other);
+            }
+        } else {
+            add_line(state, wait, decides, headers);
+        }
         if state.style.has_legacy()
             && (decides || !headers.contains_key(&LEGACY_LIMIT))
             && let Some(legacy) = state.legacy(reset)
@@ -71,28 +84,20 @@ pub(super) fn told_seconds(wait: Duration) -> u64 {
     wait_seconds(wait).max(1)
 }
 
-/// Adds the lines that describe a limit to a refusal, after which the same request succeeds in
-/// `wait`. If the limit `decides` that, its line of `RateLimit` comes first.
+/// Adds the lines that describe a limit to a refusal, behind those that are there. The same request
+/// succeeds in `wait`, which this limit may decide.
 pub(super) fn add_line(
     state: &LimitState<'_>,
     wait: Duration,
     decides: bool,
     headers: &mut HeaderMap,
 ) {
-    if !state.style.has_ietf() {
-        return;
-    }
-    if let Some(field) = &state.text.policy_field {
-        headers.append(POLICY, field.clone());
-    }
-    let Some(field) = limit_field(&state.refusal_items(wait, decides)) else { return };
-    if !decides {
-        headers.append(LIMIT, field);
-        return;
-    }
-    let others: Vec<HeaderValue> = headers.get_all(LIMIT).iter().cloned().collect();
-    headers.insert(LIMIT, field);
-    for other in others {
-        headers.append(LIMIT, other);
+    if state.style.has_ietf() {
+        if let Some(field) = &state.text.policy_field {
+            headers.append(POLICY, field.clone());
+        }
+        if let Some(field) = limit_field(&state.refusal_items(wait, decides)) {
+            headers.append(LIMIT, field);
+        }
     }
 }

@@ -40,6 +40,16 @@ impl<'a> Reason<'a> {
             _ => Self::QuotaExceeded(decision),
         }
     }
+
+    /// Returns the time until the limit that refused admits the same request; `None` if waiting
+    /// does not help.
+    pub(super) fn wait(&self) -> Option<Duration> {
+        match self {
+            Self::QuotaExceeded(decision) => decision.retry_after(),
+            Self::Unavailable(unavailable) => Some(unavailable.retry_after()),
+            Self::Blocked(_) | Self::CannotWait | Self::NoKey(_) => None,
+        }
+    }
 }
 
 /// A refusal, as it is passed to a function that creates the response. The function belongs to the
@@ -71,6 +81,8 @@ pub struct Refusal<'a> {
     has_fixed_cost: bool,
     /// The limits behind the refusing one, as peeks have found them.
     pub(super) behind: &'a [LimitState<'a>],
+    /// The time until the same request succeeds; `None` if waiting does not help.
+    wait: Option<Duration>,
 }
 
 impl<'a> Refusal<'a> {
@@ -80,7 +92,8 @@ impl<'a> Refusal<'a> {
         reason: Reason<'a>,
         request: Option<&'a Parts>,
     ) -> Self {
-        Self { policy, text, reason, request, has_fixed_cost: false, behind: &[] }
+        let wait = reason.wait();
+        Self { policy, text, reason, request, has_fixed_cost: false, behind: &[], wait }
     }
 
     /// Says if every request has the same cost at this limit. By default the cost is the request's
@@ -92,7 +105,9 @@ impl<'a> Refusal<'a> {
     /// Adds the limits that the request would have met behind the refusing one, each with the
     /// verdict of a peek. The same request succeeds only when they admit it, too.
     pub(crate) fn with_behind(self, behind: &'a [LimitState<'a>]) -> Self {
-        Self { behind, ..self }
+        let longest = |own| behind.iter().map(LimitState::wait).fold(own, Duration::max);
+        let wait = self.reason.wait().map(longest).filter(|wait| *wait != Duration::MAX);
+        Self { behind, wait, ..self }
     }
 
     /// Returns the state of the limit that refused.
@@ -109,16 +124,6 @@ impl<'a> Refusal<'a> {
         let Reason::QuotaExceeded(decision) = self.reason else { return false };
         (decision.outcome() == Outcome::Never && !self.has_fixed_cost)
             || self.behind.iter().any(LimitState::is_too_small)
-    }
-
-    /// Returns the time until the limit that refused admits the same request; `None` if waiting
-    /// does not help.
-    pub(super) fn own_wait(&self) -> Option<Duration> {
-        match self.reason {
-            Reason::QuotaExceeded(decision) => decision.retry_after(),
-            Reason::Unavailable(unavailable) => Some(unavailable.retry_after()),
-            Reason::Blocked(_) | Reason::CannotWait | Reason::NoKey(_) => None,
-        }
     }
 
     /// Returns the policy that refused the request.
@@ -166,9 +171,7 @@ impl<'a> Refusal<'a> {
     /// front of it. `None` if waiting does not help.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
-        let own = self.own_wait()?;
-        let longest = self.behind.iter().map(LimitState::wait).fold(own, Duration::max);
-        (longest != Duration::MAX).then_some(longest)
+        self.wait
     }
 
     /// Returns [`retry_after`](Self::retry_after) in whole seconds, for `Retry-After` (RFC 9110

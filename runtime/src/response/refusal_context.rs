@@ -23,6 +23,8 @@ pub(crate) struct RefusalContext<'a> {
     pub(crate) headers: HeaderStyle,
     /// The policy's own function for responses. It takes precedence over the limiter's function.
     pub(crate) function: Option<&'a dyn Fn(&Refusal<'_>) -> Response>,
+    /// `false` if the response certainly passes no other limit on its way out.
+    pub(crate) passes_limits: bool,
 }
 
 impl RefusalContext<'_> {
@@ -41,7 +43,7 @@ impl RefusalContext<'_> {
         let wait = refusal.retry_after().unwrap_or(Duration::MAX);
         match refusal.reason {
             Reason::QuotaExceeded(_) | Reason::Blocked(_) | Reason::Unavailable(_) => {
-                PassingRefusal::begin(wait, &mut response);
+                PassingRefusal::begin(wait, self.passes_limits, &mut response);
             }
             // Here nothing was decided, so the limits in front describe themselves as usual.
             Reason::CannotWait | Reason::NoKey(_) => {}
@@ -55,7 +57,7 @@ impl RefusalContext<'_> {
     fn add_fields(self, refusal: &Refusal<'_>, wait: Duration, response: &mut Response) {
         let (headers, reset) = (response.headers_mut(), &self.options.legacy_reset);
         let own = refusal.state(self.headers, reset);
-        let mut longest = refusal.own_wait().unwrap_or(Duration::MAX);
+        let mut longest = refusal.reason.wait().unwrap_or(Duration::MAX);
         let mut deciding = &own;
         for state in refusal.behind {
             if state.wait() > longest {
@@ -63,12 +65,13 @@ impl RefusalContext<'_> {
                 deciding = state;
             }
         }
-        for state in std::iter::once(&own).chain(refusal.behind) {
-            add_line(state, wait, std::ptr::eq(state, deciding), headers);
+        add_line(deciding, wait, true, headers);
+        let states = || std::iter::once(&own).chain(refusal.behind);
+        for state in states().filter(|state| !std::ptr::eq(*state, deciding)) {
+            add_line(state, wait, false, headers);
         }
-        let mut with_legacy = std::iter::once(deciding).chain([&own]).chain(refusal.behind);
         let has_legacy = |state: &&LimitState<'_>| state.style.has_legacy();
-        if let Some(legacy) = with_legacy.find(has_legacy)
+        if let Some(legacy) = std::iter::once(deciding).chain(states()).find(has_legacy)
             && let Some(fields) = legacy.legacy(reset.meaning)
         {
             fields.set(headers);
@@ -114,8 +117,12 @@ mod tests {
         let options = HttpOptions::new().refusal(|_: &Refusal<'_>| [("x-by", "limiter")]);
         let options = options.effective(WallClocks::of(crate::SystemClock::new()));
         let answer = |function| {
-            let context =
-                RefusalContext { options: &options, headers: HeaderStyle::Ietf, function };
+            let context = RefusalContext {
+                options: &options,
+                headers: HeaderStyle::Ietf,
+                function,
+                passes_limits: true,
+            };
             let response = context.respond(&refusal);
             let value = |name| {
                 response

@@ -146,7 +146,12 @@ fn with_behind(own: Outcome, behind: [(Outcome, QuotaState); 2]) -> (u16, [Strin
     let refusal = Refusal::new(&policies[0], &texts[0], reason, None).with_behind(&behind);
     let options = HttpOptions::new().legacy_reset(LegacyReset::Delta);
     let options = options.effective(WallClocks::of(SystemClock::new()));
-    let context = RefusalContext { options: &options, headers: HeaderStyle::Both, function: None };
+    let context = RefusalContext {
+        options: &options,
+        headers: HeaderStyle::Both,
+        function: None,
+        passes_limits: true,
+    };
     let response = context.respond(&refusal);
     let fields = ["retry-after", "ratelimit-policy", "ratelimit", "x-ratelimit-reset"];
     let fields = fields.map(|name| {
