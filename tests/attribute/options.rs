@@ -49,7 +49,7 @@ async fn cost_is_what_a_request_takes() {
     let requests = [weighing("7"), weighing("4"), weighing("3"), weighing("1"), weighing("0")];
     assert_eq!(statuses(&app, requests).await, [200, 429, 200, 429, 200]);
     let never = send(&app, weighing("11")).await;
-    assert_eq!((never.status().as_u16(), header(&never, "retry-after")), (429, None));
+    assert_eq!((never.status().as_u16(), header(&never, "retry-after")), (413, None));
     let requests = [support::get("/2"), support::get("/2"), support::get("/2")];
     assert_eq!(statuses(&app, requests).await, [200, 200, 429]);
 }
