@@ -1,7 +1,6 @@
 //! The response to a refused request.
 
 use std::sync::Once;
-
 use std::time::Duration;
 
 use axum::http::HeaderValue;
