@@ -116,6 +116,7 @@ impl Time {
     }
 
     /// Returns the clock as a shared trait object.
+    #[cfg(feature = "axum")]
     pub(crate) fn to_shared(&self) -> Arc<dyn Clock> {
         match self {
             Self::System(clock) => Arc::new(clock.clone()),

@@ -16,11 +16,11 @@ use tollgate::{Key, Policy, Quota, RateLimitLayer};
 use tower::{Layer as _, Service, ServiceBuilder, service_fn};
 use tracing::Level;
 
-const NOTHING: Policy = Policy::new("placed", Quota::new(1, Duration::from_secs(60)));
+const PLACED: Policy = Policy::new("placed", Quota::new(1, Duration::from_secs(60)));
 
 /// A layer that admits one request.
 fn layer() -> RateLimitLayer {
-    RateLimitLayer::new(NOTHING).key(Key::global())
+    RateLimitLayer::new(PLACED).key(Key::global())
 }
 
 async fn handler() {}

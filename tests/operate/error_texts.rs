@@ -190,7 +190,7 @@ async fn every_public_error_has_a_row() {
     assert_eq!(errors, covered);
 }
 
-/// A router is not an error, but its limiter's start is: the form that README uses.
+/// The text that a program prints whose `main` has the form that README uses.
 #[tokio::test]
 async fn a_program_that_returns_the_error_prints_the_message() {
     async fn main() -> Result<(), Box<dyn Error>> {

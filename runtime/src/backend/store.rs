@@ -8,9 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::gauges::Gauges;
+#[cfg(feature = "axum")]
+use crate::Clock;
 use crate::operation::{Answer, Operation};
 use crate::verdict::Verdict;
-use crate::{BackendError, Check, Clock};
+use crate::{BackendError, Check};
 
 /// A store of counters.
 ///
@@ -150,6 +152,7 @@ pub(crate) trait Store: Send + Sync {
 
     /// Returns the clock in this process by which the store decides; `None` if it has none, or if it
     /// is not known.
+    #[cfg(feature = "axum")]
     fn clock(&self) -> Option<Arc<dyn Clock>> {
         self.inner()?.clock()
     }

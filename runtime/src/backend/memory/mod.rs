@@ -317,6 +317,7 @@ impl Store for Arc<MemoryBackend> {
         Some(Arc::clone(&self.counts) as _)
     }
 
+    #[cfg(feature = "axum")]
     fn clock(&self) -> Option<Arc<dyn Clock>> {
         Some(self.time.to_shared())
     }
