@@ -11,6 +11,10 @@ pub use crate::{Algorithm, Blocked, OnError, Quota, RegisteredPolicy, Subject};
 pub use linkme;
 
 #[cfg(feature = "axum")]
+pub use crate::http::argument::{
+    answer, in_parts, in_request, no_extractor, report_in_parts, report_in_request, settle,
+};
+#[cfg(feature = "axum")]
 pub use crate::http::convert::{
     IntoAnswer, IntoLimitedResponse, answered, failure, require_send, success,
 };

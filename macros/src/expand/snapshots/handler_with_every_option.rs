@@ -105,6 +105,33 @@ impl ::tollgate::__private::Annotated for __rate_limit_create {
         &__TOLLGATE_LIMITS
     }
 }
+#[cfg(not(doc))]
+const _: () = if false {
+    {
+        let candidate = ::tollgate::__private::in_parts::<State<App>, _, _>();
+        let answer = ::tollgate::__private::answer();
+        let _ = if false { candidate.value() } else { answer.value() };
+        ::tollgate::__private::settle(&candidate);
+        let _ = if false {
+            answer.value()
+        } else {
+            ::tollgate::__private::no_extractor::<State<App>>()
+        };
+        ::tollgate::__private::report_in_parts::<State<App>, _>(&answer);
+    }
+    {
+        let candidate = ::tollgate::__private::in_request::<Json<Body>, _, _, _>();
+        let answer = ::tollgate::__private::answer();
+        let _ = if false { candidate.value() } else { answer.value() };
+        ::tollgate::__private::settle(&candidate);
+        let _ = if false {
+            answer.value()
+        } else {
+            ::tollgate::__private::no_extractor::<Json<Body>>()
+        };
+        ::tollgate::__private::report_in_request::<Json<Body>, _>(&answer);
+    }
+};
 #[cfg(doc)]
 /// Documented.
 #[tracing::instrument]
