@@ -11,9 +11,9 @@ pub use crate::{Algorithm, Blocked, OnError, Quota, RegisteredPolicy, Subject};
 pub use linkme;
 
 #[cfg(feature = "axum")]
-pub use crate::http::argument::{
-    answer, in_parts, in_request, no_extractor, report_in_parts, report_in_request, settle,
-};
+pub use crate::__tollgate_arguments as arguments;
+#[cfg(feature = "axum")]
+pub use crate::http::argument::{in_parts, in_request, report_in_parts, report_in_request};
 #[cfg(feature = "axum")]
 pub use crate::http::convert::{
     IntoAnswer, IntoLimitedResponse, answered, failure, require_send, success,

@@ -45,47 +45,13 @@ impl ::tollgate::__private::Annotated for __rate_limit_show {
     }
 }
 #[cfg(all(not(doc), unix))]
-const _: () = if false {
-    {
-        let candidate = ::tollgate::__private::in_parts::<Path<u32>, _, _>();
-        let answer = ::tollgate::__private::answer();
-        let _ = if false { candidate.value() } else { answer.value() };
-        ::tollgate::__private::settle(&candidate);
-        let _ = if false {
-            answer.value()
-        } else {
-            ::tollgate::__private::no_extractor::<Path<u32>>()
-        };
-        ::tollgate::__private::report_in_parts::<Path<u32>, _>(&answer);
-    }
-    {
-        let candidate = ::tollgate::__private::in_request::<String, _, _, _>();
-        let answer = ::tollgate::__private::answer();
-        let _ = if false { candidate.value() } else { answer.value() };
-        ::tollgate::__private::settle(&candidate);
-        let _ = if false {
-            answer.value()
-        } else {
-            ::tollgate::__private::no_extractor::<String>()
-        };
-        ::tollgate::__private::report_in_request::<String, _>(&answer);
-    }
-};
+::tollgate::__private::arguments! {
+    in_parts report_in_parts Path < u32 >, _; in_request report_in_request String, _;
+}
 #[cfg(all(not(doc), not(unix)))]
-const _: () = if false {
-    {
-        let candidate = ::tollgate::__private::in_request::<String, _, _, _>();
-        let answer = ::tollgate::__private::answer();
-        let _ = if false { candidate.value() } else { answer.value() };
-        ::tollgate::__private::settle(&candidate);
-        let _ = if false {
-            answer.value()
-        } else {
-            ::tollgate::__private::no_extractor::<String>()
-        };
-        ::tollgate::__private::report_in_request::<String, _>(&answer);
-    }
-};
+::tollgate::__private::arguments! {
+    in_request report_in_request String, _;
+}
 #[cfg(doc)]
 #[debug_handler(state = App)]
 async fn show(#[cfg(unix)] Path(id): Path<u32>, #[allow(unused)] body: String) {}

@@ -106,32 +106,10 @@ impl ::tollgate::__private::Annotated for __rate_limit_create {
     }
 }
 #[cfg(not(doc))]
-const _: () = if false {
-    {
-        let candidate = ::tollgate::__private::in_parts::<State<App>, _, _>();
-        let answer = ::tollgate::__private::answer();
-        let _ = if false { candidate.value() } else { answer.value() };
-        ::tollgate::__private::settle(&candidate);
-        let _ = if false {
-            answer.value()
-        } else {
-            ::tollgate::__private::no_extractor::<State<App>>()
-        };
-        ::tollgate::__private::report_in_parts::<State<App>, _>(&answer);
-    }
-    {
-        let candidate = ::tollgate::__private::in_request::<Json<Body>, _, _, _>();
-        let answer = ::tollgate::__private::answer();
-        let _ = if false { candidate.value() } else { answer.value() };
-        ::tollgate::__private::settle(&candidate);
-        let _ = if false {
-            answer.value()
-        } else {
-            ::tollgate::__private::no_extractor::<Json<Body>>()
-        };
-        ::tollgate::__private::report_in_request::<Json<Body>, _>(&answer);
-    }
-};
+::tollgate::__private::arguments! {
+    in_parts report_in_parts State < App >, _; in_request report_in_request Json < Body
+    >, _;
+}
 #[cfg(doc)]
 /// Documented.
 #[tracing::instrument]
