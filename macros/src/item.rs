@@ -8,7 +8,8 @@ use syn::parse::{Parse, ParseStream, Parser as _};
 use syn::spanned::Spanned as _;
 use syn::visit_mut::{self, VisitMut};
 use syn::{
-    Attribute, ItemImpl, ReturnType, Signature, Token, Type, Visibility, parse_quote_spanned,
+    Attribute, Generics, ItemImpl, ReturnType, Signature, Token, Type, Visibility,
+    parse_quote_spanned,
 };
 
 use crate::crate_path::CratePath;
@@ -33,6 +34,7 @@ pub(crate) struct Block {
     /// The tokens before the braces.
     pub(crate) head: TokenStream,
     self_ty: Type,
+    pub(crate) generics: Generics,
     pub(crate) members: Vec<Member>,
 }
 
@@ -95,7 +97,8 @@ impl Parse for Block {
             }
             Ok(members)
         };
-        Ok(Self { head, self_ty: *empty.self_ty, members: members.parse2(body.stream())? })
+        let members = members.parse2(body.stream())?;
+        Ok(Self { head, self_ty: *empty.self_ty, generics: empty.generics, members })
     }
 }
 

@@ -78,6 +78,7 @@ impl Decision {
 
     /// Creates the decision about a charge of `check`. It contains a receipt if the charge can be
     /// refunded.
+    #[inline]
     pub(crate) fn charged(verdict: Verdict, check: &Check<'_>) -> Self {
         let receipt = (check.cost > 0 && verdict.is_refundable()).then(|| Receipt {
             policy: check.policy.clone(),

@@ -11,6 +11,10 @@ pub use crate::{Algorithm, Blocked, OnError, Quota, RegisteredPolicy, Subject};
 pub use linkme;
 
 #[cfg(feature = "axum")]
+pub use crate::__tollgate_arguments as arguments;
+#[cfg(feature = "axum")]
+pub use crate::http::argument::{in_parts, in_request, report_in_parts, report_in_request};
+#[cfg(feature = "axum")]
 pub use crate::http::convert::{IntoAnswer, IntoLimitedResponse, answered, require_send};
 #[cfg(feature = "axum")]
 pub use crate::http::extract::{Checked, InLast};

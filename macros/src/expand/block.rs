@@ -35,7 +35,7 @@ pub(super) fn expand(
                     complete = false;
                     continue;
                 };
-                let (policy, function) = limited.expand(owner.as_deref(), errors);
+                let (policy, function) = limited.expand(owner.as_deref(), &block.generics, errors);
                 beside.extend(policy);
                 members.extend(function);
             }

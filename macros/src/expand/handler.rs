@@ -10,7 +10,7 @@ use quote::{ToTokens as _, format_ident, quote, quote_spanned};
 use syn::spanned::Spanned as _;
 use syn::{Attribute, FnArg, Ident, PatType, Type};
 
-use super::{Names, cfgs, limits, merged, shown, wrapped};
+use super::{Names, cfgs, extractors, limits, merged, shown, wrapped};
 use crate::args::{Cost, Named};
 use crate::errors::Errors;
 use crate::item::{Function, is_named};
@@ -67,17 +67,21 @@ pub(super) fn expand(
     names: &Names<'_>,
     errors: &mut Errors,
 ) -> (TokenStream, TokenStream) {
-    let Names { function: name, owner, tollgate } = names;
+    let Names { function: name, owner, tollgate, .. } = names;
     let annotated = match owner {
         Some(owner) => format_ident!("__rate_limit_{owner}_{name}", span = Span::mixed_site()),
         None => format_ident!("__rate_limit_{name}", span = Span::mixed_site()),
     };
-    let beside = annotated_type(policies, &function, &annotated, names);
+    let mut beside = annotated_type(policies, &function, &annotated, names);
+    let cfgs: Vec<Attribute> = cfgs_of(&function).cloned().collect();
 
     // In documentation builds the function is left unchanged: rustdoc shows the original signature,
     // and does not compile bodies.
     let mut functions = quote!(#[cfg(doc)] #function);
     for (condition, variant) in cfgs::variants(function, errors) {
+        if let Some(check) = extractors::check(&variant, names) {
+            beside.extend(quote!(#[cfg(#condition)] #(#cfgs)* #check));
+        }
         let limited = match owner {
             None if wrapped::is_possible(&variant) => {
                 wrapped::expand(variant, &annotated, tollgate)
@@ -89,6 +93,11 @@ pub(super) fn expand(
     (beside, functions)
 }
 
+/// Returns the conditions under which the function is compiled.
+fn cfgs_of(function: &Function) -> impl Iterator<Item = &Attribute> {
+    function.attrs.iter().filter(|attribute| is_named(attribute, "cfg"))
+}
+
 /// Returns the declaration of the type from which the extractor obtains the limits.
 fn annotated_type(
     policies: &[Policy],
@@ -98,10 +107,9 @@ fn annotated_type(
 ) -> TokenStream {
     let (vis, tollgate) = (&function.vis, names.tollgate);
     // The type is compiled under the same conditions as the handler.
-    let cfgs: Vec<&Attribute> =
-        function.attrs.iter().filter(|attribute| is_named(attribute, "cfg")).collect();
+    let cfgs: Vec<&Attribute> = cfgs_of(function).collect();
     let count = policies.len();
-    let is_shown = shown::constant(function, tollgate);
+    let is_shown = shown::constant(function, names);
     let shows = is_shown.as_ref().map(|_| shown::name()).map(|name| quote!(.shows(#name)));
     let limits = policies.iter().enumerate().map(|(index, policy)| {
         let limit = handler_limit(policy, index == 0, names);

@@ -2,6 +2,7 @@
 
 mod block;
 mod cfgs;
+mod extractors;
 mod function;
 mod handler;
 mod limits;
@@ -13,6 +14,7 @@ mod wrapped;
 
 use proc_macro2::TokenStream;
 use quote::ToTokens as _;
+use syn::{GenericParam, Generics};
 
 use crate::args::Arguments;
 use crate::crate_path::CratePath;
@@ -45,7 +47,7 @@ fn try_expand(
     match errors.keep(syn::parse2::<Item>(item))? {
         Item::Function(function) => {
             let limited = Limited::new(Some(arguments), function, None, errors)?;
-            let (beside, function) = limited.expand(None, errors);
+            let (beside, function) = limited.expand(None, &Generics::default(), errors);
             Some(quote::quote!(#beside #function))
         }
         Item::Block(block) => block::expand(&arguments, block, errors),
@@ -67,6 +69,9 @@ struct Names<'a> {
     /// The name of the type of the `impl` block that is expanded with the function; `None` if the
     /// function is expanded on its own, or if the type has no name.
     owner: Option<&'a str>,
+    /// The generic parameters of the function and of its `impl` block, without lifetimes. A type
+    /// that mentions one cannot be named outside the function.
+    generics: Vec<String>,
     tollgate: &'a CratePath,
 }
 
@@ -107,10 +112,23 @@ impl Limited {
     }
 
     /// Returns the items to be declared beside the function, and the function itself. `owner` is
-    /// the name of the type whose `impl` block contains the function.
-    fn expand(self, owner: Option<&str>, errors: &mut Errors) -> (TokenStream, TokenStream) {
+    /// the name of the type whose `impl` block contains the function, and `generics` are the
+    /// parameters of that block.
+    fn expand(
+        self,
+        owner: Option<&str>,
+        generics: &Generics,
+        errors: &mut Errors,
+    ) -> (TokenStream, TokenStream) {
         let Self { mode, policies, function, tollgate } = self;
-        let names = Names { function: function.name(), owner, tollgate: &tollgate };
+        let generics = generics.params.iter().chain(&function.sig.generics.params);
+        let generics = generics.filter_map(|parameter| match parameter {
+            GenericParam::Type(parameter) => Some(parameter.ident.to_string()),
+            GenericParam::Const(parameter) => Some(parameter.ident.to_string()),
+            GenericParam::Lifetime(_) => None,
+        });
+        let generics = generics.collect();
+        let names = Names { function: function.name(), owner, generics, tollgate: &tollgate };
         match mode {
             Mode::Handler => handler::expand(&policies, function, &names, errors),
             Mode::Function { is_async } => {

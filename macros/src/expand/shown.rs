@@ -4,9 +4,9 @@
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens as _, quote, quote_spanned};
 use syn::spanned::Spanned as _;
-use syn::{Attribute, FnArg, GenericParam, Ident, PatType, Type};
+use syn::{Attribute, FnArg, Ident, PatType, Type};
 
-use crate::crate_path::CratePath;
+use super::Names;
 use crate::item::{Function, has_lifetime, is_named, mentions};
 
 /// Returns the name of the constant that [`constant`] declares.
@@ -19,13 +19,14 @@ pub(super) fn name() -> Ident {
 ///
 /// The compiler determines the value: for `RateLimit` there is an inherent associated constant,
 /// which takes precedence over the constant of the trait `IsNoRateLimit`.
-pub(super) fn constant(function: &Function, tollgate: &CratePath) -> Option<TokenStream> {
+pub(super) fn constant(function: &Function, names: &Names<'_>) -> Option<TokenStream> {
+    let tollgate = names.tollgate;
     let mut tests = Vec::new();
     for argument in &function.sig.inputs {
         let FnArg::Typed(PatType { attrs, ty, .. }) = argument else { continue };
         let cfgs: Vec<&Attribute> =
             attrs.iter().filter(|attribute| is_named(attribute, "cfg")).collect();
-        for ty in elements(ty).into_iter().filter(|ty| can_be_named(ty, function)) {
+        for ty in elements(ty).into_iter().filter(|ty| can_be_named(ty, names)) {
             let tollgate = tollgate.at(ty.span());
             let is_shown = quote_spanned!(ty.span()=> <#tollgate::Argument<#ty>>::IS_RATE_LIMIT);
             tests.push(quote!(#(#cfgs)* { shows = shows || #is_shown; }));
@@ -58,13 +59,8 @@ fn elements(ty: &Type) -> Vec<&Type> {
 
 /// Returns `true` if the type can be named outside the function's signature. Types with a lifetime,
 /// a generic parameter, `impl` or `Self` cannot, and so are not `RateLimit`.
-fn can_be_named(ty: &Type, function: &Function) -> bool {
+pub(super) fn can_be_named(ty: &Type, names: &Names<'_>) -> bool {
     let tokens = ty.to_token_stream();
-    let generics = function.sig.generics.params.iter().filter_map(|parameter| match parameter {
-        GenericParam::Type(parameter) => Some(parameter.ident.to_string()),
-        GenericParam::Const(parameter) => Some(parameter.ident.to_string()),
-        GenericParam::Lifetime(_) => None,
-    });
-    let mut unknown = generics.chain(["impl".to_owned(), "Self".to_owned()]);
-    !has_lifetime(tokens.clone()) && !unknown.any(|name| mentions(tokens.clone(), &name))
+    let mut unknown = names.generics.iter().map(String::as_str).chain(["impl", "Self"]);
+    !has_lifetime(tokens.clone()) && !unknown.any(|name| mentions(tokens.clone(), name))
 }

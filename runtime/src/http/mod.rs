@@ -8,6 +8,7 @@
 // prepares the header fields or the refusal (`crate::response`).
 
 mod admission;
+pub(crate) mod argument;
 mod call_refusal;
 mod check;
 pub(crate) mod convert;

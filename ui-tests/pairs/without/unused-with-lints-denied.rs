@@ -4,7 +4,7 @@
 use tollgate::rate_limit;
 
 // Without the attribute.
-pub async fn handler(body: String, mut other: axum::body::Bytes) -> &'static str {
+pub async fn handler(mut other: axum::http::HeaderMap, body: String) -> &'static str {
     let unused = 1;
     Ok::<(), String>(());
     return "done";

@@ -44,6 +44,11 @@ impl ::tollgate::__private::Annotated for __rate_limit_create {
         &__TOLLGATE_LIMITS
     }
 }
+#[cfg(not(doc))]
+::tollgate::__private::arguments! {
+    in_parts report_in_parts State < App >, _; in_request report_in_request Json < Body
+    >, _;
+}
 #[cfg(doc)]
 /// Documented.
 #[tracing::instrument]

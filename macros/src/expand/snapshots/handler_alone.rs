@@ -47,6 +47,11 @@ impl ::tollgate::__private::Annotated for __rate_limit_create {
         &__TOLLGATE_LIMITS
     }
 }
+#[cfg(not(doc))]
+::tollgate::__private::arguments! {
+    in_parts report_in_parts State < App >, _; in_parts report_in_parts Json < Body >, _;
+    in_request report_in_request Permit, _;
+}
 #[cfg(doc)]
 pub async fn create(
     State(app): State<App>,

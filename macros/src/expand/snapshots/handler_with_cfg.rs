@@ -44,6 +44,14 @@ impl ::tollgate::__private::Annotated for __rate_limit_show {
         &__TOLLGATE_LIMITS
     }
 }
+#[cfg(all(not(doc), unix))]
+::tollgate::__private::arguments! {
+    in_parts report_in_parts Path < u32 >, _; in_request report_in_request String, _;
+}
+#[cfg(all(not(doc), not(unix)))]
+::tollgate::__private::arguments! {
+    in_request report_in_request String, _;
+}
 #[cfg(doc)]
 #[debug_handler(state = App)]
 async fn show(#[cfg(unix)] Path(id): Path<u32>, #[allow(unused)] body: String) {}
