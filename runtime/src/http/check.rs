@@ -86,7 +86,7 @@ impl Checker<'_> {
             return outcome;
         }
         let policy = self.limiter.effective_policy(self.limit.policy());
-        if !policy.is_enabled() || self.limit.is_exempt(parts) {
+        if !policy.is_enabled() || self.limit.is_exempt(parts, &self.limiter.http().address) {
             return CheckOutcome::Uncounted;
         }
         let subject = self.limit.key.subject(parts, self.key_options()).await;
@@ -119,7 +119,7 @@ impl Checker<'_> {
         grant: impl FnOnce(Granted) -> G,
     ) -> Option<CheckOutcome<G>> {
         let policy = self.limiter.effective_policy(self.limit.policy());
-        if !policy.is_enabled() || self.limit.is_exempt(parts) {
+        if !policy.is_enabled() || self.limit.is_exempt(parts, &self.limiter.http().address) {
             return Some(CheckOutcome::Uncounted);
         }
         self.limit.key.with_subject_now(parts, self.key_options(), |subject| {
@@ -230,7 +230,7 @@ impl Checker<'_> {
 
 /// Calls `function` with the request's own limiter, if a layer has provided one, or else with the
 /// scoped or the global one.
-pub(super) fn with_limiter<T>(parts: &Parts, function: impl FnOnce(&Limiter) -> T) -> T {
+pub(crate) fn with_limiter<T>(parts: &Parts, function: impl FnOnce(&Limiter) -> T) -> T {
     match parts.extensions.get::<Limiter>() {
         Some(limiter) => function(limiter),
         None => with_current_limiter(function),

@@ -10,6 +10,7 @@
 mod admission;
 mod call_refusal;
 mod check;
+pub(crate) mod client_addr;
 pub(crate) mod convert;
 pub(crate) mod extract;
 pub(crate) mod extractor;
@@ -23,6 +24,8 @@ mod service;
 mod skip;
 
 pub(crate) use self::call_refusal::refuse_call;
+pub(crate) use self::check::with_limiter;
+pub use self::client_addr::NoClientAddr;
 pub use self::extractor::PolicyDecision;
 pub use self::service::{RateLimitService, ResponseFuture};
 use crate::Limiter;

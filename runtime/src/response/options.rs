@@ -4,12 +4,15 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use axum::http::HeaderName;
+use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
-use ipnet::{IpNet, Ipv4Net};
 
 use super::header_style::{HeaderStyle, LegacyReset};
 use super::refusal::Refusal;
-use crate::key::{AddressOptions, ForwardedHeader, OnMissingKey};
+use crate::key::{
+    AddressOptions, ClientHeader, ForwardedHeader, Nat64Prefix, Network, OnMissingKey,
+};
 
 pub(crate) type RefusalFunction = Arc<dyn Fn(&Refusal<'_>) -> Response + Send + Sync>;
 
@@ -55,7 +58,8 @@ impl HttpOptions {
     ///
     /// The header is read from the right, because the nearest proxy has written its last entry. The
     /// first address from there that is not a trusted proxy is the client's. An entry that cannot
-    /// be parsed ends the search; then the client is the proxy that was found last.
+    /// be parsed ends the search; then the client is the proxy that was found last. That, and a
+    /// trusted proxy that names nobody, is logged once for each proxy.
     ///
     /// # Errors
     ///
@@ -65,16 +69,87 @@ impl HttpOptions {
         I: IntoIterator,
         I::Item: AsRef<str>,
     {
-        let proxies = proxies.into_iter().map(|proxy| network(proxy.as_ref()));
-        self.address.trusted_proxies = proxies.collect::<Result<_, _>>()?;
+        self.address.set_trusted_proxies(networks(proxies)?);
         Ok(self)
     }
 
-    /// Sets the header in which trusted proxies name the client.
+    /// Sets the header in which trusted proxies name the client. It replaces an earlier
+    /// [`client_header`](Self::client_header).
     #[must_use]
     pub fn forwarded_header(mut self, header: ForwardedHeader) -> Self {
-        self.address.forwarded_header = header;
+        self.address.client_header = header.into();
         self
+    }
+
+    /// Sets a header that contains nothing but the client's address, such as `x-real-ip` or
+    /// `cf-connecting-ip`. It is read instead of the [`forwarded_header`](Self::forwarded_header),
+    /// and only if the peer is one of the [`trusted_proxies`](Self::trusted_proxies). The nearest
+    /// proxy must set it on every request, because any other proxy passes on what the client has
+    /// sent.
+    ///
+    /// # Errors
+    ///
+    /// If this is no name of a header, or one whose value is a list: set those by
+    /// `forwarded_header`.
+    pub fn client_header(mut self, name: impl AsRef<str>) -> Result<Self, HttpOptionsError> {
+        let text = name.as_ref().trim();
+        let wrong = |kind: fn(String) -> _| HttpOptionsError(kind(text.to_owned()));
+        if text.eq_ignore_ascii_case("x-forwarded-for") || text.eq_ignore_ascii_case("forwarded") {
+            return Err(wrong(HttpOptionsErrorKind::ListHeader));
+        }
+        let name = HeaderName::from_bytes(text.as_bytes());
+        let name = name.map_err(|_| wrong(HttpOptionsErrorKind::Header))?;
+        self.address.client_header = ClientHeader::Single(name);
+        Ok(self)
+    }
+
+    /// Calls `function` to find the address of the connection's other end. Set it if the server
+    /// does not provide `ConnectInfo<SocketAddr>`: for Unix sockets, TLS acceptors, tonic, AWS
+    /// Lambda, or a listener of your own. If `function` returns `None`, `ConnectInfo<SocketAddr>`
+    /// is used.
+    ///
+    /// The address may be that of a proxy, so `trusted_proxies` apply to it. The function must not
+    /// read what clients can send, such as headers.
+    ///
+    /// ```
+    /// use std::net::{IpAddr, Ipv4Addr};
+    /// use tollgate::HttpOptions;
+    ///
+    /// // Behind nginx, on a Unix socket: all connections come from this machine.
+    /// let http = HttpOptions::new()
+    ///     .peer(|_| Some(IpAddr::V4(Ipv4Addr::LOCALHOST)))
+    ///     .trusted_proxies(["127.0.0.1"])?;
+    /// # Ok::<_, tollgate::http::HttpOptionsError>(())
+    /// ```
+    #[must_use]
+    pub fn peer(
+        mut self,
+        function: impl Fn(&Parts) -> Option<IpAddr> + Send + Sync + 'static,
+    ) -> Self {
+        self.address.peer = Some(Arc::new(function));
+        self
+    }
+
+    /// Names the prefixes under which your own translators (NAT64, SIIT) write IPv4 addresses (RFC
+    /// 6052). Their clients are then counted by their IPv4 addresses. The well-known prefix
+    /// `64:ff9b::/96` need not be named.
+    ///
+    /// # Errors
+    ///
+    /// If an entry is no IPv6 network of 32, 40, 48, 56, 64 or 96 bits, or has other bits after
+    /// them or in bits 64 to 71.
+    pub fn nat64_prefixes<I>(mut self, prefixes: I) -> Result<Self, HttpOptionsError>
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        let prefixes = prefixes.into_iter().map(|prefix| {
+            let text = prefix.as_ref().trim();
+            Nat64Prefix::parse(text)
+                .ok_or_else(|| HttpOptionsError(HttpOptionsErrorKind::Nat64(text.to_owned())))
+        });
+        self.address.set_nat64_prefixes(prefixes.collect::<Result<_, _>>()?);
+        Ok(self)
     }
 
     /// Counts IPv6 clients by the first `bits` bits of their address. The default is 64, the
@@ -143,9 +218,7 @@ impl Default for HttpOptions {
 impl fmt::Debug for HttpOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HttpOptions")
-            .field("trusted_proxies", &self.address.trusted_proxies)
-            .field("forwarded_header", &self.address.forwarded_header)
-            .field("ipv6_prefix", &self.address.ipv6_prefix)
+            .field("address", &self.address)
             .field("headers", &self.headers)
             .field("legacy_reset", &self.legacy_reset)
             .field("on_missing_key", &self.on_missing_key)
@@ -161,23 +234,31 @@ pub struct HttpOptionsError(HttpOptionsErrorKind);
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 enum HttpOptionsErrorKind {
-    #[error(
-        "`{0}` is no trusted proxy: write a network as `10.0.0.0/8` or `fd00::/8`, or one address"
-    )]
+    #[error("`{0}` is no network: write it as `10.0.0.0/8` or `fd00::/8`, or write one address")]
     Network(String),
+    #[error(
+        "`{0}` is no prefix for IPv4 addresses: write an IPv6 network of 32, 40, 48, 56, 64 or 96 \
+         bits (RFC 6052), such as `2001:db8:64::/96`"
+    )]
+    Nat64(String),
+    #[error("`{0}` is no name of a header: write a name such as `x-real-ip`")]
+    Header(String),
+    #[error("`{0}` contains a list of addresses: set it by `forwarded_header`")]
+    ListHeader(String),
     #[error("an IPv6 prefix has 1 to 128 bits, not {0}")]
     Prefix(u8),
 }
 
-/// Parses a network or a single address. IPv4-mapped IPv6 addresses are converted to IPv4, as the
-/// addresses of clients are.
-fn network(text: &str) -> Result<IpNet, HttpOptionsError> {
-    let text = text.trim();
-    let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
-    let network =
-        network.map_err(|_| HttpOptionsError(HttpOptionsErrorKind::Network(text.to_owned())))?;
-    let IpNet::V6(v6) = network else { return Ok(network) };
-    let v4 = v6.addr().to_ipv4_mapped().filter(|_| v6.prefix_len() >= 96);
-    let v4 = v4.and_then(|v4| Ipv4Net::new(v4, v6.prefix_len() - 96).ok());
-    Ok(v4.map_or(network, IpNet::V4))
+/// Parses networks and single addresses.
+pub(crate) fn networks<I>(networks: I) -> Result<Vec<Network>, HttpOptionsError>
+where
+    I: IntoIterator,
+    I::Item: AsRef<str>,
+{
+    let parse = |network: I::Item| {
+        let text = network.as_ref().trim();
+        Network::parse(text)
+            .ok_or_else(|| HttpOptionsError(HttpOptionsErrorKind::Network(text.to_owned())))
+    };
+    networks.into_iter().map(parse).collect()
 }

@@ -1,18 +1,17 @@
 //! The response to a refused request.
 
-use std::sync::Once;
-
 use axum::http::HeaderValue;
 use axum::http::header::{CACHE_CONTROL, RETRY_AFTER};
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 
 use super::header_style::HeaderStyle;
 use super::header_values::HeaderValues;
 use super::options::{HttpOptions, RefusalFunction};
-use super::problem;
+use super::problem::{self, Problem};
 use super::refusal::{Reason, Refusal};
 use crate::Decision;
 use crate::key::KeyError;
+use crate::once_each::OnceEach;
 
 /// The options in effect for the response to one refusal.
 #[derive(Clone, Copy)]
@@ -26,7 +25,7 @@ pub(crate) struct RefusalContext<'a> {
 impl RefusalContext<'_> {
     /// Creates the response to a refusal.
     pub(crate) fn respond(self, refusal: &Refusal<'_>) -> Response {
-        log_once(refusal);
+        log_refusal(refusal);
         let limiter_function = self.options.refusal.as_ref().map(RefusalFunction::as_ref);
         let mut response = match (self.function, limiter_function) {
             (Some(function), _) => function(refusal),
@@ -46,21 +45,35 @@ impl RefusalContext<'_> {
     }
 }
 
-/// Logs that requests lack a key because of a mistake in the server. Each of the two kinds of
-/// mistakes is logged once.
-fn log_once(refusal: &Refusal<'_>) {
-    static NO_ADDRESS: Once = Once::new();
-    static NO_KEY: Once = Once::new();
-    let Reason::NoKey(error) = refusal.reason else { return };
-    let once = match error {
-        KeyError::NoConnectInfo => &NO_ADDRESS,
-        error if error.is_clients() => return,
-        _ => &NO_KEY,
-    };
-    once.call_once(|| {
-        let policy = refusal.policy().name();
-        tracing::warn!(policy, "cannot tell whose request it is: {error}");
-    });
+/// Logs a refusal that is due to a mistake in the server.
+fn log_refusal(refusal: &Refusal<'_>) {
+    if let Reason::NoKey(error) = refusal.reason {
+        log_mistake(refusal.policy().name(), error);
+    }
+}
+
+/// Logs a mistake in the server because of which requests lack the key of a policy. Each mistake is
+/// logged once for each policy.
+fn log_mistake(policy: &str, error: KeyError) {
+    static LOGGED: OnceEach = OnceEach::new();
+    // An address is missing for all policies alike.
+    let is_address = error == KeyError::NoConnectInfo;
+    if let Some(advice) = error.advice()
+        && LOGGED.is_first(&(error, if is_address { "" } else { policy }))
+    {
+        tracing::warn!(policy, "cannot tell whose request it is: {advice}");
+    }
+}
+
+/// Creates the response of the extractor [`ClientAddr`](crate::ClientAddr) if the server does not
+/// provide the address. It has the status and the body of a refusal for the same reason, but belongs
+/// to no policy, so no function of the user changes it.
+pub(crate) fn respond_without_address() -> Response {
+    let error = KeyError::NoConnectInfo;
+    log_mistake("", error);
+    let mut response = Problem::no_key(error).into_response();
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }
 
 #[cfg(test)]
