@@ -4,6 +4,7 @@
 
 mod alike;
 mod before_the_body;
+mod client_addr;
 mod client_address;
 mod exact_over_sockets;
 mod header_fields;
@@ -11,3 +12,4 @@ mod hostile_requests;
 mod http_options;
 mod layer;
 mod refusals;
+mod repeated_names;

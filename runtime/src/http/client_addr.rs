@@ -102,7 +102,12 @@ impl<S: Sync> FromRequestParts<S> for ClientAddr {
     type Rejection = NoClientAddr;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, NoClientAddr> {
-        Self::of(parts).ok_or(NoClientAddr(()))
+        with_limiter(parts, |limiter| {
+            Self::by(limiter, parts).ok_or_else(|| {
+                limiter.http().log_mistake("", KeyError::NoConnectInfo);
+                NoClientAddr(())
+            })
+        })
     }
 }
 
@@ -118,8 +123,7 @@ impl<S: Sync> OptionalFromRequestParts<S> for ClientAddr {
 }
 
 /// The rejection of [`ClientAddr`](crate::ClientAddr): the server does not provide the peer's
-/// address. As a response it is 500 with the problem details that the key `ip` gives, and logs once
-/// what to add.
+/// address. As a response it is 500 with the problem details that the key `ip` gives.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", KeyError::NoConnectInfo)]
 pub struct NoClientAddr(());

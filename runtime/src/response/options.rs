@@ -11,8 +11,9 @@ use axum::response::{IntoResponse, Response};
 use super::header_style::{HeaderStyle, LegacyReset};
 use super::refusal::Refusal;
 use crate::key::{
-    AddressOptions, ClientHeader, ForwardedHeader, Nat64Prefix, Network, OnMissingKey,
+    AddressOptions, ClientHeader, ForwardedHeader, KeyError, Nat64Prefix, Network, OnMissingKey,
 };
+use crate::once_each::OnceEach;
 
 pub(crate) type RefusalFunction = Arc<dyn Fn(&Refusal<'_>) -> Response + Send + Sync>;
 
@@ -36,6 +37,8 @@ pub struct HttpOptions {
     pub(crate) legacy_reset: LegacyReset,
     pub(crate) on_missing_key: OnMissingKey,
     pub(crate) refusal: Option<RefusalFunction>,
+    /// The mistakes in the server that were logged.
+    mistakes: Arc<OnceEach>,
 }
 
 impl HttpOptions {
@@ -49,6 +52,7 @@ impl HttpOptions {
             legacy_reset: LegacyReset::default(),
             on_missing_key: OnMissingKey::default(),
             refusal: None,
+            mistakes: Arc::default(),
         }
     }
 
@@ -206,6 +210,18 @@ impl HttpOptions {
     ) -> Self {
         self.refusal = Some(Arc::new(move |refusal| function(refusal).into_response()));
         self
+    }
+}
+
+impl HttpOptions {
+    /// Logs a mistake in the server because of which requests lack the key of a policy. Each mistake
+    /// is logged once for each policy, except that an address is missing for all of them alike.
+    pub(crate) fn log_mistake(&self, policy: &str, error: KeyError) {
+        let Some(advice) = error.advice() else { return };
+        let of_policy = if error == KeyError::NoConnectInfo { "" } else { policy };
+        if self.mistakes.is_first(&(error, of_policy)) {
+            tracing::warn!(policy, "cannot tell whose request it is: {advice}");
+        }
     }
 }
 

@@ -11,7 +11,6 @@ use super::problem::{self, Problem};
 use super::refusal::{Reason, Refusal};
 use crate::Decision;
 use crate::key::KeyError;
-use crate::once_each::OnceEach;
 
 /// The options in effect for the response to one refusal.
 #[derive(Clone, Copy)]
@@ -25,7 +24,9 @@ pub(crate) struct RefusalContext<'a> {
 impl RefusalContext<'_> {
     /// Creates the response to a refusal.
     pub(crate) fn respond(self, refusal: &Refusal<'_>) -> Response {
-        log_refusal(refusal);
+        if let Reason::NoKey(error) = refusal.reason {
+            self.options.log_mistake(refusal.policy().name(), error);
+        }
         let limiter_function = self.options.refusal.as_ref().map(RefusalFunction::as_ref);
         let mut response = match (self.function, limiter_function) {
             (Some(function), _) => function(refusal),
@@ -45,33 +46,11 @@ impl RefusalContext<'_> {
     }
 }
 
-/// Logs a refusal that is due to a mistake in the server.
-fn log_refusal(refusal: &Refusal<'_>) {
-    if let Reason::NoKey(error) = refusal.reason {
-        log_mistake(refusal.policy().name(), error);
-    }
-}
-
-/// Logs a mistake in the server because of which requests lack the key of a policy. Each mistake is
-/// logged once for each policy.
-fn log_mistake(policy: &str, error: KeyError) {
-    static LOGGED: OnceEach = OnceEach::new();
-    // An address is missing for all policies alike.
-    let is_address = error == KeyError::NoConnectInfo;
-    if let Some(advice) = error.advice()
-        && LOGGED.is_first(&(error, if is_address { "" } else { policy }))
-    {
-        tracing::warn!(policy, "cannot tell whose request it is: {advice}");
-    }
-}
-
 /// Creates the response of the extractor [`ClientAddr`](crate::ClientAddr) if the server does not
 /// provide the address. It has the status and the body of a refusal for the same reason, but belongs
 /// to no policy, so no function of the user changes it.
 pub(crate) fn respond_without_address() -> Response {
-    let error = KeyError::NoConnectInfo;
-    log_mistake("", error);
-    let mut response = Problem::no_key(error).into_response();
+    let mut response = Problem::no_key(KeyError::NoConnectInfo).into_response();
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
