@@ -104,7 +104,7 @@ impl Limited {
             Mode::Handler => handler::check(&function, is_in_block, errors),
             Mode::Function { .. } => {
                 function::check(&function, errors);
-                if request::is_needed(&policies) {
+                if is_async && request::is_needed(&policies) {
                     // Only a handler has a request.
                     handler::check(&function, true, errors);
                 }
