@@ -67,7 +67,8 @@ impl Client {
     ///
     /// Like a server, it puts the client's address into the request's extensions, as
     /// `ConnectInfo<SocketAddr>`. A request that already has one keeps it.
-    pub async fn send(&self, mut request: Request<Body>) -> Response {
+    pub async fn send(&self, request: Request<Body>) -> Response {
+        let mut request = request;
         request.extensions_mut().get_or_insert_with(|| ConnectInfo(self.address));
         let mut router = self.router.clone().layer(MockConnectInfo(self.address));
         let Ok(()) =
