@@ -4,11 +4,12 @@
 use proc_macro2::{Ident, Span, TokenStream, TokenTree};
 use syn::ext::IdentExt as _;
 use syn::parse::{ParseStream, Parser as _};
-use syn::{Expr, ExprLit, Lit, LitStr, Path, Token};
+use syn::{Expr, ExprLit, Lit, LitStr, Path, Token, parenthesized};
 
 use crate::errors::Errors;
 use crate::key::Key;
 use crate::keywords::{Algorithm, Headers, OnError, OnMissingKey, RefundIf, parse_path};
+use crate::network::Network;
 use crate::period::{Period, parse_expression};
 use crate::suggest;
 
@@ -47,7 +48,7 @@ pub(crate) struct Arguments {
     pub(crate) name: Option<Named<LitStr>>,
     pub(crate) group: Option<Named<LitStr>>,
     pub(crate) on_error: Option<Named<OnError>>,
-    pub(crate) exempt: Option<Named<Path>>,
+    pub(crate) exempt: Option<Named<Exempt>>,
     pub(crate) on_blocked: Option<Named<Path>>,
     pub(crate) refund_if: Option<Named<RefundIf>>,
     pub(crate) shadow: Option<Named<()>>,
@@ -77,6 +78,47 @@ pub(crate) enum Cost {
     Const(Expr),
     /// The path of a function that computes the cost from the request.
     Function(Path),
+}
+
+/// The value of the argument `exempt`, the requests that are not counted.
+#[derive(Clone)]
+pub(crate) enum Exempt {
+    /// The path of a function of the request.
+    Function(Path),
+    /// `net("10.0.0.0/8", …)`: the clients in these networks.
+    Networks(Vec<Network>),
+}
+
+impl Exempt {
+    fn parse(input: ParseStream<'_>, grammar: &str) -> syn::Result<Self> {
+        let path = parse_path(input, grammar)?;
+        let is_net = path.is_ident("net");
+        if !input.peek(syn::token::Paren) {
+            if is_net {
+                let message = "`net` takes networks: write `exempt = net(\"10.0.0.0/8\")`, or a \
+                               function of your own as `self::net`";
+                return Err(syn::Error::new_spanned(path, message));
+            }
+            return Ok(Self::Function(path));
+        }
+        let content;
+        parenthesized!(content in input);
+        let error = |message| {
+            // The rest of the argument is skipped, so that it is not reported as well.
+            drop(content.parse::<TokenStream>());
+            Err(syn::Error::new_spanned(&path, message))
+        };
+        if !is_net {
+            return error(
+                "write the path of a function without arguments, such as `exempt = \
+                 self::is_internal`, or networks, such as `exempt = net(\"10.0.0.0/8\")`",
+            );
+        }
+        if content.is_empty() {
+            return error("`net()` exempts nobody: write `exempt = net(\"10.0.0.0/8\")`");
+        }
+        Network::parse_all(&content).map(Self::Networks)
+    }
 }
 
 impl Arguments {
@@ -146,7 +188,7 @@ impl Arguments {
                 let mode = OnError::parse(input)?;
                 self.set_on_error(named(name, mode))?;
             }
-            "exempt" => self.exempt = Some(named(name, parse_path(input, grammar)?)),
+            "exempt" => self.exempt = Some(named(name, Exempt::parse(input, grammar)?)),
             "on_blocked" => self.on_blocked = Some(named(name, parse_path(input, grammar)?)),
             "refund_if" => self.refund_if = Some(named(name, RefundIf::parse(input)?)),
             "wait" => self.wait = Some(named(name, Period::parse(input, "wait", "wait")?)),

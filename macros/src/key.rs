@@ -39,7 +39,7 @@ pub(crate) enum Kind {
     Extension(Type),
     Function(Path),
     All(Vec<Kind>),
-    /// Expressions with the arguments of a function that is not a handler.
+    /// Expressions with the arguments of a function.
     Args(Vec<Expr>),
 }
 
@@ -65,8 +65,12 @@ impl Key {
         Ok(Self { kind, tokens })
     }
 
+    /// Returns `true` if the key contains `args(…)`.
     pub(crate) fn is_args(&self) -> bool {
-        matches!(self.kind, Kind::Args(_))
+        match &self.kind {
+            Kind::All(parts) => parts.iter().any(Kind::is_args),
+            kind => kind.is_args(),
+        }
     }
 
     /// Returns `true` if a request can lack the key, for example a header.
@@ -141,8 +145,11 @@ impl Kind {
         if parts.len() < 2 {
             return error("a tuple of keys has at least two: write `key = (ip, header(\"…\"))`");
         }
-        if parts.iter().any(|part| matches!(part, Self::All(_) | Self::Args(_))) {
-            return error("a tuple of keys holds neither tuples nor `args(…)`: write them as one");
+        if parts.iter().any(|part| matches!(part, Self::All(_))) {
+            return error("a tuple of keys holds no tuples: write them as one");
+        }
+        if parts.iter().filter(|part| part.is_args()).count() > 1 {
+            return error("a tuple of keys holds one `args(…)`: write them as one");
         }
         Ok(Self::All(parts))
     }
@@ -193,6 +200,25 @@ impl Kind {
         }
     }
 
+    fn is_args(&self) -> bool {
+        matches!(self, Self::Args(_))
+    }
+
+    /// Returns `true` for a tuple of `args(…)` and parts of the request.
+    pub(crate) fn has_request(&self) -> bool {
+        matches!(self, Self::All(_))
+    }
+
+    /// Returns `true` if a part of the request is read from its head. The client's address is not,
+    /// because it is kept on its own.
+    pub(crate) fn needs_head(&self) -> bool {
+        match self {
+            Self::All(parts) => parts.iter().any(Self::needs_head),
+            Self::Ip | Self::Global | Self::Args(_) => false,
+            _ => true,
+        }
+    }
+
     /// Returns a const expression of the library's type `Key`.
     pub(crate) fn key(&self, tollgate: &CratePath) -> TokenStream {
         let Self::All(parts) = self else {
@@ -204,7 +230,7 @@ impl Kind {
     }
 
     /// Returns a const expression of the library's type `KeyPart`.
-    fn part(&self, tollgate: &CratePath) -> TokenStream {
+    pub(crate) fn part(&self, tollgate: &CratePath) -> TokenStream {
         match self {
             Self::Ip => quote!(#tollgate::KeyPart::Ip),
             Self::Global => quote!(#tollgate::KeyPart::Global),
@@ -223,7 +249,7 @@ impl Kind {
                 }
             }
             // A tuple contains no other tuple. `args(…)` is not taken from a request: the expansion
-            // of a function creates its subject from the function's arguments.
+            // of a function creates its part of the subject from the function's arguments.
             Self::All(_) | Self::Args(_) => TokenStream::new(),
         }
     }

@@ -14,6 +14,7 @@ mod fallback;
 mod item;
 mod key;
 mod keywords;
+mod network;
 mod period;
 mod policy;
 mod suggest;

@@ -4,9 +4,9 @@ use proc_macro2::{Ident, TokenStream, TokenTree};
 use quote::ToTokens;
 use syn::{Expr, ExprLit, Lit, LitStr, Path};
 
-use crate::args::{Arguments, Cost, Named};
+use crate::args::{Arguments, Cost, Exempt, Named};
 use crate::errors::Errors;
-use crate::key::{Key, Kind};
+use crate::key::Key;
 use crate::keywords::{Algorithm, Headers, OnError, OnMissingKey, RefundIf};
 use crate::period::Period;
 
@@ -32,7 +32,7 @@ pub(crate) struct Policy {
     pub(crate) name: Option<Named<LitStr>>,
     pub(crate) group: Option<Named<LitStr>>,
     pub(crate) on_error: Option<Named<OnError>>,
-    pub(crate) exempt: Option<Named<Path>>,
+    pub(crate) exempt: Option<Named<Exempt>>,
     pub(crate) on_blocked: Option<Named<Path>>,
     pub(crate) refund_if: Option<Named<RefundIf>>,
     pub(crate) shadow: Option<Named<()>>,
@@ -225,16 +225,17 @@ impl Policy {
     }
 
     fn check_function(&self, is_async: bool, errors: &mut Errors) {
-        let Kind::Args(_) = &self.key.kind else {
+        if !self.key.is_args() || self.key.kind.has_request() && !is_async {
             let message = if is_async {
                 "a request has this key and a plain function has `args(…)`: limits on one \
-                 function are all of one kind"
+                 function are all of one kind; write `args(…)` and this key as a tuple, such as \
+                 `key = (args(email), ip)`, or with `args()` to count by this key alone"
             } else {
                 "a function that is not async is no handler and has no request: write `key = \
                  args(…)` with what it is called with, or no key for one limit on all calls"
             };
             return errors.at(&self.key, message);
-        };
+        }
         if let Some(exempt) = &self.exempt {
             errors
                 .at(&exempt.name, "`exempt` is asked about a request, which this function has not");

@@ -14,6 +14,10 @@ pub mod algorithms {}
 #[cfg(feature = "axum")]
 pub mod keys {}
 
+#[doc = include_str!("docs/guide/behind_a_proxy.md")]
+#[cfg(feature = "axum")]
+pub mod behind_a_proxy {}
+
 #[doc = include_str!("docs/guide/distributed.md")]
 #[cfg(all(feature = "axum", feature = "redis"))]
 pub mod distributed {}

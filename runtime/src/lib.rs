@@ -25,6 +25,8 @@ pub mod http;
 mod key;
 mod limiter;
 mod micros;
+#[cfg(feature = "axum")]
+mod once_each;
 mod operation;
 pub mod overrides;
 mod policy;
@@ -59,6 +61,8 @@ pub use self::decision::Decision;
 pub use self::error::{BackendError, StartError, Unavailable};
 pub use self::global::{get_limiter, set_limiter};
 pub use self::guard::{CircuitBreaker, LocalTier};
+#[cfg(feature = "axum")]
+pub use self::http::client_addr::ClientAddr;
 #[cfg(feature = "axum")]
 pub use self::http::extractor::RateLimit;
 #[cfg(feature = "axum")]

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 pub use crate::annotation::Limit;
+#[cfg(feature = "axum")]
+pub use crate::call::CallRequest;
 pub use crate::call::{
-    CallLimit, FromRateLimited, LimitedResult, Permit, admit, admit_now, call_once,
+    CallLimit, CallSubject, FromRateLimited, LimitedResult, Permit, admit, admit_now, call_once,
 };
 pub use crate::registry::POLICIES;
 pub use crate::{Algorithm, Blocked, OnError, Quota, RegisteredPolicy, Subject};
@@ -27,7 +29,7 @@ pub use crate::http::limit::{Annotated, Cost, HttpLimit};
 #[cfg(feature = "axum")]
 pub use crate::http::refund_if::RefundIf;
 #[cfg(feature = "axum")]
-pub use crate::key::{Key, KeyPart, OnMissingKey, extension, resolve};
+pub use crate::key::{Key, KeyPart, Network, OnMissingKey, extension, resolve};
 #[cfg(feature = "axum")]
 pub use crate::response::HeaderStyle;
 #[cfg(feature = "axum")]
@@ -172,8 +174,8 @@ pub const fn burst(mut quota: Quota, burst: u32) -> Quota {
 
 /// Returns the subject of a call, made from the values in `key = args(…)`.
 #[must_use]
-pub fn subject(parts: &[&dyn std::fmt::Display]) -> Subject {
-    Subject::of(parts)
+pub fn subject(parts: &[&dyn std::fmt::Display]) -> CallSubject {
+    CallSubject::Counted(Subject::of(parts))
 }
 
 /// Creates the result of a call that was refused.

@@ -212,7 +212,7 @@ async fn keys_of_every_kind_count_apart() {
     assert_eq!(statuses(&app, requests).await, [200, 200, 429, 400]);
     let requests = ["/param/1", "/param/2", "/param/1"].map(support::get);
     assert_eq!(statuses(&app, requests).await, [200, 200, 429]);
-    let requests = ["/query?q=a", "/query?q=b&q=a", "/query?x=1&q=a", "/query"].map(support::get);
+    let requests = ["/query?q=a", "/query?q=b&q=b", "/query?x=1&q=a", "/query"].map(support::get);
     assert_eq!(statuses(&app, requests).await, [200, 200, 429, 400]);
     let host = |path, value| get_with(path, "host", value);
     let requests = ["a.example", "b.example", "a.example", "example"];

@@ -10,10 +10,32 @@ use support::subjects::Subjects;
 use tollgate::http::ForwardedHeader;
 use tollgate::{HttpOptions, Key};
 
-const TRUSTED: [&str; 4] = ["10.0.0.0/8", "192.0.2.7", "fd00::/8", "::ffff:172.16.0.0/108"];
+const TRUSTED: [&str; 6] = [
+    "10.0.0.0/8",
+    "192.0.2.7",
+    "fd00::/8",
+    "::ffff:172.16.0.0/108",
+    "64:ff9b::192.168.0.0/112",
+    "2001:db8:f000::100.64.0.0/106",
+];
+
+/// Prefixes of the operator's own, of every length that RFC 6052 allows.
+const NAT64: [&str; 6] = [
+    "2001:db8:f000::/96",
+    "2001:db9::/32",
+    "2001:dba:ff00::/40",
+    "2001:dba:1::/48",
+    "2001:dba:2:ff00::/56",
+    "2001:dba:3:ffff::/64",
+];
 
 fn options(header: ForwardedHeader) -> HttpOptions {
-    HttpOptions::new().trusted_proxies(TRUSTED).unwrap().forwarded_header(header)
+    HttpOptions::new()
+        .trusted_proxies(TRUSTED)
+        .unwrap()
+        .nat64_prefixes(NAT64)
+        .unwrap()
+        .forwarded_header(header)
 }
 
 fn subjects(header: ForwardedHeader) -> Subjects {
@@ -111,7 +133,42 @@ const X_FORWARDED_FOR: &[Case] = &[
     ("10.0.0.1:1", &["[::ffff:198.51.100.1]:80"], "198.51.100.1"),
     ("10.0.0.1:1", &["198.51.100.1, ::ffff:10.0.0.2"], "198.51.100.1"),
     ("10.0.0.1:1", &["::ffff:c633:6401"], "198.51.100.1"),
-    ("10.0.0.1:1", &["::198.51.100.1"], "0:0:0:0/64"),
+    ("10.0.0.1:1", &["::198.51.100.1"], "198.51.100.1"),
+    ("10.0.0.1:1", &["::1"], "0:0:0:0/64"),
+    ("10.0.0.1:1", &["::"], "0:0:0:0/64"),
+    ("10.0.0.1:1", &["::2"], "0.0.0.2"),
+    ("10.0.0.1:1", &["::ffff:0:198.51.100.1"], "198.51.100.1"),
+    ("10.0.0.1:1", &["[64:ff9b::198.51.100.1]:80"], "198.51.100.1"),
+    ("10.0.0.1:1", &["64:ff9b:0:0:1::198.51.100.1"], "64:ff9b:0:0/64"),
+    ("10.0.0.1:1", &["64:ff9b:1::198.51.100.1"], "64:ff9b:1:0/64"),
+    // As peers, too: of other translators, and of the operator's own.
+    ("[64:ff9b::203.0.113.5]:1", &["198.51.100.1"], "203.0.113.5"),
+    ("[::ffff:0:203.0.113.5]:1", &["198.51.100.1"], "203.0.113.5"),
+    ("[::203.0.113.5]:1", &["198.51.100.1"], "203.0.113.5"),
+    ("[::1]:1", &["198.51.100.1"], "0:0:0:0/64"),
+    ("[2001:db8:f000::203.0.113.5]:1", &["198.51.100.1"], "203.0.113.5"),
+    ("[2001:db9:cb00:7105::]:1", &["198.51.100.1"], "203.0.113.5"),
+    ("[2001:dba:ffcb:71:5::]:1", &["198.51.100.1"], "203.0.113.5"),
+    ("[2001:dba:1:cb00:71:500::]:1", &["198.51.100.1"], "203.0.113.5"),
+    ("[2001:dba:2:ffcb:0:7105::]:1", &["198.51.100.1"], "203.0.113.5"),
+    ("[2001:dba:3:ffff:cb:71:500:0]:1", &["198.51.100.1"], "203.0.113.5"),
+    // The bits after the address are ignored, and bits 64 to 71 are zero, or it is none.
+    ("[2001:dba:3:ffff:cb:71:5ff:ffff]:1", &["198.51.100.1"], "203.0.113.5"),
+    ("[2001:dba:3:ffff:1cb:71:500:0]:1", &["198.51.100.1"], "2001:dba:3:ffff/64"),
+    ("[2001:db8:f001::203.0.113.5]:1", &["198.51.100.1"], "2001:db8:f001:0/64"),
+    // And to be trusted.
+    ("[64:ff9b::10.0.0.1]:1", &["198.51.100.1"], "198.51.100.1"),
+    ("[::ffff:0:10.0.0.1]:1", &["198.51.100.1"], "198.51.100.1"),
+    ("[2001:db8:f000::10.0.0.1]:1", &["198.51.100.1"], "198.51.100.1"),
+    ("[2001:db9:a00:1::]:1", &["198.51.100.1"], "198.51.100.1"),
+    ("10.0.0.1:1", &["198.51.100.1, 64:ff9b::10.0.0.2"], "198.51.100.1"),
+    ("10.0.0.1:1", &["198.51.100.1, 2001:db8:f000::10.0.0.2"], "198.51.100.1"),
+    ("192.168.0.1:1", &["198.51.100.1"], "198.51.100.1"),
+    ("192.169.0.1:1", &["198.51.100.1"], "192.169.0.1"),
+    ("100.64.0.1:1", &["198.51.100.1"], "198.51.100.1"),
+    ("100.128.0.1:1", &["198.51.100.1"], "100.128.0.1"),
+    // nginx on a Unix socket, and Squid with `forwarded_for off`.
+    ("10.0.0.1:1", &["198.51.100.1, unix:"], "10.0.0.1"),
 ];
 
 const FORWARDED: &[Case] = &[
@@ -143,10 +200,31 @@ const FORWARDED: &[Case] = &[
     ("10.0.0.1:1", &["for=198.51.100.1, proto=https"], "10.0.0.1"),
     ("10.0.0.1:1", &["for=198.51.100.1, "], "10.0.0.1"),
     ("10.0.0.1:1", &["for=198.51.100.1;for=1.2.3.4"], "10.0.0.1"),
-    ("10.0.0.1:1", &["for=198.51.100.1;"], "10.0.0.1"),
-    ("10.0.0.1:1", &["for=198.51.100.1:4711"], "10.0.0.1"),
-    ("10.0.0.1:1", &["for=[2001:db8::1]"], "10.0.0.1"),
-    ("10.0.0.1:1", &["for=\"2001:db8::1\""], "10.0.0.1"),
+    ("10.0.0.1:1", &["for=198.51.100.1;host=a\"b"], "10.0.0.1"),
+    ("10.0.0.1:1", &["for=198.51.100.1;host"], "10.0.0.1"),
+    ("10.0.0.1:1", &["for=198.51.100.1;host=a b"], "10.0.0.1"),
+    ("10.0.0.1:1", &["host=x;for=1.2.3.4;for=198.51.100.1"], "10.0.0.1"),
+    ("10.0.0.1:1", &["for=[2001:db8::1"], "10.0.0.1"),
+    // A port or the last group of the address.
+    ("10.0.0.1:1", &["for=\"2001:db8::1:4711\""], "10.0.0.1"),
+    ("10.0.0.1:1", &["for=2001:db8::1:80"], "10.0.0.1"),
+    // As proxies write it: Traffic Server, hyper-server, nginx, HAProxy.
+    ("10.0.0.1:1", &["for=198.51.100.1;connection=http/1.1"], "198.51.100.1"),
+    ("10.0.0.1:1", &["for=198.51.100.1;by=3e6fc6c7-5bd7;connection=http/1.1[a@b]"], "198.51.100.1"),
+    ("10.0.0.1:1", &["for=198.51.100.1;host=example.com:8080"], "198.51.100.1"),
+    ("10.0.0.1:1", &["host=example.com:8080;for=198.51.100.1;proto=http"], "198.51.100.1"),
+    ("10.0.0.1:1", &["host=;for=198.51.100.1"], "198.51.100.1"),
+    ("10.0.0.1:1", &["by=[2001:db8::9]:80;for=198.51.100.1"], "198.51.100.1"),
+    ("10.0.0.1:1", &["for=198.51.100.1;"], "198.51.100.1"),
+    ("10.0.0.1:1", &[";;for=198.51.100.1 ; ;proto=http;"], "198.51.100.1"),
+    ("10.0.0.1:1", &["for=198.51.100.1:4711"], "198.51.100.1"),
+    ("10.0.0.1:1", &["for=[2001:db8:1:2::1]"], "2001:db8:1:2/64"),
+    ("10.0.0.1:1", &["for=[2001:db8:1:2::1]:4711"], "2001:db8:1:2/64"),
+    ("10.0.0.1:1", &["for=\"2001:db8:1:2::1\""], "2001:db8:1:2/64"),
+    ("10.0.0.1:1", &["for=2001:db8:1:2::1"], "2001:db8:1:2/64"),
+    ("10.0.0.1:1", &["for=2001:db8:1:2:3:4:5:6"], "2001:db8:1:2/64"),
+    ("10.0.0.1:1", &["for=64:ff9b::c633:640a"], "198.51.100.10"),
+    ("10.0.0.1:1", &["for=198.51.100.1;proto=http, for=\"[64:ff9b::10.0.0.2]\""], "198.51.100.1"),
     ("10.0.0.1:1", &["for=\"198.51.100.1"], "10.0.0.1"),
     ("10.0.0.1:1", &["for=198.51.100.1\""], "10.0.0.1"),
     ("10.0.0.1:1", &["for=\"198.51\\.100.1\""], "10.0.0.1"),
@@ -224,16 +302,48 @@ fn options_that_cannot_be_say_why() {
 mod oracle {
     use super::*;
 
+    /// The bits of the IPv4 address, in the mapped form, wherever it stands; by the text of the
+    /// address's octets.
     fn bits(address: IpAddr) -> u128 {
-        match address {
-            IpAddr::V4(address) => 0xffff_0000_0000 | u128::from(address.to_bits()),
-            IpAddr::V6(address) => address.to_bits(),
+        let ipv4 = |octets: [u8; 4]| 0xffff_0000_0000 | u128::from(u32::from_be_bytes(octets));
+        let octets = match address {
+            IpAddr::V4(address) => return ipv4(address.octets()),
+            IpAddr::V6(address) => address.octets(),
+        };
+        let at = |places: [usize; 4]| ipv4(places.map(|place| octets[place]));
+        let last = [12, 13, 14, 15];
+        for prefix in ["::ffff:0:0", "::ffff:0:0:0", "64:ff9b::", "2001:db8:f000::"] {
+            if octets[..12] == prefix.parse::<std::net::Ipv6Addr>().unwrap().octets()[..12] {
+                return at(last);
+            }
         }
+        if octets[..12] == [0; 12] && address > "::1".parse::<IpAddr>().unwrap() {
+            return at(last);
+        }
+        for (prefix, len, places) in [
+            ("2001:db9::", 4, [4, 5, 6, 7]),
+            ("2001:dba:ff00::", 5, [5, 6, 7, 9]),
+            ("2001:dba:1::", 6, [6, 7, 9, 10]),
+            ("2001:dba:2:ff00::", 7, [7, 9, 10, 11]),
+            ("2001:dba:3:ffff::", 8, [9, 10, 11, 12]),
+        ] {
+            let prefix = prefix.parse::<std::net::Ipv6Addr>().unwrap().octets();
+            if octets[..len] == prefix[..len] && octets[8] == 0 {
+                return at(places);
+            }
+        }
+        u128::from_be_bytes(octets)
     }
 
     fn is_trusted(address: IpAddr) -> bool {
-        let networks =
-            [("10.0.0.0", 8 + 96), ("192.0.2.7", 128), ("fd00::", 8), ("172.16.0.0", 108)];
+        let networks = [
+            ("10.0.0.0", 8 + 96),
+            ("192.0.2.7", 128),
+            ("fd00::", 8),
+            ("172.16.0.0", 108),
+            ("192.168.0.0", 112),
+            ("100.64.0.0", 106),
+        ];
         networks.into_iter().any(|(network, length)| {
             let network = bits(network.parse().unwrap());
             (bits(address) ^ network).leading_zeros() >= length
@@ -295,20 +405,27 @@ mod oracle {
         }
         let mut found = Vec::new();
         for pair in split(text, ';') {
+            if trim(&pair).is_empty() {
+                continue;
+            }
             let (name, value) = trim(&pair).split_once('=')?;
-            let unquoted = value
-                .strip_prefix('"')
-                .and_then(|value| value.strip_suffix('"'))
-                .filter(|value| !value.contains('"'));
-            if !is_token(trim(name)) || !(unquoted.is_some() || is_token(value)) {
+            let unquoted = value.strip_prefix('"').and_then(|value| value.strip_suffix('"'));
+            let has_blank = unquoted.is_none() && value.contains([' ', '\t']);
+            let value = unquoted.unwrap_or(value);
+            if !is_token(trim(name)) || has_blank || value.contains('"') {
                 return None;
             }
             if trim(name).to_lowercase() == "for" {
-                found.push(unquoted.unwrap_or(value).to_owned());
+                found.push(value.to_owned());
             }
         }
         let [value] = found.as_slice() else { return None };
-        node(value).filter(|address| address.is_ipv4() || value.starts_with('['))
+        let is_bare = |address: &IpAddr| address.is_ipv6() && !value.starts_with('[');
+        let with_port = |value: &str| {
+            let (address, port) = value.rsplit_once(':').unwrap();
+            node(&format!("[{address}]:{port}")).is_some()
+        };
+        node(value).filter(|address| !is_bare(address) || !with_port(value))
     }
 
     pub(super) fn client(peer: SocketAddr, lines: &[Vec<u8>], header: ForwardedHeader) -> String {
@@ -330,7 +447,7 @@ mod oracle {
         };
         let mut entries = if lines.is_empty() { Vec::new() } else { entries };
         let mut client = peer.ip();
-        while is_trusted(client.to_canonical()) {
+        while is_trusted(client) {
             match entries.pop() {
                 Some(Some(address)) => client = address,
                 Some(None) | None => break,
@@ -345,6 +462,9 @@ fn address() -> impl Strategy<Value = String> {
         4 => "10\\.0\\.0\\.[1-9]",
         1 => "::ffff:10\\.0\\.0\\.[1-9]",
         2 => "fd00::[1-9]",
+        2 => "(64:ff9b|::ffff:0|2001:db8:f000|:)::?(10\\.0\\.0|192\\.168\\.0|8\\.8\\.8)\\.[1-9]",
+        2 => "2001:(db9|dba:ffa?|dba:1|dba:2:ffa?|dba:3:ffff):(a00:|:a:|1?a:0:)[0-9a-f]{1,4}::",
+        1 => "2001:db8::[0-9a-f]{1,2}:[0-9]{1,5}",
         2 => "(198\\.51\\.100|172\\.(15|16|31|32)\\.0)\\.[0-9]{1,3}",
         2 => "2001:db8:[0-9a-f]{1,4}::[0-9a-f]{0,4}",
         1 => any::<IpAddr>().prop_map(|address| address.to_string()),
@@ -370,7 +490,7 @@ fn forwarded() -> impl Strategy<Value = String> {
     let pair = prop_oneof![
         4 => node().prop_map(|node| format!("for=\"{node}\"")),
         2 => node().prop_map(|node| format!("For={node}")),
-        2 => "(by|proto|host) ?=(_[a-z]{1,3}|\"[a-z,;=]{0,6}\")",
+        2 => "(by|proto|host) ?=(_[a-z]{1,3}|\"[a-z,;=]{0,6}\"|[a-z:/@\\[\\]=0-9]{0,6})",
         1 => "[a-z=;\", \\\\]{0,6}",
     ];
     let element = prop::collection::vec(pair, 1..4).prop_map(|pairs| pairs.join(";"));
@@ -391,11 +511,19 @@ fn line() -> impl Strategy<Value = Vec<u8>> {
 
 fn peer(trusted: bool) -> impl Strategy<Value = SocketAddr> {
     let peer = if trusted {
-        prop_oneof![Just("10.1.2.3".to_owned()), Just("fd00::1".to_owned())].boxed()
+        prop_oneof![
+            Just("10.1.2.3".to_owned()),
+            Just("fd00::1".to_owned()),
+            Just("64:ff9b::10.1.2.3".to_owned()),
+            Just("2001:dba:1:a01:2:300::".to_owned()),
+        ]
+        .boxed()
     } else {
         prop_oneof![
             "203\\.0\\.113\\.[1-9]",
             "2001:db8:9:[0-9a-f]{1,4}::1",
+            "(64:ff9b::|::ffff:0:|::|2001:db8:f000::)8\\.8\\.8\\.[1-9]",
+            "2001:dba:3:ffff:[01]8:808:800:[0-9a-f]{1,4}",
             "::ffff:8\\.8\\.8\\.[1-9]"
         ]
         .boxed()

@@ -5,6 +5,7 @@
 mod alike;
 mod asked_once;
 mod before_the_body;
+mod client_addr;
 mod client_address;
 mod counted_once;
 mod ends;
@@ -16,6 +17,7 @@ mod layer;
 mod layer_placement;
 mod one_limiter;
 mod refusals;
+mod repeated_names;
 mod retry_after;
 mod several_limits;
 mod unlimited;

@@ -121,6 +121,14 @@ fn what_is_wrong_is_told() {
             "raise it",
         ),
         ("[http]\nipv6_prefix = 0", "http.ipv6_prefix", "1 to 128 bits"),
+        ("[http]\nclient_header = \"a b\"", "http.client_header", "no name of a header"),
+        ("[http]\nclient_header = \"forwarded\"", "http.client_header", "`forwarded_header`"),
+        (
+            "[http]\nclient_header = \"x-real-ip\"\nforwarded_header = \"forwarded\"",
+            "http.client_header",
+            "remove one of the two",
+        ),
+        ("[http]\nnat64_prefixes = [\"::/33\"]", "http.nat64_prefixes", "2001:db8:64::/96"),
         ("[policies.orders]\nlimit = 0", "policies.\"orders\".limit", "at least 1"),
         ("[policies.orders]\nper = \"400d\"", "policies.\"orders\".per", "at most 366 days"),
         (

@@ -21,6 +21,19 @@ mod keys {
     }
 }
 
+/// Arguments and the request; the first argument may be the body, and the last.
+#[rate_limit(10, per = minute, key = (args(login.len()), ip))]
+#[rate_limit(100, per = minute, key = (header("x-key"), args(), keys::text, self::later), on_missing_key = shared)]
+async fn login(mut login: String) -> Result<(), tollgate::RateLimited> {
+    login.push('x');
+    Ok(())
+}
+
+#[rate_limit(10, per = minute, exempt = net("10.0.0.0/8", "fd00::/8", "192.0.2.7"))]
+async fn outside(client: tollgate::ClientAddr, other: Option<tollgate::ClientAddr>) -> String {
+    format!("{client} {other:?}")
+}
+
 fn number(_: &Parts) -> u64 {
     1
 }
@@ -93,5 +106,7 @@ fn main() {
         .route("/i", get(i))
         .route("/j", get(j))
         .route("/k", get(k))
-        .route("/l", get(l));
+        .route("/l", get(l))
+        .route("/outside", get(outside))
+        .route("/login", axum::routing::post(login));
 }

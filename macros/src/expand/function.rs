@@ -5,7 +5,7 @@ use quote::{ToTokens as _, quote, quote_spanned};
 use syn::spanned::Spanned as _;
 use syn::{Expr, ReturnType};
 
-use super::{Names, limits};
+use super::{Names, limits, request};
 use crate::crate_path::CratePath;
 use crate::errors::Errors;
 use crate::item::{Function, erase_impl_trait, return_edge};
@@ -83,7 +83,11 @@ impl Call<'_> {
             policies.iter().enumerate().map(|(index, policy)| self.call_limit(policy, index == 0));
         let register = limits::register(count, tollgate);
         let statics = limits::statics();
-        let subjects = policies.iter().map(|policy| subject(policy, tollgate));
+        let subjects = policies.iter().map(|policy| match &policy.key.kind {
+            Kind::All(parts) => request::subject(policy, parts, tollgate),
+            Kind::Args(parts) => subject(parts.iter().map(arg), tollgate),
+            _ => subject(std::iter::empty(), tollgate),
+        });
         // Macro hygiene hides names with this span from the user's expressions.
         let site = Span::mixed_site();
         let permit = if self.refunds() { permit().to_token_stream() } else { quote!(_) };
@@ -185,14 +189,17 @@ fn permit() -> Ident {
     Ident::new("permit", Span::mixed_site())
 }
 
-/// Returns an expression for the subject of a call, made from the expressions in `key = args(…)`.
-fn subject(policy: &Policy, tollgate: &CratePath) -> TokenStream {
-    let parts: &[Expr] = match &policy.key.kind {
-        Kind::Args(parts) => parts,
-        _ => &[],
-    };
-    let parts = parts.iter().map(|part| quote_spanned!(part.span()=> &(#part)));
+/// Returns an expression for the subject of a call, made from references to its parts.
+pub(super) fn subject(
+    parts: impl Iterator<Item = TokenStream>,
+    tollgate: &CratePath,
+) -> TokenStream {
     quote!(#tollgate::subject(&[#(#parts),*]))
+}
+
+/// Returns a reference to the value of an expression in `key = args(…)`.
+pub(super) fn arg(expression: &Expr) -> TokenStream {
+    quote_spanned!(expression.span()=> &(#expression))
 }
 
 impl Function {

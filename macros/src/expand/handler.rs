@@ -11,7 +11,7 @@ use syn::spanned::Spanned as _;
 use syn::{Attribute, FnArg, Ident, PatType, Type};
 
 use super::{Names, cfgs, extractors, limits, merged, shown, wrapped};
-use crate::args::{Cost, Named};
+use crate::args::{Cost, Exempt, Named};
 use crate::errors::Errors;
 use crate::item::{Function, is_named};
 use crate::keywords::RefundIf;
@@ -147,9 +147,12 @@ fn handler_limit(policy: &Policy, is_first: bool, names: &Names<'_>) -> TokenStr
             quote!(#tollgate::Cost::Fixed(#cost))
         }
     };
-    let exempt = policy.exempt.as_ref().map(|argument| {
-        let path = &argument.value;
-        quote!(.exempt(#path))
+    let exempt = policy.exempt.as_ref().map(|argument| match &argument.value {
+        Exempt::Function(path) => quote!(.exempt(#path)),
+        Exempt::Networks(networks) => {
+            let networks = networks.iter().map(|network| network.tokens(tollgate));
+            quote!(.exempt_nets(&[#(#networks),*]))
+        }
     });
     let refund_if = policy.refund_if.as_ref().map(|argument| {
         let condition = match &argument.value {

@@ -7,6 +7,7 @@ mod function;
 mod handler;
 mod limits;
 mod merged;
+mod request;
 mod shown;
 #[cfg(test)]
 mod tests;
@@ -106,7 +107,13 @@ impl Limited {
         let (mode, policies) = policies?;
         match mode {
             Mode::Handler => handler::check(&function, is_in_block, errors),
-            Mode::Function { .. } => function::check(&function, errors),
+            Mode::Function { .. } => {
+                function::check(&function, errors);
+                if is_async && request::is_needed(&policies) {
+                    // Only a handler has a request.
+                    handler::check(&function, true, errors);
+                }
+            }
         }
         Some(Self { mode, policies, function, tollgate })
     }
@@ -132,8 +139,13 @@ impl Limited {
         match mode {
             Mode::Handler => handler::expand(&policies, function, &names, errors),
             Mode::Function { is_async } => {
-                let function = function::expand(&policies, function, is_async, &names);
-                (TokenStream::new(), function.into_token_stream())
+                let expand = |function| function::expand(&policies, function, is_async, &names);
+                let functions = if request::is_needed(&policies) {
+                    request::expand(&policies, function, &tollgate, expand, errors)
+                } else {
+                    expand(function).into_token_stream()
+                };
+                (TokenStream::new(), functions)
             }
         }
     }

@@ -3,6 +3,8 @@
 //! The attribute puts a call of [`admit`] or [`admit_now`] in front of the function's body.
 
 mod limited;
+#[cfg(feature = "axum")]
+mod request;
 
 use std::iter::repeat;
 use std::time::Duration;
@@ -10,6 +12,8 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 pub use self::limited::{FromRateLimited, LimitedResult, RateLimited};
+#[cfg(feature = "axum")]
+pub use self::request::CallRequest;
 use crate::annotation::Limit;
 use crate::global::current_limiter;
 use crate::limiter::Refund;
@@ -122,6 +126,42 @@ impl CallLimit {
     }
 }
 
+/// The result of resolving the key of a call.
+#[derive(Debug)]
+pub enum CallSubject {
+    /// The call is counted for this subject.
+    Counted(Subject),
+    /// The request lacks a part of the key, and is exempt because of that.
+    Uncounted,
+    /// The request lacks a part of the key, and the call is refused.
+    #[cfg(feature = "axum")]
+    Missing(crate::key::KeyError),
+}
+
+impl CallLimit {
+    /// Returns the subject of a call; `None` if the call is not counted. A request that lacks a part
+    /// of the key is refused, unless the policy is disabled or in shadow mode.
+    #[cfg_attr(not(feature = "axum"), allow(unused_variables, reason = "no call has a request"))]
+    fn subject<'a>(
+        &self,
+        limiter: &Limiter,
+        subject: &'a CallSubject,
+    ) -> Result<Option<&'a str>, RateLimited> {
+        match subject {
+            CallSubject::Counted(subject) => Ok(Some(subject.as_str())),
+            CallSubject::Uncounted => Ok(None),
+            #[cfg(feature = "axum")]
+            CallSubject::Missing(error) => {
+                let policy = limiter.effective_policy(self.limit.policy());
+                if !policy.is_enabled() || policy.is_shadow() {
+                    return Ok(None);
+                }
+                Err(RateLimited::no_key(&policy, *error))
+            }
+        }
+    }
+}
+
 /// The permission for one call. It contains the decisions, which are needed to refund the charges.
 ///
 /// If it is dropped, the call has ended without a result.
@@ -183,11 +223,16 @@ impl Drop for Permit {
 /// logged.
 pub async fn admit(
     limits: &'static [CallLimit],
-    subjects: Vec<Subject>,
+    subjects: Vec<CallSubject>,
 ) -> Result<Permit, RateLimited> {
     let mut permit = Permit::new(limits);
     for (limit, subject) in limits.iter().zip(&subjects) {
-        match limit.charge(&permit.limiter, subject.as_str()).await {
+        let charged = match limit.subject(&permit.limiter, subject) {
+            Ok(Some(subject)) => limit.charge(&permit.limiter, subject).await,
+            Ok(None) => Ok(None),
+            Err(limited) => Err(limited),
+        };
+        match charged {
             Ok(decision) => permit.decisions.push(decision),
             Err(limited) => {
                 permit.refund(&vec![true; limits.len()]).await;
@@ -201,11 +246,16 @@ pub async fn admit(
 /// Charges a call like [`admit`], for a function that is not async.
 pub fn admit_now(
     limits: &'static [CallLimit],
-    subjects: Vec<Subject>,
+    subjects: Vec<CallSubject>,
 ) -> Result<Permit, RateLimited> {
     let mut permit = Permit::new(limits);
     for (limit, subject) in limits.iter().zip(&subjects) {
-        match limit.charge_now(&permit.limiter, subject.as_str()) {
+        let charged = match limit.subject(&permit.limiter, subject) {
+            Ok(Some(subject)) => limit.charge_now(&permit.limiter, subject),
+            Ok(None) => Ok(None),
+            Err(limited) => Err(limited),
+        };
+        match charged {
             Ok(decision) => permit.decisions.push(decision),
             Err(limited) => {
                 permit.refund_soon(repeat(true));

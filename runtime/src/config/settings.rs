@@ -101,6 +101,8 @@ impl LocalTierSettings {
 pub(super) struct HttpSettings {
     trusted_proxies: Option<Vec<String>>,
     forwarded_header: Option<Keyword<crate::key::ForwardedHeader>>,
+    client_header: Option<String>,
+    nat64_prefixes: Option<Vec<String>>,
     ipv6_prefix: Option<u8>,
     headers: Option<Keyword<crate::response::HeaderStyle>>,
     legacy_reset: Option<Keyword<crate::response::LegacyReset>>,
@@ -121,6 +123,19 @@ impl HttpSettings {
         }
         if let Some(Keyword(header)) = self.forwarded_header {
             options = options.forwarded_header(header);
+        }
+        if let Some(name) = &self.client_header {
+            let key = "http.client_header";
+            if self.forwarded_header.is_some() {
+                let reason = "it is read instead of `forwarded_header`: remove one of the two";
+                return Err((key.to_owned(), reason.to_owned()));
+            }
+            options = options.client_header(name).map_err(|error| wrong(key, error))?;
+        }
+        if let Some(prefixes) = &self.nat64_prefixes {
+            options = options
+                .nat64_prefixes(prefixes)
+                .map_err(|error| wrong("http.nat64_prefixes", error))?;
         }
         if let Some(bits) = self.ipv6_prefix {
             options =

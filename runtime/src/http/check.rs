@@ -124,7 +124,7 @@ impl<R> Checker<'_, R> {
     /// Finds out what has to be checked, and waits for the key where necessary.
     async fn find(&self, parts: &mut Parts) -> Found<R> {
         let policy = self.limiter.effective_policy(self.limit.policy());
-        if !policy.is_enabled() || self.limit.is_exempt(parts) {
+        if !policy.is_enabled() || self.limit.is_exempt(parts, &self.limiter.http().address) {
             return Found::Uncounted;
         }
         let subject = self.limit.key.subject(parts, self.key_options()).await;
@@ -172,7 +172,7 @@ impl<R> Checker<'_, R> {
         grant: impl FnOnce(Granted) -> G,
     ) -> Option<CheckNow<CheckOutcome<G, R>>> {
         let policy = self.limiter.effective_policy(self.limit.policy());
-        if !policy.is_enabled() || self.limit.is_exempt(parts) {
+        if !policy.is_enabled() || self.limit.is_exempt(parts, &self.limiter.http().address) {
             return Some(CheckNow::Done(CheckOutcome::Uncounted));
         }
         self.limit.key.with_subject_now(parts, self.key_options(), |subject| {
@@ -289,7 +289,7 @@ impl<R> Checker<'_, R> {
 
 /// Calls `function` with the request's own limiter, if a layer has provided one, or else with the
 /// scoped or the global one.
-pub(super) fn with_limiter<T>(parts: &Parts, function: impl FnOnce(&Limiter) -> T) -> T {
+pub(crate) fn with_limiter<T>(parts: &Parts, function: impl FnOnce(&Limiter) -> T) -> T {
     match parts.extensions.get::<Limiter>() {
         Some(limiter) => function(limiter),
         None => with_current_limiter(function),

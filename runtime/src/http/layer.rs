@@ -11,12 +11,12 @@ use tower_layer::Layer;
 use super::counted::set_has_layers;
 use super::layer_limit::{LayerLimit, LayerOptions};
 use super::layer_placement::Placement;
-use super::limit::{Cost, HttpLimit};
+use super::limit::{Cost, HttpLimit, Networks};
 use super::refund_if::RefundIf;
 use super::service::RateLimitService;
 use crate::callback::Callback;
 use crate::key::{Key, OnMissingKey};
-use crate::response::{HeaderStyle, Refusal};
+use crate::response::{HeaderStyle, HttpOptionsError, Refusal, networks};
 use crate::{Blocked, Limiter, Policy};
 
 /// Limits all requests to a router, or to any other tower service of HTTP requests, by a policy.
@@ -103,6 +103,23 @@ impl RateLimitLayer {
     #[must_use]
     pub fn exempt(self, function: impl Fn(&Parts) -> bool + Send + Sync + 'static) -> Self {
         self.with(|limit| limit.exempt = Some(Callback::Shared(Arc::new(function))))
+    }
+
+    /// Exempts the requests of clients in these networks, in addition to those that
+    /// [`exempt`](Self::exempt) exempts. An entry is a network such as `10.0.0.0/8`, or a single
+    /// address. The client's address is found as for the key `ip`, so behind a proxy it is not the
+    /// proxy's, if the limiter has the [`trusted_proxies`](crate::HttpOptions::trusted_proxies).
+    ///
+    /// # Errors
+    ///
+    /// If an entry is neither a network nor an address.
+    pub fn exempt_nets<I>(self, nets: I) -> Result<Self, HttpOptionsError>
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        let nets = Networks::Shared(networks(nets)?.into());
+        Ok(self.with(|limit| limit.exempt_nets = nets))
     }
 
     /// Switches to shadow mode: the layer decides and reports, but never refuses.

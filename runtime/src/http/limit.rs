@@ -9,7 +9,7 @@ use axum::response::Response;
 use super::refund_if::RefundIf;
 use crate::annotation::Limit;
 use crate::callback::{Callback, set_plain};
-use crate::key::{Key, OnMissingKey};
+use crate::key::{AddressOptions, Key, Network, OnMissingKey, client_address};
 use crate::response::{HeaderCache, HeaderStyle, Refusal};
 use crate::{Blocked, Policy};
 
@@ -26,6 +26,7 @@ pub struct HttpLimit {
     pub(super) key: Key,
     pub(super) cost: Cost,
     pub(super) exempt: Option<Condition>,
+    pub(super) exempt_nets: Networks,
     pub(super) refund_if: Option<RefundIf>,
     pub(super) headers: Option<HeaderStyle>,
     pub(super) on_missing_key: Option<OnMissingKey>,
@@ -33,6 +34,13 @@ pub struct HttpLimit {
     /// `true` if the decisions are shown to handlers, through [`RateLimit`](crate::RateLimit).
     pub(super) shows: bool,
     pub(super) header_cache: HeaderCache,
+}
+
+/// The networks whose clients a limit does not count.
+#[derive(Clone)]
+pub(super) enum Networks {
+    Static(&'static [Network]),
+    Shared(Arc<[Network]>),
 }
 
 /// The cost of a request.
@@ -65,6 +73,7 @@ impl HttpLimit {
             key,
             cost,
             exempt: None,
+            exempt_nets: Networks::Static(&[]),
             refund_if: None,
             headers: None,
             on_missing_key: None,
@@ -78,6 +87,14 @@ impl HttpLimit {
     #[must_use]
     pub const fn exempt(mut self, function: fn(&Parts) -> bool) -> Self {
         set_plain(&mut self.exempt, function);
+        self
+    }
+
+    /// Exempts the requests of clients in these networks.
+    #[must_use]
+    pub const fn exempt_nets(mut self, networks: &'static [Network]) -> Self {
+        // The previous value is forgotten, because a `const fn` cannot drop values.
+        std::mem::forget(std::mem::replace(&mut self.exempt_nets, Networks::Static(networks)));
         self
     }
 
@@ -141,8 +158,14 @@ impl HttpLimit {
         }
     }
 
-    pub(super) fn is_exempt(&self, parts: &Parts) -> bool {
+    pub(super) fn is_exempt(&self, parts: &Parts, options: &AddressOptions) -> bool {
+        let networks = match &self.exempt_nets {
+            Networks::Static(networks) => networks,
+            Networks::Shared(networks) => &**networks,
+        };
+        let is_in = |client| options.is_in(client, networks);
         self.exempt.as_ref().is_some_and(|exempt| exempt.call(parts))
+            || !networks.is_empty() && client_address(parts, options).is_some_and(is_in)
     }
 
     /// Returns `true` if the decision is needed after the check, to show it or to refund it.

@@ -11,6 +11,7 @@ mod admission;
 pub(crate) mod argument;
 mod call_refusal;
 mod check;
+pub(crate) mod client_addr;
 pub(crate) mod convert;
 mod counted;
 pub(crate) mod extract;
@@ -32,6 +33,8 @@ mod skip;
 mod watched_body;
 
 pub(crate) use self::call_refusal::refuse_call;
+pub(crate) use self::check::with_limiter;
+pub use self::client_addr::NoClientAddr;
 pub use self::extractor::PolicyDecision;
 pub use self::limiter_layer::{LimiterBody, LimiterFuture, LimiterLayer, LimiterService};
 pub use self::service::{RateLimitService, ResponseFuture};

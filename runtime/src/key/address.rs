@@ -1,15 +1,17 @@
-//! Finds a client's address and turns it into a subject.
+//! Finds a client's address.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 use axum::extract::ConnectInfo;
 use axum::extract::connect_info::MockConnectInfo;
 use axum::http::header::FORWARDED;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
+use super::address_text::{self, AddressText};
 use super::forwarded;
-use super::options::{AddressOptions, ForwardedHeader};
+use super::options::{AddressOptions, ClientHeader};
+use super::silent_proxies::Fault;
 use crate::subject::Subject;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -17,196 +19,100 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// Returns the subject of the client's address, or `None` if the server does not pass the peer's
 /// address to handlers.
 pub(super) fn subject(parts: &Parts, options: &AddressOptions) -> Option<Subject> {
-    text(parts, options).map(|text| Subject::plain(text.as_str()))
+    client_address(parts, options).map(|address| subject_of(address, options.ipv6_prefix))
+}
+
+/// Returns the subject of an address in its canonical form.
+pub(crate) fn subject_of(address: IpAddr, ipv6_prefix: u8) -> Subject {
+    Subject::plain(address_text::text(address, ipv6_prefix).as_str())
 }
 
 /// Returns the text of the subject that [`subject`] returns, without an allocation.
 #[inline]
 pub(super) fn text(parts: &Parts, options: &AddressOptions) -> Option<AddressText> {
-    let client = client(peer(parts)?, &parts.headers, options);
-    Some(match client {
-        IpAddr::V4(address) => ipv4(address),
-        IpAddr::V6(address) => ipv6(address, options.ipv6_prefix),
-    })
+    let client = client_address(parts, options)?;
+    Some(address_text::text(client, options.ipv6_prefix))
+}
+
+/// Returns the client's address in its canonical form, or `None` if the server does not pass the
+/// peer's address to handlers.
+///
+/// If the peer is not a trusted proxy, the peer is the client, and no header is read. Otherwise
+/// the header of the options names the client.
+#[inline]
+pub(crate) fn client_address(parts: &Parts, options: &AddressOptions) -> Option<IpAddr> {
+    let peer = options.translation.canonical(peer(parts, options)?);
+    if options.is_trusted(peer) {
+        return Some(named_client(peer, &parts.headers, options));
+    }
+    Some(peer)
 }
 
 /// Returns the address of the connection's other end; `None` if the request does not contain it.
-fn peer(parts: &Parts) -> Option<IpAddr> {
+fn peer(parts: &Parts, options: &AddressOptions) -> Option<IpAddr> {
     let extensions = &parts.extensions;
-    let real = || extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
-    let mock = || extensions.get::<MockConnectInfo<SocketAddr>>().map(|info| info.0);
-    real().or_else(mock).map(|address| address.ip())
+    let own = || options.peer.as_ref().and_then(|peer| peer(parts));
+    let real = || extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
+    let mock = || extensions.get::<MockConnectInfo<SocketAddr>>().map(|info| info.0.ip());
+    own().or_else(real).or_else(mock)
 }
 
-/// Returns the client's address. If the peer is not a trusted proxy, the peer is the client.
-/// Otherwise the client is the rightmost address in the forwarded header that is not a trusted
-/// proxy. An entry that cannot be parsed ends the search, and the address to its right is returned:
-/// anyone can have written the entries to its left.
-fn client(peer: IpAddr, headers: &HeaderMap, options: &AddressOptions) -> IpAddr {
-    let trusts = |address| options.trusted_proxies.iter().any(|proxy| proxy.contains(&address));
-    let mut client = peer.to_canonical();
-    if !trusts(client) {
-        return client;
-    }
-    let (name, list): (_, fn(&[u8]) -> forwarded::ForwardedList<'_>) =
-        match options.forwarded_header {
-            ForwardedHeader::XForwardedFor => (X_FORWARDED_FOR, forwarded::x_forwarded_for),
-            ForwardedHeader::Forwarded => (FORWARDED, forwarded::forwarded),
-        };
-    // Several lines of the header form one list, which is read from its end.
-    for address in headers.get_all(name).iter().rev().flat_map(|line| list(line.as_bytes())) {
-        let Some(address) = address else { return client };
-        client = address.to_canonical();
-        if !trusts(client) {
-            return client;
+/// Returns the address that the header names to a trusted `peer`. If the header names nobody, or
+/// somebody who cannot be read, the last proxy that was found is the client, and the fault is
+/// logged.
+fn named_client(peer: IpAddr, headers: &HeaderMap, options: &AddressOptions) -> IpAddr {
+    let (client, fault) = match &options.client_header {
+        ClientHeader::XForwardedFor => {
+            last_untrusted(peer, headers, &X_FORWARDED_FOR, forwarded::x_forwarded_for, options)
         }
+        ClientHeader::Forwarded => {
+            last_untrusted(peer, headers, &FORWARDED, forwarded::forwarded, options)
+        }
+        ClientHeader::Single(name) => match single(headers, name) {
+            Ok(address) => (options.translation.canonical(address), None),
+            Err(fault) => (peer, Some(fault)),
+        },
+    };
+    if let Some(fault) = fault {
+        let header = match &options.client_header {
+            ClientHeader::XForwardedFor => &X_FORWARDED_FOR,
+            ClientHeader::Forwarded => &FORWARDED,
+            ClientHeader::Single(name) => name,
+        };
+        options.silent_proxies.tell(client, header, &fault);
     }
     client
 }
 
-/// Formats an IPv4 address. It runs for every request, so it avoids `fmt`, and branches that depend
-/// on the address and would be mispredicted.
-#[inline]
-fn ipv4(address: Ipv4Addr) -> AddressText {
-    // The text is built as a little-endian number, in a register. Each octet takes at most four
-    // bytes, including its dot.
-    let (mut text, mut len) = (0, 0);
-    for octet in address.octets() {
-        let octet = OCTETS[usize::from(octet)];
-        text |= u128::from(octet) << (8 * len);
-        len += octet_len(octet);
+/// Returns the rightmost address in the header that is not a trusted proxy. An entry that cannot be
+/// parsed ends the search, and the address to its right is returned: anyone can have written the
+/// entries to its left.
+fn last_untrusted<'a>(
+    peer: IpAddr,
+    headers: &'a HeaderMap,
+    name: &HeaderName,
+    list: fn(&[u8]) -> forwarded::ForwardedList<'_>,
+    options: &AddressOptions,
+) -> (IpAddr, Option<Fault<'a>>) {
+    let mut client = peer;
+    // Several lines of the header form one list, which is read from its end.
+    let entries = headers.get_all(name).iter().rev().map(HeaderValue::as_bytes).flat_map(list);
+    for (address, entry) in entries {
+        let Some(address) = address else { return (client, Some(Fault::Unreadable(entry))) };
+        client = options.translation.canonical(address);
+        if !options.is_trusted(client) {
+            return (client, None);
+        }
     }
-    // Drops the last dot.
-    AddressText::from_number(text, len - 1)
+    (client, Some(Fault::Absent))
 }
 
-/// The text of each octet followed by a dot, as a number with the first character in the lowest
-/// byte.
-static OCTETS: [u32; 256] = {
-    let mut octets = [0; 256];
-    let mut octet = 0;
-    while octet < 256 {
-        let (mut text, mut rest) = (b'.' as u32, octet as u32);
-        loop {
-            text = text << 8 | (b'0' as u32 + rest % 10);
-            rest /= 10;
-            if rest == 0 {
-                break;
-            }
-        }
-        octets[octet] = text;
-        octet += 1;
+/// Returns the address in a header that contains exactly one.
+fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<IpAddr, Fault<'a>> {
+    let mut lines = headers.get_all(name).iter().map(HeaderValue::as_bytes);
+    let line = lines.next().ok_or(Fault::Absent)?;
+    if let Some(other) = lines.find(|other| *other != line) {
+        return Err(Fault::Unreadable(other));
     }
-    octets
-};
-
-/// Returns the number of bytes in an entry of [`OCTETS`].
-const fn octet_len(octet: u32) -> usize {
-    (u32::BITS - octet.leading_zeros()).div_ceil(8) as usize
-}
-
-/// Formats the first `prefix` bits of an IPv6 address, so that all addresses that share them are
-/// one subject.
-fn ipv6(address: Ipv6Addr, prefix: u8) -> AddressText {
-    let mask = u128::MAX.checked_shl(128 - u32::from(prefix)).unwrap_or(0);
-    let segments = Ipv6Addr::from_bits(address.to_bits() & mask).segments();
-    let mut text = AddressText::from_number(0, 0);
-    for (index, segment) in segments.into_iter().take(prefix.div_ceil(16).into()).enumerate() {
-        if index > 0 {
-            text.push(b':');
-        }
-        text.push_digits(segment, 16);
-    }
-    text.push(b'/');
-    text.push_digits(prefix.into(), 10);
-    text
-}
-
-/// The text of an address, on the stack. The longest text has 43 bytes: eight segments of four
-/// digits, their separators and the prefix length. The array's size is rounded up to a multiple of
-/// 16 bytes.
-#[repr(align(16))]
-pub(super) struct AddressText {
-    bytes: [u8; 48],
-    len: usize,
-}
-
-impl AddressText {
-    /// Creates the text from the first `len` bytes of a little-endian number.
-    #[inline]
-    fn from_number(text: u128, len: usize) -> Self {
-        let mut bytes = [0; 48];
-        bytes[..16].copy_from_slice(&text.to_le_bytes());
-        Self { bytes, len }
-    }
-
-    fn push(&mut self, byte: u8) {
-        if let Some(slot) = self.bytes.get_mut(self.len) {
-            *slot = byte;
-            self.len += 1;
-        }
-    }
-
-    fn push_digits(&mut self, number: u16, base: u16) {
-        let mut digits = [0; 5];
-        let mut rest = number;
-        let mut count = 0;
-        loop {
-            digits[count] = b"0123456789abcdef"[usize::from(rest % base)];
-            count += 1;
-            rest /= base;
-            if rest == 0 {
-                break;
-            }
-        }
-        for digit in digits[..count].iter().rev() {
-            self.push(*digit);
-        }
-    }
-
-    /// Returns the text, which is always ASCII. All 48 bytes are validated as UTF-8, because that
-    /// proceeds by machine words and is faster than validating the part in use.
-    #[inline]
-    pub(super) fn as_str(&self) -> &str {
-        let text = std::str::from_utf8(&self.bytes).unwrap_or_default();
-        text.get(..self.len).unwrap_or_default()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    proptest! {
-        #[test]
-        fn ipv4_is_written_as_the_standard_library_does(bits: u32) {
-            let address = Ipv4Addr::from_bits(bits);
-            let subject = ipv4(address);
-            prop_assert_eq!(subject.as_str(), address.to_string());
-        }
-
-        #[test]
-        fn ipv6_addresses_share_a_subject_if_and_only_if_they_share_the_prefix(
-            bits: u128,
-            differs in 0_u8..128,
-            prefix in 1_u8..=128,
-        ) {
-            let other = bits ^ (1 << (127 - differs));
-            let [one, other] = [bits, other].map(|bits| ipv6(Ipv6Addr::from_bits(bits), prefix));
-            let [one, other] = [one.as_str(), other.as_str()];
-            prop_assert_eq!(one == other, differs >= prefix, "{} {}", one, other);
-            let length = format!("/{prefix}");
-            prop_assert!(one.ends_with(&length));
-        }
-
-        #[test]
-        fn the_segments_of_ipv6_are_those_of_the_address(bits: u128) {
-            let address = Ipv6Addr::from_bits(bits);
-            let [a, b, c, d, ..] = address.segments();
-            let subject = ipv6(address, 64);
-            prop_assert_eq!(subject.as_str(), format!("{a:x}:{b:x}:{c:x}:{d:x}/64"));
-        }
-    }
+    forwarded::single(line).ok_or(Fault::Unreadable(line))
 }

@@ -5,15 +5,14 @@ use std::fmt;
 use crate::error::fmt_with_causes;
 
 /// The reason why a request cannot be attributed to a subject.
+///
+/// The text of a mistake in the server says nothing of the server's code, because it is part of the
+/// response. The log says what to add.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyError {
     /// The server does not pass client addresses on to handlers.
-    #[error(
-        "the client's address is not known to the handler. Serve the router with \
-         `into_make_service_with_connect_info::<SocketAddr>()`, or in tests add the layer \
-         `MockConnectInfo(SocketAddr)`"
-    )]
+    #[error("the server does not know the client's address")]
     NoConnectInfo,
     /// The client left out this header.
     #[error("the header `{0}` is required")]
@@ -24,11 +23,20 @@ pub enum KeyError {
     /// The client left out this query parameter.
     #[error("`{0}` is required in the query")]
     NoQuery(&'static str),
+    /// The client sent this header more than once, with different values.
+    #[error("the header `{0}` has several values")]
+    RepeatedHeader(&'static str),
+    /// The client sent this cookie more than once, with different values.
+    #[error("the cookie `{0}` has several values")]
+    RepeatedCookie(&'static str),
+    /// The client sent this query parameter more than once, with different values.
+    #[error("`{0}` has several values in the query")]
+    RepeatedQuery(&'static str),
     /// The route has no path parameter of this name.
-    #[error("the route has no path parameter `{0}`: name it in the route, as in `/{{{0}}}`")]
+    #[error("the server does not provide what its limit counts by")]
     NoPathParam(&'static str),
     /// No layer has inserted a request extension of this type.
-    #[error("the request has no extension of type `{0}`: add the layer that puts it there")]
+    #[error("the server does not provide what its limit counts by")]
     NoExtension(&'static str),
     /// A key function or a [`KeyExtractor`](crate::KeyExtractor) returned no subject.
     #[error("it lacks what its limit counts by")]
@@ -42,13 +50,51 @@ impl fmt::Debug for KeyError {
 }
 
 impl KeyError {
-    /// Returns `true` if the client left something out, and `false` if the server lacks the
-    /// address, a path parameter or an extension.
+    /// Returns `true` if the client left something out or sent several values, and `false` if the
+    /// server lacks the address, a path parameter or an extension.
     #[must_use]
     pub const fn is_clients(self) -> bool {
         match self {
             Self::NoHeader(_) | Self::NoCookie(_) | Self::NoQuery(_) | Self::NoSubject => true,
+            Self::RepeatedHeader(_) | Self::RepeatedCookie(_) | Self::RepeatedQuery(_) => true,
             Self::NoConnectInfo | Self::NoPathParam(_) | Self::NoExtension(_) => false,
+        }
+    }
+
+    /// Returns `true` if [`OnMissingKey`](crate::http::OnMissingKey) applies to the error.
+    pub(super) const fn can_be_excused(self) -> bool {
+        !matches!(
+            self,
+            Self::NoConnectInfo
+                | Self::RepeatedHeader(_)
+                | Self::RepeatedCookie(_)
+                | Self::RepeatedQuery(_)
+        )
+    }
+
+    /// Returns the text for the log about a mistake in the server: the thing that is missing, and
+    /// the code that provides it. `None` if the mistake is the client's.
+    pub(crate) fn advice(self) -> Option<String> {
+        match self {
+            Self::NoConnectInfo => Some(
+                "the client's address is not known: the request has no extension of type \
+                 `axum::extract::ConnectInfo<std::net::SocketAddr>`. Serve the router with \
+                 `into_make_service_with_connect_info::<SocketAddr>()`. For a Unix socket or a \
+                 listener of your own, which axum cannot serve like that, add the outermost layer \
+                 `Extension(ConnectInfo(SocketAddr::from(([127, 0, 0, 1], 0))))`, or name the \
+                 peer by `HttpOptions::peer`. In tests use `tollgate::testing::Client`, or add \
+                 the layer `MockConnectInfo(SocketAddr)`"
+                    .to_owned(),
+            ),
+            Self::NoPathParam(name) => Some(format!(
+                "the route has no path parameter `{name}`: name it in the route, as in \
+                 `/{{{name}}}`"
+            )),
+            Self::NoExtension(ty) => Some(format!(
+                "the request has no extension of type `{ty}`: add the layer that puts it there, \
+                 outside of the limit"
+            )),
+            _ => None,
         }
     }
 }

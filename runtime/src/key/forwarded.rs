@@ -1,5 +1,5 @@
-//! Parsers of `X-Forwarded-For` and `Forwarded` that read from the right: they yield an address
-//! for each entry, or `None` for an entry that cannot be read.
+//! Parsers of `X-Forwarded-For` and `Forwarded` that read from the right: they yield each entry with
+//! its address, or with `None` if the entry cannot be read.
 //!
 //! The nearest proxy has written the last entry; anyone may have written the others. So no text to
 //! the left of an entry, quotes included, may change its meaning.
@@ -28,13 +28,19 @@ pub(super) fn forwarded(line: &[u8]) -> ForwardedList<'_> {
     ForwardedList { rest: Some(line), split: split_element, read: element }
 }
 
-impl Iterator for ForwardedList<'_> {
-    type Item = Option<IpAddr>;
+/// Parses a header that contains a single address, with or without a port.
+pub(super) fn single(line: &[u8]) -> Option<IpAddr> {
+    node(trim(line))
+}
+
+impl<'a> Iterator for ForwardedList<'a> {
+    type Item = (Option<IpAddr>, &'a [u8]);
 
     fn next(&mut self) -> Option<Self::Item> {
         let (rest, last) = (self.split)(self.rest?);
         self.rest = rest;
-        Some((self.read)(trim(last)))
+        let entry = trim(last);
+        Some(((self.read)(entry), entry))
     }
 }
 
@@ -83,7 +89,9 @@ fn split_element(line: &[u8]) -> Split<'_> {
 }
 
 /// Returns the address in the `for` parameter of an element; `None` if there is none or the element
-/// is malformed.
+/// is malformed. Parameters may be empty (RFC 7239 §4). The values of other parameters need not be
+/// tokens, although RFC 7239 demands it, because proxies write `host=example.com:80`, and up to
+/// the next semicolon such a value cannot change the client.
 fn element(mut element: &[u8]) -> Option<IpAddr> {
     // Elements with escapes are rejected. No address needs one, and in a text that is read from the
     // right, escapes would hide the beginning of a quoted string.
@@ -92,41 +100,55 @@ fn element(mut element: &[u8]) -> Option<IpAddr> {
     }
     let mut address = None;
     loop {
-        let (name, after) = split_once(element, b'=')?;
-        let (value, quoted, after) = match after.strip_prefix(b"\"") {
-            Some(after) => {
-                let (value, after) = split_once(after, b'"')?;
-                (value, true, after)
+        element = trim(element);
+        match element {
+            [] => return address,
+            [b';', rest @ ..] => {
+                element = rest;
+                continue;
             }
+            _ => {}
+        }
+        let (name, after) = split_once(element, b'=')?;
+        let (value, after) = match after.strip_prefix(b"\"") {
+            Some(after) => split_once(after, b'"')?,
             None => {
                 let end =
                     after.iter().position(|&byte| byte == b';' || byte == b' ' || byte == b'\t');
-                let (value, after) = after.split_at(end.unwrap_or(after.len()));
-                (value, false, after)
+                after.split_at(end.unwrap_or(after.len()))
             }
         };
-        let is_token = |text: &[u8]| !text.is_empty() && text.iter().copied().all(is_token_byte);
-        if !is_token(trim(name)) || !(quoted || is_token(value)) {
+        let name = trim(name);
+        let is_token = !name.is_empty() && name.iter().copied().all(is_token_byte);
+        if !is_token || value.contains(&b'"') {
             return None;
         }
-        if trim(name).eq_ignore_ascii_case(b"for") {
+        if name.eq_ignore_ascii_case(b"for") {
             // A repeated parameter is ambiguous.
             if address.is_some() {
                 return None;
             }
-            address = Some(bracketed_node(value)?);
+            address = Some(unambiguous_node(value)?);
         }
-        match trim(after) {
-            [] => return address,
-            [b';', rest @ ..] => element = rest,
-            _ => return None,
+        element = trim(after);
+        if !matches!(element, [] | [b';', ..]) {
+            return None;
         }
     }
 }
 
-/// Parses an address like [`node`], but requires brackets around IPv6 (RFC 7239 §6).
-fn bracketed_node(text: &[u8]) -> Option<IpAddr> {
-    node(text).filter(|address| address.is_ipv4() || text.starts_with(b"["))
+/// Parses an address like [`node`]. RFC 7239 §6 demands brackets around IPv6, but not all proxies
+/// write them. Without brackets, an address that is followed by a port cannot be told from a longer
+/// address, so a text that can be read in both ways is rejected.
+fn unambiguous_node(text: &[u8]) -> Option<IpAddr> {
+    let address = node(text)?;
+    if address.is_ipv6() && !text.starts_with(b"[") {
+        let (before, last) = std::str::from_utf8(text).ok()?.rsplit_once(':')?;
+        if is_port(last) && before.parse::<Ipv6Addr>().is_ok() {
+            return None;
+        }
+    }
+    Some(address)
 }
 
 /// Returns `true` for the characters of a token (RFC 9110 §5.6.2).

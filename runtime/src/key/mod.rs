@@ -1,11 +1,14 @@
 //! Keys: they decide under which [`Subject`] a request is counted.
 
 mod address;
+mod address_text;
 mod error;
 mod extractor;
 mod forwarded;
+mod network;
 mod options;
 mod part;
+mod silent_proxies;
 
 use std::fmt::{self, Display};
 use std::sync::Arc;
@@ -13,10 +16,15 @@ use std::sync::Arc;
 use axum::http::request::Parts;
 use smallvec::{SmallVec, smallvec};
 
+pub(crate) use self::address::{client_address, subject_of};
 pub use self::error::KeyError;
 use self::extractor::{AnyExtractor, AsyncExtractor, KeyFunction, Resolved};
 pub use self::extractor::{KeyExtractor, resolve};
-pub(crate) use self::options::{AddressOptions, KeyOptions, SubjectResult};
+pub(crate) use self::network::Nat64Prefix;
+pub use self::network::Network;
+pub(crate) use self::options::{
+    AddressOptions, ClientHeader, KeyOptions, PeerFunction, SubjectResult,
+};
 pub use self::options::{ForwardedHeader, OnMissingKey};
 pub use self::part::{KeyPart, extension};
 use crate::subject::{IntoSubject, Subject};
@@ -80,7 +88,7 @@ impl Key {
         Self::from_part(KeyPart::PathParam(name))
     }
 
-    /// Counts by the first query parameter of this name.
+    /// Counts by the query parameter of this name.
     #[must_use]
     pub const fn query(name: &'static str) -> Self {
         Self::from_part(KeyPart::Query(name))
@@ -155,14 +163,13 @@ impl Key {
         if let KeyRepr::Part(part) = &self.0 {
             return now(Leaf::Part(part));
         }
-        let mut subjects = Subjects::new();
+        let mut subjects = Subjects::default();
         for leaf in self.leaves() {
-            match now(leaf)? {
-                Ok(Some(subject)) => subjects.push(subject),
-                other => return Some(other),
+            if let Err(error) = subjects.add(now(leaf)?) {
+                return Some(Err(error));
             }
         }
-        Some(Ok(Some(join(subjects))))
+        Some(Ok(subjects.join()))
     }
 
     /// Passes the result of [`subject_now`](Self::subject_now) to `function`, or returns `None` if
@@ -195,14 +202,11 @@ impl Key {
         if let KeyRepr::Part(part) = &self.0 {
             return options.or_missing(Leaf::Part(part).subject(parts, options.address).await);
         }
-        let mut subjects = Subjects::new();
+        let mut subjects = Subjects::default();
         for leaf in self.leaves() {
-            match options.or_missing(leaf.subject(parts, options.address).await) {
-                Ok(Some(subject)) => subjects.push(subject),
-                other => return other,
-            }
+            subjects.add(options.or_missing(leaf.subject(parts, options.address).await))?;
         }
-        Ok(Some(join(subjects)))
+        Ok(subjects.join())
     }
 
     fn leaves(&self) -> SmallVec<[Leaf<'_>; 4]> {
@@ -226,17 +230,37 @@ impl fmt::Debug for Key {
     }
 }
 
-type Subjects = SmallVec<[Subject; 4]>;
+/// The subjects of the parts of a tuple of keys.
+#[derive(Default)]
+struct Subjects {
+    found: SmallVec<[Subject; 4]>,
+    /// `true` if the request lacks a part, and is exempt because of that.
+    is_exempt: bool,
+}
 
-/// Joins the subjects of a tuple of keys into one subject. A single subject is returned unchanged.
-fn join(mut subjects: Subjects) -> Subject {
-    match subjects.len() {
-        1 => subjects.remove(0),
-        _ => {
-            let parts: SmallVec<[&dyn Display; 4]> =
-                subjects.iter().map(|subject| subject as _).collect();
-            Subject::of(&parts)
+impl Subjects {
+    /// Adds the result of one part. A request that is exempt because of one part is still refused
+    /// because of an error in another, so all parts have to be added.
+    fn add(&mut self, subject: SubjectResult) -> Result<(), KeyError> {
+        match subject? {
+            Some(subject) => self.found.push(subject),
+            None => self.is_exempt = true,
         }
+        Ok(())
+    }
+
+    /// Joins the subjects into one, or returns `None` if the request is exempt. A single subject is
+    /// returned unchanged.
+    fn join(mut self) -> Option<Subject> {
+        if self.is_exempt {
+            return None;
+        }
+        if self.found.len() == 1 {
+            return self.found.pop();
+        }
+        let parts: SmallVec<[&dyn Display; 4]> =
+            self.found.iter().map(|subject| subject as _).collect();
+        Some(Subject::of(&parts))
     }
 }
 

@@ -1,9 +1,16 @@
 //! The options by which keys are resolved: trust in proxies, and the handling of requests that lack
 //! a key.
 
-use ipnet::IpNet;
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::http::HeaderName;
+use axum::http::request::Parts;
 
 use super::error::KeyError;
+use super::network::{Nat64Prefix, Network, Translation};
+use super::silent_proxies::SilentProxies;
 use crate::subject::Subject;
 
 /// The handling of requests that lack the key of their limit.
@@ -33,13 +40,41 @@ pub enum ForwardedHeader {
     Forwarded,
 }
 
-/// The rules by which a client's address is found and converted into a subject.
+/// The header that names the client.
 #[derive(Clone, Debug)]
+pub(crate) enum ClientHeader {
+    XForwardedFor,
+    Forwarded,
+    /// A header that contains one address.
+    Single(HeaderName),
+}
+
+impl From<ForwardedHeader> for ClientHeader {
+    fn from(header: ForwardedHeader) -> Self {
+        match header {
+            ForwardedHeader::XForwardedFor => Self::XForwardedFor,
+            ForwardedHeader::Forwarded => Self::Forwarded,
+        }
+    }
+}
+
+/// A function of the user that returns the peer's address.
+pub(crate) type PeerFunction = Arc<dyn Fn(&Parts) -> Option<IpAddr> + Send + Sync>;
+
+/// The rules by which a client's address is found and converted into a subject.
+#[derive(Clone)]
 pub(crate) struct AddressOptions {
-    pub(crate) trusted_proxies: Vec<IpNet>,
-    pub(crate) forwarded_header: ForwardedHeader,
+    /// The trusted proxies as they were written, because their canonical form changes with the
+    /// prefixes of [`Translation`].
+    written_proxies: Vec<Network>,
+    /// The trusted proxies in canonical form.
+    trusted_proxies: Vec<Network>,
+    pub(crate) translation: Translation,
+    pub(crate) peer: Option<PeerFunction>,
+    pub(crate) client_header: ClientHeader,
     /// The number of leading bits of an IPv6 address that identify one client.
     pub(crate) ipv6_prefix: u8,
+    pub(super) silent_proxies: Arc<SilentProxies>,
 }
 
 impl AddressOptions {
@@ -47,10 +82,55 @@ impl AddressOptions {
     /// 64 bits of their address.
     pub(crate) fn new() -> Self {
         Self {
+            written_proxies: Vec::new(),
             trusted_proxies: Vec::new(),
-            forwarded_header: ForwardedHeader::default(),
+            translation: Translation::default(),
+            peer: None,
+            client_header: ClientHeader::XForwardedFor,
             ipv6_prefix: 64,
+            silent_proxies: Arc::default(),
         }
+    }
+
+    pub(crate) fn set_trusted_proxies(&mut self, proxies: Vec<Network>) {
+        self.written_proxies = proxies;
+        self.canonicalize();
+    }
+
+    pub(crate) fn set_nat64_prefixes(&mut self, prefixes: Vec<Nat64Prefix>) {
+        self.translation.prefixes = prefixes;
+        self.canonicalize();
+    }
+
+    fn canonicalize(&mut self) {
+        let proxies = self.written_proxies.iter();
+        self.trusted_proxies =
+            proxies.map(|proxy| self.translation.canonical_network(*proxy)).collect();
+    }
+
+    /// Returns `true` if a canonical address is that of a trusted proxy.
+    #[inline]
+    pub(super) fn is_trusted(&self, address: IpAddr) -> bool {
+        self.trusted_proxies.iter().any(|proxy| proxy.contains(address))
+    }
+
+    /// Returns `true` if one of the networks contains a canonical address.
+    pub(crate) fn is_in(&self, address: IpAddr, networks: &[Network]) -> bool {
+        let contains =
+            |network: &Network| self.translation.canonical_network(*network).contains(address);
+        networks.iter().any(contains)
+    }
+}
+
+impl fmt::Debug for AddressOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AddressOptions")
+            .field("trusted_proxies", &self.trusted_proxies)
+            .field("nat64_prefixes", &self.translation.prefixes)
+            .field("peer", &self.peer.is_some())
+            .field("client_header", &self.client_header)
+            .field("ipv6_prefix", &self.ipv6_prefix)
+            .finish_non_exhaustive()
     }
 }
 
@@ -65,14 +145,14 @@ pub(crate) struct KeyOptions<'a> {
 pub(crate) type SubjectResult = Result<Option<Subject>, KeyError>;
 
 impl KeyOptions<'_> {
-    /// Applies `on_missing` to a request that lacks its key. A client's address that the server
-    /// does not pass to handlers is always an error, because every request would lack it.
+    /// Applies `on_missing` to a request that lacks its key. Two errors stay errors: an address
+    /// that the server does not pass to handlers, because every request would lack it; and a
+    /// repeated name, because clients could choose their subject by repeating it.
     pub(super) fn or_missing(self, subject: Result<Subject, KeyError>) -> SubjectResult {
         match (subject, self.on_missing) {
             (Ok(subject), _) => Ok(Some(subject)),
-            (Err(error @ KeyError::NoConnectInfo), _) | (Err(error), OnMissingKey::Reject) => {
-                Err(error)
-            }
+            (Err(error), OnMissingKey::Reject) => Err(error),
+            (Err(error), _) if !error.can_be_excused() => Err(error),
             (Err(_), OnMissingKey::Shared) => Ok(Some(Subject::missing())),
             (Err(_), OnMissingKey::Exempt) => Ok(None),
         }

@@ -3,6 +3,7 @@
 use std::fmt::Display;
 
 use axum::extract::{FromRequestParts as _, RawPathParams};
+use axum::http::HeaderValue;
 use axum::http::header::COOKIE;
 use axum::http::request::Parts;
 
@@ -25,7 +26,7 @@ pub enum KeyPart {
     Cookie(&'static str),
     /// The path parameter of this name.
     PathParam(&'static str),
-    /// The first query parameter of this name.
+    /// The query parameter of this name.
     Query(&'static str),
     /// A function of the request: it returns the value of an extension, or is a function of the
     /// user.
@@ -39,19 +40,22 @@ impl KeyPart {
         Resolved::Now(match *self {
             Self::Ip => address::subject(parts, options).ok_or(KeyError::NoConnectInfo),
             Self::Global => Ok(Subject::everybody()),
-            Self::Header(name) => match parts.headers.get(name) {
-                Some(value) if !value.is_empty() => Ok(Subject::secret(value.as_bytes())),
-                _ => Err(KeyError::NoHeader(name)),
-            },
-            Self::Cookie(name) => match cookie(parts, name) {
-                Some(value) if !value.is_empty() => Ok(Subject::secret(value)),
-                _ => Err(KeyError::NoCookie(name)),
-            },
+            Self::Header(name) => {
+                let value = only(headers(parts, name), KeyError::RepeatedHeader(name));
+                value.and_then(|value| secret(value, KeyError::NoHeader(name)))
+            }
+            Self::Cookie(name) => {
+                let value = only(cookies(parts, name), KeyError::RepeatedCookie(name));
+                let value = value.map(|value| value.map(unquoted));
+                value.and_then(|value| secret(value, KeyError::NoCookie(name)))
+            }
             Self::Query(name) => {
                 let query = parts.uri.query().unwrap_or_default();
-                let mut pairs = form_urlencoded::parse(query.as_bytes());
-                let pair = pairs.find(|(key, _)| key == name);
-                pair.map(|(_, value)| Subject::of(&[&value])).ok_or(KeyError::NoQuery(name))
+                let pairs = form_urlencoded::parse(query.as_bytes());
+                let values = pairs.filter(|(key, _)| key == name).map(|(_, value)| value);
+                only(values, KeyError::RepeatedQuery(name)).and_then(|value| {
+                    value.map(|value| Subject::of(&[&value])).ok_or(KeyError::NoQuery(name))
+                })
             }
             Self::PathParam(name) => Err(KeyError::NoPathParam(name)),
             Self::Function(function) => return function(parts),
@@ -76,14 +80,46 @@ pub fn extension<T: Display + Send + Sync + 'static>(parts: &Parts) -> Resolved<
     Resolved::Now(extension.map(|value| Subject::of(&[value])).ok_or_else(missing))
 }
 
-/// Returns the value of the first cookie of this name (RFC 6265 §5.4: `a=1; b=2`, in any number
-/// of lines).
-fn cookie<'a>(parts: &'a Parts, name: &str) -> Option<&'a [u8]> {
+/// Returns the value of a name that may be repeated; `Ok(None)` if there is none. Different values
+/// are the error `repeated`. Nothing says which of them the application reads, and if it read
+/// another than the key, clients could choose their subject freely.
+fn only<T: PartialEq>(
+    mut values: impl Iterator<Item = T>,
+    repeated: KeyError,
+) -> Result<Option<T>, KeyError> {
+    let first = values.next();
+    if values.all(|value| first.as_ref() == Some(&value)) { Ok(first) } else { Err(repeated) }
+}
+
+/// Returns the subject made from a credential, or the error `missing` if there is none or it is
+/// empty.
+fn secret(value: Option<&[u8]>, missing: KeyError) -> Result<Subject, KeyError> {
+    value.filter(|value| !value.is_empty()).map(Subject::secret).ok_or(missing)
+}
+
+/// Returns the values of the header. The authority of the URI is another value of `Host` (RFC 9112
+/// §3.2.2, RFC 9113 §8.3.1).
+fn headers<'a>(parts: &'a Parts, name: &str) -> impl Iterator<Item = &'a [u8]> {
+    let is_host = name.eq_ignore_ascii_case("host");
+    let authority = if is_host { parts.uri.authority() } else { None };
+    let lines = parts.headers.get_all(name).into_iter().map(HeaderValue::as_bytes);
+    lines.chain(authority.map(|authority| authority.as_str().as_bytes()))
+}
+
+/// Returns the values of the cookies of this name (RFC 6265 §5.4: `a=1; b=2`, in any number of
+/// lines). Spaces are removed from both sides of the equals sign, as applications do.
+fn cookies<'a>(parts: &'a Parts, name: &str) -> impl Iterator<Item = &'a [u8]> {
     let lines = parts.headers.get_all(COOKIE).into_iter();
-    let mut cookies = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b';'));
-    cookies.find_map(|cookie| {
-        let value = cookie.trim_ascii().strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
-        let quoted = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\""));
-        Some(quoted.unwrap_or(value))
+    let cookies = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b';'));
+    cookies.filter_map(move |cookie| {
+        let at = cookie.iter().position(|byte| *byte == b'=')?;
+        let (own_name, value) = (cookie.get(..at)?, cookie.get(at + 1..)?);
+        (own_name.trim_ascii() == name.as_bytes()).then(|| value.trim_ascii())
     })
+}
+
+/// Removes the quotes around a cookie's value.
+fn unquoted(value: &[u8]) -> &[u8] {
+    let quoted = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\""));
+    quoted.unwrap_or(value)
 }

@@ -5,8 +5,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::http::HeaderName;
+use axum::http::request::Parts;
 use axum::response::IntoResponse;
-use ipnet::{IpNet, Ipv4Net};
 
 use super::effective_http_options::{EffectiveHttpOptions, RefusalFunction};
 use super::header_style::{HeaderStyle, LegacyReset};
@@ -14,7 +15,10 @@ use super::refusal::Refusal;
 use super::refused_body::RefusedBody;
 use super::reset_time::{ResetTime, WallClocks};
 use crate::error::fmt_with_causes;
-use crate::key::{AddressOptions, ForwardedHeader, OnMissingKey};
+use crate::key::{
+    AddressOptions, ClientHeader, ForwardedHeader, Nat64Prefix, Network, OnMissingKey, PeerFunction,
+};
+use crate::once_each::OnceEach;
 
 /// The options of a limiter for HTTP. Pass them to
 /// [`LimiterBuilder::http`](crate::LimiterBuilder::http). A policy's own options take precedence.
@@ -35,8 +39,10 @@ use crate::key::{AddressOptions, ForwardedHeader, OnMissingKey};
 /// ```
 #[derive(Clone, Default)]
 pub struct HttpOptions {
-    trusted_proxies: Option<Vec<IpNet>>,
-    forwarded_header: Option<ForwardedHeader>,
+    trusted_proxies: Option<Vec<Network>>,
+    nat64_prefixes: Option<Vec<Nat64Prefix>>,
+    peer: Option<PeerFunction>,
+    client_header: Option<ClientHeader>,
     ipv6_prefix: Option<u8>,
     headers: Option<HeaderStyle>,
     legacy_reset: Option<LegacyReset>,
@@ -60,7 +66,9 @@ impl HttpOptions {
         // compile.
         Self {
             trusted_proxies: self.trusted_proxies.or(other.trusted_proxies),
-            forwarded_header: self.forwarded_header.or(other.forwarded_header),
+            nat64_prefixes: self.nat64_prefixes.or(other.nat64_prefixes),
+            peer: self.peer.or(other.peer),
+            client_header: self.client_header.or(other.client_header),
             ipv6_prefix: self.ipv6_prefix.or(other.ipv6_prefix),
             headers: self.headers.or(other.headers),
             legacy_reset: self.legacy_reset.or(other.legacy_reset),
@@ -73,18 +81,20 @@ impl HttpOptions {
     /// Returns the options of a limiter with these clocks. Each option that is not set has its
     /// default.
     pub(crate) fn effective(self, clocks: WallClocks) -> EffectiveHttpOptions {
-        let default = AddressOptions::new();
+        let mut address = AddressOptions::new();
+        address.set_trusted_proxies(self.trusted_proxies.unwrap_or_default());
+        address.set_nat64_prefixes(self.nat64_prefixes.unwrap_or_default());
+        address.peer = self.peer;
+        address.client_header = self.client_header.unwrap_or(address.client_header);
+        address.ipv6_prefix = self.ipv6_prefix.unwrap_or(address.ipv6_prefix);
         EffectiveHttpOptions {
-            address: AddressOptions {
-                trusted_proxies: self.trusted_proxies.unwrap_or(default.trusted_proxies),
-                forwarded_header: self.forwarded_header.unwrap_or(default.forwarded_header),
-                ipv6_prefix: self.ipv6_prefix.unwrap_or(default.ipv6_prefix),
-            },
+            address,
             headers: self.headers.unwrap_or_default(),
             legacy_reset: ResetTime { meaning: self.legacy_reset.unwrap_or_default(), clocks },
             on_missing_key: self.on_missing_key.unwrap_or_default(),
             refusal: self.refusal,
             refused_body: self.refused_body.unwrap_or_default(),
+            mistakes: OnceEach::default(),
         }
     }
 
@@ -94,7 +104,8 @@ impl HttpOptions {
     ///
     /// The header is read from the right, because the nearest proxy has written its last entry. The
     /// first address from there that is not a trusted proxy is the client's. An entry that cannot
-    /// be parsed ends the search; then the client is the proxy that was found last.
+    /// be parsed ends the search; then the client is the proxy that was found last. That, and a
+    /// trusted proxy that names nobody, is logged once for each proxy.
     ///
     /// # Errors
     ///
@@ -104,16 +115,87 @@ impl HttpOptions {
         I: IntoIterator,
         I::Item: AsRef<str>,
     {
-        let proxies = proxies.into_iter().map(|proxy| network(proxy.as_ref()));
-        self.trusted_proxies = Some(proxies.collect::<Result<_, _>>()?);
+        self.trusted_proxies = Some(networks(proxies)?);
         Ok(self)
     }
 
-    /// Sets the header in which trusted proxies name the client.
+    /// Sets the header in which trusted proxies name the client. It replaces an earlier
+    /// [`client_header`](Self::client_header).
     #[must_use]
     pub fn forwarded_header(mut self, header: ForwardedHeader) -> Self {
-        self.forwarded_header = Some(header);
+        self.client_header = Some(header.into());
         self
+    }
+
+    /// Sets a header that contains nothing but the client's address, such as `x-real-ip` or
+    /// `cf-connecting-ip`. It is read instead of the [`forwarded_header`](Self::forwarded_header),
+    /// and only if the peer is one of the [`trusted_proxies`](Self::trusted_proxies). The nearest
+    /// proxy must set it on every request, because any other proxy passes on what the client has
+    /// sent.
+    ///
+    /// # Errors
+    ///
+    /// If this is no name of a header, or one whose value is a list: set those by
+    /// `forwarded_header`.
+    pub fn client_header(mut self, name: impl AsRef<str>) -> Result<Self, HttpOptionsError> {
+        let text = name.as_ref().trim();
+        let wrong = |kind: fn(String) -> _| HttpOptionsError(kind(text.to_owned()));
+        if text.eq_ignore_ascii_case("x-forwarded-for") || text.eq_ignore_ascii_case("forwarded") {
+            return Err(wrong(HttpOptionsErrorKind::ListHeader));
+        }
+        let name = HeaderName::from_bytes(text.as_bytes());
+        let name = name.map_err(|_| wrong(HttpOptionsErrorKind::Header))?;
+        self.client_header = Some(ClientHeader::Single(name));
+        Ok(self)
+    }
+
+    /// Calls `function` to find the address of the connection's other end. Set it if the server
+    /// does not provide `ConnectInfo<SocketAddr>`: for Unix sockets, TLS acceptors, tonic, AWS
+    /// Lambda, or a listener of your own. If `function` returns `None`, `ConnectInfo<SocketAddr>`
+    /// is used.
+    ///
+    /// The address may be that of a proxy, so `trusted_proxies` apply to it. The function must not
+    /// read what clients can send, such as headers.
+    ///
+    /// ```
+    /// use std::net::{IpAddr, Ipv4Addr};
+    /// use tollgate::HttpOptions;
+    ///
+    /// // Behind nginx, on a Unix socket: all connections come from this machine.
+    /// let http = HttpOptions::new()
+    ///     .peer(|_| Some(IpAddr::V4(Ipv4Addr::LOCALHOST)))
+    ///     .trusted_proxies(["127.0.0.1"])?;
+    /// # Ok::<_, tollgate::http::HttpOptionsError>(())
+    /// ```
+    #[must_use]
+    pub fn peer(
+        mut self,
+        function: impl Fn(&Parts) -> Option<IpAddr> + Send + Sync + 'static,
+    ) -> Self {
+        self.peer = Some(Arc::new(function));
+        self
+    }
+
+    /// Names the prefixes under which your own translators (NAT64, SIIT) write IPv4 addresses (RFC
+    /// 6052). Their clients are then counted by their IPv4 addresses. The well-known prefix
+    /// `64:ff9b::/96` need not be named.
+    ///
+    /// # Errors
+    ///
+    /// If an entry is no IPv6 network of 32, 40, 48, 56, 64 or 96 bits, or has other bits after
+    /// them or in bits 64 to 71.
+    pub fn nat64_prefixes<I>(mut self, prefixes: I) -> Result<Self, HttpOptionsError>
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        let prefixes = prefixes.into_iter().map(|prefix| {
+            let text = prefix.as_ref().trim();
+            Nat64Prefix::parse(text)
+                .ok_or_else(|| HttpOptionsError(HttpOptionsErrorKind::Nat64(text.to_owned())))
+        });
+        self.nat64_prefixes = Some(prefixes.collect::<Result<_, _>>()?);
+        Ok(self)
     }
 
     /// Counts IPv6 clients by the first `bits` bits of their address. The default is 64, the
@@ -191,7 +273,9 @@ impl fmt::Debug for HttpOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HttpOptions")
             .field("trusted_proxies", &self.trusted_proxies)
-            .field("forwarded_header", &self.forwarded_header)
+            .field("nat64_prefixes", &self.nat64_prefixes)
+            .field("peer", &self.peer.is_some())
+            .field("client_header", &self.client_header)
             .field("ipv6_prefix", &self.ipv6_prefix)
             .field("headers", &self.headers)
             .field("legacy_reset", &self.legacy_reset)
@@ -215,25 +299,33 @@ impl fmt::Debug for HttpOptionsError {
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 enum HttpOptionsErrorKind {
-    #[error(
-        "`{0}` is no trusted proxy: write a network as `10.0.0.0/8` or `fd00::/8`, or one address"
-    )]
+    #[error("`{0}` is no network: write it as `10.0.0.0/8` or `fd00::/8`, or write one address")]
     Network(String),
+    #[error(
+        "`{0}` is no prefix for IPv4 addresses: write an IPv6 network of 32, 40, 48, 56, 64 or 96 \
+         bits (RFC 6052), such as `2001:db8:64::/96`"
+    )]
+    Nat64(String),
+    #[error("`{0}` is no name of a header: write a name such as `x-real-ip`")]
+    Header(String),
+    #[error("`{0}` contains a list of addresses: set it by `forwarded_header`")]
+    ListHeader(String),
     #[error("an IPv6 prefix has 1 to 128 bits, not {0}")]
     Prefix(u8),
 }
 
-/// Parses a network or a single address. IPv4-mapped IPv6 addresses are converted to IPv4, as the
-/// addresses of clients are.
-fn network(text: &str) -> Result<IpNet, HttpOptionsError> {
-    let text = text.trim();
-    let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
-    let network =
-        network.map_err(|_| HttpOptionsError(HttpOptionsErrorKind::Network(text.to_owned())))?;
-    let IpNet::V6(v6) = network else { return Ok(network) };
-    let v4 = v6.addr().to_ipv4_mapped().filter(|_| v6.prefix_len() >= 96);
-    let v4 = v4.and_then(|v4| Ipv4Net::new(v4, v6.prefix_len() - 96).ok());
-    Ok(v4.map_or(network, IpNet::V4))
+/// Parses networks and single addresses.
+pub(crate) fn networks<I>(networks: I) -> Result<Vec<Network>, HttpOptionsError>
+where
+    I: IntoIterator,
+    I::Item: AsRef<str>,
+{
+    let parse = |network: I::Item| {
+        let text = network.as_ref().trim();
+        Network::parse(text)
+            .ok_or_else(|| HttpOptionsError(HttpOptionsErrorKind::Network(text.to_owned())))
+    };
+    networks.into_iter().map(parse).collect()
 }
 
 #[cfg(test)]
@@ -244,10 +336,14 @@ mod tests {
     /// program and `true` for the configuration, so that the two values differ.
     type Set = fn(HttpOptions, bool) -> HttpOptions;
 
-    const OPTIONS: [Set; 8] = [
+    const OPTIONS: [Set; 10] = [
         |http, side| {
             http.trusted_proxies([["10.0.0.0/8"], ["192.0.2.0/24"]][side as usize]).unwrap()
         },
+        |http, side| {
+            http.nat64_prefixes([["2001:db8:1::/96"], ["2001:db8:2::/96"]][side as usize]).unwrap()
+        },
+        |http, side| http.peer(move |_| side.then_some(IpAddr::from([192, 0, 2, 1]))),
         |http, side| {
             http.forwarded_header(
                 [ForwardedHeader::XForwardedFor, ForwardedHeader::Forwarded][side as usize],
@@ -271,14 +367,16 @@ mod tests {
             .fold(HttpOptions::new(), |http, at| OPTIONS[at](http, side))
     }
 
-    /// The value of each option, as text; of the function for refusals its address.
-    fn values(http: &HttpOptions) -> [Option<String>; 8] {
+    /// The value of each option, as text; of a function its address.
+    fn values(http: &HttpOptions) -> [Option<String>; 10] {
         fn text<T: fmt::Debug>(value: &Option<T>) -> Option<String> {
             value.as_ref().map(|value| format!("{value:?}"))
         }
         let HttpOptions {
             trusted_proxies,
-            forwarded_header,
+            nat64_prefixes,
+            peer,
+            client_header,
             ipv6_prefix,
             headers,
             legacy_reset,
@@ -288,7 +386,9 @@ mod tests {
         } = http;
         [
             text(trusted_proxies),
-            text(forwarded_header),
+            text(nat64_prefixes),
+            peer.as_ref().map(|function| format!("{:p}", Arc::as_ptr(function))),
+            text(client_header),
             text(ipv6_prefix),
             text(headers),
             text(legacy_reset),
@@ -305,7 +405,9 @@ mod tests {
             [false, true].map(|side| (0..all).map(|bits| with(bits, side)).collect::<Vec<_>>());
         for (program, own) in program.iter().enumerate() {
             assert_eq!(values(own).map(|value| value.is_some()), bits(program));
-            for (configured, theirs) in configuration.iter().enumerate() {
+            // Nothing, everything, the same, the others, and some of both.
+            for configured in [0, all - 1, program, all - 1 - program, program ^ (all / 3)] {
+                let theirs = &configuration[configured];
                 let joined = values(&theirs.clone().or(own.clone()));
                 let (own, theirs) = (values(own), values(theirs));
                 for (at, joined) in joined.iter().enumerate() {
@@ -316,7 +418,7 @@ mod tests {
         }
     }
 
-    fn bits(bits: usize) -> [bool; 8] {
+    fn bits(bits: usize) -> [bool; 10] {
         std::array::from_fn(|at| bits & (1 << at) != 0)
     }
 
@@ -329,6 +431,7 @@ mod tests {
             on_missing_key,
             refusal,
             refused_body,
+            mistakes: _,
         } = HttpOptions::new().effective(WallClocks::of(crate::SystemClock::new()));
         assert_eq!(format!("{address:?}"), format!("{:?}", AddressOptions::new()));
         assert_eq!(headers, HeaderStyle::default());

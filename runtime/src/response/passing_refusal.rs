@@ -50,16 +50,17 @@ impl PassingRefusal {
         let decides = own > self.wait;
         let wait = own.max(self.wait);
         let headers = response.headers_mut();
+        add_policy(state, headers);
         if decides && state.style.has_ietf() {
             // The line of the limit that decides comes first.
             let others: Vec<HeaderValue> = headers.get_all(LIMIT).iter().cloned().collect();
             headers.remove(LIMIT);
-            add_line(state, wait, true, headers);
+            add_state(state, wait, true, headers);
             for other in others {
                 headers.append(LIMIT, other);
             }
         } else {
-            add_line(state, wait, decides, headers);
+            add_state(state, wait, decides, headers);
         }
         if state.style.has_legacy()
             && (decides || !headers.contains_key(&LEGACY_LIMIT))
@@ -84,20 +85,24 @@ pub(super) fn told_seconds(wait: Duration) -> u64 {
     wait_seconds(wait).max(1)
 }
 
-/// Adds the lines that describe a limit to a refusal, behind those that are there. The same request
-/// succeeds in `wait`, which this limit may decide.
-pub(super) fn add_line(
+/// Adds the policy of a limit to a response.
+pub(super) fn add_policy(state: &LimitState<'_>, headers: &mut HeaderMap) {
+    if let (true, Some(field)) = (state.style.has_ietf(), &state.text.policy_field) {
+        headers.append(POLICY, field.clone());
+    }
+}
+
+/// Adds the state of a limit to a refusal, behind those that are there. The same request succeeds in
+/// `wait`, which this limit may decide.
+pub(super) fn add_state(
     state: &LimitState<'_>,
     wait: Duration,
     decides: bool,
     headers: &mut HeaderMap,
 ) {
-    if state.style.has_ietf() {
-        if let Some(field) = &state.text.policy_field {
-            headers.append(POLICY, field.clone());
-        }
-        if let Some(field) = limit_field(&state.refusal_items(wait, decides)) {
-            headers.append(LIMIT, field);
-        }
+    if state.style.has_ietf()
+        && let Some(field) = limit_field(&state.refusal_items(wait, decides))
+    {
+        headers.append(LIMIT, field);
     }
 }

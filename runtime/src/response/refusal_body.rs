@@ -1,10 +1,13 @@
 //! The default body of a refusal: problem details (RFC 9457) with the problem types of
 //! draft-ietf-httpapi-ratelimit-headers-11 §5.
 
+use axum::http::StatusCode;
+
 use super::passing_refusal::told_seconds;
 use super::policy_text::QuotaText;
 use super::problem::Problem;
 use super::refusal::{Reason, Refusal};
+use crate::key::KeyError;
 use crate::{Decision, Outcome, QuotaState};
 
 const QUOTA_EXCEEDED: &str = "https://iana.org/assignments/http-problem-types#quota-exceeded";
@@ -25,6 +28,21 @@ const QUOTA_EXCEEDED_HEAD: &str = "{\"type\":\"https://iana.org/assignments/http
 const REDUCED_CAPACITY_HEAD: &str = "{\"type\":\"https://iana.org/assignments/http-problem-types\
     #temporary-reduced-capacity\",\"title\":\"Request cannot be satisfied due to temporary \
     server capacity constraints\",\"status\":503,\"detail\":\"";
+
+fn no_key_detail(error: KeyError) -> String {
+    format!("This request cannot be counted: {error}")
+}
+
+impl Problem {
+    /// Creates the problem details of a mistake in the server because of which a request has no
+    /// key.
+    pub(super) fn no_key(error: KeyError) -> Self {
+        let status = StatusCode::INTERNAL_SERVER_ERROR;
+        let title = status.canonical_reason().unwrap_or_default();
+        let detail = format!("{}.", no_key_detail(error));
+        Self::new(status, BLANK, title, detail, Vec::new())
+    }
+}
 
 impl Refusal<'_> {
     /// Returns the problem details. They are the body of the response, unless a function of the
@@ -128,7 +146,7 @@ impl Refusal<'_> {
             Reason::Unavailable(_) | Reason::CannotWait => {
                 push("The limit of this request cannot be checked");
             }
-            Reason::NoKey(error) => push(&format!("This request cannot be counted: {error}")),
+            Reason::NoKey(error) => push(&no_key_detail(error)),
         }
         if let Some(wait) = self.retry_after() {
             push("; retry in ");
@@ -143,11 +161,9 @@ impl Refusal<'_> {
 mod tests {
     use std::time::Duration;
 
-    use axum::http::StatusCode;
     use proptest::prelude::*;
 
     use super::*;
-    use crate::key::KeyError;
     use crate::response::PolicyText;
     use crate::verdict::Verdict;
     use crate::{BackendError, Policy, Quota, Unavailable};

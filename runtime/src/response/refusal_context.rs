@@ -1,17 +1,16 @@
 //! The response to a refused request.
 
-use std::sync::Once;
 use std::time::Duration;
 
 use axum::http::HeaderValue;
 use axum::http::header::CACHE_CONTROL;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 
 use super::effective_http_options::{EffectiveHttpOptions, RefusalFunction};
 use super::header_style::HeaderStyle;
 use super::limit_state::LimitState;
-use super::passing_refusal::{PassingRefusal, add_line};
-use super::problem;
+use super::passing_refusal::{PassingRefusal, add_policy, add_state};
+use super::problem::{self, Problem};
 use super::refusal::{Reason, Refusal};
 use crate::key::KeyError;
 
@@ -29,7 +28,9 @@ pub(crate) struct RefusalContext<'a> {
 impl RefusalContext<'_> {
     /// Creates the response to a refusal.
     pub(crate) fn respond(self, refusal: &Refusal<'_>) -> Response {
-        log_once(refusal);
+        if let Reason::NoKey(error) = refusal.reason {
+            self.options.log_mistake(refusal.policy().name(), error);
+        }
         let limiter_function = self.options.refusal.as_ref().map(RefusalFunction::as_ref);
         let mut response = match (self.function, limiter_function) {
             (Some(function), _) => function(refusal),
@@ -64,10 +65,13 @@ impl RefusalContext<'_> {
                 deciding = state;
             }
         }
-        add_line(deciding, wait, true, headers);
         let states = || std::iter::once(&own).chain(refusal.behind);
+        for state in states() {
+            add_policy(state, headers);
+        }
+        add_state(deciding, wait, true, headers);
         for state in states().filter(|state| !std::ptr::eq(*state, deciding)) {
-            add_line(state, wait, false, headers);
+            add_state(state, wait, false, headers);
         }
         let has_legacy = |state: &&LimitState<'_>| state.style.has_legacy();
         if let Some(legacy) = std::iter::once(deciding).chain(states()).find(has_legacy)
@@ -78,21 +82,13 @@ impl RefusalContext<'_> {
     }
 }
 
-/// Logs that requests lack a key because of a mistake in the server. Each of the two kinds of
-/// mistakes is logged once.
-fn log_once(refusal: &Refusal<'_>) {
-    static NO_ADDRESS: Once = Once::new();
-    static NO_KEY: Once = Once::new();
-    let Reason::NoKey(error) = refusal.reason else { return };
-    let once = match error {
-        KeyError::NoConnectInfo => &NO_ADDRESS,
-        error if error.is_clients() => return,
-        _ => &NO_KEY,
-    };
-    once.call_once(|| {
-        let policy = refusal.policy().name();
-        tracing::warn!(policy, "cannot tell whose request it is: {error}");
-    });
+/// Creates the response of the extractor [`ClientAddr`](crate::ClientAddr) if the server does not
+/// provide the address. It has the status and the body of a refusal for the same reason, but belongs
+/// to no policy, so no function of the user changes it.
+pub(crate) fn respond_without_address() -> Response {
+    let mut response = Problem::no_key(KeyError::NoConnectInfo).into_response();
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use axum::extract::ConnectInfo;
 use axum::extract::connect_info::MockConnectInfo;
 use axum::http::{HeaderMap, Request, StatusCode, header};
 use axum::response::Response;
@@ -63,7 +64,12 @@ impl Client {
     }
 
     /// Sends a request, and returns the response.
+    ///
+    /// Like a server, it puts the client's address into the request's extensions, as
+    /// `ConnectInfo<SocketAddr>`. A request that already has one keeps it.
     pub async fn send(&self, request: Request<Body>) -> Response {
+        let mut request = request;
+        request.extensions_mut().get_or_insert_with(|| ConnectInfo(self.address));
         let mut router = self.router.clone().layer(MockConnectInfo(self.address));
         let Ok(()) =
             poll_fn(|context| <Router as Service<Request<Body>>>::poll_ready(&mut router, context))

@@ -1,6 +1,0 @@
-use tollgate::rate_limit;
-
-#[rate_limit(100, per = 60, key = (ip, args(id)))]
-async fn handler() {}
-
-fn main() {}
