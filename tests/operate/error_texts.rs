@@ -10,12 +10,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::FromRequestParts as _;
 use axum::routing::get;
 use support::{FailingBackend, ROOT};
-use tollgate::http::KeyError;
+use tollgate::http::{KeyError, NoClientAddr};
 use tollgate::{
-    Algorithm, BackendError, Config, HttpOptions, Limiter, MemoryBackend, OnError, Override,
-    Overrides, Policy, Quota, RateLimited, RedisBackend, rate_limit, testing,
+    Algorithm, BackendError, ClientAddr, Config, HttpOptions, Limiter, MemoryBackend, OnError,
+    Override, Overrides, Policy, Quota, RateLimited, RedisBackend, rate_limit, testing,
 };
 
 const POLICY: Policy = Policy::new("error_texts", Quota::per_minute(1));
@@ -58,6 +59,11 @@ impl Error for Nested {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         Some(&self.0)
     }
+}
+
+async fn without_address() -> NoClientAddr {
+    let (mut parts, ()) = axum::http::Request::new(()).into_parts();
+    ClientAddr::from_request_parts(&mut parts, &()).await.unwrap_err()
 }
 
 async fn rows() -> Vec<Row> {
@@ -120,7 +126,7 @@ async fn rows() -> Vec<Row> {
         ),
         row(
             ("HttpOptionsError", error(HttpOptions::new().trusted_proxies(["proxy"]))),
-            &["`proxy` is no trusted proxy", "write a network as"],
+            &["`proxy` is no network: write it as"],
         ),
         row(
             ("HttpOptionsError", error(HttpOptions::new().ipv6_prefix(0))),
@@ -131,7 +137,8 @@ async fn rows() -> Vec<Row> {
             ("UnknownWord", error("token_bukket".parse::<Algorithm>())),
             &["`token_bukket` is none of", "did you mean `token_bucket`?"],
         ),
-        row(("KeyError", KeyError::NoConnectInfo), &["into_make_service_with_connect_info"]),
+        row(("KeyError", KeyError::NoConnectInfo), &["address"]),
+        row(("NoClientAddr", without_address().await), &["address"]),
         row(
             ("RateLimited", error(testing::scope(failing, function("s")).await)),
             &["the limit `error_texts::function` cannot be checked: ", "connection refused"],

@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::check::with_limiter;
 use crate::Limiter;
+use crate::error::fmt_with_causes;
 use crate::key::{KeyError, client_address, subject_of};
 use crate::response::respond_without_address;
 use crate::subject::{IntoSubject, Subject};
@@ -124,9 +125,15 @@ impl<S: Sync> OptionalFromRequestParts<S> for ClientAddr {
 
 /// The rejection of [`ClientAddr`](crate::ClientAddr): the server does not provide the peer's
 /// address. As a response it is 500 with the problem details that the key `ip` gives.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}", KeyError::NoConnectInfo)]
 pub struct NoClientAddr(());
+
+impl fmt::Debug for NoClientAddr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt_with_causes(self, f)
+    }
+}
 
 impl IntoResponse for NoClientAddr {
     fn into_response(self) -> Response {
