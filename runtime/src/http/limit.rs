@@ -158,7 +158,14 @@ impl HttpLimit {
         }
     }
 
+    #[inline]
     pub(super) fn is_exempt(&self, parts: &Parts, options: &AddressOptions) -> bool {
+        // Most limits exempt nobody.
+        let exempts = self.exempt.is_some() || !matches!(self.exempt_nets, Networks::Static([]));
+        exempts && self.exempts(parts, options)
+    }
+
+    fn exempts(&self, parts: &Parts, options: &AddressOptions) -> bool {
         let networks = match &self.exempt_nets {
             Networks::Static(networks) => networks,
             Networks::Shared(networks) => &**networks,

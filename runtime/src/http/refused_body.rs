@@ -22,6 +22,7 @@ use crate::response::RefusedBody;
 /// Reads the rest of a refused request's body after `response` has been sent, within the limits.
 /// The connection of HTTP/1 is closed after the response. A later version of HTTP ends the request
 /// alone, without a need to read its body.
+#[inline]
 pub(super) fn discard_after<B>(parts: &Parts, body: B, limits: RefusedBody, response: &mut Response)
 where
     B: HttpBody + Send + 'static,

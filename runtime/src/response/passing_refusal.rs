@@ -86,6 +86,7 @@ pub(super) fn told_seconds(wait: Duration) -> u64 {
 }
 
 /// Adds the policy of a limit to a response.
+#[inline]
 pub(super) fn add_policy(state: &LimitState<'_>, headers: &mut HeaderMap) {
     if let (true, Some(field)) = (state.style.has_ietf(), &state.text.policy_field) {
         headers.append(POLICY, field.clone());
@@ -94,6 +95,7 @@ pub(super) fn add_policy(state: &LimitState<'_>, headers: &mut HeaderMap) {
 
 /// Adds the state of a limit to a refusal, behind those that are there. The same request succeeds in
 /// `wait`, which this limit may decide.
+#[inline]
 pub(super) fn add_state(
     state: &LimitState<'_>,
     wait: Duration,

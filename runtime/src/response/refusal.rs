@@ -105,6 +105,9 @@ impl<'a> Refusal<'a> {
     /// Adds the limits that the request would have met behind the refusing one, each with the
     /// verdict of a peek. The same request succeeds only when they admit it, too.
     pub(crate) fn with_behind(self, behind: &'a [LimitState<'a>]) -> Self {
+        if behind.is_empty() {
+            return self;
+        }
         let longest = |own| behind.iter().map(LimitState::wait).fold(own, Duration::max);
         let wait = self.reason.wait().map(longest).filter(|wait| *wait != Duration::MAX);
         Self { behind, wait, ..self }

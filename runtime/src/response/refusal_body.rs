@@ -133,8 +133,9 @@ impl Refusal<'_> {
         match self.reason {
             Reason::QuotaExceeded(_) => {
                 let own = self.decision().map(Decision::outcome);
-                let mut outcomes = self.behind.iter().map(|limit| limit.outcome).chain([own]);
-                let never = outcomes.any(|outcome| outcome == Some(Outcome::Never));
+                let is_never = |outcome| outcome == Some(Outcome::Never);
+                let never =
+                    is_never(own) || self.behind.iter().any(|limit| is_never(limit.outcome));
                 push(match never {
                     false => "Limit of ",
                     true => "This request alone is more than the limit of ",

@@ -57,29 +57,47 @@ impl RefusalContext<'_> {
     fn add_fields(self, refusal: &Refusal<'_>, wait: Duration, response: &mut Response) {
         let (headers, reset) = (response.headers_mut(), &self.options.legacy_reset);
         let own = refusal.state(self.headers, reset);
-        let mut longest = refusal.reason.wait().unwrap_or(Duration::MAX);
-        let mut deciding = &own;
+        let deciding = match refusal.behind {
+            [] => &own,
+            behind => deciding(&own, refusal.reason.wait(), behind),
+        };
+        let others = || {
+            let all = std::iter::once(&own).chain(refusal.behind);
+            all.filter(|state| !std::ptr::eq(*state, deciding))
+        };
+        add_policy(&own, headers);
         for state in refusal.behind {
-            if state.wait() > longest {
-                longest = state.wait();
-                deciding = state;
-            }
-        }
-        let states = || std::iter::once(&own).chain(refusal.behind);
-        for state in states() {
             add_policy(state, headers);
         }
         add_state(deciding, wait, true, headers);
-        for state in states().filter(|state| !std::ptr::eq(*state, deciding)) {
+        for state in others() {
             add_state(state, wait, false, headers);
         }
         let has_legacy = |state: &&LimitState<'_>| state.style.has_legacy();
-        if let Some(legacy) = std::iter::once(deciding).chain(states()).find(has_legacy)
+        if let Some(legacy) = std::iter::once(deciding).chain(others()).find(has_legacy)
             && let Some(fields) = legacy.legacy(reset.meaning)
         {
             fields.set(headers);
         }
     }
+}
+
+/// Returns the limit that refuses the request for the longest time: that of `own`, which refuses it
+/// for `wait` (`None`: for ever), or one behind it.
+fn deciding<'a>(
+    own: &'a LimitState<'a>,
+    wait: Option<Duration>,
+    behind: &'a [LimitState<'a>],
+) -> &'a LimitState<'a> {
+    let mut longest = wait.unwrap_or(Duration::MAX);
+    let mut deciding = own;
+    for state in behind {
+        if state.wait() > longest {
+            longest = state.wait();
+            deciding = state;
+        }
+    }
+    deciding
 }
 
 /// Creates the response of the extractor [`ClientAddr`](crate::ClientAddr) if the server does not
