@@ -70,6 +70,9 @@ impl RefusalContext<'_> {
             add_policy(state, headers);
         }
         add_state(deciding, wait, true, headers);
+        if refusal.behind.is_empty() && !own.style.has_legacy() {
+            return;
+        }
         for state in others() {
             add_state(state, wait, false, headers);
         }
