@@ -14,3 +14,4 @@ mod http_options;
 mod layer;
 mod one_limiter;
 mod refusals;
+mod refused_body;
