@@ -193,6 +193,10 @@ impl ProxySetup {
             "proxy.config.diags.output.fatal STRING E".to_owned(),
         ];
         write("records.config", records.map(|record| format!("CONFIG {record}\n")).concat());
+        // Without storage, it keeps nothing.
+        for name in ["storage.config", "volume.config", "plugin.config"] {
+            write(name, String::new());
+        }
         let map = self.servers(|_, server| format!("map / http://127.0.0.1:{server}/"));
         write("remap.config", map);
         write(
