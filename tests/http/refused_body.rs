@@ -1,12 +1,19 @@
 //! The body of a refused request over HTTP/1: it is read within bounds, so that the refusal arrives,
 //! and nobody is asked to send it.
 
+use std::convert::Infallible;
 use std::net::Ipv4Addr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Bytes;
+use axum::body::{Body, Bytes, HttpBody};
+use axum::extract::Request;
+use axum::middleware::{Next, from_fn};
+use axum::response::Response;
 use axum::routing::{any, get};
+use http_body::Frame;
 use support::Server;
 use support::body_count::{BodyCounts, counted};
 use support::wire::Wire;
@@ -16,6 +23,9 @@ use tollgate::{
 };
 
 const HOUR: Duration = Duration::from_secs(3600);
+
+/// Far longer than anything takes here that does not hang.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 #[rate_limit(1, per = hour, key = global)]
 async fn by_attribute(_: Bytes) {}
@@ -30,6 +40,14 @@ async fn unlimited(_: Bytes) -> &'static str {
 
 const DOORS: [&str; 3] = ["/attribute", "/parts", "/layer"];
 
+/// Lets the connection look for more before a response is sent. If a body had been read by then,
+/// its client would be asked to go on.
+async fn late(request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    tokio::task::yield_now().await;
+    response
+}
+
 /// A server whose doors are all used up, and the counts of the bodies that it reads.
 async fn exhausted(http: HttpOptions) -> (Server, BodyCounts) {
     let policy = Policy::new("refused_body", Quota::new(1, HOUR));
@@ -38,7 +56,7 @@ async fn exhausted(http: HttpOptions) -> (Server, BodyCounts) {
         .route("/parts", any(by_parts))
         .route("/layer", any(unlimited).layer(RateLimitLayer::new(policy).key(Key::global())))
         .route("/unlimited", get(unlimited));
-    let (router, counts) = counted(router);
+    let (router, counts) = counted(router.layer(from_fn(late)));
     let limiter = Limiter::builder(MemoryBackend::new()).http(http).build();
     let server = Server::start(router, &limiter).await;
     for door in DOORS {
@@ -121,12 +139,7 @@ async fn nobody_is_asked_to_go_on() {
                     _ => wire.answer().await.unwrap(),
                 };
                 assert_eq!((answer.status, answer.interim), (429, vec![]), "{case}");
-                if method == "POST" {
-                    assert!(
-                        answer.fields.contains(&("connection".into(), "close".into())),
-                        "{case}"
-                    );
-                }
+                assert!(answer.fields.contains(&("connection".into(), "close".into())), "{case}");
                 if sends {
                     wire.send(vec![b'x'; length]).await;
                 }
@@ -194,7 +207,7 @@ async fn no_more_is_read_than_the_bound() {
                     }
                 };
                 println!("{door}, {length}: {read} of at most {bound} bytes");
-                assert!(read <= bound && read >= bound / 2, "{door}, {length}: {read} bytes");
+                assert!(read <= bound && read >= bound / 3, "{door}, {length}: {read} bytes");
             }
         }
         server.stop().await;
@@ -214,7 +227,7 @@ async fn a_client_that_stalls_is_left() {
         .await;
         assert_eq!(wire.answer().await.unwrap().status, 429);
         wire.send("some").await;
-        assert_eq!(wire.closed().await, 0);
+        assert_eq!(tokio::time::timeout(PATIENCE, wire.closed()).await, Ok(0), "{door}");
         assert!(counts.recv().await.unwrap() <= 4);
     }
     server.stop().await;
@@ -242,18 +255,42 @@ fn a_runtime_without_timers_reads_it_too() {
     });
 }
 
+/// A body that is written piece by piece: more of it than the system buffers by itself.
+struct Pieces(usize);
+
+const PIECES: usize = 100;
+const PIECE: &[u8] = &[b'x'; 90_000];
+
+impl HttpBody for Pieces {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let piece = self.0.checked_sub(1).map(|rest| {
+            self.0 = rest;
+            Ok(Frame::data(Bytes::from_static(PIECE)))
+        });
+        Poll::Ready(piece)
+    }
+}
+
 /// The client takes nothing of it before it has sent everything.
 #[tokio::test]
 async fn a_long_refusal_does_not_wait_for_its_reader() {
-    let long = |_: &Refusal<'_>| "no ".repeat(3_000_000);
+    let long = |_: &Refusal<'_>| Body::new(Pieces(PIECES));
     let (server, mut counts) = exhausted(HttpOptions::new().refusal(long)).await;
     for door in DOORS {
         let mut wire = connect(&server).await;
-        let head = format!("POST {door} HTTP/1.1\r\nHost: localhost\r\n");
+        // By HTTP/1.0 the body ends with the connection.
+        let head = format!("POST {door} HTTP/1.0\r\nHost: localhost\r\n");
         wire.send(format!("{head}Content-Length: {LENGTH}\r\n\r\n")).await;
         wire.send(vec![b'x'; LENGTH]).await;
-        assert_eq!(counts.recv().await, Some(LENGTH as u64), "{door}");
-        assert_eq!(wire.answer().await.unwrap().body.len(), 9_000_000, "{door}");
+        let read = tokio::time::timeout(PATIENCE, counts.recv()).await;
+        assert_eq!(read, Ok(Some(LENGTH as u64)), "{door}");
+        assert_eq!(wire.answer().await.unwrap().body.len(), PIECES * PIECE.len(), "{door}");
     }
     server.stop().await;
 }
