@@ -106,7 +106,8 @@ async fn no_more_is_read_than_the_default_bound() {
         let to = proxy.address(UPLOADER);
         use_up(UPLOADER, to).await;
         for _ in 0..2 {
-            assert_eq!(service.counts[0].recv().await, Some(1));
+            // The admitted one, and the refused one, which a proxy may give up.
+            assert!(service.counts[0].recv().await.unwrap() <= 1);
         }
         let upload =
             Upload { from: UPLOADER, to, path: "/upload", bytes: 20_000_000, expects: false };
