@@ -10,6 +10,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::Request;
+use axum::http::Version;
 use axum::middleware::{Next, from_fn};
 use axum::response::Response;
 use axum::routing::{any, get};
@@ -293,4 +294,24 @@ async fn a_long_refusal_does_not_wait_for_its_reader() {
         assert_eq!(wire.answer().await.unwrap().body.len(), PIECES * PIECE.len(), "{door}");
     }
     server.stop().await;
+}
+
+/// Later versions end the request's stream alone, so nothing is read, and nothing said of the
+/// connection. (hyper would take such a field away.)
+#[tokio::test]
+async fn later_versions_say_nothing_of_connections() {
+    for version in [Version::HTTP_2, Version::HTTP_3] {
+        let (limiter, _clock) = support::limiter();
+        let (router, mut counts) = counted(Router::new().route("/parts", any(by_parts)));
+        let router = support::local(router, &limiter);
+        for expected in [200, 429] {
+            let mut request = support::post("/parts", "text/plain", Body::new(Pieces(PIECES)));
+            *request.version_mut() = version;
+            let response = support::send(&router, request).await;
+            assert_eq!(response.status(), expected, "{version:?}");
+            assert_eq!(support::header(&response, "connection"), None, "{version:?}");
+            drop(response);
+            assert_eq!(counts.recv().await, Some(0), "{version:?}");
+        }
+    }
 }
