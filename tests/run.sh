@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs all tests of the workspace, and first installs what they need beside Rust:
-# redis-server.
+# redis-server and nginx.
 #
 #   ./tests/run.sh                              quick: minutes
 #   TOLLGATE_TEST_SCALE=full ./tests/run.sh     the same tests at greater length
@@ -11,27 +11,33 @@ as_root() {
     if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi
 }
 
-install_redis() {
+# Installs a package, which has another name by each of these: apt-get, dnf, apk, brew.
+install() {
     if command -v apt-get >/dev/null; then
         as_root apt-get update -qq
         # The tests start servers of their own; the package must not start one.
         as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
-            apt-get install -y -qq --no-install-recommends redis-server
+            apt-get install -y -qq --no-install-recommends "$1"
     elif command -v dnf >/dev/null; then
-        as_root dnf install -y -q redis
+        as_root dnf install -y -q "$2"
     elif command -v apk >/dev/null; then
-        as_root apk add --quiet redis
+        as_root apk add --quiet "$3"
     elif command -v brew >/dev/null; then
-        brew install --quiet redis
+        brew install --quiet "$4"
     else
-        echo "redis-server is missing, and there is no apt-get, dnf, apk or brew to install it" \
+        echo "$1 is missing, and there is no apt-get, dnf, apk or brew to install it" \
             "with: install it and run this again" >&2
         exit 1
     fi
 }
 
-command -v redis-server >/dev/null || install_redis >&2
+# Servers are often where only root looks.
+PATH="$PATH:/usr/sbin:/sbin"
+
+command -v redis-server >/dev/null || install redis-server redis redis redis >&2
 redis-server --version
+command -v nginx >/dev/null || install nginx-light nginx nginx nginx >&2
+nginx -v 2>&1
 
 # Incremental files are for who builds again and again. Here they are only work.
 export CARGO_INCREMENTAL="${CARGO_INCREMENTAL:-0}"

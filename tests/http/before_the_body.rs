@@ -1,14 +1,15 @@
 //! The limit is checked before the body is read and before the handler's other extractors.
 
+use std::net::Ipv4Addr;
+
 use axum::extract::FromRequestParts;
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
+use support::wire::Wire;
 use support::{Server, limiter, local, send, status};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 use tollgate::rate_limit;
 
 #[derive(Deserialize)]
@@ -60,21 +61,17 @@ async fn a_refused_upload_is_answered_on_its_headers_alone() {
     let (limiter, _clock) = limiter();
     let server = Server::start(Router::new().route("/orders", post(order)), &limiter).await;
     for _ in 0..3 {
-        let answer = exchange(&server, "content-length: 11\r\n\r\n{\"count\":1}").await;
-        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        assert_eq!(exchange(&server, "Content-Length: 11\r\n\r\n{\"count\":1}").await, 200);
     }
-    let answer = exchange(&server, "content-length: 1000000\r\n\r\n").await;
-    assert!(answer.starts_with("HTTP/1.1 429 "), "{answer}");
+    assert_eq!(exchange(&server, "Content-Length: 1000000\r\n\r\n").await, 429);
     server.stop().await;
 }
 
-/// Sends a request that ends as given, and reads until the server has said all.
-async fn exchange(server: &Server, end: &str) -> String {
-    let mut stream = TcpStream::connect(server.address).await.unwrap();
-    let head = "POST /orders HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
-                content-type: application/json\r\n";
-    stream.write_all(format!("{head}{end}").as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
-    answer
+/// Sends a request that ends as given, and returns the status of the response.
+async fn exchange(server: &Server, end: &str) -> u16 {
+    let mut wire = Wire::connect(Ipv4Addr::LOCALHOST.into(), server.address).await;
+    let head = "POST /orders HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+                Content-Type: application/json\r\n";
+    wire.send(format!("{head}{end}")).await;
+    wire.answer().await.unwrap().status
 }

@@ -17,6 +17,7 @@ mod layer;
 mod layer_placement;
 mod one_limiter;
 mod refusals;
+mod refused_body;
 mod repeated_names;
 mod retry_after;
 mod several_limits;

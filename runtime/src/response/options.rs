@@ -254,13 +254,22 @@ impl HttpOptions {
         self
     }
 
-    /// Sets how much of a refused request's body is read and discarded over HTTP/1, and for how
-    /// long. The default is 2 MiB (2,097,152 bytes) and 5 seconds.
+    /// Sets how many bytes of a refused request's body are read and discarded over HTTP/1, and for
+    /// how long. The default is 2 MiB (2,097,152 bytes) and 5 seconds. With 0 bytes nothing is read.
     ///
     /// Many clients and proxies read a response only after they have sent the whole request. If the
     /// server closes the connection before that, they do not see the refusal, and a proxy may take
-    /// the server for broken. Set at least the largest upload that a proxy in front lets through
-    /// (nginx: 1 MB unless `client_max_body_size` is set).
+    /// the server for broken. Set at least the largest body that a proxy in front lets through
+    /// (nginx: 1 MB unless `client_max_body_size` is set). The
+    /// [security guide](crate::guide::security) says more.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use tollgate::HttpOptions;
+    ///
+    /// let http = HttpOptions::new().refused_body(32 * 1024 * 1024, Duration::from_secs(10));
+    /// ```
     #[must_use]
     pub fn refused_body(mut self, max_bytes: u64, max_time: Duration) -> Self {
         self.refused_body = Some(RefusedBody { max_bytes, max_time });

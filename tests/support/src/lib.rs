@@ -6,15 +6,19 @@
 #![allow(clippy::new_without_default, reason = "tests call `new`, and nothing is generic over it")]
 
 mod alone;
+pub mod body_count;
 pub mod clock_jumps;
 pub mod counts_kept;
 pub mod exporter;
 pub mod far;
 pub mod log;
+mod process;
+pub mod proxies;
 pub mod redis;
 pub mod reference;
 pub mod subject;
 pub mod subjects;
+pub mod wire;
 
 use std::net::{Ipv4Addr, SocketAddr};
 

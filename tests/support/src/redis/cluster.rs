@@ -2,8 +2,8 @@
 
 use std::process::Command;
 
-use super::process::free_port;
 use super::{Proxy, RedisServer, calls, eventually};
+use crate::process::free_port;
 
 pub struct RedisCluster {
     pub nodes: Vec<RedisServer>,

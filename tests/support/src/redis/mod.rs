@@ -1,7 +1,6 @@
 //! Real servers for tests: on free ports, ended by their process id however the test ends.
 
 mod cluster;
-mod process;
 mod proxy;
 mod sentinel;
 mod tls;
@@ -11,18 +10,18 @@ use std::time::{Duration, Instant};
 
 use redis::{Connection, FromRedisValue, IntoConnectionInfo};
 
+use crate::process::{Directory, PATIENCE, Process, Program, free_port};
+
 pub use self::cluster::RedisCluster;
-use self::process::{Directory, Process};
 pub use self::proxy::{Fault, Proxy};
 pub use self::sentinel::Sentinels;
 pub use self::tls::Certificates;
 
-/// How long a server may take for what it does at once.
-const PATIENCE: Duration = Duration::from_secs(20);
-
 /// The server to run: another one that speaks the protocol may be named.
-fn program() -> String {
-    std::env::var("TOLLGATE_TEST_REDIS_SERVER").unwrap_or_else(|_| "redis-server".to_owned())
+fn program() -> Program {
+    let name = std::env::var("TOLLGATE_TEST_REDIS_SERVER");
+    let name = name.unwrap_or_else(|_| "redis-server".to_owned());
+    Program { name, installed_by: "./tests/run.sh" }
 }
 
 /// One server.
@@ -42,7 +41,7 @@ impl RedisServer {
     pub fn start_with(options: &[&str]) -> Self {
         let options: Vec<String> = options.iter().map(|option| (*option).to_owned()).collect();
         for _ in 0..10 {
-            let (port, directory) = (process::free_port(), Directory::new());
+            let (port, directory) = (free_port(), Directory::new());
             let options = options.clone();
             let mut server = Self { process: None, port, directory, options };
             // Somebody else may have taken the port meanwhile.
@@ -57,8 +56,8 @@ impl RedisServer {
     pub fn start_tls(certificates: &Certificates) -> Self {
         for _ in 0..10 {
             let directory = Directory::new();
-            let port = process::free_port();
-            let options = certificates.options(&directory.path(), process::free_port());
+            let port = free_port();
+            let options = certificates.options(&directory.path(), free_port());
             let mut server = Self { process: None, port, directory, options };
             if server.restart() {
                 return server;

@@ -1,7 +1,7 @@
 //! A primary, two replicas, and three sentinels that watch them.
 
-use super::process::{Directory, Process, free_port};
 use super::{Proxy, RedisServer, ask, connection, eventually, program};
+use crate::process::{Directory, Process, free_port};
 
 const MASTER: &str = "mymaster";
 

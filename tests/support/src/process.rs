@@ -18,24 +18,54 @@ kill -9 $! 2>/dev/null
 wait 2>/dev/null
 "#;
 
-pub(super) struct Process {
+/// How long a server may take for what it does at once.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A program that a test needs.
+pub(crate) struct Program {
+    /// Its name, or its path.
+    pub(crate) name: String,
+    /// The command that installs it.
+    pub(crate) installed_by: &'static str,
+}
+
+impl Program {
+    /// Where it is; `None` if it is missing. Servers are often where only root looks.
+    fn path(&self) -> Option<PathBuf> {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let folders = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
+        // A path that is absolute stays the same.
+        folders.map(|folder| folder.join(&self.name)).find(|path| path.is_file())
+    }
+}
+
+pub(crate) struct Process {
     watchdog: Child,
     pid: u32,
     log: PathBuf,
 }
 
 impl Process {
-    pub(super) fn start(program: &str, arguments: &[&str], log: &Path) -> Self {
-        let found = Command::new(program).arg("--version").stdout(Stdio::null()).status();
-        assert!(
-            found.is_ok_and(|status| status.success()),
-            "{program} is missing: ./tests/run.sh installs it"
-        );
+    pub(crate) fn start(program: &Program, arguments: &[&str], log: &Path) -> Self {
+        Self::start_in(program, &[], arguments, log)
+    }
+
+    /// With variables of its environment.
+    pub(crate) fn start_in(
+        program: &Program,
+        environment: &[(String, String)],
+        arguments: &[&str],
+        log: &Path,
+    ) -> Self {
+        let Program { name, installed_by } = program;
+        let path = program.path();
+        let path = path.unwrap_or_else(|| panic!("{name} is missing: {installed_by} installs it"));
         let mut watchdog = Command::new("sh")
             .args(["-c", WATCHDOG, "watchdog"])
             .arg(log)
-            .arg(program)
+            .arg(path)
             .args(arguments)
+            .envs(environment.iter().cloned())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -46,9 +76,9 @@ impl Process {
     }
 
     /// Waits until it is ready; `false` if it has ended.
-    pub(super) fn is_ready(&self, ready: impl Fn() -> bool) -> bool {
+    pub(crate) fn is_ready(&self, ready: impl Fn() -> bool) -> bool {
         let since = Instant::now();
-        while since.elapsed() < super::PATIENCE {
+        while since.elapsed() < PATIENCE {
             if ready() {
                 return true;
             }
@@ -62,7 +92,7 @@ impl Process {
         panic!("it does not answer: {}", std::fs::read_to_string(&self.log).unwrap_or_default());
     }
 
-    pub(super) fn signal(&self, signal: &str) {
+    pub(crate) fn signal(&self, signal: &str) {
         let status = Command::new("kill")
             .args([format!("-{signal}"), self.pid.to_string()])
             .status()
@@ -80,10 +110,10 @@ impl Drop for Process {
 }
 
 /// A directory that goes with the test.
-pub(super) struct Directory(PathBuf);
+pub(crate) struct Directory(PathBuf);
 
 impl Directory {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!(
             "tollgate-test-{}-{}",
@@ -96,7 +126,7 @@ impl Directory {
         Self(path)
     }
 
-    pub(super) fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         self.0.clone()
     }
 }
@@ -108,7 +138,7 @@ impl Drop for Directory {
 }
 
 /// A port that nobody listens on, for a moment at least.
-pub(super) fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     listener.local_addr().unwrap().port()
 }
