@@ -156,8 +156,11 @@ impl QuotaCounter {
 
     /// Converts a counter of the quota `former` to one of `quota`, under the same algorithm.
     fn fit(&mut self, now: Timestamp, former: &Quota, quota: &Quota) {
-        if let Self::Bucket(bucket) = self {
-            bucket.fit(now, former, quota);
+        match self {
+            Self::Bucket(bucket) => bucket.fit(now, former, quota),
+            Self::SlidingWindowCounter(counter) => counter.fit(now, former, quota),
+            // Their state has the times of the admissions, or of the first, under any quota.
+            Self::SlidingWindow(_) | Self::FixedWindow(_) => {}
         }
     }
 

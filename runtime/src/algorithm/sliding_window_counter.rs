@@ -40,6 +40,24 @@ impl SlidingWindowCounter {
         self.current == 0 && self.previous == 0
     }
 
+    /// Converts a counter of the quota `former` to one of `quota`, whose windows may start at other
+    /// times. The counts are those of the new windows into which the latest admissions of the old
+    /// windows may have fallen. Without that, a window could end later than a refusal has told.
+    pub(super) fn fit(&mut self, now: Timestamp, former: &Quota, quota: &Quota) {
+        if former.period_micros() == quota.period_micros() {
+            return;
+        }
+        self.advance(now, former);
+        let start = now.start_of_interval(quota.period_span());
+        let mut fitted = Self { start, current: self.current, previous: 0 };
+        if self.start > start {
+            fitted.current = self.current.saturating_add(self.previous);
+        } else if start.saturating_since(self.start) < quota.period_span() {
+            fitted.previous = self.previous;
+        }
+        *self = fitted;
+    }
+
     /// Returns the length of the part of the previous window that is within one period before
     /// `now`.
     fn covered(&self, now: Timestamp, quota: &Quota) -> TimeSpan {

@@ -436,3 +436,31 @@ fn never_more_and_never_wrongly_less_than_the_store_alone() {
         assert!(times >= cases / 4, "{what}: only {times} times; all: {counts:?}");
     }
 }
+
+/// Two instances whose policies differ in the period. After a change of the form, the store once
+/// forgot the end of a counter's window that it had told, and admitted earlier than it had said.
+#[test]
+fn a_told_wait_stands_after_the_period_of_a_counter_has_changed() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let steps = vec![
+        Step::Turn(1),
+        Step::Check(0, 0, Cost::Remaining(0)),
+        Step::Ways(0, 0),
+        Step::Check(1, 0, Cost::Share(750)),
+        Step::Pass(Move::Old(-1)),
+        Step::Pass(Move::Age(82)),
+        Step::Check(0, 0, Cost::Units(1)),
+        Step::Pass(Move::Age(732)),
+        Step::Pass(Move::Share(0, 510)),
+        Step::Repeat(1, 0),
+        Step::Pass(Move::Age(500)),
+        Step::Check(1, 0, Cost::Units(1)),
+        Step::Pass(Move::Old(-1)),
+        Step::Check(1, 0, Cost::Units(1)),
+    ];
+    let forms = [Numbers::new(5, 33_886), Numbers::new(4, 1_884_967)];
+    let [one, other] = forms.map(|numbers| vec![numbers]);
+    let case = (one, other, 1_000_000, steps);
+    let played = runtime.block_on(play(&case, Algorithm::SlidingWindowCounter));
+    assert_eq!(played.err(), None);
+}
