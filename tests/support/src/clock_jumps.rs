@@ -79,3 +79,28 @@ pub fn count_what_is_ahead<S: Store>(
         prop_assert!(subject.check(1).is_allowed(), "late");
     });
 }
+
+/// A clock of which every second reading is a little behind: nobody is refused early, and the wait
+/// that is told is that until the quota has room.
+pub fn admit_all_on_a_stepping_clock<S: Store>(
+    algorithm: Algorithm,
+    cases: ProptestConfig,
+    subject: impl Fn(Numbers) -> Subject<S>,
+) {
+    proptest!(cases, |(numbers in numbers(algorithm), share in 0_u64..=1_000)| {
+        let mut subject = subject(numbers);
+        let capacity = u32::try_from(numbers.capacity()).unwrap();
+        let one = capacity.div_ceil(10);
+        let rest = (capacity - 1) % one + 1;
+        // A step that a nearly full bucket does not take for a clock that was set back for good.
+        let most = u128::from(numbers.period) * u128::from(rest) / u128::from(numbers.limit);
+        let back = u64::try_from(most).unwrap() * share / 1_000;
+        let mut left = capacity;
+        while left > 0 {
+            let cost = one.min(left);
+            subject.set(if left % 2 == 0 { START } else { START - back });
+            prop_assert!(subject.check(cost).is_allowed(), "{left} of {capacity} are left");
+            left -= cost;
+        }
+    });
+}

@@ -10,6 +10,7 @@ pub mod clock_jumps;
 pub mod counts_kept;
 pub mod exporter;
 pub mod far;
+pub mod forms;
 pub mod log;
 pub mod redis;
 pub mod reference;

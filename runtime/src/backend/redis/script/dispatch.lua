@@ -13,20 +13,17 @@ end
 local function report(family, part, quota, cost, refused, reply)
   if family == LOG then return report_log(part, quota, cost, refused, reply) end
   local at = #reply
-  reply[at + 1], reply[at + 2], reply[at + 3] = raw_numbers(family, part, quota)
+  reply[at + 1], reply[at + 2], reply[at + 3] = raw_numbers(family, part)
 end
 
-local function charge(family, part, quota, cost, more)
-  if family == LOG then
-    charge_log(part, quota, min(cost + ceil(more), MAX_UNITS - part.used))
-  else
-    charge_compact(family, part, quota, cost, more)
-  end
+local function charge(family, part, quota, cost)
+  if family == LOG then return charge_log(part, quota, cost) end
+  charge_compact(family, part, quota, cost)
 end
 
 local function refund_bucket(part, quota, stamp)
-  local elapsed = now - stamp
-  local level, fraction = part.tat - now, part.fraction
+  local elapsed = part.floor - stamp
+  local level, fraction = part.tat - part.floor, part.fraction
   local back, back_fraction = quota.cost_span - elapsed, quota.cost_fraction
   if elapsed < 0 or level < 0 or back < 0 or (level == 0 and fraction == 0)
     or (back == 0 and back_fraction == 0) then return false end
@@ -43,6 +40,8 @@ end
 
 -- Refunds a charge. Returns false if the charge is no longer in use, and then nothing has changed.
 local function refund(family, part, quota, stamp, cost)
+  -- The part may lack charges of that time.
+  if part.since > 0 and part.since >= stamp then return false end
   if family == LOG then
     return refund_log(part, quota, stamp, cost)
   elseif family == COUNTER then
