@@ -5,8 +5,8 @@ use proptest::prelude::*;
 use tollgate::Algorithm;
 
 use crate::timed::Timed;
-use support::forms::{Form, FormStep, Forms, form_steps, forms};
-use support::reference::{cases, for_all_six};
+use support::forms::{self, Form, FormStep, Forms, form_steps, forms};
+use support::reference::{Numbers, cases, for_all_six};
 use support::subject::Memory;
 
 fn same(timed: &Timed, forms: &[Form], steps: &[FormStep]) -> Result<(), TestCaseError> {
@@ -35,4 +35,34 @@ fn changes_of_the_algorithm_are_as_in_memory() {
     proptest!(cases(200, 8_000), |(forms in forms(None), steps in form_steps(60))| {
         same(&timed, &forms, &steps)?;
     });
+}
+
+fn a_refund_gives_back_no_other_charge(algorithm: Algorithm) {
+    let timed = Timed::start();
+    forms::a_refund_gives_back_no_other_charge(algorithm, || (&timed, timed.subject()));
+}
+
+for_all_six!(a_refund_gives_back_no_other_charge);
+
+/// Two quotas of one period are each other's form, in any order, with limits that share entries and
+/// limits that do not.
+#[test]
+fn two_quotas_of_one_period_are_as_in_memory() {
+    let timed = Timed::start();
+    for &algorithm in Algorithm::ALL {
+        for pair in [[2, 1_025], [1_025, 2], [2, 3], [3, 2], [1_030, 1_025]] {
+            let second = |limits: [u32; 2]| limits.map(|limit| Numbers::new(limit, 1_000_000));
+            let forms = [
+                (algorithm, vec![Numbers::new(1, 10_000)]),
+                (algorithm, second(pair).to_vec()),
+                (algorithm, second([1, 2]).to_vec()),
+                (algorithm, second([1_025, 4]).to_vec()),
+            ];
+            let charge = |form| [FormStep::Charge(form, 1), FormStep::Pass(1)];
+            let steps = [0, 1, 2, 3, 1, 0, 3, 2, 1].map(charge).concat();
+            same(&timed, &forms, &steps).unwrap();
+            let refunds = [FormStep::Refund(1), FormStep::Charge(3, 1), FormStep::Refund(0)];
+            same(&timed, &forms, &[steps, refunds.to_vec()].concat()).unwrap();
+        }
+    }
 }

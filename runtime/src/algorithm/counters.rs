@@ -2,7 +2,7 @@
 
 use smallvec::SmallVec;
 
-use super::translation::{Part, Translated, translate};
+use super::translation::{ChargedUnder, Part, Translated, translate};
 use super::{LAST_INSTANT, QuotaCheck, QuotaCounter, Refund, Wait};
 use crate::micros::Timestamp;
 use crate::policy::MAX_QUOTAS;
@@ -37,6 +37,9 @@ pub(crate) struct Changed {
     /// For each counter, [`Part::since`].
     since: [Timestamp; MAX_QUOTAS],
     aside: Vec<Part>,
+    /// The time of the first change that is still remembered. From then on all parts have the
+    /// charges of every form, unless [`Part::since`] says more.
+    changed_at: Timestamp,
 }
 
 impl Changed {
@@ -130,27 +133,31 @@ impl Counters {
         }
     }
 
-    /// Refunds a charge in every part in which it is still in use. `policy` is the form in force,
-    /// which may be another than the one that admitted the charge. Returns `true` if any part
-    /// refunded it.
-    pub(crate) fn refund(&mut self, policy: &Policy, refund: Refund) -> bool {
+    /// Refunds a charge that `charged_under` admitted, in every part in which it is still in use.
+    /// `policy` is the form in force, which may be another. Returns `true` if any part refunded it.
+    pub(crate) fn refund(
+        &mut self,
+        policy: &Policy,
+        charged_under: &Policy,
+        refund: Refund,
+    ) -> bool {
         let now = refund.now.min(LAST_INSTANT);
         let refund = Refund { now, ..refund };
-        let since = match self {
-            Self::Changed(changed) => changed.since,
-            Self::One(_) | Self::Several(_) => [Timestamp::EPOCH; MAX_QUOTAS],
+        let (since, all_since) = match self {
+            Self::Changed(changed) => (changed.since, Some(changed.changed_at)),
+            Self::One(_) | Self::Several(_) => ([Timestamp::EPOCH; MAX_QUOTAS], None),
         };
+        let charged_under = ChargedUnder { policy: charged_under, all_since };
         let mut any = false;
         let counters = self.as_mut_slice().iter_mut().zip(policy.quotas());
         for ((counter, quota), since) in counters.zip(since) {
             counter.advance(now, quota);
-            any |= knows(since, refund.charged_at) && counter.refund(quota, refund);
+            any |= charged_under.refund(counter, quota, since, refund);
         }
         if let Self::Changed(changed) = self {
             for part in &mut changed.aside {
                 part.counter.advance(now, &part.quota);
-                any |= knows(part.since, refund.charged_at)
-                    && part.counter.refund(&part.quota, refund);
+                any |= charged_under.refund(&mut part.counter, &part.quota, part.since, refund);
             }
         }
         any
@@ -182,13 +189,13 @@ impl Counters {
     /// and has other quotas or another algorithm. This state does not change.
     pub(crate) fn translated(&self, former: &Policy, policy: &Policy, now: Timestamp) -> Self {
         let now = now.min(LAST_INSTANT);
-        let since = match self {
-            Self::Changed(changed) => changed.since,
-            Self::One(_) | Self::Several(_) => [Timestamp::EPOCH; MAX_QUOTAS],
+        let (since, changed_at) = match self {
+            Self::Changed(changed) => (changed.since, changed.changed_at),
+            Self::One(_) | Self::Several(_) => ([Timestamp::EPOCH; MAX_QUOTAS], now),
         };
         let mut parts = parts_of(self.as_slice(), &since, former);
         parts.extend(self.aside().iter().cloned());
-        let Translated { parts, aside } = translate(&parts, policy, now);
+        let Translated { parts, aside, was_empty } = translate(&parts, policy, now);
         let mut since = [Timestamp::EPOCH; MAX_QUOTAS];
         let mut is_changed = !aside.is_empty();
         let mut counters = SmallVec::new();
@@ -200,7 +207,8 @@ impl Counters {
             counters.push(part.counter);
         }
         if is_changed {
-            Self::Changed(Box::new(Changed { counters, since, aside }))
+            let changed_at = if was_empty { now } else { changed_at };
+            Self::Changed(Box::new(Changed { counters, since, aside, changed_at }))
         } else {
             Self::plain(counters)
         }
@@ -244,11 +252,6 @@ fn parts_of(
         until: Timestamp::EPOCH,
     };
     counters.map(part).collect()
-}
-
-/// Returns `true` if a part that may lack charges up to `since` has the charge of `charged_at`.
-fn knows(since: Timestamp, charged_at: Timestamp) -> bool {
-    since == Timestamp::EPOCH || since < charged_at
 }
 
 /// Decides a check under several quotas. If `charges` is `true` and all of them admit the cost, it

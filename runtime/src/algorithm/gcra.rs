@@ -30,6 +30,13 @@ use crate::micros::{TimeSpan, Timestamp};
 use crate::quota::Drain;
 use crate::verdict::{Level, Reading, Verdict};
 
+/// The longest step back of the clock during which the time of the last charge takes the place of
+/// the present time. Clocks that disagree by as much, such as those of two cores, neither make a
+/// bucket fuller nor drain it, however often a subject meets one and then the other. After a longer
+/// step the clock is taken to have been set back, and the bucket drains on from there: otherwise
+/// nothing would drain until the clock is where it was.
+const MAX_STEP_BACK: TimeSpan = TimeSpan::from_micros(100_000);
+
 /// The fields are packed, so that the state of a key stays within one cache line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(Rust, packed(4))]
@@ -77,14 +84,12 @@ impl Gcra {
         Self { tat: now + TimeSpan::from_micros(micros), last: now, fraction }
     }
 
-    /// Makes the bucket full at `now`, if the clock was set back so far that it would otherwise
-    /// take longer to drain than a full one.
+    /// Moves the last charge to `now` with its level, if the clock was set back by more than
+    /// [`MAX_STEP_BACK`].
     #[cold]
-    fn step_back(&mut self, now: Timestamp, quota: &Quota) {
-        let full = quota.drain_of(quota.capacity());
-        let ahead = self.tat.saturating_since(now).micros();
-        if (Drain { micros: ahead, fraction: self.fraction }).exceeds(full) {
-            *self = Self::at_level(now, full);
+    fn step_back(&mut self, now: Timestamp) {
+        if self.last.saturating_since(now) > MAX_STEP_BACK {
+            *self = Self::at_level(now, self.level(self.last));
         }
     }
 }
@@ -93,9 +98,9 @@ impl Counter for Gcra {
     /// Corrects the bucket after the clock was set back. Draining needs no work, because the level
     /// follows from the TAT and the time.
     #[inline]
-    fn advance(&mut self, now: Timestamp, quota: &Quota) {
+    fn advance(&mut self, now: Timestamp, _: &Quota) {
         if self.is_ahead_of(now) {
-            self.step_back(now, quota);
+            self.step_back(now);
         }
     }
 
@@ -172,7 +177,8 @@ impl Counter for Gcra {
             return false;
         }
         let left = level.minus(back, quota.limit());
-        let last = self.last;
+        // The times up to the last charge count as that time, so `now` is not before it.
+        let last = if left.is_zero() { Timestamp::EPOCH } else { self.last };
         *self = Self { last, ..Self::at_level(now, left) };
         true
     }

@@ -81,6 +81,13 @@ impl SlidingWindow {
         true
     }
 
+    /// Refunds a charge only from entries of exactly its time.
+    pub(super) fn refund_exact(&mut self, quota: &Quota, refund: Refund) -> bool {
+        let Refund { now, charged_at, cost } = refund;
+        charged_at + quota.period_span() > now
+            && self.refund_within(TimeSpan::ONE, charged_at, cost)
+    }
+
     /// Moves admissions later than `now` to `now`, so that they are in use for one period from now
     /// on.
     fn fold_future(&mut self, now: Timestamp, granule: TimeSpan) {

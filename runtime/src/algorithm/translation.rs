@@ -12,7 +12,7 @@
 
 use smallvec::SmallVec;
 
-use super::QuotaCounter;
+use super::{QuotaCounter, Refund};
 use crate::micros::Timestamp;
 use crate::policy::MAX_QUOTAS;
 use crate::{Algorithm, Policy, Quota};
@@ -37,6 +37,8 @@ pub(super) struct Part {
 pub(super) struct Translated {
     pub(super) parts: SmallVec<[Part; MAX_QUOTAS]>,
     pub(super) aside: Vec<Part>,
+    /// No part had any units in use, so all the charges that were known before may be forgotten.
+    pub(super) was_empty: bool,
 }
 
 /// Translates `parts`, those of the form in force before those that are set aside, to the form of
@@ -51,6 +53,7 @@ pub(super) fn translate(parts: &[Part], policy: &Policy, now: Timestamp) -> Tran
         None => derived(source(&known, quota), algorithm, quota, now),
     });
     let translated: SmallVec<[Part; MAX_QUOTAS]> = translated.collect();
+    let was_empty = known.is_empty();
     let mut aside: Vec<Part> = Vec::new();
     for part in known {
         let is_new = |others: &[Part]| others.iter().all(|other| !other.is_like(&part));
@@ -63,7 +66,7 @@ pub(super) fn translate(parts: &[Part], policy: &Policy, now: Timestamp) -> Tran
         let least = least.map_or(0, |(index, _)| index);
         aside.remove(least);
     }
-    Translated { parts: translated, aside }
+    Translated { parts: translated, aside, was_empty }
 }
 
 /// Returns the part from which the part of a new quota is derived: one that knows the whole period
@@ -123,9 +126,7 @@ impl Part {
 
     /// Returns `true` if this part is the state of `quota` under `algorithm`.
     fn serves(&self, algorithm: Algorithm, quota: &Quota) -> bool {
-        self.counter.serves(algorithm)
-            && self.quota.period_micros() == quota.period_micros()
-            && (!algorithm.has_bucket() || self.quota.is_kept_like(quota))
+        serves(&self.counter, &self.quota, algorithm, quota)
     }
 
     fn is_like(&self, other: &Self) -> bool {
@@ -156,5 +157,52 @@ impl Part {
     pub(super) fn is_complete(&self, now: Timestamp) -> bool {
         self.since == Timestamp::EPOCH
             || self.since.saturating_add(self.counter.longest_use(&self.quota)) <= now
+    }
+}
+
+/// Returns `true` if `counter`, which follows the quota `own`, is the state of `quota` under
+/// `algorithm`.
+fn serves(counter: &QuotaCounter, own: &Quota, algorithm: Algorithm, quota: &Quota) -> bool {
+    counter.serves(algorithm)
+        && own.period_micros() == quota.period_micros()
+        && (!algorithm.has_bucket() || own.is_kept_like(quota))
+}
+
+/// The form that admitted a charge, and the time from which on all parts have the charges of every
+/// form.
+///
+/// A subject without any units in use is forgotten, so a part may be newer than a charge of another
+/// form that was in use for a shorter time than the part's own period. Such a charge must not be
+/// refunded from it.
+pub(super) struct ChargedUnder<'a> {
+    pub(super) policy: &'a Policy,
+    pub(super) all_since: Option<Timestamp>,
+}
+
+impl ChargedUnder<'_> {
+    /// Refunds a charge from a part, in so far as the part is known to have it. Returns `true` if
+    /// anything was refunded.
+    pub(super) fn refund(
+        &self,
+        counter: &mut QuotaCounter,
+        quota: &Quota,
+        since: Timestamp,
+        refund: Refund,
+    ) -> bool {
+        if since != Timestamp::EPOCH {
+            return since < refund.charged_at && counter.refund(quota, refund);
+        }
+        let algorithm = self.policy.get_algorithm();
+        let mut quotas = self.policy.quotas().iter();
+        if self.all_since.is_some_and(|since| since <= refund.charged_at)
+            || quotas.any(|other| serves(counter, quota, algorithm, other))
+        {
+            return counter.refund(quota, refund);
+        }
+        match counter {
+            // An entry tells by its time which charge it is.
+            QuotaCounter::SlidingWindow(log) => log.refund_exact(quota, refund),
+            _ => false,
+        }
     }
 }

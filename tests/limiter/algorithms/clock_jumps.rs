@@ -29,3 +29,10 @@ fn admit_all_on_a_stepping_clock(algorithm: Algorithm) {
 }
 
 for_all_six!(admit_all_on_a_stepping_clock);
+
+fn admit_all_on_certain_stepping_clocks(algorithm: Algorithm) {
+    let subject = |numbers| Subject::new(algorithm, &[numbers]);
+    jumps::admit_all_on_certain_stepping_clocks(algorithm, subject);
+}
+
+for_all_six!(admit_all_on_certain_stepping_clocks);

@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 use tollgate::Algorithm;
 
-use support::forms::{Form, FormAnswer, FormStep, Forms, form_steps, forms};
+use support::forms::{self, Form, FormAnswer, FormStep, Forms, form_steps, forms};
 use support::reference::{Expected, Numbers, cases, for_all_six};
 use support::subject::Memory;
 use tollgate::Outcome;
@@ -135,3 +135,9 @@ fn a_refund_after_a_change_forgets_nothing() {
         }
     }
 }
+
+fn a_refund_gives_back_no_other_charge(algorithm: Algorithm) {
+    forms::a_refund_gives_back_no_other_charge(algorithm, || (Memory::new(), "s".to_owned()));
+}
+
+for_all_six!(a_refund_gives_back_no_other_charge);

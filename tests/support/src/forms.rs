@@ -204,3 +204,34 @@ impl<S: Store> Forms<S> {
         Ok(())
     }
 }
+
+/// A charge that is no longer in use is not refunded from the state of another form, which is newer
+/// than the charge, whatever form the state meets afterwards.
+pub fn a_refund_gives_back_no_other_charge<S: Store>(
+    before: Algorithm,
+    store: impl Fn() -> (S, String),
+) {
+    for &after in Algorithm::ALL {
+        for &other in Algorithm::ALL {
+            let forms = [
+                (before, vec![Numbers::new(2, 10_000)]),
+                (after, vec![Numbers::new(1, 1_000_000)]),
+                (other, vec![Numbers::new(3, 30_000)]),
+            ];
+            for then in [None, Some(FormStep::Charge(2, 1))] {
+                let (store, subject) = store();
+                let mut subject = Forms::new(store, subject, &forms);
+                subject.step(FormStep::Charge(0, 1));
+                subject.step(FormStep::Pass(20_000));
+                subject.step(FormStep::Charge(1, 1));
+                then.into_iter().for_each(|step| drop(subject.step(step)));
+                let refunds = subject.granted.len() - 1;
+                let refunded = subject.step(FormStep::Refund(refunds));
+                assert_eq!(refunded, FormAnswer::Refunded(false), "{before:?}, {after:?}");
+                subject.step(FormStep::Charge(1, 1));
+                let again = subject.admitted.iter().filter(|each| each.form == 1).count();
+                assert_eq!(again, 1, "{before:?}, {after:?}, {other:?}, {then:?}");
+            }
+        }
+    }
+}

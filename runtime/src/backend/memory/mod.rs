@@ -126,7 +126,7 @@ impl MemoryBackend {
                 let (now, charged_at) = (self.now(), Timestamp::from_micros(stamp_micros));
                 let refund = Refund { now, charged_at, cost: check.cost };
                 let slot = locked.find(check);
-                Answer::Refunded(slot.is_some_and(|slot| slot.refund(refund)))
+                Answer::Refunded(slot.is_some_and(|slot| slot.refund(check.policy, refund)))
             }
         })
     }

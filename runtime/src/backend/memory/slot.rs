@@ -85,9 +85,9 @@ impl Slot {
         self.counters.record(policy, now, cost);
     }
 
-    /// Refunds a charge, whatever form of the policy has admitted it.
-    pub(super) fn refund(&mut self, refund: Refund) -> bool {
-        self.counters.refund(&self.policy, refund)
+    /// Refunds a charge that the form `charged_under` of the policy has admitted.
+    pub(super) fn refund(&mut self, charged_under: &Policy, refund: Refund) -> bool {
+        self.counters.refund(&self.policy, charged_under, refund)
     }
 
     /// Returns `true` if no units are in use at `now`, so that the slot can be removed and nothing

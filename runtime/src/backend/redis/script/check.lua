@@ -35,14 +35,14 @@ local function check(number, key, plan)
     local any = false
     for i = 1, state.count do
       local part = state[i]
-      any = refund(state.family, part, state.native and plan[i] or part.quota, plan.stamp, cost)
-        or any
+      local quota = state.native and plan[i] or part.quota
+      any = refund(state.family, part, quota, plan, state.changed_at) or any
     end
     for _, part in ipairs(state.aside) do
       local quota = quota_of(part.family, part, cost)
       advance(part.family, part, quota)
       state.dirty = state.dirty or part.dirty
-      any = refund(part.family, part, quota, plan.stamp, cost) or any
+      any = refund(part.family, part, quota, plan, state.changed_at) or any
     end
     if any then state.dirty = true end
     return encode_reply({ any and 1 or 0 })
@@ -67,7 +67,8 @@ local function check(number, key, plan)
     end
   end
   -- The status has the time by which the clock is behind a bucket's last charge.
-  local behind = family == BUCKET and state[1].floor - now or 0
+  local behind = 0
+  for i = 1, family == BUCKET and plan.count or 0 do behind = max(behind, state[i].floor - now) end
   local reply = { (admitted and 1 or 0) + 2 * behind }
   for i = 1, plan.count do report(family, state[i], plan[i], cost, not admitted, reply) end
   return encode_reply(reply)

@@ -1,7 +1,7 @@
 -- The stored state: its version, the algorithm, the number of quotas and the time of the last
 -- charge. Then, for each quota: its limit, capacity and period, and the state of its algorithm. If
--- the policy has had another form not long ago, there follow the times since when the parts are
--- complete, and the parts that are set aside, each after its algorithm and its times. Their number
+-- the policy has had another form not long ago, there follow the time of the first change that is
+-- remembered, the times since when the parts are complete, and the parts that are set aside, each after its algorithm and its times. Their number
 -- and one more is in the fourth byte, which is otherwise 0. The rings of logs are at the end.
 
 -- Returns the state of a quota without any units in use.
@@ -46,6 +46,7 @@ local function decode(key, text)
   if changed > 0 then text = call('GETRANGE', key, 0, 1023) end
   for i = 1, count do stored[i], at = decode_part(family, text, at) end
   if changed > 0 then
+    stored.changed_at, at = unpack('<d', text, at)
     for i = 1, count do stored[i].since, at = unpack('<d', text, at) end
     for i = count + 1, count + changed - 1 do
       local ends, since
@@ -101,6 +102,7 @@ local function encode(state, rewrite)
   end
   for i = 1, state.count do append(state.family, state[i]) end
   if changed then
+    texts[#texts + 1] = pack('<d', state.changed_at)
     for i = 1, state.count do texts[#texts + 1] = pack('<d', state[i].since) end
     for _, part in ipairs(state.aside) do
       texts[#texts + 1] = pack('<Bdd', part.family, part.ends, part.since)

@@ -11,11 +11,9 @@ local function advance_compact(family, part, quota)
     elseif part.start > now then
       part.start, part.opening, part.dirty = now, part.used, true
     end
-  elseif part.floor > now and (part.tat > now + quota.full_span
-    or (part.tat == now + quota.full_span and part.fraction > quota.full_fraction)) then
-    -- The clock was set back so far that the bucket would take longer to drain than a full one.
-    part.tat, part.fraction, part.dirty = now + quota.full_span, quota.full_fraction, true
-    part.floor, part.folded = now, true
+  elseif part.floor - now > MAX_STEP_BACK then
+    -- The clock was set back: the last charge moves to the present time with its level.
+    part.tat, part.floor, part.dirty, part.folded = now + part.tat - part.floor, now, true, true
   end
 end
 

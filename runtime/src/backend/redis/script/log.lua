@@ -159,9 +159,11 @@ local function refund_within(part, granule, stamp, cost)
   return true
 end
 
-local function refund_log(part, quota, stamp, cost)
+-- Refunds a charge; with `exact`, only from entries of exactly its time.
+local function refund_log(part, quota, stamp, cost, exact)
   -- An entry of the same granule would be another charge's.
   if stamp + quota.period <= now then return false end
   -- A policy with a smaller limit may have given the charge an entry of its own.
-  return refund_within(part, 1, stamp, cost) or refund_within(part, quota.granule, stamp, cost)
+  return refund_within(part, 1, stamp, cost)
+    or (not exact and refund_within(part, quota.granule, stamp, cost))
 end

@@ -32,6 +32,9 @@ local VERSION, HEADER = 2, 12
 local LOG, COUNTER, FIXED, BUCKET = 1, 2, 3, 4
 local CHARGE, PEEK, RESET, REFUND = 0, 1, 2, 3
 local MAX_UNITS = 4294967295
+-- The longest step back of the clock, in microseconds, during which the time of a bucket's last
+-- charge takes the place of the present time.
+local MAX_STEP_BACK = 100000
 
 local virtual = ARGV[1] ~= ''
 local now

@@ -26,11 +26,6 @@ local function is_kept(part)
   return not part.ends or part.ends > now
 end
 
-local function is_like(family, part, other_family, other)
-  return family == other_family and part.period == other.period
-    and (family ~= BUCKET or (part.limit == other.limit and part.capacity == other.capacity))
-end
-
 -- Returns the units that are in use, as far as the state knows.
 local function units_of(part)
   local family = part.family
@@ -132,7 +127,8 @@ local function is_complete(family, part, quota)
   return part.since + use <= now
 end
 
--- Translates the stored parts to the form of the plan. Returns its parts, and those set aside.
+-- Translates the stored parts to the form of the plan. Returns its parts, those set aside, and true
+-- if no units were in use.
 local function translate(plan, stored)
   local family, known, parts, aside = plan.family, {}, {}, {}
   for _, part in ipairs(stored) do
@@ -152,6 +148,7 @@ local function translate(plan, stored)
     parts[i] = parts[i] or derived(family, plan[i], source_of(known, plan[i]))
     if is_complete(family, parts[i], plan[i]) then parts[i].since = 0 end
   end
+  local was_empty = #known == 0
   for _, part in ipairs(known) do
     local is_new = true
     for i = 1, plan.count do
@@ -169,7 +166,7 @@ local function translate(plan, stored)
     end
     table.remove(aside, least)
   end
-  return parts, aside
+  return parts, aside, was_empty
 end
 
 -- Charges an admitted cost to the parts that are set aside, and forgets those whose time is over.
@@ -210,19 +207,26 @@ local function load(key, plan)
   local stored = decode(key, text)
   state.charged_at = stored.charged_at
   state.native = stored.family == plan.family and stored.count == plan.count
-  local same = true
+  local same, twice, periods = true, false, {}
   for i = 1, plan.count do
     state.native = state.native and is_like(stored.family, stored[i], plan.family, plan[i])
     same = same and state.native and stored[i].limit == plan[i].limit
+    twice, periods[plan[i].period] = twice or periods[plan[i].period], true
   end
+  -- A refund asks in the form that is stored. Of two quotas of one period, each could be in the
+  -- other's place.
+  state.native = state.native and (same or not (own or twice))
+  state.changed_at = stored.changed and stored.changed_at or nil
   local parts, aside = {}, {}
   for i, part in ipairs(stored) do
     if i > stored.count then aside[#aside + 1] = part else parts[i] = part end
   end
   state.rewrite = #aside > 0 or stored.changed
   if not state.native and not own then
-    parts, aside = translate(plan, stored)
+    local was_empty
+    parts, aside, was_empty = translate(plan, stored)
     state.rewrite = true
+    state.changed_at = not was_empty and state.changed_at or now
   elseif not state.native then
     state.family, state.count = stored.family, stored.count
   end
@@ -239,6 +243,9 @@ local function load(key, plan)
   if folded then
     state.charged_at = now
     for i = 1, state.count do state[i].floor = now end
+    for _, part in ipairs(aside) do
+      if part.family == BUCKET then advance(BUCKET, part) end
+    end
   end
   -- A translation is stored only by a charge.
   if not same and not own then state.dirty = false end
