@@ -179,8 +179,8 @@ fn counters_survive_a_change_of_quotas() {
         decision.quotas().iter().map(tollgate::QuotaState::remaining).collect()
     };
     assert_eq!(decide(&Policy::new("p", quota(10))), [9]);
-    assert_eq!(decide(&Policy::new("p", quota(10)).and(quota(5))), [8, 4]);
-    assert_eq!(decide(&Policy::new("p", quota(3)).and(quota(5))), [0, 3]);
+    assert_eq!(decide(&Policy::new("p", quota(10)).and(quota(5))), [8, 3]);
+    assert_eq!(decide(&Policy::new("p", quota(3)).and(quota(5))), [0, 2]);
     assert_eq!(decide(&Policy::new("p", quota(3))), [0]);
     assert_eq!(decide(&Policy::new("p", quota(4))), [0]);
 }

@@ -23,3 +23,19 @@ fn count_what_is_ahead(algorithm: Algorithm) {
 }
 
 for_all_six!(count_what_is_ahead);
+
+fn admit_all_on_a_stepping_clock(algorithm: Algorithm) {
+    let timed = Timed::start();
+    let subject = |numbers| timed.subject_of(algorithm, &[numbers]);
+    jumps::admit_all_on_a_stepping_clock(algorithm, cases(40, 1_000), subject);
+}
+
+for_all_six!(admit_all_on_a_stepping_clock);
+
+fn admit_all_on_certain_stepping_clocks(algorithm: Algorithm) {
+    let timed = Timed::start();
+    let subject = |numbers| timed.subject_of(algorithm, &[numbers]);
+    jumps::admit_all_on_certain_stepping_clocks(algorithm, subject);
+}
+
+for_all_six!(admit_all_on_certain_stepping_clocks);

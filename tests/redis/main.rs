@@ -9,6 +9,7 @@ mod clock_jumps;
 mod conformance;
 mod exact;
 mod failover;
+mod forms;
 mod given_up;
 mod local_tier;
 mod outage;

@@ -67,6 +67,8 @@ fn quotas_come_and_go() {
         let minute = policy(algorithm, 10, MINUTE);
         let both = policy(algorithm, 3, MINUTE / 60).and(minute.quotas()[0]);
         assert!(timed.check(&minute, &subject, 4).is_allowed());
+        assert_eq!(timed.peek(&both, &subject, 1).remaining(), 0, "{algorithm:?}");
+        timed.clock.advance(Duration::from_secs(2));
         let states = timed.peek(&both, &subject, 1).quotas().to_vec();
         assert_eq!([states[0].remaining(), states[1].remaining()], [3, 6], "{algorithm:?}");
         assert!(timed.check(&both, &subject, 2).is_allowed());
@@ -141,7 +143,9 @@ proptest! {
                 let wait = wait.as_micros() as u64;
                 prop_assert!(wait <= 2 * full, "{:?}", told);
                 timed.clock.set_micros(now + wait - 1);
-                prop_assert!(!timed.peek(policy, &subject, 1).is_allowed(), "{:?}", told);
+                // What another form of the policy counts may be gone before that.
+                let early = timed.peek(policy, &subject, 1);
+                prop_assert!(!early.is_allowed() || releases.len() > 1, "{:?}", told);
                 timed.clock.set_micros(now + wait);
                 prop_assert!(timed.peek(policy, &subject, 1).is_allowed(), "{:?}", told);
             }

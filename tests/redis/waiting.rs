@@ -41,6 +41,22 @@ fn a_hopeless_wait_leaves_the_bucket_as_it_is() {
     assert_eq!(timed.check(&policy, "s", 1).retry_after(), Some(second));
 }
 
+/// A call leaves when all units before it have leaked, also those beyond its own cost.
+#[test]
+fn a_call_waits_for_all_units_before_it() {
+    let timed = Timed::start();
+    let second = Duration::from_secs(1);
+    let quota = Quota::new(1, second).burst(20);
+    let policy = Policy::new("leaky", quota).algorithm(Algorithm::LeakyBucket);
+    for (before, cost) in [(3, 1), (10, 1), (5, 2), (1, 3)] {
+        let subject = timed.subject();
+        assert!(timed.check(&policy, &subject, before).is_allowed());
+        let wait = timed.limiter.wait(&policy, &subject, cost, Duration::ZERO);
+        let refused = timed.runtime.block_on(wait).unwrap();
+        assert_eq!(refused.retry_after(), Some(second * before), "{before}, then {cost}");
+    }
+}
+
 #[test]
 fn the_environment_names_the_server() {
     let server = RedisServer::start();

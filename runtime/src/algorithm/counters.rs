@@ -1,10 +1,13 @@
 //! The state of one subject under one policy, and the decision about all its quotas at once.
 
+use smallvec::SmallVec;
+
+use super::translation::{ChargedUnder, Part, Translated, translate};
 use super::{LAST_INSTANT, QuotaCheck, QuotaCounter, Refund, Wait};
 use crate::micros::Timestamp;
 use crate::policy::MAX_QUOTAS;
 use crate::verdict::Verdict;
-use crate::{Check, Policy};
+use crate::{Check, Policy, Quota};
 
 /// The effect of a decision on the counters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,13 +19,36 @@ pub(crate) enum Mode {
 }
 
 /// The state of one subject under one policy: a counter for each quota, in the order of
-/// declaration. The number and the kind of the counters depend on the policy. When the policy has
-/// changed, [`fit`](Self::fit) converts them.
+/// declaration. The number and the kind of the counters depend on the policy. For a policy that has
+/// another form, [`translated`](Self::translated) returns its counters.
 #[derive(Clone, Debug)]
 pub(crate) enum Counters {
     /// Most policies have one quota.
     One(QuotaCounter),
     Several(Box<[QuotaCounter]>),
+    /// The policy has had another form not long ago.
+    Changed(Box<Changed>),
+}
+
+/// The state of a subject whose policy has had another form not long ago.
+#[derive(Clone, Debug)]
+pub(crate) struct Changed {
+    counters: SmallVec<[QuotaCounter; 1]>,
+    /// For each counter, [`Part::since`].
+    since: [Timestamp; MAX_QUOTAS],
+    aside: Vec<Part>,
+    /// The time of the first change that is still remembered. From then on all parts have the
+    /// charges of every form, unless [`Part::since`] says more.
+    changed_at: Timestamp,
+}
+
+impl Changed {
+    /// Charges a cost that the form in force has admitted to the parts that are set aside, and
+    /// forgets those whose time is over.
+    fn charge_along(&mut self, now: Timestamp, cost: u32) {
+        self.aside.retain(|part| part.is_kept(now) && part.empty_at() > now);
+        self.aside.iter_mut().for_each(|part| part.charge_along(now, cost));
+    }
 }
 
 impl Counters {
@@ -64,7 +90,30 @@ impl Counters {
             (Self::One(counter), [quota]) => {
                 counter.decide(QuotaCheck { now, quota, cost }, charges, verdict);
             }
-            (counters, _) => decide_all(counters.as_mut_slice(), check, now, charges, verdict),
+            (counters, _) => {
+                decide_all(counters.as_mut_slice(), check, now, charges, verdict);
+                if charges && verdict.is_allowed() {
+                    counters.settle(check, now);
+                }
+            }
+        }
+    }
+
+    /// Charges an admitted check to the parts that are set aside. Forgets that the policy has
+    /// changed, when nothing depends on that any more.
+    fn settle(&mut self, check: &Check<'_>, now: Timestamp) {
+        let Self::Changed(changed) = self else { return };
+        changed.charge_along(now, check.cost);
+        let parts = parts_of(&changed.counters, &changed.since, check.policy);
+        if changed.aside.is_empty() && parts.into_iter().all(|part| part.is_complete(now)) {
+            *self = Self::plain(std::mem::take(&mut changed.counters));
+        }
+    }
+
+    fn plain(counters: SmallVec<[QuotaCounter; 1]>) -> Self {
+        match <[QuotaCounter; 1]>::try_from(counters.into_vec()) {
+            Ok([counter]) => Self::One(counter),
+            Err(counters) => Self::Several(counters.into()),
         }
     }
 
@@ -79,25 +128,47 @@ impl Counters {
                 counter.charge(now, quota, cost.min(room));
             }
         }
+        if let Self::Changed(changed) = self {
+            changed.charge_along(now, cost);
+        }
     }
 
-    /// Refunds a charge in every quota in which it is still in use. Returns `true` if any quota
-    /// refunded it.
-    pub(crate) fn refund(&mut self, policy: &Policy, refund: Refund) -> bool {
+    /// Refunds a charge that `charged_under` admitted, in every part in which it is still in use.
+    /// `policy` is the form in force, which may be another. Returns `true` if any part refunded it.
+    pub(crate) fn refund(
+        &mut self,
+        policy: &Policy,
+        charged_under: &Policy,
+        refund: Refund,
+    ) -> bool {
         let now = refund.now.min(LAST_INSTANT);
         let refund = Refund { now, ..refund };
+        let (since, all_since) = match self {
+            Self::Changed(changed) => (changed.since, Some(changed.changed_at)),
+            Self::One(_) | Self::Several(_) => ([Timestamp::EPOCH; MAX_QUOTAS], None),
+        };
+        let charged_under = ChargedUnder { policy: charged_under, all_since };
+        let mut any = false;
         let counters = self.as_mut_slice().iter_mut().zip(policy.quotas());
-        counters.fold(false, |any, (counter, quota)| {
+        for ((counter, quota), since) in counters.zip(since) {
             counter.advance(now, quota);
-            counter.refund(quota, refund) || any
-        })
+            any |= charged_under.refund(counter, quota, since, refund);
+        }
+        if let Self::Changed(changed) = self {
+            for part in &mut changed.aside {
+                part.counter.advance(now, &part.quota);
+                any |= charged_under.refund(&mut part.counter, &part.quota, part.since, refund);
+            }
+        }
+        any
     }
 
     /// Returns the time from which on no units are in use, so that this state equals that of a
     /// subject without any charges.
     pub(crate) fn empty_at(&self, policy: &Policy) -> Timestamp {
         let counters = self.as_slice().iter().zip(policy.quotas());
-        counters.map(|(counter, quota)| counter.empty_at(quota)).max().unwrap_or_default()
+        let form = counters.map(|(counter, quota)| counter.empty_at(quota)).max();
+        form.max(self.aside().iter().map(Part::empty_at).max()).unwrap_or_default()
     }
 
     /// Returns the largest used share of any quota's capacity, in units of 1/65536. Returns `None`
@@ -114,43 +185,47 @@ impl Counters {
         })
     }
 
-    /// Converts the counters of the policy `former` to counters of `policy`, which has other quotas
-    /// or another algorithm. Quotas that were added start with no units in use. Where the algorithm
-    /// has changed, the units in use are charged to the new counter.
-    pub(crate) fn fit(&mut self, former: &Policy, policy: &Policy, now: Timestamp) {
+    /// Returns the state that a charge under `policy` starts from. `former` is the form in force,
+    /// and has other quotas or another algorithm. This state does not change.
+    pub(crate) fn translated(&self, former: &Policy, policy: &Policy, now: Timestamp) -> Self {
         let now = now.min(LAST_INSTANT);
-        let algorithm = policy.get_algorithm();
-        let quotas = policy.quotas();
-        let olds = self.as_mut_slice();
-        if olds.len() == quotas.len() && olds.iter().all(|old| old.serves(algorithm)) {
-            for ((old, former), quota) in olds.iter_mut().zip(former.quotas()).zip(quotas) {
-                old.fit(now, former, quota);
+        let (since, changed_at) = match self {
+            Self::Changed(changed) => (changed.since, changed.changed_at),
+            Self::One(_) | Self::Several(_) => ([Timestamp::EPOCH; MAX_QUOTAS], now),
+        };
+        let mut parts = parts_of(self.as_slice(), &since, former);
+        parts.extend(self.aside().iter().cloned());
+        let Translated { parts, aside, was_empty } = translate(&parts, policy, now);
+        let mut since = [Timestamp::EPOCH; MAX_QUOTAS];
+        let mut is_changed = !aside.is_empty();
+        let mut counters = SmallVec::new();
+        for (part, since) in parts.into_iter().zip(&mut since) {
+            if !part.is_complete(now) {
+                *since = part.since;
+                is_changed = true;
             }
-            return;
+            counters.push(part.counter);
         }
-        let mut fitted = Self::new(policy);
-        let news = fitted.as_mut_slice().iter_mut();
-        let olds = olds.iter_mut().zip(former.quotas());
-        for ((new, (old, former)), quota) in news.zip(olds).zip(quotas) {
-            if old.serves(algorithm) {
-                old.fit(now, former, quota);
-                std::mem::swap(new, old);
-                continue;
-            }
-            old.advance(now, former);
-            let used = old.used(now, former).min(quota.capacity());
-            if used > 0 {
-                new.advance(now, quota);
-                new.charge(now, quota, used);
-            }
+        if is_changed {
+            let changed_at = if was_empty { now } else { changed_at };
+            Self::Changed(Box::new(Changed { counters, since, aside, changed_at }))
+        } else {
+            Self::plain(counters)
         }
-        *self = fitted;
+    }
+
+    fn aside(&self) -> &[Part] {
+        match self {
+            Self::Changed(changed) => &changed.aside,
+            Self::One(_) | Self::Several(_) => &[],
+        }
     }
 
     fn as_slice(&self) -> &[QuotaCounter] {
         match self {
             Self::One(counter) => std::slice::from_ref(counter),
             Self::Several(counters) => counters,
+            Self::Changed(changed) => &changed.counters,
         }
     }
 
@@ -158,8 +233,25 @@ impl Counters {
         match self {
             Self::One(counter) => std::slice::from_mut(counter),
             Self::Several(counters) => counters,
+            Self::Changed(changed) => &mut changed.counters,
         }
     }
+}
+
+/// Returns the counters of the form in force, each with its quota.
+fn parts_of(
+    counters: &[QuotaCounter],
+    since: &[Timestamp; MAX_QUOTAS],
+    policy: &Policy,
+) -> SmallVec<[Part; MAX_QUOTAS]> {
+    let counters = counters.iter().zip(policy.quotas()).zip(since);
+    let part = |((counter, quota), since): ((&QuotaCounter, &Quota), &Timestamp)| Part {
+        quota: *quota,
+        counter: counter.clone(),
+        since: *since,
+        until: Timestamp::EPOCH,
+    };
+    counters.map(part).collect()
 }
 
 /// Decides a check under several quotas. If `charges` is `true` and all of them admit the cost, it

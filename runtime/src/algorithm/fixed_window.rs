@@ -9,7 +9,9 @@
 //!
 //! [Redis, `INCR`, "Pattern: Rate limiter 2"]: https://redis.io/docs/latest/commands/incr/
 
-use super::{Counter, Refund};
+use smallvec::smallvec;
+
+use super::{Admissions, Counter, Refund};
 use crate::Quota;
 use crate::micros::{TimeSpan, Timestamp};
 use crate::verdict::Reading;
@@ -70,6 +72,22 @@ impl Counter for FixedWindow {
             self.opening += cost;
         }
         self.used += cost;
+    }
+
+    fn charge_beyond(&mut self, now: Timestamp, _: &Quota, units: u32) -> bool {
+        if self.used == 0 {
+            self.start = now;
+        }
+        self.used = self.used.saturating_add(units);
+        if self.start == now {
+            self.opening = self.opening.saturating_add(units);
+        }
+        self.used == u32::MAX
+    }
+
+    /// Returns the units of the window, as admitted when it opened.
+    fn admissions(&self, _: &Quota) -> Admissions {
+        smallvec![(self.start, self.used)]
     }
 
     /// Refunds only a charge of the present window. While other units are in the window, at least

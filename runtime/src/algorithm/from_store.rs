@@ -9,22 +9,23 @@ use super::{
 use crate::micros::Timestamp;
 use crate::policy::MAX_QUOTAS;
 use crate::verdict::Verdict;
-use crate::{Algorithm, Outcome, Policy, Quota};
+use crate::{Algorithm, Check, Outcome, Quota};
 
-/// Returns the verdict on a request of `cost` at `now`, from the store's decision and from `raw`,
+/// Returns the verdict on a check at `now`, from the store's decision and from `raw`,
 /// the numbers of the state after it, one quota after the other. Returns `None` if the numbers are
-/// invalid or contradict the decision.
+/// invalid or contradict the decision. `floor` is the time of a bucket's last charge, if the
+/// store's clock is behind it, and otherwise `now`.
 pub(crate) fn verdict_from_raw(
-    policy: &Policy,
-    now: Timestamp,
-    cost: u32,
+    check: &Check<'_>,
+    [now, floor]: [Timestamp; 2],
     admitted: bool,
     mut raw: impl Iterator<Item = u64>,
 ) -> Option<Verdict> {
+    let Check { policy, cost, .. } = *check;
     let mut counters = [const { None }; MAX_QUOTAS];
     let mut longest = Wait::None;
     for (slot, quota) in counters.iter_mut().zip(policy.quotas()) {
-        let counter = counter_from_raw(policy.get_algorithm(), now, quota, &mut raw)?;
+        let counter = counter_from_raw(policy.get_algorithm(), [now, floor], quota, &mut raw)?;
         let wait = if admitted { Wait::None } else { counter.wait(now, quota, cost) };
         longest = longest.max(wait);
         *slot = Some((counter, wait));
@@ -45,7 +46,7 @@ pub(crate) fn verdict_from_raw(
 /// arithmetic overflow.
 fn counter_from_raw(
     algorithm: Algorithm,
-    now: Timestamp,
+    [now, floor]: [Timestamp; 2],
     quota: &Quota,
     raw: &mut impl Iterator<Item = u64>,
 ) -> Option<QuotaCounter> {
@@ -77,12 +78,13 @@ fn counter_from_raw(
         }
         Algorithm::TokenBucket | Algorithm::LeakyBucket | Algorithm::Gcra => {
             let (tat, fraction) = (timestamp(raw)?, units(raw)?);
-            let ahead = u128::from(tat.saturating_since(now).micros()) * u128::from(quota.limit());
+            let ahead =
+                u128::from(tat.saturating_since(floor).micros()) * u128::from(quota.limit());
             let full = u128::from(quota.capacity()) * u128::from(quota.period_micros());
-            if fraction >= quota.limit() || (tat >= now && ahead + u128::from(fraction) > full) {
+            if fraction >= quota.limit() || (tat >= floor && ahead + u128::from(fraction) > full) {
                 return None;
             }
-            QuotaCounter::Bucket(Gcra::from_raw(tat, fraction))
+            QuotaCounter::Bucket(Gcra::from_raw(tat, fraction, floor))
         }
     })
 }

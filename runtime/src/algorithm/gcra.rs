@@ -22,33 +22,56 @@
 //!
 //! [ITU-T I.371]: https://www.itu.int/rec/T-REC-I.371
 
-use super::{Counter, QuotaCheck, Refund, Wait, decide_in_steps, write_verdict};
+use smallvec::smallvec;
+
+use super::{Admissions, Counter, QuotaCheck, Refund, Wait, decide_in_steps, write_verdict};
 use crate::Quota;
 use crate::micros::{TimeSpan, Timestamp};
 use crate::quota::Drain;
-use crate::verdict::{Level, Period, Reading, Verdict, div_rem};
+use crate::verdict::{Level, Period, Reading, Verdict};
 
+/// The longest step back of the clock during which the time of the last charge takes the place of
+/// the present time. Clocks that disagree by as much, such as those of two cores, neither make a
+/// bucket fuller nor drain it, however often a subject meets one and then the other. After a longer
+/// step the clock is taken to have been set back, and the bucket drains on from there: otherwise
+/// nothing would drain until the clock is where it was.
+const MAX_STEP_BACK: TimeSpan = TimeSpan::from_micros(100_000);
+
+/// The fields are packed, so that the state of a key stays within one cache line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(Rust, packed(4))]
 pub(crate) struct Gcra {
     /// The whole microseconds of the theoretical arrival time (TAT).
     tat: Timestamp,
+    /// The time of the last charge. While the clock is behind it, the bucket does not drain.
+    last: Timestamp,
     /// The rest of the TAT, in units of 1/limit of a microsecond.
     fraction: u32,
 }
 
 impl Gcra {
     #[cfg(feature = "redis")]
-    pub(super) fn from_raw(tat: Timestamp, fraction: u32) -> Self {
-        Self { tat, fraction }
+    pub(super) fn from_raw(tat: Timestamp, fraction: u32, last: Timestamp) -> Self {
+        Self { tat, last, fraction }
     }
 
-    /// Returns the time from `now` to the TAT; zero if the TAT has passed.
+    /// Returns the time from `now` to the TAT; zero if the TAT has passed. A clock that was set
+    /// back a little would make the bucket fuller than it was. So the time of the last charge takes
+    /// the place of an earlier `now`.
     #[inline]
     fn level(&self, now: Timestamp) -> Drain {
-        match self.tat.checked_since(now) {
+        match self.tat.checked_since(now.max(self.last)) {
             Some(ahead) => Drain { micros: ahead.micros(), fraction: self.fraction },
             None => Drain::default(),
         }
+    }
+
+    /// Returns `true` if the last charge is later than `now`, because the clock was set back.
+    #[inline]
+    fn is_ahead_of(&self, now: Timestamp) -> bool {
+        // The field is copied, since a packed field cannot be borrowed.
+        let last = self.last;
+        last > now
     }
 
     #[inline]
@@ -58,39 +81,26 @@ impl Gcra {
             return Self::default();
         }
         let Drain { micros, fraction } = level;
-        Self { tat: now + TimeSpan::from_micros(micros), fraction }
+        Self { tat: now + TimeSpan::from_micros(micros), last: now, fraction }
     }
 
-    /// Converts a bucket of the quota `former` to one of `quota` with the same number of units in
-    /// it, at most the new capacity. The time in which these units drain may change.
-    pub(super) fn fit(&mut self, now: Timestamp, former: &Quota, quota: &Quota) {
-        self.advance(now, former);
-        // A level is a number of units times the period of its quota, so this product contains both
-        // periods. It is at most 2^32 × 2^45 × 2^45 and fits into `u128`.
-        let level = level_of(self.level(now), former).get() * u128::from(quota.period_micros());
-        let level = level.div_ceil(u128::from(former.period_micros()));
-        let full = u128::from(quota.capacity()) * u128::from(quota.period_micros());
-        let (micros, fraction) = div_rem(level.min(full), quota.limit().into());
-        // The remainder is less than the limit, so it fits into `u32`.
-        let level = Drain { micros, fraction: fraction as u32 };
-        *self = Self::at_level(now, level);
+    /// Moves the last charge to `now` with its level, if the clock was set back by more than
+    /// [`MAX_STEP_BACK`].
+    #[cold]
+    fn step_back(&mut self, now: Timestamp) {
+        if self.last.saturating_since(now) > MAX_STEP_BACK {
+            *self = Self::at_level(now, self.level(self.last));
+        }
     }
 }
 
 impl Counter for Gcra {
-    /// Makes a bucket that is more than full exactly full. A bucket can be more than full if the
-    /// clock was set back or the quota has changed. Draining needs no work, because the level
+    /// Corrects the bucket after the clock was set back. Draining needs no work, because the level
     /// follows from the TAT and the time.
     #[inline]
-    fn advance(&mut self, now: Timestamp, quota: &Quota) {
-        let level = self.level(now);
-        // The level is first compared with the usable part, which is at most the full bucket,
-        // because its drain time is precomputed.
-        if level.exceeds(quota.usable_drain()) {
-            let full = quota.drain_of(quota.capacity());
-            if level.exceeds(full) {
-                *self = Self::at_level(now, full);
-            }
+    fn advance(&mut self, now: Timestamp, _: &Quota) {
+        if self.is_ahead_of(now) {
+            self.step_back(now);
         }
     }
 
@@ -98,7 +108,9 @@ impl Counter for Gcra {
     fn wait(&self, now: Timestamp, quota: &Quota, cost: u32) -> TimeSpan {
         let level = self.level(now).plus(quota.drain_of(cost), quota.limit());
         if level.exceeds(quota.usable_drain()) {
-            TimeSpan::from_micros(level.minus(quota.usable_drain(), quota.limit()).ceil())
+            let wait = level.minus(quota.usable_drain(), quota.limit()).ceil();
+            // The bucket begins to drain when the clock has reached the last charge.
+            TimeSpan::from_micros(wait + self.last.saturating_since(now).micros())
         } else {
             TimeSpan::ZERO
         }
@@ -112,7 +124,25 @@ impl Counter for Gcra {
     #[inline]
     fn charge(&mut self, now: Timestamp, quota: &Quota, cost: u32) {
         let level = self.level(now).plus(quota.drain_of(cost), quota.limit());
-        *self = Self::at_level(now, level);
+        *self = Self::at_level(now.max(self.last), level);
+    }
+
+    fn charge_beyond(&mut self, now: Timestamp, quota: &Quota, units: u32) -> bool {
+        let units = units.min(quota.capacity());
+        let level = self.level(now).plus(quota.drain_of(units), quota.limit());
+        let full = quota.drain_of(quota.capacity());
+        let is_too_much = level.exceeds(full);
+        *self = Self::at_level(now.max(self.last), if is_too_much { full } else { level });
+        is_too_much
+    }
+
+    /// Returns the units that were in the bucket right after its last charge, rounded up to whole
+    /// units, as admitted at that time.
+    fn admissions(&self, quota: &Quota) -> Admissions {
+        let level = level_of(self.level(self.last), quota);
+        // The level is at most that of a full bucket, so the units fit into `u32`.
+        let units = level.get().div_ceil(u128::from(quota.period_micros())) as u32;
+        smallvec![(self.last, units)]
     }
 
     /// Decides like [`decide_in_steps`], but computes the level only once, unless the state has to
@@ -120,10 +150,10 @@ impl Counter for Gcra {
     #[inline(always)]
     fn decide(&mut self, check: QuotaCheck<'_>, charges: bool, verdict: &mut Verdict) {
         let QuotaCheck { now, quota, cost } = check;
-        let (level, usable) = (self.level(now), quota.usable_drain());
-        if !charges || cost > quota.capacity() || level.exceeds(usable) {
+        if !charges || cost > quota.capacity() || self.is_ahead_of(now) {
             return decide_in_steps(self, check, charges, verdict);
         }
+        let (level, usable) = (self.level(now), quota.usable_drain());
         let charged = level.plus(quota.drain_of(cost), quota.limit());
         if charged.exceeds(usable) {
             let wait = TimeSpan::from_micros(charged.minus(usable, quota.limit()).ceil());
@@ -136,8 +166,9 @@ impl Counter for Gcra {
 
     fn refund(&mut self, quota: &Quota, refund: Refund) -> bool {
         let Refund { now, charged_at, cost } = refund;
+        let now = now.max(self.last);
         let Some(elapsed) = now.checked_since(charged_at) else { return false };
-        let charged = quota.drain_of(cost);
+        let charged = quota.drain_of(cost.min(quota.capacity()));
         let Some(micros) = charged.micros.checked_sub(elapsed.micros()) else { return false };
         let level = self.level(now);
         let back = Drain { micros, ..charged };
@@ -146,12 +177,14 @@ impl Counter for Gcra {
             return false;
         }
         let left = level.minus(back, quota.limit());
-        *self = Self::at_level(now, left);
+        // The times up to the last charge count as that time, so `now` is not before it.
+        let last = if left.is_zero() { Timestamp::EPOCH } else { self.last };
+        *self = Self { last, ..Self::at_level(now, left) };
         true
     }
 
     fn empty_at(&self, _: &Quota) -> Timestamp {
-        Timestamp::from_micros(self.level(Timestamp::EPOCH).ceil())
+        Timestamp::from_micros(self.tat.micros() + u64::from(self.fraction > 0))
     }
 }
 

@@ -14,6 +14,9 @@ mod log;
 mod sliding_window;
 mod sliding_window_counter;
 mod token_bucket;
+mod translation;
+
+use smallvec::SmallVec;
 
 pub(crate) use self::counters::{Counters, Mode};
 use self::fixed_window::FixedWindow;
@@ -48,6 +51,9 @@ pub(crate) struct Refund {
     pub(crate) charged_at: Timestamp,
     pub(crate) cost: u32,
 }
+
+/// Admissions, the oldest first: the time and the units of each. Only a log has more than two.
+type Admissions = SmallVec<[(Timestamp, u32); 2]>;
 
 /// The time until a quota admits a cost. The order is from the shortest wait to the longest, so
 /// that the wait for several quotas is the maximum of their waits.
@@ -94,6 +100,14 @@ trait Counter: Default {
     /// Refunds a charge, in so far as the quota then still never admits more than the algorithm's
     /// bound. Returns `true` if anything was refunded; otherwise the state is unchanged.
     fn refund(&mut self, quota: &Quota, refund: Refund) -> bool;
+
+    /// Charges units that another quota has admitted, also beyond this one's limit. Returns `true`
+    /// if the state could not take all of them.
+    fn charge_beyond(&mut self, now: Timestamp, quota: &Quota, units: u32) -> bool;
+
+    /// Returns the admissions that are in use, as far as the state knows them: where it has only
+    /// sums, their units are admitted at one time.
+    fn admissions(&self, quota: &Quota) -> Admissions;
 
     /// Returns the time from which on no units are in use, so that this state equals that of a
     /// subject without any charges. That time may have passed already; it is the epoch if nothing
@@ -154,16 +168,6 @@ impl QuotaCounter {
         }
     }
 
-    /// Converts a counter of the quota `former` to one of `quota`, under the same algorithm.
-    fn fit(&mut self, now: Timestamp, former: &Quota, quota: &Quota) {
-        match self {
-            Self::Bucket(bucket) => bucket.fit(now, former, quota),
-            Self::SlidingWindowCounter(counter) => counter.fit(now, former, quota),
-            // Their state has the times of the admissions, or of the first, under any quota.
-            Self::SlidingWindow(_) | Self::FixedWindow(_) => {}
-        }
-    }
-
     /// Decides a request under a policy with a single quota.
     #[inline(always)]
     fn decide(&mut self, check: QuotaCheck<'_>, charges: bool, verdict: &mut Verdict) {
@@ -200,6 +204,23 @@ impl QuotaCounter {
 
     fn empty_at(&self, quota: &Quota) -> Timestamp {
         dispatch!(self, counter => counter.empty_at(quota))
+    }
+
+    fn charge_beyond(&mut self, now: Timestamp, quota: &Quota, units: u32) -> bool {
+        dispatch!(self, counter => counter.charge_beyond(now, quota, units))
+    }
+
+    fn admissions(&self, quota: &Quota) -> Admissions {
+        dispatch!(self, counter => counter.admissions(quota))
+    }
+
+    /// Returns the longest time for which a charge can be in use, whatever else is charged.
+    fn longest_use(&self, quota: &Quota) -> TimeSpan {
+        match self {
+            Self::SlidingWindow(_) | Self::FixedWindow(_) => quota.period_span(),
+            Self::SlidingWindowCounter(_) => quota.period_span() * 2,
+            Self::Bucket(_) => TimeSpan::from_micros(quota.drain_of(quota.capacity()).ceil()),
+        }
     }
 
     /// Returns the number of units in use at `now`.

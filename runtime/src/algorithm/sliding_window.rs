@@ -12,7 +12,7 @@
 //! by less than `g`. At most `RESOLUTION + 1` granules overlap one period.
 
 use super::log::{Log, LogEntry};
-use super::{Counter, Refund};
+use super::{Admissions, Counter, Refund};
 use crate::Quota;
 use crate::micros::{TimeSpan, Timestamp};
 use crate::verdict::Reading;
@@ -36,6 +36,56 @@ impl SlidingWindow {
         let mut log = Log::default();
         entries.for_each(|(newest, units)| log.push_back(LogEntry { newest, units }));
         Self { log }
+    }
+
+    /// Gives all admissions of one time one entry. Under a small limit each has an entry of its own,
+    /// but under a large one the newest entry has all units of its time.
+    pub(super) fn coalesce(&mut self) {
+        let mut log = Log::default();
+        for entry in self.log.iter() {
+            if log.back().is_some_and(|back| back.newest == entry.newest) {
+                log.add_to_back(entry.newest, entry.units);
+            } else {
+                log.push_back(entry);
+            }
+        }
+        self.log = log;
+    }
+
+    /// Takes the cost from the entries in the granule of `charged_at`. Returns `false`, and takes
+    /// nothing, if they have fewer units.
+    fn refund_within(&mut self, granule: TimeSpan, charged_at: Timestamp, cost: u32) -> bool {
+        let units_then = |log: &Log, at| {
+            let entry = log.get(at).filter(|entry| together(entry.newest, charged_at, granule));
+            entry.map(|entry| entry.units)
+        };
+        // The newest entry is examined first, because most refunds are of a recent charge.
+        let mut newest_first = (0..self.log.len()).rev();
+        let Some(newest) = newest_first.find(|at| units_then(&self.log, *at).is_some()) else {
+            return false;
+        };
+        // Charges at the same time are in adjacent entries.
+        let all = (0..=newest).rev().map_while(|at| units_then(&self.log, at));
+        if all.map(u64::from).sum::<u64>() < u64::from(cost) {
+            return false;
+        }
+        let mut rest = cost;
+        for at in (0..=newest).rev() {
+            let units = units_then(&self.log, at).unwrap_or_default().min(rest);
+            if units == 0 {
+                break;
+            }
+            self.log.take(at, units);
+            rest -= units;
+        }
+        true
+    }
+
+    /// Refunds a charge only from entries of exactly its time.
+    pub(super) fn refund_exact(&mut self, quota: &Quota, refund: Refund) -> bool {
+        let Refund { now, charged_at, cost } = refund;
+        charged_at + quota.period_span() > now
+            && self.refund_within(TimeSpan::ONE, charged_at, cost)
     }
 
     /// Moves admissions later than `now` to `now`, so that they are in use for one period from now
@@ -107,33 +157,38 @@ impl Counter for SlidingWindow {
         }
     }
 
+    /// Beyond the limit, admissions share granules from a certain number of entries on, so that
+    /// other policies of the same name cannot make the log longer without end.
+    fn charge_beyond(&mut self, now: Timestamp, quota: &Quota, units: u32) -> bool {
+        let units = units.min(u32::MAX - self.log.used());
+        let shares = u64::from(quota.limit()).max(self.log.len() as u64 + 1) > RESOLUTION;
+        let granule = granule_of(quota, shares);
+        let is_shared = |back: LogEntry| together(back.newest, now, granule);
+        if units == 0 {
+            return false;
+        }
+        if self.log.back().is_some_and(is_shared) {
+            self.log.add_to_back(now, units);
+        } else {
+            self.log.push_back(LogEntry { newest: now, units });
+        }
+        false
+    }
+
+    fn admissions(&self, _: &Quota) -> Admissions {
+        self.log.iter().map(|entry| (entry.newest, entry.units)).collect()
+    }
+
     fn refund(&mut self, quota: &Quota, refund: Refund) -> bool {
-        let Refund { now: _, charged_at, cost } = refund;
-        let granule = granule(quota);
-        let units_then = |log: &Log, at| {
-            let entry = log.get(at).filter(|entry| together(entry.newest, charged_at, granule));
-            entry.map(|entry| entry.units)
-        };
-        // The newest entry is examined first, because most refunds are of a recent charge.
-        let mut newest_first = (0..self.log.len()).rev();
-        let Some(newest) = newest_first.find(|at| units_then(&self.log, *at).is_some()) else {
-            return false;
-        };
-        // Charges at the same time are in adjacent entries.
-        let all = (0..=newest).rev().map_while(|at| units_then(&self.log, at));
-        if all.sum::<u32>() < cost {
+        let Refund { now, charged_at, cost } = refund;
+        if charged_at + quota.period_span() <= now {
+            // An entry of the same granule would be that of another charge, or count for this one
+            // only until the granule's end.
             return false;
         }
-        let mut rest = cost;
-        for at in (0..=newest).rev() {
-            let units = units_then(&self.log, at).unwrap_or_default().min(rest);
-            if units == 0 {
-                break;
-            }
-            self.log.take(at, units);
-            rest -= units;
-        }
-        true
+        // A policy with a smaller limit may have given the charge an entry of its own.
+        self.refund_within(TimeSpan::ONE, charged_at, cost)
+            || self.refund_within(granule(quota), charged_at, cost)
     }
 
     fn empty_at(&self, quota: &Quota) -> Timestamp {
@@ -151,9 +206,15 @@ fn together(earlier: Timestamp, later: Timestamp, granule: TimeSpan) -> bool {
 
 #[inline]
 fn granule(quota: &Quota) -> TimeSpan {
-    if u64::from(quota.limit()) <= RESOLUTION {
-        TimeSpan::ONE
-    } else {
+    granule_of(quota, u64::from(quota.limit()) > RESOLUTION)
+}
+
+/// Returns the granule of a quota; one microsecond, if its admissions share no entries.
+#[inline]
+fn granule_of(quota: &Quota, shares: bool) -> TimeSpan {
+    if shares {
         TimeSpan::from_micros(quota.period_micros().div_ceil(RESOLUTION))
+    } else {
+        TimeSpan::ONE
     }
 }

@@ -15,7 +15,9 @@
 //!
 //! [Cloudflare's estimate]: https://blog.cloudflare.com/counting-things-a-lot-of-different-things/
 
-use super::{Counter, Refund};
+use smallvec::smallvec;
+
+use super::{Admissions, Counter, Refund};
 use crate::Quota;
 use crate::micros::{TimeSpan, Timestamp};
 use crate::verdict::Reading;
@@ -38,24 +40,6 @@ impl SlidingWindowCounter {
 
     fn is_empty(&self) -> bool {
         self.current == 0 && self.previous == 0
-    }
-
-    /// Converts a counter of the quota `former` to one of `quota`, whose windows may start at other
-    /// times. The counts are those of the new windows into which the latest admissions of the old
-    /// windows may have fallen. Without that, a window could end later than a refusal has told.
-    pub(super) fn fit(&mut self, now: Timestamp, former: &Quota, quota: &Quota) {
-        if former.period_micros() == quota.period_micros() {
-            return;
-        }
-        self.advance(now, former);
-        let start = now.start_of_interval(quota.period_span());
-        let mut fitted = Self { start, current: self.current, previous: 0 };
-        if self.start > start {
-            fitted.current = self.current.saturating_add(self.previous);
-        } else if start.saturating_since(self.start) < quota.period_span() {
-            fitted.previous = self.previous;
-        }
-        *self = fitted;
     }
 
     /// Returns the length of the part of the previous window that is within one period before
@@ -101,8 +85,7 @@ impl Counter for SlidingWindowCounter {
             self.start = now.start_of_interval(period);
         } else if now - self.start >= period {
             let start = now.start_of_interval(period);
-            // The distance between the two windows is a multiple of the period, unless the quota's
-            // period has changed.
+            // The distance between the two windows is a multiple of the period.
             let follows = start - self.start < period * 2;
             self.previous = if follows { self.current } else { 0 };
             self.current = 0;
@@ -138,6 +121,17 @@ impl Counter for SlidingWindowCounter {
 
     fn charge(&mut self, _: Timestamp, _: &Quota, cost: u32) {
         self.current += cost;
+    }
+
+    fn charge_beyond(&mut self, _: Timestamp, _: &Quota, units: u32) -> bool {
+        self.current = self.current.saturating_add(units);
+        self.current == u32::MAX
+    }
+
+    /// Returns the units of both windows, each as admitted when its window began.
+    fn admissions(&self, quota: &Quota) -> Admissions {
+        let before = self.start.micros().saturating_sub(quota.period_micros());
+        smallvec![(Timestamp::from_micros(before), self.previous), (self.start, self.current)]
     }
 
     /// Subtracts the cost from the counter of the window in which the charge was made.

@@ -10,7 +10,7 @@ mod source;
 
 use arrayvec::ArrayVec;
 
-pub(crate) use self::level::{Level, div_rem};
+pub(crate) use self::level::Level;
 pub use self::outcome::Outcome;
 pub use self::quota_state::QuotaState;
 pub(crate) use self::reading::{Period, Reading};

@@ -22,3 +22,17 @@ fn count_what_is_ahead(algorithm: Algorithm) {
 }
 
 for_all_six!(count_what_is_ahead);
+
+fn admit_all_on_a_stepping_clock(algorithm: Algorithm) {
+    let subject = |numbers| Subject::new(algorithm, &[numbers]);
+    jumps::admit_all_on_a_stepping_clock(algorithm, cases(200, 5_000), subject);
+}
+
+for_all_six!(admit_all_on_a_stepping_clock);
+
+fn admit_all_on_certain_stepping_clocks(algorithm: Algorithm) {
+    let subject = |numbers| Subject::new(algorithm, &[numbers]);
+    jumps::admit_all_on_certain_stepping_clocks(algorithm, subject);
+}
+
+for_all_six!(admit_all_on_certain_stepping_clocks);

@@ -4,6 +4,7 @@ mod apart;
 mod as_defined;
 mod by_hand;
 mod clock_jumps;
+mod forms;
 mod granules;
 mod proof;
 mod refused_for_free;

@@ -1,12 +1,23 @@
 //! Wherever the clock of a store jumps, nobody is locked out for longer than a whole quota would
 //! lock them out, and what was admitted before a jump back counts on: at most the bound is admitted
-//! again.
+//! again. Buckets do not drain while the clock is behind their last charge by a tenth of a second
+//! or less, so a wait for them may be longer by that.
 
 use proptest::prelude::*;
 use tollgate::{Algorithm, Outcome};
 
-use crate::reference::{DAY, Jump, Numbers, START, micros, numbers, worst_window};
+use crate::reference::{DAY, Jump, Numbers, START, has_bucket, micros, numbers, worst_window};
 use crate::subject::{Store, Subject};
+
+/// The longest step back during which the last charge of a bucket takes the place of the present
+/// time, in microseconds.
+const MAX_STEP_BACK: u64 = 100_000;
+
+/// The longest time for which anybody may be told to wait.
+fn longest_wait(numbers: Numbers, algorithm: Algorithm) -> u64 {
+    let step = if has_bucket(algorithm) { MAX_STEP_BACK } else { 0 };
+    numbers.longest_wait(algorithm) + step
+}
 
 /// Up to `most` requests, each after one of these `jumps`.
 pub fn admit_at_most_the_bound_again<S: Store>(
@@ -18,7 +29,7 @@ pub fn admit_at_most_the_bound_again<S: Store>(
 ) {
     let requests = prop::collection::vec((jumps, 0_u64..=1_000), 1..most);
     proptest!(cases, |(numbers in numbers(algorithm), requests in requests)| {
-        let longest = numbers.longest_wait(algorithm);
+        let longest = longest_wait(numbers, algorithm);
         let mut subject = subject(numbers);
         // What was admitted since the clock last went back.
         let mut admitted = Vec::new();
@@ -72,10 +83,62 @@ pub fn count_what_is_ahead<S: Store>(
         let refused = subject.check(1);
         prop_assert_eq!(refused.remaining(), 0, "admitted again at once");
         let wait = micros(refused.retry_after().unwrap());
-        prop_assert!(wait <= numbers.longest_wait(algorithm));
+        prop_assert!(wait <= longest_wait(numbers, algorithm));
         subject.pass(wait - 1);
         prop_assert!(!subject.check(1).is_allowed(), "early");
         subject.pass(1);
         prop_assert!(subject.check(1).is_allowed(), "late");
     });
+}
+
+/// A clock of which every second reading is behind: nobody is refused early. A bucket does not
+/// drain by steps of a tenth of a second or less, however many there are.
+pub fn admit_all_on_a_stepping_clock<S: Store>(
+    algorithm: Algorithm,
+    cases: ProptestConfig,
+    subject: impl Fn(Numbers) -> Subject<S>,
+) {
+    let step = prop_oneof![0_u64..=2_000, 0..=2 * MAX_STEP_BACK, 0..=2 * DAY];
+    proptest!(cases, |(numbers in numbers(algorithm), back in step)| {
+        all_are_admitted(algorithm, numbers, back, subject(numbers));
+    });
+}
+
+/// The same with steps of certain lengths.
+pub fn admit_all_on_certain_stepping_clocks<S: Store>(
+    algorithm: Algorithm,
+    subject: impl Fn(Numbers) -> Subject<S>,
+) {
+    let slow = Numbers::new(10, 60_000_000);
+    let fast = Numbers::new(1_000, 1_000_000);
+    for (numbers, back) in [slow, fast].into_iter().flat_map(|numbers| {
+        [1_000, MAX_STEP_BACK, MAX_STEP_BACK + 1, 5_000_000, 70_000_000].map(|back| (numbers, back))
+    }) {
+        all_are_admitted(algorithm, numbers, back, subject(numbers));
+    }
+}
+
+fn all_are_admitted<S: Store>(
+    algorithm: Algorithm,
+    numbers: Numbers,
+    back: u64,
+    mut subject: Subject<S>,
+) {
+    let capacity = u32::try_from(numbers.capacity()).unwrap();
+    let one = capacity.div_ceil(10);
+    let mut left = capacity;
+    let mut is_behind = false;
+    while left > 0 {
+        let cost = one.min(left);
+        subject.set(if is_behind { START - back } else { START });
+        assert!(subject.check(cost).is_allowed(), "{left} of {capacity} are left: {numbers:?}");
+        left -= cost;
+        is_behind = !is_behind;
+    }
+    if has_bucket(algorithm) && back <= MAX_STEP_BACK {
+        for now in [START - back, START].repeat(10) {
+            subject.set(now);
+            assert!(!subject.check(1).is_allowed(), "a step of {back} drains {numbers:?}");
+        }
+    }
 }

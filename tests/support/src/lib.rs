@@ -11,6 +11,7 @@ pub mod clock_jumps;
 pub mod counts_kept;
 pub mod exporter;
 pub mod far;
+pub mod forms;
 pub mod log;
 mod process;
 pub mod proxies;

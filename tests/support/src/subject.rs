@@ -28,7 +28,7 @@ pub struct Memory {
 }
 
 impl Memory {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let clock = ManualClock::new();
         let backend = MemoryBackend::builder().clock(clock.clone()).build();
         Self { limiter: Limiter::new(backend), clock }

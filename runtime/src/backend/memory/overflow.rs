@@ -31,14 +31,13 @@ impl OverflowCounter {
         Self { policy: policy.clone(), counters: Counters::new(policy) }
     }
 
-    /// Converts the counters if the quotas or the algorithm of the policy have changed, and returns
-    /// them.
-    fn follow(&mut self, policy: &Policy, now: Timestamp) -> &mut Counters {
-        if !self.policy.is_kept_like(policy) {
-            self.counters.fit(&self.policy, policy, now);
-            self.policy = policy.clone();
+    /// Returns the counters in the form of `policy`.
+    fn translated(&self, policy: &Policy, now: Timestamp) -> Counters {
+        if self.policy.is_kept_like(policy) {
+            self.counters.clone()
+        } else {
+            self.counters.translated(&self.policy, policy, now)
         }
-        &mut self.counters
     }
 }
 
@@ -48,9 +47,17 @@ impl Overflow {
         let mut counters = lock(&self.counters);
         let shared = counters.entry(policy.name_handle());
         let shared = shared.or_insert_with(|| OverflowCounter::new(policy));
-        let counters = shared.follow(policy, now);
-        counters.decide(check, now, Mode::Charge, verdict);
-        self.empty_at.fetch_max(counters.empty_at(policy).micros(), Ordering::Relaxed);
+        if shared.policy.is_kept_like(policy) {
+            shared.counters.decide(check, now, Mode::Charge, verdict);
+        } else {
+            let mut counters = shared.translated(policy, now);
+            counters.decide(check, now, Mode::Charge, verdict);
+            if verdict.is_allowed() && check.cost > 0 {
+                *shared = OverflowCounter { policy: policy.clone(), counters };
+            }
+        }
+        let empty_at = shared.counters.empty_at(&shared.policy);
+        self.empty_at.fetch_max(empty_at.micros(), Ordering::Relaxed);
     }
 
     /// Returns the first state of a subject that gets a slot of its own. If subjects of its policy
@@ -58,9 +65,9 @@ impl Overflow {
     /// with all units that are in use there.
     pub(super) fn newcomer(&self, policy: &Policy, now: Timestamp) -> Counters {
         if self.empty_at.load(Ordering::Relaxed) > now.micros()
-            && let Some(shared) = lock(&self.counters).get_mut(policy.name())
+            && let Some(shared) = lock(&self.counters).get(policy.name())
         {
-            return shared.follow(policy, now).clone();
+            return shared.translated(policy, now);
         }
         Counters::new(policy)
     }

@@ -40,8 +40,11 @@ impl Slot {
     #[inline(always)]
     pub(super) fn charge(&mut self, check: &Check<'_>, now: Timestamp, verdict: &mut Verdict) {
         let cost = check.cost;
-        self.follow(check.policy, now);
-        self.counters.decide_inline(check, now, Mode::Charge, verdict);
+        if self.policy.is_kept_like(check.policy) {
+            self.counters.decide_inline(check, now, Mode::Charge, verdict);
+        } else {
+            self.charge_translated(check, now, verdict);
+        }
         match verdict.outcome() {
             Outcome::Allowed if self.refused > 0 && cost >= self.refused => self.refused = 0,
             Outcome::Refused { .. } if self.refused == 0 || cost < self.refused => {
@@ -52,34 +55,39 @@ impl Slot {
         }
     }
 
+    /// Charges a check whose policy has another form than these counters. They follow it only if
+    /// the check is admitted and charged.
+    #[cold]
+    fn charge_translated(&mut self, check: &Check<'_>, now: Timestamp, verdict: &mut Verdict) {
+        let mut counters = self.counters.translated(&self.policy, check.policy, now);
+        counters.decide(check, now, Mode::Charge, verdict);
+        if verdict.is_allowed() && check.cost > 0 {
+            self.counters = counters;
+            self.policy = Arc::new(check.policy.clone());
+        }
+    }
+
     pub(super) fn peek(&mut self, check: &Check<'_>, now: Timestamp, verdict: &mut Verdict) {
-        self.follow(check.policy, now);
-        self.counters.decide(check, now, Mode::Peek, verdict);
+        if self.policy.is_kept_like(check.policy) {
+            self.counters.decide(check, now, Mode::Peek, verdict);
+        } else {
+            let mut counters = self.counters.translated(&self.policy, check.policy, now);
+            counters.decide(check, now, Mode::Peek, verdict);
+        }
     }
 
     /// Records a charge that another store has admitted, as far as the quotas can still admit it.
     pub(super) fn record(&mut self, policy: &Policy, now: Timestamp, cost: u32) {
-        self.follow(policy, now);
+        if cost > 0 && !self.policy.is_kept_like(policy) {
+            self.counters = self.counters.translated(&self.policy, policy, now);
+            self.policy = Arc::new(policy.clone());
+        }
         self.counters.record(policy, now, cost);
     }
 
-    pub(super) fn refund(&mut self, policy: &Policy, refund: Refund) -> bool {
-        self.follow(policy, refund.now);
-        self.counters.refund(policy, refund)
-    }
-
-    /// Converts the counters if the quotas or the algorithm of the policy have changed.
-    #[inline]
-    fn follow(&mut self, policy: &Policy, now: Timestamp) {
-        if !self.policy.is_kept_like(policy) {
-            self.fit(policy, now);
-        }
-    }
-
-    #[cold]
-    fn fit(&mut self, policy: &Policy, now: Timestamp) {
-        self.counters.fit(&self.policy, policy, now);
-        self.policy = Arc::new(policy.clone());
+    /// Refunds a charge that the form `charged_under` of the policy has admitted.
+    pub(super) fn refund(&mut self, charged_under: &Policy, refund: Refund) -> bool {
+        self.counters.refund(&self.policy, charged_under, refund)
     }
 
     /// Returns `true` if no units are in use at `now`, so that the slot can be removed and nothing

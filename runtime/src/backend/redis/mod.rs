@@ -46,7 +46,7 @@ use self::servers::Servers;
 use super::store::{Answers, BoxFuture, Store, StoreHandle, StoreOptions};
 use super::{Backend, Gauges};
 use crate::algorithm::verdict_from_raw;
-use crate::micros::Timestamp;
+use crate::micros::{TimeSpan, Timestamp};
 use crate::operation::{Action, Answer, Operation};
 use crate::stats::RedisStats;
 use crate::verdict::Verdict;
@@ -223,7 +223,7 @@ fn answer(operation: &Operation<'_>, reply: ScriptReply) -> Result<Answer, Backe
     let status = numbers.next();
     let answer = match operation.action {
         Action::Charge | Action::Peek => {
-            status.and_then(|status| verdict(&operation.check, now, status == 1, numbers))
+            status.and_then(|status| verdict(&operation.check, now, status, numbers))
         }
         Action::Reset => Some(Answer::Reset),
         Action::Refund { .. } => status.map(|status| Answer::Refunded(status == 1)),
@@ -234,14 +234,16 @@ fn answer(operation: &Operation<'_>, reply: ScriptReply) -> Result<Answer, Backe
 fn verdict(
     check: &Check<'_>,
     now: u64,
-    admitted: bool,
+    status: u64,
     raw: impl Iterator<Item = u64>,
 ) -> Option<Answer> {
     // The script only reads the state for a cost that can never be admitted (see `Plan`), so its
     // status is not a decision about that cost.
-    let admitted = admitted && !check.can_never_pass();
+    let admitted = status & 1 == 1 && !check.can_never_pass();
     let now = Timestamp::from_micros(now);
-    verdict_from_raw(check.policy, now, check.cost, admitted, raw).map(Answer::Verdict)
+    // The rest of the status is the time by which the clock is behind a bucket's last charge.
+    let floor = now.saturating_add(TimeSpan::from_micros(status >> 1));
+    verdict_from_raw(check, [now, floor], admitted, raw).map(Answer::Verdict)
 }
 
 impl fmt::Debug for RedisBackend {

@@ -105,7 +105,8 @@ const FAILED: u8 = 255;
 /// The action and the quotas of an operation, encoded for the script; `script/plan.lua` decodes it.
 /// All numbers are little-endian, and times are doubles, in microseconds:
 ///
-/// - algorithm, action and number of quotas, a byte each, and a byte of padding;
+/// - algorithm, action and number of quotas, a byte each, and a byte that is 1 if a request may use
+///   no more of the bucket than its own cost, as for calls that leave a queue at even intervals;
 /// - cost (4 bytes), and the time of the charge to refund (8);
 /// - for each quota: limit (4), capacity (4), period (8), and the time to replenish the capacity
 ///   (8) with its fraction in 1/limit of a microsecond (4);
@@ -139,16 +140,15 @@ impl Plan {
         };
         let mut plan = Vec::with_capacity(16 + 40 * quotas.len());
         // The count fits into a byte, because a policy has at most `MAX_QUOTAS` quotas.
-        plan.extend([family, action, quotas.len() as u8, 0]);
+        let spaced = quotas.iter().any(|quota| quota.usable() != quota.capacity());
+        plan.extend([family, action, quotas.len() as u8, u8::from(spaced)]);
         plan.extend(cost.to_le_bytes());
-        plan.extend(encoded_micros(stamp));
+        // Instants are exact in doubles up to 2^53, as in the script itself.
+        plan.extend((stamp as f64).to_le_bytes());
         for quota in quotas {
-            // The script is sent the part of the bucket that one request may use as the size of the
-            // bucket. A smaller size does no harm to the stored state, because a refusal writes
-            // nothing.
-            let (span, fraction) = span(quota, quota.usable());
+            let (span, fraction) = span(quota, quota.capacity());
             plan.extend(quota.limit().to_le_bytes());
-            plan.extend(quota.usable().to_le_bytes());
+            plan.extend(quota.capacity().to_le_bytes());
             plan.extend(encoded_micros(quota.period_micros()));
             plan.extend(encoded_micros(span));
             plan.extend(fraction.to_le_bytes());

@@ -81,7 +81,7 @@ impl Definition for Granules {
         let index = stamp / self.granule;
         let granule = self.granules.iter_mut().find(|granule| granule.index == index);
         let Some(granule) = granule else { return false };
-        if granule.newest + self.period <= now || granule.units < units {
+        if stamp + self.period <= now || granule.units < units {
             return false;
         }
         granule.units -= units;

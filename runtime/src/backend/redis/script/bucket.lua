@@ -1,22 +1,25 @@
 -- Token bucket, leaky bucket and GCRA: one theoretical arrival time (TAT), with a fraction in
 -- 1/limit of a microsecond.
 
--- Returns the time to replenish `units`, which need not be a whole number: microseconds, and a
--- fraction in 1/limit of a microsecond.
+-- Returns the time to replenish whole `units`: microseconds, and the fraction.
 local function span_of(units, quota)
-  local whole = floor(units + 0.5)
-  if math.abs(units - whole) < 0.000001 and whole * quota.period < 9007199254740992 then
-    local micros = floor(whole * quota.period / quota.limit)
-    return micros, whole * quota.period - micros * quota.limit
-  end
-  return ceil(units * quota.period / quota.limit), 0
+  local limit = quota.limit
+  local high, low = product(units, quota.period)
+  local micros = floor(units * quota.period / limit)
+  local whole_high, whole_low = product(limit, micros)
+  local rest = (high - whole_high) * 1073741824 + low - whole_low
+  -- The division may be off by one.
+  while rest < 0 do micros, rest = micros - 1, rest + limit end
+  while rest >= limit do micros, rest = micros + 1, rest - limit end
+  return micros, rest
 end
 
--- Returns the TAT after a charge of the plan's cost.
-local function charged_tat(part, quota)
+-- Returns the TAT after a charge that takes `span` to drain. `part.floor` is the time of the last
+-- charge, if the clock is behind it, and otherwise the present time.
+local function charged_tat(part, quota, span, span_fraction)
   local tat, fraction = part.tat, part.fraction
-  if tat < now then tat, fraction = now, 0 end
-  tat, fraction = tat + quota.cost_span, fraction + quota.cost_fraction
+  if tat < part.floor then tat, fraction = part.floor, 0 end
+  tat, fraction = tat + span, fraction + span_fraction
   if fraction >= quota.limit then tat, fraction = tat + 1, fraction - quota.limit end
   return tat, fraction
 end

@@ -14,7 +14,8 @@ end
 local function check(number, key, plan)
   local action, family, cost = plan.action, plan.family, plan.cost
   local state = states[key]
-  if state and (state.quotas ~= plan.quotas or state.family ~= family or action == RESET) then
+  if state and (state.quotas ~= plan.quotas or state.plan_family ~= family or action == RESET
+    or not (state.native or state.own == (action == REFUND))) then
     finish(state)
     state, states[key] = nil, nil
   end
@@ -24,6 +25,7 @@ local function check(number, key, plan)
   end
   if not state then
     state = load(key, plan)
+    state.plan_family = family
     states[key] = state
     loaded[#loaded + 1] = state
   end
@@ -31,10 +33,16 @@ local function check(number, key, plan)
 
   if action == REFUND then
     local any = false
-    -- Another release's state was converted, which does not identify single charges.
-    if state.foreign then return encode_reply({ 0 }) end
-    for i = 1, plan.count do
-      any = refund(family, state[i], plan[i], plan.stamp, cost) or any
+    for i = 1, state.count do
+      local part = state[i]
+      local quota = state.native and plan[i] or part.quota
+      any = refund(state.family, part, quota, plan, state.changed_at) or any
+    end
+    for _, part in ipairs(state.aside) do
+      local quota = quota_of(part.family, part, cost)
+      advance(part.family, part, quota)
+      state.dirty = state.dirty or part.dirty
+      any = refund(part.family, part, quota, plan, state.changed_at) or any
     end
     if any then state.dirty = true end
     return encode_reply({ any and 1 or 0 })
@@ -46,19 +54,22 @@ local function check(number, key, plan)
       if not admits(family, state[i], plan[i], cost) then admitted = false end
     end
     if admitted and action == CHARGE then
+      state.charged_at = now
       for i = 1, plan.count do
-        local part, quota, more = state[i], plan[i], 0
-        if part.foreign then
-          part.limit, part.period = quota.limit, quota.period
-          more = max(units_at(part.family, part.foreign, now) - units_at(family, part, now), 0)
-          part.foreign = nil
-        end
-        charge(family, part, quota, cost, more)
+        local part, quota = state[i], plan[i]
+        charge(family, part, quota, cost)
+        part.family, part.limit, part.capacity, part.period =
+          family, quota.limit, quota.capacity, quota.period
+        if family == BUCKET then state.charged_at = max(state.charged_at, part.floor) end
       end
-      state.charged_at, state.dirty, state.foreign = now, true, nil
+      charge_along(state, plan)
+      state.dirty, state.native = true, true
     end
   end
-  local reply = { admitted and 1 or 0 }
+  -- The status has the time by which the clock is behind a bucket's last charge.
+  local behind = 0
+  for i = 1, family == BUCKET and plan.count or 0 do behind = max(behind, state[i].floor - now) end
+  local reply = { (admitted and 1 or 0) + 2 * behind }
   for i = 1, plan.count do report(family, state[i], plan[i], cost, not admitted, reply) end
   return encode_reply(reply)
 end

@@ -1,6 +1,8 @@
 -- The stored state: its version, the algorithm, the number of quotas and the time of the last
--- charge. Then, for each quota: its limit, capacity and period, and the state of its algorithm. The
--- rings of logs are at the end.
+-- charge. Then, for each quota: its limit, capacity and period, and the state of its algorithm. If
+-- the policy has had another form not long ago, there follow the time of the first change that is
+-- remembered, the times since when the parts are complete, and the parts that are set aside, each after its algorithm and its times. Their number
+-- and one more is in the fourth byte, which is otherwise 0. The rings of logs are at the end.
 
 -- Returns the state of a quota without any units in use.
 local function new_part(family, quota)
@@ -18,105 +20,120 @@ local function new_part(family, quota)
   return part
 end
 
+-- Reads the part of one quota at `at`. Returns it, and the place after it.
+local function decode_part(family, text, at)
+  local part = { family = family, since = 0 }
+  if family == LOG then
+    part.limit, part.capacity, part.period, part.head, part.count, part.slots, part.used,
+      part.first_time, part.first_units, part.last_time, part.last_units, at =
+      unpack('<I4I4dI2I2I2I4dI4dI4', text, at)
+  else
+    local a, b, c
+    part.limit, part.capacity, part.period, a, b, c, at = unpack('<I4I4ddI4I4', text, at)
+    set_numbers(family, part, a, b, c)
+  end
+  return part, at
+end
+
 local function decode(key, text)
-  local version, family, count, _, charged_at, at = unpack('<BBBBd', text)
+  local version, family, count, changed, charged_at, at = unpack('<BBBBd', text)
   if version ~= VERSION or family < LOG or family > BUCKET then
     error({ err = 'TOLLGATE the key holds state of a format that this release does not know' })
   end
-  local stored = { family = family, count = count, charged_at = charged_at }
-  local offset = HEADER + count * 50
-  for i = 1, count do
-    local part
-    if family == LOG then
-      local limit, capacity, period, head, length, slots, used
-      local first_time, first_units, last_time, last_units
-      limit, capacity, period, head, length, slots, used,
-        first_time, first_units, last_time, last_units, at =
-        unpack('<I4I4dI2I2I2I4dI4dI4', text, at)
-      part = {
-        limit = limit, capacity = capacity, period = period,
-        head = head, count = length, slots = slots, used = used,
-        first_time = first_time, first_units = first_units,
-        last_time = last_time, last_units = last_units,
-        key = key, offset = offset,
-      }
-      offset = offset + slots * 12
-    else
-      local a, b, c
-      part = { limit = 0, capacity = 0, period = 0 }
-      part.limit, part.capacity, part.period, a, b, c, at = unpack('<I4I4ddI4I4', text, at)
-      set_numbers(family, part, a, b, c)
+  local stored = {
+    family = family, count = count, charged_at = charged_at, changed = changed > 0,
+  }
+  if changed > 0 then text = call('GETRANGE', key, 0, 1023) end
+  for i = 1, count do stored[i], at = decode_part(family, text, at) end
+  if changed > 0 then
+    stored.changed_at, at = unpack('<d', text, at)
+    for i = 1, count do stored[i].since, at = unpack('<d', text, at) end
+    for i = count + 1, count + changed - 1 do
+      local ends, since
+      family, ends, since, at = unpack('<Bdd', text, at)
+      stored[i], at = decode_part(family, text, at)
+      stored[i].ends, stored[i].since = ends, since
     end
-    stored[i] = part
+  end
+  local offset = at - 1
+  for _, part in ipairs(stored) do
+    part.last = charged_at
+    -- An empty bucket has nothing to drain.
+    part.floor = (part.tat ~= 0 or part.fraction ~= 0) and max(now, charged_at) or now
+    if part.family == LOG then
+      part.key, part.offset = key, offset
+      offset = offset + part.slots * 12
+    end
   end
   return stored
 end
 
--- Writes the headers and single slots in place, and returns false. If a ring has to be written
--- anew, returns the text to store instead.
-local function write_log(state)
-  local plan, rewrite = state.plan, state.rewrite
-  local texts = { pack('<BBBBd', VERSION, LOG, plan.count, 0, state.charged_at) }
-  for i = 1, plan.count do rewrite = rewrite or state[i].list ~= nil end
-  for i = 1, plan.count do
-    local part, quota = state[i], plan[i]
-    if rewrite then
+local function encode_part(family, part)
+  if family == LOG then
+    return pack('<I4I4dI2I2I2I4dI4dI4', part.limit, part.capacity, part.period,
+      part.head, part.count, part.slots, part.used,
+      part.first_time, part.first_units, part.last_time, part.last_units)
+  end
+  local a, b, c = stored_numbers(family, part)
+  return pack('<I4I4ddI4I4', part.limit, part.capacity, part.period, a, b, c)
+end
+
+-- Returns the text of a state; without the rings, if the state is not rewritten.
+local function encode(state, rewrite)
+  local changed = #state.aside > 0
+  for i = 1, state.count do changed = changed or state[i].since > 0 end
+  local texts = {
+    pack('<BBBBd', VERSION, state.family, state.count, changed and #state.aside + 1 or 0,
+      state.charged_at),
+  }
+  local rings = {}
+  local function append(family, part)
+    if family == LOG and rewrite then
       to_list(part)
       local slots = 4
       while slots < part.count do slots = slots * 2 end
       part.head, part.slots = 0, slots
-    end
-    texts[i + 1] = pack('<I4I4dI2I2I2I4dI4dI4', quota.limit, quota.capacity, quota.period,
-      part.head, part.count, part.slots, part.used,
-      part.first_time, part.first_units, part.last_time, part.last_units)
-  end
-  if not rewrite then
-    for i = 1, plan.count do
-      local part = state[i]
-      if part.slot then
-        call('SETRANGE', state.key, part.offset + part.slot * 12,
-          pack('<dI4', part.slot_time, part.slot_units))
+      for k = 1, slots do
+        local each = part.list[k]
+        rings[#rings + 1] = each and pack('<dI4', each[1], each[2]) or string.rep('\0', 12)
       end
     end
-    call('SETRANGE', state.key, 0, table.concat(texts))
-    return false
+    texts[#texts + 1] = encode_part(family, part)
   end
-  for i = 1, plan.count do
-    local part = state[i]
-    for k = 1, part.slots do
-      local each = part.list[k]
-      texts[#texts + 1] = each and pack('<dI4', each[1], each[2]) or string.rep('\0', 12)
+  for i = 1, state.count do append(state.family, state[i]) end
+  if changed then
+    texts[#texts + 1] = pack('<d', state.changed_at)
+    for i = 1, state.count do texts[#texts + 1] = pack('<d', state[i].since) end
+    for _, part in ipairs(state.aside) do
+      texts[#texts + 1] = pack('<Bdd', part.family, part.ends, part.since)
+      append(part.family, part)
     end
   end
-  return table.concat(texts)
-end
-
-local function encode_compact(state)
-  local plan, family = state.plan, state.family
-  local text = pack('<BBBBd', VERSION, family, plan.count, 0, state.charged_at)
-  for i = 1, plan.count do
-    local quota = plan[i]
-    local a, b, c = stored_numbers(family, state[i])
-    text = text .. pack('<I4I4ddI4I4', quota.limit, quota.capacity, quota.period, a, b, c)
-  end
-  return text
+  return table.concat(texts) .. table.concat(rings)
 end
 
 local function write(state)
-  local ends = 0
-  for i = 1, state.plan.count do
-    ends = max(ends, empty_at(state.family, state[i], state.plan[i]))
+  local ends, rewrite = 0, state.rewrite or state.family ~= LOG
+  for i = 1, state.count do
+    ends = max(ends, empty_at(state.family, state[i], state[i].quota))
+    rewrite = rewrite or state[i].list ~= nil
   end
+  for _, part in ipairs(state.aside) do ends = max(ends, empty_at(part.family, part, part)) end
   if ends <= now then
     if state.exists then call('DEL', state.key) end
     return
   end
   local millis = millis_until(ends)
-  local text
-  if state.family == LOG then text = write_log(state) else text = encode_compact(state) end
-  if text then
-    call('SET', state.key, text, 'PX', millis)
-  else
-    call('PEXPIRE', state.key, millis)
+  local text = encode(state, rewrite)
+  if rewrite then return call('SET', state.key, text, 'PX', millis) end
+  -- The header and single slots of the rings are written in place.
+  for i = 1, state.count do
+    local part = state[i]
+    if part.slot then
+      call('SETRANGE', state.key, part.offset + part.slot * 12,
+        pack('<dI4', part.slot_time, part.slot_units))
+    end
   end
+  call('SETRANGE', state.key, 0, text)
+  call('PEXPIRE', state.key, millis)
 end

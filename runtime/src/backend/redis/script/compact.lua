@@ -11,55 +11,40 @@ local function advance_compact(family, part, quota)
     elseif part.start > now then
       part.start, part.opening, part.dirty = now, part.used, true
     end
-  elseif part.tat > now + quota.full_span
-    or (part.tat == now + quota.full_span and part.fraction > quota.full_fraction) then
-    part.tat, part.fraction, part.dirty = now + quota.full_span, quota.full_fraction, true
+  elseif part.floor - now > MAX_STEP_BACK then
+    -- The clock was set back: the last charge moves to the present time with its level.
+    part.tat, part.floor, part.dirty, part.folded = now + part.tat - part.floor, now, true, true
   end
 end
 
 local function admits_compact(family, part, quota, cost)
   if family == BUCKET then
-    local tat, fraction = charged_tat(part, quota)
-    return tat < now + quota.full_span
-      or (tat == now + quota.full_span and fraction <= quota.full_fraction)
+    local tat, fraction = charged_tat(part, quota, quota.cost_span, quota.cost_fraction)
+    local latest = part.floor + quota.usable_span
+    return tat < latest or (tat == latest and fraction <= quota.usable_fraction)
   elseif family == FIXED then
     return part.used + cost <= quota.limit
   end
-  local room = quota.limit - cost - min(part.current, quota.limit)
-  return room >= 0 and weighs_at_most(min(part.previous, quota.limit),
-    quota.period - (now - part.start), room, quota.period)
+  local room = quota.limit - cost - part.current
+  return room >= 0
+    and weighs_at_most(part.previous, quota.period - (now - part.start), room, quota.period)
 end
 
 -- Returns the numbers of a quota's state that the reply contains.
-local function raw_numbers(family, part, quota)
-  if family == COUNTER then
-    return part.start, min(part.current, quota.limit), min(part.previous, quota.limit)
-  end
+local function raw_numbers(family, part)
+  if family == COUNTER then return part.start, part.current, part.previous end
   if family == FIXED then return part.start, part.used, part.opening end
-  if part.tat > now + quota.full_span
-    or (part.tat == now + quota.full_span and part.fraction > quota.full_fraction) then
-    -- Another release has charged more than fits into this release's bucket.
-    return now + quota.full_span, quota.full_fraction
-  end
   return part.tat, part.fraction
 end
 
--- Charges the cost, and also `more` units, which are in use only under another release's limit.
-local function charge_compact(family, part, quota, cost, more)
+local function charge_compact(family, part, quota, cost)
   if family == BUCKET then
-    part.tat, part.fraction = charged_tat(part, quota)
-    if more > 0 then
-      local micros, fraction = span_of(more, quota)
-      part.tat, part.fraction = part.tat + micros, part.fraction + fraction
-      if part.fraction >= quota.limit then
-        part.tat, part.fraction = part.tat + 1, part.fraction - quota.limit
-      end
-    end
+    part.tat, part.fraction = charged_tat(part, quota, quota.cost_span, quota.cost_fraction)
   elseif family == COUNTER then
-    part.current = min(part.current + cost + ceil(more), MAX_UNITS)
+    part.current = min(part.current + cost, MAX_UNITS)
   else
     if part.used == 0 then part.start = now end
-    part.used = min(part.used + cost + ceil(more), MAX_UNITS)
+    part.used = min(part.used + cost, MAX_UNITS)
     if part.start == now then part.opening = part.used end
   end
 end

@@ -1,5 +1,11 @@
 -- The operations on a quota's state, for any algorithm.
 
+-- Returns true if the part is the state of the quota `other` under the other family.
+local function is_like(family, part, other_family, other)
+  return family == other_family and part.period == other.period
+    and (family ~= BUCKET or (part.limit == other.limit and part.capacity == other.capacity))
+end
+
 local function advance(family, part, quota)
   if family == LOG then return advance_log(part, quota) end
   return advance_compact(family, part, quota)
@@ -13,20 +19,17 @@ end
 local function report(family, part, quota, cost, refused, reply)
   if family == LOG then return report_log(part, quota, cost, refused, reply) end
   local at = #reply
-  reply[at + 1], reply[at + 2], reply[at + 3] = raw_numbers(family, part, quota)
+  reply[at + 1], reply[at + 2], reply[at + 3] = raw_numbers(family, part)
 end
 
-local function charge(family, part, quota, cost, more)
-  if family == LOG then
-    charge_log(part, quota, min(cost + ceil(more), MAX_UNITS - part.used))
-  else
-    charge_compact(family, part, quota, cost, more)
-  end
+local function charge(family, part, quota, cost)
+  if family == LOG then return charge_log(part, quota, cost) end
+  charge_compact(family, part, quota, cost)
 end
 
 local function refund_bucket(part, quota, stamp)
-  local elapsed = now - stamp
-  local level, fraction = part.tat - now, part.fraction
+  local elapsed = part.floor - stamp
+  local level, fraction = part.tat - part.floor, part.fraction
   local back, back_fraction = quota.cost_span - elapsed, quota.cost_fraction
   if elapsed < 0 or level < 0 or back < 0 or (level == 0 and fraction == 0)
     or (back == 0 and back_fraction == 0) then return false end
@@ -41,10 +44,28 @@ local function refund_bucket(part, quota, stamp)
   return true
 end
 
--- Refunds a charge. Returns false if the charge is no longer in use, and then nothing has changed.
-local function refund(family, part, quota, stamp, cost)
+-- Returns true if the part has the charge of the plan's form at the plan's stamp for certain. The
+-- rule is that of `ChargedUnder` in translation.rs.
+local function has_charge(family, part, plan, all_since)
+  if part.since > 0 then return part.since < plan.stamp end
+  if all_since and all_since <= plan.stamp then return true end
+  for i = 1, plan.count do
+    if is_like(family, part, plan.family, plan[i]) then return true end
+  end
+  return false
+end
+
+-- Refunds the plan's charge. Returns false if it is no longer in use, or not known to be of this
+-- part, and then nothing has changed.
+local function refund(family, part, quota, plan, all_since)
+  local stamp, cost = plan.stamp, plan.cost
+  local has = has_charge(family, part, plan, all_since)
   if family == LOG then
-    return refund_log(part, quota, stamp, cost)
+    if not has and part.since > 0 then return false end
+    -- An entry tells by its time which charge it is.
+    return refund_log(part, quota, stamp, cost, not has)
+  elseif not has then
+    return false
   elseif family == COUNTER then
     local elapsed = stamp - part.start
     if elapsed >= 0 and elapsed < quota.period and part.current >= cost then

@@ -139,17 +139,32 @@ local function charge_log(part, quota, cost)
   part.count, part.last_time, part.last_units = part.count + 1, now, cost
 end
 
-local function refund_log(part, quota, stamp, cost)
-  local list, wanted = to_list(part), floor(stamp / quota.granule)
-  for k = 1, #list do
-    if floor(list[k][1] / quota.granule) == wanted then
-      if list[k][2] < cost then return false end
-      list[k][2] = list[k][2] - cost
-      part.used = part.used - cost
-      if list[k][2] == 0 then table.remove(list, k) end
-      update_header(part)
-      return true
-    end
+-- Takes the cost from the entries in the granule of `stamp`, the newest first. Returns false, and
+-- takes nothing, if they have fewer units.
+local function refund_within(part, granule, stamp, cost)
+  local list, wanted = to_list(part), floor(stamp / granule)
+  local newest, sum = #list, 0
+  while newest > 0 and floor(list[newest][1] / granule) > wanted do newest = newest - 1 end
+  local k = newest
+  while k > 0 and floor(list[k][1] / granule) == wanted do sum, k = sum + list[k][2], k - 1 end
+  if sum < cost then return false end
+  part.used = part.used - cost
+  k = newest
+  while cost > 0 do
+    local units = min(list[k][2], cost)
+    list[k][2], cost = list[k][2] - units, cost - units
+    if list[k][2] == 0 then table.remove(list, k) end
+    k = k - 1
   end
-  return false
+  update_header(part)
+  return true
+end
+
+-- Refunds a charge; with `exact`, only from entries of exactly its time.
+local function refund_log(part, quota, stamp, cost, exact)
+  -- An entry of the same granule would be another charge's.
+  if stamp + quota.period <= now then return false end
+  -- A policy with a smaller limit may have given the charge an entry of its own.
+  return refund_within(part, 1, stamp, cost)
+    or (not exact and refund_within(part, quota.granule, stamp, cost))
 end

@@ -7,7 +7,7 @@
 --   compact.lua               the three algorithms whose state is a few numbers
 --   log.lua                   sliding_window.rs and log.rs
 --   dispatch.lua              all four algorithms, and refunds
---   migrate.lua               `Counters::fit` of counters.rs, for state of another release
+--   translation.lua           translation.rs, for state of another form of the policy
 --
 -- `script/text.rs` replaces each `include` line by the file that it names, and removes the
 -- comments.
@@ -28,10 +28,13 @@ local values, pack, unpack, sub, call = unpack, struct.pack, struct.unpack, stri
 
 -- VERSION is the version of the stored state. HEADER is the number of bytes in it before the
 -- quotas.
-local VERSION, HEADER = 1, 12
+local VERSION, HEADER = 2, 12
 local LOG, COUNTER, FIXED, BUCKET = 1, 2, 3, 4
 local CHARGE, PEEK, RESET, REFUND = 0, 1, 2, 3
 local MAX_UNITS = 4294967295
+-- The longest step back of the clock, in microseconds, during which the time of a bucket's last
+-- charge takes the place of the present time.
+local MAX_STEP_BACK = 100000
 
 local virtual = ARGV[1] ~= ''
 local now
@@ -79,22 +82,23 @@ local function fast_path(key, plan)
     end
     local charged_at = unpack('<d', text, 5)
     a, b, c = unpack('<dI4I4', text, 29)
-    if charged_at > now or (family == BUCKET and a >= charged_at + quota.full_span) then return end
+    if charged_at > now then return end
   end
-  part.dirty = nil
+  part.dirty, part.floor = nil, now
   set_numbers(family, part, a, b, c)
   advance_compact(family, part, quota)
   if not admits_compact(family, part, quota, plan.cost) then
     if part.dirty then return end
-    return pack(REPLY_FORMAT[family], REPLY_COUNT[family], 0, raw_numbers(family, part, quota))
+    return pack(REPLY_FORMAT[family], REPLY_COUNT[family], 0, raw_numbers(family, part))
   end
-  charge_compact(family, part, quota, plan.cost, 0)
+  charge_compact(family, part, quota, plan.cost)
   call('SET', key,
     plan.header .. pack('<d', now) .. plan.identity .. pack('<dI4I4', stored_numbers(family, part)),
     'PX', millis_until(compact_empty_at(family, part, quota)))
-  return pack(REPLY_FORMAT[family], REPLY_COUNT[family], 1, raw_numbers(family, part, quota))
+  return pack(REPLY_FORMAT[family], REPLY_COUNT[family], 1, raw_numbers(family, part))
 end
 
+local clock = now
 local states, loaded, replies = {}, {}, { pack('<I8', now) }
 
 local function encode_error(failure)
@@ -109,7 +113,7 @@ local function build_slow_path()
   include 'log.lua'
   include 'dispatch.lua'
   include 'codec.lua'
-  include 'migrate.lua'
+  include 'translation.lua'
   include 'check.lua'
   return { check = check, finish = finish }
 end
@@ -140,6 +144,8 @@ end
 while number < count do
   local done, failure = pcall(run)
   if not done then
+    -- A translation computes at earlier times.
+    now = clock
     states[keys[number]] = nil
     replies[number + 1] = encode_error(failure)
   end

@@ -2,11 +2,16 @@
 
 local plans = {}
 
+-- Returns the granule of a log; 1 if its admissions share no entries.
+local function granule_of(limit, period)
+  return limit <= 1024 and 1 or ceil(period / 1024)
+end
+
 local function plan_of(number)
   local plan = plans[number]
   if not plan then
     local text = ARGV[number + 2]
-    local family, action, count, _, cost, stamp, at = unpack('<BBBBI4d', text)
+    local family, action, count, spaced, cost, stamp, at = unpack('<BBBBI4d', text)
     local quotas = sub(text, at, at + count * 28 - 1)
     local is_fast = count == 1 and family ~= LOG and action == CHARGE and cost > 0
     plan = {
@@ -20,15 +25,18 @@ local function plan_of(number)
     local costs_at = at + count * 28
     for i = 1, count do
       -- For a bucket, `full_span` is the time to replenish its capacity, and `cost_span` the time
-      -- to replenish the cost. Fractions are in 1/limit of a microsecond.
+      -- to replenish the cost; `usable_span` is that of the part which one request may use: all, or
+      -- its own cost, if requests leave a queue at even intervals. Fractions are in 1/limit of a microsecond.
       local limit, capacity, period, full_span, full_fraction, cost_span, cost_fraction
       limit, capacity, period, full_span, full_fraction, at = unpack('<I4I4ddI4', text, at)
       cost_span, cost_fraction, costs_at = unpack('<dI4', text, costs_at)
       plan[i] = {
+        usable_span = spaced == 1 and cost_span or full_span,
+        usable_fraction = spaced == 1 and cost_fraction or full_fraction,
         limit = limit, capacity = capacity, period = period,
         full_span = full_span, full_fraction = full_fraction,
         cost_span = cost_span, cost_fraction = cost_fraction,
-        granule = limit <= 1024 and 1 or ceil(period / 1024),
+        granule = granule_of(limit, period),
       }
     end
     plans[number] = plan

@@ -19,7 +19,7 @@ const PIECES: [(&str, &str); 9] = [
     ("log.lua", include_str!("log.lua")),
     ("dispatch.lua", include_str!("dispatch.lua")),
     ("codec.lua", include_str!("codec.lua")),
-    ("migrate.lua", include_str!("migrate.lua")),
+    ("translation.lua", include_str!("translation.lua")),
     ("check.lua", include_str!("check.lua")),
 ];
 
@@ -87,9 +87,9 @@ fn is_word(char: char) -> bool {
 mod tests {
     use super::*;
 
-    /// The size of the script before it was divided into files. It may be lowered, but a script
-    /// that grows beyond it should be worth its place on every server.
-    const MAX_BYTES: usize = 21_163;
+    /// The size of the script since it translates state of other forms of a policy. It may be
+    /// lowered, but a script that grows beyond it should be worth its place on every server.
+    const MAX_BYTES: usize = 24_700;
 
     /// Returns the lines of code of all files, in the order in which they are sent.
     fn source() -> Vec<&'static str> {

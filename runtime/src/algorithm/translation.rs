@@ -1,0 +1,208 @@
+//! The translation of state that meets another form of its policy: other quotas, or another
+//! algorithm.
+//!
+//! A form is an algorithm with quotas. The state of each quota, a part, belongs to the quotas of
+//! its period and kind, in whatever place of the policy they stand; a part of a bucket belongs to
+//! one limit and burst, too, because it is a level in time. A quota that has no part yet gets one
+//! by the admissions that are known from another part. A part whose quota the new form lacks is set
+//! aside until it would have been empty. Meanwhile it takes all charges, so that it is right when
+//! its form comes back.
+//!
+//! Nothing is changed by the translation itself. Only a charge stores its result.
+
+use smallvec::SmallVec;
+
+use super::{QuotaCounter, Refund};
+use crate::micros::Timestamp;
+use crate::policy::MAX_QUOTAS;
+use crate::{Algorithm, Policy, Quota};
+
+/// The largest number of parts that are set aside.
+const MAX_ASIDE: usize = 4;
+
+/// The state of one quota, with all that is needed to use it under another form.
+#[derive(Clone, Debug)]
+pub(super) struct Part {
+    pub(super) quota: Quota,
+    pub(super) counter: QuotaCounter,
+    /// The part may lack charges up to and including this time, so it refunds none of them. It is
+    /// the epoch if the part has them all.
+    pub(super) since: Timestamp,
+    /// The time from which on a charge forgets the part, if it is set aside: when it would have
+    /// been empty without the charges of other forms.
+    pub(super) until: Timestamp,
+}
+
+/// The parts of a form, in the order of its quotas, and those that are set aside.
+pub(super) struct Translated {
+    pub(super) parts: SmallVec<[Part; MAX_QUOTAS]>,
+    pub(super) aside: Vec<Part>,
+    /// No part had any units in use, so all the charges that were known before may be forgotten.
+    pub(super) was_empty: bool,
+}
+
+/// Translates `parts`, those of the form in force before those that are set aside, to the form of
+/// `policy`.
+pub(super) fn translate(parts: &[Part], policy: &Policy, now: Timestamp) -> Translated {
+    let algorithm = policy.get_algorithm();
+    let known: SmallVec<[Part; MAX_QUOTAS]> =
+        parts.iter().filter_map(|part| part.at(now)).collect();
+    let serving = |quota: &Quota| parts.iter().find(|part| part.serves(algorithm, quota));
+    let translated = policy.quotas().iter().map(|quota| match serving(quota) {
+        Some(part) => Part { quota: *quota, until: Timestamp::EPOCH, ..part.coalesced() },
+        None => derived(source(&known, quota), algorithm, quota, now),
+    });
+    let translated: SmallVec<[Part; MAX_QUOTAS]> = translated.collect();
+    let was_empty = known.is_empty();
+    let mut aside: Vec<Part> = Vec::new();
+    for part in known {
+        let is_new = |others: &[Part]| others.iter().all(|other| !other.is_like(&part));
+        if is_new(&translated) && is_new(&aside) {
+            aside.push(part);
+        }
+    }
+    while aside.len() > MAX_ASIDE {
+        let least = aside.iter().enumerate().min_by_key(|(_, part)| part.units());
+        let least = least.map_or(0, |(index, _)| index);
+        aside.remove(least);
+    }
+    Translated { parts: translated, aside, was_empty }
+}
+
+/// Returns the part from which the part of a new quota is derived: one that knows the whole period
+/// of the quota, else the one that knows most. Of several, the one with the most units.
+fn source<'a>(known: &'a [Part], quota: &Quota) -> Option<&'a Part> {
+    let period = |part: &Part| part.quota.period_micros();
+    let covering = known.iter().map(period).filter(|known| *known >= quota.period_micros()).min();
+    let chosen = covering.or_else(|| known.iter().map(period).max())?;
+    let candidates = known.iter().filter(|part| period(part) == chosen);
+    // Of equal ones, the first is taken.
+    candidates.rev().max_by_key(|part| part.units())
+}
+
+fn derived(source: Option<&Part>, algorithm: Algorithm, quota: &Quota, now: Timestamp) -> Part {
+    let mut counter = QuotaCounter::new(algorithm);
+    // A subject without any charges has none that this part could lack.
+    let mut since = Timestamp::EPOCH;
+    if let Some(part) = source {
+        since = now;
+        for (at, units) in part.counter.admissions(&part.quota) {
+            if units > 0 {
+                counter.advance(at, quota);
+                counter.charge_beyond(at, quota, units);
+            }
+        }
+        let is_log = |counter: &QuotaCounter| matches!(counter, QuotaCounter::SlidingWindow(_));
+        if is_log(&counter) && is_log(&part.counter) {
+            since = part.since;
+        }
+    }
+    Part { quota: *quota, counter, since, until: Timestamp::EPOCH }
+}
+
+impl Part {
+    /// Returns `true` if the part is of the form in force, or its time aside is not over at `now`.
+    /// A part whose time is over is forgotten by the next charge.
+    pub(super) fn is_kept(&self, now: Timestamp) -> bool {
+        self.until == Timestamp::EPOCH || self.until > now
+    }
+
+    /// Returns the part with the time until which it is set aside, if its form is left at `now`;
+    /// `None` if no units are in use.
+    fn at(&self, now: Timestamp) -> Option<Self> {
+        let empty_at = self.empty_at();
+        let until = if self.until == Timestamp::EPOCH { empty_at } else { self.until };
+        (empty_at > now && until > now).then(|| Self { until, ..self.coalesced() })
+    }
+
+    /// Returns a copy in the shape that the state of a quota has under any limit.
+    fn coalesced(&self) -> Self {
+        let mut part = self.clone();
+        if let QuotaCounter::SlidingWindow(log) = &mut part.counter {
+            log.coalesce();
+        }
+        part
+    }
+
+    /// Returns `true` if this part is the state of `quota` under `algorithm`.
+    fn serves(&self, algorithm: Algorithm, quota: &Quota) -> bool {
+        serves(&self.counter, &self.quota, algorithm, quota)
+    }
+
+    fn is_like(&self, other: &Self) -> bool {
+        std::mem::discriminant(&self.counter) == std::mem::discriminant(&other.counter)
+            && self.quota.period_micros() == other.quota.period_micros()
+            && (!matches!(self.counter, QuotaCounter::Bucket(_))
+                || self.quota.is_kept_like(&other.quota))
+    }
+
+    pub(super) fn empty_at(&self) -> Timestamp {
+        self.counter.empty_at(&self.quota)
+    }
+
+    fn units(&self) -> u64 {
+        let admissions = self.counter.admissions(&self.quota);
+        admissions.iter().map(|(_, units)| u64::from(*units)).sum()
+    }
+
+    /// Charges units that the form in force has admitted.
+    pub(super) fn charge_along(&mut self, now: Timestamp, cost: u32) {
+        self.counter.advance(now, &self.quota);
+        if self.counter.charge_beyond(now, &self.quota, cost) {
+            self.since = now;
+        }
+    }
+
+    /// Returns `true` if the part lacks no charge that can still be in use at `now`.
+    pub(super) fn is_complete(&self, now: Timestamp) -> bool {
+        self.since == Timestamp::EPOCH
+            || self.since.saturating_add(self.counter.longest_use(&self.quota)) <= now
+    }
+}
+
+/// Returns `true` if `counter`, which follows the quota `own`, is the state of `quota` under
+/// `algorithm`.
+fn serves(counter: &QuotaCounter, own: &Quota, algorithm: Algorithm, quota: &Quota) -> bool {
+    counter.serves(algorithm)
+        && own.period_micros() == quota.period_micros()
+        && (!algorithm.has_bucket() || own.is_kept_like(quota))
+}
+
+/// The form that admitted a charge, and the time from which on all parts have the charges of every
+/// form.
+///
+/// A subject without any units in use is forgotten, so a part may be newer than a charge of another
+/// form that was in use for a shorter time than the part's own period. Such a charge must not be
+/// refunded from it.
+pub(super) struct ChargedUnder<'a> {
+    pub(super) policy: &'a Policy,
+    pub(super) all_since: Option<Timestamp>,
+}
+
+impl ChargedUnder<'_> {
+    /// Refunds a charge from a part, in so far as the part is known to have it. Returns `true` if
+    /// anything was refunded.
+    pub(super) fn refund(
+        &self,
+        counter: &mut QuotaCounter,
+        quota: &Quota,
+        since: Timestamp,
+        refund: Refund,
+    ) -> bool {
+        if since != Timestamp::EPOCH {
+            return since < refund.charged_at && counter.refund(quota, refund);
+        }
+        let algorithm = self.policy.get_algorithm();
+        let mut quotas = self.policy.quotas().iter();
+        if self.all_since.is_some_and(|since| since <= refund.charged_at)
+            || quotas.any(|other| serves(counter, quota, algorithm, other))
+        {
+            return counter.refund(quota, refund);
+        }
+        match counter {
+            // An entry tells by its time which charge it is.
+            QuotaCounter::SlidingWindow(log) => log.refund_exact(quota, refund),
+            _ => false,
+        }
+    }
+}

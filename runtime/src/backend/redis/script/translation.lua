@@ -1,0 +1,253 @@
+-- Translation of state that meets another form of its policy: other quotas, or another algorithm.
+-- The rules are those of `runtime/src/algorithm/translation.rs`.
+
+-- Returns the quota of a part that is not the plan's.
+local function quota_of(family, part, cost)
+  local quota = {
+    limit = part.limit, capacity = part.capacity, period = part.period,
+    granule = granule_of(part.limit, part.period),
+  }
+  if family == BUCKET then
+    quota.full_span, quota.full_fraction = span_of(part.capacity, quota)
+    quota.cost_span, quota.cost_fraction = span_of(min(cost, part.capacity), quota)
+  end
+  return quota
+end
+
+local function copy_of(part)
+  local copy = {}
+  for name, value in pairs(part) do copy[name] = value end
+  return copy
+end
+
+-- Returns true if the part is of the form in force, or its time aside is not over. A part whose time
+-- is over is forgotten by the next charge.
+local function is_kept(part)
+  return not part.ends or part.ends > now
+end
+
+-- Returns the units that are in use, as far as the state knows.
+local function units_of(part)
+  local family = part.family
+  if family == COUNTER then return part.previous + part.current end
+  if family ~= BUCKET then return part.used end
+  local span = max(part.tat - part.last, 0)
+  local high, low = product(part.limit, span)
+  low = low + part.fraction
+  local units = ceil((span * part.limit + part.fraction) / part.period)
+  local whole_high, whole_low = product(units, part.period)
+  local rest = (whole_high - high) * 1073741824 + whole_low - low
+  while rest < 0 do units, rest = units + 1, rest + part.period end
+  while rest >= part.period do units, rest = units - 1, rest - part.period end
+  return units
+end
+
+-- Charges units that another quota has admitted, also beyond this one's limit. Returns true if the
+-- state could not take all of them.
+local function charge_beyond(family, part, quota, units)
+  if family == LOG then
+    units = min(units, MAX_UNITS - part.used)
+    if units > 0 then
+      charge_log(part, { granule = granule_of(max(quota.limit, part.count + 1), quota.period) },
+        units)
+    end
+  elseif family == BUCKET then
+    local tat, fraction = charged_tat(part, quota, span_of(min(units, quota.capacity), quota))
+    local full = max(now, part.floor) + quota.full_span
+    local too_much = tat > full or (tat == full and fraction > quota.full_fraction)
+    if too_much then tat, fraction = full, quota.full_fraction end
+    part.tat, part.fraction = tat, fraction
+    return too_much
+  else
+    charge_compact(family, part, quota, units)
+    return (family == COUNTER and part.current or part.used) == MAX_UNITS
+  end
+end
+
+-- Charges units as admitted at `at`, which is not after the present time.
+local function replay(family, part, quota, at, units)
+  if units == 0 then return end
+  local present = now
+  now = at
+  part.floor = at
+  advance(family, part, quota)
+  charge_beyond(family, part, quota, units)
+  now = present
+end
+
+-- Returns the state of a new quota by the admissions that the part `source` knows.
+local function derived(family, quota, source)
+  local part = new_part(family, quota)
+  part.since, part.floor = 0, now
+  if not source then return part end
+  part.since = (family == LOG and source.family == LOG) and source.since or now
+  if source.family == LOG then
+    for k = 0, source.count - 1 do
+      local time, units = entry(source, k)
+      replay(family, part, quota, time, units)
+    end
+  elseif source.family == COUNTER then
+    replay(family, part, quota, max(source.start - source.period, 0), source.previous)
+    replay(family, part, quota, source.start, source.current)
+  elseif source.family == FIXED then
+    replay(family, part, quota, source.start, source.used)
+  else
+    replay(family, part, quota, source.last, units_of(source))
+  end
+  part.floor = max(now, source.last)
+  return part
+end
+
+-- Returns the part from which that of a new quota is derived: one that knows the whole period, else
+-- the one that knows most. Of several, the one with the most units.
+local function source_of(known, quota)
+  local chosen, longest
+  for _, part in ipairs(known) do
+    local period = part.period
+    if period >= quota.period and (not chosen or period < chosen) then chosen = period end
+    if not longest or period > longest then longest = period end
+  end
+  chosen = chosen or longest
+  local best, most
+  for _, part in ipairs(known) do
+    if part.period == chosen then
+      local units = units_of(part)
+      if not best or units > most then best, most = part, units end
+    end
+  end
+  return best
+end
+
+-- Returns true if the part lacks no charge that can still be in use.
+local function is_complete(family, part, quota)
+  if part.since == 0 then return true end
+  local use = quota.period
+  if family == COUNTER then use = 2 * use end
+  if family == BUCKET then use = quota.full_span + (quota.full_fraction > 0 and 1 or 0) end
+  return part.since + use <= now
+end
+
+-- Translates the stored parts to the form of the plan. Returns its parts, those set aside, and true
+-- if no units were in use.
+local function translate(plan, stored)
+  local family, known, parts, aside = plan.family, {}, {}, {}
+  for _, part in ipairs(stored) do
+    local ends = empty_at(part.family, part, part)
+    if ends > now and is_kept(part) then
+      known[#known + 1] = copy_of(part)
+      known[#known].ends = part.ends or ends
+    end
+  end
+  for i = 1, plan.count do
+    for _, part in ipairs(stored) do
+      if not parts[i] and is_like(part.family, part, family, plan[i]) then
+        parts[i] = copy_of(part)
+        parts[i].ends = nil
+      end
+    end
+    parts[i] = parts[i] or derived(family, plan[i], source_of(known, plan[i]))
+    if is_complete(family, parts[i], plan[i]) then parts[i].since = 0 end
+  end
+  local was_empty = #known == 0
+  for _, part in ipairs(known) do
+    local is_new = true
+    for i = 1, plan.count do
+      is_new = is_new and not is_like(part.family, part, family, plan[i])
+    end
+    for _, other in ipairs(aside) do
+      is_new = is_new and not is_like(part.family, part, other.family, other)
+    end
+    if is_new then aside[#aside + 1] = part end
+  end
+  while #aside > 4 do
+    local least = 1
+    for k = 2, #aside do
+      if units_of(aside[k]) < units_of(aside[least]) then least = k end
+    end
+    table.remove(aside, least)
+  end
+  return parts, aside, was_empty
+end
+
+-- Charges an admitted cost to the parts that are set aside, and forgets those whose time is over.
+local function charge_along(state, plan)
+  local kept, complete = {}, true
+  for _, part in ipairs(state.aside) do
+    if is_kept(part) and empty_at(part.family, part, part) > now then
+      local quota = quota_of(part.family, part, 0)
+      advance(part.family, part, quota)
+      if charge_beyond(part.family, part, quota, plan.cost) then part.since = now end
+      kept[#kept + 1] = part
+    end
+  end
+  state.aside = kept
+  for i = 1, plan.count do complete = complete and is_complete(plan.family, state[i], plan[i]) end
+  if #kept == 0 and complete then
+    for i = 1, plan.count do state[i].since = 0 end
+  end
+end
+
+-- Loads the state of a key: in the form of the plan, or, for a refund, in its own form.
+local function load(key, plan)
+  local own = plan.action == REFUND
+  local state = {
+    key = key, quotas = plan.quotas, family = plan.family, count = plan.count, own = own,
+    checks = {}, aside = {}, native = true, charged_at = now,
+  }
+  local text = call('GETRANGE', key, 0, 255)
+  if text == '' then
+    state.rewrite = true
+    for i = 1, plan.count do
+      state[i] = derived(plan.family, plan[i])
+      state[i].floor, state[i].quota = now, plan[i]
+    end
+    return state
+  end
+  state.exists = true
+  local stored = decode(key, text)
+  state.charged_at = stored.charged_at
+  state.native = stored.family == plan.family and stored.count == plan.count
+  local same, twice, periods = true, false, {}
+  for i = 1, plan.count do
+    state.native = state.native and is_like(stored.family, stored[i], plan.family, plan[i])
+    same = same and state.native and stored[i].limit == plan[i].limit
+    twice, periods[plan[i].period] = twice or periods[plan[i].period], true
+  end
+  -- A refund asks in the form that is stored. Of two quotas of one period, each could be in the
+  -- other's place.
+  state.native = state.native and (same or not (own or twice))
+  state.changed_at = stored.changed and stored.changed_at or nil
+  local parts, aside = {}, {}
+  for i, part in ipairs(stored) do
+    if i > stored.count then aside[#aside + 1] = part else parts[i] = part end
+  end
+  state.rewrite = #aside > 0 or stored.changed
+  if not state.native and not own then
+    local was_empty
+    parts, aside, was_empty = translate(plan, stored)
+    state.rewrite = true
+    state.changed_at = not was_empty and state.changed_at or now
+  elseif not state.native then
+    state.family, state.count = stored.family, stored.count
+  end
+  state.aside = aside
+  local folded
+  for i = 1, state.count do
+    local part = parts[i]
+    state[i] = part
+    part.quota = (own and not state.native) and quota_of(part.family, part, plan.cost) or plan[i]
+    advance(state.family, part, part.quota)
+    state.dirty = state.dirty or part.dirty
+    folded = folded or part.folded
+  end
+  if folded then
+    state.charged_at = now
+    for i = 1, state.count do state[i].floor = now end
+    for _, part in ipairs(aside) do
+      if part.family == BUCKET then advance(BUCKET, part) end
+    end
+  end
+  -- A translation is stored only by a charge.
+  if not same and not own then state.dirty = false end
+  return state
+end

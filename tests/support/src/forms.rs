@@ -1,0 +1,237 @@
+//! One policy in several forms: other limits, periods, bursts, algorithms, and quotas in another
+//! order or number, in turns.
+
+use std::collections::HashSet;
+
+use proptest::prelude::*;
+use tollgate::{Algorithm, Decision, Policy};
+
+use crate::reference::{Expected, Numbers, START, has_bucket, said, worst_window};
+use crate::subject::Store;
+
+/// An algorithm with quotas.
+pub type Form = (Algorithm, Vec<Numbers>);
+
+#[derive(Clone, Copy, Debug)]
+pub enum FormStep {
+    /// A charge under a form of this number.
+    Charge(usize, u32),
+    Peek(usize, u32),
+    /// Gives back what was admitted so many admissions ago.
+    Refund(usize),
+    Pass(u64),
+    /// So many thousandths of a period of this form.
+    Share(usize, u64),
+    Reset,
+}
+
+pub fn form_steps(most: usize) -> impl Strategy<Value = Vec<FormStep>> {
+    let form = || 0_usize..4;
+    let cost = || prop_oneof![4 => Just(1_u32), 2 => 1_u32..=12, 1 => 0_u32..=200];
+    let step = prop_oneof![
+        12 => (form(), cost()).prop_map(|(form, cost)| FormStep::Charge(form, cost)),
+        3 => (form(), cost()).prop_map(|(form, cost)| FormStep::Peek(form, cost)),
+        3 => (0_usize..6).prop_map(FormStep::Refund),
+        3 => (0_u64..=3).prop_map(FormStep::Pass),
+        2 => (0_u64..=2_000_000).prop_map(FormStep::Pass),
+        4 => (form(), 0_u64..=1_100).prop_map(|(form, share)| FormStep::Share(form, share)),
+        1 => Just(FormStep::Reset),
+    ];
+    prop::collection::vec(step, 1..most)
+}
+
+/// Small quotas of one of a few periods, so that forms often have some in common.
+fn small(algorithm: Algorithm) -> impl Strategy<Value = Numbers> {
+    let limit = prop_oneof![8 => 1_u32..=30, 1 => 1_000_u32..=1_100];
+    let period = prop_oneof![
+        6 => prop::sample::select(vec![10_000_u64, 1_000_000, 1_884_967]),
+        1 => 2_000_u64..=4_000_000,
+    ];
+    (limit, period, 1_u32..=30, any::<bool>()).prop_map(move |(limit, period, burst, bursts)| {
+        let numbers = Numbers::new(limit.min(u32::try_from(period).unwrap()), period);
+        if bursts && has_bucket(algorithm) { numbers.burst(burst) } else { numbers }
+    })
+}
+
+/// Forms of any algorithm; of this one alone, if there is one.
+pub fn forms(algorithm: Option<Algorithm>) -> impl Strategy<Value = Vec<Form>> {
+    let algorithms = algorithm.map_or(Algorithm::ALL.to_vec(), |algorithm| vec![algorithm]);
+    let form = prop::sample::select(algorithms).prop_flat_map(|algorithm| {
+        (Just(algorithm), prop::collection::vec(small(algorithm), 1..=3))
+    });
+    prop::collection::vec(form, 2..=4)
+}
+
+/// What happened to a step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FormAnswer {
+    Said(Expected),
+    Refunded(bool),
+    Nothing,
+}
+
+/// What was admitted: the form, when, and how much of it was not given back.
+#[derive(Clone, Copy, Debug)]
+pub struct Admitted {
+    pub form: usize,
+    pub at: u64,
+    pub units: u64,
+}
+
+/// A store, and what it has admitted to one subject.
+pub struct Forms<S> {
+    store: S,
+    subject: String,
+    policies: Vec<Policy>,
+    periods: Vec<u64>,
+    pub now: u64,
+    granted: Vec<(usize, Decision)>,
+    pub admitted: Vec<Admitted>,
+}
+
+impl<S: Store> Forms<S> {
+    pub fn new(store: S, subject: String, forms: &[Form]) -> Self {
+        store.clock().set_micros(START);
+        let policies =
+            forms.iter().map(|(algorithm, numbers)| Numbers::policy(*algorithm, numbers));
+        Self {
+            store,
+            subject,
+            policies: policies.collect(),
+            periods: forms.iter().map(|(_, numbers)| numbers[0].period).collect(),
+            now: START,
+            granted: Vec::new(),
+            admitted: Vec::new(),
+        }
+    }
+
+    pub fn step(&mut self, step: FormStep) -> FormAnswer {
+        match step {
+            FormStep::Charge(form, cost) => {
+                let form = form % self.policies.len();
+                let decision = self.store.check(&self.policies[form], &self.subject, cost);
+                let answer = said(&decision);
+                if decision.is_allowed() && cost > 0 {
+                    self.granted.push((self.admitted.len(), decision));
+                    let (at, units) = (self.now, cost.into());
+                    self.admitted.push(Admitted { form, at, units });
+                }
+                FormAnswer::Said(answer)
+            }
+            FormStep::Peek(form, cost) => {
+                let policy = &self.policies[form % self.policies.len()];
+                let peek = self.store.limiter().peek(policy, &self.subject, cost);
+                FormAnswer::Said(said(&self.store.wait(peek).unwrap()))
+            }
+            FormStep::Refund(back) => {
+                let Some(index) = self.granted.len().checked_sub(back + 1) else {
+                    return FormAnswer::Nothing;
+                };
+                let (admitted, decision) = self.granted.remove(index);
+                let refunded = self.store.wait(self.store.limiter().refund(decision)).unwrap();
+                if refunded {
+                    self.admitted[admitted].units = 0;
+                }
+                FormAnswer::Refunded(refunded)
+            }
+            FormStep::Pass(micros) => self.pass(micros),
+            FormStep::Share(form, share) => {
+                self.pass(self.periods[form % self.periods.len()] * share / 1_000)
+            }
+            FormStep::Reset => {
+                let reset = self.store.limiter().reset(&self.policies[0], &self.subject);
+                self.store.wait(reset).unwrap();
+                self.granted.clear();
+                self.admitted.clear();
+                // No charge from before has the stamp of one that comes after.
+                self.pass(1)
+            }
+        }
+    }
+
+    fn pass(&mut self, micros: u64) -> FormAnswer {
+        self.now += micros;
+        self.store.clock().set_micros(self.now);
+        FormAnswer::Nothing
+    }
+
+    /// Asserts the bound: of what the forms with quotas of one algorithm and one period have
+    /// admitted, a window of that period holds at most what the loosest limit and the largest
+    /// burst among them admit.
+    pub fn assert_bounds(&self, forms: &[Form]) -> Result<(), String> {
+        let kind = |algorithm| if has_bucket(algorithm) { Algorithm::Gcra } else { algorithm };
+        let key = |algorithm, quota: &Numbers| {
+            let bucket = has_bucket(algorithm).then(|| (quota.limit, quota.capacity()));
+            (kind(algorithm), quota.period, bucket)
+        };
+        let keys = forms.iter().flat_map(|(algorithm, numbers)| {
+            numbers.iter().map(|quota| key(*algorithm, quota)).collect::<Vec<_>>()
+        });
+        // Beyond four that are set aside, some are forgotten, and admit again.
+        if keys.collect::<HashSet<_>>().len() > 5 {
+            return Ok(());
+        }
+        for (algorithm, numbers) in forms {
+            for quota in numbers {
+                let alike = |form: &Form| {
+                    let alike = form.1.iter().filter(|other| other.period == quota.period);
+                    (kind(form.0) == kind(*algorithm)).then(|| alike.copied().collect::<Vec<_>>())
+                };
+                let alike: Vec<Vec<Numbers>> =
+                    forms.iter().map(|form| alike(form).unwrap_or_default()).collect();
+                let most = |of: &dyn Fn(&Numbers) -> u64| {
+                    // A form with two such quotas keeps the tighter one. Of two buckets, one can
+                    // have the smaller limit and the other the smaller burst.
+                    let of_form = |numbers: &Vec<Numbers>| {
+                        let numbers = numbers.iter().map(of);
+                        if has_bucket(*algorithm) { numbers.max() } else { numbers.min() }
+                    };
+                    alike.iter().filter_map(of_form).max().unwrap()
+                };
+                let limit = most(&|numbers| numbers.limit.into());
+                let burst = most(&|numbers| numbers.capacity());
+                let loosest = Numbers::new(u32::try_from(limit).unwrap(), quota.period)
+                    .burst(u32::try_from(burst).unwrap());
+                let judged = self.admitted.iter().filter(|each| !alike[each.form].is_empty());
+                let judged: Vec<_> = judged.map(|each| (each.at, each.units)).collect();
+                let (worst, bound) =
+                    (worst_window(&judged, quota.period), loosest.bound(*algorithm));
+                if worst > bound {
+                    return Err(format!("{worst} of {bound} in {} of {quota:?}", quota.period));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A charge that is no longer in use is not refunded from the state of another form, which is newer
+/// than the charge, whatever form the state meets afterwards.
+pub fn a_refund_gives_back_no_other_charge<S: Store>(
+    before: Algorithm,
+    store: impl Fn() -> (S, String),
+) {
+    for &after in Algorithm::ALL {
+        for &other in Algorithm::ALL {
+            let forms = [
+                (before, vec![Numbers::new(2, 10_000)]),
+                (after, vec![Numbers::new(1, 1_000_000)]),
+                (other, vec![Numbers::new(3, 30_000)]),
+            ];
+            for then in [None, Some(FormStep::Charge(2, 1))] {
+                let (store, subject) = store();
+                let mut subject = Forms::new(store, subject, &forms);
+                subject.step(FormStep::Charge(0, 1));
+                subject.step(FormStep::Pass(20_000));
+                subject.step(FormStep::Charge(1, 1));
+                then.into_iter().for_each(|step| drop(subject.step(step)));
+                let refunds = subject.granted.len() - 1;
+                let refunded = subject.step(FormStep::Refund(refunds));
+                assert_eq!(refunded, FormAnswer::Refunded(false), "{before:?}, {after:?}");
+                subject.step(FormStep::Charge(1, 1));
+                let again = subject.admitted.iter().filter(|each| each.form == 1).count();
+                assert_eq!(again, 1, "{before:?}, {after:?}, {other:?}, {then:?}");
+            }
+        }
+    }
+}
