@@ -14,15 +14,6 @@ use crate::timed::{PATIENCE, limiter_on, runtime};
 use support::redis::{RedisCluster, RedisServer};
 use support::reference::START;
 
-const ALGORITHMS: [Algorithm; 6] = [
-    Algorithm::SlidingWindow,
-    Algorithm::SlidingWindowCounter,
-    Algorithm::FixedWindow,
-    Algorithm::TokenBucket,
-    Algorithm::LeakyBucket,
-    Algorithm::Gcra,
-];
-
 /// The user of the documentation.
 fn documented_user() -> Vec<String> {
     let docs = include_str!("../../runtime/src/docs/redis.md");
@@ -82,7 +73,7 @@ fn the_documented_rights_suffice_for_every_algorithm_quota_and_action() {
     runtime().block_on(async {
         let real = limiter(&server);
         real.initialize().await.unwrap();
-        for algorithm in ALGORITHMS {
+        for &algorithm in Algorithm::ALL {
             for quotas in 1..=4 {
                 let policy = policy(algorithm, quotas);
                 // The script reads the server's time only without a clock of the test's.
@@ -210,7 +201,7 @@ fn a_missing_right_lifts_no_limit_and_is_no_outage() {
             let breaker = limiter.stats().breaker.unwrap();
             assert_eq!((breaker.state, breaker.opened), (BreakerState::Closed, 0), "{right}");
             set_user(&server, &[]);
-            for algorithm in ALGORITHMS {
+            for &algorithm in Algorithm::ALL {
                 let policy = policy(algorithm, 1).on_error(OnError::Open);
                 let subject = format!("{right} {algorithm:?}");
                 let decision = limiter.check(&policy, &subject).await.unwrap();

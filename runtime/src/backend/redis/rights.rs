@@ -20,15 +20,6 @@ const MAX_TRIES: u32 = 100_000;
 /// The maximum number of arguments with which a command is tried.
 const MAX_ARGUMENTS: usize = 5;
 
-const ALGORITHMS: [Algorithm; 6] = [
-    Algorithm::SlidingWindow,
-    Algorithm::SlidingWindowCounter,
-    Algorithm::FixedWindow,
-    Algorithm::TokenBucket,
-    Algorithm::LeakyBucket,
-    Algorithm::Gcra,
-];
-
 /// Runs every path of the script on keys of its own, which expire within seconds. `serves` tells if
 /// the node serves a key. An error other than a missing right is ignored here: it may pass until
 /// the first request.
@@ -67,9 +58,9 @@ fn stem(key_prefix: &str, serves: impl Fn(&[u8]) -> bool) -> Option<String> {
 async fn run_every_path(node: &Node, stem: &str) -> Result<(), BackendError> {
     let quota = Quota::new(3, Duration::from_secs(10));
     let longer = Quota::new(5, Duration::from_secs(20));
-    let policies: Vec<Policy> = ALGORITHMS
-        .into_iter()
-        .map(|algorithm| Policy::new("start", quota).algorithm(algorithm))
+    let policies: Vec<Policy> = Algorithm::ALL
+        .iter()
+        .map(|algorithm| Policy::new("start", quota).algorithm(*algorithm))
         .flat_map(|policy| [policy.clone(), policy.and(longer)])
         .collect();
     let keys: Vec<String> = (0..policies.len()).map(|index| format!("{stem}{index}")).collect();
