@@ -47,9 +47,22 @@ pub struct BackendError(Box<Failure>);
 #[derive(Clone, Debug)]
 struct Failure {
     execution: Execution,
-    is_rejection: bool,
+    cause: FailureCause,
     retry_in: Option<Duration>,
     source: Arc<dyn Error + Send + Sync>,
+}
+
+/// The cause of a failure, on which the limiter's reaction depends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum FailureCause {
+    /// The backend cannot answer. This is an outage.
+    Backend,
+    /// The operation itself is at fault. Other operations may succeed.
+    Operation,
+    /// The backend answers, but its operator does not permit the operation. This is no outage: it
+    /// lasts until the operator grants the right.
+    #[cfg(feature = "redis")]
+    Rights,
 }
 
 impl BackendError {
@@ -70,13 +83,25 @@ impl BackendError {
     /// [`CircuitBreaker`]: crate::CircuitBreaker
     pub fn rejected(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         let mut error = Self::not_executed(source);
-        error.0.is_rejection = true;
+        error.0.cause = FailureCause::Operation;
+        error
+    }
+
+    /// Creates the error of an operation that the backend does not permit. It is not an outage, so
+    /// no policy lets requests through because of it, and it does not open a circuit breaker.
+    #[cfg(feature = "redis")]
+    pub(crate) fn forbidden(
+        execution: Execution,
+        source: impl Into<Box<dyn Error + Send + Sync>>,
+    ) -> Self {
+        let mut error = Self::new(execution, source.into());
+        error.0.cause = FailureCause::Rights;
         error
     }
 
     fn new(execution: Execution, source: Box<dyn Error + Send + Sync>) -> Self {
         let source = source.into();
-        Self(Box::new(Failure { execution, is_rejection: false, retry_in: None, source }))
+        Self(Box::new(Failure { execution, cause: FailureCause::Backend, retry_in: None, source }))
     }
 
     /// Sets the time after which trying again may succeed.
@@ -97,8 +122,18 @@ impl BackendError {
         self
     }
 
+    /// Returns `true` if the error does not show that the backend fails: the operation was at fault,
+    /// or the backend does not permit it.
     pub(crate) fn is_rejection(&self) -> bool {
-        self.0.is_rejection
+        self.0.cause != FailureCause::Backend
+    }
+
+    /// Returns `true` if the backend answers, but does not permit the operation.
+    pub(crate) fn is_forbidden(&self) -> bool {
+        #[cfg(feature = "redis")]
+        return self.0.cause == FailureCause::Rights;
+        #[cfg(not(feature = "redis"))]
+        false
     }
 
     /// Returns `true` if the operation certainly had no effect.
@@ -109,15 +144,10 @@ impl BackendError {
     /// Returns a copy of this error for another operation, which was waiting for this one to
     /// succeed. The other operation was not executed.
     pub(crate) fn for_another(&self) -> Self {
-        let Failure { is_rejection, retry_in, .. } = *self.0;
+        let Failure { cause, retry_in, .. } = *self.0;
         let source: Box<dyn Error + Send + Sync> = self.0.source.to_string().into();
         let source = source.into();
-        Self(Box::new(Failure {
-            execution: Execution::NotExecuted,
-            is_rejection,
-            retry_in,
-            source,
-        }))
+        Self(Box::new(Failure { execution: Execution::NotExecuted, cause, retry_in, source }))
     }
 
     /// Returns the effect of the operation, as far as it is known.
@@ -235,6 +265,9 @@ pub enum StartError {
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Backend(error) if error.is_forbidden() => {
+                write!(f, "the backend does not permit what the limits need: {}", error.0.source)
+            }
             Self::Backend(error) => write!(
                 f,
                 "the backend is not ready: {}: start it, or correct its settings",

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tollgate::backend::RedisBackendBuilder;
 use tollgate::{Limiter, Policy, Quota, RedisBackend};
 
+use crate::rights::set_user;
 use crate::timed::{PATIENCE, runtime};
 use support::redis::{Certificates, RedisCluster, RedisServer, Sentinels, ask};
 
@@ -73,19 +74,6 @@ fn a_password_and_a_user() {
     assert!(error.contains("NOAUTH") || error.contains("uthent"), "{error}");
 }
 
-/// The user of the documentation.
-fn documented_user() -> Vec<String> {
-    let docs = include_str!("../../runtime/src/docs/redis.md");
-    let text = docs.split("```text\n").nth(1).unwrap().split("```").next().unwrap();
-    text.split_ascii_whitespace().skip(2).map(str::to_owned).collect()
-}
-
-fn set_user(server: &RedisServer, more: &[&str]) {
-    let mut command = redis::cmd("ACL");
-    command.arg("SETUSER").arg(documented_user()).arg(more);
-    command.exec(&mut server.connection()).unwrap();
-}
-
 #[test]
 fn the_documented_user_suffices() {
     let server = RedisServer::start();
@@ -99,7 +87,7 @@ fn the_documented_user_suffices() {
     // It may do nothing else.
     let url = format!("redis://tollgate:password@127.0.0.1:{}", server.port);
     let mut connection = support::redis::connection(url.as_str());
-    for forbidden in ["FLUSHALL", "KEYS *", "GET tollgate:x", "CONFIG GET *"] {
+    for forbidden in ["FLUSHALL", "KEYS *", "GET other:x", "CONFIG GET *"] {
         let mut words = forbidden.split(' ');
         let refused =
             redis::cmd(words.next().unwrap()).arg(words.collect::<Vec<_>>()).exec(&mut connection);

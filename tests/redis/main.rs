@@ -14,6 +14,7 @@ mod given_up;
 mod local_tier;
 mod outage;
 mod overrides;
+mod rights;
 mod rolling;
 mod round_trips;
 mod same_as_memory;

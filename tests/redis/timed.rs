@@ -73,7 +73,7 @@ impl Store for &Timed {
     }
 }
 
-fn limiter_on(url: &str, clock: &ManualClock) -> Limiter {
+pub(crate) fn limiter_on(url: &str, clock: &ManualClock) -> Limiter {
     let backend = RedisBackend::builder(url).virtual_time(clock.clone()).deadline(PATIENCE);
     // What the server decides is looked at, so nobody else is to decide.
     Limiter::builder(backend.build().unwrap()).local_tier(LocalTier::none()).build()

@@ -257,6 +257,7 @@ impl LimiterBuilder {
             on_error: self.on_error,
             fallback,
             failing: AtomicBool::new(false),
+            forbidden_told: AtomicBool::new(false),
             registry: OnceLock::new(),
             queue: Queue::new(clock),
             refunds: BackgroundRefunds::default(),

@@ -89,6 +89,12 @@ impl Limiter {
         error: BackendError,
         verdict: &mut Verdict,
     ) -> Result<(), Unavailable> {
+        if error.is_forbidden() {
+            // This is not an outage, so `on_error` does not decide: what a policy may do for the
+            // length of an outage would last until somebody notices that nothing is limited.
+            self.tell_forbidden(&error);
+            return Err(error.into());
+        }
         if !error.is_rejection() {
             self.record_health(Some(&error));
         }
@@ -110,6 +116,17 @@ impl Limiter {
                 Ok(())
             }
             (OnError::Closed | OnError::Local, _) => Err(error.into()),
+        }
+    }
+
+    /// Logs the first operation that the backend does not permit, but not the ones after it.
+    fn tell_forbidden(&self, error: &BackendError) {
+        if !self.shared.forbidden_told.swap(true, Ordering::Relaxed) {
+            tracing::error!(
+                %error,
+                "the rate limit's backend does not permit what the limits need; each check that \
+                 needs it is refused, whatever `on_error` says, until the right is granted"
+            );
         }
     }
 

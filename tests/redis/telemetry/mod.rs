@@ -43,10 +43,12 @@ async fn redis_shows_round_trips_batches_and_its_pool() {
     let backend = RedisBackend::builder(&server.url()).pool_size(3).deadline(HOUR).build().unwrap();
     let limiter = Limiter::new(backend);
     limiter.initialize().await.unwrap();
+    // The calls that look for missing rights are not counted.
+    let before = server.calls("evalsha");
     crowd(&limiter, 200).await;
     limiter.record_metrics().await;
     let count = |name: &str| exporter.value(name, &[]).unwrap();
-    let trips = server.calls("evalsha") as f64;
+    let trips = (server.calls("evalsha") - before) as f64;
     assert!(trips < 100.0, "{trips}");
     assert_eq!(count("tollgate_redis_round_trips_total"), trips);
     assert_eq!(count("tollgate_redis_round_trip_seconds_count"), trips);

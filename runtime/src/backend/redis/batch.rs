@@ -1,7 +1,7 @@
 //! Sending a batch of requests as calls of the script.
 
 use redis::aio::MultiplexedConnection;
-use redis::{Cmd, Pipeline, RedisResult, Value};
+use redis::{Cmd, Pipeline, RedisResult, ServerErrorKind, Value};
 
 use super::request::Request;
 use super::script;
@@ -70,7 +70,16 @@ pub(super) async fn send(
     let count = pipeline.len();
     let mut values = connection.send_packed_commands(&pipeline, 0, count).await?;
     if load && !values.is_empty() {
-        values.remove(0);
+        let loaded = values.remove(0);
+        if matches!(loaded, Value::ServerError(_)) {
+            // The calls fail for the reason for which the script could not be loaded.
+            let missing = values.iter_mut().filter(|value| is_script_missing(value));
+            missing.for_each(|value| *value = loaded.clone());
+        }
     }
     Ok(values)
+}
+
+fn is_script_missing(value: &Value) -> bool {
+    matches!(value, Value::ServerError(error) if error.kind() == Some(ServerErrorKind::NoScript))
 }

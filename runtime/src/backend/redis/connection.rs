@@ -108,6 +108,11 @@ impl SharedConnection {
         self.connector.address()
     }
 
+    /// Returns the name of the Redis user; `default` if the settings name none.
+    pub(super) fn user(&self) -> &str {
+        self.connector.user()
+    }
+
     pub(super) async fn close(&self) {
         *self.current.lock().await = None;
         self.connector.close();

@@ -140,6 +140,11 @@ impl Connector {
         builder.build().map_err(|error| error.to_string())
     }
 
+    /// Returns the name of the Redis user; `default` if the settings name none.
+    pub(super) fn user(&self) -> &str {
+        self.options.username.as_deref().unwrap_or("default")
+    }
+
     /// Adds the numbers of connections in all pools to `stats`.
     pub(super) fn add_to(&self, stats: &mut RedisStats) {
         for RuntimePool { pool, .. } in self.lock().iter() {

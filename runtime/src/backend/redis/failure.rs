@@ -3,6 +3,7 @@
 use redis::{ErrorKind, RedisError, ServerError, ServerErrorKind};
 
 use crate::BackendError;
+use crate::error::Execution;
 
 /// The reason why a request got no answer.
 #[derive(Clone, Debug)]
@@ -23,6 +24,9 @@ pub(super) enum RequestError {
     WrongServer(String),
     /// Not executed, and sending the request again would not help.
     Permanent(String),
+    /// Refused, because the user of the connection lacks a right. The script may have executed the
+    /// commands before the one that it may not call.
+    Forbidden(Execution, String),
     /// Not executed, and sending the request again would not help. Other requests are not affected:
     /// either the request itself is at fault, or the queue was full.
     Rejected(String),
@@ -31,9 +35,13 @@ pub(super) enum RequestError {
 }
 
 /// Error codes of failures that sending the request again does not change.
-const PERMANENT: [&str; 4] = ["NOPERM", "NOAUTH", "WRONGPASS", "MISCONF"];
+const PERMANENT: [&str; 3] = ["NOAUTH", "WRONGPASS", "MISCONF"];
 /// Error codes of failures that concern a single key. The last one is raised by our own script.
 const REJECTED: [&str; 3] = ["WRONGTYPE", "CROSSSLOT", "TOLLGATE"];
+
+/// The words with which servers before Redis 7.2 refuse a script's call, without an error code of
+/// their own. The words after them tell if the command or its key is not permitted.
+const FORBIDDEN_IN_SCRIPT: &str = "The user executing the script can't";
 
 impl RequestError {
     /// Classifies an error with which the server answered.
@@ -52,7 +60,12 @@ impl RequestError {
     pub(super) fn from_text(text: &str) -> Self {
         let owned = || text.to_owned();
         let has = |code: &str| text.split([' ', ':', '-']).any(|word| word == code);
-        if has("NOSCRIPT") {
+        if has("NOPERM") || text.contains(FORBIDDEN_IN_SCRIPT) {
+            // The server adds the place in the script, `@user_script:LINE`.
+            let in_script = text.contains(FORBIDDEN_IN_SCRIPT) || text.contains("user_script");
+            let execution = if in_script { Execution::Unknown } else { Execution::NotExecuted };
+            Self::Forbidden(execution, owned())
+        } else if has("NOSCRIPT") {
             Self::NoScript
         } else if has("TRYAGAIN") {
             Self::TryAgain
@@ -69,6 +82,14 @@ impl RequestError {
         }
     }
 
+    /// Classifies the message of an error that the script has caught.
+    pub(super) fn from_script(text: &str) -> Self {
+        match Self::from_text(text) {
+            Self::Forbidden(_, text) => Self::Forbidden(Execution::Unknown, text),
+            other => other,
+        }
+    }
+
     /// Classifies an error of the driver that occurred after something may have been sent.
     pub(super) fn from_driver(error: &RedisError) -> Self {
         match error.kind() {
@@ -82,13 +103,17 @@ impl RequestError {
 
     /// Returns `true` if the request certainly had no effect and may be sent again.
     pub(super) fn is_retryable(&self) -> bool {
-        !matches!(self, Self::Permanent(_) | Self::Rejected(_) | Self::Unknown(_))
+        !matches!(
+            self,
+            Self::Permanent(_) | Self::Rejected(_) | Self::Unknown(_) | Self::Forbidden(..)
+        )
     }
 
     pub(super) fn into_error(self) -> BackendError {
         match self {
             Self::Unknown(text) => BackendError::unknown(text),
             Self::Rejected(text) => BackendError::rejected(text),
+            Self::Forbidden(execution, text) => BackendError::forbidden(execution, text),
             Self::Unconnected(text)
             | Self::Busy(text)
             | Self::WrongServer(text)
@@ -109,6 +134,7 @@ fn server_error(error: &RedisError) -> Option<ServerError> {
 #[cfg(test)]
 mod tests {
     use super::RequestError;
+    use crate::error::Execution;
 
     #[test]
     fn errors_are_classified_by_their_code() {
@@ -137,7 +163,49 @@ mod tests {
             assert!(!is_retryable(text), "{text}");
         }
         assert!(matches!(RequestError::from_text("ERR what"), RequestError::Unknown(_)));
-        assert!(matches!(RequestError::from_text("NOPERM what"), RequestError::Permanent(_)));
         assert!(matches!(RequestError::from_text("WRONGTYPE what"), RequestError::Rejected(_)));
+    }
+
+    #[test]
+    fn a_missing_right_is_told_apart_from_all_other_errors() {
+        // The texts of Redis 6.2, 7.0 and 7.2: for a call, and for a command within the script.
+        for (text, execution) in [
+            (
+                "NOPERM this user has no permissions to run the 'get' command",
+                Execution::NotExecuted,
+            ),
+            (
+                "NOPERM User a has no permissions to run the 'script|load' command",
+                Execution::NotExecuted,
+            ),
+            ("NOPERM No permissions to access a key", Execution::NotExecuted),
+            (
+                "NOPERM User a has no permissions to run the 'get' command script: 62, on @user_script:1.",
+                Execution::Unknown,
+            ),
+            (
+                "ERR The user executing the script can't run this command or subcommand",
+                Execution::Unknown,
+            ),
+            (
+                "@user_script: 7: The user executing the script can't run this command or subcommand",
+                Execution::Unknown,
+            ),
+            (
+                "ERR The user executing the script can't access at least one of the keys",
+                Execution::Unknown,
+            ),
+        ] {
+            let failure = RequestError::from_text(text);
+            assert!(!failure.is_retryable(), "{text}");
+            let error = failure.into_error();
+            assert!(error.is_forbidden() && error.is_rejection(), "{text}");
+            assert_eq!(error.execution(), execution, "{text}");
+            let error = RequestError::from_script(text).into_error();
+            assert_eq!(error.execution(), Execution::Unknown, "{text}");
+        }
+        for text in ["NOAUTH Authentication required.", "WRONGPASS invalid", "MISCONF x", "ERR x"] {
+            assert!(!RequestError::from_text(text).into_error().is_forbidden(), "{text}");
+        }
     }
 }

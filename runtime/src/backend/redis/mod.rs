@@ -7,6 +7,7 @@
 //! - The operation waits as a `request` in the node's `queue`.
 //! - The node's `worker` sends many requests as one `batch`, in one round trip, over the shared
 //!   `connection`, for which `connector` has a pool.
+//! - `preflight` and `rights` look at the servers when the limiter starts.
 //! - `reply` delivers the answers to the callers, and `failure` decides which requests may be sent
 //!   again.
 //!
@@ -26,6 +27,7 @@ mod preflight;
 mod queue;
 mod reply;
 mod request;
+mod rights;
 mod script;
 mod sentinel;
 mod servers;
@@ -122,9 +124,7 @@ impl RedisBackend {
             let late = || BackendError::not_executed("no node answered before the deadline");
             let ready = tokio::time::timeout_at(deadline, cluster.ready()).await;
             if let Err(error) = ready.unwrap_or_else(|_| Err(late())) {
-                let reason = error.to_string();
-                let error = || Err(BackendError::not_executed(reason.clone()));
-                return batch.iter().map(|_| error()).collect();
+                return batch.iter().map(|_| Err(error.for_another())).collect();
             }
         }
         let receivers: Vec<_> =
@@ -151,11 +151,19 @@ impl Backend for RedisBackend {
 
     async fn initialize(&self) -> Result<(), BackendError> {
         match &self.servers {
-            Servers::Single(node) => preflight::check(node).await,
+            Servers::Single(node) => {
+                preflight::check(node).await?;
+                rights::check(node, &self.key_prefix, |_| true).await
+            }
             Servers::Cluster(cluster) => {
                 cluster.ready().await?;
                 for node in cluster.masters() {
                     preflight::check(&node).await?;
+                    let serves = |key: &[u8]| {
+                        let server = cluster.route(slot_of(key));
+                        server.is_some_and(|server| Arc::ptr_eq(&server, &node))
+                    };
+                    rights::check(&node, &self.key_prefix, serves).await?;
                 }
                 Ok(())
             }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::info::ServerInfo;
 use super::node::Node;
-use super::script;
+use super::{rights, script};
 use crate::BackendError;
 
 const REPLY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -14,7 +14,8 @@ const TESTED: (u32, u32) = (7, 0);
 
 /// Connects, loads the script, and warns about settings by which the server may lose limits.
 pub(super) async fn check(node: &Node) -> Result<(), BackendError> {
-    node.query(&script::load(), REPLY_TIMEOUT).await?;
+    let loaded = node.query(&script::load(), REPLY_TIMEOUT).await;
+    loaded.map_err(|error| rights::explained(node, error))?;
     // If the user may not use `INFO`, there are no warnings.
     if let Ok(reply) = node.query(&redis::cmd("INFO"), REPLY_TIMEOUT).await
         && let Some(info) = ServerInfo::from_reply(&reply)

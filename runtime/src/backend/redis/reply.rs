@@ -71,7 +71,7 @@ fn deliver(
     for request in requests {
         match answers.next() {
             Some(Ok(reply)) => request.respond(Ok(reply)),
-            Some(Err(text)) => fail(request, RequestError::from_text(&text)),
+            Some(Err(text)) => fail(request, RequestError::from_script(&text)),
             None => fail(request, missing.clone()),
         }
     }

@@ -1,5 +1,6 @@
 //! Calls of the script: encoding of the plans, and decoding of the replies.
 
+mod commands;
 mod text;
 
 use std::sync::LazyLock;
@@ -9,6 +10,8 @@ use smallvec::SmallVec;
 
 use crate::operation::{Action, Operation};
 use crate::{Algorithm, Quota};
+
+pub(super) use self::commands::commands;
 
 static SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new(&text::TEXT));
 

@@ -1,0 +1,168 @@
+//! The rights of the Redis user, which are looked at when the limiter starts.
+
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+use std::time::Duration;
+
+use redis::Value;
+
+use super::failure::RequestError;
+use super::node::Node;
+use super::script::{self, Answers, Plan};
+use crate::operation::{Action, Operation};
+use crate::{Algorithm, BackendError, Check, Policy, Quota, Source};
+
+const REPLY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The number of keys among which one is searched that a node of a cluster serves.
+const MAX_TRIES: u32 = 100_000;
+
+/// The maximum number of arguments with which a command is tried.
+const MAX_ARGUMENTS: usize = 5;
+
+/// Runs every path of the script on keys of its own, which expire within seconds. `serves` tells if
+/// the node serves a key. An error other than a missing right is ignored here: it may pass until
+/// the first request.
+///
+/// # Errors
+///
+/// If the user lacks a right. The error names the commands or the keys, and the rights to add.
+pub(super) async fn check(
+    node: &Node,
+    key_prefix: &str,
+    serves: impl Fn(&[u8]) -> bool,
+) -> Result<(), BackendError> {
+    let Some(stem) = stem(key_prefix, serves) else { return Ok(()) };
+    match run_every_path(node, &stem).await {
+        Err(error) if error.is_forbidden() => Err(diagnosed(node, key_prefix, &stem, error).await),
+        Err(error) => {
+            tracing::debug!(%error, "the rights of the Redis user are not known");
+            Ok(())
+        }
+        Ok(()) => Ok(()),
+    }
+}
+
+/// Returns the beginning of keys that the node serves, and that no subject has: after the prefix,
+/// the key of a subject begins with a digit. A hash tag keeps the keys in one slot. Returns `None`
+/// if the node serves no such key, because the prefix has a hash tag of another node.
+fn stem(key_prefix: &str, serves: impl Fn(&[u8]) -> bool) -> Option<String> {
+    // Processes that start at the same time have different keys.
+    let unique = RandomState::new().hash_one(key_prefix);
+    let mut stems = (0..MAX_TRIES).map(|n| format!("{key_prefix}start:{{{unique:x}-{n}}}:"));
+    stems.find(|stem| serves(stem.as_bytes()))
+}
+
+/// Charges twice, peeks, refunds and resets, by every algorithm with one quota and with two. So the
+/// script creates, reads, changes and removes every form of state.
+async fn run_every_path(node: &Node, stem: &str) -> Result<(), BackendError> {
+    let quota = Quota::new(3, Duration::from_secs(10));
+    let longer = Quota::new(5, Duration::from_secs(20));
+    let policies: Vec<Policy> = Algorithm::ALL
+        .iter()
+        .map(|algorithm| Policy::new("start", quota).algorithm(*algorithm))
+        .flat_map(|policy| [policy.clone(), policy.and(longer)])
+        .collect();
+    let keys: Vec<String> = (0..policies.len()).map(|index| format!("{stem}{index}")).collect();
+    let mut stamp_micros = 0;
+    for step in 0..5 {
+        let action = match step {
+            0 | 1 => Action::Charge,
+            2 => Action::Peek,
+            3 => Action::Refund { stamp_micros, source: Source::Store },
+            _ => Action::Reset,
+        };
+        let plans: Vec<Plan> = policies
+            .iter()
+            .map(|policy| Plan::of(&Operation { check: Check::new(policy, "", 1), action }))
+            .collect();
+        let checks = keys.iter().map(String::as_bytes).zip(&plans);
+        let micros = node.virtual_time.as_ref().map(|clock| clock.now_micros());
+        let reply = node.query(&script::call(checks, micros), REPLY_TIMEOUT).await?;
+        let Value::BulkString(bytes) = &reply else { continue };
+        for answer in Answers::new(bytes).into_iter().flatten().take(keys.len()) {
+            match answer {
+                Ok(reply) => stamp_micros = reply.now,
+                Err(text) => return Err(RequestError::from_script(&text).into_error()),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Returns the error of a missing right, which names all commands that the script calls and the
+/// user may not. A server that refuses a command within a script does not say which it is, so each
+/// command is tried by itself.
+async fn diagnosed(node: &Node, key_prefix: &str, stem: &str, error: BackendError) -> BackendError {
+    let mut missing = Vec::new();
+    for command in script::commands() {
+        if is_missing(node, command, stem).await {
+            missing.push(command.to_lowercase());
+        }
+    }
+    if !missing.is_empty() {
+        return lacking(node, &missing, &error);
+    }
+    if named_command(&error.to_string()).is_some() {
+        return explained(node, error);
+    }
+    let user = node.connection.user();
+    let text = format!(
+        "the user `{user}` may not use the keys that begin with `{key_prefix}` ({error}). Grant it: \
+         ACL SETUSER {user} ~{key_prefix}*"
+    );
+    forbidden(node, text, &error)
+}
+
+/// Adds the right to add to an error that names the command that the user may not call. Returns any
+/// other error unchanged.
+pub(super) fn explained(node: &Node, error: BackendError) -> BackendError {
+    match named_command(&error.to_string()) {
+        Some(command) if error.is_forbidden() => lacking(node, &[command.to_owned()], &error),
+        _ => error,
+    }
+}
+
+fn lacking(node: &Node, commands: &[String], error: &BackendError) -> BackendError {
+    let user = node.connection.user();
+    let names: Vec<_> = commands.iter().map(|name| format!("`{name}`")).collect();
+    let rights: Vec<_> = commands.iter().map(|name| format!("+{name}")).collect();
+    let text = format!(
+        "the user `{user}` lacks the right to {}. Grant it: ACL SETUSER {user} {}",
+        names.join(", "),
+        rights.join(" ")
+    );
+    forbidden(node, text, error)
+}
+
+fn forbidden(node: &Node, text: String, error: &BackendError) -> BackendError {
+    let error = BackendError::forbidden(error.execution(), text);
+    match node.connection.address() {
+        Some(address) => error.at(&address),
+        None => error,
+    }
+}
+
+/// Returns `true` if the user may not call a command. The command is tried with fewer and fewer
+/// arguments, because the server looks at the right only if the command can have that many. Each
+/// argument is the name of a key that nobody uses. Most commands that write do not accept it as
+/// their number or option, so they write nothing.
+async fn is_missing(node: &Node, command: &str, stem: &str) -> bool {
+    for count in (0..=MAX_ARGUMENTS).rev() {
+        let mut call = redis::cmd(command);
+        for _ in 0..count {
+            call.arg(stem);
+        }
+        let Err(error) = node.query(&call, REPLY_TIMEOUT).await else { return false };
+        let text = error.to_string();
+        if !text.contains("wrong number of arguments") {
+            return error.is_forbidden() && named_command(&text).is_some();
+        }
+    }
+    false
+}
+
+/// Returns the command that the text of an error names as not permitted.
+fn named_command(text: &str) -> Option<&str> {
+    text.split_once("to run the '")?.1.split('\'').next()
+}

@@ -1,0 +1,212 @@
+//! The rights of the documented Redis user: they suffice for every check, each that is missing is
+//! told at start, and a missing one lifts no limit.
+
+use std::error::Error;
+use std::time::Duration;
+
+use tollgate::stats::BreakerState;
+use tollgate::testing::ManualClock;
+use tollgate::{
+    Algorithm, Limiter, LocalTier, MemoryBackend, OnError, Policy, Quota, RedisBackend, Source,
+};
+
+use crate::timed::{PATIENCE, limiter_on, runtime};
+use support::redis::{RedisCluster, RedisServer};
+use support::reference::START;
+
+/// The user of the documentation.
+fn documented_user() -> Vec<String> {
+    let docs = include_str!("../../runtime/src/docs/redis.md");
+    let text = docs.split("```text\n").nth(1).unwrap().split("```").next().unwrap();
+    text.split_ascii_whitespace().skip(2).map(str::to_owned).collect()
+}
+
+/// Creates the documented user anew, and changes it by `more`.
+pub(crate) fn set_user(server: &RedisServer, more: &[&str]) {
+    let mut command = redis::cmd("ACL");
+    command.arg("SETUSER").arg("tollgate").arg("reset");
+    command.arg(&documented_user()[1..]).arg(more);
+    command.exec(&mut server.connection()).unwrap();
+}
+
+fn url(server: &RedisServer) -> String {
+    format!("redis://tollgate:password@127.0.0.1:{}", server.port)
+}
+
+fn limiter(server: &RedisServer) -> Limiter {
+    Limiter::new(RedisBackend::builder(&url(server)).deadline(PATIENCE).build().unwrap())
+}
+
+fn policy(algorithm: Algorithm, quotas: u64) -> Policy {
+    let quota = |n: u64| Quota::new(2 + n as u32, Duration::from_secs(60 * n));
+    let policy = Policy::new("rights", quota(1)).algorithm(algorithm);
+    (2..=quotas).fold(policy, |policy, n| policy.and(quota(n)))
+}
+
+/// Does everything that a limiter can do with a subject, and returns what it answers.
+async fn all_actions(limiter: &Limiter, clock: &ManualClock, policy: &Policy) -> Vec<String> {
+    let subject = format!("{:?}{}", policy.get_algorithm(), policy.quotas().len());
+    let mut told = Vec::new();
+    for round in 0..4 {
+        for cost in [1, 0, 2, 1, 9] {
+            let charged = limiter.check_cost(policy, &subject, cost).await.unwrap();
+            assert_eq!(charged.source(), Source::Store);
+            told.push(format!("{:?} {}", charged.outcome(), charged.remaining()));
+            let peeked = limiter.peek(policy, &subject, 1).await.unwrap();
+            told.push(format!("{:?} {}", peeked.outcome(), peeked.remaining()));
+            if (round + cost) % 2 == 0 {
+                told.push(format!("{:?}", limiter.refund(charged).await.unwrap()));
+            }
+            clock.advance(Duration::from_secs(7));
+        }
+        if round == 2 {
+            limiter.reset(policy, &subject).await.unwrap();
+        }
+    }
+    told
+}
+
+#[test]
+fn the_documented_rights_suffice_for_every_algorithm_quota_and_action() {
+    let server = RedisServer::start();
+    set_user(&server, &[]);
+    runtime().block_on(async {
+        let real = limiter(&server);
+        real.initialize().await.unwrap();
+        for &algorithm in Algorithm::ALL {
+            for quotas in 1..=4 {
+                let policy = policy(algorithm, quotas);
+                // The script reads the server's time only without a clock of the test's.
+                let subject = format!("{algorithm:?} {quotas}, in real time");
+                assert!(real.check(&policy, &subject).await.unwrap().is_allowed());
+                let clocks = [ManualClock::new(), ManualClock::new()];
+                clocks.iter().for_each(|clock| clock.set_micros(START));
+                let redis = limiter_on(&url(&server), &clocks[0]);
+                let memory = MemoryBackend::builder().clock(clocks[1].clone()).build();
+                let memory = Limiter::new(memory);
+                assert_eq!(
+                    all_actions(&redis, &clocks[0], &policy).await,
+                    all_actions(&memory, &clocks[1], &policy).await,
+                    "{algorithm:?}, {quotas} quotas"
+                );
+            }
+        }
+    });
+}
+
+/// The documented rights without which no check works, each as the name of its command.
+fn needed_rights() -> Vec<String> {
+    let rights = documented_user().into_iter().filter_map(|word| {
+        let right = word.strip_prefix('+')?;
+        (!["hello", "ping", "unwatch"].contains(&right)).then(|| right.to_owned())
+    });
+    rights.collect()
+}
+
+fn start_error(limiter: &Limiter) -> String {
+    runtime().block_on(limiter.initialize()).unwrap_err().to_string()
+}
+
+#[test]
+fn each_right_that_is_missing_is_told_at_start() {
+    let server = RedisServer::start();
+    assert!(needed_rights().len() >= 9);
+    for right in needed_rights() {
+        set_user(&server, &[&format!("-{right}")]);
+        let error = start_error(&limiter(&server));
+        assert!(error.contains("does not permit"), "{error}");
+        assert!(error.contains(&format!("lacks the right to `{right}`.")), "{error}");
+        assert!(error.ends_with(&format!("ACL SETUSER tollgate +{right}")), "{error}");
+    }
+    set_user(&server, &["-get", "-set"]);
+    let error = start_error(&limiter(&server));
+    assert!(error.ends_with("ACL SETUSER tollgate +get +set"), "{error}");
+    set_user(&server, &["resetkeys", "~other:*"]);
+    let error = start_error(&limiter(&server));
+    assert!(error.ends_with("ACL SETUSER tollgate ~tollgate:*"), "{error}");
+    // The right is enough.
+    set_user(&server, &[]);
+    runtime().block_on(limiter(&server).initialize()).unwrap();
+    let mut connection = server.connection();
+    let keys: Vec<String> = redis::cmd("KEYS").arg("*").query(&mut connection).unwrap();
+    for key in keys {
+        let ttl: i64 = redis::cmd("PTTL").arg(&key).query(&mut connection).unwrap();
+        assert!(ttl >= 0 || ttl == -2, "{key} would stay");
+    }
+}
+
+#[test]
+fn a_right_that_one_node_of_a_cluster_lacks_is_told_at_start() {
+    let cluster = RedisCluster::start();
+    let url = cluster.url().replace("redis://", "redis://tollgate:password@");
+    let limiter = || Limiter::new(RedisBackend::builder(&url).deadline(PATIENCE).build().unwrap());
+    cluster.nodes.iter().for_each(|node| set_user(node, &["+cluster|slots", "+asking"]));
+    runtime().block_on(limiter().initialize()).unwrap();
+    // Masters and replicas alike, because the test does not ask which one is which.
+    for node in &cluster.nodes {
+        set_user(node, &["+cluster|slots", "+asking", "-get"]);
+    }
+    let error = start_error(&limiter());
+    assert!(error.ends_with("ACL SETUSER tollgate +get"), "{error}");
+    cluster.nodes.iter().for_each(|node| set_user(node, &["+asking"]));
+    let error = start_error(&limiter());
+    assert!(error.contains("does not permit") && error.contains("cluster|slots"), "{error}");
+}
+
+#[test]
+fn a_missing_right_lifts_no_limit_and_is_no_outage() {
+    let server = RedisServer::start();
+    for right in needed_rights() {
+        // The server forgets the script, so that it has to be loaded.
+        redis::cmd("SCRIPT").arg("FLUSH").exec(&mut server.connection()).unwrap();
+        set_user(&server, &[&format!("-{right}")]);
+        let backend = RedisBackend::builder(&url(&server)).deadline(PATIENCE).build().unwrap();
+        let builder = Limiter::builder(backend).instances(2).local_tier(LocalTier::none());
+        let limiter = builder.build();
+        runtime().block_on(async {
+            let mut failures = 0;
+            for on_error in [OnError::Open, OnError::Local, OnError::Closed] {
+                for algorithm in [Algorithm::SlidingWindow, Algorithm::FixedWindow] {
+                    let policy = policy(algorithm, 1).on_error(on_error);
+                    let subject = format!("{right} {on_error:?} {algorithm:?}");
+                    // More checks than it takes to open the circuit breaker.
+                    for _ in 0..7 {
+                        match limiter.check(&policy, &subject).await {
+                            Ok(decision) => {
+                                assert_eq!(decision.source(), Source::Store, "{subject}");
+                            }
+                            Err(error) => {
+                                let cause = error.source().unwrap().to_string();
+                                let is_told =
+                                    cause.contains("NOPERM") || cause.contains("can't run");
+                                assert!(is_told, "{subject}: {cause}");
+                                failures += 1;
+                            }
+                        }
+                    }
+                }
+            }
+            let expected = match &*right {
+                // Only a reset needs it.
+                "del" => 0..=0,
+                // Only checks of fixed windows with one quota need it.
+                "get" => 21..=21,
+                // Only checks of sliding windows need them, and a charge that finds no state does
+                // not need the last two.
+                "getrange" => 21..=21,
+                "setrange" | "pexpire" => 3..=18,
+                _ => 42..=42,
+            };
+            assert!(expected.contains(&failures), "{right}: {failures}");
+            let breaker = limiter.stats().breaker.unwrap();
+            assert_eq!((breaker.state, breaker.opened), (BreakerState::Closed, 0), "{right}");
+            set_user(&server, &[]);
+            for &algorithm in Algorithm::ALL {
+                let policy = policy(algorithm, 1).on_error(OnError::Open);
+                let subject = format!("{right} {algorithm:?}");
+                let decision = limiter.check(&policy, &subject).await.unwrap();
+                assert_eq!(decision.source(), Source::Store, "{right}");
+            }
+        });
+    }
+}
