@@ -42,9 +42,19 @@ impl Default for Location {
     }
 }
 
+/// The reason for a URL that cannot be read because of its password. It repeats nothing of the URL.
+const UNREADABLE_PASSWORD: &str = "there is an `@` behind its first `/` or `?`. If that `@` ends a \
+    user and password, percent-encode the special characters in these: `/` is `%2F`, `?` is `%3F`, \
+    `#` is `%23`, `%` is `%25`, `@` is `%40`. If it belongs to a parameter, write `%40`";
+
 impl RedisUrl {
     pub(super) fn parse(text: &str) -> Result<Self, BackendError> {
         parse(text).map_err(|reason| {
+            // A `/` or `?` in a password ends what is read as the hosts, so the reason may contain
+            // a part of the password.
+            let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
+            let behind = rest.split_once(['/', '?']).map_or("", |(_, behind)| behind);
+            let reason = if behind.contains('@') { UNREADABLE_PASSWORD.to_owned() } else { reason };
             BackendError::not_executed(format!("this is not a URL of Redis: {reason}"))
         })
     }
@@ -123,6 +133,10 @@ fn parse(text: &str) -> Result<RedisUrl, String> {
                 }
             };
             url.location = Location::Socket(path.into());
+        }
+        // A text that is no scheme may be a password that contains `://`.
+        other if other.contains([':', '@']) => {
+            return Err("it begins with `redis://`, `rediss://` or `redis+unix://`".into());
         }
         other => {
             return Err(format!(
@@ -205,7 +219,10 @@ fn host(text: &str) -> Result<(String, Option<u16>), String> {
     }
     let port = port.map(|port| match port.parse() {
         Ok(port) if port > 0 => Ok(port),
-        _ => Err(format!("`{port}` is not a port")),
+        // The text is not repeated, because it is a password if the host is missing.
+        _ => Err("a host's port is not a number from 1 to 65535; a user and password end with \
+                  `@`: `redis://user:password@host`"
+            .to_owned()),
     });
     Ok((decode(host)?, port.transpose()?))
 }
@@ -219,7 +236,9 @@ fn database(text: &str) -> Result<i64, String> {
 
 fn decode(text: &str) -> Result<String, String> {
     let decoded = percent_decode_str(text).decode_utf8();
-    decoded.map(Into::into).map_err(|_| "a `%` does not stand for text".to_owned())
+    decoded.map(Into::into).map_err(|_| {
+        "a `%` does not stand for text: write `%25` for one that stands for itself".to_owned()
+    })
 }
 
 #[cfg(test)]
@@ -283,7 +302,8 @@ mod tests {
             ("http://h", "`http`"),
             ("redis://", "host is missing"),
             ("redis://a,,b", "host is missing"),
-            ("redis://h:port", "`port` is not a port"),
+            ("redis://h:port", "port is not a number"),
+            ("redis://:%ff@h", "`%25`"),
             ("redis://h/one", "`one` is not the number"),
             ("redis://h?sentinel_mastr=m", "did you mean `sentinel_master`?"),
             ("redis://h?prefix=m", "there is `sentinel_master`, `key_prefix`"),
@@ -308,6 +328,58 @@ mod tests {
     fn a_password_is_never_shown() {
         let url = parse("redis://:secret@h");
         assert!(!format!("{url:?}").contains("secret"));
-        assert!(!error("redis://:secret@h:x").contains("secret"));
+        for text in ["redis://:secret@h:x", "redis://app:secret", "redis://h:secret:6379"] {
+            assert!(!error(text).contains("secret"), "{text}");
+        }
+    }
+
+    /// Each special character at each place of a password: either the password is read as it is
+    /// written, or the error tells how to write it, and repeats none of it.
+    #[test]
+    fn special_characters_in_passwords_are_read_or_explained() {
+        let mut counts = (0, 0);
+        for special in ["/", "?", "@", "#", "%", ":", "://", "[", "]", ",", "+", "&", "=", ";", " "]
+        {
+            for (before, after) in
+                [("", "hunter"), ("hunter", "22"), ("7000", "22"), ("22", "hunter"), ("hunter", "")]
+            {
+                // That is `"`, percent-encoded.
+                if special == "%" && after == "22" {
+                    continue;
+                }
+                let password = format!("{before}{special}{after}");
+                for user in ["", "app"] {
+                    for rest in ["h", "h:6379/0", "h/0?pool_size=2", "a,b?sentinel_master=m"] {
+                        for scheme in ["redis://", "rediss://"] {
+                            let text = format!("{scheme}{user}:{password}@{rest}");
+                            match RedisUrl::parse(&text) {
+                                Ok(url) => {
+                                    assert_eq!(url.password.as_deref(), Some(&*password), "{text}");
+                                    counts.0 += 1;
+                                }
+                                Err(error) => {
+                                    let error = error.to_string();
+                                    assert!(error.contains("percent-encode"), "{text}: {error}");
+                                    for part in ["hunter", "7000", "22"] {
+                                        assert!(!error.contains(part), "{text}: {error}");
+                                    }
+                                    counts.1 += 1;
+                                }
+                            }
+                            let encoded = form_urlencoded::byte_serialize(password.as_bytes());
+                            let encoded = encoded.collect::<String>().replace('+', "%20");
+                            let text = format!("{scheme}{user}:{encoded}@{rest}");
+                            assert_eq!(
+                                parse(&text).password.as_deref(),
+                                Some(&*password),
+                                "{text}"
+                            );
+                        }
+                    }
+                }
+            }
+        }
+        // Only `/`, `?` and `://` must be encoded.
+        assert_eq!(counts, (12 * 80 - 32, 3 * 80));
     }
 }
