@@ -6,7 +6,9 @@ use tollgate::backend::RedisBackendBuilder;
 use tollgate::{Limiter, Policy, Quota, RedisBackend};
 
 use crate::timed::{PATIENCE, runtime};
-use support::redis::{Certificates, RedisCluster, RedisServer, Sentinels, ask};
+use support::redis::{
+    Certificates, Passwords, RedisCluster, RedisServer, SENTINEL_USER, Sentinels, ask,
+};
 
 const POLICY: Policy = Policy::new("access", Quota::new(2, Duration::from_secs(3600)))
     .and(Quota::new(9, Duration::from_secs(7200)));
@@ -141,6 +143,82 @@ fn sentinels_and_clusters_are_found() {
     works(builder(&sentinels.url()));
     let error = start_error(builder(&sentinels.url().replace("mymaster", "other")));
     assert!(error.contains("no sentinel names a master `other`"), "{error}");
+}
+
+/// Adds credentials to the URL of sentinels: the server's before `@`, and those of the sentinels.
+fn with_passwords(sentinels: &Sentinels, servers: &str, more: &str) -> String {
+    let hosts = sentinels.url().replace("redis://", "");
+    match servers {
+        "" => format!("redis://{hosts}{more}"),
+        servers => format!("redis://:{servers}@{hosts}{more}"),
+    }
+}
+
+#[test]
+fn passwords_of_servers_alone() {
+    let sentinels =
+        Sentinels::start_with_passwords(Passwords { servers: "pw-servers", sentinels: "" });
+    works(builder(&with_passwords(&sentinels, "pw-servers", "")));
+    for wrong in ["", "pw-wrong"] {
+        let error = start_error(builder(&with_passwords(&sentinels, wrong, "")));
+        assert!(error.contains("before `@`"), "{error}");
+        assert!(!error.contains("pw-"), "{error}");
+    }
+}
+
+#[test]
+fn passwords_of_sentinels_alone() {
+    let sentinels =
+        Sentinels::start_with_passwords(Passwords { servers: "", sentinels: "pw-sentinels" });
+    let url = with_passwords(&sentinels, "", "");
+    works(builder(&format!("{url}&sentinel_password=pw-sentinels")));
+    works(builder(&url).sentinel_password("pw-sentinels"));
+    // The builder takes precedence.
+    works(builder(&format!("{url}&sentinel_password=no")).sentinel_password("pw-sentinels"));
+    works(builder(&format!(
+        "{url}&sentinel_username={SENTINEL_USER}&sentinel_password=pw-sentinels"
+    )));
+    works(builder(&url).sentinel_username(SENTINEL_USER).sentinel_password("pw-sentinels"));
+    for wrong in ["", "&sentinel_password=pw-wrong"] {
+        let error = start_error(builder(&format!("{url}{wrong}")));
+        assert!(error.contains("`sentinel_password`"), "{error}");
+        assert!(!error.contains("pw-"), "{error}");
+    }
+    let error =
+        start_error(builder(&url).sentinel_username("nobody").sentinel_password("pw-sentinels"));
+    assert!(error.contains("`sentinel_username`") && !error.contains("pw-"), "{error}");
+}
+
+#[test]
+fn passwords_of_servers_and_sentinels_that_differ() {
+    let passwords = Passwords { servers: "pw-servers", sentinels: "pw-sentinels" };
+    let sentinels = Sentinels::start_with_passwords(passwords);
+    let url = with_passwords(&sentinels, "pw-servers", "");
+    works(builder(&format!("{url}&sentinel_password=pw-sentinels")));
+    works(builder(&url).sentinel_password("pw-sentinels"));
+    for (servers, more) in [
+        ("pw-servers", ""),
+        ("pw-servers", "&sentinel_password=pw-servers"),
+        ("pw-sentinels", "&sentinel_password=pw-sentinels"),
+        ("", "&sentinel_password=pw-sentinels"),
+    ] {
+        let error = start_error(builder(&with_passwords(&sentinels, servers, more)));
+        assert!(error.contains("`sentinel_password`"), "{error}");
+        assert!(!error.contains("pw-"), "{error}");
+    }
+}
+
+/// The sentinels get the server's password, whichever of them cannot be reached.
+#[test]
+fn one_password_of_servers_and_sentinels() {
+    let sentinels =
+        Sentinels::start_with_passwords(Passwords { servers: "pw-both", sentinels: "pw-both" });
+    works(builder(&with_passwords(&sentinels, "pw-both", "")));
+    works(builder(&with_passwords(&sentinels, "pw-both", "&sentinel_password=pw-both")));
+    let nobody = "127.0.0.1:1";
+    let url = with_passwords(&sentinels, "pw-both", "");
+    works(builder(&url.replace('@', &format!("@{nobody},"))));
+    works(builder(&url.replace("/0?", &format!(",{nobody}/0?"))));
 }
 
 #[test]

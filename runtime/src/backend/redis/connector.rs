@@ -12,7 +12,7 @@ use tokio::runtime::{Handle, Id};
 
 use super::connect_options::ConnectOptions;
 use super::failure::RequestError;
-use super::sentinel;
+use super::sentinel::Sentinels;
 use crate::error::with_causes;
 use crate::stats::RedisStats;
 
@@ -27,10 +27,7 @@ const MAX_RUNTIMES: usize = 4;
 pub(super) enum Endpoint {
     Address(ConnectionAddr),
     /// The master that these sentinels report. They are asked anew for each connection.
-    Sentinel {
-        sentinels: Vec<ConnectionAddr>,
-        master: String,
-    },
+    Sentinel(Sentinels),
 }
 
 /// Connects to one server. It has a pool for each tokio runtime, because the tasks of a runtime
@@ -88,8 +85,8 @@ impl Connector {
         let losses = self.losses.load(Ordering::Acquire);
         let address = match &self.endpoint {
             Endpoint::Address(address) => address.clone(),
-            Endpoint::Sentinel { sentinels, master } => {
-                sentinel::master_address(&self.options, sentinels, master, CONNECT_TIMEOUT).await?
+            Endpoint::Sentinel(sentinels) => {
+                sentinels.master_address(&self.options, CONNECT_TIMEOUT).await?
             }
         };
         let pool = self.pool(runtime, &address)?;

@@ -19,6 +19,7 @@ mod cluster;
 mod connect_options;
 mod connection;
 mod connector;
+mod credentials;
 mod failure;
 mod info;
 mod node;

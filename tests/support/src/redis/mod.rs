@@ -14,7 +14,7 @@ use redis::{Connection, FromRedisValue, IntoConnectionInfo};
 pub use self::cluster::RedisCluster;
 use self::process::{Directory, Process};
 pub use self::proxy::{Fault, Proxy};
-pub use self::sentinel::Sentinels;
+pub use self::sentinel::{Passwords, SENTINEL_USER, Sentinels};
 pub use self::tls::Certificates;
 
 /// How long a server may take for what it does at once.
