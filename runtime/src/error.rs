@@ -97,6 +97,12 @@ impl BackendError {
         self
     }
 
+    /// Returns the reason, without the words about the operation's effect.
+    #[cfg(feature = "redis")]
+    pub(crate) fn reason(&self) -> String {
+        self.0.source.to_string()
+    }
+
     pub(crate) fn is_rejection(&self) -> bool {
         self.0.is_rejection
     }

@@ -221,6 +221,70 @@ fn one_password_of_servers_and_sentinels() {
     works(builder(&url.replace("/0?", &format!(",{nobody}/0?"))));
 }
 
+/// The text with which a limiter does not start, on a server with these options.
+fn start_error_with(options: &[&str], user: &str) -> String {
+    let server = RedisServer::start_with(options);
+    let error = start_error(builder(&format!("redis://{user}127.0.0.1:{}", server.port)));
+    assert!(error.contains(&server.port.to_string()), "{error}");
+    error
+}
+
+/// Nothing is waited for, and the cause is told with what to do.
+#[test]
+fn waiting_cannot_heal_and_the_start_tells() {
+    let password = ["--requirepass", "pw-right"];
+    let no_hello = ["--rename-command", "HELLO", ""];
+    let no_scripts = ["--rename-command", "SCRIPT", ""];
+    let both = [password, ["--rename-command", "HELLO"]].concat();
+    let both = [both.as_slice(), &[""]].concat();
+    for (options, user, cause, remedy) in [
+        (&password[..], "", "NOAUTH", "`redis://:password@host`"),
+        (&password, ":pw-wrong@", "WRONGPASS", "percent-encoded"),
+        (&password, "nobody:pw-right@", "WRONGPASS", "percent-encoded"),
+        (&no_hello, "", "HELLO", "RESP3"),
+        (&both, ":pw-right@", "HELLO", "RESP3"),
+        (&both, "default:pw-right@", "HELLO", "RESP3"),
+        (&no_scripts, "", "SCRIPT", "Lua"),
+    ] {
+        let error = start_error_with(options, user);
+        println!("{error}");
+        assert!(error.contains(cause) && error.contains(remedy), "{error}");
+        assert!(!error.contains("pw-") && !error.contains("local "), "{error}");
+    }
+}
+
+#[test]
+fn a_node_of_a_cluster_and_a_sentinel_are_no_single_servers() {
+    let cluster = RedisCluster::start();
+    // One of them is a replica.
+    for node in [&cluster.nodes[0], &cluster.nodes[5]] {
+        for url in [node.url(), format!("{}/0", node.url())] {
+            let error = start_error(builder(&url));
+            println!("{error}");
+            let form = format!("`redis://127.0.0.1:{}?cluster=true`", node.port);
+            assert!(error.contains(&form), "{error}");
+        }
+        let error = start_error(builder(&format!("{}/1", node.url())));
+        println!("{error}");
+        assert!(error.contains("`cluster=true`") && error.contains("database 0"), "{error}");
+        // The form that the error tells works.
+        works(builder(&format!("redis://127.0.0.1:{}?cluster=true", node.port)));
+    }
+    // The documented user, who may not use `INFO`.
+    set_user(&cluster.nodes[0], &[]);
+    let user = cluster.nodes[0].url().replace("redis://", "redis://tollgate:password@");
+    let error = start_error(builder(&user));
+    assert!(error.contains("?cluster=true`") && !error.contains("password@"), "{error}");
+
+    let sentinels = Sentinels::start();
+    let port = sentinels.ports()[0];
+    let error = start_error(builder(&format!("redis://127.0.0.1:{port}")));
+    println!("{error}");
+    assert!(error.contains(&format!("`redis://127.0.0.1:{port}?sentinel_master=")), "{error}");
+    let found = format!("redis://127.0.0.1:{port}?sentinel_master=mymaster");
+    works(builder(&found));
+}
+
 #[test]
 fn tls_with_a_private_authority() {
     let certificates = Certificates::new();

@@ -12,6 +12,7 @@ use tokio::runtime::{Handle, Id};
 
 use super::connect_options::ConnectOptions;
 use super::failure::RequestError;
+use super::remedy::without_arguments;
 use super::sentinel::Sentinels;
 use crate::error::with_causes;
 use crate::stats::RedisStats;
@@ -93,6 +94,7 @@ impl Connector {
         let connection = pool.get().await;
         let connection = connection.map_err(|error| {
             let reason = with_causes(&error);
+            let reason = without_arguments(&reason);
             RequestError::Unconnected(format!("cannot connect to {address}: {reason}"))
         })?;
         Ok(PooledConnection { connection, runtime, losses })

@@ -22,9 +22,11 @@ mod connector;
 mod credentials;
 mod failure;
 mod info;
+mod mode;
 mod node;
 mod preflight;
 mod queue;
+mod remedy;
 mod reply;
 mod request;
 mod script;
@@ -117,6 +119,23 @@ impl RedisBackend {
         Ok(receiver)
     }
 
+    /// Connects, and verifies that the servers can serve checks.
+    async fn prepare(&self) -> Result<(), BackendError> {
+        match &self.servers {
+            Servers::Single(node) => {
+                mode::check_is_single(node).await?;
+                preflight::check(node).await
+            }
+            Servers::Cluster(cluster) => {
+                cluster.ready().await?;
+                for node in cluster.masters() {
+                    preflight::check(&node).await?;
+                }
+                Ok(())
+            }
+        }
+    }
+
     /// Carries out a batch. Operations that are not answered by `deadline` fail.
     async fn apply_before(&self, deadline: Instant, batch: &[Operation<'_>]) -> Answers {
         if let Servers::Cluster(cluster) = &self.servers {
@@ -151,16 +170,7 @@ impl Backend for RedisBackend {
     }
 
     async fn initialize(&self) -> Result<(), BackendError> {
-        match &self.servers {
-            Servers::Single(node) => preflight::check(node).await,
-            Servers::Cluster(cluster) => {
-                cluster.ready().await?;
-                for node in cluster.masters() {
-                    preflight::check(&node).await?;
-                }
-                Ok(())
-            }
-        }
+        self.prepare().await.map_err(remedy::explained)
     }
 
     async fn close(&self) {

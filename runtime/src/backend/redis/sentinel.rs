@@ -8,6 +8,7 @@ use redis::{ConnectionAddr, RedisError, TlsMode};
 use super::connect_options::ConnectOptions;
 use super::credentials::Credentials;
 use super::failure::RequestError;
+use super::remedy::without_arguments;
 
 /// The sentinels of a master.
 pub(super) struct Sentinels {
@@ -31,7 +32,7 @@ impl Sentinels {
             RequestError::Unconnected(format!("no sentinel names a master `{master}`: {reason}"))
         };
         match tokio::time::timeout(timeout, self.ask(options)).await {
-            Ok(found) => found.map_err(|error| failed(&reason(&error))),
+            Ok(found) => found.map_err(|error| failed(without_arguments(&reason(&error)))),
             Err(_) => Err(failed("none answers")),
         }
     }
