@@ -122,6 +122,12 @@ impl BackendError {
         self
     }
 
+    /// Returns the reason, without the words about the operation's effect.
+    #[cfg(feature = "redis")]
+    pub(crate) fn reason(&self) -> String {
+        self.0.source.to_string()
+    }
+
     /// Returns `true` if the error does not show that the backend fails: the operation was at fault,
     /// or the backend does not permit it.
     pub(crate) fn is_rejection(&self) -> bool {

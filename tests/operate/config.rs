@@ -279,6 +279,39 @@ async fn what_is_right_is_done() {
     assert!(start(&path, &variables).is_ok());
 }
 
+/// Variables that are there and say nothing: empty URLs, and what Kubernetes makes of the Services
+/// `tollgate` and `tollgate-redis`.
+#[tokio::test]
+async fn variables_that_are_no_settings() {
+    let directory = Directory::new("no-settings");
+    let empty = directory.write("empty.toml", "");
+    let variables = [
+        ("REDIS_URL", ""),
+        ("TOLLGATE_BACKEND__URL", ""),
+        ("TOLLGATE_SERVICE_HOST", "10.96.0.17"),
+        ("TOLLGATE_SERVICE_PORT", "80"),
+        ("TOLLGATE_SERVICE_PORT_HTTP", "80"),
+        ("TOLLGATE_PORT", "tcp://10.96.0.17:80"),
+        ("TOLLGATE_PORT_80_TCP", "tcp://10.96.0.17:80"),
+        ("TOLLGATE_PORT_80_TCP_PROTO", "tcp"),
+        ("TOLLGATE_REDIS_SERVICE_HOST", "10.96.0.18"),
+        ("TOLLGATE_REDIS_PORT", "tcp://10.96.0.18:6379"),
+    ];
+    let limiter = start(&empty, &variables).unwrap();
+    let decision = limiter.check(&policy(), "a").await.unwrap();
+    assert_eq!((decision.remaining(), decision.source()), (9, Source::Store));
+    // An empty variable does not hide the one that is set, nor the file.
+    let full = directory.write("full.toml", "[backend]\nurl = \"nonsense\"\n");
+    let error = start(&full, &variables).unwrap_err();
+    assert!(error.starts_with(&full.display().to_string()), "{error}");
+    let variables = [("REDIS_URL", "nonsense"), ("TOLLGATE_BACKEND__URL", "")];
+    let error = start(&empty, &variables).unwrap_err();
+    assert!(error.starts_with("the environment variable REDIS_URL: "), "{error}");
+    // A port that somebody wrote is a mistake.
+    let error = start(&empty, &[("TOLLGATE_PORT", "8080")]).unwrap_err();
+    assert!(error.contains("there is no such key"), "{error}");
+}
+
 #[test]
 fn what_the_program_declares_can_be_overridden() {
     let directory = Directory::new("declared");

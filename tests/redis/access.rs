@@ -7,7 +7,9 @@ use tollgate::{Limiter, Policy, Quota, RedisBackend};
 
 use crate::rights::set_user;
 use crate::timed::{PATIENCE, runtime};
-use support::redis::{Certificates, RedisCluster, RedisServer, Sentinels, ask};
+use support::redis::{
+    Certificates, Passwords, RedisCluster, RedisServer, SENTINEL_USER, Sentinels, ask,
+};
 
 const POLICY: Policy = Policy::new("access", Quota::new(2, Duration::from_secs(3600)))
     .and(Quota::new(9, Duration::from_secs(7200)));
@@ -129,6 +131,146 @@ fn sentinels_and_clusters_are_found() {
     works(builder(&sentinels.url()));
     let error = start_error(builder(&sentinels.url().replace("mymaster", "other")));
     assert!(error.contains("no sentinel names a master `other`"), "{error}");
+}
+
+/// Adds credentials to the URL of sentinels: the server's before `@`, and those of the sentinels.
+fn with_passwords(sentinels: &Sentinels, servers: &str, more: &str) -> String {
+    let hosts = sentinels.url().replace("redis://", "");
+    match servers {
+        "" => format!("redis://{hosts}{more}"),
+        servers => format!("redis://:{servers}@{hosts}{more}"),
+    }
+}
+
+#[test]
+fn passwords_of_servers_alone() {
+    let sentinels =
+        Sentinels::start_with_passwords(Passwords { servers: "pw-servers", sentinels: "" });
+    works(builder(&with_passwords(&sentinels, "pw-servers", "")));
+    for wrong in ["", "pw-wrong"] {
+        let error = start_error(builder(&with_passwords(&sentinels, wrong, "")));
+        assert!(error.contains("before `@`"), "{error}");
+        assert!(!error.contains("pw-"), "{error}");
+    }
+}
+
+#[test]
+fn passwords_of_sentinels_alone() {
+    let sentinels =
+        Sentinels::start_with_passwords(Passwords { servers: "", sentinels: "pw-sentinels" });
+    let url = with_passwords(&sentinels, "", "");
+    works(builder(&format!("{url}&sentinel_password=pw-sentinels")));
+    works(builder(&url).sentinel_password("pw-sentinels"));
+    // The builder takes precedence.
+    works(builder(&format!("{url}&sentinel_password=no")).sentinel_password("pw-sentinels"));
+    works(builder(&format!(
+        "{url}&sentinel_username={SENTINEL_USER}&sentinel_password=pw-sentinels"
+    )));
+    works(builder(&url).sentinel_username(SENTINEL_USER).sentinel_password("pw-sentinels"));
+    for wrong in ["", "&sentinel_password=pw-wrong"] {
+        let error = start_error(builder(&format!("{url}{wrong}")));
+        assert!(error.contains("`sentinel_password`"), "{error}");
+        assert!(!error.contains("pw-"), "{error}");
+    }
+    let error =
+        start_error(builder(&url).sentinel_username("nobody").sentinel_password("pw-sentinels"));
+    assert!(error.contains("`sentinel_username`") && !error.contains("pw-"), "{error}");
+}
+
+#[test]
+fn passwords_of_servers_and_sentinels_that_differ() {
+    let passwords = Passwords { servers: "pw-servers", sentinels: "pw-sentinels" };
+    let sentinels = Sentinels::start_with_passwords(passwords);
+    let url = with_passwords(&sentinels, "pw-servers", "");
+    works(builder(&format!("{url}&sentinel_password=pw-sentinels")));
+    works(builder(&url).sentinel_password("pw-sentinels"));
+    for (servers, more) in [
+        ("pw-servers", ""),
+        ("pw-servers", "&sentinel_password=pw-servers"),
+        ("pw-sentinels", "&sentinel_password=pw-sentinels"),
+        ("", "&sentinel_password=pw-sentinels"),
+    ] {
+        let error = start_error(builder(&with_passwords(&sentinels, servers, more)));
+        assert!(error.contains("`sentinel_password`"), "{error}");
+        assert!(!error.contains("pw-"), "{error}");
+    }
+}
+
+/// The sentinels get the server's password, whichever of them cannot be reached.
+#[test]
+fn one_password_of_servers_and_sentinels() {
+    let sentinels =
+        Sentinels::start_with_passwords(Passwords { servers: "pw-both", sentinels: "pw-both" });
+    works(builder(&with_passwords(&sentinels, "pw-both", "")));
+    works(builder(&with_passwords(&sentinels, "pw-both", "&sentinel_password=pw-both")));
+    let nobody = "127.0.0.1:1";
+    let url = with_passwords(&sentinels, "pw-both", "");
+    works(builder(&url.replace('@', &format!("@{nobody},"))));
+    works(builder(&url.replace("/0?", &format!(",{nobody}/0?"))));
+}
+
+/// The text with which a limiter does not start, on a server with these options.
+fn start_error_with(options: &[&str], user: &str) -> String {
+    let server = RedisServer::start_with(options);
+    let error = start_error(builder(&format!("redis://{user}127.0.0.1:{}", server.port)));
+    assert!(error.contains(&server.port.to_string()), "{error}");
+    error
+}
+
+/// Nothing is waited for, and the cause is told with what to do.
+#[test]
+fn waiting_cannot_heal_and_the_start_tells() {
+    let password = ["--requirepass", "pw-right"];
+    let no_hello = ["--rename-command", "HELLO", ""];
+    let no_scripts = ["--rename-command", "SCRIPT", ""];
+    let both = [password, ["--rename-command", "HELLO"]].concat();
+    let both = [both.as_slice(), &[""]].concat();
+    for (options, user, cause, remedy) in [
+        (&password[..], "", "NOAUTH", "`redis://:password@host`"),
+        (&password, ":pw-wrong@", "WRONGPASS", "percent-encoded"),
+        (&password, "nobody:pw-right@", "WRONGPASS", "percent-encoded"),
+        (&no_hello, "", "HELLO", "RESP3"),
+        (&both, ":pw-right@", "HELLO", "RESP3"),
+        (&both, "default:pw-right@", "HELLO", "RESP3"),
+        (&no_scripts, "", "SCRIPT", "Lua"),
+    ] {
+        let error = start_error_with(options, user);
+        println!("{error}");
+        assert!(error.contains(cause) && error.contains(remedy), "{error}");
+        assert!(!error.contains("pw-") && !error.contains("local "), "{error}");
+    }
+}
+
+#[test]
+fn a_node_of_a_cluster_and_a_sentinel_are_no_single_servers() {
+    let cluster = RedisCluster::start();
+    // One of them is a replica.
+    for node in [&cluster.nodes[0], &cluster.nodes[5]] {
+        for url in [node.url(), format!("{}/0", node.url())] {
+            let error = start_error(builder(&url));
+            println!("{error}");
+            let form = format!("`redis://127.0.0.1:{}?cluster=true`", node.port);
+            assert!(error.contains(&form), "{error}");
+        }
+        let error = start_error(builder(&format!("{}/1", node.url())));
+        println!("{error}");
+        assert!(error.contains("`cluster=true`") && error.contains("database 0"), "{error}");
+        // The form that the error tells works.
+        works(builder(&format!("redis://127.0.0.1:{}?cluster=true", node.port)));
+    }
+    // The documented user, who may not use `INFO`.
+    set_user(&cluster.nodes[0], &[]);
+    let user = cluster.nodes[0].url().replace("redis://", "redis://tollgate:password@");
+    let error = start_error(builder(&user));
+    assert!(error.contains("?cluster=true`") && !error.contains("password@"), "{error}");
+
+    let sentinels = Sentinels::start();
+    let port = sentinels.ports()[0];
+    let error = start_error(builder(&format!("redis://127.0.0.1:{port}")));
+    println!("{error}");
+    assert!(error.contains(&format!("`redis://127.0.0.1:{port}?sentinel_master=")), "{error}");
+    let found = format!("redis://127.0.0.1:{port}?sentinel_master=mymaster");
+    works(builder(&found));
 }
 
 #[test]

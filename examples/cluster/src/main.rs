@@ -21,8 +21,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     tracing_subscriber::fmt::init();
     let mut own = None;
     let url = match std::env::var("REDIS_URL") {
-        Ok(url) => url,
-        Err(_) => own.insert(OwnCluster::start()?).url(),
+        Ok(url) if !url.is_empty() => url,
+        _ => own.insert(OwnCluster::start()?).url(),
     };
     let limiter = Limiter::new(RedisBackend::from_url(&url).await?);
     limiter.initialize().await?;

@@ -30,8 +30,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     tracing_subscriber::fmt::init();
     let mut own = None;
     let url = match std::env::var("REDIS_URL") {
-        Ok(url) => url,
-        Err(_) => own.insert(OwnRedis::start()?).url(),
+        Ok(url) if !url.is_empty() => url,
+        _ => own.insert(OwnRedis::start()?).url(),
     };
     // A budget of this run's own: who runs it twice in a minute sees the same twice.
     let prefix = format!("tollgate:distributed-example:{}:", std::process::id());

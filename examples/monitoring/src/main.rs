@@ -54,8 +54,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .set_buckets_for_metric(Matcher::Suffix("_batch_size".to_owned()), &BATCH)?
         .install_recorder()?;
     let builder = match std::env::var("REDIS_URL") {
-        Ok(url) => Limiter::builder(RedisBackend::from_url(&url).await?),
-        Err(_) => Limiter::builder(MemoryBackend::new()),
+        Ok(url) if !url.is_empty() => Limiter::builder(RedisBackend::from_url(&url).await?),
+        _ => Limiter::builder(MemoryBackend::new()),
     };
     let limiter = builder
         .metrics(Metrics::new().servers())

@@ -26,8 +26,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     tracing_subscriber::fmt::init();
     let mut own = None;
     let url = match std::env::var("REDIS_URL") {
-        Ok(url) => url,
-        Err(_) => own.insert(OwnRedis::start()?).url(),
+        Ok(url) if !url.is_empty() => url,
+        _ => own.insert(OwnRedis::start()?).url(),
     };
     let mut server = redis::Client::open(url.as_str())?.get_connection()?;
 

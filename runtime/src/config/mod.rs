@@ -4,6 +4,7 @@
 
 pub(crate) mod configuration;
 mod error;
+mod service_link;
 mod settings;
 mod source;
 mod value;

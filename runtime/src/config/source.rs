@@ -8,12 +8,16 @@ use figment2::{Figment, Metadata, Profile, Provider};
 use serde_saphyr::figment2::Yaml;
 
 use super::error::ConfigError;
+use super::service_link::is_service_link;
 use super::settings::Settings;
 
 const PREFIX: &str = "TOLLGATE_";
 /// The prefix of the environment variables of the project's own tests. They are not settings.
 const NOT_SETTINGS: &str = "TOLLGATE_TEST_";
 const REDIS_URL: &str = "REDIS_URL";
+/// The variables that set the backend's URL. An empty one counts as absent, because deployments
+/// leave a variable empty where a server is optional.
+const URLS: [&str; 2] = [REDIS_URL, "TOLLGATE_BACKEND__URL"];
 
 /// The name and value of an environment variable that is a setting.
 pub(super) type Variable = (String, String);
@@ -83,8 +87,12 @@ fn dict(path: &Path, text: &str) -> Result<Dict, ConfigError> {
 
 /// Returns the variables that are settings, in ascending order of precedence.
 pub(super) fn variables(environment: impl Iterator<Item = Variable>) -> Vec<Variable> {
-    let is_setting = |(name, _): &Variable| {
-        name == REDIS_URL || name.starts_with(PREFIX) && !name.starts_with(NOT_SETTINGS)
+    let is_setting = |(name, value): &Variable| {
+        let is_ours = name.starts_with(PREFIX)
+            && !name.starts_with(NOT_SETTINGS)
+            && !is_service_link(name, value);
+        let is_absent = value.is_empty() && URLS.contains(&name.as_str());
+        (name == REDIS_URL || is_ours) && !is_absent
     };
     let mut variables: Vec<_> = environment.filter(is_setting).collect();
     variables.sort_by_key(|(name, _)| (name.starts_with(PREFIX), name.clone()));

@@ -92,7 +92,8 @@ impl Limiter {
 
     /// Creates a limiter that counts in the Redis whose URL is in the environment variable
     /// `REDIS_URL` (see [`RedisBackend::from_url`](crate::RedisBackend::from_url)). If the variable
-    /// is not set, creates a limiter that counts in this process's memory, and logs that.
+    /// is not set or is empty, creates a limiter that counts in this process's memory, and logs
+    /// that.
     ///
     /// # Errors
     ///
@@ -100,8 +101,10 @@ impl Limiter {
     #[cfg(feature = "redis")]
     pub fn from_env() -> Result<Self, BackendError> {
         match std::env::var("REDIS_URL") {
-            Ok(url) => Ok(Self::new(crate::RedisBackend::builder(&url).build()?)),
-            Err(std::env::VarError::NotPresent) => {
+            Ok(url) if !url.is_empty() => {
+                Ok(Self::new(crate::RedisBackend::builder(&url).build()?))
+            }
+            Ok(_) | Err(std::env::VarError::NotPresent) => {
                 tracing::info!("REDIS_URL is not set: limits are counted in this process's memory");
                 Ok(Self::new(crate::MemoryBackend::new()))
             }

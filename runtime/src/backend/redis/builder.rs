@@ -9,6 +9,7 @@ use super::cluster::Cluster;
 use super::connect_options::ConnectOptions;
 use super::connector::{Connector, Endpoint};
 use super::node::Node;
+use super::sentinel::Sentinels;
 use super::servers::Servers;
 use super::url::{Location, RedisUrl};
 use crate::{BackendError, Clock};
@@ -22,6 +23,8 @@ const DEFAULT_DEADLINE: Duration = Duration::from_millis(100);
 pub struct RedisBackendBuilder {
     url: String,
     sentinel_master: Option<String>,
+    sentinel_username: Option<String>,
+    sentinel_password: Option<String>,
     key_prefix: Option<String>,
     cluster: Option<bool>,
     pool_size: Option<usize>,
@@ -35,6 +38,8 @@ impl RedisBackendBuilder {
         Self {
             url: url.to_owned(),
             sentinel_master: None,
+            sentinel_username: None,
+            sentinel_password: None,
             key_prefix: None,
             cluster: None,
             pool_size: None,
@@ -49,6 +54,22 @@ impl RedisBackendBuilder {
     #[must_use]
     pub fn sentinel_master(mut self, name: impl Into<String>) -> Self {
         self.sentinel_master = Some(name.into());
+        self
+    }
+
+    /// Sets the user as whom the sentinels are asked. It requires a
+    /// [`sentinel_password`](Self::sentinel_password).
+    #[must_use]
+    pub fn sentinel_username(mut self, username: impl Into<String>) -> Self {
+        self.sentinel_username = Some(username.into());
+        self
+    }
+
+    /// Sets the password of the sentinels. Without one, sentinels that want a password get the user
+    /// and password of the server, because deployments often have one password for both.
+    #[must_use]
+    pub fn sentinel_password(mut self, password: impl Into<String>) -> Self {
+        self.sentinel_password = Some(password.into());
         self
     }
 
@@ -108,6 +129,9 @@ impl RedisBackendBuilder {
     pub fn build(self) -> Result<RedisBackend, BackendError> {
         let mut url = RedisUrl::parse(&self.url)?;
         url.sentinel_master = self.sentinel_master.or(url.sentinel_master);
+        let of_sentinels = &mut url.sentinel_credentials;
+        of_sentinels.username = self.sentinel_username.or(of_sentinels.username.take());
+        of_sentinels.password = self.sentinel_password.or(of_sentinels.password.take());
         url.cluster = self.cluster.or(url.cluster);
         let is_cluster = url.is_cluster()?;
         if self.ca_certificate.is_some() && !url.tls {
@@ -122,8 +146,7 @@ impl RedisBackendBuilder {
         }
         let deadline = self.deadline.or(url.deadline).unwrap_or(DEFAULT_DEADLINE);
         let options = ConnectOptions {
-            username: url.username.clone(),
-            password: url.password.clone(),
+            credentials: url.credentials.clone(),
             database: url.database,
             tls: url.tls,
             ca_certificate: self.ca_certificate,
@@ -143,9 +166,11 @@ impl RedisBackendBuilder {
                         .map(|(host, port)| options.address(host, *port))
                         .collect();
                     match master {
-                        Some(master) => {
-                            Endpoint::Sentinel { sentinels: addresses, master: master.clone() }
-                        }
+                        Some(master) => Endpoint::Sentinel(Sentinels {
+                            addresses,
+                            master: master.clone(),
+                            credentials: url.sentinel_credentials.clone(),
+                        }),
                         // A URL of this kind has at least one host, so this cannot panic.
                         None => Endpoint::Address(addresses.swap_remove(0)),
                     }

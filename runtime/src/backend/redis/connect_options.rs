@@ -5,10 +5,11 @@ use redis::{
     RedisConnectionInfo, RedisResult, TlsCertificates,
 };
 
+use super::credentials::Credentials;
+
 #[derive(Clone)]
 pub(super) struct ConnectOptions {
-    pub(super) username: Option<String>,
-    pub(super) password: Option<String>,
+    pub(super) credentials: Credentials,
     pub(super) database: i64,
     pub(super) tls: bool,
     /// A certificate authority to trust instead of the machine's, in PEM.
@@ -50,10 +51,10 @@ impl ConnectOptions {
             // rights may not use it.
             .set_skip_set_lib_name()
             .set_db(self.database);
-        if let Some(username) = &self.username {
+        if let Some(username) = &self.credentials.username {
             settings = settings.set_username(username);
         }
-        if let Some(password) = &self.password {
+        if let Some(password) = &self.credentials.password {
             settings = settings.set_password(password);
         }
         settings

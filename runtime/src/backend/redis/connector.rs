@@ -12,7 +12,8 @@ use tokio::runtime::{Handle, Id};
 
 use super::connect_options::ConnectOptions;
 use super::failure::RequestError;
-use super::sentinel;
+use super::remedy::without_arguments;
+use super::sentinel::Sentinels;
 use crate::error::with_causes;
 use crate::stats::RedisStats;
 
@@ -27,10 +28,7 @@ const MAX_RUNTIMES: usize = 4;
 pub(super) enum Endpoint {
     Address(ConnectionAddr),
     /// The master that these sentinels report. They are asked anew for each connection.
-    Sentinel {
-        sentinels: Vec<ConnectionAddr>,
-        master: String,
-    },
+    Sentinel(Sentinels),
 }
 
 /// Connects to one server. It has a pool for each tokio runtime, because the tasks of a runtime
@@ -88,14 +86,15 @@ impl Connector {
         let losses = self.losses.load(Ordering::Acquire);
         let address = match &self.endpoint {
             Endpoint::Address(address) => address.clone(),
-            Endpoint::Sentinel { sentinels, master } => {
-                sentinel::master_address(&self.options, sentinels, master, CONNECT_TIMEOUT).await?
+            Endpoint::Sentinel(sentinels) => {
+                sentinels.master_address(&self.options, CONNECT_TIMEOUT).await?
             }
         };
         let pool = self.pool(runtime, &address)?;
         let connection = pool.get().await;
         let connection = connection.map_err(|error| {
             let reason = with_causes(&error);
+            let reason = without_arguments(&reason);
             RequestError::Unconnected(format!("cannot connect to {address}: {reason}"))
         })?;
         Ok(PooledConnection { connection, runtime, losses })

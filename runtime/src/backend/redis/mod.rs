@@ -20,11 +20,14 @@ mod cluster;
 mod connect_options;
 mod connection;
 mod connector;
+mod credentials;
 mod failure;
 mod info;
+mod mode;
 mod node;
 mod preflight;
 mod queue;
+mod remedy;
 mod reply;
 mod request;
 mod rights;
@@ -118,6 +121,29 @@ impl RedisBackend {
         Ok(receiver)
     }
 
+    /// Connects, and verifies that the servers can serve checks.
+    async fn prepare(&self) -> Result<(), BackendError> {
+        match &self.servers {
+            Servers::Single(node) => {
+                mode::check_is_single(node).await?;
+                preflight::check(node).await?;
+                rights::check(node, &self.key_prefix, |_| true).await
+            }
+            Servers::Cluster(cluster) => {
+                cluster.ready().await?;
+                for node in cluster.masters() {
+                    preflight::check(&node).await?;
+                    let serves = |key: &[u8]| {
+                        let server = cluster.route(slot_of(key));
+                        server.is_some_and(|server| Arc::ptr_eq(&server, &node))
+                    };
+                    rights::check(&node, &self.key_prefix, serves).await?;
+                }
+                Ok(())
+            }
+        }
+    }
+
     /// Carries out a batch. Operations that are not answered by `deadline` fail.
     async fn apply_before(&self, deadline: Instant, batch: &[Operation<'_>]) -> Answers {
         if let Servers::Cluster(cluster) = &self.servers {
@@ -150,24 +176,7 @@ impl Backend for RedisBackend {
     }
 
     async fn initialize(&self) -> Result<(), BackendError> {
-        match &self.servers {
-            Servers::Single(node) => {
-                preflight::check(node).await?;
-                rights::check(node, &self.key_prefix, |_| true).await
-            }
-            Servers::Cluster(cluster) => {
-                cluster.ready().await?;
-                for node in cluster.masters() {
-                    preflight::check(&node).await?;
-                    let serves = |key: &[u8]| {
-                        let server = cluster.route(slot_of(key));
-                        server.is_some_and(|server| Arc::ptr_eq(&server, &node))
-                    };
-                    rights::check(&node, &self.key_prefix, serves).await?;
-                }
-                Ok(())
-            }
-        }
+        self.prepare().await.map_err(remedy::explained)
     }
 
     async fn close(&self) {

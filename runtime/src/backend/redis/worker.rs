@@ -161,6 +161,7 @@ mod tests {
     use super::*;
     use crate::backend::redis::connect_options::ConnectOptions;
     use crate::backend::redis::connector::{Connector, Endpoint};
+    use crate::backend::redis::credentials::Credentials;
     use crate::backend::redis::request::ReplyReceiver;
     use crate::backend::redis::script::Plan;
     use crate::error::Execution;
@@ -169,8 +170,7 @@ mod tests {
 
     fn node() -> Arc<Node> {
         let options = ConnectOptions {
-            username: None,
-            password: None,
+            credentials: Credentials::default(),
             database: 0,
             tls: false,
             ca_certificate: None,

@@ -14,7 +14,7 @@ use crate::process::{Directory, PATIENCE, Process, Program, free_port};
 
 pub use self::cluster::RedisCluster;
 pub use self::proxy::{Fault, Proxy};
-pub use self::sentinel::Sentinels;
+pub use self::sentinel::{Passwords, SENTINEL_USER, Sentinels};
 pub use self::tls::Certificates;
 
 /// The server to run: another one that speaks the protocol may be named.

@@ -1,0 +1,49 @@
+//! The mode in which a server runs: alone, as a node of a cluster, or as a sentinel.
+
+use std::time::Duration;
+
+use redis::Value;
+
+use super::node::Node;
+use crate::BackendError;
+
+const REPLY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Returns an error if the server that a URL names as a single one is a node of a cluster, or a
+/// sentinel. It could serve some keys or none, and waiting would not change that.
+///
+/// The server is asked by `HELLO`, which every user that can connect may use, unlike `INFO`.
+pub(super) async fn check_is_single(node: &Node) -> Result<(), BackendError> {
+    let reply = node.query(redis::cmd("HELLO").arg(3), REPLY_TIMEOUT).await?;
+    let address = node.connection.address();
+    // A socket has no address that could stand in a URL of a cluster.
+    let address = address.filter(|address| !address.starts_with('/'));
+    let address = address.as_deref().unwrap_or("host:6379");
+    match mode(&reply) {
+        Some("cluster") => Err(BackendError::not_executed(format!(
+            "{address} is a node of a cluster, but the URL names it as a single server: add \
+             `cluster=true` to the URL, as in `redis://{address}?cluster=true`, or name several \
+             nodes, as in `redis://a:6379,b:6379`"
+        ))),
+        Some("sentinel") => Err(BackendError::not_executed(format!(
+            "{address} is a sentinel, but the URL names it as a server: add the name of the master, \
+             as in `redis://{address}?sentinel_master=mymaster`"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Returns the mode in a reply to `HELLO`; `None` if the reply does not contain it.
+fn mode(reply: &Value) -> Option<&str> {
+    let Value::Map(fields) = reply else { return None };
+    let (_, mode) = fields.iter().find(|(name, _)| text(name) == Some("mode"))?;
+    text(mode)
+}
+
+fn text(value: &Value) -> Option<&str> {
+    match value {
+        Value::BulkString(bytes) => std::str::from_utf8(bytes).ok(),
+        Value::SimpleString(text) => Some(text),
+        _ => None,
+    }
+}
