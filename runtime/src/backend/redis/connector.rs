@@ -141,7 +141,7 @@ impl Connector {
 
     /// Returns the name of the Redis user; `default` if the settings name none.
     pub(super) fn user(&self) -> &str {
-        self.options.username.as_deref().unwrap_or("default")
+        self.options.credentials.username.as_deref().unwrap_or("default")
     }
 
     /// Adds the numbers of connections in all pools to `stats`.
