@@ -38,22 +38,27 @@ pub(super) struct LimitBehind<'a> {
 impl Refusing<'_> {
     /// Makes the response.
     pub(super) fn respond(self) -> RefusedRequest {
-        self.respond_with(&[])
+        self.respond_by(&[])
     }
 
     /// Makes the response, with an account of the limits behind the refusing one.
     fn respond_with(self, behind: &[LimitBehind<'_>]) -> RefusedRequest {
-        let Self { limit, limiter, parts, policy, reason, counted } = self;
-        let options = limiter.http();
+        let limiter = self.limiter;
         let states: Vec<LimitState<'_>> = behind
             .iter()
             .map(|LimitBehind { limit, overridden, verdict }| {
                 let (text, style) =
                     (text(limit, overridden.as_ref()), header_style(limit, limiter));
-                LimitState::new(text, verdict, style, &options.legacy_reset)
+                LimitState::new(text, verdict, style, &limiter.http().legacy_reset)
                     .fixed_cost(limit.has_fixed_cost())
             })
             .collect();
+        self.respond_by(&states)
+    }
+
+    fn respond_by(self, behind: &[LimitState<'_>]) -> RefusedRequest {
+        let Self { limit, limiter, parts, policy, reason, counted } = self;
+        let options = limiter.http();
         let context = RefusalContext {
             options,
             headers: header_style(limit, limiter),
@@ -63,7 +68,7 @@ impl Refusing<'_> {
         let text = text(limit, policy.overridden());
         let refusal = Refusal::new(policy, text, reason, Some(parts))
             .fixed_cost(limit.has_fixed_cost())
-            .with_behind(&states);
+            .with_behind(behind);
         let mut response = Box::new(context.respond(&refusal));
         if let Some(id) = counted {
             counted::set_described(&mut response, id);
