@@ -62,50 +62,31 @@ impl From<ForwardedHeader> for ClientHeader {
 pub(crate) type PeerFunction = Arc<dyn Fn(&Parts) -> Option<IpAddr> + Send + Sync>;
 
 /// The rules by which a client's address is found and converted into a subject.
-#[derive(Clone)]
 pub(crate) struct AddressOptions {
-    /// The trusted proxies as they were written, because their canonical form changes with the
-    /// prefixes of [`Translation`].
-    written_proxies: Vec<Network>,
     /// The trusted proxies in canonical form.
     trusted_proxies: Vec<Network>,
-    pub(crate) translation: Translation,
+    pub(super) translation: Translation,
     pub(crate) peer: Option<PeerFunction>,
     pub(crate) client_header: ClientHeader,
     /// The number of leading bits of an IPv6 address that identify one client.
     pub(crate) ipv6_prefix: u8,
-    pub(super) silent_proxies: Arc<SilentProxies>,
+    pub(super) silent_proxies: SilentProxies,
 }
 
 impl AddressOptions {
-    /// Creates the default options: no proxy is trusted, and IPv6 clients are counted by the first
-    /// 64 bits of their address.
-    pub(crate) fn new() -> Self {
+    /// Creates options with these trusted proxies, and these prefixes of an operator's own
+    /// translators. By default IPv6 clients are counted by the first 64 bits of their address.
+    pub(crate) fn new(trusted_proxies: &[Network], prefixes: Vec<Nat64Prefix>) -> Self {
+        let translation = Translation { prefixes };
+        let canonical = |proxy: &Network| translation.canonical_network(*proxy);
         Self {
-            written_proxies: Vec::new(),
-            trusted_proxies: Vec::new(),
-            translation: Translation::default(),
+            trusted_proxies: trusted_proxies.iter().map(canonical).collect(),
+            translation,
             peer: None,
             client_header: ClientHeader::XForwardedFor,
             ipv6_prefix: 64,
-            silent_proxies: Arc::default(),
+            silent_proxies: SilentProxies::default(),
         }
-    }
-
-    pub(crate) fn set_trusted_proxies(&mut self, proxies: Vec<Network>) {
-        self.written_proxies = proxies;
-        self.canonicalize();
-    }
-
-    pub(crate) fn set_nat64_prefixes(&mut self, prefixes: Vec<Nat64Prefix>) {
-        self.translation.prefixes = prefixes;
-        self.canonicalize();
-    }
-
-    fn canonicalize(&mut self) {
-        let proxies = self.written_proxies.iter();
-        self.trusted_proxies =
-            proxies.map(|proxy| self.translation.canonical_network(*proxy)).collect();
     }
 
     /// Returns `true` if a canonical address is that of a trusted proxy.

@@ -22,7 +22,7 @@ fn resolved(
     mut parts: Parts,
     on_missing: OnMissingKey,
 ) -> Result<Option<String>, KeyError> {
-    let address = AddressOptions::new();
+    let address = AddressOptions::new(&[], Vec::new());
     let options = KeyOptions { address: &address, on_missing };
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let now = key.subject_now(&parts, options);
@@ -167,7 +167,7 @@ fn the_path_of_a_function_an_async_one_or_an_extractor_is_a_key() {
         KeyPart::Function(extension::<u32>),
     ];
     let mut all = with_number();
-    let address = AddressOptions::new();
+    let address = AddressOptions::new(&[], Vec::new());
     let options = KeyOptions { address: &address, on_missing: OnMissingKey::Reject };
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let subject = runtime.block_on(Key::from_parts(PARTS).subject(&mut all, options)).unwrap();

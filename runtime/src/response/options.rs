@@ -81,9 +81,10 @@ impl HttpOptions {
     /// Returns the options of a limiter with these clocks. Each option that is not set has its
     /// default.
     pub(crate) fn effective(self, clocks: WallClocks) -> EffectiveHttpOptions {
-        let mut address = AddressOptions::new();
-        address.set_trusted_proxies(self.trusted_proxies.unwrap_or_default());
-        address.set_nat64_prefixes(self.nat64_prefixes.unwrap_or_default());
+        let mut address = AddressOptions::new(
+            &self.trusted_proxies.unwrap_or_default(),
+            self.nat64_prefixes.unwrap_or_default(),
+        );
         address.peer = self.peer;
         address.client_header = self.client_header.unwrap_or(address.client_header);
         address.ipv6_prefix = self.ipv6_prefix.unwrap_or(address.ipv6_prefix);

@@ -97,7 +97,7 @@ fn what_nobody_sets_has_its_default() {
         refused_body,
         mistakes: _,
     } = HttpOptions::new().effective(WallClocks::of(crate::SystemClock::new()));
-    assert_eq!(format!("{address:?}"), format!("{:?}", AddressOptions::new()));
+    assert_eq!(format!("{address:?}"), format!("{:?}", AddressOptions::new(&[], Vec::new())));
     assert_eq!(headers, HeaderStyle::default());
     assert_eq!(legacy_reset.meaning, LegacyReset::default());
     assert_eq!(on_missing_key, OnMissingKey::default());
