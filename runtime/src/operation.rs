@@ -100,6 +100,14 @@ impl Answer {
         }
     }
 
+    /// Returns the verdict; `None` if this is the answer to something else than a check.
+    pub(crate) fn verdict(self) -> Option<Verdict> {
+        match self {
+            Self::Verdict(verdict) => Some(verdict),
+            _ => None,
+        }
+    }
+
     /// Returns the error for an answer of the wrong kind. `asked` names the operation in its
     /// message.
     pub(crate) fn mismatch(&self, asked: &str) -> BackendError {

@@ -181,10 +181,17 @@ impl dyn Store + '_ {
         operation: &Operation<'_>,
     ) -> Result<Answer, BackendError> {
         let answers = self.apply(std::slice::from_ref(operation)).await;
-        answers.into_iter().next().unwrap_or_else(|| {
-            Err(BackendError::unknown("it gave fewer answers than it was asked for"))
-        })
+        next_answer(&mut answers.into_iter())
     }
+}
+
+/// Returns the next answer to a batch. It is an error if the store has given too few.
+pub(crate) fn next_answer(
+    answers: &mut impl Iterator<Item = Result<Answer, BackendError>>,
+) -> Result<Answer, BackendError> {
+    answers.next().unwrap_or_else(|| {
+        Err(BackendError::unknown("it gave fewer answers than it was asked for"))
+    })
 }
 
 /// A store that calls a [`Backend`] of another crate.

@@ -133,11 +133,7 @@ impl Limiter {
                 *answer = Some(late);
             }
         }
-        let verdict = |answer| match answer {
-            Some(Ok(Answer::Verdict(verdict))) => Some(verdict),
-            _ => None,
-        };
-        answers.into_iter().map(verdict).collect()
+        answers.into_iter().map(|answer| answer?.ok()?.verdict()).collect()
     }
 
     /// Resets the counters of `subject` for `policy`, as if nothing had been charged.

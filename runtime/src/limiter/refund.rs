@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use super::Limiter;
+use crate::backend::store::next_answer;
 use crate::decision::Receipt;
 use crate::micros::Timestamp;
 use crate::operation::{Answer, Operation};
@@ -111,7 +112,7 @@ impl Limiter {
             return Refund::Pending(receipt);
         };
         let refunded = self.is_refunded(&receipt, answer);
-        let read = || store.apply_now(&receipt.peek()).and_then(verdict);
+        let read = || store.apply_now(&receipt.peek())?.ok()?.verdict();
         Refund::Done(refunded.then(read).flatten())
     }
 
@@ -182,14 +183,10 @@ impl Limiter {
         let batch: Vec<Operation<'_>> =
             receipts.iter().flat_map(|receipt| [receipt.refund(), receipt.peek()]).collect();
         let mut answers = self.shared.store.apply(&batch).await.into_iter();
-        let mut next = || {
-            answers.next().unwrap_or_else(|| {
-                Err(BackendError::unknown("it gave fewer answers than it was asked for"))
-            })
-        };
+        let mut next = || next_answer(&mut answers);
         let states = receipts.iter().map(|receipt| {
             let (refunded, state) = (next(), next());
-            self.is_refunded(receipt, refunded).then(|| verdict(state)).flatten()
+            self.is_refunded(receipt, refunded).then(|| state.ok()?.verdict()).flatten()
         });
         states.collect()
     }
@@ -255,13 +252,6 @@ impl Limiter {
                 "a refund is lost, so its charge stays; `Limiter::stats` counts further ones"
             );
         }
-    }
-}
-
-fn verdict(answer: Result<Answer, BackendError>) -> Option<Verdict> {
-    match answer {
-        Ok(Answer::Verdict(verdict)) => Some(verdict),
-        _ => None,
     }
 }
 
