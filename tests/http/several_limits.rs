@@ -1,6 +1,7 @@
 //! A handler with several limits on different keys: `Retry-After` is when the same request succeeds
 //! by all of them.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -114,6 +115,27 @@ proptest! {
             checked.count();
         }
     }
+}
+
+/// A limit behind the refusing one that would refuse the request for another reason, because it lacks
+/// the key, makes no refusal of its own.
+#[tokio::test]
+async fn one_refusal_is_made_for_one_request() {
+    static REFUSALS: AtomicU32 = AtomicU32::new(0);
+    let counted = |refusal: &Refusal<'_>| {
+        REFUSALS.fetch_add(1, Ordering::Relaxed);
+        exactly(refusal)
+    };
+    let limiter = Limiter::builder(MemoryBackend::new());
+    let limiter = limiter.http(HttpOptions::new().refusal(counted)).build();
+    let app = local(Router::new().route("/", get(windows)), &limiter);
+    for _ in 0..3 {
+        assert_eq!(send(&app, request((0, 0, 3, 0))).await.status(), 200);
+    }
+    let mut without_key = request((0, 0, 3, 0));
+    without_key.headers_mut().remove("x-b");
+    assert_eq!(send(&app, without_key).await.status(), 429);
+    assert_eq!(REFUSALS.load(Ordering::Relaxed), 1);
 }
 
 /// All limits behind the refusing one are asked in one call, and nothing is charged to them.

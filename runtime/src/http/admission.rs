@@ -156,14 +156,18 @@ pub(super) fn check_later<'a>(
 ) -> Pin<Box<dyn Future<Output = Result<Admission, RefusedRequest>> + Send + 'a>> {
     let records_count = records_count && counted::has_layers();
     Box::pin(async move {
-        let outcome = match (limits, pending) {
-            ([limit], Some(pending)) => wait(limit, parts, *pending, records_count).await,
-            _ => check_each(limits, parts, records_count).await,
+        let ([limit], Some(pending)) = (limits, pending) else {
+            // This records each count before the next limit is checked.
+            let outcome = check_each(limits, parts, records_count).await;
+            return admit(outcome, parts, false);
         };
+        let outcome = wait(limit, parts, *pending, records_count).await;
         admit(outcome, parts, records_count)
     })
 }
 
+/// Converts the outcome of the checks into the admission, and records the counts of the request if
+/// `records_count` is `true`.
 #[inline]
 fn admit(
     outcome: CheckOutcome<HandlerGrants, RefusedRequest>,

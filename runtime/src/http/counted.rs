@@ -130,12 +130,6 @@ pub(super) struct Count {
 }
 
 impl Cost {
-    /// Returns the cost of a check for which no other limit matters.
-    #[inline]
-    pub(super) fn full(check: &Check<'_>) -> Self {
-        Self { units: check.cost, count: None }
-    }
-
     /// Returns the cost of a check, less what earlier limits have charged for the same policy and
     /// subject. Returns `None` if they have charged all of it. `records` is `true` if other limits
     /// may check the request after this one.
@@ -146,10 +140,14 @@ impl Cost {
         extensions: &Extensions,
         records: bool,
     ) -> Option<Self> {
+        let full = Self { units: check.cost, count: None };
+        if !has_layers() && !records {
+            return Some(full);
+        }
         let policies = Policies::of(check.policy);
         let records = records && policies.needs_record();
         if !records && (RUNNING.get() | REPEATED.load(Ordering::Relaxed)) & policies.0 == 0 {
-            return Some(Self::full(check));
+            return Some(full);
         }
         Self::after_others(check, limiter, extensions, records)
     }
@@ -181,7 +179,15 @@ impl Cost {
 impl Count {
     /// Records the count among the request's extensions, for the limits behind this one.
     pub(super) fn record(self, extensions: &mut Extensions) {
-        record(extensions, self.id, self.cost);
+        let count = (self.id, self.cost);
+        let first = Counts { first: count, others: Vec::new() };
+        let Some(mut before) = extensions.insert(first) else { return };
+        let Counts { first, others } = &mut before;
+        match std::iter::once(first).chain(&mut *others).find(|(id, _)| *id == self.id) {
+            Some(same) => *same = count,
+            None => others.push(count),
+        }
+        extensions.insert(before);
     }
 }
 
@@ -191,21 +197,6 @@ fn charged(extensions: &Extensions, id: CountId) -> Option<u32> {
     let Counts { first, others } = extensions.get()?;
     let mut counts = std::iter::once(first).chain(others);
     counts.find(|(counted, _)| *counted == id).map(|(_, cost)| *cost)
-}
-
-/// Records that the request has been charged `cost` units in all under this identity.
-fn record(extensions: &mut Extensions, id: CountId, cost: u32) {
-    let first = Counts { first: (id, cost), others: Vec::new() };
-    let Some(mut before) = extensions.insert(first) else { return };
-    if before.first.0 == id {
-        before.first.1 = cost;
-    } else {
-        match before.others.iter_mut().find(|(counted, _)| *counted == id) {
-            Some((_, charged)) => *charged = cost,
-            None => before.others.push((id, cost)),
-        }
-    }
-    extensions.insert(before);
 }
 
 /// The identities of the counts that a response describes already, although another limit has made
