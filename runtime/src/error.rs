@@ -49,6 +49,9 @@ struct Failure {
     execution: Execution,
     cause: FailureCause,
     retry_in: Option<Duration>,
+    /// The event that made the operation fail, such as one call that was not answered. Operations
+    /// that the same event made fail have the same number; 0 if it is not known.
+    event: u64,
     source: Arc<dyn Error + Send + Sync>,
 }
 
@@ -101,7 +104,29 @@ impl BackendError {
 
     fn new(execution: Execution, source: Box<dyn Error + Send + Sync>) -> Self {
         let source = source.into();
-        Self(Box::new(Failure { execution, cause: FailureCause::Backend, retry_in: None, source }))
+        let (cause, retry_in, event) = (FailureCause::Backend, None, 0);
+        Self(Box::new(Failure { execution, cause, retry_in, event, source }))
+    }
+
+    /// Creates the error of a single operation whose answer is of no use. It does not indicate that
+    /// the backend fails, but the operation may have had its effect.
+    #[cfg(feature = "redis")]
+    pub(crate) fn useless(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        let mut error = Self::unknown(source);
+        error.0.cause = FailureCause::Operation;
+        error
+    }
+
+    /// Sets the event that made the operation fail.
+    #[cfg(feature = "redis")]
+    pub(crate) fn of_event(mut self, event: u64) -> Self {
+        self.0.event = event;
+        self
+    }
+
+    /// Returns the event that made the operation fail; 0 if it is not known.
+    pub(crate) fn event(&self) -> u64 {
+        self.0.event
     }
 
     /// Sets the time after which trying again may succeed.
@@ -123,7 +148,6 @@ impl BackendError {
     }
 
     /// Returns the reason, without the words about the operation's effect.
-    #[cfg(feature = "redis")]
     pub(crate) fn reason(&self) -> String {
         self.0.source.to_string()
     }
@@ -150,10 +174,11 @@ impl BackendError {
     /// Returns a copy of this error for another operation, which was waiting for this one to
     /// succeed. The other operation was not executed.
     pub(crate) fn for_another(&self) -> Self {
-        let Failure { cause, retry_in, .. } = *self.0;
+        let Failure { cause, retry_in, event, .. } = *self.0;
         let source: Box<dyn Error + Send + Sync> = self.0.source.to_string().into();
         let source = source.into();
-        Self(Box::new(Failure { execution: Execution::NotExecuted, cause, retry_in, source }))
+        let execution = Execution::NotExecuted;
+        Self(Box::new(Failure { execution, cause, retry_in, event, source }))
     }
 
     /// Returns the effect of the operation, as far as it is known.

@@ -21,4 +21,5 @@ mod same_as_memory;
 mod seed_urls;
 mod telemetry;
 mod timed;
+mod unreadable;
 mod waiting;

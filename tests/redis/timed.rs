@@ -20,7 +20,7 @@ pub(crate) fn runtime() -> Runtime {
 
 /// A server, and a limiter on it whose time is the test's.
 pub(crate) struct Timed {
-    _server: RedisServer,
+    pub(crate) server: RedisServer,
     pub(crate) runtime: Runtime,
     pub(crate) limiter: Limiter,
     pub(crate) clock: ManualClock,
@@ -33,7 +33,7 @@ impl Timed {
         let clock = ManualClock::new();
         clock.set_micros(START);
         let limiter = limiter_on(&server.url(), &clock);
-        Self { _server: server, runtime: runtime(), limiter, clock, next: AtomicU64::new(0) }
+        Self { server, runtime: runtime(), limiter, clock, next: AtomicU64::new(0) }
     }
 
     /// A subject that no other trace has used.

@@ -16,6 +16,7 @@ use crate::{BackendError, Clock};
 
 const DEFAULT_KEY_PREFIX: &str = "tollgate:";
 const DEFAULT_POOL_SIZE: usize = 4;
+const DEFAULT_MAX_AGE: Duration = Duration::from_secs(600);
 const DEFAULT_DEADLINE: Duration = Duration::from_millis(100);
 
 /// Builder of a [`RedisBackend`]. Its settings take precedence over those in the URL.
@@ -29,6 +30,7 @@ pub struct RedisBackendBuilder {
     cluster: Option<bool>,
     pool_size: Option<usize>,
     deadline: Option<Duration>,
+    max_age: Option<Duration>,
     ca_certificate: Option<Vec<u8>>,
     virtual_time: Option<Arc<dyn Clock>>,
 }
@@ -44,6 +46,7 @@ impl RedisBackendBuilder {
             cluster: None,
             pool_size: None,
             deadline: None,
+            max_age: None,
             ca_certificate: None,
             virtual_time: None,
         }
@@ -105,6 +108,14 @@ impl RedisBackendBuilder {
         self
     }
 
+    /// Sets the age at which a connection is replaced, in the background, so that a name that leads
+    /// to another server by now is followed; 10 minutes by default.
+    #[must_use]
+    pub fn max_age(mut self, max_age: Duration) -> Self {
+        self.max_age = Some(max_age);
+        self
+    }
+
     /// Trusts this certificate authority, in PEM, instead of those that the machine trusts. It
     /// requires a `rediss://` URL.
     #[must_use]
@@ -151,6 +162,7 @@ impl RedisBackendBuilder {
             tls: url.tls,
             ca_certificate: self.ca_certificate,
             pool_size: self.pool_size.or(url.pool_size).unwrap_or(DEFAULT_POOL_SIZE),
+            max_age: self.max_age.or(url.max_age).unwrap_or(DEFAULT_MAX_AGE),
         };
         let servers = if is_cluster {
             Servers::Cluster(Cluster::new(options, url.hosts(), self.virtual_time))

@@ -174,15 +174,22 @@ impl Cluster {
         }
     }
 
-    /// Returns the node at the address `host:port`, as another node reported it; `None` if that is
-    /// not a full address.
-    fn node_named(&self, name: &str) -> Option<Arc<Node>> {
+    /// Returns the node at the address `host:port`, as the node `from` reported it; `None` if that
+    /// is no address. Without a host, it is at the host of `from`.
+    fn node_named(&self, name: &str, from: &Arc<Node>) -> Option<Arc<Node>> {
         let (host, port) = name.rsplit_once(':')?;
-        // If a node does not know its own address, the name that it reports contains only the port.
-        if host.is_empty() {
-            return None;
-        }
-        Some(self.node(&(host.to_owned(), port.parse().ok()?)))
+        let port = port.parse().ok()?;
+        let host = match host {
+            "" | "?" => self.host_of(from)?,
+            host => host.to_owned(),
+        };
+        Some(self.node(&(host, port)))
+    }
+
+    fn host_of(&self, node: &Arc<Node>) -> Option<String> {
+        let nodes = self.lock_nodes();
+        let found = nodes.iter().find(|(_, known)| Arc::ptr_eq(known, node));
+        found.map(|((host, _), _)| host.clone())
     }
 
     fn lock_nodes(&self) -> MutexGuard<'_, HashMap<(String, u16), Arc<Node>>> {
@@ -213,10 +220,10 @@ impl Router for Cluster {
             for (mut request, error) in failed {
                 request.asking = false;
                 let to = match error {
-                    RequestError::Moved(node) => self.node_named(&node),
+                    RequestError::Moved(node) => self.node_named(&node, from),
                     RequestError::Ask(node) => {
                         request.asking = true;
-                        self.node_named(&node)
+                        self.node_named(&node, from)
                     }
                     RequestError::TryAgain => {
                         request.unbatched = true;

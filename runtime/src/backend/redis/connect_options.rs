@@ -1,5 +1,7 @@
 //! Options for the connections to all servers of a backend.
 
+use std::time::Duration;
+
 use redis::{
     Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _, ProtocolVersion,
     RedisConnectionInfo, RedisResult, TlsCertificates,
@@ -15,6 +17,8 @@ pub(super) struct ConnectOptions {
     /// A certificate authority to trust instead of the machine's, in PEM.
     pub(super) ca_certificate: Option<Vec<u8>>,
     pub(super) pool_size: usize,
+    /// The age at which a connection is replaced.
+    pub(super) max_age: Duration,
 }
 
 impl ConnectOptions {

@@ -1,27 +1,35 @@
 //! The connection to one server: shared by all its callers, and replaced after a failure.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use redis::aio::MultiplexedConnection;
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
-use super::connector::{Connector, PooledConnection};
+use super::connector::{Connector, PooledConnection, SharedHandle};
 use super::failure::RequestError;
+use super::trouble::{Measured, Trouble};
 use crate::stats::RedisStats;
-use crate::telemetry;
+
+/// The time after a failed attempt to replace an old connection until the next one.
+const REPLACE_PAUSE: Duration = Duration::from_secs(1);
 
 pub(super) struct SharedConnection {
     connector: Connector,
     current: tokio::sync::Mutex<Option<PooledConnection>>,
     /// The tasks that try to connect, and for which no check waits any more.
     attempts: Mutex<Vec<AbortHandle>>,
+    /// `true` while a connection is being made that replaces an old one.
+    is_replacing: AtomicBool,
+    pub(super) trouble: Arc<Trouble>,
 }
 
 impl SharedConnection {
     pub(super) fn new(connector: Connector) -> Arc<Self> {
-        let (current, attempts) = Default::default();
-        Arc::new(Self { connector, current, attempts })
+        let (current, attempts, trouble) = Default::default();
+        let is_replacing = AtomicBool::new(false);
+        Arc::new(Self { connector, current, attempts, is_replacing, trouble })
     }
 
     /// Returns the current connection, or a new one. If connecting takes longer than `deadline`,
@@ -31,9 +39,12 @@ impl SharedConnection {
     pub(super) async fn get_by(
         self: &Arc<Self>,
         deadline: Instant,
-    ) -> Result<MultiplexedConnection, RequestError> {
+    ) -> Result<SharedHandle, RequestError> {
         if let Some(connection) = self.current().await {
             return Ok(connection);
+        }
+        if self.trouble.reason().is_none() {
+            self.trouble.set(Some("connecting, without an answer yet".to_owned()));
         }
         let shared = Arc::clone(self);
         let mut connecting = Box::pin(async move { shared.connect().await });
@@ -41,7 +52,8 @@ impl SharedConnection {
             return connection;
         }
         self.detach(tokio::spawn(connecting).abort_handle());
-        Err(RequestError::Unconnected("no connection before the deadline".to_owned()))
+        let reason = self.trouble.reason().unwrap_or_default();
+        Err(RequestError::Unconnected(format!("no connection before the deadline; last: {reason}")))
     }
 
     /// Lets an attempt to connect go on in the background. At most two attempts do so, because each
@@ -59,7 +71,7 @@ impl SharedConnection {
     }
 
     /// Returns the current connection, or a new one.
-    pub(super) async fn get(&self) -> Result<MultiplexedConnection, RequestError> {
+    pub(super) async fn get(self: &Arc<Self>) -> Result<SharedHandle, RequestError> {
         match self.current().await {
             Some(connection) => Ok(connection),
             None => self.connect().await,
@@ -67,11 +79,14 @@ impl SharedConnection {
     }
 
     /// Returns the current connection; `None` if there is none or it is not usable.
-    async fn current(&self) -> Option<MultiplexedConnection> {
+    async fn current(self: &Arc<Self>) -> Option<SharedHandle> {
         let mut current = self.current.lock().await;
         if let Some(connection) = &*current
             && self.connector.is_usable(connection)
         {
+            if self.connector.is_old(connection) {
+                self.replace();
+            }
             return Some(connection.shared());
         }
         // This returns the connection to its pool, which tests it before it hands it out again.
@@ -79,20 +94,50 @@ impl SharedConnection {
         None
     }
 
+    /// Makes a new connection in the background. The old one is used until then, and goes on to be
+    /// used if the attempt fails; the next attempt is made some time later.
+    fn replace(self: &Arc<Self>) {
+        if self.is_replacing.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let shared = Arc::clone(self);
+        tokio::spawn(async move {
+            if shared.connect().await.is_err() {
+                sleep(REPLACE_PAUSE).await;
+            }
+            shared.is_replacing.store(false, Ordering::Release);
+        });
+    }
+
     /// Makes a new connection, which becomes the current one, and returns it. If several callers do
     /// so at a time, the last connection becomes the current one, and the others return to the
     /// pool.
-    async fn connect(&self) -> Result<MultiplexedConnection, RequestError> {
+    async fn connect(&self) -> Result<SharedHandle, RequestError> {
         let since = Instant::now();
-        let fresh = self.connector.connect().await?;
-        telemetry::connected(since.elapsed());
+        let fresh = match self.connector.connect().await {
+            Ok(fresh) => fresh,
+            Err(failure) => {
+                self.trouble.set(Some(failure.reason()));
+                return Err(failure);
+            }
+        };
+        self.trouble.set(None);
+        self.trouble.measure(Measured::Connected(since.elapsed()));
         let shared = fresh.shared();
         *self.current.lock().await = Some(fresh);
         Ok(shared)
     }
 
+    /// Closes the connection with this number, instead of returning it to its pool, if it is the
+    /// current one. Calls that are in progress on it may still be answered.
+    pub(super) async fn discard(&self, id: u64) {
+        if let Some(connection) = self.current.lock().await.take_if(|current| current.id() == id) {
+            connection.discard();
+        }
+    }
+
     /// Closes the current connection, instead of returning it to its pool.
-    pub(super) async fn discard(&self) {
+    pub(super) async fn discard_current(&self) {
         if let Some(connection) = self.current.lock().await.take() {
             connection.discard();
         }

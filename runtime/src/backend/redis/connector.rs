@@ -1,4 +1,4 @@
-//! Connecting to one server, through a connection pool for each runtime.
+//! Connecting to one server, through a connection pool.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,11 +8,12 @@ use std::time::Duration;
 use deadpool_redis::{Connection, Manager, Pool, PoolConfig, Runtime, Status, Timeouts};
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, ConnectionAddr, PushInfo, PushKind};
-use tokio::runtime::{Handle, Id};
+use redis::io::tcp::TcpSettings;
+use redis::io::tcp::socket2::TcpKeepalive;
+use tokio::time::Instant;
 
 use super::connect_options::ConnectOptions;
 use super::failure::RequestError;
-use super::remedy::without_arguments;
 use super::sentinel::Sentinels;
 use crate::error::with_causes;
 use crate::stats::RedisStats;
@@ -21,8 +22,9 @@ use crate::stats::RedisStats;
 /// own deadline. If the connection is ready after that, it serves later checks.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The maximum number of tokio runtimes for which a connector has a pool.
-const MAX_RUNTIMES: usize = 4;
+/// The time for which a connection is silent before the system asks if it is still there, the time
+/// between such questions, and their number.
+const KEEPALIVE: (Duration, Duration, u32) = (Duration::from_secs(15), Duration::from_secs(5), 3);
 
 /// The address of a server: either fixed, or found by asking sentinels.
 pub(super) enum Endpoint {
@@ -31,35 +33,42 @@ pub(super) enum Endpoint {
     Sentinel(Sentinels),
 }
 
-/// Connects to one server. It has a pool for each tokio runtime, because the tasks of a runtime
-/// drive its connections.
+/// Connects to one server.
 pub(super) struct Connector {
     options: ConnectOptions,
     endpoint: Endpoint,
-    pools: Mutex<Vec<RuntimePool>>,
+    /// The pool, and the address of its connections; `None` before the first attempt to connect.
+    pool: Mutex<Option<(ConnectionAddr, Pool)>>,
     /// The number of connections that have been lost so far.
     losses: Arc<AtomicU64>,
-}
-
-#[derive(Clone)]
-struct RuntimePool {
-    runtime: Id,
-    address: ConnectionAddr,
-    pool: Pool,
 }
 
 /// A connection in use, which returns to its pool when it is dropped.
 pub(super) struct PooledConnection {
     connection: Connection,
-    runtime: Id,
+    /// Distinguishes the connections of the process.
+    id: u64,
+    since: Instant,
     /// The value of the connector's `losses` at a time when the connection was known to be alive.
     losses: u64,
 }
 
+static CONNECTIONS: AtomicU64 = AtomicU64::new(0);
+
+/// A handle to a connection in use.
+pub(super) struct SharedHandle {
+    pub(super) id: u64,
+    pub(super) connection: MultiplexedConnection,
+}
+
 impl PooledConnection {
     /// Returns a handle to the same connection.
-    pub(super) fn shared(&self) -> MultiplexedConnection {
-        (*self.connection).clone()
+    pub(super) fn shared(&self) -> SharedHandle {
+        SharedHandle { id: self.id, connection: (*self.connection).clone() }
+    }
+
+    pub(super) fn id(&self) -> u64 {
+        self.id
     }
 
     /// Closes the connection, instead of returning it to its pool.
@@ -70,19 +79,22 @@ impl PooledConnection {
 
 impl Connector {
     pub(super) fn new(options: ConnectOptions, endpoint: Endpoint) -> Self {
-        Self { options, endpoint, pools: Mutex::default(), losses: Arc::default() }
+        Self { options, endpoint, pool: Mutex::default(), losses: Arc::default() }
     }
 
-    /// Returns `true` if the connection belongs to the current runtime, and no connection was lost
-    /// since it was known to be alive.
+    /// Returns `true` if no connection was lost since this one was known to be alive.
     pub(super) fn is_usable(&self, connection: &PooledConnection) -> bool {
         connection.losses == self.losses.load(Ordering::Acquire)
-            && Handle::try_current().is_ok_and(|handle| handle.id() == connection.runtime)
     }
 
-    /// Takes a live connection from the runtime's pool, or makes a new one.
+    /// Returns `true` if the connection is to be replaced, so that a name that leads elsewhere by
+    /// now is followed.
+    pub(super) fn is_old(&self, connection: &PooledConnection) -> bool {
+        connection.since.elapsed() >= self.options.max_age
+    }
+
+    /// Takes a live connection from the pool, or makes a new one.
     pub(super) async fn connect(&self) -> Result<PooledConnection, RequestError> {
-        let runtime = Handle::current().id();
         let losses = self.losses.load(Ordering::Acquire);
         let address = match &self.endpoint {
             Endpoint::Address(address) => address.clone(),
@@ -90,29 +102,26 @@ impl Connector {
                 sentinels.master_address(&self.options, CONNECT_TIMEOUT).await?
             }
         };
-        let pool = self.pool(runtime, &address)?;
+        let pool = self.pool(&address)?;
+        pool.retain(|_, metrics| metrics.age() < self.options.max_age);
         let connection = pool.get().await;
-        let connection = connection.map_err(|error| {
-            let reason = with_causes(&error);
-            let reason = without_arguments(&reason);
-            RequestError::Unconnected(format!("cannot connect to {address}: {reason}"))
-        })?;
-        Ok(PooledConnection { connection, runtime, losses })
+        let connection = connection
+            .map_err(|error| RequestError::from_connecting(&address.to_string(), &error))?;
+        let id = CONNECTIONS.fetch_add(1, Ordering::Relaxed) + 1;
+        // A pooled connection may be older than this, by up to the time for which it was in use.
+        Ok(PooledConnection { connection, id, since: Instant::now(), losses })
     }
 
-    /// Returns the pool of a runtime. If its pool is for another address, a new one replaces it.
-    fn pool(&self, runtime: Id, address: &ConnectionAddr) -> Result<Pool, RequestError> {
-        let mut pools = self.lock();
-        let at = |known: &RuntimePool| known.runtime == runtime;
-        if let Some(known) = pools.iter().find(|known| at(known) && known.address == *address) {
-            return Ok(known.pool.clone());
+    /// Returns the pool. If it is for another address, a new one replaces it.
+    fn pool(&self, address: &ConnectionAddr) -> Result<Pool, RequestError> {
+        let mut current = self.lock();
+        if let Some((known, pool)) = &*current
+            && known == address
+        {
+            return Ok(pool.clone());
         }
-        pools.retain(|known| !at(known));
         let pool = self.new_pool(address).map_err(RequestError::Permanent)?;
-        if pools.len() == MAX_RUNTIMES {
-            pools.remove(0);
-        }
-        pools.push(RuntimePool { runtime, address: address.clone(), pool: pool.clone() });
+        *current = Some((address.clone(), pool.clone()));
         Ok(pool)
     }
 
@@ -129,6 +138,10 @@ impl Connector {
                 Ok::<_, redis::aio::SendError>(())
             });
         let info = self.options.connection_info(address).map_err(|error| with_causes(&error))?;
+        let (idle, interval, questions) = KEEPALIVE;
+        let keepalive = TcpKeepalive::new().with_time(idle).with_interval(interval);
+        let keepalive = keepalive.with_retries(questions);
+        let info = info.set_tcp_settings(TcpSettings::default().set_keepalive(keepalive));
         let manager =
             Manager::new_with_config(info, config).map_err(|error| with_causes(&error))?;
         let timeout = Some(CONNECT_TIMEOUT);
@@ -144,9 +157,9 @@ impl Connector {
         self.options.credentials.username.as_deref().unwrap_or("default")
     }
 
-    /// Adds the numbers of connections in all pools to `stats`.
+    /// Adds the numbers of connections in the pool to `stats`.
     pub(super) fn add_to(&self, stats: &mut RedisStats) {
-        for RuntimePool { pool, .. } in self.lock().iter() {
+        if let Some((_, pool)) = &*self.lock() {
             let Status { max_size, size, available, waiting } = pool.status();
             stats.pool_size += max_size;
             stats.connections += size;
@@ -158,17 +171,17 @@ impl Connector {
     /// Returns the address at which the server was last found; `None` before the first attempt to
     /// connect.
     pub(super) fn address(&self) -> Option<String> {
-        self.lock().last().map(|known| known.address.to_string())
+        self.lock().as_ref().map(|(address, _)| address.to_string())
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<RuntimePool>> {
-        self.pools.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Option<(ConnectionAddr, Pool)>> {
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Closes all connections that are not in use.
     pub(super) fn close(&self) {
-        for known in self.lock().drain(..) {
-            known.pool.close();
+        if let Some((_, pool)) = self.lock().take() {
+            pool.close();
         }
     }
 }

@@ -2,8 +2,9 @@
 
 use redis::{ErrorKind, RedisError, ServerError, ServerErrorKind};
 
+use super::remedy::{cannot_heal, without_arguments};
 use crate::BackendError;
-use crate::error::Execution;
+use crate::error::{Execution, with_causes};
 
 /// The reason why a request got no answer.
 #[derive(Clone, Debug)]
@@ -22,7 +23,8 @@ pub(super) enum RequestError {
     Busy(String),
     /// Not executed: this server cannot execute the request, but another one can.
     WrongServer(String),
-    /// Not executed, and sending the request again would not help.
+    /// Not executed, and sending the request again does not help, because this server serves no
+    /// request as it is set up.
     Permanent(String),
     /// Refused, because the user of the connection lacks a right. The script may have executed the
     /// commands before the one that it may not call.
@@ -51,13 +53,27 @@ impl RequestError {
         match error.kind() {
             Some(ServerErrorKind::Moved) => Self::Moved(target()),
             Some(ServerErrorKind::Ask) => Self::Ask(target()),
-            _ => Self::from_text(&format!("{} {detail}", error.code())),
+            _ => match Self::from_text(&format!("{} {detail}", error.code())) {
+                // The script catches all errors but those before its first check.
+                Self::Forbidden(_, text) => Self::Forbidden(Execution::NotExecuted, text),
+                Self::Unknown(text) if is_of_script(&text) => Self::Permanent(text),
+                other => other,
+            },
         }
+    }
+
+    /// Classifies an error of the driver that occurred while it was connecting.
+    pub(super) fn from_connecting(to: &str, error: &(dyn std::error::Error + 'static)) -> Self {
+        let reason = with_causes(error);
+        let reason = without_arguments(&reason);
+        let text = format!("cannot connect to {to}: {reason}");
+        if cannot_heal(reason) { Self::Permanent(text) } else { Self::Unconnected(text) }
     }
 
     /// Classifies the text of an error: the error line of the Redis protocol after its `-`, or the
     /// message of an error that the script has caught.
     pub(super) fn from_text(text: &str) -> Self {
+        let text = without_arguments(text);
         let owned = || text.to_owned();
         let has = |code: &str| text.split([' ', ':', '-']).any(|word| word == code);
         if has("NOPERM") || text.contains(FORBIDDEN_IN_SCRIPT) {
@@ -73,7 +89,7 @@ impl RequestError {
             Self::WrongServer(owned())
         } else if has("LOADING") || has("BUSY") || has("OOM") || has("NOREPLICAS") {
             Self::Busy(owned())
-        } else if PERMANENT.iter().any(|code| has(code)) {
+        } else if PERMANENT.iter().any(|code| has(code)) || cannot_heal(text) {
             Self::Permanent(owned())
         } else if REJECTED.iter().any(|code| has(code)) {
             Self::Rejected(owned())
@@ -86,6 +102,10 @@ impl RequestError {
     pub(super) fn from_script(text: &str) -> Self {
         match Self::from_text(text) {
             Self::Forbidden(_, text) => Self::Forbidden(Execution::Unknown, text),
+            // An error of the script itself is that of one key.
+            Self::Unknown(text) => Self::Rejected(text),
+            // The script lacks a command, but may have called others before.
+            Self::Permanent(text) if cannot_heal(&text) => Self::Unknown(text),
             other => other,
         }
     }
@@ -109,6 +129,11 @@ impl RequestError {
         )
     }
 
+    /// Returns the reason, as it is told to who waits.
+    pub(super) fn reason(&self) -> String {
+        self.clone().into_error().reason()
+    }
+
     pub(super) fn into_error(self) -> BackendError {
         match self {
             Self::Unknown(text) => BackendError::unknown(text),
@@ -125,6 +150,11 @@ impl RequestError {
             Self::TryAgain => BackendError::not_executed("the cluster is moving the key"),
         }
     }
+}
+
+/// Returns `true` if the text is that of an error within a script, or if the script could not begin.
+fn is_of_script(text: &str) -> bool {
+    text.contains("user_script") || text.contains("Error running script")
 }
 
 fn server_error(error: &RedisError) -> Option<ServerError> {
@@ -159,6 +189,8 @@ mod tests {
             "WRONGTYPE Operation against a key holding the wrong kind of value",
             "TOLLGATE the key holds state of a format",
             "MISCONF Redis is configured to save RDB snapshots",
+            "ERR unknown command 'EVALSHA', with args beginning with: 'ab'",
+            "ERR Could not find scripting engine 'lua'",
         ] {
             assert!(!is_retryable(text), "{text}");
         }

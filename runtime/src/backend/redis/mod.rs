@@ -21,6 +21,7 @@ mod connect_options;
 mod connection;
 mod connector;
 mod credentials;
+mod driver;
 mod failure;
 mod info;
 mod mode;
@@ -34,6 +35,7 @@ mod rights;
 mod script;
 mod sentinel;
 mod servers;
+mod trouble;
 mod url;
 mod worker;
 
@@ -235,7 +237,7 @@ impl Store for RedisStore {
 
 /// Interprets the script's reply to an operation.
 fn answer(operation: &Operation<'_>, reply: ScriptReply) -> Result<Answer, BackendError> {
-    let ScriptReply { now, numbers } = reply;
+    let ScriptReply { now, numbers, replaced: _ } = reply;
     let mut numbers = numbers.into_iter();
     let status = numbers.next();
     let answer = match operation.action {
@@ -245,7 +247,7 @@ fn answer(operation: &Operation<'_>, reply: ScriptReply) -> Result<Answer, Backe
         Action::Reset => Some(Answer::Reset),
         Action::Refund { .. } => status.map(|status| Answer::Refunded(status == 1)),
     };
-    answer.ok_or_else(|| BackendError::unknown("the server's answer makes no sense"))
+    answer.ok_or_else(|| BackendError::useless("the server's answer makes no sense"))
 }
 
 fn verdict(

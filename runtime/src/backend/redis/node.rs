@@ -1,19 +1,27 @@
 //! The node: a single server, the master that sentinels report, or a node of a cluster.
 
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use redis::{Cmd, Value};
+use tokio::time::Instant;
 
 use super::connection::SharedConnection;
 use super::connector::Connector;
+use super::driver::Driver;
 use super::failure::RequestError;
 use super::queue::RequestQueue;
 use super::request::Request;
 use crate::stats::RedisStats;
 use crate::{BackendError, Clock};
+
+/// The maximum number of calls that others overtake at a time. Each occupies a connection.
+const MAX_OVERTAKEN: usize = 2;
+
+/// The time after which [`Node::close`] looks again for calls in progress.
+const CLOSE_PAUSE: Duration = Duration::from_millis(5);
 
 /// The client of one server: its connection, and the queue of requests, which its worker empties.
 pub(super) struct Node {
@@ -23,6 +31,12 @@ pub(super) struct Node {
     /// The cluster to which the server belongs; `None` if it belongs to none.
     pub(super) router: Option<Weak<dyn Router>>,
     pub(super) queue: RequestQueue,
+    /// The runtime of the connections, from the first use on.
+    driver: OnceLock<Arc<Driver>>,
+    /// The number of calls that others have overtaken on a new connection.
+    overtaken: AtomicUsize,
+    /// The time of the last answer, and the duration of its round trip; `None` before the first.
+    answered: Mutex<Option<(Instant, Duration)>>,
     round_trips: AtomicU64,
     /// The number of checks that were sent in these round trips.
     checks: AtomicU64,
@@ -50,9 +64,47 @@ impl Node {
             virtual_time,
             router,
             queue: RequestQueue::default(),
+            driver: OnceLock::new(),
+            overtaken: AtomicUsize::new(0),
+            answered: Mutex::default(),
             round_trips: AtomicU64::new(0),
             checks: AtomicU64::new(0),
         })
+    }
+
+    /// Returns the runtime that drives the connections. Starts it if there is none.
+    pub(super) fn driver(&self) -> Result<&Driver, RequestError> {
+        if let Some(driver) = self.driver.get() {
+            return Ok(driver);
+        }
+        let driver = Driver::shared().map_err(|error| {
+            RequestError::Unconnected(format!("there is no thread for connections: {error}"))
+        })?;
+        Ok(self.driver.get_or_init(|| driver))
+    }
+
+    /// Records an answer, and the time that it took.
+    pub(super) fn record_answer(&self, round_trip: Duration) {
+        *self.answered.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some((Instant::now(), round_trip));
+    }
+
+    /// Returns the time since the last answer, and the duration of its round trip.
+    pub(super) fn last_answer(&self) -> Option<(Duration, Duration)> {
+        let answered = *self.answered.lock().unwrap_or_else(PoisonError::into_inner);
+        answered.map(|(at, round_trip)| (at.elapsed(), round_trip))
+    }
+
+    /// Counts a call as overtaken. Returns `false` if there are too many.
+    pub(super) fn try_overtake(&self) -> bool {
+        let add = |count| (count < MAX_OVERTAKEN).then_some(count + 1);
+        self.overtaken.fetch_update(Ordering::AcqRel, Ordering::Acquire, add).is_ok()
+    }
+
+    /// Counts an overtaken call as ended.
+    pub(super) fn end_overtaken(&self) {
+        self.overtaken.fetch_sub(1, Ordering::AcqRel);
+        self.queue.notify_idle();
     }
 
     /// Counts a round trip and the checks that were sent in it.
@@ -74,18 +126,22 @@ impl Node {
         command: &Cmd,
         timeout: Duration,
     ) -> Result<Value, BackendError> {
-        let reply = async {
-            let mut connection = self.connection.get().await.map_err(RequestError::into_error)?;
-            let value = connection.send_packed_command(command).await;
+        let (shared, command) = (Arc::clone(&self.connection), command.clone());
+        let reply = async move {
+            let mut handle = shared.get().await.map_err(RequestError::into_error)?;
+            let value = handle.connection.send_packed_command(&command).await;
             match value.and_then(Value::extract_error) {
                 Ok(value) => Ok(value),
                 Err(error) => Err(RequestError::from_driver(&error).into_error()),
             }
         };
-        let reply = match tokio::time::timeout(timeout, reply).await {
-            Ok(reply) => reply,
-            Err(_) => Err(BackendError::not_executed("the server does not answer")),
+        let reply = async move { tokio::time::timeout(timeout, reply).await };
+        let driver = self.driver().map_err(RequestError::into_error)?;
+        let reply = match driver.spawn(reply).await {
+            Ok(Ok(reply)) => reply,
+            Err(_) | Ok(Err(_)) => Err(BackendError::not_executed("the server does not answer")),
         };
+        self.connection.trouble.record_measured();
         reply.map_err(|error| match self.connection.address() {
             Some(address) => error.at(&address),
             None => error,
@@ -95,7 +151,13 @@ impl Node {
     /// Rejects further requests, waits until all present ones have been answered, and closes the
     /// connections.
     pub(super) async fn close(&self) {
-        self.queue.close().await;
+        loop {
+            self.queue.close().await;
+            if self.overtaken.load(Ordering::Acquire) == 0 {
+                break;
+            }
+            tokio::time::sleep(CLOSE_PAUSE).await;
+        }
         self.connection.close().await;
     }
 }

@@ -24,6 +24,8 @@ pub(super) struct RequestQueue {
     state: Mutex<QueueState>,
     /// Notified whenever a worker has ended.
     idle: Notify,
+    /// Notified whenever there is something to send.
+    filled: Notify,
 }
 
 #[derive(Default)]
@@ -50,6 +52,7 @@ impl RequestQueue {
             return false;
         }
         state.requests.push_back(request);
+        self.filled.notify_one();
         state.needs_worker()
     }
 
@@ -65,12 +68,14 @@ impl RequestQueue {
     }
 
     /// Removes the next requests to send from the queue and returns them, without the cancelled
-    /// ones. Returns `None` if there are none, and then the worker counts as ended.
-    pub(super) fn next_batch(&self) -> Option<Vec<Request>> {
+    /// ones, and at most `most`. Returns `None` if there are none, and then the worker counts as
+    /// ended.
+    pub(super) fn next_batch(&self, most: usize) -> Option<Vec<Request>> {
         let mut state = self.lock();
         let mut bytes = 0;
-        let mut batch = Vec::with_capacity(state.requests.len().min(MAX_CHECKS));
-        while batch.len() < MAX_CHECKS
+        let most = most.min(MAX_CHECKS);
+        let mut batch = Vec::with_capacity(state.requests.len().min(most));
+        while batch.len() < most
             && let Some(request) = state
                 .requests
                 .pop_front_if(|request| batch.is_empty() || bytes + request.len() <= MAX_BYTES)
@@ -100,6 +105,13 @@ impl RequestQueue {
     /// Wakes a waiting [`close`](Self::close), because a worker has ended.
     pub(super) fn notify_idle(&self) {
         self.idle.notify_waiters();
+    }
+
+    /// Waits until there is something to send.
+    pub(super) async fn filled(&self) {
+        while self.is_empty() {
+            self.filled.notified().await;
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -174,8 +186,8 @@ mod tests {
         let (third, _third) = request();
         assert!(queue.push_back(first));
         assert!(!queue.push_back(second));
-        assert_eq!(queue.next_batch().map(|batch| batch.len()), Some(2));
-        assert!(queue.next_batch().is_none());
+        assert_eq!(queue.next_batch(MAX_CHECKS).map(|batch| batch.len()), Some(2));
+        assert!(queue.next_batch(MAX_CHECKS).is_none());
         assert!(!queue.push_front(Vec::new()), "there is nothing to send");
         assert!(queue.push_front(vec![third]));
     }
@@ -201,9 +213,9 @@ mod tests {
             if number % 2 == 0 { waiting.push(receiver) } else { cancelled.push(receiver) }
         }
         drop(cancelled);
-        assert_eq!(queue.next_batch().map(|batch| batch.len()), Some(MAX_CHECKS));
-        assert_eq!(queue.next_batch().map(|batch| batch.len()), Some(150 - MAX_CHECKS));
-        assert!(queue.next_batch().is_none());
+        assert_eq!(queue.next_batch(MAX_CHECKS).map(|batch| batch.len()), Some(MAX_CHECKS));
+        assert_eq!(queue.next_batch(MAX_CHECKS).map(|batch| batch.len()), Some(150 - MAX_CHECKS));
+        assert!(queue.next_batch(MAX_CHECKS).is_none());
     }
 
     #[tokio::test]

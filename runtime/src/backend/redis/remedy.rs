@@ -33,6 +33,21 @@ const WRONG_PASSWORD: &str = "the user or the password of the URL is wrong; spec
 const NO_LUA: &str = "it runs no Lua scripts, by which limits are decided: enable them, in Valkey by \
                       loading its module `lua`";
 
+/// Parts of the text of a failure to connect that has no remedy here, since the text is one.
+const CERTIFICATE: &str = "invalid peer certificate";
+
+/// Parts of the text of a script that calls a command which the server lacks.
+const NO_COMMAND: [&str; 2] = ["Unknown Redis command", "Unknown command called"];
+
+/// Returns `true` if waiting does not help, as long as nobody changes the server or the program.
+pub(super) fn cannot_heal(reason: &str) -> bool {
+    remedy(reason).is_some()
+        || reason.contains("`sentinel_password`")
+        || reason.contains(CERTIFICATE)
+        || reason.contains("unknown command")
+        || NO_COMMAND.iter().any(|part| reason.contains(part))
+}
+
 /// Removes the arguments that a server repeats in an error.
 pub(super) fn without_arguments(text: &str) -> &str {
     text.split_once(ARGUMENTS).map_or(text, |(before, _)| before)

@@ -6,6 +6,7 @@ use super::batch::ScriptCall;
 use super::failure::RequestError;
 use super::request::Request;
 use super::script::Answers;
+use crate::Subject;
 
 /// The replies to the calls of one batch.
 pub(super) struct BatchReply {
@@ -51,7 +52,7 @@ fn deliver(
         if !failure.is_retryable() {
             request.respond(Err(failure));
         } else {
-            request.mark_unsent();
+            request.mark_unsent(failure.reason());
             if request.is_wanted() {
                 retry.push((request, failure));
             }
@@ -70,9 +71,27 @@ fn deliver(
     };
     for request in requests {
         match answers.next() {
-            Some(Ok(reply)) => request.respond(Ok(reply)),
+            Some(Ok(reply)) => {
+                if let Some(reason) = &reply.replaced {
+                    tell_replaced(&request.key, reason);
+                }
+                request.respond(Ok(reply));
+            }
             Some(Err(text)) => fail(request, RequestError::from_script(&text)),
             None => fail(request, missing.clone()),
         }
     }
+}
+
+/// Logs that a key had a value which cannot be read. The key is told by its hash, because it
+/// contains the subject.
+#[cold]
+fn tell_replaced(key: &[u8], reason: &str) {
+    let key_hash = Subject::secret(key);
+    tracing::warn!(
+        %key_hash,
+        reason,
+        "a key of the rate limit had a value that cannot be read: it was replaced, and its subject \
+         counts as having used its limit up"
+    );
 }

@@ -1,13 +1,14 @@
 //! One operation on its way to a server, and the receiver of its reply.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use super::failure::RequestError;
 use super::script::{Plan, ScriptReply};
+use super::trouble::Trouble;
 use crate::BackendError;
 
 /// The request is in the queue, and the caller may still cancel it.
@@ -16,6 +17,17 @@ const QUEUED: u8 = 0;
 const SENT: u8 = 1;
 /// The request was cancelled before it was sent.
 const CANCELLED: u8 = 2;
+
+/// The progress of a request, which its sender and its receiver share.
+struct Progress {
+    stage: AtomicU8,
+    /// The event on which the request depends; 0 if it has been in no call.
+    event: AtomicU64,
+    /// The reason why the request was not executed the last time that it was sent.
+    failure: Mutex<Option<String>>,
+    /// The troubles of the server at which the request waits first.
+    server: OnceLock<Arc<Trouble>>,
+}
 
 pub(super) struct Request {
     pub(super) key: Box<[u8]>,
@@ -27,7 +39,7 @@ pub(super) struct Request {
     pub(super) asking: bool,
     /// `true` to send the request in a call of its own, without other keys of its slot.
     pub(super) unbatched: bool,
-    stage: Arc<AtomicU8>,
+    progress: Arc<Progress>,
     reply: oneshot::Sender<Result<ScriptReply, RequestError>>,
 }
 
@@ -39,12 +51,15 @@ impl Request {
         deadline: Instant,
     ) -> (Self, ReplyReceiver) {
         let (reply, receiver) = oneshot::channel();
-        let stage = Arc::new(AtomicU8::new(QUEUED));
-        let receiver = ReplyReceiver { deadline, stage: Arc::clone(&stage), reply: receiver };
-        (
-            Self { key, plan, slot, deadline, asking: false, unbatched: false, stage, reply },
-            receiver,
-        )
+        let progress = Arc::new(Progress {
+            stage: AtomicU8::new(QUEUED),
+            event: AtomicU64::new(0),
+            failure: Mutex::default(),
+            server: OnceLock::new(),
+        });
+        let receiver = ReplyReceiver { deadline, progress: Arc::clone(&progress), reply: receiver };
+        let (asking, unbatched) = (false, false);
+        (Self { key, plan, slot, deadline, asking, unbatched, progress, reply }, receiver)
     }
 
     /// Returns the approximate number of bytes that the request adds to a call.
@@ -52,9 +67,20 @@ impl Request {
         self.key.len() + self.plan.len() + 16
     }
 
+    /// Notes that the request waits at a server with these troubles.
+    pub(super) fn wait_at(&self, server: &Arc<Trouble>) {
+        self.progress.server.get_or_init(|| Arc::clone(server));
+        self.set_event(server.event());
+    }
+
+    /// Sets the event on which the request depends.
+    pub(super) fn set_event(&self, event: u64) {
+        self.progress.event.store(event, Ordering::Relaxed);
+    }
+
     /// Returns `true` if the caller still waits for the reply.
     pub(super) fn is_wanted(&self) -> bool {
-        self.stage.load(Ordering::Acquire) != CANCELLED && !self.reply.is_closed()
+        self.progress.stage.load(Ordering::Acquire) != CANCELLED && !self.reply.is_closed()
     }
 
     /// Marks the request as sent, because from here on it may have its effect. Returns `false` if
@@ -62,14 +88,18 @@ impl Request {
     pub(super) fn mark_sent(&self) -> bool {
         !self.reply.is_closed()
             && self
+                .progress
                 .stage
                 .compare_exchange(QUEUED, SENT, Ordering::AcqRel, Ordering::Acquire)
                 .is_ok()
     }
 
-    /// Marks the request as certainly without effect, so that the caller may cancel it again.
-    pub(super) fn mark_unsent(&self) {
-        let _ = self.stage.compare_exchange(SENT, QUEUED, Ordering::AcqRel, Ordering::Acquire);
+    /// Marks the request as certainly without effect for this reason, so that the caller may cancel
+    /// it again.
+    pub(super) fn mark_unsent(&self, reason: String) {
+        *self.progress.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
+        let stage = &self.progress.stage;
+        let _ = stage.compare_exchange(SENT, QUEUED, Ordering::AcqRel, Ordering::Acquire);
     }
 
     pub(super) fn respond(self, reply: Result<ScriptReply, RequestError>) {
@@ -81,22 +111,35 @@ impl Request {
 /// The caller's half of a [`Request`]. Dropping it before the request is sent cancels the request.
 pub(super) struct ReplyReceiver {
     deadline: Instant,
-    stage: Arc<AtomicU8>,
+    progress: Arc<Progress>,
     reply: oneshot::Receiver<Result<ScriptReply, RequestError>>,
 }
 
 impl ReplyReceiver {
     /// Waits for the reply, until the request's deadline at the latest.
     pub(super) async fn receive(mut self) -> Result<ScriptReply, BackendError> {
-        match timeout_at(self.deadline, &mut self.reply).await {
+        let reply = match timeout_at(self.deadline, &mut self.reply).await {
             Ok(Ok(reply)) => reply.map_err(RequestError::into_error),
-            Ok(Err(_)) => Err(self.give_up("the runtime that carried the check is gone")),
+            Ok(Err(_)) => Err(self.give_up("the thread that carried the check has ended")),
             Err(_) => Err(self.give_up("no answer before the deadline")),
+        };
+        if let Some(server) = self.progress.server.get() {
+            server.record_measured();
         }
+        reply.map_err(|error| error.of_event(self.progress.event.load(Ordering::Relaxed)))
     }
 
-    fn give_up(&self, reason: &'static str) -> BackendError {
-        if self.cancel() {
+    /// Gives the request up. The error tells why the request has not been executed so far.
+    fn give_up(&self, reason: &str) -> BackendError {
+        let is_cancelled = self.cancel();
+        let Progress { failure, server, .. } = &*self.progress;
+        let last = failure.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let last = last.or_else(|| server.get()?.reason());
+        let reason = match last {
+            Some(last) => format!("{reason}; last: {last}"),
+            None => reason.to_owned(),
+        };
+        if is_cancelled {
             BackendError::not_executed(reason)
         } else {
             BackendError::unknown(reason)
@@ -105,8 +148,9 @@ impl ReplyReceiver {
 
     /// Cancels the request. Returns `false` if it may have been sent already.
     fn cancel(&self) -> bool {
+        let stage = &self.progress.stage;
         let queued =
-            self.stage.compare_exchange(QUEUED, CANCELLED, Ordering::AcqRel, Ordering::Acquire);
+            stage.compare_exchange(QUEUED, CANCELLED, Ordering::AcqRel, Ordering::Acquire);
         !matches!(queued, Err(SENT))
     }
 }

@@ -59,6 +59,8 @@ pub(super) fn call<'a>(
 #[derive(Debug)]
 pub(super) struct ScriptReply {
     pub(super) now: u64,
+    /// The reason why the value of the key could not be read, and was replaced; `None` if it was.
+    pub(super) replaced: Option<Box<str>>,
     /// Up to 4 numbers are stored inline, which is enough for one quota.
     pub(super) numbers: SmallVec<[u64; 4]>,
 }
@@ -81,22 +83,31 @@ impl<'a> Answers<'a> {
         self.rest = rest;
         Some(taken)
     }
+
+    /// Takes a text, which stands after its length.
+    fn take_text(&mut self) -> Option<String> {
+        let length = self.take(4)?.try_into().ok()?;
+        let text = self.take(u32::from_le_bytes(length) as usize)?;
+        Some(String::from_utf8_lossy(text).into_owned())
+    }
 }
 
 impl Iterator for Answers<'_> {
     type Item = Result<ScriptReply, String>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        match self.take(1)? {
-            [FAILED] => {
-                let length = self.take(4)?.try_into().ok()?;
-                let text = self.take(u32::from_le_bytes(length) as usize)?;
-                Some(Err(String::from_utf8_lossy(text).into_owned()))
-            }
+        let mut first = self.take(1)?;
+        let mut replaced = None;
+        if first == [REPLACED] {
+            replaced = Some(self.take_text()?.into());
+            first = self.take(1)?;
+        }
+        match first {
+            [FAILED] => Some(Err(self.take_text()?)),
             count => {
                 let numbers = self.take(usize::from(*count.first()?) * 8)?.as_chunks().0;
                 let numbers = numbers.iter().map(|number| u64::from_le_bytes(*number)).collect();
-                Some(Ok(ScriptReply { now: self.now, numbers }))
+                Some(Ok(ScriptReply { now: self.now, replaced, numbers }))
             }
         }
     }
@@ -104,6 +115,9 @@ impl Iterator for Answers<'_> {
 
 /// The byte in place of the count of numbers in the reply to a check that has failed.
 const FAILED: u8 = 255;
+/// The byte before the reply to a check whose key had a value that could not be read. The reason
+/// follows.
+const REPLACED: u8 = 254;
 
 /// The action and the quotas of an operation, encoded for the script; `script/plan.lua` decodes it.
 /// All numbers are little-endian, and times are doubles, in microseconds:

@@ -8,7 +8,7 @@ use redis::{ConnectionAddr, RedisError, TlsMode};
 use super::connect_options::ConnectOptions;
 use super::credentials::Credentials;
 use super::failure::RequestError;
-use super::remedy::without_arguments;
+use super::remedy::{cannot_heal, without_arguments};
 
 /// The sentinels of a master.
 pub(super) struct Sentinels {
@@ -29,7 +29,12 @@ impl Sentinels {
     ) -> Result<ConnectionAddr, RequestError> {
         let failed = |reason: &str| {
             let master = &self.master;
-            RequestError::Unconnected(format!("no sentinel names a master `{master}`: {reason}"))
+            let text = format!("no sentinel names a master `{master}`: {reason}");
+            if cannot_heal(reason) {
+                RequestError::Permanent(text)
+            } else {
+                RequestError::Unconnected(text)
+            }
         };
         match tokio::time::timeout(timeout, self.ask(options)).await {
             Ok(found) => found.map_err(|error| failed(without_arguments(&reason(&error)))),

@@ -13,7 +13,7 @@ const DEFAULT_PORT: u16 = 6379;
 const DEFAULT_SENTINEL_PORT: u16 = 26379;
 const SENTINEL_USERNAME: &str = "sentinel_username";
 const SENTINEL_PASSWORD: &str = "sentinel_password";
-const PARAMETERS: [&str; 8] = [
+const PARAMETERS: [&str; 9] = [
     "sentinel_master",
     SENTINEL_USERNAME,
     SENTINEL_PASSWORD,
@@ -21,6 +21,7 @@ const PARAMETERS: [&str; 8] = [
     "cluster",
     "pool_size",
     "deadline",
+    "max_age",
     "db",
 ];
 
@@ -37,6 +38,7 @@ pub(super) struct RedisUrl {
     pub(super) cluster: Option<bool>,
     pub(super) pool_size: Option<usize>,
     pub(super) deadline: Option<Duration>,
+    pub(super) max_age: Option<Duration>,
 }
 
 /// The hosts or the socket that a URL contains.
@@ -209,6 +211,10 @@ impl RedisUrl {
             "deadline" => match duration_text::parse(value) {
                 Some(deadline) if !deadline.is_zero() => self.deadline = Some(deadline),
                 _ => return wrong("a duration such as `100ms` or `2s`"),
+            },
+            "max_age" => match duration_text::parse(value) {
+                Some(max_age) if !max_age.is_zero() => self.max_age = Some(max_age),
+                _ => return wrong("a duration such as `30s` or `10m`"),
             },
             "db" if matches!(self.location, Location::Socket(_)) => {
                 self.database = database(value)?;

@@ -4,21 +4,26 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::batch::{self, ScriptCall};
+use super::connector::SharedHandle;
 use super::failure::RequestError;
 use super::node::Node;
 use super::reply::BatchReply;
 use super::request::Request;
-use crate::telemetry;
+use super::trouble::Measured;
 
 const MIN_BACKOFF: Duration = Duration::from_millis(1);
 const MAX_BACKOFF: Duration = Duration::from_millis(50);
 
+/// The time after which a connection that has answered nothing may be gone.
+const SILENCE: Duration = Duration::from_millis(5);
+
 impl Node {
     /// Adds a request to the end of the queue.
     pub(super) fn submit(self: &Arc<Self>, request: Request) {
+        request.wait_at(&self.connection.trouble);
         if self.queue.push_back(request) {
             self.spawn_worker();
         }
@@ -35,12 +40,34 @@ impl Node {
     fn spawn_worker(self: &Arc<Self>) {
         // The guard is created before the task runs, so that it is dropped even if the task never
         // runs.
-        tokio::spawn(run(WorkerGuard { node: Arc::clone(self), is_done: false }));
+        let guard = WorkerGuard { node: Arc::clone(self), is_done: false };
+        match self.driver() {
+            Ok(driver) => drop(driver.spawn(run(guard))),
+            Err(failure) => self.connection.trouble.set(Some(failure.reason())),
+        }
+    }
+
+    /// Returns the maximum number of checks in the next call. If the connection has been silent for
+    /// a while, nobody knows if it is still there. Then one check goes first, and the others follow
+    /// on its answer, or on another connection.
+    fn most_checks(&self) -> usize {
+        match self.last_answer() {
+            Some((since, _)) if since < SILENCE => usize::MAX,
+            _ => 1,
+        }
+    }
+
+    /// Returns the time that a call may take before others overtake it: a part of the time that is
+    /// left, unless the last answers took long.
+    fn patience(&self, deadline: Instant) -> Duration {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let usual = self.last_answer().map_or(Duration::ZERO, |(_, round_trip)| round_trip * 4);
+        usual.clamp(left / 4, left / 2)
     }
 }
 
 /// A guard that ends a worker when it is dropped. If the worker is stopped early, along with its
-/// runtime, the guard fails the pending requests, and the next request starts a new worker.
+/// thread, the guard fails the pending requests, and the next request starts a new worker.
 struct WorkerGuard {
     node: Arc<Node>,
     /// `true` once the worker has found nothing more to send. From then on the next worker may be
@@ -79,15 +106,14 @@ async fn run(mut guard: WorkerGuard) {
                 backoff = MAX_BACKOFF.min(backoff * 2);
             }
         }
-        let Some(batch) = node.queue.next_batch() else { break };
+        let Some(batch) = node.queue.next_batch(node.most_checks()) else { break };
         let delivered = async {
             let Some(reply) = undelivered.take() else { return Vec::new() };
             // This lets the Redis driver write the next call before the replies are delivered.
             tokio::task::yield_now().await;
             reply.deliver()
         };
-        let (next, failed) = tokio::join!(send_batch(&node, batch, load_script), delivered);
-        (undelivered, retry) = (Some(next), failed);
+        (undelivered, retry) = tokio::join!(exchange(&node, batch, load_script), delivered);
     }
     guard.is_done = true;
     // The requests that were still queued had all been cancelled, so these replies were not
@@ -98,17 +124,54 @@ async fn run(mut guard: WorkerGuard) {
     }
 }
 
-/// Sends a batch to the server, and returns its reply.
-async fn send_batch(node: &Node, batch: Vec<Request>, load_script: bool) -> BatchReply {
-    let last = batch.iter().map(|request| request.deadline).max();
-    let mut connection = match node.connection.get_by(last.unwrap_or_else(Instant::now)).await {
-        Ok(connection) => connection,
+/// Sends a batch to the server, and returns its reply. Returns `None` if the reply takes long while
+/// others wait: then they overtake the batch on a new connection, and its reply is delivered in the
+/// background.
+async fn exchange(node: &Arc<Node>, batch: Vec<Request>, load_script: bool) -> Option<BatchReply> {
+    let event = node.connection.trouble.begin();
+    batch.iter().for_each(|request| request.set_event(event));
+    let last = batch.iter().map(|request| request.deadline).max().unwrap_or_else(Instant::now);
+    let handle = match node.connection.get_by(last).await {
+        Ok(handle) => handle,
         Err(failure) => {
-            return BatchReply { calls: calls(node, batch), values: Vec::new(), failure };
+            let calls = calls(node, batch);
+            return Some(BatchReply { calls, values: Vec::new(), failure });
         }
     };
+    let id = handle.id;
+    let mut sending = Box::pin(send_batch(Arc::clone(node), handle, batch, load_script));
+    if let Ok(reply) = timeout(node.patience(last), &mut sending).await {
+        return Some(reply);
+    }
+    tokio::select! {
+        biased;
+        reply = &mut sending => return Some(reply),
+        () = node.queue.filled() => {}
+    }
+    if !node.try_overtake() {
+        return Some(sending.await);
+    }
+    node.connection.discard(id).await;
+    let node = Arc::clone(node);
+    tokio::spawn(async move {
+        let failed = sending.await.deliver();
+        if !failed.is_empty() {
+            resend(&node, failed, MIN_BACKOFF).await;
+        }
+        node.end_overtaken();
+    });
+    None
+}
+
+/// Sends a batch over a connection, and returns its reply.
+async fn send_batch(
+    node: Arc<Node>,
+    mut handle: SharedHandle,
+    batch: Vec<Request>,
+    load_script: bool,
+) -> BatchReply {
     let batch: Vec<Request> = batch.into_iter().filter(Request::mark_sent).collect();
-    let calls = calls(node, batch);
+    let calls = calls(&node, batch);
     let requests = || calls.iter().flat_map(|call| &call.requests);
     let unknown = |reason: &str| RequestError::Unknown(reason.to_owned());
     let Some(deadline) = requests().map(|request| request.deadline).max() else {
@@ -117,17 +180,22 @@ async fn send_batch(node: &Node, batch: Vec<Request>, load_script: bool) -> Batc
     let (since, checks) = (Instant::now(), requests().count());
     node.record_round_trip(checks);
     let micros = node.virtual_time.as_ref().map(|clock| clock.now_micros());
-    let sent = batch::send(&mut connection, &calls, load_script, micros);
+    let sent = batch::send(&mut handle.connection, &calls, load_script, micros);
     let sent = timeout_at(deadline, sent).await;
-    telemetry::round_trip(checks, since.elapsed());
+    node.connection.trouble.measure(Measured::RoundTrip(checks, since.elapsed()));
     let (values, failure) = match sent {
-        Ok(Ok(values)) => (values, unknown("the server answered too little")),
+        Ok(Ok(values)) => {
+            node.record_answer(since.elapsed());
+            node.connection.trouble.set(None);
+            (values, unknown("the server answered too little"))
+        }
         Ok(Err(error)) => (Vec::new(), RequestError::from_driver(&error)),
         Err(_) => (Vec::new(), unknown("no answer before the deadline")),
     };
     if values.is_empty() && !failure.is_retryable() {
         // Replies that still arrive on this connection belong to requests that have already failed.
-        node.connection.discard().await;
+        node.connection.discard(handle.id).await;
+        node.connection.trouble.set(Some(failure.reason()));
     }
     BatchReply { calls, values, failure }
 }
@@ -140,7 +208,10 @@ fn calls(node: &Node, batch: Vec<Request>) -> Vec<ScriptCall> {
 async fn resend(node: &Arc<Node>, failed: Vec<(Request, RequestError)>, backoff: Duration) {
     let is_wrong_server = |error: &RequestError| matches!(error, RequestError::WrongServer(_));
     if failed.iter().any(|(_, error)| is_wrong_server(error)) {
-        node.connection.discard().await;
+        node.connection.discard_current().await;
+    }
+    if let Some((_, error)) = failed.last() {
+        node.connection.trouble.set(Some(error.reason()));
     }
     let is_immediate = |error: &RequestError| {
         matches!(error, RequestError::NoScript | RequestError::Moved(_) | RequestError::Ask(_))
@@ -150,8 +221,23 @@ async fn resend(node: &Arc<Node>, failed: Vec<(Request, RequestError)>, backoff:
     }
     match node.router.as_ref().and_then(Weak::upgrade) {
         Some(router) => router.reroute(node, failed).await,
-        None => node.resubmit(failed.into_iter().map(|(request, _)| request).collect()),
+        None => node.resubmit(failed.into_iter().filter_map(at_single_server).collect()),
     }
+}
+
+/// Returns a request that may be sent to a single server again. A server that sends it elsewhere is
+/// a node of a cluster, and would go on to do so.
+fn at_single_server((request, error): (Request, RequestError)) -> Option<Request> {
+    if !matches!(error, RequestError::Moved(_) | RequestError::Ask(_)) {
+        return Some(request);
+    }
+    let reason = format!(
+        "{}: the server is a node of a cluster, but the URL names it as a single server: add \
+         `cluster=true` to the URL",
+        error.reason()
+    );
+    request.respond(Err(RequestError::Permanent(reason)));
+    None
 }
 
 #[cfg(test)]
@@ -175,6 +261,7 @@ mod tests {
             tls: false,
             ca_certificate: None,
             pool_size: 1,
+            max_age: Duration::from_secs(60),
         };
         let nowhere = Endpoint::Address(ConnectionAddr::Unix("/nowhere".into()));
         Node::new(Connector::new(options, nowhere), None, None)

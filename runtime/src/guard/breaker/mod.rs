@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 pub use self::settings::CircuitBreaker;
 pub(crate) use self::state::Circuit;
-use self::state::{Sign, stopped};
+use self::state::Sign;
 use crate::backend::store::{Answers, BoxFuture, Store};
 use crate::operation::{Answer, Operation};
 use crate::verdict::Verdict;
@@ -34,11 +34,11 @@ impl Breaker {
     ) -> Option<Result<T, BackendError>> {
         let pass = match self.circuit.enter() {
             Ok(pass) => pass,
-            Err(left) => return Some(Err(stopped(left))),
+            Err(left) => return Some(Err(self.circuit.stopped(left))),
         };
         match ask(&*self.inner) {
             Some(answer) => {
-                pass.report(sign(&answer));
+                pass.report(sign(&answer), answer.as_ref().err());
                 Some(answer)
             }
             None => {
@@ -72,10 +72,15 @@ impl Store for Breaker {
         Box::pin(async move {
             let pass = match self.circuit.enter() {
                 Ok(pass) => pass,
-                Err(left) => return batch.iter().map(|_| Err(stopped(left))).collect(),
+                Err(left) => {
+                    let error = self.circuit.stopped(left);
+                    return batch.iter().map(|_| Err(error.clone())).collect();
+                }
             };
             let answers = self.inner.apply(batch).await;
-            pass.report(sign_of_all(&answers));
+            let failures = answers.iter().filter_map(|answer| answer.as_ref().err());
+            let mut failures = failures.filter(|error| !error.is_rejection());
+            pass.report(sign_of_all(&answers), failures.next());
             answers
         })
     }

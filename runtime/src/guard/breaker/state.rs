@@ -5,6 +5,7 @@
 //! rate and wraps tower services. This one admits one probe at a time, which may be dropped at any
 //! instant, and its clock is the limiter's.
 
+use std::collections::VecDeque;
 use std::hash::BuildHasher as _;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,6 +17,10 @@ use super::CircuitBreaker;
 use crate::micros::{TimeSpan, Timestamp};
 use crate::stats::{BreakerState, BreakerStats};
 use crate::{BackendError, Clock};
+
+/// The number of events that are remembered. Operations that one event makes fail do so at about
+/// the same time, so there are few other events in between.
+const MAX_EVENTS: usize = 64;
 
 /// The evidence of the backend's health in the result of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +47,10 @@ pub(crate) struct Circuit {
 
 struct CircuitState {
     phase: Phase,
+    /// The last events that were counted as failures.
+    events: VecDeque<u64>,
+    /// The reason of the last failure.
+    reason: Option<Arc<str>>,
     failed_probes: u32,
     opened: u64,
     probes: u64,
@@ -77,6 +86,8 @@ impl Circuit {
             rejected: AtomicU64::new(0),
             state: Mutex::new(CircuitState {
                 phase: Phase::Closed,
+                events: VecDeque::new(),
+                reason: None,
                 failed_probes: 0,
                 opened: 0,
                 probes: 0,
@@ -152,13 +163,17 @@ impl Circuit {
         Timestamp::now(&self.clock).saturating_add(TimeSpan::from_micros(half + jitter))
     }
 
+    /// Counts a failure. An event counts once, however many operations it made fail.
     #[cold]
-    fn failed(&self, epoch: u64) {
+    fn failed(&self, epoch: u64, error: Option<&BackendError>) {
+        let mut state = self.lock();
+        if !state.is_new(error) {
+            return;
+        }
         let failures = self.failures.fetch_add(1, Ordering::AcqRel) + 1;
         if failures < self.settings.failure_threshold {
             return;
         }
-        let mut state = self.lock();
         if self.epoch.load(Ordering::Relaxed) != epoch {
             return;
         }
@@ -177,8 +192,9 @@ impl Circuit {
         );
     }
 
-    fn probed(&self, number: u64, sign: Sign) {
+    fn probed(&self, number: u64, sign: Sign, error: Option<&BackendError>) {
         let mut state = self.lock();
+        state.is_new(error);
         // This probe took too long, and another one is in progress or has ended.
         if state.probes != number || !matches!(state.phase, Phase::HalfOpen { .. }) {
             return;
@@ -210,9 +226,39 @@ impl Circuit {
         }
     }
 
+    /// Returns the error of an operation that the breaker stops. `left` is the time until the next
+    /// probe is due.
+    pub(super) fn stopped(&self, left: Duration) -> BackendError {
+        let text = "it has failed too often, and is not asked for a while";
+        let error = match &self.lock().reason {
+            Some(reason) => BackendError::not_executed(format!("{text}; last: {reason}")),
+            None => BackendError::not_executed(text),
+        };
+        error.retry_in(left)
+    }
+
     /// Locks the state. Poison is ignored, because no code panics while it has the lock.
     fn lock(&self) -> MutexGuard<'_, CircuitState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl CircuitState {
+    /// Notes an error. Returns `false` if its event has been noted before.
+    fn is_new(&mut self, error: Option<&BackendError>) -> bool {
+        let Some(error) = error else { return true };
+        let event = error.event();
+        if event != 0 {
+            if self.events.contains(&event) {
+                return false;
+            }
+            if self.events.len() == MAX_EVENTS {
+                self.events.pop_front();
+            }
+            self.events.push_back(event);
+        }
+        self.reason = Some(error.reason().into());
+        true
     }
 }
 
@@ -224,12 +270,12 @@ impl Pass<'_> {
         }
     }
 
-    /// Reports the evidence in the operation's result.
+    /// Reports the evidence in the operation's result, and the error in it.
     #[inline]
-    pub(super) fn report(mut self, sign: Sign) {
+    pub(super) fn report(mut self, sign: Sign, error: Option<&BackendError>) {
         let Circuit { epoch, failures, .. } = self.circuit;
         match self.probe.take() {
-            Some(probe) => self.circuit.probed(probe, sign),
+            Some(probe) => self.circuit.probed(probe, sign, error),
             // The operation began before the breaker last opened or closed, so it does not count.
             None if epoch.load(Ordering::Acquire) != self.epoch => {}
             None => match sign {
@@ -237,7 +283,7 @@ impl Pass<'_> {
                     failures.store(0, Ordering::Relaxed);
                 }
                 Sign::Well | Sign::None => {}
-                Sign::Unwell => self.circuit.failed(self.epoch),
+                Sign::Unwell => self.circuit.failed(self.epoch, error),
             },
         }
     }
@@ -248,14 +294,7 @@ impl Pass<'_> {
 impl Drop for Pass<'_> {
     fn drop(&mut self) {
         if let Some(probe) = self.probe {
-            self.circuit.probed(probe, Sign::None);
+            self.circuit.probed(probe, Sign::None, None);
         }
     }
-}
-
-/// Returns the error of an operation that the breaker stops. `left` is the time until the next
-/// probe is due.
-pub(super) fn stopped(left: Duration) -> BackendError {
-    BackendError::not_executed("it has failed too often, and is not asked for a while")
-        .retry_in(left)
 }

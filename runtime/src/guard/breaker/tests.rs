@@ -24,7 +24,7 @@ fn stopped_for(circuit: &Circuit) -> Option<Duration> {
 }
 
 fn report(circuit: &Circuit, sign: Sign) {
-    circuit.enter().unwrap_or_else(|left| panic!("it is open for {left:?}")).report(sign);
+    circuit.enter().unwrap_or_else(|left| panic!("it is open for {left:?}")).report(sign, None);
 }
 
 /// Moves the clock to just before the next probe, and then to the time of the probe.
@@ -63,7 +63,7 @@ fn every_state_and_every_sign() {
             let probe = circuit.enter().unwrap_or_else(|_| panic!("it is due"));
             assert_eq!(state(), HalfOpen);
             assert_eq!(stopped_for(&circuit), Some(Duration::ZERO), "one at a time");
-            probe.report(sign);
+            probe.report(sign, None);
         } else {
             report(&circuit, sign);
         }
@@ -141,9 +141,9 @@ fn a_probe_that_is_never_heard_of_is_given_up() {
     wait(&circuit, &clock, SECOND * 60);
     let probe = circuit.enter().unwrap_or_else(|_| panic!("it is due"));
     // The late report of the lost probe is not taken for the result of the present probe.
-    lost.report(Sign::Well);
+    lost.report(Sign::Well, None);
     assert_eq!(circuit.stats().state, BreakerState::HalfOpen);
-    probe.report(Sign::Unwell);
+    probe.report(Sign::Unwell, None);
     assert_eq!(circuit.stats().state, BreakerState::Open);
 }
 
@@ -153,13 +153,13 @@ fn an_answer_from_before_changes_nothing() {
     let pass = || circuit.enter().unwrap_or_else(|left| panic!("it is open for {left:?}"));
     let [early, late, later] = [pass(), pass(), pass()];
     report(&circuit, Sign::Unwell);
-    early.report(Sign::Well);
+    early.report(Sign::Well, None);
     assert_eq!(circuit.stats().state, BreakerState::Open, "a success does not close it");
-    late.report(Sign::Unwell);
+    late.report(Sign::Unwell, None);
     assert_eq!(circuit.stats().opened, 1, "a failure does not open it again");
     wait_for_probe(&circuit, &clock);
     report(&circuit, Sign::Well);
-    later.report(Sign::Unwell);
+    later.report(Sign::Unwell, None);
     assert_eq!(circuit.stats().state, BreakerState::Closed, "nor when it is closed");
 }
 
@@ -235,7 +235,7 @@ proptest! {
                 Event::Report(call, _) | Event::Drop(call) => {
                     let (pass, since, probe) = calls.remove(call % calls.len());
                     let sign = if let Event::Report(_, sign) = event { sign } else { Sign::None };
-                    if let Event::Drop(_) = event { drop(pass) } else { pass.report(sign) }
+                    if let Event::Drop(_) = event { drop(pass) } else { pass.report(sign, None) }
                     if probe.is_some() && probe == model.probe {
                         model.probe = None;
                         if sign == Sign::Well {

@@ -1,17 +1,59 @@
 -- One check of the slow path. Checks of the same key and policy share a state, which is written
 -- once, after the last of these checks.
 
--- Writes the state to its key. If that fails, none of the state's checks had any effect, and each
--- gets the error as its reply.
-local function finish(state)
-  if not state.dirty then return end
-  local done, failure = pcall(write, state)
-  if not done then
-    for _, number in ipairs(state.checks) do replies[number + 1] = encode_error(failure) end
+-- Returns the state of a key whose value cannot be read: all units of the plan's quotas are in use
+-- since now. So nobody is admitted beyond a limit, and all units are free after one period. A charge
+-- before now is not in it, so it cannot be refunded.
+local function used_up(key, plan, checks)
+  local family = plan.family
+  local state = {
+    key = key, quotas = plan.quotas, family = family, plan_family = family, count = plan.count,
+    own = plan.action == REFUND, checks = checks, aside = {}, native = true, charged_at = now,
+    changed_at = now, rewrite = true, exists = true, dirty = true, is_replacement = true,
+  }
+  for i = 1, plan.count do
+    local quota = plan[i]
+    local part = new_part(family, quota)
+    part.family, part.limit, part.capacity, part.period =
+      family, quota.limit, quota.capacity, quota.period
+    part.since, part.floor, part.quota = now, now, quota
+    if family == LOG then
+      charge_log(part, quota, quota.limit)
+    elseif family == COUNTER then
+      part.start, part.previous = now, quota.limit
+    elseif family == FIXED then
+      part.start, part.used, part.opening = now, quota.limit, quota.limit
+    else
+      part.tat, part.fraction = now + quota.full_span, quota.full_fraction
+    end
+    state[i] = part
   end
+  return state
 end
 
-local function check(number, key, plan)
+local check, finish
+
+-- Writes the state to its key. If that fails, none of the state's checks had any effect. They get
+-- the error as their reply, or are carried out once more if the value turns out to be unreadable.
+function finish(state)
+  if not state.dirty then return end
+  local done, failure = pcall(write, state)
+  if done then return end
+  local text, key = text_of(failure), state.key
+  if not is_unreadable(text) or state.is_replacement then
+    for _, number in ipairs(state.checks) do replies[number + 1] = encode_error(failure) end
+    return
+  end
+  for _, number in ipairs(state.checks) do
+    local plan = plan_of(byte(plan_numbers, number))
+    states[key] = states[key] ~= state and states[key] or used_up(key, plan, {})
+    replaced[number] = encode_text(254, text)
+    replies[number + 1] = replaced[number] .. check(number, key, plan)
+  end
+  finish(states[key])
+end
+
+function check(number, key, plan)
   local action, family, cost = plan.action, plan.family, plan.cost
   local state = states[key]
   if state and (state.quotas ~= plan.quotas or state.plan_family ~= family or action == RESET

@@ -20,8 +20,45 @@ local function new_part(family, quota)
   return part
 end
 
+-- Requires that a stored number can be a time. The comparison is false for NaN.
+local function require_number(number)
+  require_that(number >= 0 and number <= MAX_TIME and number % 1 == 0)
+end
+
+-- Requires that the state of a quota is one that some policy could have. Only a part that is set
+-- aside has more units than its limit, because a part in force is stored by an admission.
+local function require_sense(family, part, charged_at, is_aside)
+  local limit, capacity, period = part.limit, part.capacity, part.period
+  local most = is_aside and MAX_UNITS or limit
+  require_that(limit > 0 and capacity > 0 and period >= 1000 and period <= MAX_PERIOD
+    and period % 1 == 0)
+  if family == LOG then
+    require_number(part.first_time)
+    require_number(part.last_time)
+    local count, slots, used = part.count, part.slots, part.used
+    local first, last = part.first_units, part.last_units
+    require_that(part.first_time <= part.last_time and part.last_time <= charged_at and used <= most and part.head < max(slots, 1) and count <= slots + 1
+      and (count > 0 or used == 0)
+      and (count ~= 1 or (used == first and first == last and part.first_time == part.last_time))
+      and (count < 2 or used >= first + last + count - 2))
+  elseif family == BUCKET then
+    require_number(part.tat)
+    -- Rounding stays below the added part.
+    local full = capacity * period / limit
+    require_that(part.fraction < limit and full <= MAX_TIME
+      and part.tat <= charged_at + full * (1 + 1e-12) + 2)
+  else
+    require_number(part.start)
+    require_that((family == COUNTER and part.current or part.used) <= most)
+    -- A counter is also stored when a refusal finds the next window.
+    require_that(part.start <= charged_at + (family == COUNTER and 2 * period or 0))
+    require_that(family == COUNTER or part.opening <= part.used)
+  end
+end
+
 -- Reads the part of one quota at `at`. Returns it, and the place after it.
-local function decode_part(family, text, at)
+local function decode_part(family, text, at, charged_at, is_aside)
+  if #text < at + (family == LOG and 49 or 31) then unreadable('TOLLGATE the value is cut') end
   local part = { family = family, since = 0 }
   if family == LOG then
     part.limit, part.capacity, part.period, part.head, part.count, part.slots, part.used,
@@ -32,26 +69,37 @@ local function decode_part(family, text, at)
     part.limit, part.capacity, part.period, a, b, c, at = unpack('<I4I4ddI4I4', text, at)
     set_numbers(family, part, a, b, c)
   end
+  require_sense(family, part, charged_at, is_aside)
   return part, at
 end
 
 local function decode(key, text)
+  if #text < HEADER then unreadable('TOLLGATE the value is cut') end
   local version, family, count, changed, charged_at, at = unpack('<BBBBd', text)
   if version ~= VERSION or family < LOG or family > BUCKET then
-    error({ err = 'TOLLGATE the key holds state of a format that this release does not know' })
+    unreadable('TOLLGATE the value has a format that this release does not know')
   end
+  require_that(count > 0 and count <= 4 and changed <= 5)
+  require_number(charged_at)
   local stored = {
     family = family, count = count, charged_at = charged_at, changed = changed > 0,
   }
   if changed > 0 then text = call('GETRANGE', key, 0, 1023) end
-  for i = 1, count do stored[i], at = decode_part(family, text, at) end
+  for i = 1, count do stored[i], at = decode_part(family, text, at, charged_at) end
   if changed > 0 then
     stored.changed_at, at = unpack('<d', text, at)
-    for i = 1, count do stored[i].since, at = unpack('<d', text, at) end
+    require_number(stored.changed_at)
+    for i = 1, count do
+      stored[i].since, at = unpack('<d', text, at)
+      require_number(stored[i].since)
+    end
     for i = count + 1, count + changed - 1 do
       local ends, since
       family, ends, since, at = unpack('<Bdd', text, at)
-      stored[i], at = decode_part(family, text, at)
+      require_number(ends)
+      require_number(since)
+      require_that(family >= LOG and family <= BUCKET)
+      stored[i], at = decode_part(family, text, at, charged_at, true)
       stored[i].ends, stored[i].since = ends, since
     end
   end

@@ -13,7 +13,8 @@ local function advance_compact(family, part, quota)
     end
   elseif part.floor - now > MAX_STEP_BACK then
     -- The clock was set back: the last charge moves to the present time with its level.
-    part.tat, part.floor, part.dirty, part.folded = now + part.tat - part.floor, now, true, true
+    part.tat = max(now + part.tat - part.floor, 0)
+    part.floor, part.dirty, part.folded = now, true, true
   end
 end
 

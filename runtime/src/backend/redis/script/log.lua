@@ -7,6 +7,16 @@
 -- entries if the ring has to be written anew, and `slot` is the number of a slot that has to be
 -- written.
 
+-- Raises the error of a value that is not one of ours, or not any longer.
+local function unreadable(reason)
+  error({ err = reason })
+end
+
+-- Requires what holds for every value that a release has stored.
+local function require_that(makes_sense)
+  if not makes_sense then unreadable('TOLLGATE the value makes no sense') end
+end
+
 -- Returns the time and the units of entry k, where the oldest entry is number 0. Slots are read in
 -- chunks of 32.
 local function entry(part, k)
@@ -20,7 +30,9 @@ local function entry(part, k)
     part.chunk = call('GETRANGE', part.key, part.offset + at * 12,
       part.offset + part.chunk_end * 12 - 1)
   end
-  return unpack('<dI4', part.chunk, (at - part.chunk_start) * 12 + 1)
+  local time, units = unpack('<dI4', part.chunk, (at - part.chunk_start) * 12 + 1)
+  require_that(time >= part.first_time and time <= part.last_time and time % 1 == 0 and units > 0)
+  return time, units
 end
 
 -- Returns all entries as a list, which the caller may change.
@@ -82,6 +94,7 @@ local function advance_log(part, quota)
     k = k + 1
     time, units = entry(part, k)
   end
+  require_that(part.used >= units)
   part.head, part.count = (part.head + k) % part.slots, part.count - k
   part.first_time, part.first_units = time, units
 end
@@ -113,7 +126,9 @@ local function report_log(part, quota, cost, refused, reply)
   if part.used > quota.limit then report_until(quota.limit - 1) end
   -- After an admission, the library computes when the same request would be admitted once more.
   if refused or cost > 1 then report_until(quota.limit - cost) end
-  if k < part.count - 1 then report(part.last_time, left) end
+  local rest = k < part.count - 1
+  require_that(rest and left > 0 or left == 0 and not rest)
+  if rest then report(part.last_time, left) end
   reply[at] = reported
 end
 

@@ -21,9 +21,10 @@
 -- then for each check a count of numbers, its status and the raw state of each quota, from which
 -- the library computes the remaining units. Numbers are unsigned, little-endian, 8 bytes; the count
 -- is one byte. For a check that failed the count is 255, followed by the length and the text of the
--- error.
+-- error. If the value of a key could not be read and was replaced, its reply follows a byte 254, and
+-- the length and the text of the reason.
 
-local floor, ceil, min, max = math.floor, math.ceil, math.min, math.max
+local floor, ceil, min, max, byte = math.floor, math.ceil, math.min, math.max, string.byte
 local values, pack, unpack, sub, call = unpack, struct.pack, struct.unpack, string.sub, redis.call
 
 -- VERSION is the version of the stored state. HEADER is the number of bytes in it before the
@@ -32,6 +33,7 @@ local VERSION, HEADER = 2, 12
 local LOG, COUNTER, FIXED, BUCKET = 1, 2, 3, 4
 local CHARGE, PEEK, RESET, REFUND = 0, 1, 2, 3
 local MAX_UNITS = 4294967295
+local MAX_TIME, MAX_PERIOD = 9007199254740992, 366 * 86400000000
 -- The longest step back of the clock, in microseconds, during which the time of a bucket's last
 -- charge takes the place of the present time.
 local MAX_STEP_BACK = 100000
@@ -82,7 +84,8 @@ local function fast_path(key, plan)
     end
     local charged_at = unpack('<d', text, 5)
     a, b, c = unpack('<dI4I4', text, 29)
-    if charged_at > now then return end
+    if not (charged_at <= now and a <= charged_at + quota.full_span + 1 and b <= quota.limit)
+      or a % 1 ~= 0 then return end
   end
   part.dirty, part.floor = nil, now
   set_numbers(family, part, a, b, c)
@@ -99,11 +102,30 @@ local function fast_path(key, plan)
 end
 
 local clock = now
+local keys, plan_numbers = KEYS, ARGV[2]
 local states, loaded, replies = {}, {}, { pack('<I8', now) }
+-- The beginnings of the replies to checks whose key had a value that could not be read.
+local replaced = {}
+
+local function text_of(failure)
+  return type(failure) == 'table' and failure.err or tostring(failure)
+end
+
+local function encode_text(mark, text)
+  return pack('<BI4', mark, #text) .. text
+end
 
 local function encode_error(failure)
-  local text = type(failure) == 'table' and failure.err or tostring(failure)
-  return pack('<BI4', 255, #text) .. text
+  return encode_text(255, text_of(failure))
+end
+
+-- The words in the errors of values that are not ours, or cut, or bent.
+local UNREADABLE = { 'TOLLGATE', 'WRONGTYPE', 'too short', 'attempt to', 'bad argument' }
+
+local function is_unreadable(text)
+  for _, word in ipairs(UNREADABLE) do
+    if string.find(text, word, 1, true) then return true end
+  end
 end
 
 -- Builds the functions that only some checks need. Redis runs the full script anew for each call.
@@ -115,12 +137,11 @@ local function build_slow_path()
   include 'codec.lua'
   include 'translation.lua'
   include 'check.lua'
-  return { check = check, finish = finish }
+  return { check = check, finish = finish, used_up = used_up }
 end
 
 local slow_path
 local seen = {}
-local keys, plan_numbers = KEYS, ARGV[2]
 local number, count = 0, #keys
 
 -- Carries out the checks from `number` on, until one of them raises an error.
@@ -128,7 +149,7 @@ local function run()
   while number < count do
     number = number + 1
     local key = keys[number]
-    local plan = plan_of(string.byte(plan_numbers, number))
+    local plan = plan_of(byte(plan_numbers, number))
     local reply
     -- Further checks of a key take the slow path, in which they share one read and one write.
     if plan.is_fast and not seen[key] then reply = fast_path(key, plan) end
@@ -137,7 +158,7 @@ local function run()
       slow_path = slow_path or build_slow_path()
       reply = slow_path.check(number, key, plan)
     end
-    replies[number + 1] = reply
+    replies[number + 1] = (replaced[number] or '') .. reply
   end
 end
 
@@ -146,8 +167,22 @@ while number < count do
   if not done then
     -- A translation computes at earlier times.
     now = clock
-    states[keys[number]] = nil
-    replies[number + 1] = encode_error(failure)
+    local key, text = keys[number], text_of(failure)
+    local state = states[key]
+    local checks = state and state.checks or {}
+    if checks[#checks] == number then checks[#checks] = nil end
+    states[key] = nil
+    if is_unreadable(text) and not replaced[number] then
+      -- The check is carried out once more, on a state that is used up.
+      replaced[number] = encode_text(254, text)
+      slow_path = slow_path or build_slow_path()
+      state = slow_path.used_up(key, plan_of(byte(plan_numbers, number)), checks)
+      seen[key], states[key], loaded[#loaded + 1] = true, state, state
+      number = number - 1
+    else
+      replies[number + 1] = encode_error(failure)
+      for _, other in ipairs(checks) do replies[other + 1] = encode_error(failure) end
+    end
   end
 end
 for _, state in ipairs(loaded) do
