@@ -2,4 +2,6 @@
 
 mod charged_once;
 mod never_slow;
+mod one_event;
+mod reasons;
 mod soak;

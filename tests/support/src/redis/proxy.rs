@@ -47,6 +47,8 @@ struct Shared {
     requests: AtomicU64,
     /// The connections that are open.
     open: AtomicU64,
+    /// The connections that hang, also when all is well again.
+    hanging: AtomicU64,
     /// The replies that are late.
     late: AtomicU64,
 }
@@ -91,6 +93,17 @@ impl Proxy {
             }
             _ => {}
         }
+    }
+
+    /// Forgets the connections that are open, and tells nobody, as a network does that forgets idle
+    /// ones: nothing comes through them any more. New ones work.
+    pub fn forget_open(&self) {
+        self.fault.as_ref().unwrap().send_replace(Fault::Hang);
+        let count = |count: &AtomicU64| count.load(Ordering::SeqCst);
+        super::eventually("all open connections hang", || {
+            count(&self.shared.hanging) == count(&self.shared.open)
+        });
+        self.set(Fault::None);
     }
 
     pub fn url(&self) -> String {
@@ -165,7 +178,12 @@ async fn carry(
     loop {
         let fault = *faults.borrow_and_update();
         match fault {
-            Fault::Hang => return hang(&mut client, shared, &mut asked).await,
+            Fault::Hang => {
+                shared.hanging.fetch_add(1, Ordering::SeqCst);
+                let hung = hang(&mut client, shared, &mut asked).await;
+                shared.hanging.fetch_sub(1, Ordering::SeqCst);
+                return hung;
+            }
             Fault::Refuse => return Ok(()),
             _ => {}
         }

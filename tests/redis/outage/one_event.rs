@@ -1,0 +1,116 @@
+//! One event is one failure, however many wait for it, and no check depends on the runtime of
+//! another.
+
+use std::time::Duration;
+
+use tokio::runtime::Builder;
+use tokio::task::JoinSet;
+use tollgate::stats::BreakerState;
+use tollgate::{Limiter, Policy, Quota, RedisBackend};
+
+use crate::timed::{PATIENCE, runtime};
+use support::redis::{Proxy, RedisServer};
+use support::scaled;
+
+const AMPLE: Policy = Policy::new("ample", Quota::new(1_000_000, Duration::from_secs(86_400)));
+
+/// The network forgets the connection, and five checks come at once, from one thread or many.
+#[test]
+fn a_forgotten_connection_costs_at_most_the_check_that_was_sent() {
+    let server = RedisServer::start();
+    let proxy = Proxy::start(server.port);
+    let backend = RedisBackend::builder(&proxy.url()).deadline(Duration::from_secs(1));
+    let limiter = Limiter::new(backend.build().unwrap());
+    let threads = runtime();
+    let one = Builder::new_current_thread().enable_all().build().unwrap();
+    for round in 0..scaled(4, 20) {
+        let runtime = if round % 2 == 0 { &threads } else { &one };
+        assert!(runtime.block_on(limiter.check(&AMPLE, "s")).unwrap().is_allowed());
+        proxy.forget_open();
+        let failed = runtime.block_on(async {
+            let checks: JoinSet<_> = (0..5)
+                .map(|number| {
+                    let limiter = limiter.clone();
+                    async move { limiter.check(&AMPLE, &format!("s{number}")).await.is_err() }
+                })
+                .collect();
+            checks.join_all().await.into_iter().filter(|failed| *failed).count()
+        });
+        println!("round {round}: {failed} of 5 failed");
+        assert!(failed <= 1, "{failed}");
+        let breaker = limiter.stats().breaker.unwrap();
+        assert_eq!((breaker.state, breaker.opened), (BreakerState::Closed, 0));
+    }
+}
+
+/// All that wait for one call fail by one event.
+#[test]
+fn many_that_wait_for_one_call_are_one_failure() {
+    let server = RedisServer::start();
+    let backend = RedisBackend::builder(&server.url()).deadline(Duration::from_millis(200));
+    let limiter = Limiter::new(backend.build().unwrap());
+    let runtime = runtime();
+    runtime.block_on(async {
+        assert!(limiter.check(&AMPLE, "s").await.unwrap().is_allowed());
+        server.freeze(true);
+        let checks: JoinSet<_> = (0..50)
+            .map(|number| {
+                let limiter = limiter.clone();
+                async move { limiter.check(&AMPLE, &format!("s{number}")).await.is_err() }
+            })
+            .collect();
+        assert!(checks.join_all().await.into_iter().all(|failed| failed));
+        server.freeze(false);
+        let breaker = limiter.stats().breaker.unwrap();
+        println!("{} failures", breaker.failures);
+        assert_eq!(breaker.state, BreakerState::Closed);
+        assert!((1..5).contains(&breaker.failures), "{}", breaker.failures);
+    });
+}
+
+/// Eight threads make a runtime, check three times and drop it, again and again.
+#[test]
+fn runtimes_that_come_and_go_lose_no_check() {
+    let server = RedisServer::start();
+    let backend = RedisBackend::builder(&server.url()).deadline(PATIENCE).build().unwrap();
+    let limiter = Limiter::new(backend);
+    let threads: Vec<_> = (0..8)
+        .map(|thread| {
+            let limiter = limiter.clone();
+            std::thread::spawn(move || {
+                let mut failed = 0;
+                for _ in 0..scaled(30, 60) {
+                    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+                    runtime.block_on(async {
+                        for number in 0..3 {
+                            let subject = format!("{thread}-{number}");
+                            failed += u32::from(limiter.check(&AMPLE, &subject).await.is_err());
+                        }
+                    });
+                }
+                failed
+            })
+        })
+        .collect();
+    let failed: u32 = threads.into_iter().map(|thread| thread.join().unwrap()).sum();
+    let connections = limiter.stats().redis.unwrap().connections;
+    println!("{failed} failed, over {connections} connections");
+    assert_eq!(failed, 0);
+    assert!(connections <= 4, "{connections}");
+}
+
+/// A name, or an address, that leads to another server is followed once the connection is old.
+#[test]
+fn an_old_connection_is_replaced() {
+    let (first, second) = (RedisServer::start(), RedisServer::start());
+    let proxy = Proxy::start(first.port);
+    let url = format!("{}?max_age=50ms", proxy.url());
+    let limiter = Limiter::new(RedisBackend::builder(&url).deadline(PATIENCE).build().unwrap());
+    let runtime = runtime();
+    assert!(runtime.block_on(limiter.check(&AMPLE, "s")).unwrap().is_allowed());
+    proxy.leads_to(second.port);
+    support::redis::eventually("the second server is asked", || {
+        assert!(runtime.block_on(limiter.check(&AMPLE, "s")).unwrap().is_allowed());
+        second.calls("evalsha") > 0
+    });
+}
