@@ -105,7 +105,6 @@ fn a_bent_value_is_one_subjects_affair_and_heals_within_a_period() {
         store(&mut connection, &key, &bent);
         let what = format!("{round}: {algorithm:?}, {quotas} quotas, {bent:?} for {stored:?}");
 
-        std::fs::write("/tmp/bent", &what).unwrap();
         let first = match random.below(3) {
             0 => timed.peek(&policy, &subject, 1),
             _ => timed.check(&policy, &subject, 1),

@@ -128,6 +128,12 @@ pub(crate) trait Store: Send + Sync {
     /// Carries out the operations of a batch in order. Returns one answer for each.
     fn apply<'a>(&'a self, batch: &'a [Operation<'a>]) -> BoxFuture<'a, Answers>;
 
+    /// Returns the number of the server that carries out an operation, if the store has several that
+    /// fail one by one; 0 if it has one, or if the server is not known.
+    fn server_of(&self, operation: &Operation<'_>) -> u64 {
+        self.inner().map_or(0, |inner| inner.server_of(operation))
+    }
+
     /// Returns `true` if the store always answers without waiting and never fails, like memory.
     /// Such a store needs no guards.
     fn is_immediate(&self) -> bool {

@@ -9,7 +9,7 @@ use tollgate::stats::BreakerState;
 use tollgate::{Limiter, Policy, Quota, RedisBackend};
 
 use crate::timed::{PATIENCE, runtime};
-use support::redis::{Proxy, RedisServer};
+use support::redis::{Proxy, RedisCluster, RedisServer};
 use support::scaled;
 
 const AMPLE: Policy = Policy::new("ample", Quota::new(1_000_000, Duration::from_secs(86_400)));
@@ -26,6 +26,8 @@ fn a_forgotten_connection_costs_at_most_the_check_that_was_sent() {
     for round in 0..scaled(4, 20) {
         let runtime = if round % 2 == 0 { &threads } else { &one };
         assert!(runtime.block_on(limiter.check(&AMPLE, "s")).unwrap().is_allowed());
+        // The connection is idle for a moment, as those are that networks forget.
+        std::thread::sleep(Duration::from_millis(20));
         proxy.forget_open();
         let failed = runtime.block_on(async {
             let checks: JoinSet<_> = (0..5)
@@ -66,6 +68,78 @@ fn many_that_wait_for_one_call_are_one_failure() {
         assert_eq!(breaker.state, BreakerState::Closed);
         assert!((1..5).contains(&breaker.failures), "{}", breaker.failures);
     });
+}
+
+/// One of three nodes does not answer: keys of the others are checked, and the breaker of theirs
+/// stays closed.
+#[test]
+fn a_frozen_node_of_a_cluster_is_no_affair_of_the_others() {
+    let cluster = RedisCluster::start();
+    let backend = RedisBackend::builder(&cluster.url()).deadline(Duration::from_millis(200));
+    let limiter = Limiter::new(backend.build().unwrap());
+    runtime().block_on(async {
+        limiter.initialize().await.unwrap();
+        let before = cluster.calls("evalsha");
+        assert!(limiter.check(&AMPLE, "frozen").await.unwrap().is_allowed());
+        let calls = cluster.calls("evalsha");
+        let node = (0..6).find(|node| calls[*node] > before[*node]).unwrap();
+        let mut others = Vec::new();
+        for number in 0..200 {
+            let subject = format!("other-{number}");
+            let before = calls_of(&cluster, node);
+            assert!(limiter.check(&AMPLE, &subject).await.unwrap().is_allowed());
+            if calls_of(&cluster, node) == before {
+                others.push(subject);
+            }
+        }
+        assert!(others.len() > 50, "{}", others.len());
+        cluster.nodes[node].freeze(true);
+        for _ in 0..6 {
+            assert!(limiter.check(&AMPLE, "frozen").await.is_err());
+            assert!(limiter.check(&AMPLE, &others[0]).await.unwrap().is_allowed());
+        }
+        let breaker = limiter.stats().breaker.unwrap();
+        println!("{breaker:?}");
+        for subject in &others {
+            assert!(limiter.check(&AMPLE, subject).await.unwrap().is_allowed());
+        }
+        cluster.nodes[node].freeze(false);
+    });
+}
+
+fn calls_of(cluster: &RedisCluster, node: usize) -> u64 {
+    cluster.nodes[node].calls("evalsha")
+}
+
+/// A node that does not know its own address says `ASK slot :port` while a slot moves: the host is
+/// that of the node.
+#[test]
+fn a_node_without_an_address_sends_to_itself_at_another_port() {
+    let options = ["--cluster-preferred-endpoint-type", "unknown-endpoint"];
+    let cluster = RedisCluster::start_with(&options);
+    let backend = RedisBackend::builder(&cluster.url()).deadline(PATIENCE);
+    let limiter = Limiter::new(backend.build().unwrap());
+    let runtime = runtime();
+    runtime.block_on(limiter.initialize()).unwrap();
+    let before = cluster.calls("evalsha");
+    assert!(runtime.block_on(limiter.check(&AMPLE, "moving")).unwrap().is_allowed());
+    let calls = cluster.calls("evalsha");
+    let from = (0..6).find(|node| calls[*node] > before[*node]).unwrap();
+    let to = cluster.primaries().into_iter().find(|node| *node != from).unwrap();
+    let (from, to) = (&cluster.nodes[from], &cluster.nodes[to]);
+    let key = "tollgate:5:ample:moving";
+    let slot: u32 = from.ask(&format!("CLUSTER KEYSLOT {key}"));
+    let [source, target]: [String; 2] = [from, to].map(|node| node.ask("CLUSTER MYID"));
+    to.ask::<()>(&format!("CLUSTER SETSLOT {slot} IMPORTING {source}"));
+    from.ask::<()>(&format!("CLUSTER SETSLOT {slot} MIGRATING {target}"));
+    from.ask::<String>(&format!("MIGRATE 127.0.0.1 {} {key} 0 5000", to.port));
+    let decision = runtime.block_on(limiter.check(&AMPLE, "moving")).unwrap();
+    assert_eq!(decision.remaining(), 999_998, "the count has moved");
+    for node in [to, from] {
+        node.ask::<()>(&format!("CLUSTER SETSLOT {slot} NODE {target}"));
+    }
+    let decision = runtime.block_on(limiter.check(&AMPLE, "moving")).unwrap();
+    assert_eq!(decision.remaining(), 999_997);
 }
 
 /// Eight threads make a runtime, check three times and drop it, again and again.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::connect_options::ConnectOptions;
 use super::connector::{Connector, Endpoint};
+use super::driver::Driver;
 use super::failure::RequestError;
 use super::node::{Node, Router};
 use super::request::Request;
@@ -34,6 +35,10 @@ pub(super) struct Cluster {
     /// The time of the last refresh; `None` before the first. It is locked during a refresh, so
     /// that there is only one at a time.
     refreshed: tokio::sync::Mutex<Option<Instant>>,
+    /// The reason why the last node that was asked did not return the slot table.
+    failure: Mutex<Option<String>>,
+    /// The runtime of the refreshes, from the first on.
+    driver: OnceLock<Arc<Driver>>,
 }
 
 /// The node that serves each slot; `None` for a slot that no node serves. The table is empty before
@@ -54,6 +59,8 @@ impl Cluster {
             nodes: Mutex::default(),
             slots: ArcSwap::default(),
             refreshed: tokio::sync::Mutex::default(),
+            failure: Mutex::default(),
+            driver: OnceLock::new(),
         })
     }
 
@@ -88,6 +95,32 @@ impl Cluster {
         refresh.await
     }
 
+    /// Loads the slot table unless it has been loaded before, but returns at `deadline` at the
+    /// latest. The attempt then goes on in the background, because the first nodes may hang.
+    pub(super) async fn ready_by(&self, deadline: Instant) -> Result<(), BackendError> {
+        if !self.slots.load().is_empty() {
+            return Ok(());
+        }
+        if self.driver.get().is_none() {
+            let driver = Driver::shared().map_err(|error| {
+                BackendError::not_executed(format!("there is no thread for connections: {error}"))
+            })?;
+            let _ = self.driver.set(driver);
+        }
+        if let (Some(cluster), Some(driver)) = (self.itself.upgrade(), self.driver.get()) {
+            let refresh = driver.spawn(async move { cluster.refresh().await });
+            if let Ok(Ok(refreshed)) = timeout_at(deadline, refresh).await {
+                return refreshed;
+            }
+        }
+        let last = self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let text = "no node answered before the deadline";
+        Err(match last {
+            Some(last) => BackendError::not_executed(format!("{text}; last: {last}")),
+            None => BackendError::not_executed(text),
+        })
+    }
+
     /// Loads the slot table from the first node that returns one. Known nodes are asked first, then
     /// the seeds.
     async fn refresh(&self) -> Result<(), BackendError> {
@@ -120,6 +153,7 @@ impl Cluster {
                 },
                 Err(error) => failure = error,
             }
+            *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure.reason());
         }
         Err(failure)
     }
@@ -198,6 +232,16 @@ impl Cluster {
 }
 
 impl Router for Cluster {
+    fn refresh_soon(&self) {
+        // One refresh at a time is enough.
+        if self.refreshed.try_lock().is_err() {
+            return;
+        }
+        if let Some(cluster) = self.itself.upgrade() {
+            tokio::spawn(async move { cluster.refresh().await });
+        }
+    }
+
     fn reroute<'a>(
         &'a self,
         from: &'a Arc<Node>,

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use deadpool_redis::{Connection, Manager, Pool, PoolConfig, Runtime, Status, Timeouts};
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, ConnectionAddr, PushInfo, PushKind};
 use redis::io::tcp::TcpSettings;
 use redis::io::tcp::socket2::TcpKeepalive;
+use redis::{AsyncConnectionConfig, ConnectionAddr, PushInfo, PushKind};
 use tokio::time::Instant;
 
 use super::connect_options::ConnectOptions;

@@ -7,6 +7,7 @@
 //! - The operation waits as a `request` in the node's `queue`.
 //! - The node's `worker` sends many requests as one `batch`, in one round trip, over the shared
 //!   `connection`, for which `connector` has a pool.
+//! - All of this runs on the thread of `driver`. `trouble` has what it tells the callers.
 //! - `preflight` and `rights` look at the servers when the limiter starts.
 //! - `reply` delivers the answers to the callers, and `failure` decides which requests may be sent
 //!   again.
@@ -148,12 +149,10 @@ impl RedisBackend {
 
     /// Carries out a batch. Operations that are not answered by `deadline` fail.
     async fn apply_before(&self, deadline: Instant, batch: &[Operation<'_>]) -> Answers {
-        if let Servers::Cluster(cluster) = &self.servers {
-            let late = || BackendError::not_executed("no node answered before the deadline");
-            let ready = tokio::time::timeout_at(deadline, cluster.ready()).await;
-            if let Err(error) = ready.unwrap_or_else(|_| Err(late())) {
-                return batch.iter().map(|_| Err(error.for_another())).collect();
-            }
+        if let Servers::Cluster(cluster) = &self.servers
+            && let Err(error) = cluster.ready_by(deadline).await
+        {
+            return batch.iter().map(|_| Err(error.for_another())).collect();
         }
         let receivers: Vec<_> =
             batch.iter().map(|operation| self.submit(operation, deadline)).collect();
@@ -216,6 +215,12 @@ impl Store for RedisStore {
     /// given up was already sent, and it can also stop waiting for a connection.
     fn has_deadline(&self) -> bool {
         true
+    }
+
+    fn server_of(&self, operation: &Operation<'_>) -> u64 {
+        let Servers::Cluster(cluster) = &self.backend.servers else { return 0 };
+        let slot = slot_of(&self.backend.key(operation));
+        cluster.route(slot).map_or(0, |node| node.number)
     }
 
     fn name(&self) -> &'static str {

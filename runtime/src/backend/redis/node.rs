@@ -23,8 +23,13 @@ const MAX_OVERTAKEN: usize = 2;
 /// The time after which [`Node::close`] looks again for calls in progress.
 const CLOSE_PAUSE: Duration = Duration::from_millis(5);
 
+/// The number of nodes that the process has had so far.
+static NODES: AtomicU64 = AtomicU64::new(0);
+
 /// The client of one server: its connection, and the queue of requests, which its worker empties.
 pub(super) struct Node {
+    /// The number of the node among all of the process, at least 1.
+    pub(super) number: u64,
     pub(super) connection: Arc<SharedConnection>,
     /// The clock by which the script decides in tests; `None` to decide by the server's time.
     pub(super) virtual_time: Option<Arc<dyn Clock>>,
@@ -44,6 +49,9 @@ pub(super) struct Node {
 
 /// Reroutes failed requests in a cluster.
 pub(super) trait Router: Send + Sync {
+    /// Looks in the background which nodes serve the slots now, because a node does not answer.
+    fn refresh_soon(&self);
+
     /// Sends requests that had no effect at the node `from` to the nodes that now serve their
     /// slots.
     fn reroute<'a>(
@@ -60,6 +68,7 @@ impl Node {
         router: Option<Weak<dyn Router>>,
     ) -> Arc<Self> {
         Arc::new(Self {
+            number: NODES.fetch_add(1, Ordering::Relaxed) + 1,
             connection: SharedConnection::new(connector),
             virtual_time,
             router,

@@ -149,8 +149,7 @@ impl ReplyReceiver {
     /// Cancels the request. Returns `false` if it may have been sent already.
     fn cancel(&self) -> bool {
         let stage = &self.progress.stage;
-        let queued =
-            stage.compare_exchange(QUEUED, CANCELLED, Ordering::AcqRel, Ordering::Acquire);
+        let queued = stage.compare_exchange(QUEUED, CANCELLED, Ordering::AcqRel, Ordering::Acquire);
         !matches!(queued, Err(SENT))
     }
 }

@@ -18,7 +18,7 @@ const MIN_BACKOFF: Duration = Duration::from_millis(1);
 const MAX_BACKOFF: Duration = Duration::from_millis(50);
 
 /// The time after which a connection that has answered nothing may be gone.
-const SILENCE: Duration = Duration::from_millis(5);
+const SILENCE: Duration = Duration::from_millis(1);
 
 impl Node {
     /// Adds a request to the end of the queue.
@@ -196,6 +196,9 @@ async fn send_batch(
         // Replies that still arrive on this connection belong to requests that have already failed.
         node.connection.discard(handle.id).await;
         node.connection.trouble.set(Some(failure.reason()));
+        if let Some(router) = node.router.as_ref().and_then(Weak::upgrade) {
+            router.refresh_soon();
+        }
     }
     BatchReply { calls, values, failure }
 }

@@ -7,10 +7,12 @@ mod tests;
 
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 pub use self::settings::CircuitBreaker;
 pub(crate) use self::state::Circuit;
 use self::state::Sign;
-use crate::backend::store::{Answers, BoxFuture, Store};
+use crate::backend::store::{Answers, BoxFuture, Store, next_answer};
 use crate::operation::{Answer, Operation};
 use crate::verdict::Verdict;
 use crate::{BackendError, Check};
@@ -70,19 +72,72 @@ impl Store for Breaker {
 
     fn apply<'a>(&'a self, batch: &'a [Operation<'a>]) -> BoxFuture<'a, Answers> {
         Box::pin(async move {
-            let pass = match self.circuit.enter() {
-                Ok(pass) => pass,
-                Err(left) => {
-                    let error = self.circuit.stopped(left);
-                    return batch.iter().map(|_| Err(error.clone())).collect();
-                }
-            };
-            let answers = self.inner.apply(batch).await;
-            let failures = answers.iter().filter_map(|answer| answer.as_ref().err());
-            let mut failures = failures.filter(|error| !error.is_rejection());
-            pass.report(sign_of_all(&answers), failures.next());
-            answers
+            let servers: SmallVec<[u64; 4]> =
+                batch.iter().map(|operation| self.inner.server_of(operation)).collect();
+            let first = servers.first().copied().unwrap_or(0);
+            if servers.iter().all(|server| *server == first) {
+                return self.apply_at(&self.circuit.of_server(first), batch).await;
+            }
+            self.apply_at_several(&servers, batch).await
         })
+    }
+}
+
+impl Breaker {
+    /// Asks one server.
+    async fn apply_at(&self, circuit: &Circuit, batch: &[Operation<'_>]) -> Answers {
+        let pass = match circuit.enter() {
+            Ok(pass) => pass,
+            Err(left) => {
+                let error = circuit.stopped(left);
+                return batch.iter().map(|_| Err(error.clone())).collect();
+            }
+        };
+        let answers = self.inner.apply(batch).await;
+        pass.report(sign_of_all(answers.iter()), failure_of(answers.iter()));
+        answers
+    }
+
+    /// Asks several servers in one batch, without those whose circuits are open.
+    async fn apply_at_several(&self, servers: &[u64], batch: &[Operation<'_>]) -> Answers {
+        let mut circuits: Vec<(u64, Arc<Circuit>)> = Vec::new();
+        for server in servers {
+            if !circuits.iter().any(|(known, _)| known == server) {
+                circuits.push((*server, self.circuit.of_server(*server)));
+            }
+        }
+        let mut passes = Vec::new();
+        let mut stopped = Vec::new();
+        for (server, circuit) in &circuits {
+            match circuit.enter() {
+                Ok(pass) => passes.push((*server, pass)),
+                Err(left) => stopped.push((*server, circuit.stopped(left))),
+            }
+        }
+        let error_of = |server: &u64| stopped.iter().find(|(known, _)| known == server);
+        let asked: Vec<Operation<'_>> = batch
+            .iter()
+            .zip(servers)
+            .filter(|(_, server)| error_of(server).is_none())
+            .map(|(operation, _)| *operation)
+            .collect();
+        let answers = if asked.is_empty() { Vec::new() } else { self.inner.apply(&asked).await };
+        let mut answers = answers.into_iter();
+        let all: Answers = servers
+            .iter()
+            .map(|server| match error_of(server) {
+                Some((_, error)) => Err(error.clone()),
+                None => next_answer(&mut answers),
+            })
+            .collect();
+        for (server, pass) in passes {
+            let of_server = || {
+                let answers = all.iter().zip(servers);
+                answers.filter(move |(_, known)| **known == server).map(|(answer, _)| answer)
+            };
+            pass.report(sign_of_all(of_server()), failure_of(of_server()));
+        }
+        all
     }
 }
 
@@ -96,12 +151,20 @@ fn sign<T>(answer: &Result<T, BackendError>) -> Sign {
 
 /// Returns the evidence in the answers to a batch. One answer without an error is enough to show
 /// that the store is well.
-fn sign_of_all<T>(answers: &[Result<T, BackendError>]) -> Sign {
-    let mut signs = answers.iter().map(sign);
+fn sign_of_all<'a, T: 'a>(answers: impl Iterator<Item = &'a Result<T, BackendError>>) -> Sign {
+    let mut signs = answers.map(sign);
     let all = signs.try_fold(Sign::None, |all, sign| match sign {
         Sign::Well => Err(()),
         Sign::Unwell => Ok(Sign::Unwell),
         Sign::None => Ok(all),
     });
     all.unwrap_or(Sign::Well)
+}
+
+/// Returns the first error that shows that the store fails.
+fn failure_of<'a, T: 'a>(
+    answers: impl Iterator<Item = &'a Result<T, BackendError>>,
+) -> Option<&'a BackendError> {
+    let mut errors = answers.filter_map(|answer| answer.as_ref().err());
+    errors.find(|error| !error.is_rejection())
 }

@@ -5,7 +5,7 @@
 //! rate and wraps tower services. This one admits one probe at a time, which may be dropped at any
 //! instant, and its clock is the limiter's.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::hash::BuildHasher as _;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,6 +21,9 @@ use crate::{BackendError, Clock};
 /// The number of events that are remembered. Operations that one event makes fail do so at about
 /// the same time, so there are few other events in between.
 const MAX_EVENTS: usize = 64;
+
+/// The number of servers whose circuits are kept, besides those that are open.
+const MAX_SERVERS: usize = 1_024;
 
 /// The evidence of the backend's health in the result of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +46,8 @@ pub(crate) struct Circuit {
     rejected: AtomicU64,
     state: Mutex<CircuitState>,
     random: RandomState,
+    /// The circuits of servers that fail one by one, such as the nodes of a cluster.
+    servers: Mutex<HashMap<u64, Arc<Self>>>,
 }
 
 struct CircuitState {
@@ -93,6 +98,7 @@ impl Circuit {
                 probes: 0,
             }),
             random: RandomState::default(),
+            servers: Mutex::default(),
         }
     }
 
@@ -128,7 +134,40 @@ impl Circuit {
         Ok(Pass { circuit: self, epoch, probe })
     }
 
+    /// Returns the circuit of a server. Server 0 is the store as a whole.
+    pub(super) fn of_server(self: &Arc<Self>, server: u64) -> Arc<Self> {
+        if server == 0 {
+            return Arc::clone(self);
+        }
+        let mut servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
+        if servers.len() >= MAX_SERVERS && !servers.contains_key(&server) {
+            // Servers that are gone are forgotten, and with them those that are well.
+            servers.retain(|_, circuit| !circuit.epoch.load(Ordering::Relaxed).is_multiple_of(2));
+        }
+        let new = || Arc::new(Self::new(self.settings, Arc::clone(&self.clock)));
+        Arc::clone(servers.entry(server).or_insert_with(new))
+    }
+
+    /// Returns the statistics, those of all servers together. The state is open if that of any
+    /// server is.
     pub(crate) fn stats(&self) -> BreakerStats {
+        let mut stats = self.own_stats();
+        let servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
+        for server in servers.values().map(|circuit| circuit.own_stats()) {
+            stats.state = match (stats.state, server.state) {
+                (BreakerState::Open, _) | (_, BreakerState::Open) => BreakerState::Open,
+                (BreakerState::Closed, BreakerState::Closed) => BreakerState::Closed,
+                _ => BreakerState::HalfOpen,
+            };
+            stats.failures = stats.failures.max(server.failures);
+            stats.opened += server.opened;
+            stats.probes += server.probes;
+            stats.rejected += server.rejected;
+        }
+        stats
+    }
+
+    fn own_stats(&self) -> BreakerStats {
         let state = self.lock();
         BreakerStats {
             state: match state.phase {

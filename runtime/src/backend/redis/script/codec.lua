@@ -37,7 +37,8 @@ local function require_sense(family, part, charged_at, is_aside)
     require_number(part.last_time)
     local count, slots, used = part.count, part.slots, part.used
     local first, last = part.first_units, part.last_units
-    require_that(part.first_time <= part.last_time and part.last_time <= charged_at and used <= most and part.head < max(slots, 1) and count <= slots + 1
+    require_that((count == 0 or part.first_time <= part.last_time and part.last_time <= charged_at)
+      and used <= most and part.head < max(slots, 1) and count <= slots + 1
       and (count > 0 or used == 0)
       and (count ~= 1 or (used == first and first == last and part.first_time == part.last_time))
       and (count < 2 or used >= first + last + count - 2))
@@ -51,7 +52,9 @@ local function require_sense(family, part, charged_at, is_aside)
     require_number(part.start)
     require_that((family == COUNTER and part.current or part.used) <= most)
     -- A counter is also stored when a refusal finds the next window.
-    require_that(part.start <= charged_at + (family == COUNTER and 2 * period or 0))
+    local latest = charged_at + (family == COUNTER and period or 0)
+    require_that(part.start <= latest
+      or (part.current or part.used) == 0 and (part.previous or 0) == 0)
     require_that(family == COUNTER or part.opening <= part.used)
   end
 end
