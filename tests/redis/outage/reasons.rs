@@ -99,7 +99,7 @@ fn a_script_that_does_not_end() {
     });
     // A server that is busy answers late, so the last of several calls may be without an answer.
     let told = texts(&server.url(), Duration::from_millis(500));
-    assert!(told.iter().all(|text| text.contains("BUSY")), "{told:?}");
+    assert!(told.iter().any(|text| text.contains("; last: BUSY")), "{told:?}");
     server.ask::<()>("SCRIPT KILL");
     endless.join().unwrap();
 }

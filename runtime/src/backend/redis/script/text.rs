@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     /// The size of the script since it replaces values that it cannot read. It may be lowered, but a script that grows beyond it should be worth its place on every server.
-    const MAX_BYTES: usize = 29_000;
+    const MAX_BYTES: usize = 30_500;
 
     /// Returns the lines of code of all files, in the order in which they are sent.
     fn source() -> Vec<&'static str> {
