@@ -274,7 +274,7 @@ impl<'a, R> Checker<'a, R> {
         let CountedRequest { policy, check, count, .. } = counted;
         let headers = fields(self.limit, self.limiter, policy.is_shadow(), verdict);
         let decision =
-            self.keeps_decision.then(|| Box::new(Decision::charged(verdict.take(), &check)));
+            self.keeps_decision.then(|| Box::new(self.limiter.charged(verdict.take(), &check)));
         Granted { headers, decision, overridden: policy.overridden().cloned(), count }
     }
 }

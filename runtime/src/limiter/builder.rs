@@ -8,7 +8,8 @@ use std::time::Duration;
 use super::queue::Queue;
 use super::refund::BackgroundRefunds;
 use super::{Limiter, Shared};
-use crate::backend::store::{StoreHandle, StoreOptions};
+use crate::backend::store::{StoreHandle, StoreOptions, next_identity};
+use crate::decision::ChargeOrigin;
 use crate::guard::{Fallback, GuardOptions, GuardedStore};
 use crate::overrides::{OverrideTable, SubjectOverrides};
 use crate::telemetry::{NearLimit, Telemetry};
@@ -236,6 +237,7 @@ impl LimiterBuilder {
             self.telemetry.meter = self.metrics.map(meter);
         }
         let can_fail = !store.is_immediate();
+        let origin = ChargeOrigin { store: store.identity(), limiter: next_identity() };
         let GuardedStore { store, circuit } = self.guards.guard(store);
         let clock = self.guards.clock;
         let instances = self.instances.filter(|_| can_fail);
@@ -252,6 +254,7 @@ impl LimiterBuilder {
         let http = self.configured_http.or(http);
         let shared = Shared {
             store,
+            origin,
             can_fail,
             circuit,
             on_error: self.on_error,

@@ -167,7 +167,7 @@ impl Limiter {
         }
         let mut verdict = Verdict::open();
         self.decide_waiting(check, &mut verdict).await?;
-        Ok(Decision::charged(verdict, check))
+        Ok(self.charged(verdict, check))
     }
 
     /// Charges a check like [`charge`](Self::charge), but returns `None` if the backend has to be
@@ -183,7 +183,13 @@ impl Limiter {
         }
         let mut verdict = Verdict::open();
         let decided = self.decide_now(check, &mut verdict)?;
-        Some(decided.map(|()| Decision::charged(verdict, check)))
+        Some(decided.map(|()| self.charged(verdict, check)))
+    }
+
+    /// Creates the decision about a charge of `check` by this limiter.
+    #[inline]
+    pub(crate) fn charged(&self, verdict: Verdict, check: &Check<'_>) -> Decision {
+        Decision::charged(verdict, check, self.shared.origin)
     }
 
     /// Decides about a check, stores the verdict in `verdict`, and reports it to telemetry.

@@ -20,6 +20,7 @@ pub(crate) use self::refund::Refund;
 use crate::BackendError;
 use crate::backend::Gauges;
 use crate::backend::store::Store;
+use crate::decision::ChargeOrigin;
 use crate::guard::{Circuit, Fallback};
 use crate::overrides::{OverrideTable, SubjectOverrides};
 use crate::registry::{self, RegisteredPolicy};
@@ -55,6 +56,8 @@ pub struct Limiter {
 struct Shared {
     /// The backend, wrapped in its guards.
     store: Box<dyn Store>,
+    /// The origin of all decisions of this limiter.
+    origin: ChargeOrigin,
     /// `true` if the backend may fail or has to be awaited. Such a backend has guards.
     can_fail: bool,
     circuit: Option<Arc<Circuit>>,

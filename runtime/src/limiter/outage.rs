@@ -63,7 +63,7 @@ impl Limiter {
             && verdict.is_allowed()
             && self.on_error(check.policy) == OnError::Local
         {
-            verdict.set_fallback_stamp(fallback.record(check));
+            verdict.set_fallback_mark(fallback.record(check).micros());
         }
         if fallback.has_unreported()
             && verdict.source() == Source::Store
@@ -111,7 +111,7 @@ impl Limiter {
                     && verdict.is_allowed()
                     && error.had_no_effect()
                 {
-                    fallback.add_unreported(check);
+                    verdict.set_fallback_mark(fallback.add_unreported(check));
                 }
                 Ok(())
             }

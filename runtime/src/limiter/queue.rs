@@ -107,7 +107,7 @@ impl Limiter {
     async fn charge_unobserved(&self, check: &Check<'_>) -> Result<Decision, Unavailable> {
         let mut verdict = Verdict::open();
         self.ask(check, &mut verdict).await?;
-        Ok(Decision::charged(verdict, check))
+        Ok(self.charged(verdict, check))
     }
 }
 
