@@ -4,6 +4,7 @@ use std::fmt;
 
 use figment2::error::{Actual, Kind};
 
+use super::source::VARIABLE;
 use crate::error::fmt_with_causes;
 use crate::overrides::OverridesError;
 use crate::suggest;
@@ -46,10 +47,14 @@ impl ConfigError {
     /// Converts an error of `figment2`, which reads the file and the variables. It may contain
     /// several mistakes.
     pub(super) fn of_reading(error: figment2::Error) -> Self {
-        let mistakes = error.into_iter().map(|error| ConfigMistake {
-            place: error.metadata.map_or("the configuration".into(), |found| found.name).into(),
-            key: Some(key(error.path.iter().map(String::as_str))),
-            reason: reason(&error.kind),
+        let mistakes = error.into_iter().map(|error| {
+            let place = error.metadata.map_or("the configuration".into(), |found| found.name);
+            let mut reason = reason(&error.kind);
+            if let Some(variable) = place.strip_prefix(VARIABLE) {
+                reason += in_variable(&error.kind, variable).as_deref().unwrap_or_default();
+            }
+            let key = Some(key(error.path.iter().map(String::as_str)));
+            ConfigMistake { place: place.into(), key, reason }
         });
         Self { mistakes: mistakes.collect() }
     }
@@ -90,6 +95,16 @@ fn reason(kind: &Kind) -> String {
             format!("write {}, not {}", wanted_words(wanted), found_words(found))
         }
         other => other.to_string(),
+    }
+}
+
+/// Returns how a list or a table is written in an environment variable, if one is missing there.
+fn in_variable(kind: &Kind, name: &str) -> Option<String> {
+    let (Kind::InvalidType(_, wanted) | Kind::InvalidValue(_, wanted)) = kind else { return None };
+    match wanted_words(wanted).as_str() {
+        "a list" => Some(format!(": {name}='[\"first\", \"second\"]'")),
+        "a table of keys" => Some(format!(": one variable for each key, such as {name}__KEY")),
+        _ => None,
     }
 }
 

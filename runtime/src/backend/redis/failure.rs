@@ -114,10 +114,10 @@ impl RequestError {
             Self::Unknown(text) => BackendError::unknown(text),
             Self::Rejected(text) => BackendError::rejected(text),
             Self::Forbidden(execution, text) => BackendError::forbidden(execution, text),
-            Self::Unconnected(text)
-            | Self::Busy(text)
-            | Self::WrongServer(text)
-            | Self::Permanent(text) => BackendError::not_executed(text),
+            Self::Permanent(text) => BackendError::not_executed(text).lasting(),
+            Self::Unconnected(text) | Self::Busy(text) | Self::WrongServer(text) => {
+                BackendError::not_executed(text)
+            }
             Self::NoScript => BackendError::not_executed("the server keeps forgetting the script"),
             Self::Moved(node) | Self::Ask(node) => {
                 BackendError::not_executed(format!("the cluster is moving the key to {node}"))
