@@ -217,12 +217,7 @@ pub(super) fn text_of(path: &Path) -> Result<String, ConfigError> {
 
 #[cfg(feature = "redis")]
 fn redis(settings: &BackendSettings, url: &str) -> Result<LimiterBuilder, String> {
-    use std::error::Error as _;
-
-    let backend = settings.redis(url).build().map_err(|error| {
-        let text = error.to_string();
-        error.source().map_or(text, ToString::to_string)
-    })?;
+    let backend = settings.redis(url).build().map_err(|error| error.reason())?;
     Ok(Limiter::builder(backend))
 }
 

@@ -1,11 +1,18 @@
 //! Options for the connections to all servers of a backend.
 
+use std::time::Duration;
+
 use redis::{AsyncConnectionConfig, ProtocolVersion, RedisConnectionInfo};
+use tokio::time::timeout;
 
 use super::address::ServerAddress;
 use super::credentials::{CredentialSource, RedisCredentials};
 use super::server_connection::{ConnectFailure, ServerConnection};
 use super::tls::TlsClient;
+
+/// Timeout for connecting and logging in. A check waits no longer than its own deadline. If the
+/// connection is ready after that, it serves later checks.
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 #[derive(Clone)]
 pub(super) struct ConnectOptions {
@@ -24,13 +31,17 @@ impl ConnectOptions {
         address: &ServerAddress,
         config: AsyncConnectionConfig,
     ) -> Result<(ServerConnection, Option<String>), ConnectFailure> {
-        let credentials = self.credentials.get().await.map_err(ConnectFailure::passing)?;
+        let credentials = self.credentials.get().await.map_err(ConnectFailure::of_credentials)?;
         let login = login(&credentials)
             // RESP3, so that a lost connection is noticed even while no request is in progress.
             .set_protocol(ProtocolVersion::RESP3)
             .set_db(self.database);
         let user = credentials.get_username().map(str::to_owned);
-        Ok((ServerConnection::open(address, self.tls.as_ref(), &login, config).await?, user))
+        let opened = ServerConnection::open(address, self.tls.as_ref(), &login, config);
+        match timeout(CONNECT_TIMEOUT, opened).await {
+            Ok(connection) => Ok((connection?, user)),
+            Err(_) => Err(ConnectFailure::passing(format!("no answer within {CONNECT_TIMEOUT:?}"))),
+        }
     }
 }
 

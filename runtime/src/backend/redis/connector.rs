@@ -3,24 +3,19 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use deadpool::managed::{Object, Pool, PoolError};
 use deadpool_redis::{PoolConfig, Runtime, Status, Timeouts};
 use tokio::runtime::{Handle, Id};
 
 use super::address::ServerAddress;
-use super::connect_options::ConnectOptions;
+use super::connect_options::{CONNECT_TIMEOUT, ConnectOptions};
 use super::failure::RequestError;
 use super::manager::{ConnectionManager, LastUser};
 use super::sentinel::Sentinels;
 use super::server_connection::{ConnectFailure, ServerConnection};
 use crate::error::with_causes;
 use crate::stats::RedisStats;
-
-/// Timeout for connecting, and for testing a pooled connection. A check waits no longer than its
-/// own deadline. If the connection is ready after that, it serves later checks.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The maximum number of tokio runtimes for which a connector has a pool.
 const MAX_RUNTIMES: usize = 4;
@@ -127,7 +122,8 @@ impl Connector {
         );
         let manager = manager.map_err(|error| with_causes(&error))?;
         let timeout = Some(CONNECT_TIMEOUT);
-        let timeouts = Timeouts { wait: timeout, create: timeout, recycle: timeout };
+        // Making a connection has timeouts of its own.
+        let timeouts = Timeouts { wait: timeout, create: None, recycle: timeout };
         let size =
             PoolConfig { max_size: self.options.pool_size, timeouts, ..PoolConfig::default() };
         let builder = Pool::builder(manager).config(size).runtime(Runtime::Tokio1);
@@ -176,6 +172,9 @@ fn unconnected(address: &ServerAddress, failure: &PoolError<ConnectFailure>) -> 
     match failure {
         PoolError::Backend(failure) if failure.is_lasting => {
             RequestError::Permanent(text(&failure.reason))
+        }
+        PoolError::Backend(failure) if failure.lacks_credentials => {
+            RequestError::NoCredentials(text(&failure.reason))
         }
         PoolError::Backend(failure) => RequestError::Unconnected(text(&failure.reason)),
         other => RequestError::Unconnected(text(&with_causes(other))),

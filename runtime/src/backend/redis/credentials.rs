@@ -5,10 +5,15 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use crate::error::with_causes;
+
+/// Timeout for reading files, and for a function of the program.
+const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The user and password with which a connection to Redis begins, as a function returns them that is
 /// given to [`RedisBackendBuilder::credentials`](crate::backend::RedisBackendBuilder::credentials).
@@ -153,9 +158,10 @@ impl CredentialSource {
                 });
             }
         }
-        match tasks.join_next().await {
-            Some(Ok(credentials)) => credentials,
-            _ => Err("the program's function for credentials panicked".to_owned()),
+        match timeout(TIMEOUT, tasks.join_next()).await {
+            Ok(Some(Ok(credentials))) => credentials,
+            Ok(_) => Err("the program's function for credentials panicked".to_owned()),
+            Err(_) => Err(format!("there are no credentials within {TIMEOUT:?}")),
         }
     }
 }

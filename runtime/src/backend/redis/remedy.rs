@@ -44,7 +44,8 @@ pub(super) fn without_arguments(text: &str) -> &str {
 
 /// Returns `true` if waiting does not heal a failure with this text.
 pub(super) fn is_lasting(reason: &str) -> bool {
-    remedy(reason).is_some() || reason.contains("NOPERM")
+    let is_refused = |word: &&str| reason.contains(*word);
+    remedy(reason).is_some() || ["NOPERM", "received fatal alert"].iter().any(is_refused)
 }
 
 /// Adds the remedy to an error of the start. An error for which there is none stays as it is.

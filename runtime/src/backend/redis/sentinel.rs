@@ -74,6 +74,9 @@ impl Sentinels {
         let master = &self.master;
         let reason = failures.first().map_or("none answers", |failure| &failure.reason);
         let text = format!("no sentinel names a master `{master}`: {reason}");
+        if failures.iter().any(|failure| failure.lacks_credentials) {
+            return RequestError::NoCredentials(text);
+        }
         // Another sentinel may still answer later.
         if !some_hang && !failures.is_empty() && failures.iter().all(|failure| failure.is_lasting) {
             RequestError::Permanent(text)
@@ -89,10 +92,11 @@ impl Sentinels {
         options: &ConnectOptions,
     ) -> Result<Found, ConnectFailure> {
         let told = |failure: ConnectFailure| explained(&format!("the sentinel {address}"), failure);
-        let own = self.credentials.get().await.map_err(ConnectFailure::passing)?;
+        let own = self.credentials.get().await.map_err(ConnectFailure::of_credentials)?;
         let reply = match self.ask_as(address, &own).await {
             Err(failure) if failure.wants_password && self.credentials.is_empty() => {
-                let shared = options.credentials.get().await.map_err(ConnectFailure::passing)?;
+                let shared =
+                    options.credentials.get().await.map_err(ConnectFailure::of_credentials)?;
                 if shared.get_password().is_none() {
                     return Err(told(failure));
                 }

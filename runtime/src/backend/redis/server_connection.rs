@@ -42,7 +42,7 @@ impl ServerConnection {
     ) -> Result<Self, ConnectFailure> {
         let stream = stream::connect(address, tls).await.map_err(|error| {
             let is_lasting = is_refused_by_tls(&error);
-            ConnectFailure { reason: with_causes(&error), is_lasting, wants_password: false }
+            ConnectFailure { is_lasting, ..ConnectFailure::passing(with_causes(&error)) }
         })?;
         match MultiplexedConnection::new_with_config(login, stream, config).await {
             Ok((connection, driver)) => {
@@ -69,19 +69,26 @@ impl DerefMut for ServerConnection {
 }
 
 /// The reason why there is no connection.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct ConnectFailure {
     pub(super) reason: String,
     /// `true` if waiting does not help, because the server is there and refuses these settings.
     pub(super) is_lasting: bool,
     /// `true` if the server wants a password and got none.
     pub(super) wants_password: bool,
+    /// `true` if the source of the credentials has none.
+    pub(super) lacks_credentials: bool,
 }
 
 impl ConnectFailure {
     /// Creates the failure of a server that may answer soon.
     pub(super) fn passing(reason: String) -> Self {
-        Self { reason, is_lasting: false, wants_password: false }
+        Self { reason, ..Self::default() }
+    }
+
+    /// Creates the failure of a source of credentials.
+    pub(super) fn of_credentials(reason: String) -> Self {
+        Self { reason, lacks_credentials: true, ..Self::default() }
     }
 
     /// Converts an error that the server or the driver returned.
@@ -94,6 +101,7 @@ impl ConnectFailure {
             reason: text.to_owned(),
             is_lasting: is_refused || is_refused_by_tls(error),
             wants_password: text.contains("NOAUTH"),
+            lacks_credentials: false,
         }
     }
 
