@@ -227,6 +227,17 @@ fn wherever_it_stands() {
         ("TOLLGATE_BACKEND__MAX_KEYS", "0", "backend.max_keys: ", "at least 1"),
         ("TOLLGATE_HTTP__IPV6_PREFIX", "129", "http.ipv6_prefix: ", "1 to 128 bits"),
         ("REDIS_URL", "localhost", "backend.url: ", "redis://"),
+        // What is no list, and no table, is told as it is written there.
+        ("TOLLGATE_HTTP__TRUSTED_PROXIES", "10", "http.trusted_proxies: ", "PROXIES='[\""),
+        ("TOLLGATE_HTTP__NAT64_PREFIXES", "true", "http.nat64_prefixes: ", "PREFIXES='[\""),
+        ("TOLLGATE_BACKEND", "redis://h", "backend: ", "TOLLGATE_BACKEND__KEY"),
+        ("TOLLGATE_HTTP__TRUSTED_PROXIES", "10.0.0.0/8,x", "http.trusted_proxies: ", "x"),
+        // Texts are taken as they stand: these are no numbers.
+        ("TOLLGATE_BACKEND__URL", "17", "backend.url: ", "redis://"),
+        ("TOLLGATE_BACKEND__CA_FILE", "17", "backend.ca_file: ", "set `backend.url`"),
+        ("TOLLGATE_BACKEND__SERVER_NAME", "true", "backend.server_name: ", "set `backend.url`"),
+        ("TOLLGATE_BACKEND__SENTINEL_TLS", "yes", "backend.sentinel_tls: ", "`true` or `false`"),
+        ("TOLLGATE_BACKEND__PASSWORD_FIL", "x", "backend.password_fil: ", "`password_file`"),
     ] {
         let error = start(&empty, &[(variable, value)]).unwrap_err();
         let place = format!("the environment variable {variable}: {key}");
@@ -310,6 +321,49 @@ async fn variables_that_are_no_settings() {
     // A port that somebody wrote is a mistake.
     let error = start(&empty, &[("TOLLGATE_PORT", "8080")]).unwrap_err();
     assert!(error.contains("there is no such key"), "{error}");
+}
+
+/// A list in a variable: as in a file, or with commas.
+#[tokio::test]
+async fn lists_in_variables() {
+    let directory = Directory::new("lists");
+    let empty = directory.write("empty.toml", "");
+    let trusts = |value: &str, proxy: [u8; 4]| {
+        let limiter = start(&empty, &[("TOLLGATE_HTTP__TRUSTED_PROXIES", value)]).expect(value);
+        let router = axum::Router::new()
+            .route(
+                "/",
+                axum::routing::get(|address: tollgate::ClientAddr| async move {
+                    format!("{address:?}")
+                }),
+            )
+            .layer(limiter.layer())
+            .layer(axum::extract::connect_info::MockConnectInfo(std::net::SocketAddr::from((
+                proxy, 1,
+            ))));
+        let request = axum::http::Request::get("/").header("x-forwarded-for", "198.51.100.7");
+        let request = request.body(axum::body::Body::empty()).unwrap();
+        async move {
+            let response = tower::ServiceExt::oneshot(router, request).await.unwrap();
+            let body = axum::body::to_bytes(response.into_body(), 100).await.unwrap();
+            String::from_utf8(body.to_vec()).unwrap().contains("198.51.100.7")
+        }
+    };
+    for value in [
+        "10.0.0.0/8",
+        "10.0.0.0/8,192.0.2.1",
+        " 192.0.2.1 , 10.0.0.0/8 ,",
+        "[\"10.0.0.0/8\"]",
+        "[\"192.0.2.1\", \"10.0.0.0/8\"]",
+        "[10.0.0.0/8]",
+        "10.1.2.3",
+    ] {
+        assert!(trusts(value, [10, 1, 2, 3]).await, "{value}");
+        assert!(!trusts(value, [203, 0, 113, 1]).await, "{value}");
+    }
+    for value in ["", " ", ",", "[]"] {
+        assert!(!trusts(value, [10, 1, 2, 3]).await, "{value:?}");
+    }
 }
 
 #[test]

@@ -202,17 +202,20 @@ const TOO_MANY_FILES: [i32; 2] = [24, 23];
 
 /// Reads a file.
 pub(super) fn text_of(path: &Path) -> Result<String, ConfigError> {
-    std::fs::read_to_string(path).map_err(|error| {
-        let too_many = error.raw_os_error().is_some_and(|code| TOO_MANY_FILES.contains(&code));
-        let hint = if cfg!(unix) && too_many {
-            ": too many files and connections are open; raise the limit (`ulimit -n`), or find out \
-             which are never closed"
-        } else {
-            ""
-        };
-        let reason = format!("cannot read it: {error}{hint}");
-        ConfigError::new(path.display().to_string(), None, reason)
-    })
+    std::fs::read_to_string(path).map_err(|error| unreadable(path, &error))
+}
+
+/// Returns the error of a file that cannot be read.
+pub(super) fn unreadable(path: &Path, error: &std::io::Error) -> ConfigError {
+    let too_many = error.raw_os_error().is_some_and(|code| TOO_MANY_FILES.contains(&code));
+    let hint = if cfg!(unix) && too_many {
+        ": too many files and connections are open; raise the limit (`ulimit -n`), or find out which \
+         are never closed"
+    } else {
+        ""
+    };
+    let reason = format!("cannot read it: {error}{hint}");
+    ConfigError::new(path.display().to_string(), None, reason)
 }
 
 #[cfg(feature = "redis")]
