@@ -54,7 +54,7 @@ fn is_rotated(servers: &[&RedisServer], file: &Path, limiter: &Limiter) {
     // Subjects of all nodes of a cluster.
     let check_all = || -> Result<(), Unavailable> {
         subjects().try_for_each(|subject| {
-            runtime.block_on(limiter.check(&POLICY, &*subject)).map(|decision| {
+            runtime.block_on(limiter.check(&POLICY, &subject)).map(|decision| {
                 assert!(decision.is_allowed());
             })
         })

@@ -27,7 +27,7 @@ fn a_node_of_a_cluster_is_recognized() {
         let checks: Vec<_> = (0..60)
             .map(|n| {
                 let limiter = limiter.clone();
-                tokio::spawn(async move { limiter.check(&POLICY, &*format!("s{n}")).await })
+                tokio::spawn(async move { limiter.check(&POLICY, &format!("s{n}")).await })
             })
             .collect();
         for check in checks {

@@ -72,10 +72,10 @@ fn a_client_certificate_by_url_file_environment_and_builder() {
     works(builder(&format!("{url}?{}", files.parameters())));
     let of_builder = || builder(&url).ca_file(&ca);
     works(of_builder().client_certificate_file(&certificate).client_key_file(&key));
-    works(of_builder().client_certificate(
-        certificates.client_certificate.clone(),
-        certificates.client_key.clone(),
-    ));
+    works(
+        of_builder()
+            .client_certificate(certificates.client_certificate.clone(), certificates.client_key),
+    );
     // The builder takes precedence over the URL.
     let wrong = format!("{url}?ca_file={}", key.display());
     works(builder(&wrong).ca_file(&ca).client_certificate_file(&certificate).client_key_file(&key));

@@ -4,10 +4,12 @@ use std::fmt;
 
 use figment2::error::{Actual, Kind};
 
-use super::source::VARIABLE;
 use crate::error::fmt_with_causes;
 use crate::overrides::OverridesError;
 use crate::suggest;
+
+/// The beginning of the name of a variable as a place.
+pub(super) const VARIABLE: &str = "the environment variable ";
 
 /// The error for an invalid configuration. Its text has a line for each mistake with the place (a
 /// file or an environment variable), the key, the reason and what to do about it.

@@ -7,12 +7,10 @@ use figment2::value::{Dict, Map, Tag, Value};
 use figment2::{Figment, Metadata, Profile, Provider};
 use serde_saphyr::figment2::Yaml;
 
-use super::error::ConfigError;
+use super::error::{ConfigError, VARIABLE};
 use super::service_link::is_service_link;
 use super::settings::Settings;
 
-/// The beginning of the name of a variable as a source.
-pub(super) const VARIABLE: &str = "the environment variable ";
 const PREFIX: &str = "TOLLGATE_";
 /// The prefix of the environment variables of the project's own tests. They are not settings.
 const NOT_SETTINGS: &str = "TOLLGATE_TEST_";

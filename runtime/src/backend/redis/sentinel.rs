@@ -27,7 +27,7 @@ pub(super) struct Sentinels {
 }
 
 /// A step of the search for the master that has succeeded.
-enum Found {
+enum SentinelStep {
     /// A sentinel reports the server at this address.
     Reported(ServerAddress),
     /// The server at this address says that it is the master.
@@ -53,13 +53,13 @@ impl Sentinels {
         let mut failures = Vec::new();
         while let Ok(Some(found)) = timeout_at(deadline, tasks.join_next()).await {
             match found {
-                Ok(Ok(Found::Master(address))) => return Ok(address),
-                Ok(Ok(Found::Reported(address))) if !reported.contains(&address) => {
+                Ok(Ok(SentinelStep::Master(address))) => return Ok(address),
+                Ok(Ok(SentinelStep::Reported(address))) if !reported.contains(&address) => {
                     reported.push(address.clone());
                     let options = options.clone();
                     tasks.spawn(async move { verify(address, &options).await });
                 }
-                Ok(Ok(Found::Reported(_))) => {}
+                Ok(Ok(SentinelStep::Reported(_))) => {}
                 Ok(Err(failure)) => failures.push(failure),
                 Err(error) => failures.push(ConnectFailure::passing(error.to_string())),
             }
@@ -90,7 +90,7 @@ impl Sentinels {
         &self,
         address: &ServerAddress,
         options: &ConnectOptions,
-    ) -> Result<Found, ConnectFailure> {
+    ) -> Result<SentinelStep, ConnectFailure> {
         let told = |failure: ConnectFailure| explained(&format!("the sentinel {address}"), failure);
         let own = self.credentials.get().await.map_err(ConnectFailure::of_credentials)?;
         let reply = match self.ask_as(address, &own).await {
@@ -109,7 +109,7 @@ impl Sentinels {
             Value::Nil => Err(unknown("it knows no master of this name")),
             Value::Array(parts) => match parts.iter().map(text).collect::<Vec<_>>().as_slice() {
                 [Some(host), Some(port)] => match port.parse() {
-                    Ok(port) => Ok(Found::Reported(ServerAddress::tcp(host, port))),
+                    Ok(port) => Ok(SentinelStep::Reported(ServerAddress::tcp(host, port))),
                     Err(_) => Err(told(failure("its answer makes no sense"))),
                 },
                 _ => Err(told(failure("its answer makes no sense"))),
@@ -133,7 +133,10 @@ impl Sentinels {
 }
 
 /// Verifies that the server at an address is the master.
-async fn verify(address: ServerAddress, options: &ConnectOptions) -> Result<Found, ConnectFailure> {
+async fn verify(
+    address: ServerAddress,
+    options: &ConnectOptions,
+) -> Result<SentinelStep, ConnectFailure> {
     let told = |failure: ConnectFailure| explained(&format!("the master {address}"), failure);
     let opened = options.open(&address, AsyncConnectionConfig::new()).await;
     let (mut server, _) = opened.map_err(told)?;
@@ -141,7 +144,7 @@ async fn verify(address: ServerAddress, options: &ConnectOptions) -> Result<Foun
     let role = role.map_err(|error| told(ConnectFailure::of_server(&error)))?;
     match &role {
         Value::Array(parts) if parts.first().and_then(text) == Some("master") => {
-            Ok(Found::Master(address))
+            Ok(SentinelStep::Master(address))
         }
         _ => Err(failure(&format!("{address} is no master yet, or no longer"))),
     }
