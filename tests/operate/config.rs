@@ -92,7 +92,7 @@ fn what_is_wrong_is_told() {
         ("[policies.orders]\nshadow = \"yes\"", "policies.\"orders\".shadow", "`true` or `false`"),
         ("[policies.orders]\nenabled = 1", "policies.\"orders\".enabled", "`true` or `false`"),
         ("policies = []", "policies", "write a table of keys, not a list"),
-        ("backend = \"redis://h\"", "backend", "write a table of keys, not \"redis://h\""),
+        ("backend = \"redis://h\"", "backend", "write a table of keys, not \"redis://…\""),
         ("[http]\ntrusted_proxies = \"10.0.0.0/8\"", "http.trusted_proxies", "write a list"),
         ("[http]\nipv6_prefix = 300", "http.ipv6_prefix", "a whole number from 0 to 255"),
         // Lengths of time.
@@ -321,6 +321,54 @@ async fn variables_that_are_no_settings() {
     // A port that somebody wrote is a mistake.
     let error = start(&empty, &[("TOLLGATE_PORT", "8080")]).unwrap_err();
     assert!(error.contains("there is no such key"), "{error}");
+}
+
+/// Wherever a URL with a password is written, and whatever is wrong with it or beside it: no error
+/// repeats the password.
+#[test]
+fn no_error_repeats_a_password() {
+    let directory = Directory::new("passwords");
+    let empty = directory.write("empty.toml", "");
+    let mut told = 0;
+    for url in [
+        "redis://me:hunter2@h/x",
+        "redis://me:hunter/2@h",
+        "redis://:hunter?2@h",
+        "redis://hunter2",
+        "redis://h?sentinel_master=m&sentinel_password=hunter2&x=1",
+    ] {
+        for (name, text) in [
+            ("a.toml", format!("[backend]\nurl = \"{url}\"\nurl = \"{url}\"\n")),
+            ("a.toml", format!("[backend]\nurl = \"{url}\n")),
+            ("a.toml", format!("[backend]\nurl = {url}\n")),
+            ("a.toml", format!("[backend]\nurl = [\"{url}\"]\n")),
+            ("a.toml", format!("[backend]\ndeadline = \"{url}\"\n")),
+            ("a.toml", format!("[backend]\nmax_keys = \"{url}\"\n")),
+            ("a.toml", format!("[backend]\nurl = \"{url}\" max_keys = 1\n")),
+            ("a.toml", format!("[backend]\nurl = \"{url}\"\nca_file = \"/nowhere\"\n")),
+            ("a.toml", format!("backend = \"{url}\"\n")),
+            ("a.toml", format!("on_error = \"{url}\"\n")),
+            ("a.json", format!("{{\"backend\": {{\"url\": \"{url}}}}}")),
+            ("a.json", format!("{{\"backend\": \"{url}\"}}")),
+            ("a.json", format!("{{\"backend\": {{\"url\": {url}}}}}")),
+            ("a.yaml", format!("backend:\n  url: \"{url}\n")),
+            ("a.yaml", format!("backend:\n  url: [{url}\n")),
+            ("a.yaml", format!("backend: {url}\n")),
+            ("a.yaml", format!("backend:\n  url: {url}: x\n")),
+            ("a.yaml", format!("on_error: {url}\n")),
+        ] {
+            let Err(error) = start(&directory.write(name, &text), &[]) else { continue };
+            assert!(!error.contains("hunter"), "{text}\n{error}");
+            told += 1;
+        }
+        for variable in ["TOLLGATE_BACKEND", "TOLLGATE_ON_ERROR", "TOLLGATE_BACKEND__DEADLINE"] {
+            let error = start(&empty, &[(variable, url)]).unwrap_err();
+            assert!(!error.contains("hunter"), "{error}");
+            told += 1;
+        }
+    }
+    println!("{told} errors");
+    assert!(told > 90, "{told}");
 }
 
 /// A list in a variable: as in a file, or with commas.

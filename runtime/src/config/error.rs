@@ -83,13 +83,22 @@ pub(super) fn key<'a>(path: impl IntoIterator<Item = &'a str>) -> String {
     key
 }
 
+/// Cuts each line behind `://`, because what follows may contain a password.
+pub(super) fn without_urls(text: &str) -> String {
+    let cut = |line: &str| match line.split_once("://") {
+        Some((before, _)) => format!("{before}://…"),
+        None => line.to_owned(),
+    };
+    text.lines().map(cut).collect::<Vec<_>>().join("\n")
+}
+
 fn reason(kind: &Kind) -> String {
     match kind {
         Kind::UnknownField(_, known) => {
             format!("there is no such key: {}", suggested(kind, known))
         }
         Kind::UnknownVariant(found, known) => {
-            format!("`{found}` is none of its words: {}", suggested(kind, known))
+            format!("`{}` is none of its words: {}", without_urls(found), suggested(kind, known))
         }
         Kind::MissingField(name) => format!("`{name}` is missing: add it"),
         Kind::DuplicateField(name) => format!("`{name}` is there twice: leave one out"),
@@ -139,7 +148,7 @@ fn found_words(found: &Actual) -> String {
         Actual::Unsigned(number) => format!("`{number}`"),
         Actual::Signed(number) => format!("`{number}`"),
         Actual::Float(number) => format!("`{number}`"),
-        Actual::Str(text) => format!("{text:?}"),
+        Actual::Str(text) => format!("{:?}", without_urls(text)),
         Actual::Seq => "a list".to_owned(),
         Actual::Map => "a table of keys".to_owned(),
         other => other.to_string(),

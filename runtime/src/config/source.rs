@@ -7,7 +7,7 @@ use figment2::value::{Dict, Map, Tag, Value};
 use figment2::{Figment, Metadata, Profile, Provider};
 use serde_saphyr::figment2::Yaml;
 
-use super::error::{ConfigError, VARIABLE};
+use super::error::{ConfigError, VARIABLE, without_urls};
 use super::service_link::is_service_link;
 use super::settings::Settings;
 
@@ -84,7 +84,8 @@ fn dict(path: &Path, text: &str) -> Result<Dict, ConfigError> {
             .map_err(|error| error.to_string()),
         _ => Err("its name does not say its format: call it `.toml`, `.json` or `.yaml`".into()),
     };
-    let reason = |error: String| error.trim_end().to_owned();
+    // The text of an error may repeat a line of the file.
+    let reason = |error: String| without_urls(error.trim_end());
     read.map_err(|error| ConfigError::new(path.display().to_string(), None, reason(error)))
 }
 
