@@ -32,8 +32,8 @@ const REMEDIES: [(&[&str], &str); 9] = [
          `cluster=true` to the URL",
     ),
 ];
-const WRONG_PASSWORD: &str = "the user or the password of the URL is wrong; special characters in \
-                              them are percent-encoded, so `%` is written `%25`";
+const WRONG_PASSWORD: &str = "the user or the password is wrong; in a URL their special characters \
+                              are percent-encoded, so `%` is written `%25`";
 const NO_LUA: &str = "it runs no Lua scripts, by which limits are decided: enable them, in Valkey by \
                       loading its module `lua`";
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::backend::redis::tls::Pem;
 
 fn parse(text: &str) -> RedisUrl {
     RedisUrl::parse(text).unwrap()
@@ -69,6 +70,53 @@ fn every_part_is_read() {
     assert_eq!((socket.database, text_of(&socket.settings.credentials.username)), (2, Some("me")));
 }
 
+/// Each parameter that names a file or a name: as it is written, percent-encoded, and with the
+/// characters that stand for something else in other parameters.
+#[test]
+fn names_and_paths_are_read_as_they_are_written() {
+    let pem = |pem: &Option<Pem>| match pem {
+        Some(Pem::File(path)) => path.to_str().map(str::to_owned),
+        _ => None,
+    };
+    let secret = |secret: &Option<Secret>| match secret {
+        Some(Secret::File(path)) => path.to_str().map(str::to_owned),
+        _ => None,
+    };
+    for (written, meant) in
+        [("/run/a.pem", "/run/a.pem"), ("a+b", "a+b"), ("a%20b%26c", "a b&c"), ("/@=:", "/@=:")]
+    {
+        for name in [
+            "ca_file",
+            "client_certificate_file",
+            "client_key_file",
+            "server_name",
+            "sentinel_server_name",
+            "username_file",
+            "password_file",
+            "sentinel_username_file",
+            "sentinel_password_file",
+        ] {
+            let settings = parse(&format!("rediss://h?pool_size=2&{name}={written}")).settings;
+            let RedisSettings { tls, credentials, sentinel_credentials, .. } = &settings;
+            let read = match name {
+                "ca_file" => pem(&tls.authority),
+                "client_certificate_file" => pem(&tls.client_certificate),
+                "client_key_file" => pem(&tls.client_key),
+                "server_name" => tls.server_name.clone(),
+                "sentinel_server_name" => settings.sentinel_server_name.clone(),
+                "username_file" => secret(&credentials.username),
+                "password_file" => secret(&credentials.password),
+                "sentinel_username_file" => secret(&sentinel_credentials.username),
+                _ => secret(&sentinel_credentials.password),
+            };
+            assert_eq!(read.as_deref(), Some(meant), "{name}={written}");
+            assert_eq!(settings.pool_size, Some(2));
+            assert!(RedisUrl::parse(&format!("rediss://h?{name}=")).is_err(), "{name}");
+        }
+    }
+    assert_eq!(parse("redis://h?sentinel_tls=true").settings.sentinel_tls, Some(true));
+}
+
 #[test]
 fn mistakes_are_explained() {
     for (url, expected) in [
@@ -84,6 +132,12 @@ fn mistakes_are_explained() {
         ("redis://h?sentinel_password=p", "add `sentinel_master`"),
         ("redis://h?sentinel_master=m&sentinel_username=u", "add `sentinel_password`"),
         ("redis://h?sentinel_master=m&sentinel_password=p&ss", "`%26`"),
+        ("redis://h?ca_file=a", "`rediss://`"),
+        ("redis://h?server_name=a", "`rediss://`"),
+        ("rediss://h?sentinel_server_name=a", "add `sentinel_master`"),
+        ("redis://h?sentinel_master=m&sentinel_server_name=a", "`sentinel_tls=true`"),
+        ("redis://h?username_file=a", "`password_file`"),
+        ("redis://h?client_key_fil=a", "did you mean `client_key_file`?"),
         ("redis://h?cluster=yes", "`true` or `false`"),
         ("redis://h?pool_size=0", "at least 1"),
         ("redis://h?deadline=100", "`100ms`"),
