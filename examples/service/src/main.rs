@@ -21,7 +21,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::routing::{get, post};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-use tollgate::{Config, Limiter, StartError, rate_limit, set_limiter};
+use tollgate::{Config, Limiter, rate_limit, set_limiter};
 
 /// Seconds: a check takes less than a microsecond in memory, and a journey on Redis.
 const SECONDS: [f64; 8] = [0.000_001, 0.000_01, 0.000_1, 0.000_5, 0.001, 0.01, 0.1, 0.25];
@@ -77,8 +77,9 @@ async fn serve() -> Result<(), Box<dyn Error>> {
         .install_recorder()?;
     let limiter = Limiter::from_config(&config)?;
     match limiter.initialize().await {
-        // A replica can be added while Redis is away.
-        Err(StartError::Backend(error)) => {
+        // A replica can be added while Redis is away, though `login` is closed until it is there. A
+        // Redis that refuses, for instance the password, would do so for ever.
+        Err(error) if error.is_away() => {
             tracing::error!(%error, "Redis is not ready; the limits do what they say of that");
         }
         initialized => initialized?,

@@ -8,6 +8,9 @@ use crate::error::fmt_with_causes;
 use crate::overrides::OverridesError;
 use crate::suggest;
 
+/// The beginning of the name of a variable as a place.
+pub(super) const VARIABLE: &str = "the environment variable ";
+
 /// The error for an invalid configuration. Its text has a line for each mistake with the place (a
 /// file or an environment variable), the key, the reason and what to do about it.
 #[derive(Clone, PartialEq, Eq)]
@@ -46,10 +49,14 @@ impl ConfigError {
     /// Converts an error of `figment2`, which reads the file and the variables. It may contain
     /// several mistakes.
     pub(super) fn of_reading(error: figment2::Error) -> Self {
-        let mistakes = error.into_iter().map(|error| ConfigMistake {
-            place: error.metadata.map_or("the configuration".into(), |found| found.name).into(),
-            key: Some(key(error.path.iter().map(String::as_str))),
-            reason: reason(&error.kind),
+        let mistakes = error.into_iter().map(|error| {
+            let place = error.metadata.map_or("the configuration".into(), |found| found.name);
+            let mut reason = reason(&error.kind);
+            if let Some(variable) = place.strip_prefix(VARIABLE) {
+                reason += in_variable(&error.kind, variable).as_deref().unwrap_or_default();
+            }
+            let key = Some(key(error.path.iter().map(String::as_str)));
+            ConfigMistake { place: place.into(), key, reason }
         });
         Self { mistakes: mistakes.collect() }
     }
@@ -76,13 +83,22 @@ pub(super) fn key<'a>(path: impl IntoIterator<Item = &'a str>) -> String {
     key
 }
 
+/// Cuts each line behind `://`, because what follows may contain a password.
+pub(super) fn without_urls(text: &str) -> String {
+    let cut = |line: &str| match line.split_once("://") {
+        Some((before, _)) => format!("{before}://…"),
+        None => line.to_owned(),
+    };
+    text.lines().map(cut).collect::<Vec<_>>().join("\n")
+}
+
 fn reason(kind: &Kind) -> String {
     match kind {
         Kind::UnknownField(_, known) => {
             format!("there is no such key: {}", suggested(kind, known))
         }
         Kind::UnknownVariant(found, known) => {
-            format!("`{found}` is none of its words: {}", suggested(kind, known))
+            format!("`{}` is none of its words: {}", without_urls(found), suggested(kind, known))
         }
         Kind::MissingField(name) => format!("`{name}` is missing: add it"),
         Kind::DuplicateField(name) => format!("`{name}` is there twice: leave one out"),
@@ -90,6 +106,16 @@ fn reason(kind: &Kind) -> String {
             format!("write {}, not {}", wanted_words(wanted), found_words(found))
         }
         other => other.to_string(),
+    }
+}
+
+/// Returns how a list or a table is written in an environment variable, if one is missing there.
+fn in_variable(kind: &Kind, name: &str) -> Option<String> {
+    let (Kind::InvalidType(_, wanted) | Kind::InvalidValue(_, wanted)) = kind else { return None };
+    match wanted_words(wanted).as_str() {
+        "a list" => Some(format!(": {name}='[\"first\", \"second\"]'")),
+        "a table of keys" => Some(format!(": one variable for each key, such as {name}__KEY")),
+        _ => None,
     }
 }
 
@@ -122,7 +148,7 @@ fn found_words(found: &Actual) -> String {
         Actual::Unsigned(number) => format!("`{number}`"),
         Actual::Signed(number) => format!("`{number}`"),
         Actual::Float(number) => format!("`{number}`"),
-        Actual::Str(text) => format!("{text:?}"),
+        Actual::Str(text) => format!("{:?}", without_urls(text)),
         Actual::Seq => "a list".to_owned(),
         Actual::Map => "a table of keys".to_owned(),
         other => other.to_string(),

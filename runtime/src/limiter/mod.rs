@@ -131,16 +131,33 @@ impl Limiter {
     /// Validates all annotations of the program and prepares the backend, so that errors are found
     /// at start and not by the first request.
     ///
+    /// A backend that is away ([`StartError::is_away`]) is an outage like any other: if no limit is
+    /// closed ([`OnError::Closed`]), that is logged as an error, and the limiter starts. A closed
+    /// limit would refuse all requests, so then it is an error, by which a deployment with a wrong
+    /// address ends before it replaces one that works. The limits are those of annotations and those
+    /// that were [declared](LimiterBuilder::declare); if there are none, the limiter's own mode
+    /// counts.
+    ///
     /// Without this call, the first check validates the annotations. If they contradict each other,
     /// that check and all later ones fail.
     ///
     /// # Errors
     ///
     /// If annotations contradict each other, if the limiter cannot apply one of them, or if the
-    /// backend is not ready.
+    /// backend cannot serve them. If the backend is away and a limit is closed.
     pub async fn initialize(&self) -> Result<(), StartError> {
         registry::validate(Self::policies(), |policy| self.unsupported(policy))?;
-        Ok(self.shared.store.initialize().await?)
+        match self.shared.store.initialize().await.map_err(StartError::from) {
+            Err(error) if error.is_away() && !self.has_closed_limit() => {
+                tracing::error!(
+                    %error,
+                    "the rate limit's backend is away at start; each limit does what its `on_error` \
+                     says until it answers"
+                );
+                Ok(())
+            }
+            initialized => initialized,
+        }
     }
 
     /// Closes the limiter. First the refunds that are under way or have not been sent are finished,

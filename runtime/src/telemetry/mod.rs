@@ -157,7 +157,9 @@ impl Telemetry {
     /// Passes the state of the backend's servers to the metrics recorder.
     pub(crate) fn publish_servers(&self, servers: &[ServerStats]) {
         #[cfg(feature = "metrics")]
-        meter::publish_servers(servers);
+        if let Some(meter) = &self.meter {
+            meter.publish_servers(servers);
+        }
         #[cfg(not(feature = "metrics"))]
         let _ = servers;
     }

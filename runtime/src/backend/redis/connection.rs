@@ -2,12 +2,12 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use redis::aio::MultiplexedConnection;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout_at};
 
 use super::connector::{Connector, PooledConnection};
 use super::failure::RequestError;
+use super::server_connection::ServerConnection;
 use crate::stats::RedisStats;
 use crate::telemetry;
 
@@ -31,7 +31,7 @@ impl SharedConnection {
     pub(super) async fn get_by(
         self: &Arc<Self>,
         deadline: Instant,
-    ) -> Result<MultiplexedConnection, RequestError> {
+    ) -> Result<ServerConnection, RequestError> {
         if let Some(connection) = self.current().await {
             return Ok(connection);
         }
@@ -59,7 +59,7 @@ impl SharedConnection {
     }
 
     /// Returns the current connection, or a new one.
-    pub(super) async fn get(&self) -> Result<MultiplexedConnection, RequestError> {
+    pub(super) async fn get(&self) -> Result<ServerConnection, RequestError> {
         match self.current().await {
             Some(connection) => Ok(connection),
             None => self.connect().await,
@@ -67,7 +67,7 @@ impl SharedConnection {
     }
 
     /// Returns the current connection; `None` if there is none or it is not usable.
-    async fn current(&self) -> Option<MultiplexedConnection> {
+    async fn current(&self) -> Option<ServerConnection> {
         let mut current = self.current.lock().await;
         if let Some(connection) = &*current
             && self.connector.is_usable(connection)
@@ -82,7 +82,7 @@ impl SharedConnection {
     /// Makes a new connection, which becomes the current one, and returns it. If several callers do
     /// so at a time, the last connection becomes the current one, and the others return to the
     /// pool.
-    async fn connect(&self) -> Result<MultiplexedConnection, RequestError> {
+    async fn connect(&self) -> Result<ServerConnection, RequestError> {
         let since = Instant::now();
         let fresh = self.connector.connect().await?;
         telemetry::connected(since.elapsed());
@@ -108,8 +108,9 @@ impl SharedConnection {
         self.connector.address()
     }
 
-    /// Returns the name of the Redis user; `default` if the settings name none.
-    pub(super) fn user(&self) -> &str {
+    /// Returns the name of the Redis user as whom the connection began; `default` if the credentials
+    /// name none.
+    pub(super) fn user(&self) -> String {
         self.connector.user()
     }
 

@@ -3,32 +3,28 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
-use deadpool_redis::{Connection, Manager, Pool, PoolConfig, Runtime, Status, Timeouts};
-use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, ConnectionAddr, PushInfo, PushKind};
+use deadpool::managed::{Object, Pool, PoolError};
+use deadpool_redis::{PoolConfig, Runtime, Status, Timeouts};
 use tokio::runtime::{Handle, Id};
 
-use super::connect_options::ConnectOptions;
+use super::address::ServerAddress;
+use super::connect_options::{CONNECT_TIMEOUT, ConnectOptions};
 use super::failure::RequestError;
-use super::remedy::without_arguments;
+use super::manager::{ConnectionManager, LastUser};
 use super::sentinel::Sentinels;
+use super::server_connection::{ConnectFailure, ServerConnection};
 use crate::error::with_causes;
 use crate::stats::RedisStats;
-
-/// Timeout for connecting, and for testing a pooled connection. A check waits no longer than its
-/// own deadline. If the connection is ready after that, it serves later checks.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The maximum number of tokio runtimes for which a connector has a pool.
 const MAX_RUNTIMES: usize = 4;
 
 /// The address of a server: either fixed, or found by asking sentinels.
 pub(super) enum Endpoint {
-    Address(ConnectionAddr),
+    Address(ServerAddress),
     /// The master that these sentinels report. They are asked anew for each connection.
-    Sentinel(Sentinels),
+    Sentinel(Arc<Sentinels>),
 }
 
 /// Connects to one server. It has a pool for each tokio runtime, because the tasks of a runtime
@@ -39,18 +35,19 @@ pub(super) struct Connector {
     pools: Mutex<Vec<RuntimePool>>,
     /// The number of connections that have been lost so far.
     losses: Arc<AtomicU64>,
+    user: LastUser,
 }
 
 #[derive(Clone)]
 struct RuntimePool {
     runtime: Id,
-    address: ConnectionAddr,
-    pool: Pool,
+    address: ServerAddress,
+    pool: Pool<ConnectionManager>,
 }
 
 /// A connection in use, which returns to its pool when it is dropped.
 pub(super) struct PooledConnection {
-    connection: Connection,
+    connection: Object<ConnectionManager>,
     runtime: Id,
     /// The value of the connector's `losses` at a time when the connection was known to be alive.
     losses: u64,
@@ -58,19 +55,20 @@ pub(super) struct PooledConnection {
 
 impl PooledConnection {
     /// Returns a handle to the same connection.
-    pub(super) fn shared(&self) -> MultiplexedConnection {
+    pub(super) fn shared(&self) -> ServerConnection {
         (*self.connection).clone()
     }
 
     /// Closes the connection, instead of returning it to its pool.
     pub(super) fn discard(self) {
-        drop(Connection::take(self.connection));
+        drop(Object::take(self.connection));
     }
 }
 
 impl Connector {
     pub(super) fn new(options: ConnectOptions, endpoint: Endpoint) -> Self {
-        Self { options, endpoint, pools: Mutex::default(), losses: Arc::default() }
+        let (pools, losses, user) = Default::default();
+        Self { options, endpoint, pools, losses, user }
     }
 
     /// Returns `true` if the connection belongs to the current runtime, and no connection was lost
@@ -91,17 +89,16 @@ impl Connector {
             }
         };
         let pool = self.pool(runtime, &address)?;
-        let connection = pool.get().await;
-        let connection = connection.map_err(|error| {
-            let reason = with_causes(&error);
-            let reason = without_arguments(&reason);
-            RequestError::Unconnected(format!("cannot connect to {address}: {reason}"))
-        })?;
+        let connection = pool.get().await.map_err(|failure| unconnected(&address, &failure))?;
         Ok(PooledConnection { connection, runtime, losses })
     }
 
     /// Returns the pool of a runtime. If its pool is for another address, a new one replaces it.
-    fn pool(&self, runtime: Id, address: &ConnectionAddr) -> Result<Pool, RequestError> {
+    fn pool(
+        &self,
+        runtime: Id,
+        address: &ServerAddress,
+    ) -> Result<Pool<ConnectionManager>, RequestError> {
         let mut pools = self.lock();
         let at = |known: &RuntimePool| known.runtime == runtime;
         if let Some(known) = pools.iter().find(|known| at(known) && known.address == *address) {
@@ -116,32 +113,28 @@ impl Connector {
         Ok(pool)
     }
 
-    fn new_pool(&self, address: &ConnectionAddr) -> Result<Pool, String> {
-        let losses = Arc::clone(&self.losses);
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(CONNECT_TIMEOUT))
-            // There is no timeout here, because every sender has its own deadline.
-            .set_response_timeout(None)
-            .set_push_sender(move |push: PushInfo| {
-                if push.kind == PushKind::Disconnection {
-                    losses.fetch_add(1, Ordering::Release);
-                }
-                Ok::<_, redis::aio::SendError>(())
-            });
-        let info = self.options.connection_info(address).map_err(|error| with_causes(&error))?;
-        let manager =
-            Manager::new_with_config(info, config).map_err(|error| with_causes(&error))?;
+    fn new_pool(&self, address: &ServerAddress) -> Result<Pool<ConnectionManager>, String> {
+        let manager = ConnectionManager::new(
+            self.options.clone(),
+            address.clone(),
+            Arc::clone(&self.losses),
+            Arc::clone(&self.user),
+        );
+        let manager = manager.map_err(|error| with_causes(&error))?;
         let timeout = Some(CONNECT_TIMEOUT);
-        let timeouts = Timeouts { wait: timeout, create: timeout, recycle: timeout };
+        // Making a connection has timeouts of its own.
+        let timeouts = Timeouts { wait: timeout, create: None, recycle: timeout };
         let size =
             PoolConfig { max_size: self.options.pool_size, timeouts, ..PoolConfig::default() };
         let builder = Pool::builder(manager).config(size).runtime(Runtime::Tokio1);
         builder.build().map_err(|error| error.to_string())
     }
 
-    /// Returns the name of the Redis user; `default` if the settings name none.
-    pub(super) fn user(&self) -> &str {
-        self.options.credentials.username.as_deref().unwrap_or("default")
+    /// Returns the name of the Redis user as whom a connection began last; `default` if the
+    /// credentials name none.
+    pub(super) fn user(&self) -> String {
+        let user = self.user.lock().unwrap_or_else(PoisonError::into_inner);
+        user.clone().unwrap_or_else(|| "default".to_owned())
     }
 
     /// Adds the numbers of connections in all pools to `stats`.
@@ -170,5 +163,20 @@ impl Connector {
         for known in self.lock().drain(..) {
             known.pool.close();
         }
+    }
+}
+
+/// Converts the failure of a pool. Only a failure that may pass is worth another attempt.
+fn unconnected(address: &ServerAddress, failure: &PoolError<ConnectFailure>) -> RequestError {
+    let text = |reason: &str| format!("cannot connect to {address}: {reason}");
+    match failure {
+        PoolError::Backend(failure) if failure.is_lasting => {
+            RequestError::Permanent(text(&failure.reason))
+        }
+        PoolError::Backend(failure) if failure.lacks_credentials => {
+            RequestError::NoCredentials(text(&failure.reason))
+        }
+        PoolError::Backend(failure) => RequestError::Unconnected(text(&failure.reason)),
+        other => RequestError::Unconnected(text(&with_causes(other))),
     }
 }

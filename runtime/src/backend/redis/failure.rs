@@ -24,6 +24,9 @@ pub(super) enum RequestError {
     WrongServer(String),
     /// Not executed, and sending the request again would not help.
     Permanent(String),
+    /// Not executed: there is no user and password for a connection. Their source is not asked again
+    /// at once, but by later requests.
+    NoCredentials(String),
     /// Refused, because the user of the connection lacks a right. The script may have executed the
     /// commands before the one that it may not call.
     Forbidden(Execution, String),
@@ -105,7 +108,11 @@ impl RequestError {
     pub(super) fn is_retryable(&self) -> bool {
         !matches!(
             self,
-            Self::Permanent(_) | Self::Rejected(_) | Self::Unknown(_) | Self::Forbidden(..)
+            Self::Permanent(_)
+                | Self::NoCredentials(_)
+                | Self::Rejected(_)
+                | Self::Unknown(_)
+                | Self::Forbidden(..)
         )
     }
 
@@ -114,10 +121,11 @@ impl RequestError {
             Self::Unknown(text) => BackendError::unknown(text),
             Self::Rejected(text) => BackendError::rejected(text),
             Self::Forbidden(execution, text) => BackendError::forbidden(execution, text),
+            Self::Permanent(text) => BackendError::not_executed(text).lasting(),
             Self::Unconnected(text)
+            | Self::NoCredentials(text)
             | Self::Busy(text)
-            | Self::WrongServer(text)
-            | Self::Permanent(text) => BackendError::not_executed(text),
+            | Self::WrongServer(text) => BackendError::not_executed(text),
             Self::NoScript => BackendError::not_executed("the server keeps forgetting the script"),
             Self::Moved(node) | Self::Ask(node) => {
                 BackendError::not_executed(format!("the cluster is moving the key to {node}"))

@@ -3,10 +3,12 @@
 //! The server decides, by the Lua script in the folder `script/`; `script.rs` encodes the calls. On
 //! its way an operation passes these files:
 //!
-//! - `cluster` finds the `node` that serves its key. A single server is one node.
+//! - `discovery` tells if there is a cluster, and `cluster` finds the `node` that serves its key. A
+//!   single server is one node.
 //! - The operation waits as a `request` in the node's `queue`.
 //! - The node's `worker` sends many requests as one `batch`, in one round trip, over the shared
-//!   `connection`, for which `connector` has a pool.
+//!   `connection`, for which `connector` has a pool. The pool's `manager` makes them by way of
+//!   `stream` and `tls`, with the `credentials` of the moment.
 //! - `preflight` and `rights` look at the servers when the limiter starts.
 //! - `reply` delivers the answers to the callers, and `failure` decides which requests may be sent
 //!   again.
@@ -14,6 +16,7 @@
 //! Imports go one way: cluster and worker use the node, and the node its queue and its connection.
 //! A node reaches its cluster only through the trait `Router`.
 
+mod address;
 mod batch;
 mod builder;
 mod cluster;
@@ -21,8 +24,10 @@ mod connect_options;
 mod connection;
 mod connector;
 mod credentials;
+mod discovery;
 mod failure;
 mod info;
+mod manager;
 mod mode;
 mod node;
 mod preflight;
@@ -33,7 +38,11 @@ mod request;
 mod rights;
 mod script;
 mod sentinel;
+mod server_connection;
 mod servers;
+mod settings;
+mod stream;
+mod tls;
 mod url;
 mod worker;
 
@@ -45,6 +54,8 @@ use tokio::time::Instant;
 
 pub use self::builder::RedisBackendBuilder;
 use self::cluster::slot_of;
+pub use self::credentials::RedisCredentials;
+use self::discovery::{Discovery, ServerGauges};
 use self::request::{ReplyReceiver, Request};
 use self::script::{Plan, ScriptReply};
 use self::servers::Servers;
@@ -61,7 +72,7 @@ use crate::{BackendError, Check};
 pub struct RedisBackend {
     key_prefix: String,
     deadline: Duration,
-    servers: Servers,
+    servers: Arc<Discovery>,
 }
 
 impl RedisBackend {
@@ -99,6 +110,7 @@ impl RedisBackend {
     /// Queues an operation at the node that serves its key. Returns the receiver of the reply.
     fn submit(
         &self,
+        servers: &Servers,
         operation: &Operation<'_>,
         deadline: Instant,
     ) -> Result<ReplyReceiver, BackendError> {
@@ -106,7 +118,7 @@ impl RedisBackend {
             return Err(BackendError::rejected(reason));
         }
         let (key, plan) = (self.key(operation), Plan::of(operation));
-        let (node, slot) = match &self.servers {
+        let (node, slot) = match servers {
             Servers::Single(node) => (Arc::clone(node), 0),
             Servers::Cluster(cluster) => {
                 let slot = slot_of(&key);
@@ -123,7 +135,7 @@ impl RedisBackend {
 
     /// Connects, and verifies that the servers can serve checks.
     async fn prepare(&self) -> Result<(), BackendError> {
-        match &self.servers {
+        match self.servers.ask().await? {
             Servers::Single(node) => {
                 mode::check_is_single(node).await?;
                 preflight::check(node).await?;
@@ -146,15 +158,21 @@ impl RedisBackend {
 
     /// Carries out a batch. Operations that are not answered by `deadline` fail.
     async fn apply_before(&self, deadline: Instant, batch: &[Operation<'_>]) -> Answers {
-        if let Servers::Cluster(cluster) = &self.servers {
+        let fail_all =
+            |error: BackendError| batch.iter().map(|_| Err(error.for_another())).collect();
+        let servers = match self.servers.get_by(deadline).await {
+            Ok(servers) => servers,
+            Err(error) => return fail_all(error),
+        };
+        if let Servers::Cluster(cluster) = servers {
             let late = || BackendError::not_executed("no node answered before the deadline");
             let ready = tokio::time::timeout_at(deadline, cluster.ready()).await;
             if let Err(error) = ready.unwrap_or_else(|_| Err(late())) {
-                return batch.iter().map(|_| Err(error.for_another())).collect();
+                return fail_all(error);
             }
         }
         let receivers: Vec<_> =
-            batch.iter().map(|operation| self.submit(operation, deadline)).collect();
+            batch.iter().map(|operation| self.submit(servers, operation, deadline)).collect();
         let mut answers = Vec::with_capacity(batch.len());
         for (receiver, operation) in receivers.into_iter().zip(batch) {
             answers.push(match receiver {
@@ -180,7 +198,7 @@ impl Backend for RedisBackend {
     }
 
     async fn close(&self) {
-        for node in self.servers.nodes() {
+        for node in self.servers.known().iter().flat_map(Servers::nodes) {
             node.close().await;
         }
     }
@@ -221,7 +239,7 @@ impl Store for RedisStore {
     }
 
     fn gauges(&self) -> Option<Arc<dyn Gauges>> {
-        Some(Arc::new(self.backend.servers.clone()))
+        Some(Arc::new(ServerGauges(Arc::clone(&self.backend.servers))))
     }
 
     fn initialize(&self) -> BoxFuture<'_, Result<(), BackendError>> {

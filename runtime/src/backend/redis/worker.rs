@@ -156,12 +156,11 @@ async fn resend(node: &Arc<Node>, failed: Vec<(Request, RequestError)>, backoff:
 
 #[cfg(test)]
 mod tests {
-    use redis::ConnectionAddr;
-
     use super::*;
+    use crate::backend::redis::address::ServerAddress;
     use crate::backend::redis::connect_options::ConnectOptions;
     use crate::backend::redis::connector::{Connector, Endpoint};
-    use crate::backend::redis::credentials::Credentials;
+    use crate::backend::redis::credentials::{CredentialSettings, CredentialSource};
     use crate::backend::redis::request::ReplyReceiver;
     use crate::backend::redis::script::Plan;
     use crate::error::Execution;
@@ -169,14 +168,9 @@ mod tests {
     use crate::{Check, Policy, Quota};
 
     fn node() -> Arc<Node> {
-        let options = ConnectOptions {
-            credentials: Credentials::default(),
-            database: 0,
-            tls: false,
-            ca_certificate: None,
-            pool_size: 1,
-        };
-        let nowhere = Endpoint::Address(ConnectionAddr::Unix("/nowhere".into()));
+        let credentials = CredentialSource::Settings(CredentialSettings::default());
+        let options = ConnectOptions { credentials, database: 0, tls: None, pool_size: 1 };
+        let nowhere = Endpoint::Address(ServerAddress::Socket("/nowhere".into()));
         Node::new(Connector::new(options, nowhere), None, None)
     }
 
