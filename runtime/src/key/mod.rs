@@ -8,6 +8,7 @@ mod forwarded;
 mod network;
 mod options;
 mod part;
+mod request_values;
 mod silent_proxies;
 
 use std::fmt::{self, Display};
@@ -159,7 +160,7 @@ impl Key {
         options: KeyOptions<'_>,
     ) -> Option<SubjectResult> {
         let now =
-            |leaf: Leaf<'_>| Some(options.or_missing(leaf.resolve(parts, options.address).now()?));
+            |leaf: Leaf<'_>| Some(options.or_missing(leaf.resolve(parts, options).now()?));
         if let KeyRepr::Part(part) = &self.0 {
             return now(Leaf::Part(part));
         }
@@ -200,11 +201,11 @@ impl Key {
         options: KeyOptions<'_>,
     ) -> SubjectResult {
         if let KeyRepr::Part(part) = &self.0 {
-            return options.or_missing(Leaf::Part(part).subject(parts, options.address).await);
+            return options.or_missing(Leaf::Part(part).subject(parts, options).await);
         }
         let mut subjects = Subjects::default();
         for leaf in self.leaves() {
-            subjects.add(options.or_missing(leaf.subject(parts, options.address).await))?;
+            subjects.add(options.or_missing(leaf.subject(parts, options).await))?;
         }
         Ok(subjects.join())
     }
@@ -279,7 +280,7 @@ impl Leaf<'_> {
         }
     }
 
-    fn resolve<'a>(&'a self, parts: &'a Parts, options: &AddressOptions) -> Resolved<'a> {
+    fn resolve<'a>(&'a self, parts: &'a Parts, options: KeyOptions<'_>) -> Resolved<'a> {
         match self {
             Self::Part(part) => part.resolve(parts, options),
             Self::Extractor(extractor) => extractor.resolve(parts),
@@ -289,7 +290,7 @@ impl Leaf<'_> {
     async fn subject(
         self,
         parts: &mut Parts,
-        options: &AddressOptions,
+        options: KeyOptions<'_>,
     ) -> Result<Subject, KeyError> {
         if let Self::Part(KeyPart::PathParam(name)) = self {
             return part::path_param(name, parts).await;

@@ -64,14 +64,14 @@ impl Limiter {
             return self.charge_unobserved(&in_effect).await;
         }
         let Some(place) = queue.join(&in_effect, max_wait) else {
-            let decision = self.peek(policy, subject, cost).await?;
+            let decision = self.peek_bounded(policy, subject, cost).await?;
             return Ok(decision.refused_for(max_wait));
         };
         let until = queue.instant_in(max_wait);
         match first_of(place.head.lock(), queue.clock.sleep(max_wait)).await {
             Some(_head) => self.charge_at_head(check, until).await,
             None => {
-                let decision = self.peek(policy, subject, cost).await?;
+                let decision = self.peek_bounded(policy, subject, cost).await?;
                 Ok(decision.refused_for(Duration::ZERO))
             }
         }

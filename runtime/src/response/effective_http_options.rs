@@ -10,12 +10,15 @@ use super::refused_body::RefusedBody;
 use super::reset_time::ResetTime;
 use crate::key::{AddressOptions, KeyError, OnMissingKey};
 use crate::once_each::OnceEach;
+use crate::subject_hash::SubjectHash;
 
 pub(crate) type RefusalFunction = Arc<dyn Fn(&Refusal<'_>) -> Response + Send + Sync>;
 
 /// The options of a limiter for HTTP. Each one that nobody has set has its default.
 pub(crate) struct EffectiveHttpOptions {
     pub(crate) address: AddressOptions,
+    /// The hash of credentials, and of all subjects if they are hidden.
+    pub(crate) hash: SubjectHash,
     pub(crate) headers: HeaderStyle,
     pub(crate) legacy_reset: ResetTime,
     pub(crate) on_missing_key: OnMissingKey,

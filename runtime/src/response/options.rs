@@ -19,6 +19,7 @@ use crate::key::{
     AddressOptions, ClientHeader, ForwardedHeader, Nat64Prefix, Network, OnMissingKey, PeerFunction,
 };
 use crate::once_each::OnceEach;
+use crate::subject_hash::{MIN_PEPPER, Pepper, SubjectHash};
 
 /// The options of a limiter for HTTP. Pass them to
 /// [`LimiterBuilder::http`](crate::LimiterBuilder::http). A policy's own options take precedence.
@@ -44,6 +45,8 @@ pub struct HttpOptions {
     peer: Option<PeerFunction>,
     client_header: Option<ClientHeader>,
     ipv6_prefix: Option<u8>,
+    pepper: Option<Pepper>,
+    hash_subjects: Option<bool>,
     headers: Option<HeaderStyle>,
     legacy_reset: Option<LegacyReset>,
     on_missing_key: Option<OnMissingKey>,
@@ -70,6 +73,8 @@ impl HttpOptions {
             peer: self.peer.or(other.peer),
             client_header: self.client_header.or(other.client_header),
             ipv6_prefix: self.ipv6_prefix.or(other.ipv6_prefix),
+            pepper: self.pepper.or(other.pepper),
+            hash_subjects: self.hash_subjects.or(other.hash_subjects),
             headers: self.headers.or(other.headers),
             legacy_reset: self.legacy_reset.or(other.legacy_reset),
             on_missing_key: self.on_missing_key.or(other.on_missing_key),
@@ -90,6 +95,7 @@ impl HttpOptions {
         address.ipv6_prefix = self.ipv6_prefix.unwrap_or(address.ipv6_prefix);
         EffectiveHttpOptions {
             address,
+            hash: SubjectHash::new(self.pepper, self.hash_subjects.unwrap_or_default()),
             headers: self.headers.unwrap_or_default(),
             legacy_reset: ResetTime { meaning: self.legacy_reset.unwrap_or_default(), clocks },
             on_missing_key: self.on_missing_key.unwrap_or_default(),
@@ -213,6 +219,34 @@ impl HttpOptions {
         Ok(self)
     }
 
+    /// Sets a secret key for the hashes of credentials (HMAC-SHA-256). Without it, whoever can read
+    /// the store can find out if a credential that they know is in use, and the same one has the
+    /// same hash in other services. All processes that share a store must have the same pepper.
+    /// With another pepper, each subject begins with a new budget.
+    ///
+    /// # Errors
+    ///
+    /// If it is shorter than 16 bytes: take 32 random ones.
+    pub fn pepper(mut self, pepper: impl AsRef<[u8]>) -> Result<Self, HttpOptionsError> {
+        let keyed = SubjectHash::keyed(pepper.as_ref());
+        self.pepper = Some(keyed.ok_or(HttpOptionsError(HttpOptionsErrorKind::Pepper))?);
+        Ok(self)
+    }
+
+    /// Hashes all subjects if `on` is `true`, and not only credentials: addresses, query and path
+    /// parameters, what key functions return, and what is passed to [`Limiter::check`]. Neither the
+    /// store nor logs, hooks, the dashboard and [`PerSubject`] see them in clear then. Set a
+    /// [`pepper`](Self::pepper), too, because addresses are few enough to hash all of them. The
+    /// default is `false`.
+    ///
+    /// [`Limiter::check`]: crate::Limiter::check
+    /// [`PerSubject`]: crate::PerSubject
+    #[must_use]
+    pub fn hash_subjects(mut self, on: bool) -> Self {
+        self.hash_subjects = Some(on);
+        self
+    }
+
     /// Sets the header fields with which responses describe limits to clients.
     #[must_use]
     pub fn headers(mut self, style: HeaderStyle) -> Self {
@@ -287,6 +321,8 @@ impl fmt::Debug for HttpOptions {
             .field("peer", &self.peer.is_some())
             .field("client_header", &self.client_header)
             .field("ipv6_prefix", &self.ipv6_prefix)
+            .field("pepper", &self.pepper.is_some())
+            .field("hash_subjects", &self.hash_subjects)
             .field("headers", &self.headers)
             .field("legacy_reset", &self.legacy_reset)
             .field("on_missing_key", &self.on_missing_key)
@@ -320,6 +356,8 @@ enum HttpOptionsErrorKind {
     Header(String),
     #[error("`{0}` contains a list of addresses: set it by `forwarded_header`")]
     ListHeader(String),
+    #[error("a pepper has at least {MIN_PEPPER} bytes: take 32 random ones")]
+    Pepper,
     #[error("an IPv6 prefix has 1 to 128 bits, not {0}")]
     Prefix(u8),
 }

@@ -37,6 +37,7 @@ mod servers;
 mod url;
 mod worker;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,6 +55,7 @@ use crate::algorithm::verdict_from_raw;
 use crate::micros::{TimeSpan, Timestamp};
 use crate::operation::{Action, Answer, Operation};
 use crate::stats::RedisStats;
+use crate::subject::Subject;
 use crate::verdict::Verdict;
 use crate::{BackendError, Check};
 
@@ -88,10 +90,11 @@ impl RedisBackend {
     }
 
     /// Returns the key of a subject. The length marks the end of the policy's name, so that no two
-    /// pairs of policy and subject have the same key.
+    /// pairs of policy and subject have the same key. A cluster would take the slot from what stands
+    /// in braces, and so who chooses the text could put all keys on one node.
     fn key(&self, operation: &Operation<'_>) -> Box<[u8]> {
         let Check { policy, subject, .. } = operation.check;
-        let name = policy.name();
+        let (name, subject) = (without_braces(policy.name()), without_braces(subject));
         let key = format!("{}{}:{name}:{subject}", self.key_prefix, name.len());
         key.into_bytes().into()
     }
@@ -266,5 +269,13 @@ fn verdict(
 impl fmt::Debug for RedisBackend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisBackend").field("key_prefix", &self.key_prefix).finish_non_exhaustive()
+    }
+}
+
+/// Returns the text, or its hash if it has braces.
+fn without_braces(text: &str) -> Cow<'_, str> {
+    match text.contains(['{', '}']) {
+        true => Cow::Owned(Subject::hashed(text).to_string()),
+        false => Cow::Borrowed(text),
     }
 }
