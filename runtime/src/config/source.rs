@@ -73,16 +73,38 @@ impl LoadedSettings {
 fn dict(path: &Path, text: &str) -> Result<Dict, ConfigError> {
     let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
     let read = match extension.to_str() {
-        Some("toml") => Toml::from_str(text).map_err(|error| error.to_string()),
-        Some("json") => Json::from_str(text).map_err(|error| error.to_string()),
+        Some("toml") => Toml::from_str(text).map_err(|error| {
+            let line = error.span().map_or(1, |span| line_of(text, span.start));
+            format!("line {line}: {}", error.message())
+        }),
+        Some("json") => Json::from_str(text).map_err(|error| without_quotes(&error.to_string())),
         // A YAML file that contains only comments has no settings.
         Some("yaml" | "yml") => Yaml::from_str::<Option<Dict>>(text)
             .map(Option::unwrap_or_default)
-            .map_err(|error| error.to_string()),
+            .map_err(|error| without_quotes(&error.without_snippet().to_string())),
         _ => Err("its name does not say its format: call it `.toml`, `.json` or `.yaml`".into()),
     };
     let reason = |error: String| error.trim_end().to_owned();
     read.map_err(|error| ConfigError::new(path.display().to_string(), None, reason(error)))
+}
+
+/// Returns the number of the line in which the byte at `offset` is.
+fn line_of(text: &str, offset: usize) -> usize {
+    let before = text.as_bytes().get(..offset).unwrap_or_default();
+    before.iter().filter(|byte| **byte == b'\n').count() + 1
+}
+
+/// Returns the text of an error about a whole file without the values of the file, which stand in
+/// double quotes and may be secrets.
+fn without_quotes(error: &str) -> String {
+    let mut parts = error.split('"');
+    let first = parts.next().unwrap_or_default().to_owned();
+    // A quote within the value is escaped, so what stands between the first quote and the last one
+    // is left out.
+    match parts.next_back() {
+        Some(last) => format!("{first}…{last}"),
+        None => first,
+    }
 }
 
 /// Returns the variables that are settings, in ascending order of precedence.
@@ -107,8 +129,8 @@ fn of_variable(name: &str, value: &str) -> SettingsLayer {
     };
     let path: Vec<&str> = key.split("__").collect();
     let mut value = match path.as_slice() {
-        // A URL is always text, even if it looks like a value of another type.
-        ["backend", "url"] => Value::from(value),
+        // A URL or a pepper is always text, even if it looks like a value of another type.
+        ["backend", "url"] | ["http", "pepper"] => Value::from(value),
         // Parses numbers, `true`, and lists in brackets; anything else is text.
         _ => value.parse().unwrap_or_else(|never| match never {}),
     };

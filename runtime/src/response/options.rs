@@ -20,6 +20,7 @@ use crate::key::{
 };
 use crate::once_each::OnceEach;
 use crate::subject_hash::{MIN_PEPPER, Pepper, SubjectHash};
+use crate::without_secrets::shown;
 
 /// The options of a limiter for HTTP. Pass them to
 /// [`LimiterBuilder::http`](crate::LimiterBuilder::http). A policy's own options take precedence.
@@ -146,7 +147,7 @@ impl HttpOptions {
     /// `forwarded_header`.
     pub fn client_header(mut self, name: impl AsRef<str>) -> Result<Self, HttpOptionsError> {
         let text = name.as_ref().trim();
-        let wrong = |kind: fn(String) -> _| HttpOptionsError(kind(text.to_owned()));
+        let wrong = |kind: fn(String) -> _| HttpOptionsError(kind(shown(text).to_owned()));
         if text.eq_ignore_ascii_case("x-forwarded-for") || text.eq_ignore_ascii_case("forwarded") {
             return Err(wrong(HttpOptionsErrorKind::ListHeader));
         }
@@ -199,7 +200,7 @@ impl HttpOptions {
         let prefixes = prefixes.into_iter().map(|prefix| {
             let text = prefix.as_ref().trim();
             Nat64Prefix::parse(text)
-                .ok_or_else(|| HttpOptionsError(HttpOptionsErrorKind::Nat64(text.to_owned())))
+                .ok_or_else(|| HttpOptionsError(HttpOptionsErrorKind::Nat64(shown(text).to_owned())))
         });
         self.nat64_prefixes = Some(prefixes.collect::<Result<_, _>>()?);
         Ok(self)
@@ -371,7 +372,7 @@ where
     let parse = |network: I::Item| {
         let text = network.as_ref().trim();
         Network::parse(text)
-            .ok_or_else(|| HttpOptionsError(HttpOptionsErrorKind::Network(text.to_owned())))
+            .ok_or_else(|| HttpOptionsError(HttpOptionsErrorKind::Network(shown(text).to_owned())))
     };
     networks.into_iter().map(parse).collect()
 }

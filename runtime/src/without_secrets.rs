@@ -1,0 +1,51 @@
+//! Text without what may be a secret. Operators put URLs with passwords in the wrong place, and
+//! errors are logged.
+
+use std::borrow::Cow;
+
+/// Returns the text of an error without the user parts of URLs in it: what stands between `://` and
+/// the last `@` of the line, or after `://:` if the URL is cut off.
+pub(crate) fn without_secrets(text: &str) -> Cow<'_, str> {
+    if !text.contains("://") {
+        return Cow::Borrowed(text);
+    }
+    let lines: Vec<Cow<'_, str>> = text.split('\n').map(line_without_secrets).collect();
+    Cow::Owned(lines.join("\n"))
+}
+
+fn line_without_secrets(line: &str) -> Cow<'_, str> {
+    let Some((before, after)) = line.split_once("://") else { return Cow::Borrowed(line) };
+    match after.rsplit_once('@') {
+        Some((_, host)) => Cow::Owned(format!("{before}://…@{host}")),
+        None if after.starts_with(':') => Cow::Owned(format!("{before}://…")),
+        None => Cow::Owned(format!("{before}://{}", line_without_secrets(after))),
+    }
+}
+
+/// Returns a value as an error shows it: as it is, or as three dots if it looks like a URL or a part
+/// of one.
+pub(crate) fn shown(value: &str) -> &str {
+    if value.contains('@') || value.contains("//") { "…" } else { value }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_user_parts_of_urls_are_left_out() {
+        for (text, expected) in [
+            ("no URL: a@b", "no URL: a@b"),
+            ("`redis://h:1` is wrong", "`redis://h:1` is wrong"),
+            ("`redis://:s3cret@h` is wrong", "`redis://…@h` is wrong"),
+            ("`redis://u:s3@cret@h` is\nwrong @h", "`redis://…@h` is\nwrong @h"),
+            ("`redis://u:s3 \"`cret@h`", "`redis://…@h`"),
+            ("url = redis://:s3cret", "url = redis://…"),
+            ("http://a, redis://:s3cret", "http://a, redis://…"),
+        ] {
+            assert_eq!(without_secrets(text), expected);
+            assert_eq!(without_secrets(&without_secrets(text)), expected);
+        }
+        assert_eq!(["a b", "//:s3cret", ":s3cret@h"].map(shown), ["a b", "…", "…"]);
+    }
+}
