@@ -71,11 +71,12 @@ fn holds_secret(path: &[String]) -> bool {
     path.iter().any(is_secret) || matches!(path, [backend] if backend == "backend")
 }
 
-/// Formats a path of keys in TOML syntax: parts that are not bare keys are quoted.
+/// Formats a path of keys in TOML syntax: parts that are not bare keys are quoted. A part that may
+/// be a URL in the wrong place is left out.
 pub(super) fn key<'a>(path: impl IntoIterator<Item = &'a str>) -> String {
     let is_bare = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
     let mut key = String::new();
-    for (depth, part) in path.into_iter().enumerate() {
+    for (depth, part) in path.into_iter().map(shown).enumerate() {
         // A policy's name is always quoted, so that its end is visible.
         let is_name = depth == 1 && key == "policies";
         if depth > 0 && !is_name && part.bytes().all(|byte| byte.is_ascii_digit()) {

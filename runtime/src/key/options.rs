@@ -90,6 +90,11 @@ impl AddressOptions {
         }
     }
 
+    /// Returns `true` if the trusted networks contain far more than one operator's proxies.
+    pub(crate) fn trusts_widely(&self) -> bool {
+        self.trusted_proxies.iter().any(Network::is_wide)
+    }
+
     /// Returns `true` if a canonical address is that of a trusted proxy.
     #[inline]
     pub(super) fn is_trusted(&self, address: IpAddr) -> bool {

@@ -34,7 +34,7 @@ pub(super) fn cookie<'a>(
     parts: &'a Parts,
     name: &'static str,
 ) -> Result<Option<Value<'a>>, KeyError> {
-    let value = only(cookies(parts, name), KeyError::RepeatedCookie(name))?;
+    let value = only(cookies(parts, name), KeyError::RepeatedCookie(name))?.map(unquoted);
     // Cookie jars leave out what is not text, so the application does not see such a cookie.
     match value {
         Some(value) if std::str::from_utf8(&value).is_err() => {
@@ -92,8 +92,7 @@ fn credentials(value: &[u8]) -> Value<'_> {
 }
 
 /// Returns the values of the cookies of this name (RFC 6265 §5.4: `a=1; b=2`, in any number of
-/// lines). Names and values are trimmed and percent-decoded, as cookie jars do; a pair of quotes
-/// around a value is not part of it.
+/// lines). Names and values are trimmed and percent-decoded, as cookie jars do.
 fn cookies<'a>(parts: &'a Parts, name: &str) -> impl Iterator<Item = Value<'a>> {
     let lines = parts.headers.get_all(COOKIE).into_iter();
     let cookies = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b';'));
@@ -101,11 +100,11 @@ fn cookies<'a>(parts: &'a Parts, name: &str) -> impl Iterator<Item = Value<'a>> 
         let at = cookie.iter().position(|byte| *byte == b'=')?;
         let (own_name, value) = (cookie.get(..at)?.trim_ascii(), cookie.get(at + 1..)?);
         let is_named = percent_decode(own_name).eq(name.bytes());
-        is_named.then(|| unquoted(percent_decode(value.trim_ascii()).into()))
+        is_named.then(|| percent_decode(value.trim_ascii()).into())
     })
 }
 
-/// Removes the quotes around a cookie's value.
+/// Removes the quotes around a cookie's value, which some applications read as part of it.
 fn unquoted(value: Value<'_>) -> Value<'_> {
     let quoted = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\""));
     match (quoted.map(<[u8]>::len), value) {

@@ -91,6 +91,13 @@ impl HttpOptions {
             &self.trusted_proxies.unwrap_or_default(),
             self.nat64_prefixes.unwrap_or_default(),
         );
+        if address.trusts_widely() {
+            tracing::warn!(
+                "`trusted_proxies` contains a large part of all addresses, such as `0.0.0.0/0`: \
+                 clients in it can choose the address by which they are counted. Name the networks \
+                 of your own proxies"
+            );
+        }
         address.peer = self.peer;
         address.client_header = self.client_header.unwrap_or(address.client_header);
         address.ipv6_prefix = self.ipv6_prefix.unwrap_or(address.ipv6_prefix);
