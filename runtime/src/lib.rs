@@ -36,8 +36,6 @@ mod registry;
 mod response;
 pub mod stats;
 mod subject;
-#[cfg(feature = "axum")]
-mod subject_hash;
 mod suggest;
 pub mod telemetry;
 pub mod testing;

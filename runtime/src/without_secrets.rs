@@ -22,10 +22,11 @@ fn line_without_secrets(line: &str) -> Cow<'_, str> {
     }
 }
 
-/// Returns a value as an error shows it: as it is, or as three dots if it looks like a URL or a part
-/// of one.
+/// Returns a value as an error shows it: as it is, or as three dots if it may be a URL with a
+/// password, or a part of one.
 pub(crate) fn shown(value: &str) -> &str {
-    if value.contains('@') || value.contains("//") { "…" } else { value }
+    let is_cut_off = value.split_once("//").is_some_and(|(_, after)| after.contains(':'));
+    if value.contains('@') || is_cut_off { "…" } else { value }
 }
 
 #[cfg(test)]
@@ -46,6 +47,7 @@ mod tests {
             assert_eq!(without_secrets(text), expected);
             assert_eq!(without_secrets(&without_secrets(text)), expected);
         }
-        assert_eq!(["a b", "//:s3cret", ":s3cret@h"].map(shown), ["a b", "…", "…"]);
+        let values = ["a b", "redis://h", "2001:db8::/64", "//:s3cret", "redis://u:s", ":s@h"];
+        assert_eq!(values.map(shown), ["a b", "redis://h", "2001:db8::/64", "…", "…", "…"]);
     }
 }

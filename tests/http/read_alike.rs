@@ -65,7 +65,8 @@ impl Random {
             let others = self.pick(&["", "a=b; ", "xsid=z;", "sid; ", "=c;", "SID=1; "]);
             let (name, value) = (self.encoded("sid"), self.encoded(value));
             let [a, b, c, d] = [(); 4].map(|()| self.spaces());
-            let line = format!("{others}{a}{name}{b}={c}{value}{d}{}", self.pick(&["", ";", ";x=y"]));
+            let line =
+                format!("{others}{a}{name}{b}={c}{value}{d}{}", self.pick(&["", ";", ";x=y"]));
             request.headers_mut().append("cookie", HeaderValue::try_from(line).unwrap());
         }
         request
@@ -80,13 +81,16 @@ impl Random {
     }
 
     fn query(&mut self, value: &str) -> Request<Body> {
-        let (name, value) = (self.encoded("q"), self.encoded(value).replace("%20", "+").replace('"', "%22"));
+        let (name, value) =
+            (self.encoded("q"), self.encoded(value).replace("%20", "+").replace('"', "%22"));
         let (before, after) = (self.pick(&["", "a=b&", "&"]), self.pick(&["", "&", "&x", "&Q=1"]));
         Request::get(format!("/?{before}{name}={value}{after}")).body(Body::empty()).unwrap()
     }
 
     fn path(&mut self, value: &str) -> Request<Body> {
-        Request::get(format!("/{}", self.encoded(value).replace('"', "%22"))).body(Body::empty()).unwrap()
+        Request::get(format!("/{}", self.encoded(value).replace('"', "%22")))
+            .body(Body::empty())
+            .unwrap()
     }
 }
 
@@ -112,7 +116,9 @@ async fn read(kind: usize, request: &Request<Body>, routes: &Router) -> Option<S
     match kind {
         0 => {
             let jar: CookieJar = extracted(request).await?;
-            jar.get("sid").map(|cookie| cookie.value().to_owned())
+            let value = jar.get("sid").map(|cookie| cookie.value().to_owned());
+            // An empty value is none, also in quotes.
+            value.filter(|value| !matches!(value.as_str(), "" | "\"\""))
         }
         1 => {
             let header: TypedHeader<Authorization<Bearer>> = extracted(request).await?;

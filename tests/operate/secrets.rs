@@ -142,7 +142,9 @@ async fn no_wrong_configuration_repeats_the_password() {
         }
         let empty = temporary("toml", "");
         for variable in VARIABLES {
-            for value in [url.clone(), format!("\"{url}\""), format!("[\"{url}\"]"), format!("\"{url}")] {
+            for value in
+                [url.clone(), format!("\"{url}\""), format!("[\"{url}\"]"), format!("\"{url}")]
+            {
                 let config = Config::load_with(&empty, [(variable.to_owned(), value)]);
                 search(&format!("{variable} {url}"), config).await;
             }
@@ -206,7 +208,8 @@ async fn nothing_in_the_store_in_logs_or_on_the_page_is_a_secret() {
 /// Returns the subject of a request, as the store has it, with these options.
 async fn subject(options: HttpOptions, key: Key) -> String {
     let mut subjects = support::subjects::Subjects::new(key, options);
-    let request = Request::get("/?q=alice").header("x-api-key", SECRET).body(Body::empty()).unwrap();
+    let request =
+        Request::get("/?q=alice").header("x-api-key", SECRET).body(Body::empty()).unwrap();
     subjects.ask(request).await.1.unwrap()
 }
 

@@ -104,7 +104,9 @@ fn reason(kind: &Kind, is_secret: bool) -> String {
         }
         Kind::MissingField(name) => format!("`{name}` is missing: add it"),
         Kind::DuplicateField(name) => format!("`{name}` is there twice: leave one out"),
-        Kind::InvalidType(_, wanted) | Kind::InvalidValue(_, wanted) if is_secret => {
+        Kind::InvalidType(found, wanted) | Kind::InvalidValue(found, wanted)
+            if is_secret && !is_plain_url(found) =>
+        {
             format!("write {}", wanted_words(wanted))
         }
         Kind::InvalidType(found, wanted) | Kind::InvalidValue(found, wanted) => {
@@ -135,6 +137,11 @@ fn wanted_words(wanted: &str) -> String {
         _ => return wanted.to_owned(),
     };
     format!("a whole number from 0 to {most}")
+}
+
+/// Returns `true` for a URL that cannot contain a password.
+fn is_plain_url(found: &Actual) -> bool {
+    matches!(found, Actual::Str(text) if text.contains("://") && shown(text) == text)
 }
 
 fn found_words(found: &Actual) -> String {

@@ -10,6 +10,7 @@ mod options;
 mod part;
 mod request_values;
 mod silent_proxies;
+mod subject_hash;
 
 use std::fmt::{self, Display};
 use std::sync::Arc;
@@ -28,6 +29,7 @@ pub(crate) use self::options::{
 };
 pub use self::options::{ForwardedHeader, OnMissingKey};
 pub use self::part::{KeyPart, extension};
+pub(crate) use self::subject_hash::{MIN_PEPPER, Pepper, SubjectHash};
 use crate::subject::{IntoSubject, Subject};
 
 /// The property of a request by which a limit counts. Each value of the property has its own quota.
@@ -38,10 +40,12 @@ use crate::subject::{IntoSubject, Subject};
 /// ```
 /// use tollgate::Key;
 ///
-/// let tenant = Key::function(|parts| {
-///     let host = parts.headers.get("host")?.to_str().ok()?;
-///     host.split_once('.').map(|(tenant, _)| tenant.to_owned())
-/// });
+/// /// The tenant of the user whom the login layer has found. What a client can choose freely, such
+/// /// as `Host`, would give it a new budget each time.
+/// #[derive(Clone)]
+/// struct Tenant(String);
+///
+/// let tenant = Key::function(|parts| Some(parts.extensions.get::<Tenant>()?.0.clone()));
 /// let key = Key::all([Key::ip(), tenant]);
 /// ```
 #[derive(Clone)]
@@ -159,8 +163,7 @@ impl Key {
         parts: &Parts,
         options: KeyOptions<'_>,
     ) -> Option<SubjectResult> {
-        let now =
-            |leaf: Leaf<'_>| Some(options.or_missing(leaf.resolve(parts, options).now()?));
+        let now = |leaf: Leaf<'_>| Some(options.or_missing(leaf.resolve(parts, options).now()?));
         if let KeyRepr::Part(part) = &self.0 {
             return now(Leaf::Part(part));
         }

@@ -109,7 +109,9 @@ fn unquoted(value: Value<'_>) -> Value<'_> {
     let quoted = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\""));
     match (quoted.map(<[u8]>::len), value) {
         (Some(len), Cow::Borrowed(value)) => Cow::Borrowed(value.get(1..=len).unwrap_or_default()),
-        (Some(len), Cow::Owned(value)) => Cow::Owned(value.get(1..=len).unwrap_or_default().to_vec()),
+        (Some(len), Cow::Owned(value)) => {
+            Cow::Owned(value.get(1..=len).unwrap_or_default().to_vec())
+        }
         (None, value) => value,
     }
 }

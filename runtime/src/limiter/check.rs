@@ -98,18 +98,13 @@ impl Limiter {
         subject: &str,
         cost: u32,
     ) -> Result<Decision, Unavailable> {
-        self.peek_bounded(policy, &self.subject_of(subject), cost).await
+        let subject = self.subject_of(subject);
+        self.peek_check(&Check::new(policy, &subject, cost)).await
     }
 
-    /// Peeks for a subject that is bounded already.
-    pub(super) async fn peek_bounded(
-        &self,
-        policy: &Policy,
-        subject: &str,
-        cost: u32,
-    ) -> Result<Decision, Unavailable> {
-        let declared = Check::new(policy, subject, cost);
-        let policy = self.effective_policy_for(&declared);
+    /// Peeks by the policy in effect. The subject is bounded already.
+    pub(super) async fn peek_check(&self, declared: &Check<'_>) -> Result<Decision, Unavailable> {
+        let policy = self.effective_policy_for(declared);
         if !policy.is_enabled() {
             return Ok(Decision::disabled());
         }

@@ -8,9 +8,8 @@ use super::header_style::HeaderStyle;
 use super::refusal::Refusal;
 use super::refused_body::RefusedBody;
 use super::reset_time::ResetTime;
-use crate::key::{AddressOptions, KeyError, OnMissingKey};
+use crate::key::{AddressOptions, KeyError, OnMissingKey, SubjectHash};
 use crate::once_each::OnceEach;
-use crate::subject_hash::SubjectHash;
 
 pub(crate) type RefusalFunction = Arc<dyn Fn(&Refusal<'_>) -> Response + Send + Sync>;
 

@@ -16,10 +16,10 @@ use super::refused_body::RefusedBody;
 use super::reset_time::{ResetTime, WallClocks};
 use crate::error::fmt_with_causes;
 use crate::key::{
-    AddressOptions, ClientHeader, ForwardedHeader, Nat64Prefix, Network, OnMissingKey, PeerFunction,
+    AddressOptions, ClientHeader, ForwardedHeader, MIN_PEPPER, Nat64Prefix, Network, OnMissingKey,
+    PeerFunction, Pepper, SubjectHash,
 };
 use crate::once_each::OnceEach;
-use crate::subject_hash::{MIN_PEPPER, Pepper, SubjectHash};
 use crate::without_secrets::shown;
 
 /// The options of a limiter for HTTP. Pass them to
@@ -206,8 +206,9 @@ impl HttpOptions {
     {
         let prefixes = prefixes.into_iter().map(|prefix| {
             let text = prefix.as_ref().trim();
-            Nat64Prefix::parse(text)
-                .ok_or_else(|| HttpOptionsError(HttpOptionsErrorKind::Nat64(shown(text).to_owned())))
+            Nat64Prefix::parse(text).ok_or_else(|| {
+                HttpOptionsError(HttpOptionsErrorKind::Nat64(shown(text).to_owned()))
+            })
         });
         self.nat64_prefixes = Some(prefixes.collect::<Result<_, _>>()?);
         Ok(self)

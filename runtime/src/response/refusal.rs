@@ -95,7 +95,16 @@ impl<'a> Refusal<'a> {
         request: Option<&'a Parts>,
     ) -> Self {
         let wait = reason.wait();
-        Self { policy, text, reason, request, has_fixed_cost: false, hides_limit: false, behind: &[], wait }
+        Self {
+            policy,
+            text,
+            reason,
+            request,
+            has_fixed_cost: false,
+            hides_limit: false,
+            behind: &[],
+            wait,
+        }
     }
 
     /// Says if every request has the same cost at this limit. By default the cost is the request's

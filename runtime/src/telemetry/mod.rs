@@ -10,9 +10,9 @@ mod meter;
 #[cfg(feature = "metrics")]
 mod names;
 mod near_limit;
-mod shadow_log;
 #[cfg(feature = "metrics")]
 pub(crate) mod settings;
+mod shadow_log;
 #[cfg(feature = "dashboard")]
 mod tally;
 
@@ -30,9 +30,9 @@ use tracing::level_filters::LevelFilter;
 #[cfg(feature = "metrics")]
 pub(crate) use self::meter::Meter;
 pub use self::near_limit::NearLimit;
-pub(crate) use self::shadow_log::ShadowLog;
 #[cfg(feature = "metrics")]
 pub(crate) use self::settings::Metrics;
+pub(crate) use self::shadow_log::ShadowLog;
 #[cfg(feature = "dashboard")]
 pub(crate) use self::tally::{DecisionCounts, SECONDS, Tally};
 use crate::check::Check;

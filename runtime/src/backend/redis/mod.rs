@@ -279,3 +279,55 @@ fn without_braces(text: &str) -> Cow<'_, str> {
         false => Cow::Borrowed(text),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+    use crate::{Policy, Quota};
+
+    fn slots(prefix: &str, names: &[&str], subject: impl Fn(usize) -> String) -> usize {
+        let backend = RedisBackend::builder("redis://h").key_prefix(prefix).build().unwrap();
+        let mut slots = HashSet::new();
+        for name in names {
+            let policy = Policy::named(*name, Quota::per_minute(1));
+            for number in 0..100 {
+                let subject = subject(number);
+                let operation = Operation::peek(Check::new(&policy, &subject, 1));
+                slots.insert(slot_of(&backend.key(&operation)));
+            }
+        }
+        slots.len()
+    }
+
+    #[test]
+    fn nothing_in_a_subject_or_a_name_steers_the_slot() {
+        for names in [["login", "search"], ["{a}", "b{a}"], ["{", "}"]] {
+            for shape in ["{a}N", "x{a}N", "{a}{N}", "}N", "a}N", "{N", "N"] {
+                // A brace that the prefix leaves open ends nowhere, either.
+                for prefix in ["tollgate:", "toll{gate:", "toll}gate:"] {
+                    let slots =
+                        slots(prefix, &names, |number| shape.replace('N', &number.to_string()));
+                    assert!(slots > 190, "{slots}: {prefix} {names:?} {shape}");
+                }
+            }
+        }
+        // Who writes a tag into the prefix wants one slot.
+        assert_eq!(slots("{tollgate}:", &["login"], |number| number.to_string()), 1);
+    }
+
+    #[test]
+    fn keys_stay_apart() {
+        let backend = RedisBackend::builder("redis://h").build().unwrap();
+        let texts = ["a", "{a}", "a}", "{a", "{", "}", "{}", "a{", "~{"];
+        let mut keys = HashSet::new();
+        for name in texts {
+            let policy = Policy::named(name, Quota::per_minute(1));
+            for subject in texts {
+                let operation = Operation::peek(Check::new(&policy, subject, 1));
+                assert!(keys.insert(backend.key(&operation)), "{name} {subject}");
+            }
+        }
+    }
+}
