@@ -74,8 +74,8 @@ fn dict(path: &Path, text: &str) -> Result<Dict, ConfigError> {
     let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
     let read = match extension.to_str() {
         Some("toml") => Toml::from_str(text).map_err(|error| {
-            let line = error.span().map_or(1, |span| line_of(text, span.start));
-            format!("line {line}: {}", error.message())
+            let (line, column) = error.span().map_or((1, 1), |span| position(text, span.start));
+            format!("line {line}, column {column}: {}", error.message())
         }),
         Some("json") => Json::from_str(text).map_err(|error| without_quotes(&error.to_string())),
         // A YAML file that contains only comments has no settings.
@@ -88,10 +88,11 @@ fn dict(path: &Path, text: &str) -> Result<Dict, ConfigError> {
     read.map_err(|error| ConfigError::new(path.display().to_string(), None, reason(error)))
 }
 
-/// Returns the number of the line in which the byte at `offset` is.
-fn line_of(text: &str, offset: usize) -> usize {
-    let before = text.as_bytes().get(..offset).unwrap_or_default();
-    before.iter().filter(|byte| **byte == b'\n').count() + 1
+/// Returns the line and the column of the byte at `offset`, both counted from 1.
+fn position(text: &str, offset: usize) -> (usize, usize) {
+    let before = String::from_utf8_lossy(text.as_bytes().get(..offset).unwrap_or_default());
+    let line = before.rsplit('\n').next().unwrap_or_default();
+    (before.matches('\n').count() + 1, line.chars().count() + 1)
 }
 
 /// Returns the text of an error about a whole file without the values of the file, which stand in
