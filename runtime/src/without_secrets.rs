@@ -1,10 +1,12 @@
 //! Text without what may be a secret. Operators put URLs with passwords in the wrong place, and
 //! errors are logged.
 
+#[cfg(feature = "config")]
 use std::borrow::Cow;
 
 /// Returns the text of an error without the user parts of URLs in it: what stands between `://` and
 /// the last `@` of the line, or after `://:` if the URL is cut off.
+#[cfg(feature = "config")]
 pub(crate) fn without_secrets(text: &str) -> Cow<'_, str> {
     if !text.contains("://") {
         return Cow::Borrowed(text);
@@ -13,6 +15,7 @@ pub(crate) fn without_secrets(text: &str) -> Cow<'_, str> {
     Cow::Owned(lines.join("\n"))
 }
 
+#[cfg(feature = "config")]
 fn line_without_secrets(line: &str) -> Cow<'_, str> {
     let Some((before, after)) = line.split_once("://") else { return Cow::Borrowed(line) };
     match after.rsplit_once('@') {
@@ -30,6 +33,7 @@ pub(crate) fn shown(value: &str) -> &str {
 }
 
 #[cfg(test)]
+#[cfg(feature = "config")]
 mod tests {
     use super::*;
 
