@@ -9,6 +9,7 @@
 //! | variable | |
 //! |---|---|
 //! | `PORT` | where it listens: 8080 |
+//! | `METRICS_PORT` | where metrics are read, which are not for everybody: 9090 |
 //! | `REDIS_URL` | where it counts; this process's memory if it is not set |
 //! | `CONFIG_FILE` | a file of settings, followed while it runs; none if it is not set |
 //! | `TOLLGATE_…` | single settings, as the documentation of `tollgate::Config` lists them |
@@ -63,10 +64,7 @@ async fn main() -> ExitCode {
 }
 
 async fn serve() -> Result<(), Box<dyn Error>> {
-    let port = match std::env::var("PORT") {
-        Ok(port) => port.parse().map_err(|_| format!("PORT is not a port number: {port:?}"))?,
-        Err(_) => 8080,
-    };
+    let (port, metrics_port) = (port("PORT", 8080)?, port("METRICS_PORT", 9090)?);
     let file = std::env::var_os("CONFIG_FILE");
     let config = match &file {
         Some(file) => Config::load(file)?,
@@ -91,13 +89,27 @@ async fn serve() -> Result<(), Box<dyn Error>> {
         .route("/items", get(items))
         .route("/login", post(login))
         .route("/health", get(health))
-        .route("/metrics", get(metrics).with_state((prometheus, limiter.clone())))
         .into_make_service_with_connect_info::<SocketAddr>();
     let listener = tokio::net::TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await?;
+    // The names of policies and what they refuse are nobody's business outside: the port is not
+    // published.
+    let metrics = get(metrics).with_state((prometheus, limiter.clone()));
+    let metrics = Router::new().route("/metrics", metrics);
+    let inside = tokio::net::TcpListener::bind((Ipv4Addr::UNSPECIFIED, metrics_port)).await?;
+    println!("Metrics on port {}", inside.local_addr()?.port());
+    tokio::spawn(async move { axum::serve(inside, metrics).await });
     println!("Listening on port {}", listener.local_addr()?.port());
     axum::serve(listener, app).with_graceful_shutdown(ended()).await?;
     limiter.close().await;
     Ok(())
+}
+
+/// Reads a port number from the environment.
+fn port(variable: &str, default: u16) -> Result<u16, String> {
+    match std::env::var(variable) {
+        Ok(port) => port.parse().map_err(|_| format!("{variable} is not a port number: {port:?}")),
+        Err(_) => Ok(default),
+    }
 }
 
 /// Containers are told to end with SIGTERM, and people press Ctrl-C.

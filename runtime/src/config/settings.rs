@@ -169,6 +169,8 @@ pub(super) struct HttpSettings {
     client_header: Option<String>,
     nat64_prefixes: Option<Vec<String>>,
     ipv6_prefix: Option<u8>,
+    pepper: Option<String>,
+    hash_subjects: Option<bool>,
     headers: Option<Keyword<crate::response::HeaderStyle>>,
     legacy_reset: Option<Keyword<crate::response::LegacyReset>>,
     on_missing_key: Option<Keyword<crate::key::OnMissingKey>>,
@@ -205,6 +207,12 @@ impl HttpSettings {
         if let Some(bits) = self.ipv6_prefix {
             options =
                 options.ipv6_prefix(bits).map_err(|error| wrong("http.ipv6_prefix", error))?;
+        }
+        if let Some(pepper) = &self.pepper {
+            options = options.pepper(pepper).map_err(|error| wrong("http.pepper", error))?;
+        }
+        if let Some(on) = self.hash_subjects {
+            options = options.hash_subjects(on);
         }
         if let Some(Keyword(style)) = self.headers {
             options = options.headers(style);

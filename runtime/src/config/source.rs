@@ -7,7 +7,7 @@ use figment2::value::{Dict, Map, Tag, Value};
 use figment2::{Figment, Metadata, Profile, Provider};
 use serde_saphyr::figment2::Yaml;
 
-use super::error::{ConfigError, VARIABLE, without_urls};
+use super::error::{ConfigError, VARIABLE};
 use super::service_link::is_service_link;
 use super::settings::Settings;
 
@@ -76,17 +76,39 @@ impl LoadedSettings {
 fn dict(path: &Path, text: &str) -> Result<Dict, ConfigError> {
     let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
     let read = match extension.to_str() {
-        Some("toml") => Toml::from_str(text).map_err(|error| error.to_string()),
-        Some("json") => Json::from_str(text).map_err(|error| error.to_string()),
+        Some("toml") => Toml::from_str(text).map_err(|error| {
+            let (line, column) = error.span().map_or((1, 1), |span| position(text, span.start));
+            format!("line {line}, column {column}: {}", error.message())
+        }),
+        Some("json") => Json::from_str(text).map_err(|error| without_quotes(&error.to_string())),
         // A YAML file that contains only comments has no settings.
         Some("yaml" | "yml") => Yaml::from_str::<Option<Dict>>(text)
             .map(Option::unwrap_or_default)
-            .map_err(|error| error.to_string()),
+            .map_err(|error| without_quotes(&error.without_snippet().to_string())),
         _ => Err("its name does not say its format: call it `.toml`, `.json` or `.yaml`".into()),
     };
-    // The text of an error may repeat a line of the file.
-    let reason = |error: String| without_urls(error.trim_end());
+    let reason = |error: String| error.trim_end().to_owned();
     read.map_err(|error| ConfigError::new(path.display().to_string(), None, reason(error)))
+}
+
+/// Returns the line and the column of the byte at `offset`, both counted from 1.
+fn position(text: &str, offset: usize) -> (usize, usize) {
+    let before = String::from_utf8_lossy(text.as_bytes().get(..offset).unwrap_or_default());
+    let line = before.rsplit('\n').next().unwrap_or_default();
+    (before.matches('\n').count() + 1, line.chars().count() + 1)
+}
+
+/// Returns the text of an error about a whole file without the values of the file, which stand in
+/// double quotes and may be secrets.
+fn without_quotes(error: &str) -> String {
+    let mut parts = error.split('"');
+    let first = parts.next().unwrap_or_default().to_owned();
+    // A quote within the value is escaped, so what stands between the first quote and the last one
+    // is left out.
+    match parts.next_back() {
+        Some(last) => format!("{first}…{last}"),
+        None => first,
+    }
 }
 
 /// Returns the variables that are settings, in ascending order of precedence.
@@ -112,7 +134,8 @@ fn path(name: &str) -> Vec<String> {
 }
 
 fn is_text(path: &[String]) -> bool {
-    matches!(path, [table, key] if table == "backend" && !NO_TEXTS.contains(&key.as_str()))
+    matches!(path, [table, key] if table == "backend" && !NO_TEXTS.contains(&key.as_str())
+        || table == "http" && key == "pepper")
 }
 
 /// Converts a variable: `TOLLGATE_BACKEND__MAX_KEYS` sets `backend.max_keys`.

@@ -12,7 +12,7 @@ use crate::backend::store::{StoreHandle, StoreOptions, next_identity};
 use crate::decision::ChargeOrigin;
 use crate::guard::{Fallback, GuardOptions, GuardedStore};
 use crate::overrides::{OverrideTable, SubjectOverrides};
-use crate::telemetry::{NearLimit, Telemetry};
+use crate::telemetry::{NearLimit, ShadowLog, Telemetry};
 use crate::{
     Backend, Blocked, CircuitBreaker, Clock, LocalTier, OnError, PerSubject, Policy, SystemClock,
 };
@@ -47,17 +47,18 @@ type IntoStore = Box<dyn FnOnce(StoreOptions) -> StoreHandle + Send + Sync>;
 impl LimiterBuilder {
     pub(super) fn new(backend: impl Backend) -> Self {
         let backend = Arc::new(backend);
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         Self {
             into_store: Box::new(move |options| backend.into_store(options)),
             guards: GuardOptions {
-                clock: Arc::new(SystemClock::new()),
+                clock: Arc::clone(&clock),
                 deadline: None,
                 breaker: Some(CircuitBreaker::new()),
                 tier: LocalTier::default(),
             },
             on_error: OnError::Closed,
             instances: None,
-            telemetry: Telemetry::new(),
+            telemetry: Telemetry::new(clock),
             #[cfg(feature = "metrics")]
             metrics: Some(crate::Metrics::new()),
             declared: Vec::new(),
@@ -77,6 +78,7 @@ impl LimiterBuilder {
     #[must_use]
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.guards.clock = Arc::new(clock);
+        self.telemetry.shadow_log = ShadowLog::new(Arc::clone(&self.guards.clock));
         self
     }
 

@@ -7,6 +7,7 @@ mod outage;
 mod overrides;
 mod queue;
 mod refund;
+mod subject;
 
 use std::fmt;
 use std::sync::atomic::AtomicBool;

@@ -46,6 +46,7 @@ mod tls;
 mod url;
 mod worker;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -65,6 +66,7 @@ use crate::algorithm::verdict_from_raw;
 use crate::micros::{TimeSpan, Timestamp};
 use crate::operation::{Action, Answer, Operation};
 use crate::stats::RedisStats;
+use crate::subject::Subject;
 use crate::verdict::Verdict;
 use crate::{BackendError, Check};
 
@@ -99,10 +101,11 @@ impl RedisBackend {
     }
 
     /// Returns the key of a subject. The length marks the end of the policy's name, so that no two
-    /// pairs of policy and subject have the same key.
+    /// pairs of policy and subject have the same key. A cluster would take the slot from what stands
+    /// in braces, and so who chooses the text could put all keys on one node.
     fn key(&self, operation: &Operation<'_>) -> Box<[u8]> {
         let Check { policy, subject, .. } = operation.check;
-        let name = policy.name();
+        let (name, subject) = (without_braces(policy.name()), without_braces(subject));
         let key = format!("{}{}:{name}:{subject}", self.key_prefix, name.len());
         key.into_bytes().into()
     }
@@ -284,5 +287,65 @@ fn verdict(
 impl fmt::Debug for RedisBackend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisBackend").field("key_prefix", &self.key_prefix).finish_non_exhaustive()
+    }
+}
+
+/// Returns the text, or its hash if it has braces.
+fn without_braces(text: &str) -> Cow<'_, str> {
+    match text.contains(['{', '}']) {
+        true => Cow::Owned(Subject::hashed(text).to_string()),
+        false => Cow::Borrowed(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+    use crate::{Policy, Quota};
+
+    fn slots(prefix: &str, names: &[&str], subject: impl Fn(usize) -> String) -> usize {
+        let backend = RedisBackend::builder("redis://h").key_prefix(prefix).build().unwrap();
+        let mut slots = HashSet::new();
+        for name in names {
+            let policy = Policy::named(*name, Quota::per_minute(1));
+            for number in 0..100 {
+                let subject = subject(number);
+                let operation = Operation::peek(Check::new(&policy, &subject, 1));
+                slots.insert(slot_of(&backend.key(&operation)));
+            }
+        }
+        slots.len()
+    }
+
+    #[test]
+    fn nothing_in_a_subject_or_a_name_steers_the_slot() {
+        for names in [["login", "search"], ["{a}", "b{a}"], ["{", "}"]] {
+            for shape in ["{a}N", "x{a}N", "{a}{N}", "}N", "a}N", "{N", "N"] {
+                // A brace that the prefix leaves open ends nowhere, either.
+                for prefix in ["tollgate:", "toll{gate:", "toll}gate:"] {
+                    let slots =
+                        slots(prefix, &names, |number| shape.replace('N', &number.to_string()));
+                    assert!(slots > 190, "{slots}: {prefix} {names:?} {shape}");
+                }
+            }
+        }
+        // Who writes a tag into the prefix wants one slot.
+        assert_eq!(slots("{tollgate}:", &["login"], |number| number.to_string()), 1);
+    }
+
+    #[test]
+    fn keys_stay_apart() {
+        let backend = RedisBackend::builder("redis://h").build().unwrap();
+        let texts = ["a", "{a}", "a}", "{a", "{", "}", "{}", "a{", "~{"];
+        let mut keys = HashSet::new();
+        for name in texts {
+            let policy = Policy::named(name, Quota::per_minute(1));
+            for subject in texts {
+                let operation = Operation::peek(Check::new(&policy, subject, 1));
+                assert!(keys.insert(backend.key(&operation)), "{name} {subject}");
+            }
+        }
     }
 }
