@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use smol_str::SmolStr;
 
-use crate::micros::Timestamp;
 use crate::operation::{Action, Operation};
 use crate::verdict::Verdict;
 use crate::{Check, Outcome, Policy, QuotaState, Source};
@@ -12,14 +11,35 @@ use crate::{Check, Outcome, Policy, QuotaState, Source};
 /// The limiter's decision about one request.
 ///
 /// If the request was charged, the decision represents that charge: pass it to [`Limiter::refund`]
-/// to refund the charge. It is not [`Clone`], so that no charge is refunded twice.
+/// to refund the charge. It is not [`Clone`], so that no charge is refunded twice. Only a limiter
+/// that asks the same store can refund it.
 ///
 /// [`Limiter::refund`]: crate::Limiter::refund
 #[derive(Debug)]
 #[must_use = "a refused request must not go on"]
 pub struct Decision {
     verdict: Verdict,
-    receipt: Option<Receipt>,
+    charge: Option<Charge>,
+}
+
+/// The charge of a decision that can be refunded. The verdict contains the rest of its
+/// [`Receipt`].
+#[derive(Debug)]
+struct Charge {
+    policy: Policy,
+    subject: SmolStr,
+    cost: u32,
+    origin: ChargeOrigin,
+}
+
+/// The identity of the limiter that made a decision, and of the store that it asked. A charge can
+/// be refunded only where it is recorded: in that store, or in that limiter's fallback.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ChargeOrigin {
+    /// The [`Store::identity`](crate::backend::store::Store::identity).
+    pub(crate) store: u64,
+    /// A number that no other limiter of this process has.
+    pub(crate) limiter: u64,
 }
 
 /// The record of a charge, with everything that is needed to refund it.
@@ -28,11 +48,11 @@ pub(crate) struct Receipt {
     policy: Policy,
     subject: SmolStr,
     cost: u32,
+    pub(crate) origin: ChargeOrigin,
     stamp_micros: u64,
     source: Source,
-    /// The time that identifies the charge in the limiter's fallback. It is the epoch if the
-    /// fallback did not record the charge.
-    pub(crate) fallback_stamp: Timestamp,
+    /// The [`Verdict::fallback_mark`] of the charge.
+    pub(crate) fallback_mark: u64,
 }
 
 impl Receipt {
@@ -68,7 +88,7 @@ impl Decision {
     /// Creates a decision that cannot be refunded: that of a peek, or of a charge that needs no
     /// refund.
     pub(crate) fn without_receipt(verdict: Verdict) -> Self {
-        Self { verdict, receipt: None }
+        Self { verdict, charge: None }
     }
 
     /// Creates the decision that admits a request because its policy is switched off.
@@ -79,16 +99,14 @@ impl Decision {
     /// Creates the decision about a charge of `check`. It contains a receipt if the charge can be
     /// refunded.
     #[inline]
-    pub(crate) fn charged(verdict: Verdict, check: &Check<'_>) -> Self {
-        let receipt = (check.cost > 0 && verdict.is_refundable()).then(|| Receipt {
+    pub(crate) fn charged(verdict: Verdict, check: &Check<'_>, origin: ChargeOrigin) -> Self {
+        let charge = (check.cost > 0 && verdict.is_refundable()).then(|| Charge {
             policy: check.policy.clone(),
             subject: check.subject.into(),
             cost: check.cost,
-            stamp_micros: verdict.stamp_micros(),
-            source: verdict.source(),
-            fallback_stamp: verdict.fallback_stamp(),
+            origin,
         });
-        Self { verdict, receipt }
+        Self { verdict, charge }
     }
 
     /// Turns the decision of a peek into the refusal of a caller that found the queue too long or
@@ -149,6 +167,10 @@ impl Decision {
     }
 
     pub(crate) fn into_receipt(self) -> Option<Receipt> {
-        self.receipt
+        let Self { verdict, charge } = self;
+        let Charge { policy, subject, cost, origin } = charge?;
+        let (stamp_micros, source) = (verdict.stamp_micros(), verdict.source());
+        let fallback_mark = verdict.fallback_mark();
+        Some(Receipt { policy, subject, cost, origin, stamp_micros, source, fallback_mark })
     }
 }

@@ -48,6 +48,8 @@ pub struct BackendError(Box<Failure>);
 struct Failure {
     execution: Execution,
     cause: FailureCause,
+    /// `true` if waiting does not heal the failure.
+    is_lasting: bool,
     retry_in: Option<Duration>,
     /// The event that made the operation fail, such as one call that was not answered. Operations
     /// that the same event made fail have the same number; 0 if it is not known.
@@ -104,8 +106,9 @@ impl BackendError {
 
     fn new(execution: Execution, source: Box<dyn Error + Send + Sync>) -> Self {
         let source = source.into();
-        let (cause, retry_in, event) = (FailureCause::Backend, None, 0);
-        Self(Box::new(Failure { execution, cause, retry_in, event, source }))
+        let cause = FailureCause::Backend;
+        let (is_lasting, retry_in, event) = (false, None, 0);
+        Self(Box::new(Failure { execution, cause, is_lasting, retry_in, event, source }))
     }
 
     /// Creates the error of a single operation whose answer is of no use. It does not indicate that
@@ -127,6 +130,23 @@ impl BackendError {
     /// Returns the event that made the operation fail; 0 if it is not known.
     pub(crate) fn event(&self) -> u64 {
         self.0.event
+    }
+
+    /// Marks the failure as one that waiting does not heal, such as a wrong password or a server of
+    /// another kind. A limiter does not start with such a backend, whatever its limits say of
+    /// outages; see [`StartError::is_away`].
+    #[must_use]
+    pub fn lasting(mut self) -> Self {
+        self.0.is_lasting = true;
+        self
+    }
+
+    /// Returns `true` if waiting does not heal the failure: it is marked as
+    /// [`lasting`](Self::lasting), the operation itself was rejected, or the backend does not permit
+    /// it.
+    #[must_use]
+    pub fn is_lasting(&self) -> bool {
+        self.0.is_lasting || self.is_rejection()
     }
 
     /// Sets the time after which trying again may succeed.
@@ -174,11 +194,10 @@ impl BackendError {
     /// Returns a copy of this error for another operation, which was waiting for this one to
     /// succeed. The other operation was not executed.
     pub(crate) fn for_another(&self) -> Self {
-        let Failure { cause, retry_in, event, .. } = *self.0;
+        let Failure { cause, is_lasting, retry_in, event, .. } = *self.0;
         let source: Box<dyn Error + Send + Sync> = self.0.source.to_string().into();
-        let source = source.into();
-        let execution = Execution::NotExecuted;
-        Self(Box::new(Failure { execution, cause, retry_in, event, source }))
+        let (execution, source) = (Execution::NotExecuted, source.into());
+        Self(Box::new(Failure { execution, cause, is_lasting, retry_in, event, source }))
     }
 
     /// Returns the effect of the operation, as far as it is known.
@@ -264,7 +283,7 @@ impl From<Arc<StartError>> for Unavailable {
 #[derive(Clone)]
 #[non_exhaustive]
 pub enum StartError {
-    /// The backend is not ready.
+    /// The backend is not ready. [`is_away`](Self::is_away) tells if it may soon be.
     Backend(BackendError),
     /// Two annotations have the same name but different limits.
     #[non_exhaustive]
@@ -293,12 +312,40 @@ pub enum StartError {
     },
 }
 
+impl StartError {
+    /// Returns `true` if the backend is away: it cannot be reached or is not ready, and that may heal
+    /// without a change of the program or its settings. Returns `false` if waiting heals nothing: for
+    /// annotations that contradict each other, a wrong password, a certificate that is not trusted, a
+    /// server of another kind, or a right that the user lacks.
+    ///
+    /// A program with closed limits that prefers to start and to answer 503 until the backend is
+    /// there:
+    ///
+    /// ```no_run
+    /// # async fn start(limiter: tollgate::Limiter) -> Result<(), tollgate::StartError> {
+    /// match limiter.initialize().await {
+    ///     Err(error) if error.is_away() => eprintln!("{error}"),
+    ///     initialized => initialized?,
+    /// }
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn is_away(&self) -> bool {
+        matches!(self, Self::Backend(error) if !error.is_lasting())
+    }
+}
+
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Backend(error) if error.is_forbidden() => {
                 write!(f, "the backend does not permit what the limits need: {}", error.0.source)
             }
+            Self::Backend(error) if error.is_lasting() => write!(
+                f,
+                "the backend cannot serve the limits: {}: correct its settings",
+                error.0.source
+            ),
             Self::Backend(error) => write!(
                 f,
                 "the backend is not ready: {}: start it, or correct its settings",

@@ -40,6 +40,8 @@ mod suggest;
 pub mod telemetry;
 pub mod testing;
 mod verdict;
+#[cfg(any(feature = "axum", feature = "config"))]
+mod without_secrets;
 
 #[doc(hidden)]
 #[path = "private.rs"]

@@ -51,7 +51,11 @@ impl Subject {
     /// Returns the first half of the SHA-256 hash of a credential as the subject. The credential
     /// itself is never stored, sent or logged.
     pub(crate) fn secret(value: &[u8]) -> Self {
-        let digest = Sha256::digest(value);
+        Self::of_digest(&Sha256::digest(value))
+    }
+
+    /// Returns the first half of a digest as the subject.
+    pub(crate) fn of_digest(digest: &[u8]) -> Self {
         let half = digest.iter().take(16).fold(0_u128, |half, &byte| half << 8 | u128::from(byte));
         Self(format_smolstr!("{half:032x}"))
     }
@@ -69,15 +73,41 @@ impl Subject {
         Self(SmolStr::new_static("~missing"))
     }
 
-    /// Creates a subject from text. Short printable text is used unchanged. Any other text is
-    /// replaced by [`MARK`] and its hash. Text that begins with [`MARK`] is hashed, too, so that no
-    /// text is mistaken for the hash of another.
-    fn bounded(text: SmolStr) -> Self {
-        let is_printable = |byte| matches!(byte, b' '..=b'~');
-        if text.len() <= MAX_LEN && text.bytes().all(is_printable) && !text.starts_with(MARK) {
-            return Self(text);
+    /// Creates a subject from text that a client has sent. Text that the subject of another kind of
+    /// key could have, an address or [`everybody`](Self::everybody), is hashed, so that in a group
+    /// with several kinds of keys no client is counted as another one by what it sends.
+    #[cfg(feature = "axum")]
+    pub(crate) fn sent(text: &str) -> Self {
+        let address = text.split_once('/').map_or(text, |(address, _)| address);
+        let is_address = address.parse::<IpAddr>().is_ok() || is_prefix(address);
+        if is_address || text == Self::everybody().as_str() {
+            return Self::hashed(text);
         }
+        Self::of(&[&text])
+    }
+
+    /// Creates a subject from text that is not a hash, so that no text is mistaken for the hash of
+    /// another: text that begins with [`MARK`] is hashed.
+    fn bounded(text: SmolStr) -> Self {
+        if is_bounded(&text) && !text.starts_with(MARK) { Self(text) } else { Self::hashed(&text) }
+    }
+
+    /// Returns [`MARK`] and the hash of the text.
+    pub(crate) fn hashed(text: &str) -> Self {
         Self(format_smolstr!("{MARK}{}", Self::secret(text.as_bytes())))
+    }
+
+    /// Returns the text if it is short and printable, as every subject is, or else its hash. A
+    /// subject stays the same, so the subject of a refusal can be passed on, for instance to reset
+    /// it.
+    #[inline]
+    pub(crate) fn bounded_text(text: &str) -> Cow<'_, str> {
+        if is_bounded(text) { Cow::Borrowed(text) } else { Self::hash_text(text) }
+    }
+
+    #[cold]
+    fn hash_text(text: &str) -> Cow<'_, str> {
+        Cow::Owned(Self::hashed(text).as_str().to_owned())
     }
 
     /// Returns the subject as text.
@@ -112,6 +142,34 @@ impl From<IpAddr> for Subject {
     fn from(address: IpAddr) -> Self {
         Self::of(&[&address])
     }
+}
+
+/// Returns `true` if the text is at most [`MAX_LEN`] long and all of it is printable ASCII.
+#[inline]
+fn is_bounded(text: &str) -> bool {
+    /// The bits by which a byte of a word is not printable ASCII.
+    fn unprintable(word: u64) -> u64 {
+        const EACH: u64 = u64::MAX / 255;
+        // A byte below 0x80 carries into the bit 0x80 exactly if it is 0x20 or more, and 0x7f if
+        // 1 is added.
+        let low = word & (EACH * 0x7f);
+        (word | !(low + EACH * 0x60) | (low + EACH)) & (EACH * 0x80)
+    }
+    let bytes = text.as_bytes();
+    if bytes.len() > MAX_LEN {
+        return false;
+    }
+    let (words, rest) = bytes.as_chunks::<8>();
+    let odd = words.iter().fold(0, |odd, word| odd | unprintable(u64::from_le_bytes(*word)));
+    odd == 0 && rest.iter().all(|byte| matches!(byte, b' '..=b'~'))
+}
+
+/// Returns `true` if this is the text of a network of IPv6 clients without its number of bits: at
+/// most eight groups of hexadecimal digits.
+#[cfg(feature = "axum")]
+fn is_prefix(text: &str) -> bool {
+    let is_group = |group: &str| group.bytes().all(|byte| byte.is_ascii_hexdigit());
+    text.contains(':') && text.split(':').all(is_group)
 }
 
 /// A writer that escapes the separator `|` within parts.

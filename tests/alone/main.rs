@@ -7,6 +7,7 @@ mod dashboard_bounded;
 mod denied_flood;
 mod flood;
 mod global_limiter;
+mod large_requests;
 mod no_allocation;
 mod no_allocation_local_tier;
 

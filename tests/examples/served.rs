@@ -31,7 +31,8 @@ fn header<'a>(response: &'a Response, name: &str) -> &'a str {
 
 #[tokio::test]
 async fn quickstart_says_no_the_sixth_time() {
-    let mut example = Example::new("quickstart").variable("PORT", "0").start();
+    let mut example =
+        Example::new("quickstart").variable("PORT", "0").variable("METRICS_PORT", "0").start();
     let address = example.line_with("http://");
     let address = address.split(". Try").next().unwrap();
     let (client, url) = (Client::new(), format!("http://{address}/"));
@@ -51,7 +52,8 @@ async fn two_that_share_a_redis_admit_what_one_does() {
     let server = RedisServer::start();
     let mut examples: Vec<Running> = (0..2)
         .map(|_| {
-            let example = Example::new("with-redis").variable("PORT", "0");
+            let example =
+                Example::new("with-redis").variable("PORT", "0").variable("METRICS_PORT", "0");
             example.variable("REDIS_URL", &server.url()).start()
         })
         .collect();
@@ -77,12 +79,15 @@ async fn replicas_of_the_service_share_their_limits_and_follow_their_file() {
         .map(|_| {
             Example::new("service")
                 .variable("PORT", "0")
+                .variable("METRICS_PORT", "0")
                 .variable("REDIS_URL", &server.url())
                 .variable("CONFIG_FILE", &folder.file())
                 .variable("TOLLGATE_INSTANCES", "3")
                 .start()
         })
         .collect();
+    let inside: Vec<String> =
+        examples.iter_mut().map(|example| example.line_with("Metrics on port ")).collect();
     let ports: Vec<String> =
         examples.iter_mut().map(|example| example.line_with("Listening on port ")).collect();
     let client = Client::new();
@@ -107,8 +112,12 @@ async fn replicas_of_the_service_share_their_limits_and_follow_their_file() {
     // At most five were admitted while the change was awaited.
     assert!(all(8).await <= 5);
 
-    for port in &ports {
-        let metrics = client.get(format!("http://127.0.0.1:{port}/metrics")).send().await.unwrap();
+    for (port, inside) in ports.iter().zip(&inside) {
+        let published =
+            client.get(format!("http://127.0.0.1:{port}/metrics")).send().await.unwrap();
+        assert_eq!(published.status(), 404);
+        let metrics =
+            client.get(format!("http://127.0.0.1:{inside}/metrics")).send().await.unwrap();
         assert!(
             metrics.text().await.unwrap().contains("tollgate_decisions_total{policy=\"items\"")
         );
@@ -126,6 +135,7 @@ async fn replicas_of_the_service_share_their_limits_and_follow_their_file() {
 async fn the_service_starts_in_an_outage() {
     let mut example = Example::new("service")
         .variable("PORT", "0")
+        .variable("METRICS_PORT", "0")
         .variable("REDIS_URL", "redis://127.0.0.1:1/0")
         .start();
     let base = format!("http://127.0.0.1:{}", example.line_with("Listening on port "));

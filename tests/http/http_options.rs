@@ -327,3 +327,23 @@ async fn an_unknown_address_is_warned_of_once_and_answered_always() {
         assert!(lines[0].contains(advice), "{advice}: {log}");
     }
 }
+
+/// Whoever trusts everybody lets clients choose their address, and is told so at the start.
+#[test]
+fn trust_in_everybody_is_told_once() {
+    for (proxies, lines) in [
+        (&["0.0.0.0/0"] as &[&str], 1),
+        (&["::/0"], 1),
+        (&["10.0.0.0/8", "0.0.0.0/0", "::/0"], 1),
+        (&["128.0.0.0/1"], 1),
+        (&["2000::/3"], 1),
+        (&["10.0.0.0/8", "fd00::/16", "2001:db8::7", "::ffff:10.0.0.0/104"], 0),
+    ] {
+        let (log, _listening) = support::log::Log::of_this_thread(tracing::Level::WARN);
+        let http = HttpOptions::new().trusted_proxies(proxies).unwrap();
+        let limiter = Limiter::builder(tollgate::MemoryBackend::new()).http(http).build();
+        drop(limiter);
+        let text = log.text();
+        assert_eq!(text.matches("`trusted_proxies` contains").count(), lines, "{proxies:?} {text}");
+    }
+}

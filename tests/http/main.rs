@@ -16,6 +16,7 @@ mod http_options;
 mod layer;
 mod layer_placement;
 mod one_limiter;
+mod read_alike;
 mod refusals;
 mod refused_body;
 mod repeated_names;

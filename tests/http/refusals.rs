@@ -170,3 +170,40 @@ async fn initialize_reports_a_backend_that_is_not_ready() {
     let tollgate::StartError::Backend(failure) = error else { panic!("{error}") };
     assert_eq!(failure.to_string(), "the rate limit's backend did not act: connection refused");
 }
+
+/// A limit that no field describes: one by itself, and one behind another.
+#[rate_limit(1, per = hour, headers = none, name = "hidden_7")]
+async fn hidden() {}
+
+#[rate_limit(1, per = hour, key = global, headers = none, name = "hidden_7_too")]
+#[rate_limit(1, per = day, name = "hidden_7_as_well", headers = none)]
+async fn both_hidden() {}
+
+#[rate_limit(2, per = hour, cost = 2, headers = none, name = "hidden_7_closed", key = global)]
+async fn hidden_and_closed() {}
+
+#[tokio::test]
+async fn without_fields_nothing_names_the_limit() {
+    let (limiter, _clock) = limiter();
+    let routes = || {
+        Router::new()
+            .route("/a", get(hidden))
+            .route("/b", get(both_hidden))
+            .route("/c", get(hidden_and_closed))
+    };
+    let (up, down) = (local(routes(), &limiter), local(routes(), &Limiter::new(FailingBackend)));
+    for (router, expected) in [(up, 429), (down, 503)] {
+        for path in ["/a", "/b", "/c"] {
+            let _ = send(&router, support::get(path)).await;
+            let refused = send(&router, support::get(path)).await;
+            assert_eq!(refused.status().as_u16(), expected);
+            assert!(refused.headers().contains_key("retry-after"));
+            let fields = format!("{:?}", refused.headers());
+            let body = support::text(refused).await;
+            for said in ["hidden_7", "per 1h", "violated", "of 1"] {
+                assert!(!fields.contains(said) && !body.contains(said), "{path} {said}: {body}");
+            }
+            assert!(body.contains("retry in"), "{body}");
+        }
+    }
+}

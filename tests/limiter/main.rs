@@ -8,6 +8,8 @@ mod conformance;
 mod invalid_overrides;
 mod local_tier;
 mod memory_bound;
+mod other_stores;
 mod outage;
 mod per_subject;
 mod refunds;
+mod units_won;

@@ -92,7 +92,7 @@ fn what_is_wrong_is_told() {
         ("[policies.orders]\nshadow = \"yes\"", "policies.\"orders\".shadow", "`true` or `false`"),
         ("[policies.orders]\nenabled = 1", "policies.\"orders\".enabled", "`true` or `false`"),
         ("policies = []", "policies", "write a table of keys, not a list"),
-        ("backend = \"redis://h\"", "backend", "write a table of keys, not \"redis://h\""),
+        ("backend = \"redis://h\"", "backend", "write a table of keys, not \"redis://…\""),
         ("[http]\ntrusted_proxies = \"10.0.0.0/8\"", "http.trusted_proxies", "write a list"),
         ("[http]\nipv6_prefix = 300", "http.ipv6_prefix", "a whole number from 0 to 255"),
         // Lengths of time.
@@ -227,6 +227,17 @@ fn wherever_it_stands() {
         ("TOLLGATE_BACKEND__MAX_KEYS", "0", "backend.max_keys: ", "at least 1"),
         ("TOLLGATE_HTTP__IPV6_PREFIX", "129", "http.ipv6_prefix: ", "1 to 128 bits"),
         ("REDIS_URL", "localhost", "backend.url: ", "redis://"),
+        // What is no list, and no table, is told as it is written there.
+        ("TOLLGATE_HTTP__TRUSTED_PROXIES", "10", "http.trusted_proxies: ", "PROXIES='[\""),
+        ("TOLLGATE_HTTP__NAT64_PREFIXES", "true", "http.nat64_prefixes: ", "PREFIXES='[\""),
+        ("TOLLGATE_BACKEND", "redis://h", "backend: ", "TOLLGATE_BACKEND__KEY"),
+        ("TOLLGATE_HTTP__TRUSTED_PROXIES", "10.0.0.0/8,x", "http.trusted_proxies: ", "x"),
+        // Texts are taken as they stand: these are no numbers.
+        ("TOLLGATE_BACKEND__URL", "17", "backend.url: ", "redis://"),
+        ("TOLLGATE_BACKEND__CA_FILE", "17", "backend.ca_file: ", "set `backend.url`"),
+        ("TOLLGATE_BACKEND__SERVER_NAME", "true", "backend.server_name: ", "set `backend.url`"),
+        ("TOLLGATE_BACKEND__SENTINEL_TLS", "yes", "backend.sentinel_tls: ", "`true` or `false`"),
+        ("TOLLGATE_BACKEND__PASSWORD_FIL", "x", "backend.password_fil: ", "`password_file`"),
     ] {
         let error = start(&empty, &[(variable, value)]).unwrap_err();
         let place = format!("the environment variable {variable}: {key}");
@@ -310,6 +321,97 @@ async fn variables_that_are_no_settings() {
     // A port that somebody wrote is a mistake.
     let error = start(&empty, &[("TOLLGATE_PORT", "8080")]).unwrap_err();
     assert!(error.contains("there is no such key"), "{error}");
+}
+
+/// Wherever a URL with a password is written, and whatever is wrong with it or beside it: no error
+/// repeats the password.
+#[test]
+fn no_error_repeats_a_password() {
+    let directory = Directory::new("passwords");
+    let empty = directory.write("empty.toml", "");
+    let mut told = 0;
+    for url in [
+        "redis://me:hunter2@h/x",
+        "redis://me:hunter/2@h",
+        "redis://:hunter?2@h",
+        "redis://hunter2",
+        "redis://h?sentinel_master=m&sentinel_password=hunter2&x=1",
+    ] {
+        for (name, text) in [
+            ("a.toml", format!("[backend]\nurl = \"{url}\"\nurl = \"{url}\"\n")),
+            ("a.toml", format!("[backend]\nurl = \"{url}\n")),
+            ("a.toml", format!("[backend]\nurl = {url}\n")),
+            ("a.toml", format!("[backend]\nurl = [\"{url}\"]\n")),
+            ("a.toml", format!("[backend]\ndeadline = \"{url}\"\n")),
+            ("a.toml", format!("[backend]\nmax_keys = \"{url}\"\n")),
+            ("a.toml", format!("[backend]\nurl = \"{url}\" max_keys = 1\n")),
+            ("a.toml", format!("[backend]\nurl = \"{url}\"\nca_file = \"/nowhere\"\n")),
+            ("a.toml", format!("backend = \"{url}\"\n")),
+            ("a.toml", format!("on_error = \"{url}\"\n")),
+            ("a.json", format!("{{\"backend\": {{\"url\": \"{url}}}}}")),
+            ("a.json", format!("{{\"backend\": \"{url}\"}}")),
+            ("a.json", format!("{{\"backend\": {{\"url\": {url}}}}}")),
+            ("a.yaml", format!("backend:\n  url: \"{url}\n")),
+            ("a.yaml", format!("backend:\n  url: [{url}\n")),
+            ("a.yaml", format!("backend: {url}\n")),
+            ("a.yaml", format!("backend:\n  url: {url}: x\n")),
+            ("a.yaml", format!("on_error: {url}\n")),
+        ] {
+            let Err(error) = start(&directory.write(name, &text), &[]) else { continue };
+            assert!(!error.contains("hunter"), "{text}\n{error}");
+            told += 1;
+        }
+        for variable in ["TOLLGATE_BACKEND", "TOLLGATE_ON_ERROR", "TOLLGATE_BACKEND__DEADLINE"] {
+            let error = start(&empty, &[(variable, url)]).unwrap_err();
+            assert!(!error.contains("hunter"), "{error}");
+            told += 1;
+        }
+    }
+    println!("{told} errors");
+    assert!(told > 90, "{told}");
+}
+
+/// A list in a variable: as in a file, or with commas.
+#[tokio::test]
+async fn lists_in_variables() {
+    let directory = Directory::new("lists");
+    let empty = directory.write("empty.toml", "");
+    let trusts = |value: &str, proxy: [u8; 4]| {
+        let limiter = start(&empty, &[("TOLLGATE_HTTP__TRUSTED_PROXIES", value)]).expect(value);
+        let router = axum::Router::new()
+            .route(
+                "/",
+                axum::routing::get(|address: tollgate::ClientAddr| async move {
+                    format!("{address:?}")
+                }),
+            )
+            .layer(limiter.layer())
+            .layer(axum::extract::connect_info::MockConnectInfo(std::net::SocketAddr::from((
+                proxy, 1,
+            ))));
+        let request = axum::http::Request::get("/").header("x-forwarded-for", "198.51.100.7");
+        let request = request.body(axum::body::Body::empty()).unwrap();
+        async move {
+            let response = tower::ServiceExt::oneshot(router, request).await.unwrap();
+            let body = axum::body::to_bytes(response.into_body(), 100).await.unwrap();
+            String::from_utf8(body.to_vec()).unwrap().contains("198.51.100.7")
+        }
+    };
+    for value in [
+        "10.0.0.0/8",
+        "10.0.0.0/8,192.0.2.1",
+        " 192.0.2.1 , 10.0.0.0/8 ,",
+        "[\"10.0.0.0/8\"]",
+        "[\"192.0.2.1\", \"10.0.0.0/8\"]",
+        "[10.0.0.0/8]",
+        "10.1.2.3",
+    ] {
+        assert!(trusts(value, [10, 1, 2, 3]).await, "{value}");
+        assert!(!trusts(value, [203, 0, 113, 1]).await, "{value}");
+    }
+    for value in ["", " ", ",", "[]"] {
+        assert!(!trusts(value, [10, 1, 2, 3]).await, "{value:?}");
+    }
 }
 
 #[test]

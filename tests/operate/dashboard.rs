@@ -199,7 +199,12 @@ async fn nothing_is_changed_unless_allowed_and_from_the_page_itself() {
 
     let (host, own) = (("host", "limits.example:8080"), "http://limits.example:8080");
     let site = "sec-fetch-site";
-    let cases: [(&[(&str, &str)], bool); 12] = [
+    let cases: [(&[(&str, &str)], bool); 17] = [
+        (&[host, ("origin", "moz-extension://limits.example:8080")], false),
+        (&[host, ("origin", "ftp://limits.example:8080")], false),
+        (&[("host", ""), ("origin", "http://")], false),
+        (&[host, ("host", "evil.example"), ("origin", "http://evil.example")], false),
+        (&[host, ("origin", "https://limits.example:8080")], true),
         (&[host], false),
         (&[host, (site, "cross-site")], false),
         (&[host, (site, "same-site")], false),
@@ -422,4 +427,79 @@ async fn waits_are_counted_and_peeks_are_not() {
     assert!(limiter.peek(&DECLARED, "a", 1).await.unwrap().is_allowed());
     clock.advance(SECOND);
     assert!(get(&router, "/limits").await.contains("1 allowed, 0 refused"));
+}
+
+#[tokio::test]
+async fn it_is_served_only_under_its_own_names() {
+    let (limiter, _) = limiter();
+    let dashboard = Dashboard::new(limiter.clone()).allow_changes(true);
+    let router = router(dashboard.hosts(["limits.example", "ops.example:8080", "[::1]"]));
+    for (host, is_served) in [
+        ("limits.example", true),
+        ("LIMITS.example", true),
+        ("limits.example:3000", true),
+        ("ops.example:8080", true),
+        ("[::1]", true),
+        ("[::1]:3000", true),
+        ("ops.example", false),
+        ("ops.example:80", false),
+        ("evil.example:3000", false),
+        ("limits.example.evil.example", false),
+        ("", false),
+    ] {
+        let request = Request::get("/limits").header("host", host).body(Body::empty()).unwrap();
+        let response = send(&router, request).await;
+        let status = if is_served { StatusCode::OK } else { StatusCode::MISDIRECTED_REQUEST };
+        assert_eq!(response.status(), status, "{host}");
+        let change = Request::post("/limits").header("host", host);
+        let change = change.header("origin", format!("http://{host}"));
+        let form = encoded(&[("policy", "declared"), ("limit", "8"), ("action", "change")]);
+        send(&router, change.body(form).unwrap()).await;
+        assert_eq!(limiter.overrides().is_empty(), !is_served, "{host}");
+        limiter.set_overrides(Overrides::new()).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn no_link_makes_a_claim() {
+    let (limiter, _) = limiter();
+    let router = router(Dashboard::new(limiter.clone()).allow_changes(true));
+    for name in ["declared", "annotated", "nobody"] {
+        let page = get(&router, &format!("/limits?changed={name}")).await;
+        assert!(!page.contains("has been changed"), "{name}");
+    }
+    limiter.set_overrides(Overrides::new().with("declared", Override::new().limit(5))).unwrap();
+    assert!(get(&router, "/limits?changed=declared").await.contains("declared has been changed"));
+}
+
+#[tokio::test]
+async fn every_response_keeps_other_sites_out() {
+    let (limiter, _) = limiter();
+    let router = router(Dashboard::new(limiter).allow_changes(true));
+    let own = |request: axum::http::request::Builder, body| {
+        request.header("sec-fetch-site", "same-origin").body(body).unwrap()
+    };
+    let form = encoded(&[("policy", "declared"), ("limit", "8"), ("action", "change")]);
+    let large = Body::from("a".repeat(16 * 1024 + 1));
+    for (request, status) in [
+        (own(Request::get("/limits"), Body::empty()), 200),
+        (own(Request::post("/limits"), form), 303),
+        (own(Request::post("/limits"), Body::from("policy=x")), 422),
+        (own(Request::put("/limits"), Body::empty()), 405),
+        (own(Request::post("/limits"), large), 413),
+        (Request::post("/limits").body(Body::empty()).unwrap(), 403),
+    ] {
+        let response = send(&router, request).await;
+        assert_eq!(response.status().as_u16(), status);
+        for (name, value) in [
+            ("cross-origin-resource-policy", "same-origin"),
+            ("cross-origin-opener-policy", "same-origin"),
+            ("x-content-type-options", "nosniff"),
+            ("cache-control", "no-store"),
+        ] {
+            assert_eq!(response.headers()[name], value, "{status} {name}");
+        }
+        let policy = response.headers()["content-security-policy"].to_str().unwrap();
+        assert!(policy.contains("frame-ancestors 'none'"), "{status}");
+    }
 }

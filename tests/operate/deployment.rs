@@ -94,7 +94,7 @@ fn wrong_with(manifest: &Value) -> Vec<String> {
 #[test]
 fn the_manifests_follow_the_schema() {
     let manifests = manifests();
-    assert_eq!(manifests.len(), 7);
+    assert_eq!(manifests.len(), 8);
     for manifest in &manifests {
         assert_eq!(wrong_with(manifest), [""; 0]);
     }
@@ -143,7 +143,7 @@ fn the_probes_ask_for_what_the_service_serves() {
     let source = read("service/src/main.rs");
     let container = container(&find("service"));
     let port = &container.ports.as_ref().unwrap()[0];
-    assert!(source.contains(&format!("Err(_) => {},", port.container_port)));
+    assert!(source.contains(&format!("port(\"PORT\", {})?", port.container_port)));
     let probes = [container.startup_probe, container.readiness_probe, container.liveness_probe];
     for probe in probes {
         let Some(Probe { http_get: Some(HTTPGetAction { path, port: at, .. }), .. }) = probe else {
@@ -154,6 +154,33 @@ fn the_probes_ask_for_what_the_service_serves() {
     }
     let docker = read("service/Dockerfile");
     assert!(docker.contains(&format!("\nEXPOSE {}\n", port.container_port)));
+}
+
+/// What the metrics say of all clients is not for them: the port is not in the Service, the compose
+/// file does not publish it, and the policy lets only the monitoring reach it.
+#[test]
+fn metrics_are_not_published() {
+    let source = read("service/src/main.rs");
+    let deployment: Deployment = find("service");
+    let scraped = deployment.spec.clone().template.metadata.unwrap().annotations.unwrap();
+    let metrics = &scraped["prometheus.io/port"];
+    assert!(source.contains(&format!("port(\"METRICS_PORT\", {metrics})?")));
+    let served = source.split_once("let app = ").unwrap().1.split_once(';').unwrap().0;
+    assert!(!served.contains("metrics"), "{served}");
+    let ports = find::<Service>("service").spec.unwrap().ports.unwrap();
+    assert!(ports.iter().all(|port| port.target_port == Some(IntOrString::String("http".into()))));
+    let compose = read("service/compose.yaml");
+    assert!(!compose.contains(metrics.as_str()));
+
+    let policy = find::<NetworkPolicy>("service").spec.unwrap();
+    let labels = deployment.spec.template.metadata.unwrap().labels;
+    assert_eq!(policy.pod_selector.unwrap().match_labels, labels);
+    let rules = policy.ingress.unwrap();
+    assert_eq!(rules.len(), 2);
+    for rule in rules {
+        assert!(rule.from.unwrap().iter().all(|from| from.namespace_selector.is_some()));
+        assert_eq!(rule.ports.unwrap().len(), 1);
+    }
 }
 
 /// The variables and the file, as the service would read them.
@@ -272,7 +299,7 @@ async fn the_compose_file_fits() {
     assert!(context.join(&service.build.dockerfile).is_file());
 
     assert_eq!(service.deploy.replicas.to_string(), service.environment["TOLLGATE_INSTANCES"]);
-    assert_eq!(service.ports, ["8080-8082:8080"]);
+    assert_eq!(service.ports, ["127.0.0.1:8080-8082:8080"]);
     let [volume] = &service.volumes[..] else { panic!("it is alone") };
     let (from, to) = volume.trim_end_matches(":ro").split_once(':').unwrap();
     let file = Path::new(&service.environment["CONFIG_FILE"]);

@@ -8,4 +8,5 @@ mod deployment;
 mod error_texts;
 mod joined_http_options;
 mod overrides;
+mod secrets;
 mod telemetry;

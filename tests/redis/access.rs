@@ -7,19 +7,17 @@ use tollgate::{Limiter, Policy, Quota, RedisBackend};
 
 use crate::rights::set_user;
 use crate::timed::{PATIENCE, runtime};
-use support::redis::{
-    Certificates, Passwords, RedisCluster, RedisServer, SENTINEL_USER, Sentinels, ask,
-};
+use support::redis::{Passwords, RedisCluster, RedisServer, SENTINEL_USER, Sentinels, ask};
 
 const POLICY: Policy = Policy::new("access", Quota::new(2, Duration::from_secs(3600)))
     .and(Quota::new(9, Duration::from_secs(7200)));
 
-fn builder(url: &str) -> RedisBackendBuilder {
+pub(crate) fn builder(url: &str) -> RedisBackendBuilder {
     RedisBackend::builder(url).deadline(PATIENCE)
 }
 
 /// All that a limiter asks of a server.
-fn works(backend: RedisBackendBuilder) {
+pub(crate) fn works(backend: RedisBackendBuilder) {
     let limiter = Limiter::new(backend.build().unwrap());
     runtime().block_on(async {
         limiter.initialize().await.unwrap();
@@ -37,7 +35,7 @@ fn works(backend: RedisBackendBuilder) {
     });
 }
 
-fn start_error(backend: RedisBackendBuilder) -> String {
+pub(crate) fn start_error(backend: RedisBackendBuilder) -> String {
     let limiter = Limiter::new(backend.build().unwrap());
     let error = runtime().block_on(limiter.initialize()).unwrap_err();
     let mut text = error.to_string();
@@ -239,61 +237,6 @@ fn waiting_cannot_heal_and_the_start_tells() {
         assert!(error.contains(cause) && error.contains(remedy), "{error}");
         assert!(!error.contains("pw-") && !error.contains("local "), "{error}");
     }
-}
-
-#[test]
-fn a_node_of_a_cluster_and_a_sentinel_are_no_single_servers() {
-    let cluster = RedisCluster::start();
-    // One of them is a replica.
-    for node in [&cluster.nodes[0], &cluster.nodes[5]] {
-        for url in [node.url(), format!("{}/0", node.url())] {
-            let error = start_error(builder(&url));
-            println!("{error}");
-            let form = format!("`redis://127.0.0.1:{}?cluster=true`", node.port);
-            assert!(error.contains(&form), "{error}");
-        }
-        let error = start_error(builder(&format!("{}/1", node.url())));
-        println!("{error}");
-        assert!(error.contains("`cluster=true`") && error.contains("database 0"), "{error}");
-        // The form that the error tells works.
-        works(builder(&format!("redis://127.0.0.1:{}?cluster=true", node.port)));
-    }
-    // The documented user, who may not use `INFO`.
-    set_user(&cluster.nodes[0], &[]);
-    let user = cluster.nodes[0].url().replace("redis://", "redis://tollgate:password@");
-    let error = start_error(builder(&user));
-    assert!(error.contains("?cluster=true`") && !error.contains("password@"), "{error}");
-
-    let sentinels = Sentinels::start();
-    let port = sentinels.ports()[0];
-    let error = start_error(builder(&format!("redis://127.0.0.1:{port}")));
-    println!("{error}");
-    assert!(error.contains(&format!("`redis://127.0.0.1:{port}?sentinel_master=")), "{error}");
-    let found = format!("redis://127.0.0.1:{port}?sentinel_master=mymaster");
-    works(builder(&found));
-}
-
-#[test]
-fn tls_with_a_private_authority() {
-    let certificates = Certificates::new();
-    let server = RedisServer::start_tls(&certificates);
-    let port = server.tls_port();
-    for host in ["127.0.0.1", "localhost"] {
-        works(builder(&format!("rediss://{host}:{port}")).ca_certificate(certificates.ca.clone()));
-    }
-    let url = format!("rediss://127.0.0.1:{port}");
-    let error = start_error(builder(&url).ca_certificate(Certificates::new().ca));
-    assert!(error.contains("certificate"), "{error}");
-    // The machine's authorities do not know this one.
-    let error = start_error(builder(&url));
-    assert!(error.contains("certificate"), "{error}");
-    let error = builder(&url).ca_certificate("no certificate").build().map(|backend| {
-        let limiter = Limiter::new(backend);
-        runtime().block_on(limiter.initialize()).unwrap_err()
-    });
-    println!("{error:?}");
-    let plain = builder(&server.url()).ca_certificate(certificates.ca).build().unwrap_err();
-    assert!(plain.to_string().contains("rediss://"), "{plain}");
 }
 
 #[test]

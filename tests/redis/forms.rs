@@ -17,6 +17,7 @@ fn same(timed: &Timed, forms: &[Form], steps: &[FormStep]) -> Result<(), TestCas
         prop_assert_eq!(answer, in_memory, "redis, memory at step {}: {:?}", index, step);
     }
     prop_assert_eq!(on_redis.assert_bounds(forms), Ok(()));
+    prop_assert_eq!(on_redis.assert_wait_stands(steps.len(), 1), Ok(()));
     Ok(())
 }
 
@@ -43,6 +44,13 @@ fn a_refund_gives_back_no_other_charge(algorithm: Algorithm) {
 }
 
 for_all_six!(a_refund_gives_back_no_other_charge);
+
+#[test]
+fn a_wait_is_told_by_the_same_part_until_it_is_over() {
+    let timed = Timed::start();
+    let subject = timed.subject();
+    forms::a_wait_is_told_by_the_same_part_until_it_is_over(&timed, subject);
+}
 
 /// Two quotas of one period are each other's form, in any order, with limits that share entries and
 /// limits that do not.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::task::{JoinHandle, yield_now};
-use tollgate::{Limiter, Policy, Quota, RedisBackend};
+use tollgate::{Limiter, LocalTier, MemoryBackend, Policy, Quota, RedisBackend};
 
 use crate::timed::PATIENCE;
 use support::redis::RedisServer;
@@ -78,6 +78,60 @@ fn those_that_gave_up_before_they_were_sent_are_not_charged() {
         server.freeze(false);
         assert!(last.await.unwrap());
         assert_eq!(used(&limiter).await, 2, "the first, which had been sent, and the last");
+    });
+}
+
+/// Checks that were to bring permits: after so many polls, before and after the server answered.
+#[test]
+fn what_a_dropped_check_was_to_bring_is_not_lost() {
+    let server = RedisServer::start();
+    for (number, frozen) in (0..12).map(|number| (number, number % 2 == 0)) {
+        let backend = RedisBackend::builder(&server.url()).deadline(PATIENCE).build().unwrap();
+        let limiter =
+            Limiter::builder(backend).local_tier(LocalTier::none().lease(50)).instances(1).build();
+        let subject = number.to_string();
+        one_thread().block_on(async {
+            let mut told = 0;
+            for _ in 0..20 {
+                told += u32::from(limiter.check(&POLICY, &subject).await.unwrap().is_allowed());
+            }
+            while let Some(decision) = limiter.check_now(&POLICY, &subject, 1) {
+                told += u32::from(decision.unwrap().is_allowed());
+            }
+            server.freeze(frozen);
+            let brings = {
+                let (limiter, subject) = (limiter.clone(), subject.clone());
+                tokio::spawn(async move { limiter.check(&POLICY, &subject).await.is_ok() })
+            };
+            for _ in 0..number * 3 {
+                yield_now().await;
+            }
+            brings.abort();
+            told += u32::from(brings.await.unwrap_or(false));
+            server.freeze(false);
+            limiter.close().await;
+            let reader = self::limiter(&server);
+            let left = reader.peek(&POLICY, &subject, 0).await.unwrap().remaining();
+            assert_eq!(LIMIT - left, told, "{number}");
+        });
+    }
+}
+
+/// Limiters of one Redis refund each other's decisions; one of a memory does not.
+#[test]
+fn decisions_of_one_redis_are_refunded_by_all_its_limiters() {
+    let server = RedisServer::start();
+    let [one, other] = [limiter(&server), limiter(&server)];
+    let memory = Limiter::new(MemoryBackend::new());
+    one_thread().block_on(async {
+        let charge = async |limiter: &Limiter| limiter.check(&POLICY, "s").await.unwrap();
+        let (first, second) = (charge(&one).await, charge(&one).await);
+        let in_memory = charge(&memory).await;
+        assert!(!memory.refund(first).await.unwrap());
+        assert!(!one.refund(in_memory).await.unwrap());
+        assert_eq!((used(&one).await, used(&memory).await), (2, 1));
+        assert!(other.refund(second).await.unwrap());
+        assert_eq!(used(&one).await, 1);
     });
 }
 

@@ -5,6 +5,9 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that panics fails, as it should")]
 
 mod access;
+mod access_credentials;
+mod access_kind;
+mod access_tls;
 mod clock_jumps;
 mod conformance;
 mod exact;

@@ -1,6 +1,6 @@
 #![deny(warnings)]
 // Nothing that a user calls like something of the prelude or of the expansion gets in the way.
-#![allow(dead_code, non_camel_case_types)]
+#![allow(dead_code, non_camel_case_types, non_upper_case_globals)]
 
 use axum::Router;
 use axum::routing::get;
@@ -15,10 +15,18 @@ struct u32;
 struct Duration;
 const LIMITS: usize = 3;
 fn drop() {}
+const response: &str = "";
+const output: &str = "";
+const guard: &str = "";
 
 #[tollgate::rate_limit(LIMITS as _, per = 60, key = (ip, header("x")))]
 async fn handler() {}
 
+#[tollgate::rate_limit(5, per = 60, refund_if = success)]
+async fn refunded() -> &'static str {
+    response
+}
+
 fn main() {
-    let _: Router = Router::new().route("/", get(handler));
+    let _: Router = Router::new().route("/", get(handler)).route("/refunded", get(refunded));
 }

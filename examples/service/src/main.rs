@@ -9,6 +9,7 @@
 //! | variable | |
 //! |---|---|
 //! | `PORT` | where it listens: 8080 |
+//! | `METRICS_PORT` | where metrics are read, which are not for everybody: 9090 |
 //! | `REDIS_URL` | where it counts; this process's memory if it is not set |
 //! | `CONFIG_FILE` | a file of settings, followed while it runs; none if it is not set |
 //! | `TOLLGATE_…` | single settings, as the documentation of `tollgate::Config` lists them |
@@ -21,7 +22,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::routing::{get, post};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-use tollgate::{Config, Limiter, StartError, rate_limit, set_limiter};
+use tollgate::{Config, Limiter, rate_limit, set_limiter};
 
 /// Seconds: a check takes less than a microsecond in memory, and a journey on Redis.
 const SECONDS: [f64; 8] = [0.000_001, 0.000_01, 0.000_1, 0.000_5, 0.001, 0.01, 0.1, 0.25];
@@ -63,10 +64,7 @@ async fn main() -> ExitCode {
 }
 
 async fn serve() -> Result<(), Box<dyn Error>> {
-    let port = match std::env::var("PORT") {
-        Ok(port) => port.parse().map_err(|_| format!("PORT is not a port number: {port:?}"))?,
-        Err(_) => 8080,
-    };
+    let (port, metrics_port) = (port("PORT", 8080)?, port("METRICS_PORT", 9090)?);
     let file = std::env::var_os("CONFIG_FILE");
     let config = match &file {
         Some(file) => Config::load(file)?,
@@ -77,8 +75,9 @@ async fn serve() -> Result<(), Box<dyn Error>> {
         .install_recorder()?;
     let limiter = Limiter::from_config(&config)?;
     match limiter.initialize().await {
-        // A replica can be added while Redis is away.
-        Err(StartError::Backend(error)) => {
+        // A replica can be added while Redis is away, though `login` is closed until it is there. A
+        // Redis that refuses, for instance the password, would do so for ever.
+        Err(error) if error.is_away() => {
             tracing::error!(%error, "Redis is not ready; the limits do what they say of that");
         }
         initialized => initialized?,
@@ -90,13 +89,27 @@ async fn serve() -> Result<(), Box<dyn Error>> {
         .route("/items", get(items))
         .route("/login", post(login))
         .route("/health", get(health))
-        .route("/metrics", get(metrics).with_state((prometheus, limiter.clone())))
         .into_make_service_with_connect_info::<SocketAddr>();
     let listener = tokio::net::TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await?;
+    // The names of policies and what they refuse are nobody's business outside: the port is not
+    // published.
+    let metrics = get(metrics).with_state((prometheus, limiter.clone()));
+    let metrics = Router::new().route("/metrics", metrics);
+    let inside = tokio::net::TcpListener::bind((Ipv4Addr::UNSPECIFIED, metrics_port)).await?;
+    println!("Metrics on port {}", inside.local_addr()?.port());
+    tokio::spawn(async move { axum::serve(inside, metrics).await });
     println!("Listening on port {}", listener.local_addr()?.port());
     axum::serve(listener, app).with_graceful_shutdown(ended()).await?;
     limiter.close().await;
     Ok(())
+}
+
+/// Reads a port number from the environment.
+fn port(variable: &str, default: u16) -> Result<u16, String> {
+    match std::env::var(variable) {
+        Ok(port) => port.parse().map_err(|_| format!("{variable} is not a port number: {port:?}")),
+        Err(_) => Ok(default),
+    }
 }
 
 /// Containers are told to end with SIGTERM, and people press Ctrl-C.

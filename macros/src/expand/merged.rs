@@ -25,7 +25,8 @@ pub(super) fn expand(
 
     // The conversion below does not compile for a value that is not a response. This span locates
     // the error at the return type, in the user's code.
-    let output = Ident::new("output", output_span(&function.sig));
+    let output = Ident::new("output", output_span(&function.sig).resolved_at(Span::mixed_site()));
+    let response = Ident::new("response", Span::mixed_site());
     let edge = return_edge(&function.sig.output, tollgate);
     function.sig.output = parse_quote!(-> #tollgate::Response);
 
@@ -42,8 +43,8 @@ pub(super) fn expand(
     quote! {
         #(#attrs)* #vis #sig {
             let #output = #future.await;
-            let response = #tollgate::IntoLimitedResponse::into_limited(#output);
-            #guard.finish(response).await
+            let #response = #tollgate::IntoLimitedResponse::into_limited(#output);
+            #guard.finish(#response).await
         }
     }
 }

@@ -51,6 +51,19 @@ impl Changed {
     }
 }
 
+/// The units in use under one policy. The order is that in which keys may be forgotten: first those
+/// whose subjects win the fewest units by it, among these first those that refuse nothing, and among
+/// these first those with the smallest share of their quotas in use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Usage {
+    /// The largest number of units in use in any quota.
+    pub(crate) units: u32,
+    /// `true` if a request has to wait.
+    pub(crate) refuses: bool,
+    /// The largest used share of any quota's capacity, in units of 1/65536.
+    pub(crate) share: u64,
+}
+
 impl Counters {
     /// Creates the state of a subject without any charges.
     pub(crate) fn new(policy: &Policy) -> Self {
@@ -171,18 +184,25 @@ impl Counters {
         form.max(self.aside().iter().map(Part::empty_at).max()).unwrap_or_default()
     }
 
-    /// Returns the largest used share of any quota's capacity, in units of 1/65536. Returns `None`
-    /// if a request of `cost` would have to wait at `now`.
-    pub(crate) fn used_share(&mut self, policy: &Policy, now: Timestamp, cost: u32) -> Option<u64> {
-        let mut counters = self.as_mut_slice().iter_mut().zip(policy.quotas());
-        counters.try_fold(0, |most, (counter, quota)| {
+    /// Returns the units in use. `waiting` is the smallest cost that counts as waiting.
+    pub(crate) fn usage(&mut self, policy: &Policy, now: Timestamp, waiting: u32) -> Usage {
+        let mut usage = Usage::default();
+        for (counter, quota) in self.as_mut_slice().iter_mut().zip(policy.quotas()) {
             counter.advance(now, quota);
-            if let Wait::For(_) = counter.wait(now, quota, cost) {
-                return None;
+            let used = counter.used(now, quota);
+            let share = (u64::from(used) << 16) / u64::from(quota.capacity());
+            let refuses = matches!(counter.wait(now, quota, waiting), Wait::For(_));
+            usage.units = usage.units.max(used);
+            usage.share = usage.share.max(share);
+            usage.refuses |= refuses;
+        }
+        if let Self::Changed(changed) = self {
+            for part in &mut changed.aside {
+                part.counter.advance(now, &part.quota);
+                usage.units = usage.units.max(part.counter.used(now, &part.quota));
             }
-            let share = (u64::from(counter.used(now, quota)) << 16) / u64::from(quota.capacity());
-            Some(most.max(share))
-        })
+        }
+        usage
     }
 
     /// Returns the state that a charge under `policy` starts from. `former` is the form in force,

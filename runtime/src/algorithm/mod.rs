@@ -18,7 +18,7 @@ mod translation;
 
 use smallvec::SmallVec;
 
-pub(crate) use self::counters::{Counters, Mode};
+pub(crate) use self::counters::{Counters, Mode, Usage};
 use self::fixed_window::FixedWindow;
 #[cfg(feature = "redis")]
 pub(crate) use self::from_store::verdict_from_raw;

@@ -45,15 +45,15 @@ pub(super) struct Translated {
 /// `policy`.
 pub(super) fn translate(parts: &[Part], policy: &Policy, now: Timestamp) -> Translated {
     let algorithm = policy.get_algorithm();
-    let known: SmallVec<[Part; MAX_QUOTAS]> =
-        parts.iter().filter_map(|part| part.at(now)).collect();
+    let known = parts.iter().filter_map(|part| part.at(now));
+    let was_empty = parts.iter().all(|part| part.empty_at() <= now);
     let serving = |quota: &Quota| parts.iter().find(|part| part.serves(algorithm, quota));
     let translated = policy.quotas().iter().map(|quota| match serving(quota) {
         Some(part) => Part { quota: *quota, until: Timestamp::EPOCH, ..part.coalesced() },
-        None => derived(source(&known, quota), algorithm, quota, now),
+        None if was_empty => derived(None, algorithm, quota, now),
+        None => derived(source(parts, quota), algorithm, quota, now),
     });
     let translated: SmallVec<[Part; MAX_QUOTAS]> = translated.collect();
-    let was_empty = known.is_empty();
     let mut aside: Vec<Part> = Vec::new();
     for part in known {
         let is_new = |others: &[Part]| others.iter().all(|other| !other.is_like(&part));
@@ -69,15 +69,23 @@ pub(super) fn translate(parts: &[Part], policy: &Policy, now: Timestamp) -> Tran
     Translated { parts: translated, aside, was_empty }
 }
 
-/// Returns the part from which the part of a new quota is derived: one that knows the whole period
-/// of the quota, else the one that knows most. Of several, the one with the most units.
-fn source<'a>(known: &'a [Part], quota: &Quota) -> Option<&'a Part> {
-    let period = |part: &Part| part.quota.period_micros();
-    let covering = known.iter().map(period).filter(|known| *known >= quota.period_micros()).min();
-    let chosen = covering.or_else(|| known.iter().map(period).max())?;
-    let candidates = known.iter().filter(|part| period(part) == chosen);
+/// Returns the part from which the part of a new quota is derived. A log that knows the whole period
+/// of the quota has the time of each admission, so it is the first choice. Otherwise it is the part
+/// with the shortest of the periods that contain the quota's, or, if there is none, with the
+/// longest. Of several, it is the one that is in use for the longest time.
+///
+/// The choice does not depend on the present time: it would be another one once a part is empty,
+/// and then a wait that was told would not be the last.
+fn source<'a>(parts: &'a [Part], quota: &Quota) -> Option<&'a Part> {
+    let preference = |part: &Part| {
+        let period = part.quota.period_micros();
+        let covers = period >= quota.period_micros();
+        let is_log = matches!(part.counter, QuotaCounter::SlidingWindow(_));
+        let nearness = if covers { u64::MAX - period } else { period };
+        (covers, covers && is_log, nearness, is_log, part.empty_at())
+    };
     // Of equal ones, the first is taken.
-    candidates.rev().max_by_key(|part| part.units())
+    parts.iter().rev().max_by_key(|part| preference(part))
 }
 
 fn derived(source: Option<&Part>, algorithm: Algorithm, quota: &Quota, now: Timestamp) -> Part {

@@ -13,7 +13,7 @@ pub(crate) mod store;
 pub(crate) use self::gauges::Gauges;
 pub use self::memory::MemoryBackendBuilder;
 #[cfg(feature = "redis")]
-pub use self::redis::RedisBackendBuilder;
+pub use self::redis::{RedisBackendBuilder, RedisCredentials};
 pub(crate) use self::store::Backend;
 pub use crate::error::Execution;
 pub use crate::operation::{Action, Answer, Operation};

@@ -5,6 +5,7 @@ use std::fmt;
 use std::future::{Future, ready};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::gauges::Gauges;
@@ -98,6 +99,15 @@ impl<B: Backend> Backend for Arc<B> {
     }
 }
 
+/// The identity of all stores that may have their charges in common with other stores.
+pub(crate) const SHARED_STORE: u64 = 0;
+
+/// Returns a number that was never returned before in this process, and is not [`SHARED_STORE`].
+pub(crate) fn next_identity() -> u64 {
+    static LAST: AtomicU64 = AtomicU64::new(SHARED_STORE);
+    LAST.fetch_add(1, Ordering::Relaxed) + 1
+}
+
 pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// The answers to a batch, one for each operation, in its order.
@@ -144,6 +154,13 @@ pub(crate) trait Store: Send + Sync {
     /// `false`, a guard enforces the deadline.
     fn has_deadline(&self) -> bool {
         false
+    }
+
+    /// Returns the number that identifies the store, so that the decisions of limiters with the same
+    /// store can be told from those of others. It is [`SHARED_STORE`] if the charges are not in this
+    /// process's memory, or if that is not known: then two stores may be ways to the same charges.
+    fn identity(&self) -> u64 {
+        self.inner().map_or(SHARED_STORE, |inner| inner.identity())
     }
 
     /// Returns the store's name, as used for the labels of metrics.

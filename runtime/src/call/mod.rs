@@ -72,7 +72,8 @@ impl CallLimit {
         limiter: &Limiter,
         subject: &str,
     ) -> Result<Option<Decision>, RateLimited> {
-        let declared = self.check(subject);
+        let subject = limiter.subject_of(subject);
+        let declared = self.check(&subject);
         let (policy, charged) = match self.wait {
             Some(max_wait) => limiter.charge_in_line(&declared, max_wait).await,
             None => {
@@ -91,7 +92,8 @@ impl CallLimit {
         limiter: &Limiter,
         subject: &str,
     ) -> Result<Option<Decision>, RateLimited> {
-        let declared = self.check(subject);
+        let subject = limiter.subject_of(subject);
+        let declared = self.check(&subject);
         let policy = limiter.effective_policy_for(&declared);
         let check = declared.with_policy(&policy);
         let charged = limiter.charge_now(&policy, &check);

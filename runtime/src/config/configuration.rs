@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::error::ConfigError;
-use super::settings::{InvalidSetting, Settings, at_least_ms, at_least_one};
+use super::settings::{BackendSettings, InvalidSetting, Settings, at_least_ms, at_least_one};
 use super::source::{LoadedSettings, Variable, variables};
 use super::value::{ConfigDuration, Keyword};
 use crate::{Limiter, LimiterBuilder, MemoryBackend, OnError, Overrides, Policy};
@@ -55,17 +55,17 @@ impl Config {
         Self::read(None, variables(std::env::vars_os().filter_map(as_text)))
     }
 
-    pub(super) fn read(path: Option<&Path>, variables: Vec<Variable>) -> Result<Self, ConfigError> {
-        let mut text = String::new();
-        if let Some(path) = path {
-            text = std::fs::read_to_string(path).map_err(|error| {
-                ConfigError::new(
-                    path.display().to_string(),
-                    None,
-                    format!("cannot read it: {error}"),
-                )
-            })?;
-        }
+    fn read(path: Option<&Path>, variables: Vec<Variable>) -> Result<Self, ConfigError> {
+        let text = path.map_or(Ok(String::new()), text_of)?;
+        Self::of_text(path, text, variables)
+    }
+
+    /// Reads the configuration from the text of a file and the variables.
+    pub(super) fn of_text(
+        path: Option<&Path>,
+        text: String,
+        variables: Vec<Variable>,
+    ) -> Result<Self, ConfigError> {
         let loaded = LoadedSettings::read(path.map(|path| (path, text.as_str())), &variables)?;
         let path = path.map(Path::to_path_buf);
         let config = Self { path, text, variables, loaded, declared: Vec::new() };
@@ -157,7 +157,16 @@ impl Config {
                               `backend.url`: leave one of them out";
                 return Err(("backend.max_keys".to_owned(), reason.to_owned()));
             }
-            return redis(url).map_err(|reason| ("backend.url".to_owned(), reason));
+            return redis(backend, url).map_err(|reason| {
+                // The reason names the file that cannot be used.
+                let is_named = |path: &Path| reason.contains(&path.display().to_string());
+                let file = backend.files().find(|(_, path)| is_named(path));
+                (format!("backend.{}", file.map_or("url", |(key, _)| key)), reason)
+            });
+        }
+        if let Some(key) = backend.key_for_url() {
+            let reason = "it is of use only with Redis: set `backend.url`, too, or leave it out";
+            return Err((format!("backend.{key}"), reason.to_owned()));
         }
         let mut memory = MemoryBackend::builder();
         if let Some(keys) = backend.max_keys {
@@ -188,19 +197,35 @@ impl Config {
     }
 }
 
-#[cfg(feature = "redis")]
-fn redis(url: &str) -> Result<LimiterBuilder, String> {
-    use std::error::Error as _;
+/// The error codes of Unix for a process, and for a system, that has too many files open.
+const TOO_MANY_FILES: [i32; 2] = [24, 23];
 
-    let backend = crate::RedisBackend::builder(url).build().map_err(|error| {
-        let text = error.to_string();
-        error.source().map_or(text, ToString::to_string)
-    })?;
+/// Reads a file.
+pub(super) fn text_of(path: &Path) -> Result<String, ConfigError> {
+    std::fs::read_to_string(path).map_err(|error| unreadable(path, &error))
+}
+
+/// Returns the error of a file that cannot be read.
+pub(super) fn unreadable(path: &Path, error: &std::io::Error) -> ConfigError {
+    let too_many = error.raw_os_error().is_some_and(|code| TOO_MANY_FILES.contains(&code));
+    let hint = if cfg!(unix) && too_many {
+        ": too many files and connections are open; raise the limit (`ulimit -n`), or find out which \
+         are never closed"
+    } else {
+        ""
+    };
+    let reason = format!("cannot read it: {error}{hint}");
+    ConfigError::new(path.display().to_string(), None, reason)
+}
+
+#[cfg(feature = "redis")]
+fn redis(settings: &BackendSettings, url: &str) -> Result<LimiterBuilder, String> {
+    let backend = settings.redis(url).build().map_err(|error| error.reason())?;
     Ok(Limiter::builder(backend))
 }
 
 #[cfg(not(feature = "redis"))]
-fn redis(_: &str) -> Result<LimiterBuilder, String> {
+fn redis(_: &BackendSettings, _: &str) -> Result<LimiterBuilder, String> {
     Err("this program was built without Redis: add the feature `redis` of tollgate".to_owned())
 }
 

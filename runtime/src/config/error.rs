@@ -7,6 +7,10 @@ use figment2::error::{Actual, Kind};
 use crate::error::fmt_with_causes;
 use crate::overrides::OverridesError;
 use crate::suggest;
+use crate::without_secrets::{shown, without_secrets};
+
+/// The beginning of the name of a variable as a place.
+pub(super) const VARIABLE: &str = "the environment variable ";
 
 /// The error for an invalid configuration. Its text has a line for each mistake with the place (a
 /// file or an environment variable), the key, the reason and what to do about it.
@@ -29,16 +33,14 @@ impl ConfigError {
         key: Option<String>,
         reason: impl Into<String>,
     ) -> Self {
-        let (place, reason) = (place.into(), reason.into());
-        Self { mistakes: vec![ConfigMistake { place, key, reason }] }
+        Self { mistakes: vec![ConfigMistake::new(place, key, reason)] }
     }
 
     /// Converts the error of overrides. `place` is the source of those that do not know theirs.
     pub(super) fn of_overrides(place: &str, error: &OverridesError) -> Self {
-        let mistakes = error.mistakes().iter().map(|mistake| ConfigMistake {
-            place: mistake.place().unwrap_or(place).to_owned(),
-            key: Some(key(["policies", mistake.policy()].into_iter().chain(mistake.key()))),
-            reason: mistake.reason().to_owned(),
+        let mistakes = error.mistakes().iter().map(|mistake| {
+            let key = key(["policies", mistake.policy()].into_iter().chain(mistake.key()));
+            ConfigMistake::new(mistake.place().unwrap_or(place), Some(key), mistake.reason())
         });
         Self { mistakes: mistakes.collect() }
     }
@@ -46,20 +48,42 @@ impl ConfigError {
     /// Converts an error of `figment2`, which reads the file and the variables. It may contain
     /// several mistakes.
     pub(super) fn of_reading(error: figment2::Error) -> Self {
-        let mistakes = error.into_iter().map(|error| ConfigMistake {
-            place: error.metadata.map_or("the configuration".into(), |found| found.name).into(),
-            key: Some(key(error.path.iter().map(String::as_str))),
-            reason: reason(&error.kind),
+        let mistakes = error.into_iter().map(|error| {
+            let place = error.metadata.map_or("the configuration".into(), |found| found.name);
+            let mut reason = reason(&error.kind, holds_secret(&error.path));
+            if let Some(variable) = place.strip_prefix(VARIABLE) {
+                reason += in_variable(&error.kind, variable).as_deref().unwrap_or_default();
+            }
+            let key = Some(key(error.path.iter().map(String::as_str)));
+            ConfigMistake::new(place, key, reason)
         });
         Self { mistakes: mistakes.collect() }
     }
 }
 
-/// Formats a path of keys in TOML syntax: parts that are not bare keys are quoted.
+impl ConfigMistake {
+    /// Creates a mistake. Its texts may contain parts of the configuration, which may be a URL in the
+    /// wrong place, so the passwords of URLs are left out.
+    fn new(place: impl Into<String>, key: Option<String>, reason: impl Into<String>) -> Self {
+        let clean = |text: String| without_secrets(&text).into_owned();
+        Self { place: clean(place.into()), key: key.map(clean), reason: clean(reason.into()) }
+    }
+}
+
+/// Returns `true` if the values of a key may be secrets, so that no error shows them.
+fn holds_secret(path: &[String]) -> bool {
+    const SECRETS: [&str; 6] = ["url", "pepper", "password", "secret", "credential", "user"];
+    let is_secret = |part: &String| SECRETS.iter().any(|secret| part.contains(secret));
+    // All of the table `backend` says how the store is reached.
+    path.iter().any(is_secret) || matches!(path, [backend] if backend == "backend")
+}
+
+/// Formats a path of keys in TOML syntax: parts that are not bare keys are quoted. A part that may
+/// be a URL in the wrong place is left out.
 pub(super) fn key<'a>(path: impl IntoIterator<Item = &'a str>) -> String {
     let is_bare = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
     let mut key = String::new();
-    for (depth, part) in path.into_iter().enumerate() {
+    for (depth, part) in path.into_iter().map(shown).enumerate() {
         // A policy's name is always quoted, so that its end is visible.
         let is_name = depth == 1 && key == "policies";
         if depth > 0 && !is_name && part.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -76,20 +100,36 @@ pub(super) fn key<'a>(path: impl IntoIterator<Item = &'a str>) -> String {
     key
 }
 
-fn reason(kind: &Kind) -> String {
+/// Describes a mistake. The value is shown unless it may be a secret.
+fn reason(kind: &Kind, is_secret: bool) -> String {
     match kind {
         Kind::UnknownField(_, known) => {
             format!("there is no such key: {}", suggested(kind, known))
         }
         Kind::UnknownVariant(found, known) => {
-            format!("`{found}` is none of its words: {}", suggested(kind, known))
+            format!("`{}` is none of its words: {}", shown(found), suggested(kind, known))
         }
         Kind::MissingField(name) => format!("`{name}` is missing: add it"),
         Kind::DuplicateField(name) => format!("`{name}` is there twice: leave one out"),
+        Kind::InvalidType(found, wanted) | Kind::InvalidValue(found, wanted)
+            if is_secret && !is_plain_url(found) =>
+        {
+            format!("write {}", wanted_words(wanted))
+        }
         Kind::InvalidType(found, wanted) | Kind::InvalidValue(found, wanted) => {
             format!("write {}, not {}", wanted_words(wanted), found_words(found))
         }
         other => other.to_string(),
+    }
+}
+
+/// Returns how a list or a table is written in an environment variable, if one is missing there.
+fn in_variable(kind: &Kind, name: &str) -> Option<String> {
+    let (Kind::InvalidType(_, wanted) | Kind::InvalidValue(_, wanted)) = kind else { return None };
+    match wanted_words(wanted).as_str() {
+        "a list" => Some(format!(": {name}='[\"first\", \"second\"]'")),
+        "a table of keys" => Some(format!(": one variable for each key, such as {name}__KEY")),
+        _ => None,
     }
 }
 
@@ -116,13 +156,18 @@ fn wanted_words(wanted: &str) -> String {
     format!("a whole number from 0 to {most}")
 }
 
+/// Returns `true` for a URL that cannot contain a password.
+fn is_plain_url(found: &Actual) -> bool {
+    matches!(found, Actual::Str(text) if text.contains("://") && shown(text) == text)
+}
+
 fn found_words(found: &Actual) -> String {
     match found {
         Actual::Bool(value) => format!("`{value}`"),
         Actual::Unsigned(number) => format!("`{number}`"),
         Actual::Signed(number) => format!("`{number}`"),
         Actual::Float(number) => format!("`{number}`"),
-        Actual::Str(text) => format!("{text:?}"),
+        Actual::Str(text) => format!("{:?}", shown(text)),
         Actual::Seq => "a list".to_owned(),
         Actual::Map => "a table of keys".to_owned(),
         other => other.to_string(),

@@ -1,6 +1,7 @@
 //! The settings of a configuration. The fields have the same names as the keys.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -31,6 +32,70 @@ pub(super) struct BackendSettings {
     pub(super) url: Option<String>,
     pub(super) deadline: Option<ConfigDuration>,
     pub(super) max_keys: Option<usize>,
+    pub(super) username_file: Option<PathBuf>,
+    pub(super) password_file: Option<PathBuf>,
+    pub(super) ca_file: Option<PathBuf>,
+    pub(super) client_certificate_file: Option<PathBuf>,
+    pub(super) client_key_file: Option<PathBuf>,
+    pub(super) server_name: Option<String>,
+    pub(super) sentinel_username_file: Option<PathBuf>,
+    pub(super) sentinel_password_file: Option<PathBuf>,
+    pub(super) sentinel_tls: Option<bool>,
+    pub(super) sentinel_server_name: Option<String>,
+}
+
+impl BackendSettings {
+    /// Returns the files that are given, with their keys.
+    pub(super) fn files(&self) -> impl Iterator<Item = (&'static str, &PathBuf)> {
+        let files = [
+            ("username_file", &self.username_file),
+            ("password_file", &self.password_file),
+            ("ca_file", &self.ca_file),
+            ("client_certificate_file", &self.client_certificate_file),
+            ("client_key_file", &self.client_key_file),
+            ("sentinel_username_file", &self.sentinel_username_file),
+            ("sentinel_password_file", &self.sentinel_password_file),
+        ];
+        files.into_iter().filter_map(|(key, file)| Some((key, file.as_ref()?)))
+    }
+
+    /// Returns the key of a setting that is of use only with a URL; `None` if none is given.
+    pub(super) fn key_for_url(&self) -> Option<&'static str> {
+        let names = [
+            ("server_name", self.server_name.is_some()),
+            ("sentinel_tls", self.sentinel_tls.is_some()),
+            ("sentinel_server_name", self.sentinel_server_name.is_some()),
+        ];
+        let name = names.into_iter().find_map(|(key, is_given)| is_given.then_some(key));
+        self.files().next().map(|(key, _)| key).or(name)
+    }
+
+    /// Adds these settings to those of the URL.
+    #[cfg(feature = "redis")]
+    pub(super) fn redis(&self, url: &str) -> crate::backend::RedisBackendBuilder {
+        let mut builder = crate::RedisBackend::builder(url);
+        for (key, file) in self.files() {
+            builder = match key {
+                "username_file" => builder.username_file(file),
+                "password_file" => builder.password_file(file),
+                "ca_file" => builder.ca_file(file),
+                "client_certificate_file" => builder.client_certificate_file(file),
+                "client_key_file" => builder.client_key_file(file),
+                "sentinel_username_file" => builder.sentinel_username_file(file),
+                _ => builder.sentinel_password_file(file),
+            };
+        }
+        if let Some(name) = &self.server_name {
+            builder = builder.server_name(name);
+        }
+        if let Some(tls) = self.sentinel_tls {
+            builder = builder.sentinel_tls(tls);
+        }
+        if let Some(name) = &self.sentinel_server_name {
+            builder = builder.sentinel_server_name(name);
+        }
+        builder
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -104,6 +169,8 @@ pub(super) struct HttpSettings {
     client_header: Option<String>,
     nat64_prefixes: Option<Vec<String>>,
     ipv6_prefix: Option<u8>,
+    pepper: Option<String>,
+    hash_subjects: Option<bool>,
     headers: Option<Keyword<crate::response::HeaderStyle>>,
     legacy_reset: Option<Keyword<crate::response::LegacyReset>>,
     on_missing_key: Option<Keyword<crate::key::OnMissingKey>>,
@@ -140,6 +207,12 @@ impl HttpSettings {
         if let Some(bits) = self.ipv6_prefix {
             options =
                 options.ipv6_prefix(bits).map_err(|error| wrong("http.ipv6_prefix", error))?;
+        }
+        if let Some(pepper) = &self.pepper {
+            options = options.pepper(pepper).map_err(|error| wrong("http.pepper", error))?;
+        }
+        if let Some(on) = self.hash_subjects {
+            options = options.hash_subjects(on);
         }
         if let Some(Keyword(style)) = self.headers {
             options = options.headers(style);

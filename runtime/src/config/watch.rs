@@ -1,28 +1,24 @@
-//! Watches the configuration file while the program runs.
+//! Follows the configuration file while the program runs.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
-
-use super::configuration::Config;
+use super::configuration::{Config, text_of};
 use super::error::ConfigError;
 use crate::Limiter;
 
-/// The length of one pause. The file is read after a pause without further changes, because a
-/// program may write it in several steps.
+/// The time between two looks at the file. The system's notifications of changes are not used:
+/// they are of single folders, so a link on the way to the file could be repointed unnoticed; they
+/// do not exist on network file systems; and systems run out of them.
+const INTERVAL: Duration = Duration::from_millis(500);
+/// The length of one pause. A file that has changed is read after a pause without further changes,
+/// because a program may write it in several steps.
 const QUIET: Duration = Duration::from_millis(50);
 /// The largest number of pauses. After these the file is read even if it still changes.
 const MAX_QUIETS: u32 = 10;
-
-/// A message to the watching thread.
-enum WatchMessage {
-    Changed,
-    Stop,
-}
 
 /// Applies changes of a configuration file to a limiter's overrides until the watcher is dropped.
 /// The overrides that were applied last then stay in effect.
@@ -30,7 +26,8 @@ enum WatchMessage {
 #[must_use = "when it is dropped, the file is not watched any more"]
 pub struct ConfigWatcher {
     broken: Arc<Mutex<Option<ConfigError>>>,
-    messages: Sender<WatchMessage>,
+    /// Its end ends the thread. Nothing is ever sent.
+    running: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -49,75 +46,42 @@ impl Config {
     /// other settings are logged, too, and take effect when the program restarts.
     ///
     /// The file may be rewritten in place. It is better to replace it by renaming another file, as
-    /// editors and the `ConfigMap` mounts of Kubernetes do.
+    /// editors and the `ConfigMap` mounts of Kubernetes do. The path may lead through links, to the
+    /// file or to its folders, each of which may be repointed. The file is read twice a second, so it
+    /// may be on any file system.
     ///
     /// # Errors
     ///
-    /// If the configuration has no file, or the system cannot watch its directory.
+    /// If the configuration has no file, or the system has no thread left.
     pub fn watch(self, limiter: Limiter) -> Result<ConfigWatcher, ConfigError> {
-        let Some(path) = self.path.clone() else {
-            let reason = "there is no file to watch: use `Config::load`";
-            return Err(ConfigError::new(self.place(), None, reason));
-        };
-        let cannot = |error: &dyn std::fmt::Display| {
-            ConfigError::new(self.place(), None, format!("cannot watch it: {error}"))
-        };
-        let (messages, receiver) = mpsc::channel();
-        let changed = messages.clone();
-        let mut watcher =
-            notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-                // Ignores events about reads of the file, because this watcher reads it, too.
-                if !event.is_ok_and(|event| matches!(event.kind, EventKind::Access(_))) {
-                    let _ = changed.send(WatchMessage::Changed);
-                }
-            })
-            .map_err(|error| cannot(&error))?;
-        for directory in directories(&path) {
-            watcher
-                .watch(&directory, RecursiveMode::NonRecursive)
-                .map_err(|error| cannot(&error))?;
-        }
-        // Makes the thread read the file once, because it may have changed between loading and
-        // watching.
-        let _ = messages.send(WatchMessage::Changed);
-        let broken = Arc::default();
-        let follower = Follower { path, config: self, limiter, broken: Arc::clone(&broken) };
+        let (broken, (running, stopped)) = (Arc::default(), mpsc::channel());
+        let follower = Follower::new(self, limiter, Arc::clone(&broken))?;
+        let place = follower.path.display().to_string();
         let thread = thread::Builder::new().name("tollgate-config".to_owned());
-        let thread = thread.spawn(move || follower.follow(&receiver, watcher));
-        match thread {
-            Ok(thread) => Ok(ConfigWatcher { broken, messages, thread: Some(thread) }),
-            Err(error) => Err(ConfigError::new("the configuration", None, error.to_string())),
+        match thread.spawn(move || follower.follow(&stopped)) {
+            Ok(thread) => {
+                Ok(ConfigWatcher { broken, running: Some(running), thread: Some(thread) })
+            }
+            Err(error) => {
+                Err(ConfigError::new(place, None, format!("cannot watch it: no thread: {error}")))
+            }
         }
     }
 }
 
 impl Drop for ConfigWatcher {
     fn drop(&mut self) {
-        let _ = self.messages.send(WatchMessage::Stop);
+        self.running = None;
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
     }
 }
 
-/// Returns the directories to watch for a replacement of the file: the file's own directory and, if
-/// the file is a link, the directory of its target.
-fn directories(path: &Path) -> Vec<PathBuf> {
-    let of = |path: &Path| match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent.to_path_buf(),
-        _ => PathBuf::from("."),
-    };
-    let mut directories = vec![of(path)];
-    if let (Ok(target), Ok(own)) = (path.canonicalize(), of(path).canonicalize())
-        && of(&target) != own
-    {
-        directories.push(of(&target));
-    }
-    directories
-}
-
 struct Follower {
     path: PathBuf,
+    /// The text that was last found in the file, or the reason why it could not be read.
+    seen: Result<String, ConfigError>,
     /// The configuration that was last applied.
     config: Config,
     limiter: Limiter,
@@ -127,40 +91,54 @@ struct Follower {
 }
 
 impl Follower {
-    fn follow(mut self, messages: &Receiver<WatchMessage>, mut watcher: RecommendedWatcher) {
-        while let Ok(WatchMessage::Changed) = messages.recv() {
-            for _ in 0..MAX_QUIETS {
-                match messages.recv_timeout(QUIET) {
-                    Ok(WatchMessage::Changed) => {}
-                    Ok(WatchMessage::Stop) | Err(RecvTimeoutError::Disconnected) => return,
-                    Err(RecvTimeoutError::Timeout) => break,
-                }
-            }
-            self.reload();
-            // The file may be a link that has another target now. Errors are ignored, because a
-            // directory may no longer exist.
-            for directory in directories(&self.path) {
-                let _ = watcher.watch(&directory, RecursiveMode::NonRecursive);
-            }
-        }
+    fn new(
+        config: Config,
+        limiter: Limiter,
+        broken: Arc<Mutex<Option<ConfigError>>>,
+    ) -> Result<Self, ConfigError> {
+        let Some(path) = config.path.clone() else {
+            let reason = "there is no file to watch: use `Config::load`";
+            return Err(ConfigError::new(config.place(), None, reason));
+        };
+        Ok(Self { path, seen: Ok(config.text.clone()), config, limiter, broken })
     }
 
-    fn reload(&mut self) {
-        let is_broken = lock(&self.broken).is_some();
-        match Config::read(Some(&self.path), self.config.variables.clone()) {
-            Ok(config) if config.text == self.config.text && !is_broken => {}
-            Ok(config) => match self.apply(&config) {
-                Ok(()) => {
-                    self.config = config;
-                    *lock(&self.broken) = None;
-                }
-                Err(error) => self.log_once(error),
-            },
+    fn follow(mut self, stopped: &Receiver<()>) {
+        let wait = |span| stopped.recv_timeout(span) == Err(RecvTimeoutError::Timeout);
+        while self.look(|| wait(QUIET)) && wait(INTERVAL) {}
+    }
+
+    /// Reads the file once, and takes its content if that is new. Content that is new is read again
+    /// after each `pause`, until it stays the same. Returns `false` if `pause` does, which means that
+    /// nobody wants to follow the file any more.
+    fn look(&mut self, mut pause: impl FnMut() -> bool) -> bool {
+        let mut found = text_of(&self.path);
+        if found == self.seen {
+            return true;
+        }
+        for _ in 0..MAX_QUIETS {
+            if !pause() {
+                return false;
+            }
+            let again = text_of(&self.path);
+            let is_settled = again == found;
+            found = again;
+            if is_settled {
+                break;
+            }
+        }
+        self.seen = found.clone();
+        let taken = found.and_then(|text| {
+            Config::of_text(Some(&self.path), text, self.config.variables.clone())
+        });
+        match taken.and_then(|config| self.apply(config)) {
+            Ok(()) => *lock(&self.broken) = None,
             Err(error) => self.log_once(error),
         }
+        true
     }
 
-    fn apply(&self, config: &Config) -> Result<(), ConfigError> {
+    fn apply(&mut self, config: Config) -> Result<(), ConfigError> {
         let (old, new) = (self.config.settings(), config.settings());
         if old.policies != new.policies {
             config.apply(&self.limiter)?;
@@ -174,6 +152,7 @@ impl Follower {
                  program starts anew"
             );
         }
+        self.config = config;
         Ok(())
     }
 
@@ -194,3 +173,6 @@ impl Follower {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,13 +16,14 @@ use std::sync::Arc;
 use askama::Template as _;
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
 use self::form::Form;
-use self::headers::{Headers, headers};
+use self::headers::{HTML, Headers, headers};
 use self::known::KnownPolicy;
 use self::page::{Notice, Page};
 use self::page_query::PageQuery;
@@ -37,6 +38,8 @@ pub struct Dashboard {
     limiter: Limiter,
     shows_subjects: bool,
     allows_changes: bool,
+    /// The names under which the page is served; `None` if it is served under every name.
+    hosts: Option<Vec<String>>,
     /// The secret key of the hashes that are shown in place of subjects. Without it, an address
     /// could be found by hashing all possible addresses.
     secret: [u8; 16],
@@ -52,7 +55,13 @@ impl Dashboard {
         // Each `RandomState` has keys of its own, derived from randomness of the operating system.
         let random = || RandomState::new().build_hasher().finish();
         let secret = u128::from(random()) << 64 | u128::from(random());
-        Self { limiter, shows_subjects: false, allows_changes: false, secret: secret.to_be_bytes() }
+        Self {
+            limiter,
+            shows_subjects: false,
+            allows_changes: false,
+            hosts: None,
+            secret: secret.to_be_bytes(),
+        }
     }
 
     /// Shows subjects in clear text if `on` is `true`, and their hashes if it is `false`, the
@@ -65,9 +74,23 @@ impl Dashboard {
     }
 
     /// Allows users of the page to override policies if `on` is `true`. The default is `false`.
+    ///
+    /// Guard the page by credentials, and not by the network alone: a site that an operator has
+    /// open can give its own name the address of this service, and then sends requests from within
+    /// the network. Browsers do not send it the credentials of this page. Set
+    /// [`hosts`](Self::hosts), too.
     #[must_use]
     pub fn allow_changes(mut self, on: bool) -> Self {
         self.allows_changes = on;
+        self
+    }
+
+    /// Serves the page only under these names, such as `limits.example`, or `limits.example:8080` for
+    /// that port alone. Requests under other names are answered 421. By default the page is served
+    /// under every name, also one that another site has given to the address of this service.
+    #[must_use]
+    pub fn hosts(mut self, hosts: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.hosts = Some(hosts.into_iter().map(Into::into).collect());
         self
     }
 
@@ -78,16 +101,18 @@ impl Dashboard {
         Router::new()
             .route("/", get(show).post(change))
             .layer(DefaultBodyLimit::max(MAX_BODY))
+            .layer(from_fn_with_state(Arc::clone(&served), guard))
             .with_state(served)
     }
 }
 
 impl fmt::Debug for Dashboard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { shows_subjects, allows_changes, .. } = self;
+        let Self { shows_subjects, allows_changes, hosts, .. } = self;
         f.debug_struct("Dashboard")
             .field("shows_subjects", shows_subjects)
             .field("allows_changes", allows_changes)
+            .field("hosts", hosts)
             .finish_non_exhaustive()
     }
 }
@@ -95,6 +120,20 @@ impl fmt::Debug for Dashboard {
 struct Served {
     dashboard: Dashboard,
     headers: Headers,
+}
+
+/// Refuses requests under other names, and adds the header fields to every response.
+async fn guard(State(served): State<Arc<Served>>, request: Request, next: Next) -> Response {
+    let host = origin::host(request.headers(), request.uri());
+    let hosts = served.dashboard.hosts.as_ref();
+    let mut response = match hosts.is_none_or(|hosts| origin::is_one_of(host, hosts)) {
+        true => next.run(request).await,
+        false => StatusCode::MISDIRECTED_REQUEST.into_response(),
+    };
+    for (name, value) in &served.headers {
+        response.headers_mut().insert(name, value.clone());
+    }
+    response
 }
 
 async fn show(State(served): State<Arc<Served>>, uri: Uri) -> Response {
@@ -118,7 +157,7 @@ async fn change(
              `Dashboard::allow_changes`.",
         );
     }
-    if !origin::is_own(&headers, &uri) {
+    if !origin::is_own(&headers, origin::host(&headers, &uri)) {
         return refuse(
             "This did not come from this page, as the browser tells it, so nothing was changed. \
              Who sends it without a browser says `Sec-Fetch-Site: same-origin`.",
@@ -146,7 +185,7 @@ impl Served {
         submitted: Option<Form>,
     ) -> Response {
         match Page::new(&self.dashboard, query, notice, submitted).render() {
-            Ok(html) => (status, self.headers.clone(), html).into_response(),
+            Ok(html) => (status, [HTML], html).into_response(),
             Err(error) => {
                 tracing::error!(%error, "the dashboard cannot be written");
                 StatusCode::INTERNAL_SERVER_ERROR.into_response()

@@ -102,7 +102,8 @@ impl Page {
         let limiter = &dashboard.limiter;
         let (tally, known, stats) = (limiter.tally(), KnownPolicy::all(limiter), limiter.stats());
         let overrides = limiter.overrides();
-        let changed = query.changed.as_deref().filter(|name| known.contains_key(*name));
+        let is_changed = |name: &&str| known.contains_key(*name) && overrides.get(name).is_some();
+        let changed = query.changed.as_deref().filter(is_changed);
         let decisions = Decisions::of(tally);
         let mut found: Vec<_> =
             known.iter().filter(|(name, _)| name.contains(&query.find)).collect();

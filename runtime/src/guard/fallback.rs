@@ -4,6 +4,8 @@
 
 use std::sync::Arc;
 
+use tokio::sync::Mutex;
+
 use super::unreported::{UnreportedCharge, UnreportedCharges};
 use crate::backend::store::Store;
 use crate::micros::Timestamp;
@@ -30,12 +32,20 @@ pub(crate) struct Fallback {
     clock: Arc<dyn Clock>,
     memory: MemoryBackend,
     unreported: UnreportedCharges,
+    /// Locked during a report, so that one ends before the next begins.
+    reporting: Mutex<()>,
 }
 
 impl Fallback {
     pub(crate) fn new(instances: u32, clock: Arc<dyn Clock>) -> Self {
         let memory = MemoryBackend::builder().clock(Arc::clone(&clock)).build();
-        Self { instances, clock, memory, unreported: UnreportedCharges::default() }
+        Self {
+            instances,
+            clock,
+            memory,
+            unreported: UnreportedCharges::default(),
+            reporting: Mutex::default(),
+        }
     }
 
     fn share(&self, policy: &Policy) -> Policy {
@@ -61,9 +71,10 @@ impl Fallback {
         decided.is_ok() && (verdict.outcome() != Outcome::Never || check.can_never_pass())
     }
 
-    /// Stores a charge that was admitted here, to report it to the backend later.
-    pub(crate) fn add_unreported(&self, check: &Check<'_>) {
-        self.unreported.add(check, Timestamp::now(&self.clock));
+    /// Stores a charge that was admitted here, to report it to the backend later. Returns the number
+    /// of this debt; 0 if it is not stored.
+    pub(crate) fn add_unreported(&self, check: &Check<'_>) -> u64 {
+        self.unreported.add(check, Timestamp::now(&self.clock))
     }
 
     /// Refunds a charge that was admitted or recorded here at `charged_at`. Returns `true` if
@@ -74,9 +85,19 @@ impl Fallback {
         matches!(self.apply(&operation), Ok(Answer::Refunded(true)))
     }
 
-    /// Subtracts a refunded charge from those that are to be reported to the backend.
-    pub(crate) fn subtract_unreported(&self, check: &Check<'_>) {
-        self.unreported.subtract(check);
+    /// Refunds a charge that was admitted here at `charged_at`, and subtracts it from those that are
+    /// to be reported to the backend. `debt` is the number that
+    /// [`add_unreported`](Self::add_unreported) returned; 0 if the charge is not to be reported.
+    /// Returns `true` if the charge was refunded. Returns `false`, and changes nothing, if its report
+    /// has begun: then the charge counts at the backend.
+    pub(crate) fn refund_decided(
+        &self,
+        check: &Check<'_>,
+        charged_at: Timestamp,
+        debt: u64,
+    ) -> bool {
+        let refund = || self.refund(check, charged_at);
+        if debt == 0 { refund() } else { self.unreported.refund(check, debt, refund) }
     }
 
     /// Removes all charges of the check's subject, also those that are not yet reported.
@@ -108,12 +129,13 @@ impl Fallback {
     /// are still in use. This is best effort: units that the backend does not admit are dropped,
     /// because it refuses further requests anyway.
     pub(crate) async fn report(&self, backend: &dyn Store) {
+        let _reporting = self.reporting.lock().await;
         let mut charges = self.unreported.take();
         let now = Timestamp::now(&self.clock);
         charges.retain_mut(|charge| {
             let used = self.used(charge);
-            charge.units = charge.units.min(used);
-            charge.counts_at(now) && charge.units > 0
+            charge.reduce_to(used);
+            charge.counts_at(now) && charge.units() > 0
         });
         while !charges.is_empty() {
             let batch: Vec<UnreportedCharge> = charges.drain(..charges.len().min(BATCH)).collect();
@@ -155,8 +177,9 @@ async fn report_batch(
                 Ok(Answer::Verdict(verdict)) if verdict.outcome() != Outcome::Allowed => {
                     let room = verdict.quotas().iter().map(QuotaState::remaining).min();
                     if let Some(room) = room.filter(|room| *room > 0) {
-                        let units = room.min(charge.units);
-                        refused.push(UnreportedCharge { units, ..charge });
+                        let mut charge = charge;
+                        charge.reduce_to(room);
+                        refused.push(charge);
                     }
                 }
                 Ok(_) => {}

@@ -19,7 +19,14 @@ pub(super) struct UnreportedCharges {
     /// `true` while there are charges that no caller has begun to report. Checks read it without a
     /// lock.
     any: AtomicBool,
-    charges: Mutex<HashMap<ChargeKey, UnreportedCharge>>,
+    debts: Mutex<Debts>,
+}
+
+#[derive(Default)]
+struct Debts {
+    charges: HashMap<ChargeKey, UnreportedCharge>,
+    /// The number of the last charge. The numbers begin with 1.
+    last_number: u64,
 }
 
 /// The key of an unreported charge: the policy's name and the subject.
@@ -29,12 +36,29 @@ type ChargeKey = (SmolStr, SmolStr);
 pub(super) struct UnreportedCharge {
     pub(super) policy: Policy,
     pub(super) subject: SmolStr,
-    pub(super) units: u32,
+    units: u32,
     /// The time of the last charge.
-    pub(super) last: Timestamp,
+    last: Timestamp,
+    /// The units contain each charge of this subject in full whose number is this one or larger.
+    /// Charges with smaller numbers are not contained, or only in part.
+    first: u64,
 }
 
 impl UnreportedCharge {
+    /// Returns the number of units.
+    pub(super) fn units(&self) -> u32 {
+        self.units
+    }
+
+    /// Lowers the units to `units` if they are more. It is then not known which of the charges are
+    /// contained, so none of them can be refunded any more.
+    pub(super) fn reduce_to(&mut self, units: u32) {
+        if units < self.units {
+            self.units = units;
+            self.first = u64::MAX;
+        }
+    }
+
     /// Returns `true` if any of the units may still be in use at `now`.
     pub(super) fn counts_at(&self, now: Timestamp) -> bool {
         let spans = self.policy.quotas().iter().map(|quota| {
@@ -67,54 +91,90 @@ impl UnreportedCharges {
         self.any.swap(false, Ordering::Relaxed)
     }
 
-    pub(super) fn add(&self, check: &Check<'_>, now: Timestamp) {
+    /// Adds a charge. Returns its number; 0 if it is not stored.
+    pub(super) fn add(&self, check: &Check<'_>, now: Timestamp) -> u64 {
         if check.cost == 0 {
-            return;
+            return 0;
         }
-        let mut charges = self.lock();
-        let key = key(check);
-        if charges.len() >= MAX_SUBJECTS && !charges.contains_key(&key) {
-            return;
-        }
-        let charge = charges.entry(key).or_insert_with_key(|(_, subject)| UnreportedCharge {
+        let mut debts = self.lock();
+        let number = debts.last_number + 1;
+        let charge = UnreportedCharge {
             policy: check.policy.clone(),
-            subject: subject.clone(),
-            units: 0,
+            subject: check.subject.into(),
+            units: check.cost,
             last: now,
-        });
-        charge.units = charge.units.saturating_add(check.cost);
-        charge.last = now;
+            first: number,
+        };
+        if !debts.add(charge) {
+            return 0;
+        }
+        debts.last_number = number;
         self.any.store(true, Ordering::Relaxed);
+        number
     }
 
-    /// Subtracts a charge that was refunded.
-    pub(super) fn subtract(&self, check: &Check<'_>) {
-        if let Some(charge) = self.lock().get_mut(&key(check)) {
-            charge.units = charge.units.saturating_sub(check.cost);
-        }
+    /// Calls `refund` if the charge with this number is still to be reported, and subtracts the
+    /// charge if `refund` returns `true`. Returns `true` if it did so.
+    pub(super) fn refund(
+        &self,
+        check: &Check<'_>,
+        number: u64,
+        refund: impl FnOnce() -> bool,
+    ) -> bool {
+        let mut debts = self.lock();
+        let charge = debts.charges.get_mut(&key(check)).filter(|charge| charge.first <= number);
+        // The lock is kept meanwhile, so that no report takes a charge that is being refunded.
+        let Some(charge) = charge.filter(|_| refund()) else { return false };
+        charge.units = charge.units.saturating_sub(check.cost);
+        true
     }
 
     /// Removes all charges of the check's subject.
     pub(super) fn remove(&self, check: &Check<'_>) {
-        self.lock().remove(&key(check));
+        self.lock().charges.remove(&key(check));
     }
 
     /// Removes all charges, and returns them.
     pub(super) fn take(&self) -> Vec<UnreportedCharge> {
-        let mut charges = self.lock();
+        let mut debts = self.lock();
         self.any.store(false, Ordering::Relaxed);
-        std::mem::take(&mut *charges).into_values().collect()
+        std::mem::take(&mut debts.charges).into_values().collect()
     }
 
+    /// Adds charges again that were taken and could not be reported.
     pub(super) fn put_back(&self, charges: impl Iterator<Item = UnreportedCharge>) {
-        for UnreportedCharge { policy, subject, units, last } in charges {
-            self.add(&Check::new(&policy, &subject, units), last);
+        let mut debts = self.lock();
+        for charge in charges.filter(|charge| charge.units > 0) {
+            if debts.add(charge) {
+                self.any.store(true, Ordering::Relaxed);
+            }
         }
     }
 
     /// Locks the charges. Poison is ignored, because no code panics while it has the lock.
-    fn lock(&self) -> MutexGuard<'_, HashMap<ChargeKey, UnreportedCharge>> {
-        self.charges.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Debts> {
+        self.debts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Debts {
+    /// Adds a charge to those of its subject. Returns `false` if there are too many subjects.
+    fn add(&mut self, charge: UnreportedCharge) -> bool {
+        let key = (charge.policy.name_handle(), charge.subject.clone());
+        if let Some(known) = self.charges.get_mut(&key) {
+            let sum = known.units.checked_add(charge.units);
+            known.units = sum.unwrap_or(u32::MAX);
+            known.last = known.last.max(charge.last);
+            // The lowest number is right, because reports come one after the other: every charge in
+            // between is contained, too.
+            known.first = sum.map_or(u64::MAX, |_| known.first.min(charge.first));
+            return true;
+        }
+        let fits = self.charges.len() < MAX_SUBJECTS;
+        if fits {
+            self.charges.insert(key, charge);
+        }
+        fits
     }
 }
 

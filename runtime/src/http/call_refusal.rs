@@ -13,5 +13,6 @@ pub(crate) fn refuse_call(policy: &Policy, reason: Reason<'_>) -> Response {
     let options = limiter.http();
     let context =
         RefusalContext { options, headers: options.headers, function: None, passes_limits: true };
-    context.respond(&Refusal::new(policy, &text, reason, None))
+    let refusal = Refusal::new(policy, &text, reason, None).described_by(context.headers);
+    context.respond(&refusal)
 }

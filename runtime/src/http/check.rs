@@ -141,6 +141,7 @@ impl<'a, R> Checker<'a, R> {
             Err(_) if policy.is_shadow() => return Ok(None),
             Err(error) => return Err(WithoutKey { policy, error }),
         };
+        let subject = self.limiter.hidden(subject.as_str()).unwrap_or(subject);
         let policy = self.limiter.effective_policy_of_subject(policy, subject.as_str());
         if !policy.is_enabled() {
             return Ok(None);
@@ -190,6 +191,8 @@ impl<'a, R> Checker<'a, R> {
                     return CheckNow::Done(self.reject(parts, &WithoutKey { policy, error }));
                 }
             };
+            let hidden = self.limiter.hidden(subject);
+            let subject = hidden.as_ref().map_or(subject, Subject::as_str);
             let policy = self.limiter.effective_policy_of_subject(policy, subject);
             if !policy.is_enabled() {
                 return CheckNow::Done(CheckOutcome::Uncounted);
@@ -218,7 +221,7 @@ impl<'a, R> Checker<'a, R> {
     fn key_options(&self) -> KeyOptions<'_> {
         let options = self.limiter.http();
         let on_missing = self.limit.on_missing_key.unwrap_or(options.on_missing_key);
-        KeyOptions { address: &options.address, on_missing }
+        KeyOptions { address: &options.address, hash: &options.hash, on_missing }
     }
 
     /// Converts the limiter's result into the outcome of the check. The verdict is large, so it is
@@ -274,7 +277,7 @@ impl<'a, R> Checker<'a, R> {
         let CountedRequest { policy, check, count, .. } = counted;
         let headers = fields(self.limit, self.limiter, policy.is_shadow(), verdict);
         let decision =
-            self.keeps_decision.then(|| Box::new(Decision::charged(verdict.take(), &check)));
+            self.keeps_decision.then(|| Box::new(self.limiter.charged(verdict.take(), &check)));
         Granted { headers, decision, overridden: policy.overridden().cloned(), count }
     }
 }

@@ -68,6 +68,7 @@ impl Refusing<'_> {
         let text = text(limit, policy.overridden());
         let refusal = Refusal::new(policy, text, reason, Some(parts))
             .fixed_cost(limit.has_fixed_cost())
+            .described_by(context.headers)
             .with_behind(behind);
         let mut response = Box::new(context.respond(&refusal));
         if let Some(id) = counted {

@@ -32,6 +32,13 @@ pub enum KeyError {
     /// The client sent this query parameter more than once, with different values.
     #[error("`{0}` has several values in the query")]
     RepeatedQuery(&'static str),
+    /// The client percent-encoded something in this cookie that is not text.
+    #[error("the cookie `{0}` is not percent-encoded UTF-8")]
+    UnreadableCookie(&'static str),
+    /// The client percent-encoded something in the path that is not text, so that the path has no
+    /// parameter of this name.
+    #[error("the path is not percent-encoded UTF-8, so `{0}` is not found in it")]
+    UnreadablePath(&'static str),
     /// The route has no path parameter of this name.
     #[error("the server does not provide what its limit counts by")]
     NoPathParam(&'static str),
@@ -50,26 +57,28 @@ impl fmt::Debug for KeyError {
 }
 
 impl KeyError {
-    /// Returns `true` if the client left something out or sent several values, and `false` if the
-    /// server lacks the address, a path parameter or an extension.
+    /// Returns `true` if the client left something out, sent several values or sent what cannot be
+    /// decoded, and `false` if the server lacks the address, a path parameter or an extension.
     #[must_use]
     pub const fn is_clients(self) -> bool {
         match self {
             Self::NoHeader(_) | Self::NoCookie(_) | Self::NoQuery(_) | Self::NoSubject => true,
             Self::RepeatedHeader(_) | Self::RepeatedCookie(_) | Self::RepeatedQuery(_) => true,
+            Self::UnreadableCookie(_) | Self::UnreadablePath(_) => true,
             Self::NoConnectInfo | Self::NoPathParam(_) | Self::NoExtension(_) => false,
         }
     }
 
-    /// Returns `true` if [`OnMissingKey`](crate::http::OnMissingKey) applies to the error.
+    /// Returns `true` if [`OnMissingKey`](crate::http::OnMissingKey) applies to the error: the
+    /// request lacks the key. What is there and cannot be used is no excuse.
     pub(super) const fn can_be_excused(self) -> bool {
-        !matches!(
-            self,
-            Self::NoConnectInfo
-                | Self::RepeatedHeader(_)
-                | Self::RepeatedCookie(_)
-                | Self::RepeatedQuery(_)
-        )
+        match self {
+            Self::NoHeader(_) | Self::NoCookie(_) | Self::NoQuery(_) | Self::NoSubject => true,
+            Self::NoPathParam(_) | Self::NoExtension(_) => true,
+            Self::NoConnectInfo => false,
+            Self::RepeatedHeader(_) | Self::RepeatedCookie(_) | Self::RepeatedQuery(_) => false,
+            Self::UnreadableCookie(_) | Self::UnreadablePath(_) => false,
+        }
     }
 
     /// Returns the text for the log about a mistake in the server: the thing that is missing, and

@@ -17,11 +17,15 @@ use crate::subject::{IntoSubject, Subject};
 /// use axum::http::request::Parts;
 /// use tollgate::{IntoSubject, KeyExtractor, Subject, rate_limit};
 ///
+/// /// The account that the login layer has found.
+/// #[derive(Clone)]
+/// struct Account(u64);
+///
 /// struct Tenant;
 ///
 /// impl KeyExtractor for Tenant {
 ///     async fn subject(&self, parts: &Parts) -> Option<Subject> {
-///         parts.headers.get("host")?.to_str().ok().into_subject()
+///         parts.extensions.get::<Account>().map(|account| account.0).into_subject()
 ///     }
 /// }
 ///

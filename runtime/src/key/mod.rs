@@ -8,7 +8,9 @@ mod forwarded;
 mod network;
 mod options;
 mod part;
+mod request_values;
 mod silent_proxies;
+mod subject_hash;
 
 use std::fmt::{self, Display};
 use std::sync::Arc;
@@ -27,6 +29,7 @@ pub(crate) use self::options::{
 };
 pub use self::options::{ForwardedHeader, OnMissingKey};
 pub use self::part::{KeyPart, extension};
+pub(crate) use self::subject_hash::{MIN_PEPPER, Pepper, SubjectHash};
 use crate::subject::{IntoSubject, Subject};
 
 /// The property of a request by which a limit counts. Each value of the property has its own quota.
@@ -37,10 +40,12 @@ use crate::subject::{IntoSubject, Subject};
 /// ```
 /// use tollgate::Key;
 ///
-/// let tenant = Key::function(|parts| {
-///     let host = parts.headers.get("host")?.to_str().ok()?;
-///     host.split_once('.').map(|(tenant, _)| tenant.to_owned())
-/// });
+/// /// The tenant of the user whom the login layer has found. What a client can choose freely, such
+/// /// as `Host`, would give it a new budget each time.
+/// #[derive(Clone)]
+/// struct Tenant(String);
+///
+/// let tenant = Key::function(|parts| Some(parts.extensions.get::<Tenant>()?.0.clone()));
 /// let key = Key::all([Key::ip(), tenant]);
 /// ```
 #[derive(Clone)]
@@ -158,8 +163,7 @@ impl Key {
         parts: &Parts,
         options: KeyOptions<'_>,
     ) -> Option<SubjectResult> {
-        let now =
-            |leaf: Leaf<'_>| Some(options.or_missing(leaf.resolve(parts, options.address).now()?));
+        let now = |leaf: Leaf<'_>| Some(options.or_missing(leaf.resolve(parts, options).now()?));
         if let KeyRepr::Part(part) = &self.0 {
             return now(Leaf::Part(part));
         }
@@ -200,11 +204,11 @@ impl Key {
         options: KeyOptions<'_>,
     ) -> SubjectResult {
         if let KeyRepr::Part(part) = &self.0 {
-            return options.or_missing(Leaf::Part(part).subject(parts, options.address).await);
+            return options.or_missing(Leaf::Part(part).subject(parts, options).await);
         }
         let mut subjects = Subjects::default();
         for leaf in self.leaves() {
-            subjects.add(options.or_missing(leaf.subject(parts, options.address).await))?;
+            subjects.add(options.or_missing(leaf.subject(parts, options).await))?;
         }
         Ok(subjects.join())
     }
@@ -279,7 +283,7 @@ impl Leaf<'_> {
         }
     }
 
-    fn resolve<'a>(&'a self, parts: &'a Parts, options: &AddressOptions) -> Resolved<'a> {
+    fn resolve<'a>(&'a self, parts: &'a Parts, options: KeyOptions<'_>) -> Resolved<'a> {
         match self {
             Self::Part(part) => part.resolve(parts, options),
             Self::Extractor(extractor) => extractor.resolve(parts),
@@ -289,7 +293,7 @@ impl Leaf<'_> {
     async fn subject(
         self,
         parts: &mut Parts,
-        options: &AddressOptions,
+        options: KeyOptions<'_>,
     ) -> Result<Subject, KeyError> {
         if let Self::Part(KeyPart::PathParam(name)) = self {
             return part::path_param(name, parts).await;

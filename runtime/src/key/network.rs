@@ -59,6 +59,12 @@ impl Network {
         (bits(address) ^ self.bits) & mask(self.len) == 0 && (self.is_ipv4() == address.is_ipv4())
     }
 
+    /// Returns `true` if the network contains far more than one operator's proxies: more
+    /// than a /8 of IPv4 addresses, or than a /16 of IPv6 addresses.
+    pub(crate) fn is_wide(&self) -> bool {
+        self.len < if self.is_ipv4() { 96 + 8 } else { 16 }
+    }
+
     /// Returns `true` for a network of IPv4 addresses. A shorter prefix, such as `::/0`, contains
     /// IPv6 addresses only.
     fn is_ipv4(&self) -> bool {

@@ -11,6 +11,7 @@ use axum::http::request::Parts;
 use super::error::KeyError;
 use super::network::{Nat64Prefix, Network, Translation};
 use super::silent_proxies::SilentProxies;
+use super::subject_hash::SubjectHash;
 use crate::subject::Subject;
 
 /// The handling of requests that lack the key of their limit.
@@ -89,6 +90,11 @@ impl AddressOptions {
         }
     }
 
+    /// Returns `true` if the trusted networks contain far more than one operator's proxies.
+    pub(crate) fn trusts_widely(&self) -> bool {
+        self.trusted_proxies.iter().any(Network::is_wide)
+    }
+
     /// Returns `true` if a canonical address is that of a trusted proxy.
     #[inline]
     pub(super) fn is_trusted(&self, address: IpAddr) -> bool {
@@ -119,6 +125,8 @@ impl fmt::Debug for AddressOptions {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct KeyOptions<'a> {
     pub(crate) address: &'a AddressOptions,
+    /// The hash of credentials.
+    pub(crate) hash: &'a SubjectHash,
     pub(crate) on_missing: OnMissingKey,
 }
 
@@ -126,9 +134,9 @@ pub(crate) struct KeyOptions<'a> {
 pub(crate) type SubjectResult = Result<Option<Subject>, KeyError>;
 
 impl KeyOptions<'_> {
-    /// Applies `on_missing` to a request that lacks its key. Two errors stay errors: an address
-    /// that the server does not pass to handlers, because every request would lack it; and a
-    /// repeated name, because clients could choose their subject by repeating it.
+    /// Applies `on_missing` to a request that lacks its key. Other errors stay errors: an address
+    /// that the server does not pass to handlers, because every request would lack it; and what a
+    /// client has sent in a form that cannot be used, because it could choose its subject by that.
     pub(super) fn or_missing(self, subject: Result<Subject, KeyError>) -> SubjectResult {
         match (subject, self.on_missing) {
             (Ok(subject), _) => Ok(Some(subject)),

@@ -23,7 +23,8 @@ fn resolved(
     on_missing: OnMissingKey,
 ) -> Result<Option<String>, KeyError> {
     let address = AddressOptions::new(&[], Vec::new());
-    let options = KeyOptions { address: &address, on_missing };
+    let hash = SubjectHash::default();
+    let options = KeyOptions { address: &address, hash: &hash, on_missing };
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let now = key.subject_now(&parts, options);
     let subject = runtime.block_on(key.subject(&mut parts, options));
@@ -168,7 +169,9 @@ fn the_path_of_a_function_an_async_one_or_an_extractor_is_a_key() {
     ];
     let mut all = with_number();
     let address = AddressOptions::new(&[], Vec::new());
-    let options = KeyOptions { address: &address, on_missing: OnMissingKey::Reject };
+    let hash = SubjectHash::default();
+    let on_missing = OnMissingKey::Reject;
+    let options = KeyOptions { address: &address, hash: &hash, on_missing };
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let subject = runtime.block_on(Key::from_parts(PARTS).subject(&mut all, options)).unwrap();
     assert_eq!(subject.unwrap().as_str(), "GET|GET|GET|42");

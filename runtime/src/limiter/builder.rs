@@ -8,10 +8,11 @@ use std::time::Duration;
 use super::queue::Queue;
 use super::refund::BackgroundRefunds;
 use super::{Limiter, Shared};
-use crate::backend::store::{StoreHandle, StoreOptions};
+use crate::backend::store::{StoreHandle, StoreOptions, next_identity};
+use crate::decision::ChargeOrigin;
 use crate::guard::{Fallback, GuardOptions, GuardedStore};
 use crate::overrides::{OverrideTable, SubjectOverrides};
-use crate::telemetry::{NearLimit, Telemetry};
+use crate::telemetry::{NearLimit, ShadowLog, Telemetry};
 use crate::{
     Backend, Blocked, CircuitBreaker, Clock, LocalTier, OnError, PerSubject, Policy, SystemClock,
 };
@@ -46,17 +47,18 @@ type IntoStore = Box<dyn FnOnce(StoreOptions) -> StoreHandle + Send + Sync>;
 impl LimiterBuilder {
     pub(super) fn new(backend: impl Backend) -> Self {
         let backend = Arc::new(backend);
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         Self {
             into_store: Box::new(move |options| backend.into_store(options)),
             guards: GuardOptions {
-                clock: Arc::new(SystemClock::new()),
+                clock: Arc::clone(&clock),
                 deadline: None,
                 breaker: Some(CircuitBreaker::new()),
                 tier: LocalTier::default(),
             },
             on_error: OnError::Closed,
             instances: None,
-            telemetry: Telemetry::new(),
+            telemetry: Telemetry::new(clock),
             #[cfg(feature = "metrics")]
             metrics: Some(crate::Metrics::new()),
             declared: Vec::new(),
@@ -76,6 +78,7 @@ impl LimiterBuilder {
     #[must_use]
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.guards.clock = Arc::new(clock);
+        self.telemetry.shadow_log = ShadowLog::new(Arc::clone(&self.guards.clock));
         self
     }
 
@@ -236,6 +239,7 @@ impl LimiterBuilder {
             self.telemetry.meter = self.metrics.map(meter);
         }
         let can_fail = !store.is_immediate();
+        let origin = ChargeOrigin { store: store.identity(), limiter: next_identity() };
         let GuardedStore { store, circuit } = self.guards.guard(store);
         let clock = self.guards.clock;
         let instances = self.instances.filter(|_| can_fail);
@@ -252,6 +256,7 @@ impl LimiterBuilder {
         let http = self.configured_http.or(http);
         let shared = Shared {
             store,
+            origin,
             can_fail,
             circuit,
             on_error: self.on_error,

@@ -33,7 +33,8 @@ impl Limiter {
         subject: &str,
         cost: u32,
     ) -> Result<Decision, Unavailable> {
-        let declared = Check::new(policy, subject, cost);
+        let subject = self.subject_of(subject);
+        let declared = Check::new(policy, &subject, cost);
         let policy = self.effective_policy_for(&declared);
         let check = declared.with_policy(&policy);
         let decision = self.charge(&policy, &check).await?;
@@ -54,7 +55,8 @@ impl Limiter {
         subject: &str,
         cost: u32,
     ) -> Option<Result<Decision, Unavailable>> {
-        let declared = Check::new(policy, subject, cost);
+        let subject = self.subject_of(subject);
+        let declared = Check::new(policy, &subject, cost);
         let policy = self.effective_policy_for(&declared);
         let check = declared.with_policy(&policy);
         let charged = self.charge_now(&policy, &check)?;
@@ -78,7 +80,8 @@ impl Limiter {
         cost: u32,
         max_wait: Duration,
     ) -> Result<Decision, Unavailable> {
-        let check = Check::new(policy, subject, cost);
+        let subject = self.subject_of(subject);
+        let check = Check::new(policy, &subject, cost);
         let (policy, waited) = self.charge_in_line(&check, max_wait).await;
         waited.inspect(|decision| self.notify_refusal(&check.with_policy(&policy), decision))
     }
@@ -95,8 +98,13 @@ impl Limiter {
         subject: &str,
         cost: u32,
     ) -> Result<Decision, Unavailable> {
-        let declared = Check::new(policy, subject, cost);
-        let policy = self.effective_policy_for(&declared);
+        let subject = self.subject_of(subject);
+        self.peek_check(&Check::new(policy, &subject, cost)).await
+    }
+
+    /// Peeks by the policy in effect. The subject is bounded already.
+    pub(super) async fn peek_check(&self, declared: &Check<'_>) -> Result<Decision, Unavailable> {
+        let policy = self.effective_policy_for(declared);
         if !policy.is_enabled() {
             return Ok(Decision::disabled());
         }
@@ -142,7 +150,8 @@ impl Limiter {
     ///
     /// If the backend cannot answer. The policy's `on_error` does not apply.
     pub async fn reset(&self, policy: &Policy, subject: &str) -> Result<(), Unavailable> {
-        let declared = Check::new(policy, subject, 0);
+        let subject = self.subject_of(subject);
+        let declared = Check::new(policy, &subject, 0);
         let policy = self.effective_policy_for(&declared);
         let check = declared.with_policy(&policy);
         if let Some(fallback) = &self.shared.fallback {
@@ -167,7 +176,7 @@ impl Limiter {
         }
         let mut verdict = Verdict::open();
         self.decide_waiting(check, &mut verdict).await?;
-        Ok(Decision::charged(verdict, check))
+        Ok(self.charged(verdict, check))
     }
 
     /// Charges a check like [`charge`](Self::charge), but returns `None` if the backend has to be
@@ -183,7 +192,13 @@ impl Limiter {
         }
         let mut verdict = Verdict::open();
         let decided = self.decide_now(check, &mut verdict)?;
-        Some(decided.map(|()| Decision::charged(verdict, check)))
+        Some(decided.map(|()| self.charged(verdict, check)))
+    }
+
+    /// Creates the decision about a charge of `check` by this limiter.
+    #[inline]
+    pub(crate) fn charged(&self, verdict: Verdict, check: &Check<'_>) -> Decision {
+        Decision::charged(verdict, check, self.shared.origin)
     }
 
     /// Decides about a check, stores the verdict in `verdict`, and reports it to telemetry.

@@ -7,6 +7,7 @@ mod outage;
 mod overrides;
 mod queue;
 mod refund;
+mod subject;
 
 use std::fmt;
 use std::sync::atomic::AtomicBool;
@@ -20,6 +21,7 @@ pub(crate) use self::refund::Refund;
 use crate::BackendError;
 use crate::backend::Gauges;
 use crate::backend::store::Store;
+use crate::decision::ChargeOrigin;
 use crate::guard::{Circuit, Fallback};
 use crate::overrides::{OverrideTable, SubjectOverrides};
 use crate::registry::{self, RegisteredPolicy};
@@ -55,6 +57,8 @@ pub struct Limiter {
 struct Shared {
     /// The backend, wrapped in its guards.
     store: Box<dyn Store>,
+    /// The origin of all decisions of this limiter.
+    origin: ChargeOrigin,
     /// `true` if the backend may fail or has to be awaited. Such a backend has guards.
     can_fail: bool,
     circuit: Option<Arc<Circuit>>,
@@ -128,16 +132,33 @@ impl Limiter {
     /// Validates all annotations of the program and prepares the backend, so that errors are found
     /// at start and not by the first request.
     ///
+    /// A backend that is away ([`StartError::is_away`]) is an outage like any other: if no limit is
+    /// closed ([`OnError::Closed`]), that is logged as an error, and the limiter starts. A closed
+    /// limit would refuse all requests, so then it is an error, by which a deployment with a wrong
+    /// address ends before it replaces one that works. The limits are those of annotations and those
+    /// that were [declared](LimiterBuilder::declare); if there are none, the limiter's own mode
+    /// counts.
+    ///
     /// Without this call, the first check validates the annotations. If they contradict each other,
     /// that check and all later ones fail.
     ///
     /// # Errors
     ///
     /// If annotations contradict each other, if the limiter cannot apply one of them, or if the
-    /// backend is not ready.
+    /// backend cannot serve them. If the backend is away and a limit is closed.
     pub async fn initialize(&self) -> Result<(), StartError> {
         registry::validate(Self::policies(), |policy| self.unsupported(policy))?;
-        Ok(self.shared.store.initialize().await?)
+        match self.shared.store.initialize().await.map_err(StartError::from) {
+            Err(error) if error.is_away() && !self.has_closed_limit() => {
+                tracing::error!(
+                    %error,
+                    "the rate limit's backend is away at start; each limit does what its `on_error` \
+                     says until it answers"
+                );
+                Ok(())
+            }
+            initialized => initialized,
+        }
     }
 
     /// Closes the limiter. First the refunds that are under way or have not been sent are finished,

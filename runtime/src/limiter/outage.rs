@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use super::Limiter;
 use crate::guard::{Fallback, NO_INSTANCES};
 use crate::operation::{Action, Operation};
+use crate::overrides::EffectivePolicy;
 use crate::verdict::Verdict;
 use crate::{BackendError, Check, OnError, Policy, Source, Unavailable};
 
@@ -21,6 +22,21 @@ impl Limiter {
     /// Returns the mode by which a policy handles requests while the backend cannot answer.
     pub(crate) fn on_error(&self, policy: &Policy) -> OnError {
         policy.get_on_error().unwrap_or(self.shared.on_error)
+    }
+
+    /// Returns `true` if a limit that is known refuses requests while the backend cannot answer.
+    pub(super) fn has_closed_limit(&self) -> bool {
+        let annotated = Self::policies().map(|policy| -> &Policy { policy.policy() });
+        let mut modes = annotated
+            .chain(&self.shared.declared)
+            .map(|policy| self.effective_policy(policy))
+            .filter(EffectivePolicy::is_enabled)
+            .map(|policy| self.on_error(&policy))
+            .peekable();
+        if modes.peek().is_none() {
+            return self.shared.on_error == OnError::Closed;
+        }
+        modes.any(|mode| mode == OnError::Closed)
     }
 
     /// Converts the store's answer into the limiter's. If the store failed, the policy's `on_error`
@@ -63,7 +79,7 @@ impl Limiter {
             && verdict.is_allowed()
             && self.on_error(check.policy) == OnError::Local
         {
-            verdict.set_fallback_stamp(fallback.record(check));
+            verdict.set_fallback_mark(fallback.record(check).micros());
         }
         if fallback.has_unreported()
             && verdict.source() == Source::Store
@@ -111,7 +127,7 @@ impl Limiter {
                     && verdict.is_allowed()
                     && error.had_no_effect()
                 {
-                    fallback.add_unreported(check);
+                    verdict.set_fallback_mark(fallback.add_unreported(check));
                 }
                 Ok(())
             }

@@ -53,7 +53,7 @@ impl Limiter {
         check: &Check<'_>,
         max_wait: Duration,
     ) -> Result<Decision, Unavailable> {
-        let Check { policy, subject, cost, .. } = *check;
+        let cost = check.cost;
         let queue = &self.shared.queue;
         let effective = self.effective_policy_for(check);
         if !effective.is_enabled() {
@@ -64,14 +64,14 @@ impl Limiter {
             return self.charge_unobserved(&in_effect).await;
         }
         let Some(place) = queue.join(&in_effect, max_wait) else {
-            let decision = self.peek(policy, subject, cost).await?;
+            let decision = self.peek_check(check).await?;
             return Ok(decision.refused_for(max_wait));
         };
         let until = queue.instant_in(max_wait);
         match first_of(place.head.lock(), queue.clock.sleep(max_wait)).await {
             Some(_head) => self.charge_at_head(check, until).await,
             None => {
-                let decision = self.peek(policy, subject, cost).await?;
+                let decision = self.peek_check(check).await?;
                 Ok(decision.refused_for(Duration::ZERO))
             }
         }
@@ -107,7 +107,7 @@ impl Limiter {
     async fn charge_unobserved(&self, check: &Check<'_>) -> Result<Decision, Unavailable> {
         let mut verdict = Verdict::open();
         self.ask(check, &mut verdict).await?;
-        Ok(Decision::charged(verdict, check))
+        Ok(self.charged(verdict, check))
     }
 }
 

@@ -83,13 +83,20 @@ impl BackgroundRefunds {
 
 impl Limiter {
     /// Refunds the charge of `decision`. Returns `true` if there was a charge to refund. Returns
-    /// `false` if the decision charged nothing, or if the charge does not count any more.
+    /// `false`, and changes nothing, if the decision charged nothing, if the charge does not count
+    /// any more, or if it is not known where it counts:
+    ///
+    /// - A decision of a limiter with another store is not refunded here. Limiters that share one
+    ///   [`MemoryBackend`](crate::MemoryBackend), or one Redis and key prefix, refund each other's
+    ///   decisions. Two servers, or two backends of another crate, are not told apart.
+    /// - A decision of [`Source::Local`] is refunded by the limiter that made it, until that limiter
+    ///   has begun to report the charge to its backend. After that the charge stays.
     ///
     /// # Errors
     ///
     /// If the backend cannot answer. The policy's `on_error` does not apply.
     pub async fn refund(&self, decision: Decision) -> Result<bool, Unavailable> {
-        let Some(mut receipt) = decision.into_receipt() else { return Ok(false) };
+        let Some(mut receipt) = self.receipt_of(decision) else { return Ok(false) };
         if let Some(refunded) = self.refund_here(&mut receipt) {
             return Ok(refunded);
         }
@@ -102,7 +109,7 @@ impl Limiter {
     /// Refunds the charge of `decision` if the backend can answer without waiting. A failure is
     /// logged, because there is no caller to return it to; the charge then stays.
     pub(crate) fn refund_now(&self, decision: Decision) -> Refund {
-        let Some(mut receipt) = decision.into_receipt() else { return Refund::Done(None) };
+        let Some(mut receipt) = self.receipt_of(decision) else { return Refund::Done(None) };
         if let Some(refunded) = self.refund_here(&mut receipt) {
             let read = || self.read_here(&receipt);
             return Refund::Done(refunded.then(read).flatten());
@@ -191,6 +198,21 @@ impl Limiter {
         states.collect()
     }
 
+    /// Returns the receipt for what this limiter can refund of a decision's charge. Returns `None` if
+    /// that is nothing: the decision charged nothing, or the charge is recorded elsewhere.
+    fn receipt_of(&self, decision: Decision) -> Option<Receipt> {
+        let mut receipt = decision.into_receipt()?;
+        let origin = self.shared.origin;
+        if receipt.origin.limiter != origin.limiter {
+            if receipt.origin.store != origin.store || receipt.source() == Source::Local {
+                return None;
+            }
+            // The fallback with the record of this charge is that of the other limiter.
+            receipt.fallback_mark = 0;
+        }
+        Some(receipt)
+    }
+
     /// Refunds the part of a charge that is recorded in this process. Returns the result if that is
     /// the complete refund, or `None` if the backend has to refund the charge, too.
     fn refund_here(&self, receipt: &mut Receipt) -> Option<bool> {
@@ -198,13 +220,12 @@ impl Limiter {
         let check = receipt.check();
         if receipt.source() == Source::Local {
             let charged_at = Timestamp::from_micros(receipt.stamp_micros());
-            fallback.subtract_unreported(&check);
-            return Some(fallback.refund(&check, charged_at));
+            return Some(fallback.refund_decided(&check, charged_at, receipt.fallback_mark));
         }
-        if receipt.fallback_stamp > Timestamp::EPOCH {
-            fallback.refund(&check, receipt.fallback_stamp);
+        if receipt.fallback_mark > 0 {
+            fallback.refund(&check, Timestamp::from_micros(receipt.fallback_mark));
             // A receipt that waits for the backend must not be refunded here again.
-            receipt.fallback_stamp = Timestamp::EPOCH;
+            receipt.fallback_mark = 0;
         }
         None
     }

@@ -24,7 +24,8 @@ pub enum HeaderStyle {
     /// look no further. For clients that know only the older fields use `Legacy`.
     Both,
     /// None of these fields. So clients, for instance those that guess passwords, cannot see how
-    /// many requests they have left. `Retry-After` is still sent.
+    /// many requests they have left. A refusal's problem details do not name the limit either, nor its
+    /// size and window. `Retry-After` is still sent.
     None,
 }
 

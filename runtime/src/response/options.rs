@@ -16,9 +16,11 @@ use super::refused_body::RefusedBody;
 use super::reset_time::{ResetTime, WallClocks};
 use crate::error::fmt_with_causes;
 use crate::key::{
-    AddressOptions, ClientHeader, ForwardedHeader, Nat64Prefix, Network, OnMissingKey, PeerFunction,
+    AddressOptions, ClientHeader, ForwardedHeader, MIN_PEPPER, Nat64Prefix, Network, OnMissingKey,
+    PeerFunction, Pepper, SubjectHash,
 };
 use crate::once_each::OnceEach;
+use crate::without_secrets::shown;
 
 /// The options of a limiter for HTTP. Pass them to
 /// [`LimiterBuilder::http`](crate::LimiterBuilder::http). A policy's own options take precedence.
@@ -44,6 +46,8 @@ pub struct HttpOptions {
     peer: Option<PeerFunction>,
     client_header: Option<ClientHeader>,
     ipv6_prefix: Option<u8>,
+    pepper: Option<Pepper>,
+    hash_subjects: Option<bool>,
     headers: Option<HeaderStyle>,
     legacy_reset: Option<LegacyReset>,
     on_missing_key: Option<OnMissingKey>,
@@ -70,6 +74,8 @@ impl HttpOptions {
             peer: self.peer.or(other.peer),
             client_header: self.client_header.or(other.client_header),
             ipv6_prefix: self.ipv6_prefix.or(other.ipv6_prefix),
+            pepper: self.pepper.or(other.pepper),
+            hash_subjects: self.hash_subjects.or(other.hash_subjects),
             headers: self.headers.or(other.headers),
             legacy_reset: self.legacy_reset.or(other.legacy_reset),
             on_missing_key: self.on_missing_key.or(other.on_missing_key),
@@ -85,11 +91,19 @@ impl HttpOptions {
             &self.trusted_proxies.unwrap_or_default(),
             self.nat64_prefixes.unwrap_or_default(),
         );
+        if address.trusts_widely() {
+            tracing::warn!(
+                "`trusted_proxies` contains a large part of all addresses, such as `0.0.0.0/0`: \
+                 clients in it can choose the address by which they are counted. Name the networks \
+                 of your own proxies"
+            );
+        }
         address.peer = self.peer;
         address.client_header = self.client_header.unwrap_or(address.client_header);
         address.ipv6_prefix = self.ipv6_prefix.unwrap_or(address.ipv6_prefix);
         EffectiveHttpOptions {
             address,
+            hash: SubjectHash::new(self.pepper, self.hash_subjects.unwrap_or_default()),
             headers: self.headers.unwrap_or_default(),
             legacy_reset: ResetTime { meaning: self.legacy_reset.unwrap_or_default(), clocks },
             on_missing_key: self.on_missing_key.unwrap_or_default(),
@@ -140,7 +154,7 @@ impl HttpOptions {
     /// `forwarded_header`.
     pub fn client_header(mut self, name: impl AsRef<str>) -> Result<Self, HttpOptionsError> {
         let text = name.as_ref().trim();
-        let wrong = |kind: fn(String) -> _| HttpOptionsError(kind(text.to_owned()));
+        let wrong = |kind: fn(String) -> _| HttpOptionsError(kind(shown(text).to_owned()));
         if text.eq_ignore_ascii_case("x-forwarded-for") || text.eq_ignore_ascii_case("forwarded") {
             return Err(wrong(HttpOptionsErrorKind::ListHeader));
         }
@@ -192,8 +206,9 @@ impl HttpOptions {
     {
         let prefixes = prefixes.into_iter().map(|prefix| {
             let text = prefix.as_ref().trim();
-            Nat64Prefix::parse(text)
-                .ok_or_else(|| HttpOptionsError(HttpOptionsErrorKind::Nat64(text.to_owned())))
+            Nat64Prefix::parse(text).ok_or_else(|| {
+                HttpOptionsError(HttpOptionsErrorKind::Nat64(shown(text).to_owned()))
+            })
         });
         self.nat64_prefixes = Some(prefixes.collect::<Result<_, _>>()?);
         Ok(self)
@@ -211,6 +226,34 @@ impl HttpOptions {
         }
         self.ipv6_prefix = Some(bits);
         Ok(self)
+    }
+
+    /// Sets a secret key for the hashes of credentials (HMAC-SHA-256). Without it, whoever can read
+    /// the store can find out if a credential that they know is in use, and the same one has the
+    /// same hash in other services. All processes that share a store must have the same pepper.
+    /// With another pepper, each subject begins with a new budget.
+    ///
+    /// # Errors
+    ///
+    /// If it is shorter than 16 bytes: take 32 random ones.
+    pub fn pepper(mut self, pepper: impl AsRef<[u8]>) -> Result<Self, HttpOptionsError> {
+        let keyed = SubjectHash::keyed(pepper.as_ref());
+        self.pepper = Some(keyed.ok_or(HttpOptionsError(HttpOptionsErrorKind::Pepper))?);
+        Ok(self)
+    }
+
+    /// Hashes all subjects if `on` is `true`, and not only credentials: addresses, query and path
+    /// parameters, what key functions return, and what is passed to [`Limiter::check`]. Neither the
+    /// store nor logs, hooks, the dashboard and [`PerSubject`] see them in clear then. Set a
+    /// [`pepper`](Self::pepper), too, because addresses are few enough to hash all of them. The
+    /// default is `false`.
+    ///
+    /// [`Limiter::check`]: crate::Limiter::check
+    /// [`PerSubject`]: crate::PerSubject
+    #[must_use]
+    pub fn hash_subjects(mut self, on: bool) -> Self {
+        self.hash_subjects = Some(on);
+        self
     }
 
     /// Sets the header fields with which responses describe limits to clients.
@@ -287,6 +330,8 @@ impl fmt::Debug for HttpOptions {
             .field("peer", &self.peer.is_some())
             .field("client_header", &self.client_header)
             .field("ipv6_prefix", &self.ipv6_prefix)
+            .field("pepper", &self.pepper.is_some())
+            .field("hash_subjects", &self.hash_subjects)
             .field("headers", &self.headers)
             .field("legacy_reset", &self.legacy_reset)
             .field("on_missing_key", &self.on_missing_key)
@@ -320,6 +365,8 @@ enum HttpOptionsErrorKind {
     Header(String),
     #[error("`{0}` contains a list of addresses: set it by `forwarded_header`")]
     ListHeader(String),
+    #[error("a pepper has at least {MIN_PEPPER} bytes: take 32 random ones")]
+    Pepper,
     #[error("an IPv6 prefix has 1 to 128 bits, not {0}")]
     Prefix(u8),
 }
@@ -333,7 +380,7 @@ where
     let parse = |network: I::Item| {
         let text = network.as_ref().trim();
         Network::parse(text)
-            .ok_or_else(|| HttpOptionsError(HttpOptionsErrorKind::Network(text.to_owned())))
+            .ok_or_else(|| HttpOptionsError(HttpOptionsErrorKind::Network(shown(text).to_owned())))
     };
     networks.into_iter().map(parse).collect()
 }

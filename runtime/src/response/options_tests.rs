@@ -6,7 +6,7 @@ use super::*;
 /// program and `true` for the configuration, so that the two values differ.
 type Set = fn(HttpOptions, bool) -> HttpOptions;
 
-const OPTIONS: [Set; 10] = [
+const OPTIONS: [Set; 12] = [
     |http, side| http.trusted_proxies([["10.0.0.0/8"], ["192.0.2.0/24"]][side as usize]).unwrap(),
     |http, side| {
         http.nat64_prefixes([["2001:db8:1::/96"], ["2001:db8:2::/96"]][side as usize]).unwrap()
@@ -18,6 +18,8 @@ const OPTIONS: [Set; 10] = [
         )
     },
     |http, side| http.ipv6_prefix([48, 56][side as usize]).unwrap(),
+    |http, side| http.pepper([[1; 16], [2; 16]][side as usize]).unwrap(),
+    |http, side| http.hash_subjects(side),
     |http, side| http.headers([HeaderStyle::Both, HeaderStyle::None][side as usize]),
     |http, side| http.legacy_reset([LegacyReset::Epoch, LegacyReset::Delta][side as usize]),
     |http, side| http.on_missing_key([OnMissingKey::Shared, OnMissingKey::Exempt][side as usize]),
@@ -32,7 +34,7 @@ fn with(bits: usize, side: bool) -> HttpOptions {
 }
 
 /// The value of each option, as text; of a function its address.
-fn values(http: &HttpOptions) -> [Option<String>; 10] {
+fn values(http: &HttpOptions) -> [Option<String>; 12] {
     fn text<T: fmt::Debug>(value: &Option<T>) -> Option<String> {
         value.as_ref().map(|value| format!("{value:?}"))
     }
@@ -42,6 +44,8 @@ fn values(http: &HttpOptions) -> [Option<String>; 10] {
         peer,
         client_header,
         ipv6_prefix,
+        pepper,
+        hash_subjects,
         headers,
         legacy_reset,
         on_missing_key,
@@ -54,6 +58,8 @@ fn values(http: &HttpOptions) -> [Option<String>; 10] {
         peer.as_ref().map(|function| format!("{:p}", Arc::as_ptr(function))),
         text(client_header),
         text(ipv6_prefix),
+        pepper.clone().map(|it| SubjectHash::new(Some(it), false).secret(b"").to_string()),
+        text(hash_subjects),
         text(headers),
         text(legacy_reset),
         text(on_missing_key),
@@ -82,7 +88,7 @@ fn each_option_is_that_of_the_first_who_sets_it() {
     }
 }
 
-fn bits(bits: usize) -> [bool; 10] {
+fn bits(bits: usize) -> [bool; 12] {
     std::array::from_fn(|at| bits & (1 << at) != 0)
 }
 
@@ -90,6 +96,7 @@ fn bits(bits: usize) -> [bool; 10] {
 fn what_nobody_sets_has_its_default() {
     let EffectiveHttpOptions {
         address,
+        hash,
         headers,
         legacy_reset,
         on_missing_key,
@@ -98,6 +105,7 @@ fn what_nobody_sets_has_its_default() {
         mistakes: _,
     } = HttpOptions::new().effective(WallClocks::of(crate::SystemClock::new()));
     assert_eq!(format!("{address:?}"), format!("{:?}", AddressOptions::new(&[], Vec::new())));
+    assert_eq!(format!("{hash:?}"), format!("{:?}", SubjectHash::default()));
     assert_eq!(headers, HeaderStyle::default());
     assert_eq!(legacy_reset.meaning, LegacyReset::default());
     assert_eq!(on_missing_key, OnMissingKey::default());

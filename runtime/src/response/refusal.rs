@@ -79,6 +79,8 @@ pub struct Refusal<'a> {
     request: Option<&'a Parts>,
     /// `true` if every request has the same cost at the refusing limit.
     has_fixed_cost: bool,
+    /// `true` if the client is told nothing of the limit that refuses.
+    hides_limit: bool,
     /// The limits behind the refusing one, as peeks have found them.
     pub(super) behind: &'a [LimitState<'a>],
     /// The time until the same request succeeds; `None` if waiting does not help.
@@ -93,13 +95,28 @@ impl<'a> Refusal<'a> {
         request: Option<&'a Parts>,
     ) -> Self {
         let wait = reason.wait();
-        Self { policy, text, reason, request, has_fixed_cost: false, behind: &[], wait }
+        Self {
+            policy,
+            text,
+            reason,
+            request,
+            has_fixed_cost: false,
+            hides_limit: false,
+            behind: &[],
+            wait,
+        }
     }
 
     /// Says if every request has the same cost at this limit. By default the cost is the request's
     /// own.
     pub(crate) fn fixed_cost(self, has_fixed_cost: bool) -> Self {
         Self { has_fixed_cost, ..self }
+    }
+
+    /// Says by which header fields the limit is described. If by none, the problem details do not
+    /// describe it, either.
+    pub(crate) fn described_by(self, style: HeaderStyle) -> Self {
+        Self { hides_limit: style == HeaderStyle::None, ..self }
     }
 
     /// Adds the limits that the request would have met behind the refusing one, each with the
@@ -127,6 +144,11 @@ impl<'a> Refusal<'a> {
         let Reason::QuotaExceeded(decision) = self.reason else { return false };
         (decision.outcome() == Outcome::Never && !self.has_fixed_cost)
             || self.behind.iter().any(LimitState::is_too_small)
+    }
+
+    /// Returns `true` if the problem details say nothing of the limit that refuses.
+    pub(super) fn hides_limit(&self) -> bool {
+        self.hides_limit
     }
 
     /// Returns the policy that refused the request.

@@ -3,6 +3,7 @@
 
 use axum::http::StatusCode;
 
+use super::header_style::HeaderStyle;
 use super::passing_refusal::told_seconds;
 use super::policy_text::QuotaText;
 use super::problem::Problem;
@@ -54,8 +55,8 @@ impl Refusal<'_> {
                 (QUOTA_EXCEEDED, QUOTA_EXCEEDED_TITLE, names.collect())
             }
             Reason::Unavailable(_) | Reason::CannotWait => {
-                let label = self.policy().label().to_owned();
-                (REDUCED_CAPACITY, REDUCED_CAPACITY_TITLE, vec![label])
+                let label = (!self.hides_limit()).then(|| self.policy().label().to_owned());
+                (REDUCED_CAPACITY, REDUCED_CAPACITY_TITLE, label.into_iter().collect())
             }
             Reason::Blocked(_) | Reason::NoKey(_) => {
                 (BLANK, self.status().canonical_reason().unwrap_or_default(), Vec::new())
@@ -92,7 +93,7 @@ impl Refusal<'_> {
         };
         if has_quotas {
             self.exceeded().for_each(|(quota, _)| push(&quota.name_json));
-        } else {
+        } else if !self.hides_limit() {
             push(&self.text.label_json);
         }
         if separator == b"," {
@@ -103,11 +104,13 @@ impl Refusal<'_> {
     }
 
     /// Returns the quotas that refused, also those of the limits behind the one that decided first.
+    /// Limits that no header field describes are left out.
     fn exceeded(&self) -> impl Iterator<Item = (&QuotaText, &QuotaState)> {
         let states = self.decision().map(Decision::quotas).unwrap_or_default();
+        let states = if self.hides_limit() { &[] } else { states };
         let own = self.text.quotas.iter().zip(states);
-        let behind =
-            self.behind.iter().flat_map(|limit| limit.text.quotas.iter().zip(limit.quotas));
+        let behind = self.behind.iter().filter(|limit| limit.style != HeaderStyle::None);
+        let behind = behind.flat_map(|limit| limit.text.quotas.iter().zip(limit.quotas));
         own.chain(behind).filter(|(_, state)| state.is_exceeded())
     }
 
@@ -136,9 +139,12 @@ impl Refusal<'_> {
                 let is_never = |outcome| outcome == Some(Outcome::Never);
                 let never =
                     is_never(own) || self.behind.iter().any(|limit| is_never(limit.outcome));
-                push(match never {
-                    false => "Limit of ",
-                    true => "This request alone is more than the limit of ",
+                let is_told = self.exceeded().next().is_some();
+                push(match (never, is_told) {
+                    (false, true) => "Limit of ",
+                    (true, true) => "This request alone is more than the limit of ",
+                    (false, false) => "Limit",
+                    (true, false) => "This request alone is more than its limit",
                 });
                 self.push_exceeded(never, &mut push);
                 push(if never { " allows" } else { " reached" });

@@ -1,6 +1,6 @@
 //! Metrics: passes counts to the recorder that the program has installed in the `metrics` facade.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::mem::size_of_val;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -41,6 +41,8 @@ pub(crate) struct Meter {
     /// The time at which statistics are published next, in microseconds since `created`.
     due: AtomicU64,
     handles: ArcSwap<Handles>,
+    /// The addresses of the servers whose gauges have values.
+    servers: Mutex<BTreeSet<String>>,
 }
 
 /// The handles to the metrics of one recorder. Looking a handle up takes longer than a check in
@@ -94,7 +96,23 @@ impl Meter {
             created: Instant::now(),
             due: AtomicU64::new(0),
             handles: ArcSwap::from_pointee(Handles::none()),
+            servers: Mutex::default(),
         }
+    }
+
+    /// Publishes the state of the servers that answer. A gauge cannot be removed, so those of a server
+    /// that no longer answers get the value that means none.
+    pub(super) fn publish_servers(&self, servers: &[ServerStats]) {
+        let answering: BTreeSet<_> = servers.iter().map(|server| server.address.clone()).collect();
+        let mut shown = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
+        for gone in shown.difference(&answering) {
+            publish_server(gone, [f64::NAN; 4]);
+        }
+        for ServerStats { address, memory, max_memory, clients, evicted_keys } in servers {
+            let numbers = [*memory, *max_memory, *clients, *evicted_keys];
+            publish_server(address, numbers.map(|number| number as f64));
+        }
+        *shown = answering;
     }
 
     /// Records a check that began at `start` and ended at `end`. `near` is the fraction of a quota
@@ -188,13 +206,10 @@ pub(super) fn has_recorder() -> bool {
     Recorder::current() != Recorder::NONE
 }
 
-pub(super) fn publish_servers(servers: &[ServerStats]) {
-    for server in servers {
-        let gauge = |name| gauge!(name, "server" => server.address.clone());
-        gauge(SERVER_MEMORY).set(server.memory as f64);
-        gauge(SERVER_MAX_MEMORY).set(server.max_memory as f64);
-        gauge(SERVER_CLIENTS).set(server.clients as f64);
-        gauge(SERVER_EVICTED).set(server.evicted_keys as f64);
+fn publish_server(address: &str, values: [f64; 4]) {
+    let names = [SERVER_MEMORY, SERVER_MAX_MEMORY, SERVER_CLIENTS, SERVER_EVICTED];
+    for (name, value) in names.into_iter().zip(values) {
+        gauge!(name, "server" => address.to_owned()).set(value);
     }
 }
 

@@ -12,6 +12,7 @@ mod names;
 mod near_limit;
 #[cfg(feature = "metrics")]
 pub(crate) mod settings;
+mod shadow_log;
 #[cfg(feature = "dashboard")]
 mod tally;
 
@@ -31,12 +32,13 @@ pub(crate) use self::meter::Meter;
 pub use self::near_limit::NearLimit;
 #[cfg(feature = "metrics")]
 pub(crate) use self::settings::Metrics;
+pub(crate) use self::shadow_log::ShadowLog;
 #[cfg(feature = "dashboard")]
 pub(crate) use self::tally::{DecisionCounts, SECONDS, Tally};
 use crate::check::Check;
 use crate::stats::{LimiterStats, ServerStats};
 use crate::verdict::Verdict;
-use crate::{Blocked, Policy, Unavailable};
+use crate::{Blocked, Clock, Policy, Unavailable};
 
 /// The default of the fraction that decides if an admission is near the limit: less than this
 /// fraction of a quota remains after the admission.
@@ -50,6 +52,7 @@ pub(crate) struct Telemetry {
     pub(crate) on_blocked: Option<BlockedHook>,
     pub(crate) on_near_limit: Option<NearLimitHook>,
     pub(crate) near: f64,
+    pub(crate) shadow_log: ShadowLog,
     /// `None` if metrics are switched off.
     #[cfg(feature = "metrics")]
     pub(crate) meter: Option<Meter>,
@@ -63,11 +66,12 @@ pub(crate) struct Telemetry {
 pub(crate) struct Timer(Option<Instant>);
 
 impl Telemetry {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
         Self {
             on_blocked: None,
             on_near_limit: None,
             near: NEAR,
+            shadow_log: ShadowLog::new(clock),
             #[cfg(feature = "metrics")]
             meter: None,
             #[cfg(feature = "dashboard")]
@@ -109,7 +113,7 @@ impl Telemetry {
     pub(crate) fn record(&self, timer: Timer, event: &CheckEvent<'_>) -> bool {
         if !event.is_admission() {
             if logs_refusals(event.check.policy) {
-                event.log();
+                event.log(&self.shadow_log);
             }
         } else if let Some(on_near_limit) = &self.on_near_limit
             && let Some(near) = NearLimit::of(event, self.near)
@@ -157,7 +161,9 @@ impl Telemetry {
     /// Passes the state of the backend's servers to the metrics recorder.
     pub(crate) fn publish_servers(&self, servers: &[ServerStats]) {
         #[cfg(feature = "metrics")]
-        meter::publish_servers(servers);
+        if let Some(meter) = &self.meter {
+            meter.publish_servers(servers);
+        }
         #[cfg(not(feature = "metrics"))]
         let _ = servers;
     }
@@ -185,7 +191,7 @@ impl CheckEvent<'_> {
     }
 
     #[cold]
-    fn log(&self) {
+    fn log(&self, shadow_log: &ShadowLog) {
         let Self { check: Check { policy, subject, .. }, waited, .. } = *self;
         let name = policy.name();
         if let Some(error) = self.failure {
@@ -193,7 +199,8 @@ impl CheckEvent<'_> {
             tracing::debug!(policy = name, error, "a rate limit could not be checked");
             return;
         }
-        if policy.is_shadow() {
+        let not_told = if policy.is_shadow() { shadow_log.count(name) } else { None };
+        if not_told.is_some() {
             tracing::info!(
                 policy = name,
                 subject,
@@ -201,19 +208,21 @@ impl CheckEvent<'_> {
                 source = self.verdict.source().as_str(),
                 retry_after = self.retry_after_seconds(),
                 waited,
+                not_told,
                 "a shadow limit would have refused"
             );
-        } else {
-            tracing::debug!(
-                policy = name,
-                subject,
-                outcome = self.verdict.outcome().as_str(),
-                source = self.verdict.source().as_str(),
-                retry_after = self.retry_after_seconds(),
-                waited,
-                "refused"
-            );
+            return;
         }
+        tracing::debug!(
+            policy = name,
+            subject,
+            outcome = self.verdict.outcome().as_str(),
+            source = self.verdict.source().as_str(),
+            retry_after = self.retry_after_seconds(),
+            waited,
+            shadow = policy.is_shadow(),
+            "refused"
+        );
     }
 
     fn retry_after_seconds(&self) -> Option<f64> {

@@ -15,7 +15,6 @@ pub use self::outcome::Outcome;
 pub use self::quota_state::QuotaState;
 pub(crate) use self::reading::{Period, Reading};
 pub use self::source::Source;
-use crate::micros::Timestamp;
 use crate::policy::MAX_QUOTAS;
 
 /// A store's answer to a charge or a peek: the outcome, and the state of each quota after it.
@@ -24,9 +23,8 @@ pub struct Verdict {
     outcome: Outcome,
     source: Source,
     stamp_micros: u64,
-    /// The time that identifies this charge in the limiter's fallback. It is the epoch if the
-    /// fallback did not record the charge.
-    fallback_stamp: Timestamp,
+    /// See [`fallback_mark`](Self::fallback_mark).
+    fallback_mark: u64,
     states: ArrayVec<QuotaState, MAX_QUOTAS>,
 }
 
@@ -42,13 +40,7 @@ impl Verdict {
 
     #[inline]
     fn by(source: Source, outcome: Outcome, stamp_micros: u64) -> Self {
-        Self {
-            outcome,
-            source,
-            stamp_micros,
-            fallback_stamp: Timestamp::EPOCH,
-            states: ArrayVec::new(),
-        }
+        Self { outcome, source, stamp_micros, fallback_mark: 0, states: ArrayVec::new() }
     }
 
     /// Creates the verdict that admits a request because the backend failed. Every check starts
@@ -88,12 +80,16 @@ impl Verdict {
         Self { outcome, ..self }
     }
 
-    pub(crate) fn set_fallback_stamp(&mut self, instant: Timestamp) {
-        self.fallback_stamp = instant;
+    pub(crate) fn set_fallback_mark(&mut self, mark: u64) {
+        self.fallback_mark = mark;
     }
 
-    pub(crate) fn fallback_stamp(&self) -> Timestamp {
-        self.fallback_stamp
+    /// Returns the mark by which the limiter's fallback knows this charge, beside the stamp. If the
+    /// store made the charge, it is the time of the fallback's record of it, in microseconds since
+    /// the Unix epoch. If the fallback made the charge, it is the number of the debt to the store.
+    /// It is 0 if there is no record, or no debt.
+    pub(crate) fn fallback_mark(&self) -> u64 {
+        self.fallback_mark
     }
 
     /// Replaces the outcome and the stamp, and removes the states of the quotas.

@@ -10,12 +10,17 @@ use support::subject::Memory;
 use tollgate::Outcome;
 
 fn never_more_than_the_bound(algorithm: Algorithm) {
-    proptest!(cases(400, 20_000), |(forms in forms(Some(algorithm)), steps in form_steps(80))| {
+    proptest!(cases(400, 20_000), |(
+        forms in forms(Some(algorithm)),
+        steps in form_steps(80),
+        then in (0_usize..4, 1_u32..=12),
+    )| {
         let mut memory = Forms::new(Memory::new(), "s".to_owned(), &forms);
         for step in steps {
             memory.step(step);
         }
         prop_assert_eq!(memory.assert_bounds(&forms), Ok(()));
+        prop_assert_eq!(memory.assert_wait_stands(then.0, then.1), Ok(()));
     });
 }
 
@@ -23,12 +28,17 @@ for_all_six!(never_more_than_the_bound);
 
 #[test]
 fn never_more_than_the_bound_of_each_algorithm() {
-    proptest!(cases(800, 40_000), |(forms in forms(None), steps in form_steps(80))| {
+    proptest!(cases(800, 40_000), |(
+        forms in forms(None),
+        steps in form_steps(80),
+        then in (0_usize..4, 1_u32..=12),
+    )| {
         let mut memory = Forms::new(Memory::new(), "s".to_owned(), &forms);
         for step in steps {
             memory.step(step);
         }
         prop_assert_eq!(memory.assert_bounds(&forms), Ok(()));
+        prop_assert_eq!(memory.assert_wait_stands(then.0, then.1), Ok(()));
     });
 }
 
@@ -110,6 +120,12 @@ fn a_look_under_a_smaller_limit_forgets_nothing() {
             assert_eq!(memory.admitted.len(), 100, "{algorithm:?}");
         }
     }
+}
+
+/// A part of another form is empty before a wait is over that was told by it.
+#[test]
+fn a_wait_is_told_by_the_same_part_until_it_is_over() {
+    forms::a_wait_is_told_by_the_same_part_until_it_is_over(Memory::new(), "s".to_owned());
 }
 
 /// Requests that are under way while limit and algorithm change give back what they took, and no

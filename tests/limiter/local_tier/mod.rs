@@ -2,6 +2,7 @@
 //! would refuse, and a lease hands out what the store has charged.
 
 mod deny_cache;
+mod given_up;
 mod lease;
 mod lease_traces;
 mod traces;

@@ -5,4 +5,5 @@ mod breaker;
 mod deadline;
 mod local;
 mod modes;
+mod refunds;
 mod store;

@@ -15,6 +15,8 @@ pub(crate) enum Health {
     Down,
     /// It does what it is asked, and then nobody knows.
     Mute,
+    /// It does nothing, and then nobody knows.
+    Lost,
     /// It does nothing, and says nothing until it is well.
     Hangs,
     /// It does not like what it is asked.
@@ -70,6 +72,7 @@ impl Backend for Store {
                 }
                 Health::Down => || BackendError::not_executed("connection refused"),
                 Health::Picky => || BackendError::rejected("it is not to its liking"),
+                Health::Lost => || BackendError::unknown("connection reset"),
                 Health::Mute => {
                     self.0.memory.apply(batch).await;
                     || BackendError::unknown("connection reset")

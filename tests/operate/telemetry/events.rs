@@ -6,6 +6,7 @@ use axum::Router;
 use axum::http::Request;
 use axum::routing::get;
 use tollgate::backend::{Action, Answer, Operation};
+use tollgate::testing::ManualClock;
 use tollgate::{
     Backend, BackendError, Limiter, MemoryBackend, Policy, Quota, RateLimitLayer, RateLimited,
     rate_limit, testing,
@@ -47,16 +48,30 @@ async fn refusals_are_logged_and_credentials_are_not() {
 #[tokio::test]
 async fn what_a_shadow_limit_would_refuse_is_logged() {
     let (log, _listening) = Log::of_this_thread(Level::INFO);
-    let (limiter, _clock) = limiter();
-    let policy = Policy::new("p", Quota::new(1, HOUR));
-    let layer = RateLimitLayer::new(policy).shadow();
-    let router = local(Router::new().route("/", get(|| async {})).layer(layer), &limiter);
-    for _ in 0..3 {
-        let _ = status(&router, support::get("/")).await;
+    let clock = ManualClock::new();
+    let backend = MemoryBackend::builder().clock(clock.clone()).build();
+    let limiter = Limiter::builder(backend).clock(clock.clone()).build();
+    let router = |name| {
+        let layer = RateLimitLayer::new(Policy::new(name, Quota::new(1, 24 * HOUR))).shadow();
+        local(Router::new().route("/", get(|| async {})).layer(layer), &limiter)
+    };
+    for router in [router("p"), router("q")] {
+        for _ in 0..201 {
+            let _ = status(&router, support::get("/")).await;
+        }
     }
-    let text = log.text();
-    let told = text.lines().filter(|line| line.contains("a shadow limit would have refused"));
-    assert_eq!(told.filter(|line| line.contains("policy=\"p\"")).count(), 2, "{text}");
+    let told = |policy: &str| {
+        let text = log.text();
+        let told = text.lines().filter(|line| line.contains("a shadow limit would have refused"));
+        told.filter(|line| line.contains(policy)).map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!([told("policy=\"p\"").len(), told("policy=\"q\"").len()], [1, 1]);
+    // A minute later another one is logged, with the number of those that were not.
+    clock.advance(Duration::from_secs(60));
+    let _ = status(&router("p"), support::get("/")).await;
+    let told = told("policy=\"p\"");
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told[0].contains("not_told=0") && told[1].contains("not_told=199"), "{told:?}");
 }
 
 /// A store that is down, and says when it is asked.

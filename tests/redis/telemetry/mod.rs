@@ -144,3 +144,36 @@ async fn each_node_of_a_cluster_is_shown() {
     // A pool of four for each of them.
     assert_eq!(exporter.value("tollgate_redis_pool_size", &[]), Some(4.0 * nodes as f64));
 }
+
+/// A server that is gone keeps no last value, and gets one again when it answers again.
+#[tokio::test]
+async fn the_gauges_of_a_server_that_is_gone_end() {
+    let exporter = Exporter::new();
+    let _listening = exporter.listen();
+    let mut cluster = RedisCluster::start();
+    let backend = RedisBackend::builder(&cluster.url()).deadline(HOUR).build().unwrap();
+    let limiter = Limiter::builder(backend).metrics(Metrics::new().servers()).build();
+    limiter.initialize().await.unwrap();
+    let gone = cluster.primaries()[0];
+    let address = format!("127.0.0.1:{}", cluster.nodes[gone].port);
+    let values = || {
+        let names = ["memory_bytes", "max_memory_bytes", "clients", "evicted_keys"];
+        names.map(|name| {
+            let name = format!("tollgate_redis_server_{name}");
+            exporter.value(&name, &[("server", &address)]).unwrap()
+        })
+    };
+    limiter.record_metrics().await;
+    assert!(values().iter().all(|value| value.is_finite()), "{:?}", values());
+    cluster.nodes[gone].kill();
+    limiter.record_metrics().await;
+    assert!(values().iter().all(|value| value.is_nan()), "{:?}", values());
+    let others = exporter.text();
+    let others = others.lines().filter(|line| line.starts_with("tollgate_redis_server_clients{"));
+    assert_eq!(others.filter(|line| !line.ends_with("NaN")).count(), 2);
+    assert!(cluster.nodes[gone].restart());
+    while values().iter().any(|value| value.is_nan()) {
+        limiter.record_metrics().await;
+        tokio::task::yield_now().await;
+    }
+}

@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 
 use proptest::prelude::*;
-use tollgate::{Algorithm, Decision, Policy};
+use tollgate::{Algorithm, Decision, Outcome, Policy};
 
 use crate::reference::{Expected, Numbers, START, has_bucket, said, worst_window};
 use crate::subject::Store;
@@ -155,6 +155,20 @@ impl<S: Store> Forms<S> {
         FormAnswer::Nothing
     }
 
+    /// Asserts that a wait that is told for `cost` under a form is the last: the request passes
+    /// when it is over, if nobody else came.
+    pub fn assert_wait_stands(&mut self, form: usize, cost: u32) -> Result<(), String> {
+        let form = form % self.policies.len();
+        let FormAnswer::Said(told) = self.step(FormStep::Peek(form, cost)) else { unreachable!() };
+        let Outcome::Refused { retry_after } = told.outcome else { return Ok(()) };
+        self.pass(u64::try_from(retry_after.as_micros()).unwrap());
+        let FormAnswer::Said(then) = self.step(FormStep::Peek(form, cost)) else { unreachable!() };
+        if then.outcome == Outcome::Allowed {
+            return Ok(());
+        }
+        Err(format!("{told:?}, and then {then:?}"))
+    }
+
     /// Asserts the bound: of what the forms with quotas of one algorithm and one period have
     /// admitted, a window of that period holds at most what the loosest limit and the largest
     /// burst among them admit.
@@ -234,4 +248,24 @@ pub fn a_refund_gives_back_no_other_charge<S: Store>(
             }
         }
     }
+}
+
+/// A wait is told by the part of another form from which the answer is derived, and while it lasts
+/// that part becomes empty, or its time aside is over, before a third form's.
+pub fn a_wait_is_told_by_the_same_part_until_it_is_over<S: Store>(store: S, subject: String) {
+    let forms = [
+        (Algorithm::SlidingWindow, vec![Numbers::new(179, 60_000_001)]),
+        (Algorithm::TokenBucket, vec![Numbers::new(222, 60_000_000)]),
+        (Algorithm::SlidingWindow, vec![Numbers::new(247, 60_000_000)]),
+    ];
+    let mut subject = Forms::new(store, subject, &forms);
+    let steps = [
+        FormStep::Charge(1, 47),
+        FormStep::Charge(2, 169),
+        FormStep::Pass(270_271),
+        FormStep::Charge(1, 7),
+    ];
+    steps.into_iter().for_each(|step| drop(subject.step(step)));
+    assert_eq!(subject.admitted.len(), 3);
+    assert_eq!(subject.assert_wait_stands(0, 1), Ok(()));
 }

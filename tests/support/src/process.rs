@@ -138,7 +138,7 @@ impl Drop for Directory {
 }
 
 /// A port that nobody listens on, for a moment at least.
-pub(crate) fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     listener.local_addr().unwrap().port()
 }

@@ -51,7 +51,12 @@ impl Subjects {
 
     /// Asked on the routes `/{id}` and `/{id}/{*rest}`.
     pub fn on_routes(key: Key) -> Self {
-        let (layer, subject) = layer("light", key, HttpOptions::new());
+        Self::on_routes_with(key, HttpOptions::new())
+    }
+
+    /// As [`on_routes`](Self::on_routes), with these options.
+    pub fn on_routes_with(key: Key, options: HttpOptions) -> Self {
+        let (layer, subject) = layer("light", key, options);
         let routes = Router::new()
             .route("/{id}", any(async || ()))
             .route("/{id}/{*rest}", any(async || ()))

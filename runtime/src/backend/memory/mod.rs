@@ -20,7 +20,7 @@ use self::policies::SharedPolicies;
 use self::shard::MemoryShard;
 use self::slot::Slot;
 use self::stats::MemoryCounts;
-use super::store::{Answers, BoxFuture, Store, StoreHandle, StoreOptions};
+use super::store::{Answers, BoxFuture, Store, StoreHandle, StoreOptions, next_identity};
 use super::{Backend, Gauges};
 use crate::algorithm::{Mode, Refund};
 use crate::clock::Time;
@@ -48,14 +48,21 @@ const MAX_SHARD_KEYS: usize = 512;
 /// It stores at most `max_keys` keys, one for each subject of each policy. Keys whose quotas are
 /// fully replenished are removed, a few at a time, while other keys are charged. If a new subject
 /// comes when the backend is full, it evicts one key of a small sample: a fully replenished one if
-/// there is one, and otherwise the one with the smallest used share. It never evicts a key whose
-/// requests are being refused, or whose next request would be. If no key of the sample can be
-/// evicted, the new subject is charged to one counter that all such subjects of its policy share.
-/// It may then be refused early, even for the rest of that counter's period after the backend has
-/// space for it again. No subject is ever admitted beyond its limit. A charge to the shared counter
-/// cannot be refunded.
+/// there is one, and otherwise the one with the fewest units in use, because the subject of an
+/// evicted key wins these units back. It never evicts a key whose requests are being refused, or
+/// whose next request would be, nor one with more units in use than such a key of the sample. If no
+/// key of the sample can be evicted, the new subject is charged to one counter that all such
+/// subjects of its policy share. It may then be refused early, even for the rest of that counter's
+/// period after the backend has space for it again. A charge to the shared counter cannot be
+/// refunded.
+///
+/// So a subject that is being refused stays refused, whatever keys are sent. A subject with units
+/// left can win back those it has used only if others use as many on each key of a sample: to win
+/// `u` units, a flood has to use about [`max_keys`](MemoryBackendBuilder::max_keys) × `u`. With
+/// `max_keys(1)` every new key evicts the one that is there, unless it refuses requests.
 pub struct MemoryBackend {
     max_keys: usize,
+    identity: u64,
     time: Time,
     hasher: RandomState,
     /// The shards, whose number is a power of two.
@@ -309,6 +316,10 @@ impl Store for Arc<MemoryBackend> {
         true
     }
 
+    fn identity(&self) -> u64 {
+        self.identity
+    }
+
     fn name(&self) -> &'static str {
         Backend::name(&**self)
     }
@@ -362,6 +373,7 @@ impl MemoryBackendBuilder {
         let shards = shards.max(self.max_keys.div_ceil(MAX_SHARD_KEYS)).next_power_of_two();
         MemoryBackend {
             max_keys: self.max_keys,
+            identity: next_identity(),
             time: self.time,
             hasher: RandomState::default(),
             shards: (0..shards).map(|_| PaddedShard::default()).collect(),

@@ -7,6 +7,7 @@ use super::slot::Slot;
 use super::stats::MemoryCounts;
 use super::table::SlotTable;
 use crate::Check;
+use crate::algorithm::Usage;
 use crate::micros::Timestamp;
 
 /// The number of consecutive places of the table in which one collection looks for unused keys.
@@ -73,8 +74,10 @@ impl MemoryShard {
         collected
     }
 
-    /// Evicts the key with the smallest used share from a sample of keys. Returns `false` if none
-    /// of them can be evicted.
+    /// Evicts the key of a sample whose subject wins the fewest units by it. Returns `false`, and
+    /// evicts none, if that key refuses requests. So the keys that cannot be evicted do not leave
+    /// those with more units in use as the only ones that can: to win back a number of units, a flood
+    /// has to use as many on each of its own keys.
     pub(super) fn evict(&mut self, now: Timestamp, counts: &MemoryCounts) -> bool {
         let (mut visited, mut sampled) = (0, 0);
         let mut least_used = None;
@@ -84,16 +87,15 @@ impl MemoryShard {
             let Some(slot) = self.table.get_mut(self.sampled) else { continue };
             sampled += 1;
             if slot.is_unused(now) {
-                least_used = Some((0, self.sampled));
+                least_used = Some((Usage::default(), self.sampled));
                 break;
             }
-            if let Some(used) = slot.used_share(now)
-                && least_used.is_none_or(|(least, _)| used < least)
-            {
+            let used = slot.usage(now);
+            if least_used.is_none_or(|(least, _)| used < least) {
                 least_used = Some((used, self.sampled));
             }
         }
         counts.visited(visited);
-        least_used.is_some_and(|(_, place)| self.table.remove(place))
+        least_used.is_some_and(|(used, place)| !used.refuses && self.table.remove(place))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::algorithm::{Counters, Mode, Refund};
+use crate::algorithm::{Counters, Mode, Refund, Usage};
 use crate::micros::Timestamp;
 use crate::verdict::Verdict;
 use crate::{Check, Outcome, Policy};
@@ -96,10 +96,10 @@ impl Slot {
         self.counters.empty_at(&self.policy) <= now
     }
 
-    /// Returns the largest used share of any quota's capacity, in units of 1/65536. Returns `None`
-    /// if a request of the cost `refused`, or of cost 1 if that is 0, would have to wait now.
-    pub(super) fn used_share(&mut self, now: Timestamp) -> Option<u64> {
-        self.counters.used_share(&self.policy, now, self.refused.max(1))
+    /// Returns the units in use. A request of the cost `refused`, or of cost 1 if that is 0, counts
+    /// as waiting.
+    pub(super) fn usage(&mut self, now: Timestamp) -> Usage {
+        self.counters.usage(&self.policy, now, self.refused.max(1))
     }
 }
 

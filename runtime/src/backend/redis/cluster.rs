@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 use redis::Value;
 use tokio::time::{Instant, timeout_at};
 
+use super::address::ServerAddress;
 use super::connect_options::ConnectOptions;
 use super::connector::{Connector, Endpoint};
 use super::driver::Driver;
@@ -181,7 +182,7 @@ impl Cluster {
     fn node(&self, address: &(String, u16)) -> Arc<Node> {
         let mut nodes = self.lock_nodes();
         let node = nodes.entry(address.clone()).or_insert_with(|| {
-            let endpoint = Endpoint::Address(self.options.address(&address.0, address.1));
+            let endpoint = Endpoint::Address(ServerAddress::tcp(&address.0, address.1));
             let connector = Connector::new(self.options.clone(), endpoint);
             let router: Weak<dyn Router> = self.itself.clone();
             Node::new(connector, self.virtual_time.clone(), Some(router))

@@ -15,6 +15,9 @@ use crate::stats::RedisStats;
 /// The time after a failed attempt to replace an old connection until the next one.
 const REPLACE_PAUSE: Duration = Duration::from_secs(1);
 
+/// The reason that is told while the first attempt to connect is under way.
+pub(super) const CONNECTING: &str = "connecting, without an answer yet";
+
 pub(super) struct SharedConnection {
     connector: Connector,
     current: tokio::sync::Mutex<Option<PooledConnection>>,
@@ -44,7 +47,7 @@ impl SharedConnection {
             return Ok(connection);
         }
         if self.trouble.reason().is_none() {
-            self.trouble.set(Some("connecting, without an answer yet".to_owned()));
+            self.trouble.set(Some(CONNECTING.to_owned()));
         }
         let shared = Arc::clone(self);
         let mut connecting = Box::pin(async move { shared.connect().await });
@@ -153,8 +156,9 @@ impl SharedConnection {
         self.connector.address()
     }
 
-    /// Returns the name of the Redis user; `default` if the settings name none.
-    pub(super) fn user(&self) -> &str {
+    /// Returns the name of the Redis user as whom the connection began; `default` if the credentials
+    /// name none.
+    pub(super) fn user(&self) -> String {
         self.connector.user()
     }
 

@@ -3,49 +3,43 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
-use deadpool_redis::{Connection, Manager, Pool, PoolConfig, Runtime, Status, Timeouts};
-use redis::aio::MultiplexedConnection;
-use redis::io::tcp::TcpSettings;
-use redis::io::tcp::socket2::TcpKeepalive;
-use redis::{AsyncConnectionConfig, ConnectionAddr, PushInfo, PushKind};
+use deadpool::managed::{Object, Pool, PoolError};
+use deadpool_redis::{PoolConfig, Runtime, Status, Timeouts};
 use tokio::time::Instant;
 
-use super::connect_options::ConnectOptions;
+use super::address::ServerAddress;
+use super::connect_options::{CONNECT_TIMEOUT, ConnectOptions};
 use super::failure::RequestError;
+use super::manager::{ConnectionManager, LastUser};
 use super::sentinel::Sentinels;
+use super::server_connection::{ConnectFailure, ServerConnection};
 use crate::error::with_causes;
 use crate::stats::RedisStats;
 
-/// Timeout for connecting, and for testing a pooled connection. A check waits no longer than its
-/// own deadline. If the connection is ready after that, it serves later checks.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// The time for which a connection is silent before the system asks if it is still there, the time
-/// between such questions, and their number.
-const KEEPALIVE: (Duration, Duration, u32) = (Duration::from_secs(15), Duration::from_secs(5), 3);
-
 /// The address of a server: either fixed, or found by asking sentinels.
 pub(super) enum Endpoint {
-    Address(ConnectionAddr),
+    Address(ServerAddress),
     /// The master that these sentinels report. They are asked anew for each connection.
-    Sentinel(Sentinels),
+    Sentinel(Arc<Sentinels>),
 }
+
+type ServerPool = Pool<ConnectionManager>;
 
 /// Connects to one server.
 pub(super) struct Connector {
     options: ConnectOptions,
     endpoint: Endpoint,
     /// The pool, and the address of its connections; `None` before the first attempt to connect.
-    pool: Mutex<Option<(ConnectionAddr, Pool)>>,
+    pool: Mutex<Option<(ServerAddress, ServerPool)>>,
     /// The number of connections that have been lost so far.
     losses: Arc<AtomicU64>,
+    user: LastUser,
 }
 
 /// A connection in use, which returns to its pool when it is dropped.
 pub(super) struct PooledConnection {
-    connection: Connection,
+    connection: Object<ConnectionManager>,
     /// Distinguishes the connections of the process.
     id: u64,
     since: Instant,
@@ -58,7 +52,7 @@ static CONNECTIONS: AtomicU64 = AtomicU64::new(0);
 /// A handle to a connection in use.
 pub(super) struct SharedHandle {
     pub(super) id: u64,
-    pub(super) connection: MultiplexedConnection,
+    pub(super) connection: ServerConnection,
 }
 
 impl PooledConnection {
@@ -73,13 +67,14 @@ impl PooledConnection {
 
     /// Closes the connection, instead of returning it to its pool.
     pub(super) fn discard(self) {
-        drop(Connection::take(self.connection));
+        drop(Object::take(self.connection));
     }
 }
 
 impl Connector {
     pub(super) fn new(options: ConnectOptions, endpoint: Endpoint) -> Self {
-        Self { options, endpoint, pool: Mutex::default(), losses: Arc::default() }
+        let (pool, losses, user) = Default::default();
+        Self { options, endpoint, pool, losses, user }
     }
 
     /// Returns `true` if no connection was lost since this one was known to be alive.
@@ -104,16 +99,14 @@ impl Connector {
         };
         let pool = self.pool(&address)?;
         pool.retain(|_, metrics| metrics.age() < self.options.max_age);
-        let connection = pool.get().await;
-        let connection = connection
-            .map_err(|error| RequestError::from_connecting(&address.to_string(), &error))?;
+        let connection = pool.get().await.map_err(|failure| unconnected(&address, &failure))?;
         let id = CONNECTIONS.fetch_add(1, Ordering::Relaxed) + 1;
         // A pooled connection may be older than this, by up to the time for which it was in use.
         Ok(PooledConnection { connection, id, since: Instant::now(), losses })
     }
 
     /// Returns the pool. If it is for another address, a new one replaces it.
-    fn pool(&self, address: &ConnectionAddr) -> Result<Pool, RequestError> {
+    fn pool(&self, address: &ServerAddress) -> Result<ServerPool, RequestError> {
         let mut current = self.lock();
         if let Some((known, pool)) = &*current
             && known == address
@@ -125,36 +118,28 @@ impl Connector {
         Ok(pool)
     }
 
-    fn new_pool(&self, address: &ConnectionAddr) -> Result<Pool, String> {
-        let losses = Arc::clone(&self.losses);
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(CONNECT_TIMEOUT))
-            // There is no timeout here, because every sender has its own deadline.
-            .set_response_timeout(None)
-            .set_push_sender(move |push: PushInfo| {
-                if push.kind == PushKind::Disconnection {
-                    losses.fetch_add(1, Ordering::Release);
-                }
-                Ok::<_, redis::aio::SendError>(())
-            });
-        let info = self.options.connection_info(address).map_err(|error| with_causes(&error))?;
-        let (idle, interval, questions) = KEEPALIVE;
-        let keepalive = TcpKeepalive::new().with_time(idle).with_interval(interval);
-        let keepalive = keepalive.with_retries(questions);
-        let info = info.set_tcp_settings(TcpSettings::default().set_keepalive(keepalive));
-        let manager =
-            Manager::new_with_config(info, config).map_err(|error| with_causes(&error))?;
+    fn new_pool(&self, address: &ServerAddress) -> Result<ServerPool, String> {
+        let manager = ConnectionManager::new(
+            self.options.clone(),
+            address.clone(),
+            Arc::clone(&self.losses),
+            Arc::clone(&self.user),
+        );
+        let manager = manager.map_err(|error| with_causes(&error))?;
         let timeout = Some(CONNECT_TIMEOUT);
-        let timeouts = Timeouts { wait: timeout, create: timeout, recycle: timeout };
+        // Making a connection has timeouts of its own.
+        let timeouts = Timeouts { wait: timeout, create: None, recycle: timeout };
         let size =
             PoolConfig { max_size: self.options.pool_size, timeouts, ..PoolConfig::default() };
         let builder = Pool::builder(manager).config(size).runtime(Runtime::Tokio1);
         builder.build().map_err(|error| error.to_string())
     }
 
-    /// Returns the name of the Redis user; `default` if the settings name none.
-    pub(super) fn user(&self) -> &str {
-        self.options.credentials.username.as_deref().unwrap_or("default")
+    /// Returns the name of the Redis user as whom a connection began last; `default` if the
+    /// credentials name none.
+    pub(super) fn user(&self) -> String {
+        let user = self.user.lock().unwrap_or_else(PoisonError::into_inner);
+        user.clone().unwrap_or_else(|| "default".to_owned())
     }
 
     /// Adds the numbers of connections in the pool to `stats`.
@@ -174,7 +159,7 @@ impl Connector {
         self.lock().as_ref().map(|(address, _)| address.to_string())
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<(ConnectionAddr, Pool)>> {
+    fn lock(&self) -> MutexGuard<'_, Option<(ServerAddress, ServerPool)>> {
         self.pool.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -183,5 +168,20 @@ impl Connector {
         if let Some((_, pool)) = self.lock().take() {
             pool.close();
         }
+    }
+}
+
+/// Converts the failure of a pool. Only a failure that may pass is worth another attempt.
+fn unconnected(address: &ServerAddress, failure: &PoolError<ConnectFailure>) -> RequestError {
+    let text = |reason: &str| format!("cannot connect to {address}: {reason}");
+    match failure {
+        PoolError::Backend(failure) if failure.is_lasting => {
+            RequestError::Permanent(text(&failure.reason))
+        }
+        PoolError::Backend(failure) if failure.lacks_credentials => {
+            RequestError::NoCredentials(text(&failure.reason))
+        }
+        PoolError::Backend(failure) => RequestError::Unconnected(text(&failure.reason)),
+        other => RequestError::Unconnected(text(&with_causes(other))),
     }
 }

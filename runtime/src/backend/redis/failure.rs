@@ -4,7 +4,7 @@ use redis::{ErrorKind, RedisError, ServerError, ServerErrorKind};
 
 use super::remedy::{cannot_heal, without_arguments};
 use crate::BackendError;
-use crate::error::{Execution, with_causes};
+use crate::error::Execution;
 
 /// The reason why a request got no answer.
 #[derive(Clone, Debug)]
@@ -26,6 +26,9 @@ pub(super) enum RequestError {
     /// Not executed, and sending the request again does not help, because this server serves no
     /// request as it is set up.
     Permanent(String),
+    /// Not executed: there is no user and password for a connection. Their source is not asked again
+    /// at once, but by later requests.
+    NoCredentials(String),
     /// Refused, because the user of the connection lacks a right. The script may have executed the
     /// commands before the one that it may not call.
     Forbidden(Execution, String),
@@ -60,14 +63,6 @@ impl RequestError {
                 other => other,
             },
         }
-    }
-
-    /// Classifies an error of the driver that occurred while it was connecting.
-    pub(super) fn from_connecting(to: &str, error: &(dyn std::error::Error + 'static)) -> Self {
-        let reason = with_causes(error);
-        let reason = without_arguments(&reason);
-        let text = format!("cannot connect to {to}: {reason}");
-        if cannot_heal(reason) { Self::Permanent(text) } else { Self::Unconnected(text) }
     }
 
     /// Classifies the text of an error: the error line of the Redis protocol after its `-`, or the
@@ -125,7 +120,11 @@ impl RequestError {
     pub(super) fn is_retryable(&self) -> bool {
         !matches!(
             self,
-            Self::Permanent(_) | Self::Rejected(_) | Self::Unknown(_) | Self::Forbidden(..)
+            Self::Permanent(_)
+                | Self::NoCredentials(_)
+                | Self::Rejected(_)
+                | Self::Unknown(_)
+                | Self::Forbidden(..)
         )
     }
 
@@ -139,10 +138,11 @@ impl RequestError {
             Self::Unknown(text) => BackendError::unknown(text),
             Self::Rejected(text) => BackendError::rejected(text),
             Self::Forbidden(execution, text) => BackendError::forbidden(execution, text),
+            Self::Permanent(text) => BackendError::not_executed(text).lasting(),
             Self::Unconnected(text)
+            | Self::NoCredentials(text)
             | Self::Busy(text)
-            | Self::WrongServer(text)
-            | Self::Permanent(text) => BackendError::not_executed(text),
+            | Self::WrongServer(text) => BackendError::not_executed(text),
             Self::NoScript => BackendError::not_executed("the server keeps forgetting the script"),
             Self::Moved(node) | Self::Ask(node) => {
                 BackendError::not_executed(format!("the cluster is moving the key to {node}"))

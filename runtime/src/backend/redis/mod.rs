@@ -3,10 +3,12 @@
 //! The server decides, by the Lua script in the folder `script/`; `script.rs` encodes the calls. On
 //! its way an operation passes these files:
 //!
-//! - `cluster` finds the `node` that serves its key. A single server is one node.
+//! - `discovery` tells if there is a cluster, and `cluster` finds the `node` that serves its key. A
+//!   single server is one node.
 //! - The operation waits as a `request` in the node's `queue`.
 //! - The node's `worker` sends many requests as one `batch`, in one round trip, over the shared
-//!   `connection`, for which `connector` has a pool.
+//!   `connection`, for which `connector` has a pool. The pool's `manager` makes them by way of
+//!   `stream` and `tls`, with the `credentials` of the moment.
 //! - All of this runs on the thread of `driver`. `trouble` has what it tells the callers.
 //! - `preflight` and `rights` look at the servers when the limiter starts.
 //! - `reply` delivers the answers to the callers, and `failure` decides which requests may be sent
@@ -15,6 +17,7 @@
 //! Imports go one way: cluster and worker use the node, and the node its queue and its connection.
 //! A node reaches its cluster only through the trait `Router`.
 
+mod address;
 mod batch;
 mod builder;
 mod cluster;
@@ -22,9 +25,11 @@ mod connect_options;
 mod connection;
 mod connector;
 mod credentials;
+mod discovery;
 mod driver;
 mod failure;
 mod info;
+mod manager;
 mod mode;
 mod node;
 mod preflight;
@@ -35,11 +40,16 @@ mod request;
 mod rights;
 mod script;
 mod sentinel;
+mod server_connection;
 mod servers;
+mod settings;
+mod stream;
+mod tls;
 mod trouble;
 mod url;
 mod worker;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,6 +58,8 @@ use tokio::time::Instant;
 
 pub use self::builder::RedisBackendBuilder;
 use self::cluster::slot_of;
+pub use self::credentials::RedisCredentials;
+use self::discovery::{Discovery, ServerGauges};
 use self::request::{ReplyReceiver, Request};
 use self::script::{Plan, ScriptReply};
 use self::servers::Servers;
@@ -57,6 +69,7 @@ use crate::algorithm::verdict_from_raw;
 use crate::micros::{TimeSpan, Timestamp};
 use crate::operation::{Action, Answer, Operation};
 use crate::stats::RedisStats;
+use crate::subject::Subject;
 use crate::verdict::Verdict;
 use crate::{BackendError, Check};
 
@@ -64,7 +77,7 @@ use crate::{BackendError, Check};
 pub struct RedisBackend {
     key_prefix: String,
     deadline: Duration,
-    servers: Servers,
+    servers: Arc<Discovery>,
 }
 
 impl RedisBackend {
@@ -91,10 +104,11 @@ impl RedisBackend {
     }
 
     /// Returns the key of a subject. The length marks the end of the policy's name, so that no two
-    /// pairs of policy and subject have the same key.
+    /// pairs of policy and subject have the same key. A cluster would take the slot from what stands
+    /// in braces, and so who chooses the text could put all keys on one node.
     fn key(&self, operation: &Operation<'_>) -> Box<[u8]> {
         let Check { policy, subject, .. } = operation.check;
-        let name = policy.name();
+        let (name, subject) = (without_braces(policy.name()), without_braces(subject));
         let key = format!("{}{}:{name}:{subject}", self.key_prefix, name.len());
         key.into_bytes().into()
     }
@@ -102,6 +116,7 @@ impl RedisBackend {
     /// Queues an operation at the node that serves its key. Returns the receiver of the reply.
     fn submit(
         &self,
+        servers: &Servers,
         operation: &Operation<'_>,
         deadline: Instant,
     ) -> Result<ReplyReceiver, BackendError> {
@@ -109,7 +124,7 @@ impl RedisBackend {
             return Err(BackendError::rejected(reason));
         }
         let (key, plan) = (self.key(operation), Plan::of(operation));
-        let (node, slot) = match &self.servers {
+        let (node, slot) = match servers {
             Servers::Single(node) => (Arc::clone(node), 0),
             Servers::Cluster(cluster) => {
                 let slot = slot_of(&key);
@@ -126,7 +141,7 @@ impl RedisBackend {
 
     /// Connects, and verifies that the servers can serve checks.
     async fn prepare(&self) -> Result<(), BackendError> {
-        match &self.servers {
+        match self.servers.ask().await? {
             Servers::Single(node) => {
                 mode::check_is_single(node).await?;
                 preflight::check(node).await?;
@@ -149,13 +164,19 @@ impl RedisBackend {
 
     /// Carries out a batch. Operations that are not answered by `deadline` fail.
     async fn apply_before(&self, deadline: Instant, batch: &[Operation<'_>]) -> Answers {
-        if let Servers::Cluster(cluster) = &self.servers
+        let fail_all =
+            |error: BackendError| batch.iter().map(|_| Err(error.for_another())).collect();
+        let servers = match self.servers.get_by(deadline).await {
+            Ok(servers) => servers,
+            Err(error) => return fail_all(error),
+        };
+        if let Servers::Cluster(cluster) = servers
             && let Err(error) = cluster.ready_by(deadline).await
         {
-            return batch.iter().map(|_| Err(error.for_another())).collect();
+            return fail_all(error);
         }
         let receivers: Vec<_> =
-            batch.iter().map(|operation| self.submit(operation, deadline)).collect();
+            batch.iter().map(|operation| self.submit(servers, operation, deadline)).collect();
         let mut answers = Vec::with_capacity(batch.len());
         for (receiver, operation) in receivers.into_iter().zip(batch) {
             answers.push(match receiver {
@@ -181,7 +202,7 @@ impl Backend for RedisBackend {
     }
 
     async fn close(&self) {
-        for node in self.servers.nodes() {
+        for node in self.servers.known().iter().flat_map(Servers::nodes) {
             node.close().await;
         }
     }
@@ -218,7 +239,7 @@ impl Store for RedisStore {
     }
 
     fn server_of(&self, operation: &Operation<'_>) -> u64 {
-        let Servers::Cluster(cluster) = &self.backend.servers else { return 0 };
+        let Some(Servers::Cluster(cluster)) = self.backend.servers.known() else { return 0 };
         let slot = slot_of(&self.backend.key(operation));
         cluster.route(slot).map_or(0, |node| node.number)
     }
@@ -228,7 +249,7 @@ impl Store for RedisStore {
     }
 
     fn gauges(&self) -> Option<Arc<dyn Gauges>> {
-        Some(Arc::new(self.backend.servers.clone()))
+        Some(Arc::new(ServerGauges(Arc::clone(&self.backend.servers))))
     }
 
     fn initialize(&self) -> BoxFuture<'_, Result<(), BackendError>> {
@@ -273,5 +294,65 @@ fn verdict(
 impl fmt::Debug for RedisBackend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisBackend").field("key_prefix", &self.key_prefix).finish_non_exhaustive()
+    }
+}
+
+/// Returns the text, or its hash if it has braces.
+fn without_braces(text: &str) -> Cow<'_, str> {
+    match text.contains(['{', '}']) {
+        true => Cow::Owned(Subject::hashed(text).to_string()),
+        false => Cow::Borrowed(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+    use crate::{Policy, Quota};
+
+    fn slots(prefix: &str, names: &[&str], subject: impl Fn(usize) -> String) -> usize {
+        let backend = RedisBackend::builder("redis://h").key_prefix(prefix).build().unwrap();
+        let mut slots = HashSet::new();
+        for name in names {
+            let policy = Policy::named(*name, Quota::per_minute(1));
+            for number in 0..100 {
+                let subject = subject(number);
+                let operation = Operation::peek(Check::new(&policy, &subject, 1));
+                slots.insert(slot_of(&backend.key(&operation)));
+            }
+        }
+        slots.len()
+    }
+
+    #[test]
+    fn nothing_in_a_subject_or_a_name_steers_the_slot() {
+        for names in [["login", "search"], ["{a}", "b{a}"], ["{", "}"]] {
+            for shape in ["{a}N", "x{a}N", "{a}{N}", "}N", "a}N", "{N", "N"] {
+                // A brace that the prefix leaves open ends nowhere, either.
+                for prefix in ["tollgate:", "toll{gate:", "toll}gate:"] {
+                    let slots =
+                        slots(prefix, &names, |number| shape.replace('N', &number.to_string()));
+                    assert!(slots > 190, "{slots}: {prefix} {names:?} {shape}");
+                }
+            }
+        }
+        // Who writes a tag into the prefix wants one slot.
+        assert_eq!(slots("{tollgate}:", &["login"], |number| number.to_string()), 1);
+    }
+
+    #[test]
+    fn keys_stay_apart() {
+        let backend = RedisBackend::builder("redis://h").build().unwrap();
+        let texts = ["a", "{a}", "a}", "{a", "{", "}", "{}", "a{", "~{"];
+        let mut keys = HashSet::new();
+        for name in texts {
+            let policy = Policy::named(name, Quota::per_minute(1));
+            for subject in texts {
+                let operation = Operation::peek(Check::new(&policy, subject, 1));
+                assert!(keys.insert(backend.key(&operation)), "{name} {subject}");
+            }
+        }
     }
 }

@@ -9,28 +9,46 @@ use crate::BackendError;
 
 const REPLY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Returns an error if the server that a URL names as a single one is a node of a cluster, or a
-/// sentinel. It could serve some keys or none, and waiting would not change that.
+/// Returns `true` if a server is a node of a cluster.
 ///
 /// The server is asked by `HELLO`, which every user that can connect may use, unlike `INFO`.
-pub(super) async fn check_is_single(node: &Node) -> Result<(), BackendError> {
+///
+/// # Errors
+///
+/// If the server does not answer, or is a sentinel.
+pub(super) async fn is_in_cluster(node: &Node) -> Result<bool, BackendError> {
     let reply = node.query(redis::cmd("HELLO").arg(3), REPLY_TIMEOUT).await?;
-    let address = node.connection.address();
-    // A socket has no address that could stand in a URL of a cluster.
-    let address = address.filter(|address| !address.starts_with('/'));
-    let address = address.as_deref().unwrap_or("host:6379");
+    let address = address(node);
     match mode(&reply) {
-        Some("cluster") => Err(BackendError::not_executed(format!(
-            "{address} is a node of a cluster, but the URL names it as a single server: add \
-             `cluster=true` to the URL, as in `redis://{address}?cluster=true`, or name several \
-             nodes, as in `redis://a:6379,b:6379`"
-        ))),
         Some("sentinel") => Err(BackendError::not_executed(format!(
             "{address} is a sentinel, but the URL names it as a server: add the name of the master, \
              as in `redis://{address}?sentinel_master=mymaster`"
-        ))),
-        _ => Ok(()),
+        ))
+        .lasting()),
+        mode => Ok(mode == Some("cluster")),
     }
+}
+
+/// Returns an error if the server that is to be used as a single one is a node of a cluster, or a
+/// sentinel. It could serve some keys or none, and waiting would not change that.
+pub(super) async fn check_is_single(node: &Node) -> Result<(), BackendError> {
+    if !is_in_cluster(node).await? {
+        return Ok(());
+    }
+    let address = address(node);
+    Err(BackendError::not_executed(format!(
+        "{address} is a node of a cluster, but the URL names it as a single server: write \
+         `cluster=true`, as in `redis://{address}?cluster=true`, or name several nodes, as in \
+         `redis://a:6379,b:6379`"
+    ))
+    .lasting())
+}
+
+/// Returns the address as it could stand in a URL. A socket has none.
+fn address(node: &Node) -> String {
+    let address = node.connection.address();
+    let address = address.filter(|address| !address.starts_with('/'));
+    address.unwrap_or_else(|| "host:6379".to_owned())
 }
 
 /// Returns the mode in a reply to `HELLO`; `None` if the reply does not contain it.

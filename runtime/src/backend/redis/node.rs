@@ -150,7 +150,6 @@ impl Node {
             Ok(Ok(reply)) => reply,
             Err(_) | Ok(Err(_)) => Err(BackendError::not_executed("the server does not answer")),
         };
-        self.connection.trouble.record_measured();
         reply.map_err(|error| match self.connection.address() {
             Some(address) => error.at(&address),
             None => error,

@@ -7,7 +7,7 @@ use crate::BackendError;
 const ARGUMENTS: &str = ", with args beginning with:";
 
 /// Parts of the text of a failure, and its remedy. All parts must be in the text.
-const REMEDIES: [(&[&str], &str); 8] = [
+const REMEDIES: [(&[&str], &str); 9] = [
     (
         &["unknown command", "HELLO"],
         "it does not speak RESP3, which Redis has from version 6 on, and which some proxies and \
@@ -23,18 +23,19 @@ const REMEDIES: [(&[&str], &str); 8] = [
     (&["WRONGPASS"], WRONG_PASSWORD),
     (&["authentication failed"], WRONG_PASSWORD),
     (
+        &["DB index is out of range"],
+        "it has no database of this number: leave the number out, or raise the server's `databases`",
+    ),
+    (
         &["cluster mode"],
         "it is a node of a cluster, which has only database 0: leave the number out, and add \
          `cluster=true` to the URL",
     ),
 ];
-const WRONG_PASSWORD: &str = "the user or the password of the URL is wrong; special characters in \
-                              them are percent-encoded, so `%` is written `%25`";
+const WRONG_PASSWORD: &str = "the user or the password is wrong; in a URL their special characters \
+                              are percent-encoded, so `%` is written `%25`";
 const NO_LUA: &str = "it runs no Lua scripts, by which limits are decided: enable them, in Valkey by \
                       loading its module `lua`";
-
-/// Parts of the text of a failure to connect that has no remedy here, since the text is one.
-const CERTIFICATE: &str = "invalid peer certificate";
 
 /// Parts of the text of a script that calls a command which the server lacks.
 const NO_COMMAND: [&str; 2] = ["Unknown Redis command", "Unknown command called"];
@@ -42,8 +43,6 @@ const NO_COMMAND: [&str; 2] = ["Unknown Redis command", "Unknown command called"
 /// Returns `true` if waiting does not help, as long as nobody changes the server or the program.
 pub(super) fn cannot_heal(reason: &str) -> bool {
     remedy(reason).is_some()
-        || reason.contains("`sentinel_password`")
-        || reason.contains(CERTIFICATE)
         || reason.contains("unknown command")
         || NO_COMMAND.iter().any(|part| reason.contains(part))
 }
@@ -53,15 +52,21 @@ pub(super) fn without_arguments(text: &str) -> &str {
     text.split_once(ARGUMENTS).map_or(text, |(before, _)| before)
 }
 
+/// Returns `true` if waiting does not heal a failure with this text.
+pub(super) fn is_lasting(reason: &str) -> bool {
+    let is_refused = |word: &&str| reason.contains(*word);
+    remedy(reason).is_some() || ["NOPERM", "received fatal alert"].iter().any(is_refused)
+}
+
 /// Adds the remedy to an error of the start. An error for which there is none stays as it is.
 pub(super) fn explained(error: BackendError) -> BackendError {
     let reason = error.reason();
     let reason = without_arguments(&reason);
     match remedy(reason) {
-        // A failure that has a remedy was refused before it was executed.
+        // A failure that has a remedy was refused before it was executed, and would be again.
         Some(remedy) => {
             let reason = reason.trim_end_matches('.');
-            BackendError::not_executed(format!("{reason} ({remedy})"))
+            BackendError::not_executed(format!("{reason} ({remedy})")).lasting()
         }
         None => error,
     }

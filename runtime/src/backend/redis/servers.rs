@@ -1,14 +1,12 @@
 //! The servers of a backend, and their statistics.
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::cluster::Cluster;
 use super::info::ServerInfo;
 use super::node::Node;
-use crate::backend::Gauges;
-use crate::stats::{BackendStats, RedisStats, ServerStats};
+use crate::stats::{RedisStats, ServerStats};
 
 /// Timeout for a server's reply to `INFO`.
 const INFO_TIMEOUT: Duration = Duration::from_secs(1);
@@ -38,20 +36,13 @@ impl Servers {
     }
 }
 
-impl Gauges for Servers {
-    fn read(&self) -> BackendStats {
-        BackendStats::Redis(self.stats())
+/// Asks all servers for their statistics.
+pub(super) async fn ask_all(servers: &Servers) -> Vec<ServerStats> {
+    let mut stats = Vec::new();
+    for node in servers.nodes() {
+        stats.extend(server_stats(&node).await);
     }
-
-    fn ask_servers(&self) -> Pin<Box<dyn Future<Output = Vec<ServerStats>> + Send + '_>> {
-        Box::pin(async {
-            let mut stats = Vec::new();
-            for node in self.nodes() {
-                stats.extend(server_stats(&node).await);
-            }
-            stats
-        })
-    }
+    stats
 }
 
 /// Asks a server for its statistics. Returns `None` if the server does not answer, or if the user

@@ -245,12 +245,11 @@ fn at_single_server((request, error): (Request, RequestError)) -> Option<Request
 
 #[cfg(test)]
 mod tests {
-    use redis::ConnectionAddr;
-
     use super::*;
+    use crate::backend::redis::address::ServerAddress;
     use crate::backend::redis::connect_options::ConnectOptions;
     use crate::backend::redis::connector::{Connector, Endpoint};
-    use crate::backend::redis::credentials::Credentials;
+    use crate::backend::redis::credentials::{CredentialSettings, CredentialSource};
     use crate::backend::redis::request::ReplyReceiver;
     use crate::backend::redis::script::Plan;
     use crate::error::Execution;
@@ -259,14 +258,13 @@ mod tests {
 
     fn node() -> Arc<Node> {
         let options = ConnectOptions {
-            credentials: Credentials::default(),
+            credentials: CredentialSource::Settings(CredentialSettings::default()),
             database: 0,
-            tls: false,
-            ca_certificate: None,
+            tls: None,
             pool_size: 1,
             max_age: Duration::from_secs(60),
         };
-        let nowhere = Endpoint::Address(ConnectionAddr::Unix("/nowhere".into()));
+        let nowhere = Endpoint::Address(ServerAddress::Socket("/nowhere".into()));
         Node::new(Connector::new(options, nowhere), None, None)
     }
 

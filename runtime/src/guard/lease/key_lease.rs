@@ -170,6 +170,11 @@ impl KeyLease {
         self.epoch == epoch
     }
 
+    /// Returns `true` if there was no reset since `epoch`.
+    pub(super) fn is_of(&self, epoch: u32) -> bool {
+        self.epoch == epoch
+    }
+
     /// Replaces the grant. Returns the former one if it has unspent permits, which have to be
     /// returned to the store.
     pub(super) fn replace_grant(&mut self, grant: Grant) -> Option<Grant> {

@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use tokio::runtime::Handle;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use super::key_lease::{Grant, KeyLease, NextStep, Refill, RefillState};
 use super::{LeaseKey, SharedLeases};
+use crate::algorithm::Refund;
 use crate::guard::bounded_map::HashedKey;
-use crate::micros::Timestamp;
+use crate::micros::{TimeSpan, Timestamp};
 use crate::operation::Operation;
 use crate::verdict::Verdict;
 use crate::{BackendError, Check, Outcome, Source};
@@ -37,8 +38,14 @@ impl SharedLeases {
                 let key = LeaseKey::new(self.leases.share(key.policy), &key);
                 // The refill runs in a task of its own, so that its permits are not lost if this
                 // check is cancelled.
-                let task = tokio::spawn(Arc::clone(self).refill(key, cost, refill));
-                return task.await.unwrap_or_else(|_| {
+                let epoch = refill.epoch;
+                let (check, answer) = oneshot::channel();
+                let order = RefillOrder { key: key.clone(), cost, refill, check };
+                let runtime = Handle::current();
+                runtime.spawn(Arc::clone(self).refill(order));
+                let shared = Arc::clone(self);
+                let mut awaited = RefillAnswer { shared, key, cost, epoch, runtime, answer };
+                return (&mut awaited.answer).await.unwrap_or_else(|_| {
                     Err(BackendError::unknown("the runtime that asked is gone"))
                 });
             }
@@ -87,12 +94,8 @@ impl SharedLeases {
 
     /// Leases permits, of which `cost` are for the check that began the refill. If the store does
     /// not admit as many, asks it for these `cost` units alone.
-    async fn refill(
-        self: Arc<Self>,
-        key: LeaseKey,
-        cost: u32,
-        refill: Refill,
-    ) -> Result<Verdict, BackendError> {
+    async fn refill(self: Arc<Self>, order: RefillOrder) {
+        let RefillOrder { key, cost, refill, check } = order;
         let Refill { units, epoch, state } = refill;
         let asked = self.now();
         let answer = match self.charge_at_store(&key, units).await {
@@ -101,6 +104,11 @@ impl SharedLeases {
                 let grant = Grant::new(units, units - cost, asked, hold, &verdict);
                 grant.write(Source::Store, &mut verdict);
                 self.finish_refill(&key, epoch, Some(grant));
+                Ok(verdict)
+            }
+            // Nobody needs the units any more, and others ask for their own.
+            Ok(verdict) if check.is_closed() => {
+                self.finish_refill(&key, epoch, None);
                 Ok(verdict)
             }
             Ok(_) => {
@@ -120,9 +128,31 @@ impl SharedLeases {
             Ok(_) => RefillState::Done,
             Err(error) => RefillState::Failed(error.for_another()),
         };
+        if let Err(Ok(verdict)) = check.send(answer) {
+            self.keep_unclaimed(&key, cost, epoch, &verdict);
+        }
         // An error means that no check is waiting.
         let _ = state.send(end);
-        answer
+    }
+
+    /// Gives the units of a check that was given up, and that the store has charged, to other checks
+    /// of the key, as permits of its lease, or else back to the store.
+    fn keep_unclaimed(self: &Arc<Self>, key: &LeaseKey, cost: u32, epoch: u32, verdict: &Verdict) {
+        if !verdict.is_allowed() {
+            return;
+        }
+        let (hashed, now) = (key.hashed(), self.now());
+        let charged_at = Timestamp::from_micros(verdict.stamp_micros());
+        if let Some(entry) = self.leases.shard(&hashed).find(&hashed) {
+            let lease = &mut entry.value;
+            // After a reset the store does not count these units any more.
+            let is_gone = !lease.is_of(epoch);
+            let is_same = entry.policy.counts_like(&key.policy);
+            if is_gone || is_same && lease.take_back(Refund { now, charged_at, cost }) {
+                return;
+            }
+        }
+        self.return_soon(key.clone(), Some(Grant::new(cost, cost, now, TimeSpan::ZERO, verdict)));
     }
 
     async fn charge_at_store(&self, key: &LeaseKey, cost: u32) -> Result<Verdict, BackendError> {
@@ -159,6 +189,38 @@ impl SharedLeases {
 
     pub(super) fn now(&self) -> Timestamp {
         Timestamp::now(&self.clock)
+    }
+}
+
+/// A refill, with everything that its task needs.
+struct RefillOrder {
+    key: LeaseKey,
+    cost: u32,
+    refill: Refill,
+    /// Sends the answer to the check that began the refill.
+    check: oneshot::Sender<Result<Verdict, BackendError>>,
+}
+
+/// The answer to the check that began a refill. If it is dropped before the check has taken the
+/// answer, the check was given up, and its units are kept for others.
+struct RefillAnswer {
+    shared: Arc<SharedLeases>,
+    key: LeaseKey,
+    cost: u32,
+    epoch: u32,
+    /// The check may be dropped outside of any runtime.
+    runtime: Handle,
+    answer: oneshot::Receiver<Result<Verdict, BackendError>>,
+}
+
+impl Drop for RefillAnswer {
+    fn drop(&mut self) {
+        // From here on the task keeps the units, unless it has sent them before.
+        self.answer.close();
+        if let Ok(Ok(verdict)) = self.answer.try_recv() {
+            let _entered = self.runtime.enter();
+            self.shared.keep_unclaimed(&self.key, self.cost, self.epoch, &verdict);
+        }
     }
 }
 

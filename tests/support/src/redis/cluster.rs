@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use super::{Proxy, RedisServer, calls, eventually};
+use super::{Certificates, Proxy, RedisServer, calls, eventually};
 use crate::process::free_port;
 
 pub struct RedisCluster {
@@ -15,15 +15,36 @@ impl RedisCluster {
     }
 
     pub fn start_with(options: &[&str]) -> Self {
-        Self::start_nodes(options, &[])
+        Self::start_nodes(&|all| RedisServer::start_with(&[all, options].concat()), &[], &[])
+    }
+
+    /// With TLS between the nodes and for clients, who must have a certificate.
+    pub fn start_tls(certificates: &Certificates) -> Self {
+        let node = |all: &[&str]| {
+            let more = [all, &["--tls-cluster", "yes", "--tls-replication", "yes"]].concat();
+            RedisServer::start_tls_with(certificates, true, &more)
+        };
+        let directory = crate::process::Directory::new();
+        let files = certificates.write_for_client(&directory.path());
+        let path = |path: &std::path::Path| path.to_str().unwrap().to_owned();
+        let client = ["--tls", "--cacert", &path(&files.ca), "--cert", &path(&files.certificate)]
+            .map(str::to_owned);
+        let client = [client.to_vec(), vec!["--key".to_owned(), path(&files.key)]].concat();
+        Self::start_nodes(&node, &[], &client)
     }
 
     /// Six proxies, each of which the nodes take for one of them.
     pub fn start_behind(proxies: &[Proxy]) -> Self {
-        Self::start_nodes(&[], proxies)
+        Self::start_nodes(&RedisServer::start_with, proxies, &[])
     }
 
-    fn start_nodes(options: &[&str], proxies: &[Proxy]) -> Self {
+    /// Nodes that `start` starts, given the options of a node. `client` are the options with which
+    /// `redis-cli` connects to them.
+    fn start_nodes(
+        start: &dyn Fn(&[&str]) -> RedisServer,
+        proxies: &[Proxy],
+        client: &[String],
+    ) -> Self {
         let nodes: Vec<RedisServer> = (0..6)
             .map(|number| {
                 let proxy = proxies.get(number).map(|proxy| proxy.port.to_string());
@@ -40,11 +61,10 @@ impl RedisCluster {
                     "--repl-diskless-sync-delay",
                     "0",
                 ];
-                all.extend(options);
                 if let Some(port) = &proxy {
                     all.extend(["--cluster-announce-port", port]);
                 }
-                let node = RedisServer::start_with(&all);
+                let node = start(&all);
                 if let Some(proxy) = proxies.get(number) {
                     proxy.leads_to(node.port);
                 }
@@ -52,8 +72,9 @@ impl RedisCluster {
             })
             .collect();
         let hosts: Vec<String> =
-            nodes.iter().map(|node| format!("127.0.0.1:{}", node.port)).collect();
+            nodes.iter().map(|node| format!("127.0.0.1:{}", port(node, client))).collect();
         let created = Command::new("redis-cli")
+            .args(client)
             .args(["--cluster", "create"])
             .args(&hosts)
             .args(["--cluster-replicas", "1", "--cluster-yes"])
@@ -97,4 +118,9 @@ impl RedisCluster {
     pub fn calls(&self, command: &str) -> Vec<u64> {
         self.nodes.iter().map(|node| calls(&mut node.connection(), command)).collect()
     }
+}
+
+/// The port at which a client with these options connects.
+fn port(node: &RedisServer, client: &[String]) -> u16 {
+    if client.is_empty() { node.port } else { node.tls_port() }
 }

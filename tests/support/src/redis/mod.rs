@@ -10,12 +10,14 @@ use std::time::{Duration, Instant};
 
 use redis::{Connection, FromRedisValue, IntoConnectionInfo};
 
-use crate::process::{Directory, PATIENCE, Process, Program, free_port};
+use crate::process::{Directory, PATIENCE, Process, Program};
+
+pub use crate::process::free_port;
 
 pub use self::cluster::RedisCluster;
 pub use self::proxy::{Fault, Proxy};
-pub use self::sentinel::{Passwords, SENTINEL_USER, Sentinels};
-pub use self::tls::Certificates;
+pub use self::sentinel::{LoneSentinel, Passwords, SENTINEL_USER, Sentinels};
+pub use self::tls::{Certificates, ClientFiles};
 
 /// The server to run: another one that speaks the protocol may be named.
 fn program() -> Program {
@@ -54,10 +56,17 @@ impl RedisServer {
 
     /// With TLS on a port of its own.
     pub fn start_tls(certificates: &Certificates) -> Self {
+        Self::start_tls_with(certificates, false, &[])
+    }
+
+    /// With TLS on a port of its own; for clients with a certificate only, if `clients` is `true`.
+    pub fn start_tls_with(certificates: &Certificates, clients: bool, more: &[&str]) -> Self {
         for _ in 0..10 {
             let directory = Directory::new();
             let port = free_port();
-            let options = certificates.options(&directory.path(), free_port());
+            let tls = certificates.options(&directory.path(), free_port(), clients);
+            let tls = tls.into_iter().flat_map(|(name, value)| [format!("--{name}"), value]);
+            let options = tls.chain(more.iter().map(|option| (*option).to_owned())).collect();
             let mut server = Self { process: None, port, directory, options };
             if server.restart() {
                 return server;

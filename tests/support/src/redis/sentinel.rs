@@ -140,6 +140,39 @@ impl Sentinel {
     }
 }
 
+/// One sentinel of one server, with further lines in its configuration.
+pub struct LoneSentinel {
+    pub port: u16,
+    _process: Process,
+    _directory: Directory,
+}
+
+impl LoneSentinel {
+    /// `more` returns the lines, given a folder for their files.
+    pub fn start(primary: u16, more: impl Fn(&std::path::Path) -> String) -> Self {
+        for _ in 0..10 {
+            let (port, directory) = (free_port(), Directory::new());
+            let path = directory.path().join("conf");
+            let conf = format!(
+                "port {port}\nbind 127.0.0.1\ndir {dir}\n\
+                 sentinel monitor {MASTER} 127.0.0.1 {primary} 1\n{more}",
+                dir = directory.path().display(),
+                more = more(&directory.path()),
+            );
+            std::fs::write(&path, conf).unwrap();
+            let arguments = [path.to_str().unwrap(), "--sentinel"];
+            let process = Process::start(&program(), &arguments, &directory.path().join("log"));
+            let url = url_of(port, "");
+            if process
+                .is_ready(|| redis::Client::open(url.as_str()).unwrap().get_connection().is_ok())
+            {
+                return Self { port, _process: process, _directory: directory };
+            }
+        }
+        panic!("no sentinel would start");
+    }
+}
+
 fn url_of(port: u16, password: &str) -> String {
     match password {
         "" => format!("redis://127.0.0.1:{port}"),

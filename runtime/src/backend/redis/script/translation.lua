@@ -98,22 +98,23 @@ local function derived(family, quota, source)
   return part
 end
 
--- Returns the part from which that of a new quota is derived: one that knows the whole period, else
--- the one that knows most. Of several, the one with the most units.
-local function source_of(known, quota)
-  local chosen, longest
-  for _, part in ipairs(known) do
-    local period = part.period
-    if period >= quota.period and (not chosen or period < chosen) then chosen = period end
-    if not longest or period > longest then longest = period end
-  end
-  chosen = chosen or longest
+-- Returns the part from which that of a new quota is derived: the first choice is a log that knows
+-- the whole period, then the part with the shortest period that contains the quota's, else the one
+-- with the longest. Of several, it is the one that is in use for the longest time.
+local function source_of(stored, quota)
   local best, most
-  for _, part in ipairs(known) do
-    if part.period == chosen then
-      local units = units_of(part)
-      if not best or units > most then best, most = part, units end
+  for _, part in ipairs(stored) do
+    local covers, is_log = part.period >= quota.period, part.family == LOG and 1 or 0
+    local preference = {
+      covers and 1 + is_log or 0, covers and -part.period or part.period, is_log,
+      empty_at(part.family, part, part),
+    }
+    local differs = 1
+    while most and differs < 4 and preference[differs] == most[differs] do
+      differs = differs + 1
     end
+    -- Of equal ones, the first is taken.
+    if not most or preference[differs] > most[differs] then best, most = part, preference end
   end
   return best
 end
@@ -130,9 +131,10 @@ end
 -- Translates the stored parts to the form of the plan. Returns its parts, those set aside, and true
 -- if no units were in use.
 local function translate(plan, stored)
-  local family, known, parts, aside = plan.family, {}, {}, {}
+  local family, known, parts, aside, was_empty = plan.family, {}, {}, {}, true
   for _, part in ipairs(stored) do
     local ends = empty_at(part.family, part, part)
+    was_empty = was_empty and ends <= now
     if ends > now and is_kept(part) then
       known[#known + 1] = copy_of(part)
       known[#known].ends = part.ends or ends
@@ -145,10 +147,10 @@ local function translate(plan, stored)
         parts[i].ends = nil
       end
     end
-    parts[i] = parts[i] or derived(family, plan[i], source_of(known, plan[i]))
+    parts[i] = parts[i]
+      or derived(family, plan[i], not was_empty and source_of(stored, plan[i]) or nil)
     if is_complete(family, parts[i], plan[i]) then parts[i].since = 0 end
   end
-  local was_empty = #known == 0
   for _, part in ipairs(known) do
     local is_new = true
     for i = 1, plan.count do

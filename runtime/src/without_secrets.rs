@@ -1,0 +1,57 @@
+//! Text without what may be a secret. Operators put URLs with passwords in the wrong place, and
+//! errors are logged.
+
+#[cfg(feature = "config")]
+use std::borrow::Cow;
+
+/// Returns the text of an error without the user parts of URLs in it: what stands between `://` and
+/// the last `@` of the line, or after `://:` if the URL is cut off.
+#[cfg(feature = "config")]
+pub(crate) fn without_secrets(text: &str) -> Cow<'_, str> {
+    if !text.contains("://") {
+        return Cow::Borrowed(text);
+    }
+    let lines: Vec<Cow<'_, str>> = text.split('\n').map(line_without_secrets).collect();
+    Cow::Owned(lines.join("\n"))
+}
+
+#[cfg(feature = "config")]
+fn line_without_secrets(line: &str) -> Cow<'_, str> {
+    let Some((before, after)) = line.split_once("://") else { return Cow::Borrowed(line) };
+    match after.rsplit_once('@') {
+        Some((_, host)) => Cow::Owned(format!("{before}://…@{host}")),
+        None if after.starts_with(':') => Cow::Owned(format!("{before}://…")),
+        None => Cow::Owned(format!("{before}://{}", line_without_secrets(after))),
+    }
+}
+
+/// Returns a value as an error shows it: as it is, or as three dots if it may be a URL with a
+/// password, or a part of one.
+pub(crate) fn shown(value: &str) -> &str {
+    let is_cut_off = value.split_once("//").is_some_and(|(_, after)| after.contains(':'));
+    if value.contains('@') || is_cut_off { "…" } else { value }
+}
+
+#[cfg(test)]
+#[cfg(feature = "config")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_user_parts_of_urls_are_left_out() {
+        for (text, expected) in [
+            ("no URL: a@b", "no URL: a@b"),
+            ("`redis://h:1` is wrong", "`redis://h:1` is wrong"),
+            ("`redis://:s3cret@h` is wrong", "`redis://…@h` is wrong"),
+            ("`redis://u:s3@cret@h` is\nwrong @h", "`redis://…@h` is\nwrong @h"),
+            ("`redis://u:s3 \"`cret@h`", "`redis://…@h`"),
+            ("url = redis://:s3cret", "url = redis://…"),
+            ("http://a, redis://:s3cret", "http://a, redis://…"),
+        ] {
+            assert_eq!(without_secrets(text), expected);
+            assert_eq!(without_secrets(&without_secrets(text)), expected);
+        }
+        let values = ["a b", "redis://h", "2001:db8::/64", "//:s3cret", "redis://u:s", ":s@h"];
+        assert_eq!(values.map(shown), ["a b", "redis://h", "2001:db8::/64", "…", "…", "…"]);
+    }
+}

@@ -1,0 +1,112 @@
+//! Decisions that are refunded at another limiter than the one that made them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tollgate::testing::ManualClock;
+use tollgate::{
+    Algorithm, Backend, BackendError, Decision, Limiter, LocalTier, MemoryBackend, OnError, Policy,
+    Quota, Source,
+    backend::{Answer, Operation},
+};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+fn memory(clock: &ManualClock) -> MemoryBackend {
+    MemoryBackend::builder().clock(clock.clone()).build()
+}
+
+fn policy(algorithm: Algorithm) -> Policy {
+    Policy::new("p", Quota::new(10, MINUTE)).algorithm(algorithm)
+}
+
+async fn spend(limiter: &Limiter, policy: &Policy) -> Vec<Decision> {
+    let mut decisions = Vec::new();
+    loop {
+        let decision = limiter.check(policy, "s").await.unwrap();
+        if !decision.is_allowed() {
+            return decisions;
+        }
+        decisions.push(decision);
+    }
+}
+
+async fn remaining(limiter: &Limiter, policy: &Policy) -> u32 {
+    limiter.peek(policy, "s", 0).await.unwrap().remaining()
+}
+
+#[tokio::test]
+async fn a_decision_of_another_memory_is_not_refunded() {
+    for &algorithm in Algorithm::ALL {
+        let clock = ManualClock::new();
+        let [one, other] = [0, 1].map(|_| Limiter::new(memory(&clock)));
+        let policy = policy(algorithm);
+        let decisions = spend(&one, &policy).await;
+        assert_eq!((decisions.len(), spend(&other, &policy).await.len()), (10, 10));
+        for decision in decisions {
+            assert!(!other.refund(decision).await.unwrap(), "{algorithm:?}");
+        }
+        assert_eq!(remaining(&other, &policy).await, 0, "{algorithm:?}");
+        assert_eq!(remaining(&one, &policy).await, 0, "{algorithm:?}");
+    }
+}
+
+#[tokio::test]
+async fn limiters_of_one_memory_refund_for_each_other() {
+    for &algorithm in Algorithm::ALL {
+        let clock = ManualClock::new();
+        let shared = Arc::new(memory(&clock));
+        let [one, other] = [0, 1].map(|_| Limiter::new(Arc::clone(&shared)));
+        let wrapped = Limiter::new(Arc::new(Arc::clone(&shared)));
+        let policy = policy(algorithm);
+        for (limiter, decision) in
+            [&other, &wrapped, &one.clone()].into_iter().cycle().zip(spend(&one, &policy).await)
+        {
+            assert!(limiter.refund(decision).await.unwrap(), "{algorithm:?}");
+        }
+        assert_eq!(remaining(&other, &policy).await, 10, "{algorithm:?}");
+    }
+}
+
+/// A store that is down or well, and that several limiters reach.
+#[derive(Clone)]
+struct Reached {
+    memory: Arc<MemoryBackend>,
+    is_down: Arc<std::sync::atomic::AtomicBool>,
+}
+
+impl Backend for Reached {
+    async fn apply(&self, batch: &[Operation<'_>]) -> Vec<Result<Answer, BackendError>> {
+        if self.is_down.load(std::sync::atomic::Ordering::SeqCst) {
+            return batch.iter().map(|_| Err(BackendError::not_executed("down"))).collect();
+        }
+        self.memory.apply(batch).await
+    }
+}
+
+/// What a limiter decided itself, or noted for an outage, is refunded by no other limiter.
+#[tokio::test]
+async fn what_one_limiter_decided_alone_is_not_refunded_by_another() {
+    for &algorithm in Algorithm::ALL {
+        let clock = ManualClock::new();
+        let store = Reached { memory: Arc::new(memory(&clock)), is_down: Arc::default() };
+        let [one, other] = [0, 1].map(|_| {
+            let builder = Limiter::builder(store.clone()).clock(clock.clone()).instances(2);
+            let builder = builder.breaker(None).local_tier(LocalTier::none());
+            builder.on_error(OnError::Local).build()
+        });
+        let policy = policy(algorithm);
+        let noted = one.check(&policy, "s").await.unwrap();
+        let _ = other.check(&policy, "s").await.unwrap();
+        assert!(other.refund(noted).await.unwrap(), "the store is the same");
+        store.is_down.store(true, std::sync::atomic::Ordering::SeqCst);
+        assert_eq!(remaining(&other, &policy).await, 4, "{algorithm:?}: its own charge is noted");
+        let decisions = spend(&one, &policy).await;
+        assert_eq!(spend(&other, &policy).await.len(), 4);
+        for decision in decisions {
+            assert_eq!(decision.source(), Source::Local);
+            assert!(!other.refund(decision).await.unwrap(), "{algorithm:?}");
+        }
+        assert_eq!(remaining(&other, &policy).await, 0, "{algorithm:?}");
+    }
+}
