@@ -1,7 +1,6 @@
 //! Text without what may be a secret. Operators put URLs with passwords in the wrong place, and
 //! errors are logged.
 
-#[cfg(feature = "config")]
 use std::borrow::Cow;
 
 /// Returns the text of an error without the user parts of URLs in it: what stands between `://` and
@@ -25,11 +24,18 @@ fn line_without_secrets(line: &str) -> Cow<'_, str> {
     }
 }
 
-/// Returns a value as an error shows it: as it is, or as three dots if it may be a URL with a
-/// password, or a part of one.
-pub(crate) fn shown(value: &str) -> &str {
+/// Returns a value as an error shows it: as it is, or without what stands behind the scheme of a URL,
+/// or as three dots if it may be a part of a URL with a password.
+pub(crate) fn shown(value: &str) -> Cow<'_, str> {
+    let is_scheme = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    if let Some((scheme, _)) = value.split_once("://")
+        && is_scheme(scheme)
+    {
+        return Cow::Owned(format!("{scheme}://…"));
+    }
     let is_cut_off = value.split_once("//").is_some_and(|(_, after)| after.contains(':'));
-    if value.contains('@') || is_cut_off { "…" } else { value }
+    let may_be_secret = value.contains('@') || value.contains("://") || is_cut_off;
+    Cow::Borrowed(if may_be_secret { "…" } else { value })
 }
 
 #[cfg(test)]
@@ -51,7 +57,16 @@ mod tests {
             assert_eq!(without_secrets(text), expected);
             assert_eq!(without_secrets(&without_secrets(text)), expected);
         }
-        let values = ["a b", "redis://h", "2001:db8::/64", "//:s3cret", "redis://u:s", ":s@h"];
-        assert_eq!(values.map(shown), ["a b", "redis://h", "2001:db8::/64", "…", "…", "…"]);
+        for (value, expected) in [
+            ("a b", "a b"),
+            ("2001:db8::/64", "2001:db8::/64"),
+            ("redis://h", "redis://…"),
+            ("redis://u:s3cret", "redis://…"),
+            ("x y://s3cret", "…"),
+            ("//:s3cret", "…"),
+            (":s3cret@h", "…"),
+        ] {
+            assert_eq!(shown(value), expected);
+        }
     }
 }

@@ -84,6 +84,7 @@ pub(super) fn key<'a>(path: impl IntoIterator<Item = &'a str>) -> String {
     let is_bare = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
     let mut key = String::new();
     for (depth, part) in path.into_iter().map(shown).enumerate() {
+        let part = &*part;
         // A policy's name is always quoted, so that its end is visible.
         let is_name = depth == 1 && key == "policies";
         if depth > 0 && !is_name && part.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -112,7 +113,7 @@ fn reason(kind: &Kind, is_secret: bool) -> String {
         Kind::MissingField(name) => format!("`{name}` is missing: add it"),
         Kind::DuplicateField(name) => format!("`{name}` is there twice: leave one out"),
         Kind::InvalidType(found, wanted) | Kind::InvalidValue(found, wanted)
-            if is_secret && !is_plain_url(found) =>
+            if is_secret && !is_url(found) =>
         {
             format!("write {}", wanted_words(wanted))
         }
@@ -156,9 +157,9 @@ fn wanted_words(wanted: &str) -> String {
     format!("a whole number from 0 to {most}")
 }
 
-/// Returns `true` for a URL that cannot contain a password.
-fn is_plain_url(found: &Actual) -> bool {
-    matches!(found, Actual::Str(text) if text.contains("://") && shown(text) == text)
+/// Returns `true` for a URL, of which only the scheme is shown.
+fn is_url(found: &Actual) -> bool {
+    matches!(found, Actual::Str(text) if shown(text).ends_with("://…"))
 }
 
 fn found_words(found: &Actual) -> String {

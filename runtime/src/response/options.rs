@@ -154,7 +154,7 @@ impl HttpOptions {
     /// `forwarded_header`.
     pub fn client_header(mut self, name: impl AsRef<str>) -> Result<Self, HttpOptionsError> {
         let text = name.as_ref().trim();
-        let wrong = |kind: fn(String) -> _| HttpOptionsError(kind(shown(text).to_owned()));
+        let wrong = |kind: fn(String) -> _| HttpOptionsError(kind(shown(text).into_owned()));
         if text.eq_ignore_ascii_case("x-forwarded-for") || text.eq_ignore_ascii_case("forwarded") {
             return Err(wrong(HttpOptionsErrorKind::ListHeader));
         }
@@ -207,7 +207,7 @@ impl HttpOptions {
         let prefixes = prefixes.into_iter().map(|prefix| {
             let text = prefix.as_ref().trim();
             Nat64Prefix::parse(text).ok_or_else(|| {
-                HttpOptionsError(HttpOptionsErrorKind::Nat64(shown(text).to_owned()))
+                HttpOptionsError(HttpOptionsErrorKind::Nat64(shown(text).into_owned()))
             })
         });
         self.nat64_prefixes = Some(prefixes.collect::<Result<_, _>>()?);
@@ -379,8 +379,9 @@ where
 {
     let parse = |network: I::Item| {
         let text = network.as_ref().trim();
-        Network::parse(text)
-            .ok_or_else(|| HttpOptionsError(HttpOptionsErrorKind::Network(shown(text).to_owned())))
+        Network::parse(text).ok_or_else(|| {
+            HttpOptionsError(HttpOptionsErrorKind::Network(shown(text).into_owned()))
+        })
     };
     networks.into_iter().map(parse).collect()
 }

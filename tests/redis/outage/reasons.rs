@@ -37,7 +37,9 @@ fn assert_told(texts: &[String], reason: &str) {
     assert!(behind_breaker.contains("it has failed too often"), "{behind_breaker}");
     for text in texts {
         assert!(text.contains(reason), "{reason}: {text}");
-        assert!(text.contains("did not act"), "it was certainly not executed: {text}");
+        // What was sent again just before the deadline may have been executed.
+        let is_certain = text.contains("did not act");
+        assert!(is_certain || text.contains("no answer before the deadline"), "{text}");
         assert!(!text.contains("s3cret") && !text.contains("local "), "{text}");
     }
 }

@@ -29,6 +29,12 @@ struct Progress {
     server: OnceLock<Arc<Trouble>>,
 }
 
+impl Progress {
+    fn failure(&self) -> Option<String> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
 pub(super) struct Request {
     pub(super) key: Box<[u8]>,
     pub(super) plan: Plan,
@@ -103,6 +109,12 @@ impl Request {
     }
 
     pub(super) fn respond(self, reply: Result<ScriptReply, RequestError>) {
+        let reply = reply.map_err(|failure| match (failure, self.progress.failure()) {
+            (RequestError::Unknown(text), Some(last)) => {
+                RequestError::Unknown(format!("{text}; last: {last}"))
+            }
+            (failure, _) => failure,
+        });
         // An error only means that the caller no longer waits.
         let _ = self.reply.send(reply);
     }
@@ -132,9 +144,7 @@ impl ReplyReceiver {
     /// Gives the request up. The error tells why the request has not been executed so far.
     fn give_up(&self, reason: &str) -> BackendError {
         let is_cancelled = self.cancel();
-        let Progress { failure, server, .. } = &*self.progress;
-        let last = failure.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let last = last.or_else(|| server.get()?.reason());
+        let last = self.progress.failure().or_else(|| self.progress.server.get()?.reason());
         let reason = match last {
             Some(last) => format!("{reason}; last: {last}"),
             None => reason.to_owned(),
