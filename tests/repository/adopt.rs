@@ -204,12 +204,10 @@ async fn the_readme_is_enough() {
     assert_eq!(first.get(&client, "a").await.status(), 429);
     drop((first, second));
 
-    // A key of its own: the host that is asked for.
-    let taste = snippet("The attribute", "mod keys {");
-    let (_, keys) = taste.split_once("mod keys {").unwrap();
-    let (keys, _) = keys.split_once("\n}\n").unwrap();
-    let program = replaced(&program, "per = 10)]", "per = 10, key = keys::host)]");
-    let program = format!("{program}\nmod keys {{{keys}\n}}\n");
+    // A key of its own: the host that is asked for, as the README counts by another header.
+    let taste = snippet("The attribute", "key = header(");
+    let key = taste.split_once("key = header(\"x-api-key\")").map(|_| "key = header(\"host\")");
+    let program = replaced(&program, "per = 10)]", &format!("per = 10, {})]", key.unwrap()));
     let service = Service::start(&new, &with_redis, &program);
     assert_eq!(service.admitted(&client, "a.example", 6).await, 5);
     assert_eq!(service.admitted(&client, "b.example", 6).await, 5);
