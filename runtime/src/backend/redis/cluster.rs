@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -12,8 +12,8 @@ use tokio::time::{Instant, timeout_at};
 use super::address::ServerAddress;
 use super::connect_options::ConnectOptions;
 use super::connector::{Connector, Endpoint};
-use super::driver::Driver;
-use super::failure::RequestError;
+use super::driver::LazyDriver;
+use super::failure::{RequestError, with_last};
 use super::node::{Node, Router};
 use super::request::Request;
 use crate::{BackendError, Clock};
@@ -39,7 +39,7 @@ pub(super) struct Cluster {
     /// The reason why the last node that was asked did not return the slot table.
     failure: Mutex<Option<String>>,
     /// The runtime of the refreshes, from the first on.
-    driver: OnceLock<Arc<Driver>>,
+    driver: LazyDriver,
 }
 
 /// The node that serves each slot; `None` for a slot that no node serves. The table is empty before
@@ -61,7 +61,7 @@ impl Cluster {
             slots: ArcSwap::default(),
             refreshed: tokio::sync::Mutex::default(),
             failure: Mutex::default(),
-            driver: OnceLock::new(),
+            driver: LazyDriver::default(),
         })
     }
 
@@ -102,24 +102,16 @@ impl Cluster {
         if !self.slots.load().is_empty() {
             return Ok(());
         }
-        if self.driver.get().is_none() {
-            let driver = Driver::shared().map_err(|error| {
-                BackendError::not_executed(format!("there is no thread for connections: {error}"))
-            })?;
-            let _ = self.driver.set(driver);
-        }
-        if let (Some(cluster), Some(driver)) = (self.itself.upgrade(), self.driver.get()) {
+        let driver = self.driver.get().map_err(RequestError::into_error)?;
+        if let Some(cluster) = self.itself.upgrade() {
             let refresh = driver.spawn(async move { cluster.refresh().await });
             if let Ok(Ok(refreshed)) = timeout_at(deadline, refresh).await {
                 return refreshed;
             }
         }
         let last = self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let text = "no node answered before the deadline";
-        Err(match last {
-            Some(last) => BackendError::not_executed(format!("{text}; last: {last}")),
-            None => BackendError::not_executed(text),
-        })
+        let text = with_last("no node answered before the deadline", last);
+        Err(BackendError::not_executed(text))
     }
 
     /// Loads the slot table from the first node that returns one. Known nodes are asked first, then

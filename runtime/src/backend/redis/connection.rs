@@ -8,7 +8,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::connector::{Connector, PooledConnection, SharedHandle};
-use super::failure::RequestError;
+use super::failure::{RequestError, with_last};
 use super::trouble::{Measured, Trouble};
 use crate::stats::RedisStats;
 
@@ -55,8 +55,8 @@ impl SharedConnection {
             return connection;
         }
         self.detach(tokio::spawn(connecting).abort_handle());
-        let reason = self.trouble.reason().unwrap_or_default();
-        Err(RequestError::Unconnected(format!("no connection before the deadline; last: {reason}")))
+        let text = with_last("no connection before the deadline", self.trouble.reason());
+        Err(RequestError::Unconnected(text))
     }
 
     /// Lets an attempt to connect go on in the background. At most two attempts do so, because each

@@ -10,7 +10,8 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::cluster::Cluster;
 use super::connection::CONNECTING;
-use super::driver::Driver;
+use super::driver::LazyDriver;
+use super::failure::{RequestError, with_last};
 use super::mode;
 use super::node::Node;
 use super::servers::{self, Servers};
@@ -27,18 +28,23 @@ pub(super) struct Discovery {
     host: Option<(Arc<Node>, Arc<Cluster>)>,
     /// The failure of the attempt that is under way, for all who wait for it; `None` until then.
     attempt: Mutex<Option<watch::Receiver<Option<BackendError>>>>,
+    /// The runtime of the attempts, from the first on.
+    driver: LazyDriver,
 }
 
 impl Discovery {
     /// Creates the discovery of servers of which the settings tell what they are.
     pub(super) fn told(servers: Servers) -> Arc<Self> {
-        Arc::new(Self { found: OnceLock::from(servers), host: None, attempt: Mutex::default() })
+        Self::new(OnceLock::from(servers), None)
     }
 
     /// Creates the discovery of a host that is one of the two.
     pub(super) fn of_host(single: Arc<Node>, cluster: Arc<Cluster>) -> Arc<Self> {
-        let host = Some((single, cluster));
-        Arc::new(Self { found: OnceLock::new(), host, attempt: Mutex::default() })
+        Self::new(OnceLock::new(), Some((single, cluster)))
+    }
+
+    fn new(found: OnceLock<Servers>, host: Option<(Arc<Node>, Arc<Cluster>)>) -> Arc<Self> {
+        Arc::new(Self { found, host, attempt: Mutex::default(), driver: LazyDriver::default() })
     }
 
     /// Returns the servers as far as they are known: a host that has not been asked yet counts as a
@@ -98,21 +104,19 @@ impl Discovery {
         }
         let (failed, attempt) = watch::channel(None);
         *current = Some(attempt.clone());
-        let driver = match Driver::shared() {
+        let driver = match self.driver.get() {
             Ok(driver) => driver,
-            Err(error) => {
-                let text = format!("there is no thread for connections: {error}");
-                failed.send_replace(Some(BackendError::not_executed(text)));
+            Err(failure) => {
+                failed.send_replace(Some(RequestError::into_error(failure)));
                 return attempt;
             }
         };
-        let (itself, running) = (Arc::clone(self), Arc::clone(&driver));
+        let itself = Arc::clone(self);
         driver.spawn(async move {
             // When it has succeeded, the end of the sender says so.
             if let Err(error) = itself.discover().await {
                 failed.send_replace(Some(error));
             }
-            drop(running);
         });
         attempt
     }
@@ -148,7 +152,7 @@ fn late(last: Option<BackendError>) -> BackendError {
         Some(last) => (last.reason(), last.event()),
         None => (CONNECTING.to_owned(), 0),
     };
-    let text = format!("no answer before the deadline; last: {reason}");
+    let text = with_last("no answer before the deadline", Some(reason));
     BackendError::not_executed(text).of_event(event)
 }
 

@@ -2,12 +2,14 @@
 //! its limiter from runtimes that come and go, such as those of tests or of workers.
 
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::thread;
 
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+
+use super::failure::RequestError;
 
 /// The name of the thread.
 const THREAD: &str = "tollgate-redis";
@@ -24,7 +26,7 @@ static RUNNING: Mutex<Weak<Driver>> = Mutex::new(Weak::new());
 
 impl Driver {
     /// Returns the driver of the process. Starts it if it does not run.
-    pub(super) fn shared() -> io::Result<Arc<Self>> {
+    fn shared() -> io::Result<Arc<Self>> {
         let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(driver) = running.upgrade() {
             return Ok(driver);
@@ -48,5 +50,22 @@ impl Driver {
         F: Future<Output: Send> + Send + 'static,
     {
         self.handle.spawn(task)
+    }
+}
+
+/// The driver of those who need it only from their first use on, and keep it as long as they live.
+#[derive(Default)]
+pub(super) struct LazyDriver(OnceLock<Arc<Driver>>);
+
+impl LazyDriver {
+    /// Returns the driver. Starts it if it does not run.
+    pub(super) fn get(&self) -> Result<&Driver, RequestError> {
+        if let Some(driver) = self.0.get() {
+            return Ok(driver);
+        }
+        let driver = Driver::shared().map_err(|error| {
+            RequestError::Unconnected(format!("there is no thread for connections: {error}"))
+        })?;
+        Ok(self.0.get_or_init(|| driver))
     }
 }

@@ -152,6 +152,14 @@ impl RequestError {
     }
 }
 
+/// Returns the reason why there is no answer, followed by that of the last failure before.
+pub(super) fn with_last(reason: &str, last: Option<String>) -> String {
+    match last {
+        Some(last) => format!("{reason}; last: {last}"),
+        None => reason.to_owned(),
+    }
+}
+
 /// Returns `true` if the text is that of an error within a script, or if the script could not begin.
 fn is_of_script(text: &str) -> bool {
     text.contains("user_script") || text.contains("Error running script")

@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use redis::{Cmd, Value};
@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::connection::SharedConnection;
 use super::connector::Connector;
-use super::driver::Driver;
+use super::driver::LazyDriver;
 use super::failure::RequestError;
 use super::queue::RequestQueue;
 use super::request::Request;
@@ -19,9 +19,6 @@ use crate::{BackendError, Clock};
 
 /// The maximum number of calls that others overtake at a time. Each occupies a connection.
 const MAX_OVERTAKEN: usize = 2;
-
-/// The time after which [`Node::close`] looks again for calls in progress.
-const CLOSE_PAUSE: Duration = Duration::from_millis(5);
 
 /// The number of nodes that the process has had so far.
 static NODES: AtomicU64 = AtomicU64::new(0);
@@ -37,7 +34,7 @@ pub(super) struct Node {
     pub(super) router: Option<Weak<dyn Router>>,
     pub(super) queue: RequestQueue,
     /// The runtime of the connections, from the first use on.
-    driver: OnceLock<Arc<Driver>>,
+    pub(super) driver: LazyDriver,
     /// The number of calls that others have overtaken on a new connection.
     overtaken: AtomicUsize,
     /// The time of the last answer, and the duration of its round trip; `None` before the first.
@@ -73,23 +70,12 @@ impl Node {
             virtual_time,
             router,
             queue: RequestQueue::default(),
-            driver: OnceLock::new(),
+            driver: LazyDriver::default(),
             overtaken: AtomicUsize::new(0),
             answered: Mutex::default(),
             round_trips: AtomicU64::new(0),
             checks: AtomicU64::new(0),
         })
-    }
-
-    /// Returns the runtime that drives the connections. Starts it if there is none.
-    pub(super) fn driver(&self) -> Result<&Driver, RequestError> {
-        if let Some(driver) = self.driver.get() {
-            return Ok(driver);
-        }
-        let driver = Driver::shared().map_err(|error| {
-            RequestError::Unconnected(format!("there is no thread for connections: {error}"))
-        })?;
-        Ok(self.driver.get_or_init(|| driver))
     }
 
     /// Records an answer, and the time that it took.
@@ -145,7 +131,7 @@ impl Node {
             }
         };
         let reply = async move { tokio::time::timeout(timeout, reply).await };
-        let driver = self.driver().map_err(RequestError::into_error)?;
+        let driver = self.driver.get().map_err(RequestError::into_error)?;
         let reply = match driver.spawn(reply).await {
             Ok(Ok(reply)) => reply,
             Err(_) | Ok(Err(_)) => Err(BackendError::not_executed("the server does not answer")),
@@ -160,11 +146,13 @@ impl Node {
     /// connections.
     pub(super) async fn close(&self) {
         loop {
+            // Made before the look, so that the end of a call in between is not missed.
+            let idle = self.queue.idle();
             self.queue.close().await;
             if self.overtaken.load(Ordering::Acquire) == 0 {
                 break;
             }
-            tokio::time::sleep(CLOSE_PAUSE).await;
+            idle.await;
         }
         self.connection.close().await;
     }

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
 use super::failure::RequestError;
 use super::request::Request;
@@ -22,7 +23,7 @@ const MAX_WAITING: usize = 16 * 1024;
 #[derive(Default)]
 pub(super) struct RequestQueue {
     state: Mutex<QueueState>,
-    /// Notified whenever a worker has ended.
+    /// Notified whenever a worker or an overtaken call has ended.
     idle: Notify,
     /// Notified whenever there is something to send.
     filled: Notify,
@@ -102,9 +103,14 @@ impl RequestQueue {
         drop(requests);
     }
 
-    /// Wakes a waiting [`close`](Self::close), because a worker has ended.
+    /// Wakes those who wait for [`idle`](Self::idle), because a worker or an overtaken call has ended.
     pub(super) fn notify_idle(&self) {
         self.idle.notify_waiters();
+    }
+
+    /// Returns the future of the next [`notify_idle`](Self::notify_idle) from now on.
+    pub(super) fn idle(&self) -> Notified<'_> {
+        self.idle.notified()
     }
 
     /// Waits until there is something to send.
@@ -130,7 +136,7 @@ impl RequestQueue {
     /// Rejects further requests, and waits until all present ones have been answered.
     pub(super) async fn close(&self) {
         loop {
-            let idle = self.idle.notified();
+            let idle = self.idle();
             {
                 let mut state = self.lock();
                 state.closed = true;

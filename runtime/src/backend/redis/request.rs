@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
-use super::failure::RequestError;
+use super::failure::{RequestError, with_last};
 use super::script::{Plan, ScriptReply};
 use super::trouble::Trouble;
 use crate::BackendError;
@@ -110,9 +110,7 @@ impl Request {
 
     pub(super) fn respond(self, reply: Result<ScriptReply, RequestError>) {
         let reply = reply.map_err(|failure| match (failure, self.progress.failure()) {
-            (RequestError::Unknown(text), Some(last)) => {
-                RequestError::Unknown(format!("{text}; last: {last}"))
-            }
+            (RequestError::Unknown(text), last) => RequestError::Unknown(with_last(&text, last)),
             (failure, _) => failure,
         });
         // An error only means that the caller no longer waits.
@@ -145,10 +143,7 @@ impl ReplyReceiver {
     fn give_up(&self, reason: &str) -> BackendError {
         let is_cancelled = self.cancel();
         let last = self.progress.failure().or_else(|| self.progress.server.get()?.reason());
-        let reason = match last {
-            Some(last) => format!("{reason}; last: {last}"),
-            None => reason.to_owned(),
-        };
+        let reason = with_last(reason, last);
         if is_cancelled {
             BackendError::not_executed(reason)
         } else {

@@ -41,7 +41,7 @@ impl Node {
         // The guard is created before the task runs, so that it is dropped even if the task never
         // runs.
         let guard = WorkerGuard { node: Arc::clone(self), is_done: false };
-        match self.driver() {
+        match self.driver.get() {
             Ok(driver) => drop(driver.spawn(run(guard))),
             Err(failure) => self.connection.trouble.set(Some(failure.reason())),
         }

@@ -87,7 +87,8 @@ fn is_word(char: char) -> bool {
 mod tests {
     use super::*;
 
-    /// The size of the script since it replaces values that it cannot read. It may be lowered, but a script that grows beyond it should be worth its place on every server.
+    /// The size of the script since it replaces values that it cannot read. It may be lowered, but a
+    /// script that grows beyond it should be worth its place on every server.
     const MAX_BYTES: usize = 30_500;
 
     /// Returns the lines of code of all files, in the order in which they are sent.
