@@ -8,8 +8,6 @@ mod denied_flood;
 mod flood;
 mod global_limiter;
 mod large_requests;
-mod no_allocation;
-mod no_allocation_local_tier;
 
 /// Tells the tests of this program what they allocate, while one of them asks.
 #[global_allocator]
