@@ -26,7 +26,7 @@ fn program() -> Program {
     Program { name, installed_by: "./tests/run.sh" }
 }
 
-/// Whether the server can be told the port at which the nodes of a cluster speak with each other.
+/// Returns `true` if the server can be told the port at which nodes of a cluster speak to each other.
 /// Before Redis 7 it was always this far above that of clients.
 fn has_cluster_port() -> bool {
     static HAS: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
