@@ -27,7 +27,6 @@ fn program() -> Program {
 }
 
 /// Returns `true` if the server can be told the port at which nodes of a cluster speak to each other.
-/// Before Redis 7 it was always this far above that of clients.
 fn has_cluster_port() -> bool {
     static HAS: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
     *HAS.get_or_init(|| {
@@ -37,6 +36,7 @@ fn has_cluster_port() -> bool {
     })
 }
 
+/// The distance of that port from the port of clients if the server cannot be told, as before Redis 7.
 const CLUSTER_PORT_ABOVE: u16 = 10_000;
 
 /// A free port for a server with these options.
