@@ -106,10 +106,11 @@ write_program() {
 chosen="${TOLLGATE_TEST_SERVERS:-}"
 failed=()
 report=()
-# Built once, so that all servers meet the same program.
-program="$(cargo test --package tollgate-tests --test redis --no-run 2>&1 | tee /dev/stderr |
+# Built once, so that all servers meet the same program. The second call only tells its path.
+cargo test --quiet --package tollgate-tests --test redis --no-run
+program="$(cargo test --package tollgate-tests --test redis --no-run 2>&1 |
     sed -n 's/^ *Executable .*(\(.*\))$/\1/p')"
-[ -n "$program" ] || fail "the tests were not built"
+[ -n "$program" ] || fail "the path of the tests is not known"
 cp "$program" "$root/tests"
 while read -r -u 3 name source package without; do
     [ -n "$name" ] || continue
