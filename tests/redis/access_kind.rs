@@ -64,6 +64,17 @@ fn a_node_of_a_cluster_is_recognized() {
     assert!(error.contains("cluster|slots") && !error.contains("password@"), "{error}");
 }
 
+/// At the start a server is asked what it is once, beside the `HELLO` of its connection.
+#[test]
+fn a_single_server_is_asked_once() {
+    let server = RedisServer::start();
+    let limiter = Limiter::new(builder(&server.url()).build().unwrap());
+    for _ in 0..2 {
+        runtime().block_on(limiter.initialize()).unwrap();
+        assert_eq!(server.calls("hello"), 2);
+    }
+}
+
 #[test]
 fn a_sentinel_is_told() {
     let sentinels = Sentinels::start();

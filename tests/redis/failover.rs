@@ -155,6 +155,55 @@ fn a_server_that_restarts() {
     assert_eq!(load.stop(&runtime).errors, [""; 0]);
 }
 
+/// Of two keys of a slot that moves, one has moved already. A call with both is refused, and each is
+/// sent alone.
+#[test]
+fn keys_of_a_slot_of_which_half_has_moved() {
+    const POLICY: Policy = Policy::new("half", Quota::new(1_000, DAY));
+    let cluster = RedisCluster::start();
+    let url = format!("{}?key_prefix=%7Bhalf%7D", cluster.url());
+    let backend = RedisBackend::builder(&url).deadline(crate::timed::PATIENCE).build().unwrap();
+    let (limiter, runtime) = (Limiter::new(backend), runtime());
+    for subject in ["a", "b"] {
+        assert!(runtime.block_on(limiter.check(&POLICY, subject)).unwrap().is_allowed());
+    }
+    let slot: u64 = cluster.nodes[0].ask("CLUSTER KEYSLOT {half}");
+    let holds = |node: &&RedisServer| {
+        node.ask::<u64>(&format!("CLUSTER COUNTKEYSINSLOT {slot}")) == 2
+            && node.ask::<String>("INFO replication").contains("role:master")
+    };
+    let from = cluster.nodes.iter().find(holds).unwrap();
+    let primaries = cluster.primaries().into_iter().map(|node| &cluster.nodes[node]);
+    let to = primaries.into_iter().find(|node| node.port != from.port).unwrap();
+    let (from_id, to_id): (String, String) = (from.ask("CLUSTER MYID"), to.ask("CLUSTER MYID"));
+    to.ask::<()>(&format!("CLUSTER SETSLOT {slot} IMPORTING {from_id}"));
+    from.ask::<()>(&format!("CLUSTER SETSLOT {slot} MIGRATING {to_id}"));
+    from.ask::<()>(&format!("MIGRATE 127.0.0.1 {} {{half}}4:half:a 0 5000", to.port));
+    runtime.block_on(async {
+        let checks: Vec<_> = (0..64)
+            .map(|number| {
+                let (limiter, subject) = (limiter.clone(), ["a", "b"][number % 2]);
+                tokio::spawn(async move { limiter.check(&POLICY, subject).await })
+            })
+            .collect();
+        for check in checks {
+            assert!(check.await.unwrap().unwrap().is_allowed());
+        }
+        for subject in ["a", "b"] {
+            let left = limiter.peek(&POLICY, subject, 0).await.unwrap().remaining();
+            assert_eq!(left, 1_000 - 33, "{subject}");
+        }
+    });
+    // Those that were refused together did not come together again. Before Redis 7 a call with both
+    // is sent to where one of the two is.
+    let errors: String = from.ask("INFO errorstats");
+    let count = |code: &str| -> u32 {
+        let told = errors.split_once(&format!("errorstat_{code}:count="));
+        told.map_or(0, |(_, rest)| rest.lines().next().unwrap().parse().unwrap())
+    };
+    assert!(count("TRYAGAIN") <= 4 && count("TRYAGAIN") + count("ASK") > 0, "{errors}");
+}
+
 /// Nobody is under way while the server restarts: then nobody learns of it.
 #[test]
 fn a_restart_between_checks_is_not_noticed() {

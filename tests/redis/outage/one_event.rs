@@ -176,6 +176,27 @@ fn runtimes_that_come_and_go_lose_no_check() {
     assert!(connections <= 4, "{connections}");
 }
 
+/// A connection that a network has forgotten is found also while nobody checks: the system's table
+/// shows the timer of keepalive, which is number 2.
+#[cfg(target_os = "linux")]
+#[test]
+fn connections_are_kept_alive() {
+    let server = RedisServer::start();
+    let limiter = Limiter::new(RedisBackend::builder(&server.url()).build().unwrap());
+    let runtime = runtime();
+    support::redis::eventually("it connects", || {
+        runtime.block_on(limiter.check(&AMPLE, "s")).is_ok()
+    });
+    let port = format!(":{:04X}", server.port);
+    support::redis::eventually("the timer runs", || {
+        let table = std::fs::read_to_string("/proc/self/net/tcp").unwrap();
+        let rows = table.lines().map(|row| row.split_ascii_whitespace().collect::<Vec<_>>());
+        let timers: Vec<String> =
+            rows.filter(|row| row[2].ends_with(&port)).map(|row| row[5].to_owned()).collect();
+        !timers.is_empty() && timers.iter().all(|timer| timer.starts_with("02:"))
+    });
+}
+
 /// A name, or an address, that leads to another server is followed once the connection is old.
 #[test]
 fn an_old_connection_is_replaced() {

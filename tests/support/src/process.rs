@@ -37,6 +37,17 @@ impl Program {
         // A path that is absolute stays the same.
         folders.map(|folder| folder.join(&self.name)).find(|path| path.is_file())
     }
+
+    fn found(&self) -> PathBuf {
+        let Self { name, installed_by } = self;
+        self.path().unwrap_or_else(|| panic!("{name} is missing: {installed_by} installs it"))
+    }
+
+    /// Runs it to its end, and returns what it says.
+    pub(crate) fn output(&self, arguments: &[&str]) -> String {
+        let output = Command::new(self.found()).args(arguments).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    }
 }
 
 pub(crate) struct Process {
@@ -57,9 +68,7 @@ impl Process {
         arguments: &[&str],
         log: &Path,
     ) -> Self {
-        let Program { name, installed_by } = program;
-        let path = program.path();
-        let path = path.unwrap_or_else(|| panic!("{name} is missing: {installed_by} installs it"));
+        let path = program.found();
         let mut watchdog = Command::new("sh")
             .args(["-c", WATCHDOG, "watchdog"])
             .arg(log)

@@ -47,7 +47,7 @@ impl SharedConnection {
             return Ok(connection);
         }
         if self.trouble.reason().is_none() {
-            self.trouble.set(Some(CONNECTING.to_owned()));
+            self.trouble.set_unconnected(Some(CONNECTING.to_owned()));
         }
         let shared = Arc::clone(self);
         let mut connecting = Box::pin(async move { shared.connect().await });
@@ -120,11 +120,11 @@ impl SharedConnection {
         let fresh = match self.connector.connect().await {
             Ok(fresh) => fresh,
             Err(failure) => {
-                self.trouble.set(Some(failure.reason()));
+                self.trouble.set_unconnected(Some(failure.reason()));
                 return Err(failure);
             }
         };
-        self.trouble.set(None);
+        self.trouble.set_unconnected(None);
         self.trouble.measure(Measured::Connected(since.elapsed()));
         let shared = fresh.shared();
         *self.current.lock().await = Some(fresh);

@@ -47,6 +47,11 @@ impl Discovery {
         Arc::new(Self { found, host, attempt: Mutex::default(), driver: LazyDriver::default() })
     }
 
+    /// Returns `true` if the server itself has told, or will tell, what it is.
+    pub(super) fn is_asked(&self) -> bool {
+        self.host.is_some()
+    }
+
     /// Returns the servers as far as they are known: a host that has not been asked yet counts as a
     /// single server.
     pub(super) fn known(&self) -> Option<Servers> {

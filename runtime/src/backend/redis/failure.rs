@@ -44,9 +44,10 @@ const PERMANENT: [&str; 3] = ["NOAUTH", "WRONGPASS", "MISCONF"];
 /// Error codes of failures that concern a single key. The last one is raised by our own script.
 const REJECTED: [&str; 3] = ["WRONGTYPE", "CROSSSLOT", "TOLLGATE"];
 
-/// The words with which servers before Redis 7.2 refuse a script's call, without an error code of
-/// their own. The words after them tell if the command or its key is not permitted.
-const FORBIDDEN_IN_SCRIPT: &str = "The user executing the script can't";
+/// The words with which servers refuse a script's call, without an error code of their own: Redis
+/// before 7.2, and Valkey. The words after them tell if the command or its key is not permitted.
+const FORBIDDEN_IN_SCRIPT: [&str; 2] =
+    ["The user executing the script can't", "ACL failure in script:"];
 
 impl RequestError {
     /// Classifies an error with which the server answered.
@@ -71,9 +72,10 @@ impl RequestError {
         let text = without_arguments(text);
         let owned = || text.to_owned();
         let has = |code: &str| text.split([' ', ':', '-']).any(|word| word == code);
-        if has("NOPERM") || text.contains(FORBIDDEN_IN_SCRIPT) {
+        let is_refused_in_script = FORBIDDEN_IN_SCRIPT.iter().any(|words| text.contains(words));
+        if has("NOPERM") || is_refused_in_script {
             // The server adds the place in the script, `@user_script:LINE`.
-            let in_script = text.contains(FORBIDDEN_IN_SCRIPT) || text.contains("user_script");
+            let in_script = is_refused_in_script || text.contains("user_script");
             let execution = if in_script { Execution::Unknown } else { Execution::NotExecuted };
             Self::Forbidden(execution, owned())
         } else if has("NOSCRIPT") {
@@ -208,7 +210,8 @@ mod tests {
 
     #[test]
     fn a_missing_right_is_told_apart_from_all_other_errors() {
-        // The texts of Redis 6.2, 7.0 and 7.2: for a call, and for a command within the script.
+        // The texts of Redis 6.2, 7.0 and 7.2, and of Valkey: for a call, and for a command within
+        // the script.
         for (text, execution) in [
             (
                 "NOPERM this user has no permissions to run the 'get' command",
@@ -233,6 +236,10 @@ mod tests {
             ),
             (
                 "ERR The user executing the script can't access at least one of the keys",
+                Execution::Unknown,
+            ),
+            (
+                "ERR ACL failure in script: User a has no permissions to run the 'get' command",
                 Execution::Unknown,
             ),
         ] {

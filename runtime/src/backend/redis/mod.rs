@@ -143,7 +143,9 @@ impl RedisBackend {
     async fn prepare(&self) -> Result<(), BackendError> {
         match self.servers.ask().await? {
             Servers::Single(node) => {
-                mode::check_is_single(node).await?;
+                if !self.servers.is_asked() {
+                    mode::check_is_single(node).await?;
+                }
                 preflight::check(node).await?;
                 rights::check(node, &self.key_prefix, |_| true).await
             }
@@ -198,7 +200,7 @@ impl Backend for RedisBackend {
     }
 
     async fn initialize(&self) -> Result<(), BackendError> {
-        self.prepare().await.map_err(remedy::explained)
+        self.prepare().await.map_err(remedy::with_remedy)
     }
 
     async fn close(&self) {

@@ -35,13 +35,17 @@ pub(super) async fn check_is_single(node: &Node) -> Result<(), BackendError> {
     if !is_in_cluster(node).await? {
         return Ok(());
     }
+    Err(BackendError::not_executed(named_as_single(node)).lasting())
+}
+
+/// Returns the text that a node of a cluster is named as a single server, and its remedy.
+pub(super) fn named_as_single(node: &Node) -> String {
     let address = address(node);
-    Err(BackendError::not_executed(format!(
+    format!(
         "{address} is a node of a cluster, but the URL names it as a single server: write \
          `cluster=true`, as in `redis://{address}?cluster=true`, or name several nodes, as in \
          `redis://a:6379,b:6379`"
-    ))
-    .lasting())
+    )
 }
 
 /// Returns the address as it could stand in a URL. A socket has none.

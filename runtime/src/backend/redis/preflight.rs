@@ -10,12 +10,12 @@ use crate::BackendError;
 const REPLY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The oldest version of Redis (major, minor) with which the tests were run.
-const TESTED: (u32, u32) = (7, 0);
+const TESTED: (u32, u32) = (6, 2);
 
 /// Connects, loads the script, and warns about settings by which the server may lose limits.
 pub(super) async fn check(node: &Node) -> Result<(), BackendError> {
     let loaded = node.query(&script::load(), REPLY_TIMEOUT).await;
-    loaded.map_err(|error| rights::explained(node, error))?;
+    loaded.map_err(|error| rights::with_right(node, error))?;
     // If the user may not use `INFO`, there are no warnings.
     if let Ok(reply) = node.query(&redis::cmd("INFO"), REPLY_TIMEOUT).await
         && let Some(info) = ServerInfo::from_reply(&reply)
@@ -72,9 +72,9 @@ mod tests {
         assert_eq!(warnings(fine), Vec::<String>::new());
         let fine = "redis_version:8.2.1\r\nmaxmemory:100\r\nmaxmemory_policy:volatile-ttl\r\n";
         assert_eq!(warnings(fine), Vec::<String>::new());
-        let bad = "redis_version:6.2.5\r\nrole:slave\r\nmaxmemory:100\r\nmaxmemory_policy:allkeys-lru\r\n";
+        let bad = "redis_version:6.0.5\r\nrole:slave\r\nmaxmemory:100\r\nmaxmemory_policy:allkeys-lru\r\n";
         let warnings = warnings(bad);
-        for (warning, part) in warnings.iter().zip(["allkeys-lru", "replica", "6.2.5"]) {
+        for (warning, part) in warnings.iter().zip(["allkeys-lru", "replica", "6.0.5"]) {
             assert!(warning.contains(part), "{warning}");
         }
         assert_eq!(warnings.len(), 3);

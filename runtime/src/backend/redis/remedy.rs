@@ -7,12 +7,11 @@ use crate::BackendError;
 const ARGUMENTS: &str = ", with args beginning with:";
 
 /// Parts of the text of a failure, and its remedy. All parts must be in the text.
-const REMEDIES: [(&[&str], &str); 9] = [
-    (
-        &["unknown command", "HELLO"],
-        "it does not speak RESP3, which Redis has from version 6 on, and which some proxies and \
-         imitations lack: name a server that does",
-    ),
+const REMEDIES: [(&[&str], &str); 11] = [
+    (&["unknown command", "HELLO"], NO_RESP3),
+    // The driver says this instead of what some servers answer to `HELLO`.
+    (&["RESP3NotSupported"], NO_RESP3),
+    (&["NOPROTO"], NO_RESP3),
     (&["unknown command", "SCRIPT"], NO_LUA),
     (&["unknown command", "EVALSHA"], NO_LUA),
     (&["Could not find scripting engine"], NO_LUA),
@@ -32,19 +31,27 @@ const REMEDIES: [(&[&str], &str); 9] = [
          `cluster=true` to the URL",
     ),
 ];
+const NO_RESP3: &str = "it does not speak RESP3, which Redis has from version 6 on, and which some \
+                        proxies and imitations lack: name a server that does";
 const WRONG_PASSWORD: &str = "the user or the password is wrong; in a URL their special characters \
                               are percent-encoded, so `%` is written `%25`";
 const NO_LUA: &str = "it runs no Lua scripts, by which limits are decided: enable them, in Valkey by \
                       loading its module `lua`";
 
-/// Parts of the text of a script that calls a command which the server lacks.
-const NO_COMMAND: [&str; 2] = ["Unknown Redis command", "Unknown command called"];
+/// Parts of the texts of other failures that last: of a command that is missing, also in a script, of
+/// a right that is, and of a certificate that the other side refuses.
+const LASTING: [&str; 5] = [
+    "unknown command",
+    "Unknown Redis command",
+    "Unknown command called",
+    "NOPERM",
+    "received fatal alert",
+];
 
-/// Returns `true` if waiting does not help, as long as nobody changes the server or the program.
+/// Returns `true` if waiting does not heal a failure with this text, as long as nobody changes the
+/// server or the program.
 pub(super) fn cannot_heal(reason: &str) -> bool {
-    remedy(reason).is_some()
-        || reason.contains("unknown command")
-        || NO_COMMAND.iter().any(|part| reason.contains(part))
+    remedy(reason).is_some() || LASTING.iter().any(|part| reason.contains(part))
 }
 
 /// Removes the arguments that a server repeats in an error.
@@ -52,14 +59,8 @@ pub(super) fn without_arguments(text: &str) -> &str {
     text.split_once(ARGUMENTS).map_or(text, |(before, _)| before)
 }
 
-/// Returns `true` if waiting does not heal a failure with this text.
-pub(super) fn is_lasting(reason: &str) -> bool {
-    let is_refused = |word: &&str| reason.contains(*word);
-    remedy(reason).is_some() || ["NOPERM", "received fatal alert"].iter().any(is_refused)
-}
-
 /// Adds the remedy to an error of the start. An error for which there is none stays as it is.
-pub(super) fn explained(error: BackendError) -> BackendError {
+pub(super) fn with_remedy(error: BackendError) -> BackendError {
     let reason = error.reason();
     let reason = without_arguments(&reason);
     match remedy(reason) {
@@ -99,6 +100,12 @@ mod tests {
                 "ERR unknown command `HELLO`, with args beginning with: `3`, `AUTH`, `pw-s`, ",
                 "RESP3",
             ),
+            (
+                "Redis Server doesn't support HELLO command therefore resp3 cannot be used - \
+                 RESP3NotSupported",
+                "RESP3, which",
+            ),
+            ("\"NOPROTO\": unsupported protocol version", "RESP3"),
             ("ERR unknown command 'SCRIPT', with args beginning with: 'LOAD' 'pw-s", "Lua"),
             ("ERR unknown command 'EVALSHA', with args beginning with: 'ab' '1' 'pw-s'", "Lua"),
             ("ERR Could not find scripting engine 'lua'", "module `lua`"),
@@ -107,11 +114,11 @@ mod tests {
             ("Password authentication failed - AuthenticationFailed", "percent-encoded"),
             ("ERR SELECT is not allowed in cluster mode", "`cluster=true`"),
         ] {
-            let error = explained(BackendError::unknown(text)).to_string();
+            let error = with_remedy(BackendError::unknown(text)).to_string();
             assert!(error.contains(remedy) && error.contains("did not act"), "{error}");
             assert!(!error.contains("pw-s"), "{error}");
         }
-        let other = explained(BackendError::unknown("Connection refused")).to_string();
+        let other = with_remedy(BackendError::unknown("Connection refused")).to_string();
         assert_eq!(other, BackendError::unknown("Connection refused").to_string());
     }
 }

@@ -53,15 +53,18 @@ fn deliver(
             request.respond(Err(failure));
         } else {
             request.mark_unsent(failure.reason());
-            if request.is_wanted() {
-                retry.push((request, failure));
-            }
+            retry.push((request, failure));
         }
     };
     let answers = match &value {
         Some(Value::BulkString(answers)) => Answers::new(answers),
         Some(Value::ServerError(error)) => {
-            let failure = RequestError::from_server(error);
+            let failure = match RequestError::from_server(error) {
+                // Redis before 7 says so if one of several keys has moved, and the others would be
+                // counted anew where it is. Each key alone is sent to where it is counted.
+                RequestError::Ask(_) if requests.len() > 1 => RequestError::TryAgain,
+                failure => failure,
+            };
             return requests.into_iter().for_each(|request| fail(request, failure.clone()));
         }
         _ => None,
@@ -94,4 +97,45 @@ fn tell_replaced(key: &[u8], reason: &str) {
         "a key of the rate limit had a value that cannot be read: it was replaced, and its subject \
          counts as having used its limit up"
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::backend::redis::batch::single_call;
+    use crate::backend::redis::script::Plan;
+    use crate::operation::Operation;
+    use crate::{Check, Policy, Quota};
+
+    /// Returns the failures of so many requests in a call that the server refuses by `line`.
+    fn failures(requests: usize, line: &str) -> Vec<RequestError> {
+        let policy = Policy::new("p", Quota::new(1, Duration::from_secs(1)));
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let (requests, _receivers): (Vec<_>, Vec<_>) = (0..requests)
+            .map(|_| {
+                let plan = Plan::of(&Operation::charge(Check::new(&policy, "s", 1)));
+                Request::new(Box::default(), plan, 0, deadline)
+            })
+            .unzip();
+        let reply = BatchReply {
+            calls: single_call(requests),
+            values: vec![redis::parse_redis_value(line.as_bytes()).unwrap()],
+            failure: RequestError::Unknown("none".to_owned()),
+        };
+        reply.deliver().into_iter().map(|(_, failure)| failure).collect()
+    }
+
+    #[test]
+    fn several_keys_are_not_sent_to_where_one_of_them_has_moved() {
+        let one = failures(1, "-ASK 7 host:1\r\n");
+        assert!(matches!(&*one, [RequestError::Ask(node)] if node == "host:1"), "{one:?}");
+        let two = failures(2, "-ASK 7 host:1\r\n");
+        assert!(matches!(&*two, [RequestError::TryAgain, RequestError::TryAgain]), "{two:?}");
+        let moved = failures(2, "-MOVED 7 host:1\r\n");
+        assert!(moved.iter().all(|error| matches!(error, RequestError::Moved(_))), "{moved:?}");
+    }
 }

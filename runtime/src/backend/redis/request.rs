@@ -30,8 +30,10 @@ struct Progress {
 }
 
 impl Progress {
-    fn failure(&self) -> Option<String> {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Returns the last failure of the request; if it has none, that of the server.
+    fn last_failure(&self) -> Option<String> {
+        let own = self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        own.or_else(|| self.server.get()?.reason())
     }
 }
 
@@ -109,9 +111,12 @@ impl Request {
     }
 
     pub(super) fn respond(self, reply: Result<ScriptReply, RequestError>) {
-        let reply = reply.map_err(|failure| match (failure, self.progress.failure()) {
-            (RequestError::Unknown(text), last) => RequestError::Unknown(with_last(&text, last)),
-            (failure, _) => failure,
+        let reply = reply.map_err(|failure| match failure {
+            RequestError::Unknown(text) => {
+                let last = self.progress.last_failure().filter(|last| *last != text);
+                RequestError::Unknown(with_last(&text, last))
+            }
+            failure => failure,
         });
         // An error only means that the caller no longer waits.
         let _ = self.reply.send(reply);
@@ -142,8 +147,7 @@ impl ReplyReceiver {
     /// Gives the request up. The error tells why the request has not been executed so far.
     fn give_up(&self, reason: &str) -> BackendError {
         let is_cancelled = self.cancel();
-        let last = self.progress.failure().or_else(|| self.progress.server.get()?.reason());
-        let reason = with_last(reason, last);
+        let reason = with_last(reason, self.progress.last_failure());
         if is_cancelled {
             BackendError::not_executed(reason)
         } else {

@@ -104,7 +104,7 @@ async fn diagnosed(node: &Node, key_prefix: &str, stem: &str, error: BackendErro
         return lacking(node, &missing, &error);
     }
     if named_command(&error.to_string()).is_some() {
-        return explained(node, error);
+        return with_right(node, error);
     }
     let user = node.connection.user();
     let text = format!(
@@ -116,7 +116,7 @@ async fn diagnosed(node: &Node, key_prefix: &str, stem: &str, error: BackendErro
 
 /// Adds the right to add to an error that names the command that the user may not call. Returns any
 /// other error unchanged.
-pub(super) fn explained(node: &Node, error: BackendError) -> BackendError {
+pub(super) fn with_right(node: &Node, error: BackendError) -> BackendError {
     match named_command(&error.to_string()) {
         Some(command) if error.is_forbidden() => lacking(node, &[command.to_owned()], &error),
         _ => error,

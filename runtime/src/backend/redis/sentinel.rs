@@ -91,7 +91,7 @@ impl Sentinels {
         address: &ServerAddress,
         options: &ConnectOptions,
     ) -> Result<SentinelStep, ConnectFailure> {
-        let told = |failure: ConnectFailure| explained(&format!("the sentinel {address}"), failure);
+        let told = |failure: ConnectFailure| of(&format!("the sentinel {address}"), failure);
         let own = self.credentials.get().await.map_err(ConnectFailure::of_credentials)?;
         let reply = match self.ask_as(address, &own).await {
             Err(failure) if failure.wants_password && self.credentials.is_empty() => {
@@ -137,7 +137,7 @@ async fn verify(
     address: ServerAddress,
     options: &ConnectOptions,
 ) -> Result<SentinelStep, ConnectFailure> {
-    let told = |failure: ConnectFailure| explained(&format!("the master {address}"), failure);
+    let told = |failure: ConnectFailure| of(&format!("the master {address}"), failure);
     let opened = options.open(&address, AsyncConnectionConfig::new()).await;
     let (mut server, _) = opened.map_err(told)?;
     let role = query(&mut server, &redis::cmd("ROLE")).await;
@@ -170,7 +170,7 @@ fn failure(reason: &str) -> ConnectFailure {
 }
 
 /// Adds to a failure which server it is of, and to a refused password which of the two it is.
-fn explained(server: &str, failure: ConnectFailure) -> ConnectFailure {
+fn of(server: &str, failure: ConnectFailure) -> ConnectFailure {
     let reason = failure.reason.trim_end_matches('.');
     let is_of_password =
         failure.wants_password || reason.contains("WRONGPASS") || reason.contains("uthentication");

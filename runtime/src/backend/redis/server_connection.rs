@@ -96,7 +96,7 @@ impl ConnectFailure {
         let text = with_causes(error);
         let text = remedy::without_arguments(&text);
         let is_refused =
-            error.kind() == ErrorKind::AuthenticationFailed || remedy::is_lasting(text);
+            error.kind() == ErrorKind::AuthenticationFailed || remedy::cannot_heal(text);
         Self {
             reason: text.to_owned(),
             is_lasting: is_refused || is_refused_by_tls(error),

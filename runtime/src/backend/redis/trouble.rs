@@ -2,7 +2,7 @@
 //! durations that are measured.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::telemetry;
@@ -14,8 +14,17 @@ static EVENTS: AtomicU64 = AtomicU64::new(0);
 #[derive(Default)]
 pub(super) struct Trouble {
     event: AtomicU64,
-    reason: Mutex<Option<String>>,
+    reasons: Mutex<Reasons>,
     measured: Mutex<Vec<Measured>>,
+}
+
+#[derive(Default)]
+struct Reasons {
+    /// The reason why there is no connection; `None` if there is one.
+    unconnected: Option<String>,
+    /// The reason for which the last call failed; `None` after an answer. A new connection alone does
+    /// not show that the server can serve calls again.
+    failed: Option<String>,
 }
 
 /// A duration that was measured.
@@ -51,9 +60,19 @@ impl Trouble {
         self.event.load(Ordering::Relaxed)
     }
 
-    /// Sets the reason of the last failure; `None` after an answer.
-    pub(super) fn set(&self, reason: Option<String>) {
-        *self.reason.lock().unwrap_or_else(PoisonError::into_inner) = reason;
+    /// Sets the reason why there is no connection; `None` if there is one.
+    pub(super) fn set_unconnected(&self, reason: Option<String>) {
+        self.lock().unconnected = reason;
+    }
+
+    /// Sets the reason for which the last call failed; `None` after an answer.
+    pub(super) fn set_failed(&self, reason: Option<String>) {
+        self.lock().failed = reason;
+    }
+
+    /// Sets the reason of a call without an answer, unless the server has told one before.
+    pub(super) fn set_unanswered(&self, reason: String) {
+        self.lock().failed.get_or_insert(reason);
     }
 
     /// Adds a duration, which the next caller records. Its recorder may be one of its thread.
@@ -78,7 +97,13 @@ impl Trouble {
         measured.into_iter().for_each(Measured::record);
     }
 
+    /// Returns the reason of the last failure, if it still holds.
     pub(super) fn reason(&self) -> Option<String> {
-        self.reason.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let reasons = self.lock();
+        reasons.unconnected.as_ref().or(reasons.failed.as_ref()).cloned()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Reasons> {
+        self.reasons.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use super::batch::{self, ScriptCall};
 use super::connector::SharedHandle;
 use super::failure::RequestError;
+use super::mode;
 use super::node::Node;
 use super::reply::BatchReply;
 use super::request::Request;
@@ -43,8 +44,24 @@ impl Node {
         let guard = WorkerGuard { node: Arc::clone(self), is_done: false };
         match self.driver.get() {
             Ok(driver) => drop(driver.spawn(run(guard))),
-            Err(failure) => self.connection.trouble.set(Some(failure.reason())),
+            Err(failure) => self.connection.trouble.set_unconnected(Some(failure.reason())),
         }
+    }
+
+    /// Delivers the reply of a call. Returns the requests to send again, each with its failure. What
+    /// the server said is noted as its trouble also if nobody waits for it any more.
+    fn deliver(&self, reply: BatchReply) -> Vec<(Request, RequestError)> {
+        let is_answered = !reply.values.is_empty();
+        let mut failed = reply.deliver();
+        match failed.last() {
+            // The connection has noted it.
+            Some((_, RequestError::Unconnected(_))) => {}
+            Some((_, error)) => self.connection.trouble.set_failed(Some(error.reason())),
+            None if is_answered => self.connection.trouble.set_failed(None),
+            None => {}
+        }
+        failed.retain(|(request, _)| request.is_wanted());
+        failed
     }
 
     /// Returns the maximum number of checks in the next call. If the connection has been silent for
@@ -97,7 +114,7 @@ async fn run(mut guard: WorkerGuard) {
         // the order.
         let may_wait = |reply: &BatchReply| reply.is_answered() && !node.queue.is_empty();
         if let Some(reply) = undelivered.take_if(|reply| !retry.is_empty() || !may_wait(reply)) {
-            retry.extend(reply.deliver());
+            retry.extend(node.deliver(reply));
             load_script = retry.iter().any(|(_, error)| matches!(error, RequestError::NoScript));
             if retry.is_empty() {
                 backoff = MIN_BACKOFF;
@@ -111,7 +128,7 @@ async fn run(mut guard: WorkerGuard) {
             let Some(reply) = undelivered.take() else { return Vec::new() };
             // This lets the Redis driver write the next call before the replies are delivered.
             tokio::task::yield_now().await;
-            reply.deliver()
+            node.deliver(reply)
         };
         (undelivered, retry) = tokio::join!(exchange(&node, batch, load_script), delivered);
     }
@@ -119,7 +136,7 @@ async fn run(mut guard: WorkerGuard) {
     // The requests that were still queued had all been cancelled, so these replies were not
     // delivered above.
     if let Some(reply) = undelivered {
-        let failed = reply.deliver();
+        let failed = node.deliver(reply);
         node.resubmit(failed.into_iter().map(|(request, _)| request).collect());
     }
 }
@@ -154,7 +171,7 @@ async fn exchange(node: &Arc<Node>, batch: Vec<Request>, load_script: bool) -> O
     node.connection.discard(id).await;
     let node = Arc::clone(node);
     tokio::spawn(async move {
-        let failed = sending.await.deliver();
+        let failed = node.deliver(sending.await);
         if !failed.is_empty() {
             resend(&node, failed, MIN_BACKOFF).await;
         }
@@ -182,11 +199,11 @@ async fn send_batch(
     let micros = node.virtual_time.as_ref().map(|clock| clock.now_micros());
     let sent = batch::send(&mut handle.connection, &calls, load_script, micros);
     let sent = timeout_at(deadline, sent).await;
+    let is_answered = sent.is_ok();
     node.connection.trouble.measure(Measured::RoundTrip(checks, since.elapsed()));
     let (values, failure) = match sent {
         Ok(Ok(values)) => {
             node.record_answer(since.elapsed());
-            node.connection.trouble.set(None);
             (values, unknown("the server answered too little"))
         }
         Ok(Err(error)) => (Vec::new(), RequestError::from_driver(&error)),
@@ -195,7 +212,10 @@ async fn send_batch(
     if values.is_empty() && !failure.is_retryable() {
         // Replies that still arrive on this connection belong to requests that have already failed.
         node.connection.discard(handle.id).await;
-        node.connection.trouble.set(Some(failure.reason()));
+        match is_answered {
+            true => node.connection.trouble.set_failed(Some(failure.reason())),
+            false => node.connection.trouble.set_unanswered(failure.reason()),
+        }
         if let Some(router) = node.router.as_ref().and_then(Weak::upgrade) {
             router.refresh_soon();
         }
@@ -213,9 +233,6 @@ async fn resend(node: &Arc<Node>, failed: Vec<(Request, RequestError)>, backoff:
     if failed.iter().any(|(_, error)| is_wrong_server(error)) {
         node.connection.discard_current().await;
     }
-    if let Some((_, error)) = failed.last() {
-        node.connection.trouble.set(Some(error.reason()));
-    }
     let is_immediate = |error: &RequestError| {
         matches!(error, RequestError::NoScript | RequestError::Moved(_) | RequestError::Ask(_))
     };
@@ -224,23 +241,22 @@ async fn resend(node: &Arc<Node>, failed: Vec<(Request, RequestError)>, backoff:
     }
     match node.router.as_ref().and_then(Weak::upgrade) {
         Some(router) => router.reroute(node, failed).await,
-        None => node.resubmit(failed.into_iter().filter_map(at_single_server).collect()),
+        None => node.resubmit(at_single_server(node, failed)),
     }
 }
 
-/// Returns a request that may be sent to a single server again. A server that sends it elsewhere is
-/// a node of a cluster, and would go on to do so.
-fn at_single_server((request, error): (Request, RequestError)) -> Option<Request> {
-    if !matches!(error, RequestError::Moved(_) | RequestError::Ask(_)) {
-        return Some(request);
+/// Returns the requests that may be sent to a single server again. A server that sends them elsewhere
+/// is a node of a cluster, and would go on to do so.
+fn at_single_server(node: &Node, failed: Vec<(Request, RequestError)>) -> Vec<Request> {
+    let is_elsewhere = |(_, error): &(Request, RequestError)| {
+        matches!(error, RequestError::Moved(_) | RequestError::Ask(_))
+    };
+    let (elsewhere, here): (Vec<_>, Vec<_>) = failed.into_iter().partition(is_elsewhere);
+    for (request, error) in elsewhere {
+        let reason = format!("{}: {}", error.reason(), mode::named_as_single(node));
+        request.respond(Err(RequestError::Permanent(reason)));
     }
-    let reason = format!(
-        "{}: the server is a node of a cluster, but the URL names it as a single server: add \
-         `cluster=true` to the URL",
-        error.reason()
-    );
-    request.respond(Err(RequestError::Permanent(reason)));
-    None
+    here.into_iter().map(|(request, _)| request).collect()
 }
 
 #[cfg(test)]

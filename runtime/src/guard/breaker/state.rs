@@ -226,6 +226,7 @@ impl Circuit {
         tracing::warn!(
             failures,
             ?probe_in,
+            error = error.map(tracing::field::display),
             "the circuit breaker has opened: the rate limit's backend is not asked until it is \
              due to be tried"
         );

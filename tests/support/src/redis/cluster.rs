@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use super::{Certificates, Proxy, RedisServer, calls, eventually};
+use super::{Certificates, Proxy, RedisServer, calls, eventually, has_cluster_port};
 use crate::process::free_port;
 
 pub struct RedisCluster {
@@ -52,8 +52,6 @@ impl RedisCluster {
                 let mut all = vec![
                     "--cluster-enabled",
                     "yes",
-                    "--cluster-port",
-                    &bus,
                     "--cluster-node-timeout",
                     "1000",
                     "--cluster-config-file",
@@ -61,6 +59,9 @@ impl RedisCluster {
                     "--repl-diskless-sync-delay",
                     "0",
                 ];
+                if has_cluster_port() {
+                    all.extend(["--cluster-port", &bus]);
+                }
                 if let Some(port) = &proxy {
                     all.extend(["--cluster-announce-port", port]);
                 }

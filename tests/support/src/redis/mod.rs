@@ -26,6 +26,31 @@ fn program() -> Program {
     Program { name, installed_by: "./tests/run.sh" }
 }
 
+/// Returns `true` if the server can be told the port at which nodes of a cluster speak to each other.
+fn has_cluster_port() -> bool {
+    static HAS: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
+    *HAS.get_or_init(|| {
+        let text = program().output(&["--version"]);
+        let version = text.split_once("v=").unwrap_or_else(|| panic!("{text}")).1;
+        version.split('.').next().unwrap().parse::<u32>().unwrap() >= 7
+    })
+}
+
+/// The distance of that port from the port of clients if the server cannot be told, as before Redis 7.
+const CLUSTER_PORT_ABOVE: u16 = 10_000;
+
+/// A free port for a server with these options.
+fn free_port_for(options: &[String]) -> u16 {
+    let is_node = options.iter().any(|option| option == "--cluster-enabled");
+    let is_bounded = is_node && !has_cluster_port();
+    loop {
+        let port = free_port();
+        if !is_bounded || port < u16::MAX - CLUSTER_PORT_ABOVE {
+            return port;
+        }
+    }
+}
+
 /// One server.
 pub struct RedisServer {
     process: Option<Process>,
@@ -43,7 +68,7 @@ impl RedisServer {
     pub fn start_with(options: &[&str]) -> Self {
         let options: Vec<String> = options.iter().map(|option| (*option).to_owned()).collect();
         for _ in 0..10 {
-            let (port, directory) = (free_port(), Directory::new());
+            let (port, directory) = (free_port_for(&options), Directory::new());
             let options = options.clone();
             let mut server = Self { process: None, port, directory, options };
             // Somebody else may have taken the port meanwhile.
@@ -172,8 +197,12 @@ pub fn ask<T: FromRedisValue>(connection: &mut Connection, words: &str) -> T {
 
 pub fn calls(connection: &mut Connection, command: &str) -> u64 {
     let info: String = ask(connection, "INFO commandstats");
-    let line = format!("cmdstat_{command}:calls=");
-    let calls = info.lines().find_map(|text| text.strip_prefix(&line));
+    // Before Redis 7 a command is counted as a whole.
+    let whole = command.split('|').next().unwrap();
+    let calls = [command, whole].iter().find_map(|name| {
+        let line = format!("cmdstat_{name}:calls=");
+        info.lines().find_map(|text| text.strip_prefix(&line))
+    });
     calls.map_or(0, |calls| calls.split(',').next().unwrap().parse().unwrap())
 }
 
