@@ -102,7 +102,8 @@ fn single_is_demoted(all: &mut Deployment) {
     all.hold(0);
     in_step(first, other);
     other.ask::<()>("REPLICAOF NO ONE");
-    first.ask::<()>(&format!("REPLICAOF 127.0.0.1 {}", other.port));
+    // It is in step with nobody, as it would be until it has begun to follow the other.
+    first.ask::<()>(&format!("REPLICAOF 127.0.0.1 {}", free_port()));
     first.ask::<()>("CLIENT UNPAUSE");
 }
 
