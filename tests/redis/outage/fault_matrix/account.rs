@@ -17,6 +17,8 @@ pub(super) struct Account<'a> {
     pub(super) charged: Vec<u32>,
     /// The end of the fault.
     pub(super) healed: Instant,
+    /// The probes of the breakers after it, until all keys were served.
+    pub(super) probes: u64,
 }
 
 impl Account<'_> {
@@ -114,14 +116,15 @@ impl fmt::Display for Account<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let told = |told| self.count(|call| call.told == told);
         let [first, last] = self.healing().map(|time| time.as_millis());
+        let probes = self.probes;
         let still = self.standstill().as_millis();
         let [call, bare] = self.lateness();
         let charged: u32 = self.charged.iter().sum();
         let ample = self.count(|call| call.is_ample && call.told == Told::Admitted);
         write!(
             f,
-            "{:<40} first answer {first:>4} ms, last key {last:>4} ms (the machine stood still for \
-             {still} ms); {} admitted, {} refused, {} unknown, {} not executed; ample: {charged} \
+            "{:<40} first answer {first:>4} ms, last key {last:>4} ms, {probes} probes (the \
+             machine stood still for {still} ms); {} admitted, {} refused, {} unknown, {} not executed; ample: {charged} \
              charged of {ample}; late {call:.1?}, a timer {bare:.1?}",
             self.name,
             told(Told::Admitted),

@@ -61,7 +61,10 @@ fn meets<'a>(
         }
         (fault.ends)(&mut deployment);
         let healed = Instant::now();
+        let probes = || limiter.stats().breaker.unwrap().probes;
+        let before = probes();
         load.heals(&cell, healed);
+        let probes = probes() - before;
         load.goes_on();
 
         let calls = load.stop(&runtime);
@@ -69,11 +72,15 @@ fn meets<'a>(
             let left = runtime.block_on(reader.peek(&AMPLE, &subject(&keys, key), 0)).unwrap();
             AMPLE.quotas()[0].limit() - left.remaining()
         });
-        let account = Account { name: cell, calls: &calls, charged: charged.collect(), healed };
+        let account =
+            Account { name: cell, calls: &calls, charged: charged.collect(), healed, probes };
         println!("{account}");
         if account.is_slow_to_heal() {
             println!("{}: that is more than the breaker's back-off", account.name);
         }
+        // Of a loaded machine's probes some fail, but not all of so many.
+        let most = 6 * deployment.primaries.len() as u64;
+        assert!(probes <= most, "{}: {probes} probes until all keys were served", account.name);
         account.is_charged_once();
         account.is_within_limits();
         account.is_in_time();
