@@ -87,11 +87,14 @@ fn meets<'a>(
     }
 }
 
+/// The name of a deployment, its start, and the faults that it meets one after the other.
+type Group<'a> = (&'a str, fn() -> Deployment, Vec<&'a OneFault>);
+
 /// A deployment of its own for each group of faults, all at a time.
 #[test]
 fn every_fault_at_every_deployment() {
     let everywhere = || fault::EVERYWHERE.iter();
-    let groups: [(&str, fn() -> Deployment, Vec<&OneFault>); 6] = [
+    let groups: [Group<'_>; 6] = [
         ("single", Deployment::single, everywhere().chain([&fault::READONLY]).collect()),
         ("single", Deployment::single_that_ends, fault::SINGLE_ENDS.iter().collect()),
         ("sentinel", Deployment::sentinel, everywhere().chain([&fault::READONLY]).collect()),
