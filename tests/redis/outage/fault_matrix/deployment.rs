@@ -134,6 +134,8 @@ impl Deployment {
     pub(super) fn hold(&self, primary: usize) {
         let servers = self.servers();
         servers[primary].ask::<()>("CLIENT PAUSE 60000 WRITE");
+        // After a failover the others follow their new primary a little later.
+        eventually("a replica follows", || !self.replicas_of(primary).is_empty());
         for replica in self.replicas_of(primary) {
             in_step(&servers[primary], &servers[replica]);
         }
@@ -154,7 +156,7 @@ impl Deployment {
 }
 
 /// Waits until a replica has everything that its primary has, which must not be written to meanwhile.
-pub(super) fn in_step(primary: &RedisServer, replica: &RedisServer) {
+fn in_step(primary: &RedisServer, replica: &RedisServer) {
     let offset = |info: &str, name: &str| -> u64 {
         let value = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
         value.map_or(0, |value| value.trim().parse().unwrap())

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::deployment::{Deployment, Kind, in_step};
+use super::deployment::{Deployment, Kind};
 use support::redis::{Fault, Proxy, eventually, free_port};
 
 /// A fault at a deployment.
@@ -100,7 +100,6 @@ fn single_is_demoted(all: &mut Deployment) {
         other.ask::<String>("INFO replication").contains("master_link_status:up")
     });
     all.hold(0);
-    in_step(first, other);
     other.ask::<()>("REPLICAOF NO ONE");
     // It is in step with nobody, as it would be until it has begun to follow the other.
     first.ask::<()>(&format!("REPLICAOF 127.0.0.1 {}", free_port()));
