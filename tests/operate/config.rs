@@ -99,6 +99,9 @@ fn what_is_wrong_is_told() {
         ("[backend]\ndeadline = \"fast\"", "backend.deadline", "such as \"250ms\""),
         ("[backend]\ndeadline = 0.5", "backend.deadline", "such as \"250ms\""),
         ("[backend]\ndeadline = 0", "backend.deadline", "write \"1ms\""),
+        ("[backend]\nmax_age = \"old\"", "backend.max_age", "such as \"250ms\""),
+        ("[backend]\nmax_age = \"1m\"", "backend.max_age", "set `backend.url`"),
+        ("[backend]\nurl = \"redis://h\"\nmax_age = 0", "backend.max_age", "write \"1ms\""),
         ("[policies.orders]\nper = \"1 m\"", "policies.\"orders\".per", "such as \"250ms\""),
         ("[policies.orders]\nper = -5", "policies.\"orders\".per", "not `-5`"),
         // Words.
@@ -224,6 +227,7 @@ fn wherever_it_stands() {
         ("TOLLGATE_INSTANCE", "3", "instance: ", "did you mean `instances`?"),
         ("TOLLGATE_INSTANCES", "many", "instances: ", "a whole number"),
         ("TOLLGATE_BACKEND__DEADLINE", "soon", "backend.deadline: ", "such as \"250ms\""),
+        ("TOLLGATE_BACKEND__MAX_AGE", "soon", "backend.max_age: ", "such as \"250ms\""),
         ("TOLLGATE_BACKEND__MAX_KEYS", "0", "backend.max_keys: ", "at least 1"),
         ("TOLLGATE_HTTP__IPV6_PREFIX", "129", "http.ipv6_prefix: ", "1 to 128 bits"),
         ("REDIS_URL", "localhost", "backend.url: ", "redis://"),

@@ -157,6 +157,9 @@ impl Config {
                               `backend.url`: leave one of them out";
                 return Err(("backend.max_keys".to_owned(), reason.to_owned()));
             }
+            if let Some(ConfigDuration(age)) = backend.max_age {
+                at_least_ms(age, "backend.max_age")?;
+            }
             return redis(backend, url).map_err(|reason| {
                 // The reason names the file that cannot be used.
                 let is_named = |path: &Path| reason.contains(&path.display().to_string());

@@ -32,6 +32,7 @@ pub(super) struct BackendSettings {
     pub(super) url: Option<String>,
     pub(super) deadline: Option<ConfigDuration>,
     pub(super) max_keys: Option<usize>,
+    pub(super) max_age: Option<ConfigDuration>,
     pub(super) username_file: Option<PathBuf>,
     pub(super) password_file: Option<PathBuf>,
     pub(super) ca_file: Option<PathBuf>,
@@ -62,6 +63,7 @@ impl BackendSettings {
     /// Returns the key of a setting that is of use only with a URL; `None` if none is given.
     pub(super) fn key_for_url(&self) -> Option<&'static str> {
         let names = [
+            ("max_age", self.max_age.is_some()),
             ("server_name", self.server_name.is_some()),
             ("sentinel_tls", self.sentinel_tls.is_some()),
             ("sentinel_server_name", self.sentinel_server_name.is_some()),
@@ -84,6 +86,9 @@ impl BackendSettings {
                 "sentinel_username_file" => builder.sentinel_username_file(file),
                 _ => builder.sentinel_password_file(file),
             };
+        }
+        if let Some(ConfigDuration(age)) = self.max_age {
+            builder = builder.max_age(age);
         }
         if let Some(name) = &self.server_name {
             builder = builder.server_name(name);

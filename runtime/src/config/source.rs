@@ -18,7 +18,7 @@ const REDIS_URL: &str = "REDIS_URL";
 /// The keys of `backend` that are no text. A text is taken as it stands, even if it looks like a
 /// value of another type. An empty one counts as absent, because deployments leave a variable empty
 /// where a server is optional.
-const NO_TEXTS: [&str; 3] = ["deadline", "max_keys", "sentinel_tls"];
+const NO_TEXTS: [&str; 4] = ["deadline", "max_age", "max_keys", "sentinel_tls"];
 /// The keys that are lists of texts, which a variable may also contain separated by commas.
 const LISTS: [[&str; 2]; 2] = [["http", "trusted_proxies"], ["http", "nat64_prefixes"]];
 

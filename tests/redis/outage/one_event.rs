@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::runtime::Builder;
 use tokio::task::JoinSet;
 use tollgate::stats::BreakerState;
-use tollgate::{Limiter, Policy, Quota, RedisBackend};
+use tollgate::{Config, Limiter, Policy, Quota, RedisBackend};
 
 use crate::timed::{PATIENCE, runtime};
 use support::redis::{Proxy, RedisCluster, RedisServer};
@@ -200,15 +200,31 @@ fn connections_are_kept_alive() {
 /// A name, or an address, that leads to another server is followed once the connection is old.
 #[test]
 fn an_old_connection_is_replaced() {
-    let (first, second) = (RedisServer::start(), RedisServer::start());
-    let proxy = Proxy::start(first.port);
-    let url = format!("{}?max_age=50ms", proxy.url());
-    let limiter = Limiter::new(RedisBackend::builder(&url).deadline(PATIENCE).build().unwrap());
-    let runtime = runtime();
-    assert!(runtime.block_on(limiter.check(&AMPLE, "s")).unwrap().is_allowed());
-    proxy.leads_to(second.port);
-    support::redis::eventually("the second server is asked", || {
+    let by_url = |proxy: &Proxy, _: &RedisServer| {
+        let url = format!("{}?max_age=50ms", proxy.url());
+        Limiter::new(RedisBackend::builder(&url).deadline(PATIENCE).build().unwrap())
+    };
+    let by_configuration = |proxy: &Proxy, server: &RedisServer| {
+        let settings = [
+            ("REDIS_URL", proxy.url()),
+            ("TOLLGATE_BACKEND__MAX_AGE", "50ms".to_owned()),
+            ("TOLLGATE_BACKEND__DEADLINE", "20s".to_owned()),
+        ];
+        let settings = settings.map(|(name, value)| (name.to_owned(), value));
+        let file = server.directory().join("tollgate.toml");
+        std::fs::write(&file, "").unwrap();
+        Limiter::from_config(&Config::load_with(file, settings).unwrap()).unwrap()
+    };
+    let makes: [fn(&Proxy, &RedisServer) -> Limiter; 2] = [by_url, by_configuration];
+    for make in makes {
+        let (first, second) = (RedisServer::start(), RedisServer::start());
+        let proxy = Proxy::start(first.port);
+        let (limiter, runtime) = (make(&proxy, &first), runtime());
         assert!(runtime.block_on(limiter.check(&AMPLE, "s")).unwrap().is_allowed());
-        second.calls("evalsha") > 0
-    });
+        proxy.leads_to(second.port);
+        support::redis::eventually("the second server is asked", || {
+            assert!(runtime.block_on(limiter.check(&AMPLE, "s")).unwrap().is_allowed());
+            second.calls("evalsha") > 0
+        });
+    }
 }

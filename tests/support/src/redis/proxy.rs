@@ -19,6 +19,11 @@ pub enum Fault {
     Refuse,
     /// Connections are accepted, and nothing ever comes through them, not even later.
     Hang,
+    /// The server's side of what is open is closed, and the client is never told, not even later.
+    /// New connections work.
+    HalfOpen,
+    /// What is open, and what is accepted, is reset.
+    Reset,
     /// The connection is closed when a request comes; the server never sees it.
     DropRequest,
     /// The connection is closed when the server has worked and replied.
@@ -27,7 +32,7 @@ pub enum Fault {
     CutReply,
     /// Replies take this long.
     Delay(Duration),
-    /// Replies come byte by byte, this long apart.
+    /// Replies come byte by byte, this long apart. The rest comes at once when that is over.
     Trickle(Duration),
 }
 
@@ -174,21 +179,29 @@ async fn carry(
     let mut server =
         TcpStream::connect((Ipv4Addr::LOCALHOST, shared.server.load(Ordering::SeqCst))).await?;
     let (mut asked, mut told) = (vec![0; 1 << 16], vec![0; 1 << 16]);
-    let mut is_script = false;
+    let (mut is_script, mut is_open) = (false, false);
     loop {
+        // A connection that is new knows the fault that there is.
+        let has_begun = is_open && faults.has_changed().unwrap_or(true);
         let fault = *faults.borrow_and_update();
         match fault {
-            Fault::Hang => {
+            Fault::HalfOpen if !has_begun => {}
+            Fault::Hang | Fault::HalfOpen => {
+                if fault == Fault::HalfOpen {
+                    drop(server);
+                }
                 shared.hanging.fetch_add(1, Ordering::SeqCst);
-                let hung = hang(&mut client, shared, &mut asked).await;
+                let hung = hang(&mut client, shared, faults).await;
                 shared.hanging.fetch_sub(1, Ordering::SeqCst);
                 return hung;
             }
+            Fault::Reset => return client.set_zero_linger(),
             Fault::Refuse => return Ok(()),
             _ => {}
         }
+        is_open = true;
         tokio::select! {
-            changed = faults.changed() => if changed.is_err() { return Ok(()) },
+            changed = has_changed(faults.clone()) => if changed.is_err() { return Ok(()) },
             read = client.read(&mut asked) => {
                 let request = &asked[..read?];
                 if request.is_empty() {
@@ -217,7 +230,7 @@ async fn carry(
                     }
                     Fault::Delay(_) | Fault::Trickle(_) => {
                         shared.late.fetch_add(1, Ordering::SeqCst);
-                        let told = tell_late(&mut client, reply, fault).await;
+                        let told = tell_late(&mut client, reply, faults.clone()).await;
                         shared.late.fetch_sub(1, Ordering::SeqCst);
                         told?;
                     }
@@ -228,22 +241,48 @@ async fn carry(
     }
 }
 
-async fn tell_late(client: &mut TcpStream, reply: &[u8], fault: Fault) -> std::io::Result<()> {
+/// Waits for the next fault, which stays to be seen.
+async fn has_changed(mut faults: watch::Receiver<Fault>) -> Result<(), watch::error::RecvError> {
+    faults.changed().await
+}
+
+async fn tell_late(
+    client: &mut TcpStream,
+    reply: &[u8],
+    mut faults: watch::Receiver<Fault>,
+) -> std::io::Result<()> {
+    let fault = *faults.borrow_and_update();
     if let Fault::Delay(span) = fault {
         tokio::time::sleep(span).await;
     }
     let Fault::Trickle(span) = fault else { return client.write_all(reply).await };
-    for byte in reply {
-        client.write_all(&[*byte]).await?;
-        tokio::time::sleep(span).await;
+    for at in 0..reply.len() {
+        client.write_all(&reply[at..=at]).await?;
+        tokio::select! {
+            () = tokio::time::sleep(span) => {}
+            _ = faults.changed() => return client.write_all(&reply[at + 1..]).await,
+        }
     }
     Ok(())
 }
 
-/// Takes what comes, and never says anything.
-async fn hang(client: &mut TcpStream, shared: &Shared, asked: &mut [u8]) -> std::io::Result<()> {
-    while client.read(asked).await? > 0 {
-        shared.requests.fetch_add(1, Ordering::SeqCst);
+/// Takes what comes, and never says anything, until nobody listens any more.
+async fn hang(
+    client: &mut TcpStream,
+    shared: &Shared,
+    mut faults: watch::Receiver<Fault>,
+) -> std::io::Result<()> {
+    let mut asked = vec![0; 1 << 16];
+    loop {
+        tokio::select! {
+            // Its end is that of the proxy.
+            _ = faults.wait_for(|fault| *fault == Fault::Refuse) => return Ok(()),
+            read = client.read(&mut asked) => {
+                if read? == 0 {
+                    return Ok(());
+                }
+                shared.requests.fetch_add(1, Ordering::SeqCst);
+            }
+        }
     }
-    Ok(())
 }

@@ -97,6 +97,20 @@ impl Sentinels {
         port
     }
 
+    /// Sets an option of the master at every sentinel.
+    pub fn set(&self, option: &str) {
+        for sentinel in &self.sentinels {
+            let mut connection = connection(url_of(sentinel.port, &self.sentinel_password));
+            let _: String = ask(&mut connection, &format!("SENTINEL SET {MASTER} {option}"));
+        }
+    }
+
+    /// Makes the first sentinel name another primary, though the present one is well.
+    pub fn fail_over(&self) {
+        let mut connection = connection(url_of(self.sentinels[0].port, &self.sentinel_password));
+        let _: String = ask(&mut connection, &format!("SENTINEL FAILOVER {MASTER}"));
+    }
+
     pub fn server(&mut self, port: u16) -> &mut RedisServer {
         self.servers.iter_mut().find(|server| server.port == port).unwrap()
     }
