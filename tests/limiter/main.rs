@@ -13,3 +13,5 @@ mod outage;
 mod per_subject;
 mod refunds;
 mod units_won;
+mod waiting;
+mod waiting_wakes;

@@ -287,7 +287,11 @@ impl Limiter {
     }
 
     #[inline]
-    pub(super) fn ask_now(&self, check: &Check<'_>, verdict: &mut Verdict) -> Option<Result<(), Unavailable>> {
+    pub(super) fn ask_now(
+        &self,
+        check: &Check<'_>,
+        verdict: &mut Verdict,
+    ) -> Option<Result<(), Unavailable>> {
         if let Err(error) = self.validated() {
             return Some(Err(error));
         }

@@ -7,9 +7,6 @@ use crate::overrides::EffectivePolicy;
 use crate::overrides::OverridesError;
 use crate::{Check, Overrides, Policy};
 
-/// The shortest time after which a caller that waits asks again which policy applies to its subject.
-const LEAST_RELOOK: Duration = Duration::from_secs(1);
-
 impl Limiter {
     /// Replaces all overrides at once. The new overrides apply to requests that are checked from
     /// then on. Earlier requests remain counted, and count against the new limits. Each change is
@@ -80,7 +77,7 @@ impl Limiter {
         let policy = self.effective_policy(check.policy);
         match &self.shared.subjects {
             Some(subjects) if policy.is_enabled() => {
-                subjects.known_for(&check.with_policy(&policy)).max(LEAST_RELOOK)
+                subjects.known_for(&check.with_policy(&policy))
             }
             _ => Duration::MAX,
         }

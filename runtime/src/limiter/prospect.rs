@@ -185,7 +185,10 @@ mod tests {
             let policy = Policy::new("p", quota).algorithm(*algorithm);
             let check = Check::new(&policy, "s", u32::MAX);
             let ahead = Ahead { units: 1 << 62, last: u32::MAX };
-            assert_eq!(can_pass(&check, ahead, Duration::MAX), *algorithm != Algorithm::LeakyBucket);
+            assert_eq!(
+                can_pass(&check, ahead, Duration::MAX),
+                *algorithm != Algorithm::LeakyBucket
+            );
             for turn in [Turn::of_plain(&check, ahead), Turn::of_waiter(&check, ahead)] {
                 assert!(turn.wait(Duration::MAX) > Some(SECOND));
             }

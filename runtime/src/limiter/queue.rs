@@ -149,9 +149,8 @@ impl Queue {
             self.gate.add(hash);
         }
         let is_it = |line: &Line| line.is_of(check);
-        let mut entry = lines
-            .entry(hash, is_it, |line| line.hash)
-            .or_insert_with(|| Line::new(hash, check));
+        let mut entry =
+            lines.entry(hash, is_it, |line| line.hash).or_insert_with(|| Line::new(hash, check));
         let line = entry.get_mut();
         let number = line.next;
         line.next += 1;

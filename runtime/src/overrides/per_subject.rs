@@ -17,6 +17,9 @@ const DEFAULT_MAX_AGE: Duration = Duration::from_secs(60);
 /// have few plans.
 const MAX_DERIVED: usize = 64;
 
+/// The shortest time after which the function is called again for somebody who waits.
+const LEAST_RELOOK: TimeSpan = TimeSpan::from_micros(1_000_000);
+
 type SubjectFn = dyn Fn(&Policy, &str) -> Option<Override> + Send + Sync;
 
 /// Overrides that depend on the subject, for example on a customer's plan. Pass them to
@@ -163,16 +166,18 @@ impl SubjectOverrides {
         policy
     }
 
-    /// Returns the time for which the cached result for the subject of a check is used; zero if there
-    /// is none. The check contains the policy that the function receives.
+    /// Returns the time after which somebody who waits asks again for the subject of a check: when
+    /// the cached result is too old, but at least a second after the call. The check contains the
+    /// policy that the function receives.
     pub(crate) fn known_for(&self, check: &Check<'_>) -> Duration {
         let key = self.cache.key(check.policy, check.subject);
         let now = Timestamp::now(&self.clock);
         match self.cached(&Lookup { key, now }) {
             Some((_, called_at)) => {
-                self.max_age.saturating_sub(now.saturating_since(called_at)).to_duration()
+                let age = now.saturating_since(called_at);
+                self.max_age.max(LEAST_RELOOK).saturating_sub(age).to_duration()
             }
-            None => Duration::ZERO,
+            None => LEAST_RELOOK.to_duration(),
         }
     }
 
