@@ -135,24 +135,19 @@ fn the_line_moves_behind_the_deny_cache() {
         let wait = |patience| limiter.wait(&policy, happening, 1, patience * second);
         let mut line = [120, 30].map(|patience| Some(Waiter::new(wait(patience))));
         let mut run = |left: usize| {
-            // Each is asked for in turn, until so many have left.
-            while line.iter().flatten().count() > left {
-                for place in &mut line {
-                    let Some(waiter) = place.as_mut().filter(|waiter| waiter.is_woken()) else {
-                        continue;
-                    };
-                    if let Poll::Ready(decision) =
+            let is_woken =
+                |waiter: &Option<Waiter<'_>>| waiter.as_ref().is_some_and(Waiter::is_woken);
+            while let Some(place) = line.iter_mut().find(|waiter| is_woken(waiter)) {
+                if let Some(waiter) = place
+                    && let Poll::Ready(decision) =
                         runtime.block_on(poll_fn(|_| Poll::Ready(waiter.poll())))
-                    {
-                        assert!(decision.is_allowed(), "{happening}");
-                        *place = None;
-                    }
+                {
+                    assert!(decision.is_allowed(), "{happening}");
+                    *place = None;
                 }
+                // The server has answered all that it was asked before.
                 let barrier = limiter.peek(&policy, "barrier", 0);
                 assert!(runtime.block_on(barrier).unwrap().is_allowed());
-                if line.iter().flatten().all(|waiter| !waiter.is_woken()) {
-                    break;
-                }
             }
             assert_eq!(line.iter().flatten().count(), left, "{happening}");
         };
