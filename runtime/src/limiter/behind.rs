@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::Limiter;
 use super::prospect::{Ahead, Turn};
+use super::queue::Passage;
 use crate::operation::Operation;
 use crate::verdict::Verdict;
 use crate::{Check, Decision, Outcome, Source, Unavailable};
@@ -17,6 +18,13 @@ impl Limiter {
         takes.then_some(ahead)
     }
 
+    /// Returns the passage of a check behind those who wait for its key, if it could take units
+    /// before them.
+    pub(super) fn pass<'a>(&'a self, check: &Check<'a>) -> Option<Passage<'a>> {
+        let takes = check.cost > 0 && !check.policy.is_blocked() && !check.can_never_pass();
+        self.shared.queue.pass(check).filter(|_| takes)
+    }
+
     /// Decides a check in its turn, like [`ask_now`](Self::ask_now). This is for the time in which
     /// somebody waits for any key.
     #[cold]
@@ -26,11 +34,11 @@ impl Limiter {
         check: &Check<'_>,
         verdict: &mut Verdict,
     ) -> Option<Result<(), Unavailable>> {
-        let Some(ahead) = self.ahead_of(check) else { return self.ask_now(check, verdict) };
+        let Some(passage) = self.pass(check) else { return self.ask_now(check, verdict) };
         if let Err(error) = self.validated() {
             return Some(Err(error));
         }
-        let turn = Turn::of_plain(check, ahead);
+        let turn = Turn::of_plain(check, passage.ahead);
         let peek = Operation::peek(turn.question(check));
         let answer = self.shared.store.apply_now(&peek)?;
         let peeked = answer.and_then(|answer| answer.into_verdict(verdict));
@@ -44,10 +52,10 @@ impl Limiter {
     pub(super) async fn ask_behind(
         &self,
         check: &Check<'_>,
-        ahead: Ahead,
+        passage: Passage<'_>,
         verdict: &mut Verdict,
     ) -> Result<(), Unavailable> {
-        *verdict = self.peek_turn(check, &Turn::of_plain(check, ahead)).await?;
+        *verdict = self.peek_turn(check, &Turn::of_plain(check, passage.ahead)).await?;
         if verdict.is_allowed() { self.ask(check, verdict).await } else { Ok(()) }
     }
 

@@ -264,10 +264,10 @@ impl Limiter {
     ) -> Result<(), Unavailable> {
         self.send_pending_refunds().await;
         let timer = self.shared.telemetry.start_timer();
-        let decided = match self.ahead_of(check) {
+        let decided = match self.pass(check) {
             None => self.ask_waiting(check, verdict).await,
             // The future is boxed to keep that of a check small.
-            Some(ahead) => Box::pin(self.ask_behind(check, ahead, verdict)).await,
+            Some(passage) => Box::pin(self.ask_behind(check, passage, verdict)).await,
         };
         self.observe(timer, check, decided.as_ref().err(), verdict);
         decided

@@ -34,6 +34,8 @@ struct Line {
     next: u64,
     /// The total cost of all places.
     wanted: u64,
+    /// The total cost of the checks that are being decided behind the line.
+    passing: u64,
 }
 
 struct Place {
@@ -53,7 +55,7 @@ impl Place {
 impl Line {
     fn new(hash: u64, check: &Check<'_>) -> Self {
         let (policy, subject) = (check.policy.name_handle(), SmolStr::from(check.subject));
-        Self { hash, policy, subject, places: BTreeMap::new(), next: 0, wanted: 0 }
+        Self { hash, policy, subject, places: BTreeMap::new(), next: 0, wanted: 0, passing: 0 }
     }
 
     fn is_of(&self, check: &Check<'_>) -> bool {
@@ -74,7 +76,11 @@ impl Line {
 
     fn ahead_of_newcomer(&self) -> Option<Ahead> {
         let (_, last) = self.places.last_key_value()?;
-        Some(Ahead { units: self.wanted, last: last.cost })
+        Some(Ahead { units: self.wanted + self.passing, last: last.cost })
+    }
+
+    fn is_unused(&self) -> bool {
+        self.places.is_empty() && self.passing == 0
     }
 }
 
@@ -105,24 +111,35 @@ impl Queue {
         self.gate.is_open()
     }
 
-    /// Returns those who wait for the key of a check; `None` if nobody does.
-    pub(super) fn ahead_of(&self, check: &Check<'_>) -> Option<Ahead> {
+    /// Returns the hash of a check's key; `None` if nobody waits for it.
+    fn find(&self, check: &Check<'_>) -> Option<u64> {
         if self.gate.is_open() {
             return None;
         }
         let hash = self.gate.hash(check);
-        if !self.gate.is_closed_for(hash) {
-            return None;
-        }
+        self.gate.is_closed_for(hash).then_some(hash)
+    }
+
+    /// Returns those who wait for the key of a check; `None` if nobody does.
+    pub(super) fn ahead_of(&self, check: &Check<'_>) -> Option<Ahead> {
+        let hash = self.find(check)?;
         lock(&self.lines).find(hash, |line| line.is_of(check))?.ahead_of_newcomer()
+    }
+
+    /// Returns the passage of a check that is to be decided behind those who wait for its key;
+    /// `None` if nobody does.
+    pub(super) fn pass<'a>(&'a self, check: &Check<'a>) -> Option<Passage<'a>> {
+        let hash = self.find(check)?;
+        let mut lines = lock(&self.lines);
+        let line = lines.find_mut(hash, |line| line.is_of(check))?;
+        let ahead = line.ahead_of_newcomer()?;
+        line.passing += u64::from(check.cost);
+        Some(Passage { queue: self, check: *check, hash, ahead })
     }
 
     /// Notifies the first of those who wait for the key of a check.
     pub(super) fn notify_first(&self, check: &Check<'_>) {
-        if self.gate.is_open() {
-            return;
-        }
-        let hash = self.gate.hash(check);
+        let Some(hash) = self.find(check) else { return };
         let mut lines = lock(&self.lines);
         let first = lines.find_mut(hash, |line| line.is_of(check)).and_then(Line::notify_first);
         drop(lines);
@@ -211,12 +228,36 @@ impl Drop for PlaceInLine<'_> {
             line.wanted -= u64::from(self.check.cost);
         }
         let next = if was_first { line.notify_first() } else { None };
-        if line.places.is_empty() {
+        if line.is_unused() {
             drop(entry.remove());
             self.queue.gate.remove(self.hash);
         }
         drop(lines);
         next.into_iter().for_each(Waker::wake);
+    }
+}
+
+/// The passage of a check behind a line, from the question whether there is room behind it to the
+/// charge. Other checks count it meanwhile, so that together they take no more than there is.
+pub(super) struct Passage<'a> {
+    queue: &'a Queue,
+    check: Check<'a>,
+    hash: u64,
+    pub(super) ahead: Ahead,
+}
+
+impl Drop for Passage<'_> {
+    fn drop(&mut self) {
+        let mut lines = lock(&self.queue.lines);
+        let Ok(mut entry) = lines.find_entry(self.hash, |line| line.is_of(&self.check)) else {
+            return;
+        };
+        let line = entry.get_mut();
+        line.passing -= u64::from(self.check.cost);
+        if line.is_unused() {
+            drop(entry.remove());
+            self.queue.gate.remove(self.hash);
+        }
     }
 }
 
@@ -253,6 +294,23 @@ mod tests {
                 assert_eq!(first.look(), None);
             }
         }
+        assert!(queue.is_empty() && lock(&queue.lines).is_empty());
+    }
+
+    #[test]
+    fn checks_behind_a_line_count_each_other_and_keep_it_known() {
+        let queue = Queue::new(Arc::new(ManualClock::new()));
+        let policy = Policy::new("p", Quota::new(1, Duration::from_secs(1)));
+        let check = Check::new(&policy, "s", 2);
+        assert!(queue.pass(&check).is_none());
+        let place = queue.join(&check);
+        let passages = [queue.pass(&check), queue.pass(&check)].map(Option::unwrap);
+        assert_eq!(passages.each_ref().map(|passage| passage.ahead.units), [2, 4]);
+        drop(place);
+        assert!(queue.pass(&check).is_none() && !queue.is_empty());
+        drop(queue.join(&check));
+        assert!(!queue.is_empty());
+        drop(passages);
         assert!(queue.is_empty() && lock(&queue.lines).is_empty());
     }
 
