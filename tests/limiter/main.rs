@@ -14,4 +14,5 @@ mod per_subject;
 mod refunds;
 mod units_won;
 mod waiting;
+mod waiting_far;
 mod waiting_wakes;

@@ -1,7 +1,7 @@
 //! Whoever waits is woken by what happens in this process, and goes before those who come later.
 //! Nobody is polled unwoken.
 
-use std::sync::{Arc, Barrier, Mutex};
+use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -243,32 +243,6 @@ fn checks_do_not_overtake() {
         drop(line);
         clock.advance(2 * MINUTE);
         assert!(check(&limiter, &policy, 10).is_allowed(), "{algorithm}: the line is gone");
-    }
-}
-
-/// Of checks that come at once on several threads, no more pass than there is room behind the line.
-#[test]
-fn checks_on_many_threads_do_not_overtake_together() {
-    let policy = Policy::new("line", Quota::new(10, MINUTE));
-    let (builder, _clock) = builder();
-    let limiter = builder.build();
-    for round in 0..scaled(100, 5_000) {
-        let subject = format!("{round}");
-        let all = [4, 6].map(|cost| limiter.check_now(&policy, &subject, cost).unwrap().unwrap());
-        let mut line = Line::of([Waiter::new(limiter.wait(&policy, &subject, 5, 2 * MINUTE))]);
-        let [_, six] = all;
-        assert!(now(limiter.refund(six)).unwrap());
-        let barrier = Barrier::new(4);
-        let passed = std::thread::scope(|scope| {
-            let check = || {
-                barrier.wait();
-                limiter.check_now(&policy, &subject, 1).unwrap().unwrap().is_allowed()
-            };
-            let threads = [(); 4].map(|()| scope.spawn(check));
-            threads.map(|thread| u32::from(thread.join().unwrap())).into_iter().sum::<u32>()
-        });
-        assert!(passed <= 1, "{passed} have passed");
-        assert_eq!(line.run(), [(0, true)]);
     }
 }
 
