@@ -25,16 +25,27 @@ impl Limiter {
         self.shared.queue.pass(check).filter(|_| takes)
     }
 
-    /// Decides a check in its turn, like [`ask_now`](Self::ask_now). This is for the time in which
-    /// somebody waits for any key.
+    /// Decides a check in its turn, like [`decide_now`](Self::decide_now). This is for the time in
+    /// which somebody waits for any key.
     #[cold]
     #[inline(never)]
-    pub(super) fn ask_now_in_turn(
+    pub(super) fn decide_now_in_turn(
         &self,
         check: &Check<'_>,
         verdict: &mut Verdict,
     ) -> Option<Result<(), Unavailable>> {
-        let Some(passage) = self.pass(check) else { return self.ask_now(check, verdict) };
+        let timer = self.shared.telemetry.start_timer();
+        let decided = self.ask_now_in_turn(check, verdict)?;
+        self.observe(timer, check, decided.as_ref().err(), verdict);
+        Some(decided)
+    }
+
+    fn ask_now_in_turn(
+        &self,
+        check: &Check<'_>,
+        verdict: &mut Verdict,
+    ) -> Option<Result<(), Unavailable>> {
+        let Some(passage) = self.pass(check) else { return self.ask_now_apart(check, verdict) };
         if let Err(error) = self.validated() {
             return Some(Err(error));
         }
@@ -43,7 +54,7 @@ impl Limiter {
         let answer = self.shared.store.apply_now(&peek)?;
         let peeked = answer.and_then(|answer| answer.into_verdict(verdict));
         match self.conclude(&peek, peeked, verdict) {
-            Ok(()) if put_behind(verdict, &turn) => self.ask_now(check, verdict),
+            Ok(()) if put_behind(verdict, &turn) => self.ask_now_apart(check, verdict),
             concluded => Some(concluded),
         }
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tracing::Instrument as _;
 
 use super::Limiter;
+#[cfg(feature = "axum")]
 use super::behind::put_behind;
 use super::prospect::Turn;
 use crate::operation::{Answer, Operation};
@@ -247,12 +248,11 @@ impl Limiter {
         check: &Check<'_>,
         verdict: &mut Verdict,
     ) -> Option<Result<(), Unavailable>> {
+        if !self.shared.queue.is_empty() {
+            return self.decide_now_in_turn(check, verdict);
+        }
         let timer = self.shared.telemetry.start_timer();
-        let decided = if self.shared.queue.is_empty() {
-            self.ask_now(check, verdict)?
-        } else {
-            self.ask_now_in_turn(check, verdict)?
-        };
+        let decided = self.ask_now(check, verdict)?;
         self.observe(timer, check, decided.as_ref().err(), verdict);
         Some(decided)
     }
@@ -280,18 +280,25 @@ impl Limiter {
         check: &Check<'_>,
         verdict: &mut Verdict,
     ) -> Result<(), Unavailable> {
-        match self.ask_now(check, verdict) {
+        match self.ask_now_apart(check, verdict) {
             Some(asked) => asked,
             None => self.ask_waiting(check, verdict).await,
         }
     }
 
-    #[inline]
-    pub(super) fn ask_now(
+    /// Does the same as [`ask_now`](Self::ask_now), but is not compiled into its callers. It is for
+    /// all but the one that decides every check, so that the other is compiled into that.
+    #[inline(never)]
+    pub(super) fn ask_now_apart(
         &self,
         check: &Check<'_>,
         verdict: &mut Verdict,
     ) -> Option<Result<(), Unavailable>> {
+        self.ask_now(check, verdict)
+    }
+
+    #[inline(always)]
+    fn ask_now(&self, check: &Check<'_>, verdict: &mut Verdict) -> Option<Result<(), Unavailable>> {
         if let Err(error) = self.validated() {
             return Some(Err(error));
         }

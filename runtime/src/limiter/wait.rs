@@ -1,5 +1,6 @@
 //! Waiting: a caller stands in line until the policy in effect admits it, or its patience ends.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use super::Limiter;
@@ -9,13 +10,6 @@ use crate::clock::first_of;
 use crate::overrides::EffectivePolicy;
 use crate::verdict::Verdict;
 use crate::{Algorithm, Check, Decision, Outcome, Policy, Unavailable};
-
-/// The result of a look at the line.
-enum Look {
-    Left(Decision),
-    /// The caller stays, and looks again after this time, if it is not notified before.
-    Stays(Duration),
-}
 
 impl Limiter {
     /// Charges a check as soon as the policy in effect admits it, and waits for that up to
@@ -55,8 +49,8 @@ impl Limiter {
             let taken = place.get_or_insert_with(|| queue.join(check));
             let stays = match taken.look() {
                 None => match self.ask_as_first(&in_effect, until).await? {
-                    Look::Left(decision) => return Ok(decision),
-                    Look::Stays(span) => span,
+                    ControlFlow::Break(decision) => return Ok(decision),
+                    ControlFlow::Continue(span) => span,
                 },
                 Some(ahead) => {
                     let left = queue.until(until);
@@ -79,9 +73,13 @@ impl Limiter {
         }
     }
 
-    /// Charges a check that is the first in line. It stays if it can be admitted before `until` (in
-    /// microseconds of the queue's clock).
-    async fn ask_as_first(&self, check: &Check<'_>, until: u64) -> Result<Look, Unavailable> {
+    /// Charges a check that is the first in line. It stays for the time returned if it can be admitted
+    /// before `until` (in microseconds of the queue's clock), and otherwise leaves with the decision.
+    async fn ask_as_first(
+        &self,
+        check: &Check<'_>,
+        until: u64,
+    ) -> Result<ControlFlow<Decision, Duration>, Unavailable> {
         let decision = if check.policy.get_algorithm() == Algorithm::LeakyBucket {
             let spaced = spaced(check.policy, check.cost);
             self.charge_unobserved(&check.with_policy(&spaced)).await?
@@ -92,9 +90,9 @@ impl Limiter {
             Outcome::Refused { retry_after }
                 if self.shared.queue.instant_in(retry_after) <= until =>
             {
-                Look::Stays(retry_after)
+                ControlFlow::Continue(retry_after)
             }
-            _ => Look::Left(decision),
+            _ => ControlFlow::Break(decision),
         })
     }
 
