@@ -323,9 +323,9 @@ impl Model {
             told(quota, self.now, u32::try_from(numbers.capacity()).unwrap())
         });
         let leaks = self.numbers.iter().map(|numbers| {
-            let costs = self.line.iter().map(|waiting| u64::from(waiting.cost));
-            let before: u64 = costs.clone().take(self.line.len() - 1).sum();
-            let beside = costs.last().unwrap() + u64::from(cost);
+            let (last, others) = self.line.split_last().unwrap();
+            let before: u64 = others.iter().map(|waiting| u64::from(waiting.cost)).sum();
+            let beside = u64::from(last.cost) + u64::from(cost);
             let units = before + beside.saturating_sub(numbers.capacity());
             (units * numbers.period).div_ceil(numbers.limit.into())
         });
