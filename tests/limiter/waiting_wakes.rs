@@ -68,6 +68,11 @@ impl<'a> Line<'a> {
     }
 }
 
+type Happening = Box<dyn Fn(&Limiter, &Policy, Vec<Decision>, &Mutex<Option<Override>>)>;
+
+/// What happens, and who has left after it.
+type HappeningCase = (&'static str, Happening, Vec<(usize, bool)>);
+
 /// What happens to a key for which two wait, by ways that this process knows of, and who then goes.
 #[test]
 fn the_line_moves_when_something_happens_to_its_key() {
@@ -83,9 +88,8 @@ fn the_line_moves_when_something_happens_to_its_key() {
             *plan.lock().unwrap() = Some(changes.clone());
         }
     };
-    type Happening = Box<dyn Fn(&Limiter, &Policy, Vec<Decision>, &Mutex<Option<Override>>)>;
     let both = vec![(0, true), (1, true)];
-    let cases: Vec<(&str, Happening, Vec<(usize, bool)>)> = vec![
+    let cases: Vec<HappeningCase> = vec![
         (
             "one refund: the second is the first now, and has no time until its turn",
             Box::new(|limiter, _, mut decisions, _| {
