@@ -20,13 +20,16 @@ use crate::subject::Store;
 /// For how long the function of subjects is not asked again, in microseconds.
 pub const PLAN_AGE: u64 = 2_000_000;
 
+/// The policy of a question that is always sent, whatever is said of the others.
+static BARRIER: Policy = Policy::new("barrier", Quota::per_second(1));
+
 /// What the function of subjects says. Subjects share it.
 pub type Plan = Arc<Mutex<Option<Override>>>;
 
 /// The function of subjects that says what the plan is.
 pub fn plans(plan: &Plan) -> PerSubject {
     let plan = Arc::clone(plan);
-    PerSubject::new(move |_, _| plan.lock().unwrap().clone())
+    PerSubject::new(move |policy, _| plan.lock().unwrap().clone().filter(|_| *policy != BARRIER))
         .max_age(Duration::from_micros(PLAN_AGE))
 }
 
@@ -204,7 +207,7 @@ impl<'a, S: Store> Crowd<'a, S> {
 
     /// Waits until the store has answered all that it was asked before.
     fn idle(&self) {
-        let barrier = self.store.limiter().peek(self.policy, "barrier", 0);
+        let barrier = self.store.limiter().peek(&BARRIER, "barrier", 0);
         let _ = self.store.wait(barrier).unwrap();
     }
 
