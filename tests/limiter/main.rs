@@ -13,3 +13,6 @@ mod outage;
 mod per_subject;
 mod refunds;
 mod units_won;
+mod waiting;
+mod waiting_far;
+mod waiting_wakes;

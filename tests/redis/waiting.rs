@@ -1,12 +1,22 @@
 //! Waiting for a turn works on Redis, too, and so does what the environment says.
 
+use std::future::poll_fn;
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
-use tollgate::{Algorithm, Limiter, Policy, Quota, RedisBackend};
+use proptest::prelude::*;
+use tokio::runtime::Runtime;
+use tollgate::testing::ManualClock;
+use tollgate::{Algorithm, Limiter, LocalTier, Override, Overrides, Policy, Quota, RedisBackend};
 
 use crate::timed::{PATIENCE, Timed, runtime};
+use support::line::{self, Case, Crowd, Plan, Waiter, line_limiter, play};
 use support::redis::RedisServer;
+use support::reference::{START, cases, for_all_six};
+use support::subject::Store;
 
 #[test]
 fn whoever_waits_gets_a_turn() {
@@ -54,6 +64,116 @@ fn a_call_waits_for_all_units_before_it() {
         let wait = timed.limiter.wait(&policy, &subject, cost, Duration::ZERO);
         let refused = timed.runtime.block_on(wait).unwrap();
         assert_eq!(refused.retry_after(), Some(second * before), "{before}, then {cost}");
+    }
+}
+
+/// A limiter on a server, for one line, on a clock that stands until it is set.
+struct Lined<'a> {
+    runtime: &'a Runtime,
+    limiter: Limiter,
+    clock: ManualClock,
+    plan: Plan,
+}
+
+impl<'a> Lined<'a> {
+    fn of(case: &Case, url: &str, runtime: &'a Runtime) -> Self {
+        let (clock, plan) = (ManualClock::new(), Arc::default());
+        clock.set_micros(START);
+        let backend = RedisBackend::builder(url).virtual_time(clock.clone()).deadline(PATIENCE);
+        // What the server decides is looked at, so nobody else is to decide.
+        let builder = Limiter::builder(backend.build().unwrap()).local_tier(LocalTier::none());
+        let limiter = line_limiter(builder.clock(clock.clone()), case, &plan);
+        Self { runtime, limiter, clock, plan }
+    }
+}
+
+impl Store for Lined<'_> {
+    fn limiter(&self) -> &Limiter {
+        &self.limiter
+    }
+
+    fn clock(&self) -> &ManualClock {
+        &self.clock
+    }
+
+    fn wait<T>(&self, future: impl Future<Output = T>) -> T {
+        self.runtime.block_on(future)
+    }
+}
+
+fn queues_as_the_model(algorithm: Algorithm) {
+    let (server, runtime) = (RedisServer::start(), runtime());
+    let next = AtomicU32::new(0);
+    proptest!(cases(12, 400), |(case in line::cases(algorithm, 40))| {
+        let subject = format!("subject {}", next.fetch_add(1, Ordering::Relaxed));
+        let store = Lined::of(&case, &server.url(), &runtime);
+        let policy = line::policy(case.algorithm, &case.numbers);
+        let mut crowd = Crowd::new(&store, &case, &policy, &subject, &store.plan);
+        prop_assert_eq!(play(&mut crowd, &case), Ok(()));
+        drop(crowd);
+        runtime.block_on(store.limiter.close());
+    });
+}
+
+for_all_six!(queues_as_the_model);
+
+/// The deny cache repeats no refusal to those who are woken, and checks do not overtake them.
+#[test]
+fn the_line_moves_behind_the_deny_cache() {
+    let (server, runtime) = (RedisServer::start(), runtime());
+    let policy = Policy::new("line", Quota::per_minute(10));
+    for happening in ["refund", "reset", "raised", "off"] {
+        let clock = ManualClock::new();
+        let backend = RedisBackend::builder(&server.url()).virtual_time(clock.clone());
+        let builder = Limiter::builder(backend.deadline(PATIENCE).build().unwrap());
+        let limiter = builder.clock(clock.clone()).declare(policy.clone()).build();
+        let check = || runtime.block_on(limiter.check(&policy, happening)).unwrap();
+        let all = limiter.check_cost(&policy, happening, 10);
+        let all = runtime.block_on(all).unwrap();
+        assert!(all.is_allowed() && !check().is_allowed());
+        let second = Duration::from_secs(1);
+        let wait = |patience| limiter.wait(&policy, happening, 1, patience * second);
+        let mut line = [120, 30].map(|patience| Some(Waiter::new(wait(patience))));
+        let mut run = |left: usize| {
+            let is_woken =
+                |waiter: &Option<Waiter<'_>>| waiter.as_ref().is_some_and(Waiter::is_woken);
+            while let Some(place) = line.iter_mut().find(|waiter| is_woken(waiter)) {
+                if let Some(waiter) = place
+                    && let Poll::Ready(decision) =
+                        runtime.block_on(poll_fn(|_| Poll::Ready(waiter.poll())))
+                {
+                    assert!(decision.is_allowed(), "{happening}");
+                    *place = None;
+                }
+                // The server has answered all that it was asked before.
+                let barrier = limiter.peek(&policy, "barrier", 0);
+                assert!(runtime.block_on(barrier).unwrap().is_allowed());
+            }
+            assert_eq!(line.iter().flatten().count(), left, "{happening}");
+        };
+        run(2);
+        clock.advance(second);
+        run(2);
+        let overridden = |changes| Overrides::new().with("line", changes);
+        match happening {
+            "refund" => assert!(runtime.block_on(limiter.refund(all)).unwrap()),
+            "reset" => runtime.block_on(limiter.reset(&policy, happening)).unwrap(),
+            "raised" => limiter.set_overrides(overridden(Override::new().limit(11))).unwrap(),
+            _ => limiter.set_overrides(overridden(Override::new().enabled(false))).unwrap(),
+        }
+        match happening {
+            // There is room for the first in line alone, and a check must leave it that.
+            "raised" => {
+                assert!(!check().is_allowed());
+                assert!(!check().is_allowed());
+            }
+            _ => assert!(check().is_allowed(), "{happening}: there is room behind the line"),
+        }
+        if happening == "raised" {
+            limiter.set_overrides(overridden(Override::new().limit(12))).unwrap();
+        }
+        run(0);
+        runtime.block_on(limiter.close());
     }
 }
 

@@ -6,6 +6,9 @@ use std::time::Duration;
 use tracing::Instrument as _;
 
 use super::Limiter;
+#[cfg(feature = "axum")]
+use super::behind::put_behind;
+use super::prospect::Turn;
 use crate::operation::{Answer, Operation};
 use crate::overrides::EffectivePolicy;
 use crate::verdict::Verdict;
@@ -65,10 +68,15 @@ impl Limiter {
 
     /// Charges `cost` units, and waits up to `max_wait` until the quotas admit them.
     ///
-    /// Callers in this process wait in one queue for each subject of a policy: first come, first
-    /// served. Only the first caller in a queue asks the backend, at the time when it may be
-    /// admitted. Nothing is reserved, so dropping the future costs nothing. A caller that cannot be
-    /// admitted in time is refused as soon as that is certain.
+    /// The callers of a limiter wait in one line for each subject of a policy: first come, first
+    /// served. Only the first in a line asks the backend: at the time when it may be admitted, and
+    /// whenever something happens in this process that may let it in earlier, such as a refund, a
+    /// [`reset`](Self::reset) or an override. Nothing is reserved, so dropping the future costs
+    /// nothing. A caller that cannot be admitted in time is refused as soon as that is certain by
+    /// the policy in effect, if all before it stay.
+    ///
+    /// While somebody waits, other checks of the same key are decided behind the line: they are
+    /// admitted only if the backend would admit all who wait, and them as well.
     ///
     /// # Errors
     ///
@@ -99,12 +107,8 @@ impl Limiter {
         cost: u32,
     ) -> Result<Decision, Unavailable> {
         let subject = self.subject_of(subject);
-        self.peek_check(&Check::new(policy, &subject, cost)).await
-    }
-
-    /// Peeks by the policy in effect. The subject is bounded already.
-    pub(super) async fn peek_check(&self, declared: &Check<'_>) -> Result<Decision, Unavailable> {
-        let policy = self.effective_policy_for(declared);
+        let declared = Check::new(policy, &subject, cost);
+        let policy = self.effective_policy_for(&declared);
         if !policy.is_enabled() {
             return Ok(Decision::disabled());
         }
@@ -112,8 +116,13 @@ impl Limiter {
         if policy.is_blocked() {
             return Ok(Decision::without_receipt(Verdict::blocked()));
         }
+        let check = declared.with_policy(&policy);
+        if let Some(ahead) = self.ahead_of(&check) {
+            let verdict = self.peek_turn(&check, &Turn::of_plain(&check, ahead)).await?;
+            return Ok(Decision::without_receipt(verdict));
+        }
         let mut verdict = Verdict::open();
-        let operation = Operation::peek(declared.with_policy(&policy));
+        let operation = Operation::peek(check);
         let answer = self.apply(&operation).await;
         let peeked = answer.and_then(|answer| answer.into_verdict(&mut verdict));
         self.conclude(&operation, peeked, &mut verdict)?;
@@ -130,8 +139,13 @@ impl Limiter {
         may_wait: bool,
     ) -> Vec<Option<Verdict>> {
         let store = &self.shared.store;
-        let batch: Vec<Operation<'_>> =
-            checks.iter().map(|check| Operation::peek(*check)).collect();
+        let turn = |check| Some(Turn::of_plain(check, self.ahead_of(check)?));
+        let turns: Vec<Option<Turn>> = checks.iter().map(turn).collect();
+        let questions = checks.iter().zip(&turns).map(|(check, turn)| match turn {
+            Some(turn) => turn.question(check),
+            None => *check,
+        });
+        let batch: Vec<Operation<'_>> = questions.map(Operation::peek).collect();
         let mut answers: Vec<_> = batch.iter().map(|peek| store.apply_now(peek)).collect();
         if may_wait && answers.iter().any(Option::is_none) {
             let waiting = answers.iter().zip(&batch).filter(|(answer, _)| answer.is_none());
@@ -141,7 +155,16 @@ impl Limiter {
                 *answer = Some(late);
             }
         }
-        answers.into_iter().map(|answer| answer?.ok()?.verdict()).collect()
+        let answers = answers.into_iter().zip(&turns);
+        answers
+            .map(|(answer, turn)| {
+                let mut verdict = answer?.ok()?.verdict()?;
+                if let Some(turn) = turn {
+                    put_behind(&mut verdict, turn);
+                }
+                Some(verdict)
+            })
+            .collect()
     }
 
     /// Resets the counters of `subject` for `policy`, as if nothing had been charged.
@@ -158,7 +181,10 @@ impl Limiter {
             fallback.reset(&check);
         }
         match self.apply(&Operation::reset(check)).await? {
-            Answer::Reset => Ok(()),
+            Answer::Reset => {
+                self.shared.queue.notify_first(&check);
+                Ok(())
+            }
             other => Err(other.mismatch("a reset").into()),
         }
     }
@@ -222,6 +248,9 @@ impl Limiter {
         check: &Check<'_>,
         verdict: &mut Verdict,
     ) -> Option<Result<(), Unavailable>> {
+        if !self.shared.queue.is_empty() {
+            return self.decide_now_in_turn(check, verdict);
+        }
         let timer = self.shared.telemetry.start_timer();
         let decided = self.ask_now(check, verdict)?;
         self.observe(timer, check, decided.as_ref().err(), verdict);
@@ -235,7 +264,11 @@ impl Limiter {
     ) -> Result<(), Unavailable> {
         self.send_pending_refunds().await;
         let timer = self.shared.telemetry.start_timer();
-        let decided = self.ask_waiting(check, verdict).await;
+        let decided = match self.pass(check) {
+            None => self.ask_waiting(check, verdict).await,
+            // The future is boxed to keep that of a check small.
+            Some(passage) => Box::pin(self.ask_behind(check, passage, verdict)).await,
+        };
         self.observe(timer, check, decided.as_ref().err(), verdict);
         decided
     }
@@ -247,13 +280,24 @@ impl Limiter {
         check: &Check<'_>,
         verdict: &mut Verdict,
     ) -> Result<(), Unavailable> {
-        match self.ask_now(check, verdict) {
+        match self.ask_now_apart(check, verdict) {
             Some(asked) => asked,
             None => self.ask_waiting(check, verdict).await,
         }
     }
 
-    #[inline]
+    /// Does the same as [`ask_now`](Self::ask_now), but is not compiled into its callers. It is for
+    /// all but the one that decides every check, so that the other is compiled into that.
+    #[inline(never)]
+    pub(super) fn ask_now_apart(
+        &self,
+        check: &Check<'_>,
+        verdict: &mut Verdict,
+    ) -> Option<Result<(), Unavailable>> {
+        self.ask_now(check, verdict)
+    }
+
+    #[inline(always)]
     fn ask_now(&self, check: &Check<'_>, verdict: &mut Verdict) -> Option<Result<(), Unavailable>> {
         if let Err(error) = self.validated() {
             return Some(Err(error));
@@ -282,6 +326,7 @@ impl Limiter {
         self.conclude(&operation, charged, verdict)
     }
 
+    /// Carries out an operation, without waiting if the store allows that.
     pub(super) async fn apply(&self, operation: &Operation<'_>) -> Result<Answer, BackendError> {
         match self.shared.store.apply_now(operation) {
             Some(answer) => answer,

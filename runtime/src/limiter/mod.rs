@@ -1,13 +1,17 @@
 //! The limiter: asks the backend, and applies the policy's settings to the answer.
 
+mod behind;
 mod builder;
 mod check;
+mod gate;
 mod observe;
 mod outage;
 mod overrides;
+mod prospect;
 mod queue;
 mod refund;
 mod subject;
+mod wait;
 
 use std::fmt;
 use std::sync::atomic::AtomicBool;

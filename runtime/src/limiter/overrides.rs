@@ -1,5 +1,7 @@
 //! Overrides of a limiter: they put other settings into effect than the program declares.
 
+use std::time::Duration;
+
 use super::Limiter;
 use crate::overrides::EffectivePolicy;
 use crate::overrides::OverridesError;
@@ -35,7 +37,9 @@ impl Limiter {
     ) -> Result<(), OverridesError> {
         let annotated = Self::policies().map(|registered| registered.policy());
         let declared = annotated.chain(&self.shared.declared);
-        self.shared.overrides.update(change, declared, |policy| self.unsupported(policy))
+        self.shared.overrides.update(change, declared, |policy| self.unsupported(policy))?;
+        self.shared.queue.notify_all();
+        Ok(())
     }
 
     /// Returns the present overrides.
@@ -64,6 +68,18 @@ impl Limiter {
                 subjects.effective_for(policy, subject, &|policy| self.unsupported(policy))
             }
             _ => policy,
+        }
+    }
+
+    /// Returns the time for which the policy in effect for the subject of a check does not change
+    /// without a notice to those who wait. The check contains the declared policy.
+    pub(super) fn policy_known_for(&self, check: &Check<'_>) -> Duration {
+        let policy = self.effective_policy(check.policy);
+        match &self.shared.subjects {
+            Some(subjects) if policy.is_enabled() => {
+                subjects.known_for(&check.with_policy(&policy))
+            }
+            _ => Duration::MAX,
         }
     }
 

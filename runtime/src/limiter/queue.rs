@@ -1,193 +1,337 @@
-//! Waiting: callers wait in one queue, or line, for each subject of a policy. First come, first
-//! served.
+//! The lines in which callers wait: one for each subject of a policy. First come, first served.
+//!
+//! The first in a line asks the store. A place is notified when its caller has to look again: when
+//! it becomes the first, and when something has happened in this process that may change the answer.
+//! A notice that comes while the caller is busy is kept, so none is lost.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
+use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
+use hashbrown::HashTable;
 use smol_str::SmolStr;
 
-use super::Limiter;
-use crate::algorithm::spaced;
-use crate::clock::first_of;
-use crate::overrides::EffectivePolicy;
-use crate::verdict::Verdict;
-use crate::{Algorithm, Check, Clock, Decision, Outcome, Policy, Quota, Unavailable};
+use super::gate::Gate;
+use super::prospect::Ahead;
+use crate::{Check, Clock};
 
-/// The lines in which callers wait. A line without callers is removed.
+/// The lines of one limiter. A line without callers is removed.
 pub(super) struct Queue {
     clock: Arc<dyn Clock>,
-    lines: Mutex<HashMap<LineKey, Line>>,
+    gate: Gate,
+    lines: Mutex<HashTable<Line>>,
 }
 
-/// The key of a line: the policy's name and the subject.
-type LineKey = (SmolStr, SmolStr);
-
-#[derive(Default)]
+/// The callers that wait for one key.
 struct Line {
-    /// The lock of the first caller in line. tokio's mutex is fair: callers obtain it in the order
-    /// in which they came, and a caller that gives up leaves the line.
-    head: Arc<tokio::sync::Mutex<()>>,
-    /// The total cost, in units, of the callers in line.
+    hash: u64,
+    policy: SmolStr,
+    subject: SmolStr,
+    /// The places by their numbers, which are in the order of arrival.
+    places: BTreeMap<u64, Place>,
+    next: u64,
+    /// The total cost of all places.
     wanted: u64,
+    /// The total cost of the checks that are being decided behind the line.
+    passing: u64,
 }
 
-impl Limiter {
-    /// Charges a check as soon as the policy in effect admits it, and waits for that up to
-    /// `max_wait`. Also returns the policy in effect at the end of the wait. The caller of this
-    /// method calls the `on_blocked` functions after a refusal.
-    pub(crate) async fn charge_in_line<'a>(
-        &self,
-        check: &Check<'a>,
-        max_wait: Duration,
-    ) -> (EffectivePolicy<'a>, Result<Decision, Unavailable>) {
-        let timer = self.shared.telemetry.start_timer();
-        let waited = self.wait_in_line(check, max_wait).await;
-        let policy = self.effective_policy_for(check);
-        self.observe_wait(timer, &check.with_policy(&policy), &waited);
-        (policy, waited)
+struct Place {
+    cost: u32,
+    is_notified: bool,
+    waker: Option<Waker>,
+}
+
+impl Place {
+    /// Notifies the caller. Returns its waker, which is to be woken without the lock.
+    fn notify(&mut self) -> Option<Waker> {
+        self.is_notified = true;
+        self.waker.take()
+    }
+}
+
+impl Line {
+    fn new(hash: u64, check: &Check<'_>) -> Self {
+        let (policy, subject) = (check.policy.name_handle(), SmolStr::from(check.subject));
+        Self { hash, policy, subject, places: BTreeMap::new(), next: 0, wanted: 0, passing: 0 }
     }
 
-    async fn wait_in_line(
-        &self,
-        check: &Check<'_>,
-        max_wait: Duration,
-    ) -> Result<Decision, Unavailable> {
-        let cost = check.cost;
-        let queue = &self.shared.queue;
-        let effective = self.effective_policy_for(check);
-        if !effective.is_enabled() {
-            return Ok(Decision::disabled());
-        }
-        let in_effect = check.with_policy(&effective);
-        if cost == 0 || in_effect.can_never_pass() {
-            return self.charge_unobserved(&in_effect).await;
-        }
-        let Some(place) = queue.join(&in_effect, max_wait) else {
-            let decision = self.peek_check(check).await?;
-            return Ok(decision.refused_for(max_wait));
-        };
-        let until = queue.instant_in(max_wait);
-        match first_of(place.head.lock(), queue.clock.sleep(max_wait)).await {
-            Some(_head) => self.charge_at_head(check, until).await,
-            None => {
-                let decision = self.peek_check(check).await?;
-                Ok(decision.refused_for(Duration::ZERO))
-            }
-        }
+    fn is_of(&self, check: &Check<'_>) -> bool {
+        self.subject == check.subject && self.policy == check.policy.name()
     }
 
-    /// Charges a check that is the first in line. Asks again whenever the answer may have changed,
-    /// until the check is admitted or cannot be admitted before `until` (in microseconds of the
-    /// queue's clock).
-    async fn charge_at_head(&self, check: &Check<'_>, until: u64) -> Result<Decision, Unavailable> {
-        let queue = &self.shared.queue;
-        loop {
-            // The policy in effect may change during the wait.
-            let policy = self.effective_policy_for(check);
-            let decision = if !policy.is_enabled() {
-                Decision::disabled()
-            } else if policy.get_algorithm() == Algorithm::LeakyBucket {
-                let spaced = spaced(&policy, check.cost);
-                self.charge_unobserved(&check.with_policy(&spaced)).await?
-            } else {
-                self.charge_unobserved(&check.with_policy(&policy)).await?
-            };
-            match decision.outcome() {
-                Outcome::Refused { retry_after } if queue.instant_in(retry_after) <= until => {
-                    queue.clock.sleep(retry_after).await;
-                }
-                _ => return Ok(decision),
-            }
-        }
+    fn notify_first(&mut self) -> Option<Waker> {
+        self.places.first_entry()?.get_mut().notify()
     }
 
-    /// Charges a check without telemetry, because a waiting caller is reported only once, at the
-    /// end of its wait.
-    async fn charge_unobserved(&self, check: &Check<'_>) -> Result<Decision, Unavailable> {
-        let mut verdict = Verdict::open();
-        self.ask(check, &mut verdict).await?;
-        Ok(self.charged(verdict, check))
+    /// Returns the places before `number`; `None` if that is the first.
+    fn ahead_of(&self, number: u64) -> Option<Ahead> {
+        let ahead = self.places.range(..number);
+        let units = ahead.clone().map(|(_, place)| u64::from(place.cost)).sum();
+        let last = ahead.last()?.1.cost;
+        Some(Ahead { units, last })
+    }
+
+    fn ahead_of_newcomer(&self) -> Option<Ahead> {
+        let (_, last) = self.places.last_key_value()?;
+        Some(Ahead { units: self.wanted + self.passing, last: last.cost })
+    }
+
+    fn is_unused(&self) -> bool {
+        self.places.is_empty() && self.passing == 0
     }
 }
 
 impl Queue {
     pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, lines: Mutex::default() }
+        Self { clock, gate: Gate::new(), lines: Mutex::default() }
     }
 
-    #[cfg(feature = "dashboard")]
     pub(super) fn clock(&self) -> &Arc<dyn Clock> {
         &self.clock
     }
 
     /// Returns the time `span` from now, in microseconds of the queue's clock. A time that cannot
     /// be represented becomes `u64::MAX`.
-    fn instant_in(&self, span: Duration) -> u64 {
+    pub(super) fn instant_in(&self, span: Duration) -> u64 {
         let micros = u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
         self.clock.now_micros().saturating_add(micros)
     }
 
-    /// Joins the end of the line. Returns `None` if this caller cannot be admitted within
-    /// `max_wait`, because of the callers in front of it.
-    fn join(&self, check: &Check<'_>, max_wait: Duration) -> Option<PlaceInLine<'_>> {
-        let Check { policy, subject, cost, .. } = *check;
-        let key = (policy.name_handle(), SmolStr::from(subject));
-        let mut lines = lock(&self.lines);
-        let line = lines.entry(key.clone()).or_default();
-        let wanted = line.wanted + u64::from(cost);
-        if line.wanted > 0 && wanted > capacity(policy, max_wait) {
+    /// Returns the time from now to an instant; zero if it has passed.
+    pub(super) fn until(&self, instant: u64) -> Duration {
+        Duration::from_micros(instant.saturating_sub(self.clock.now_micros()))
+    }
+
+    /// Returns `true` if nobody waits.
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.gate.is_open()
+    }
+
+    /// Returns the hash of a check's key; `None` if nobody waits for it.
+    fn find(&self, check: &Check<'_>) -> Option<u64> {
+        if self.gate.is_open() {
             return None;
         }
-        line.wanted = wanted;
-        let head = Arc::clone(&line.head);
+        let hash = self.gate.hash(check);
+        self.gate.is_closed_for(hash).then_some(hash)
+    }
+
+    /// Returns those who wait for the key of a check; `None` if nobody does.
+    pub(super) fn ahead_of(&self, check: &Check<'_>) -> Option<Ahead> {
+        let hash = self.find(check)?;
+        lock(&self.lines).find(hash, |line| line.is_of(check))?.ahead_of_newcomer()
+    }
+
+    /// Returns the passage of a check that is to be decided behind those who wait for its key;
+    /// `None` if nobody does.
+    pub(super) fn pass<'a>(&'a self, check: &Check<'a>) -> Option<Passage<'a>> {
+        let hash = self.find(check)?;
+        let mut lines = lock(&self.lines);
+        let line = lines.find_mut(hash, |line| line.is_of(check))?;
+        let ahead = line.ahead_of_newcomer()?;
+        line.passing += u64::from(check.cost);
+        Some(Passage { queue: self, check: *check, hash, ahead })
+    }
+
+    /// Notifies the first of those who wait for the key of a check.
+    pub(super) fn notify_first(&self, check: &Check<'_>) {
+        let Some(hash) = self.find(check) else { return };
+        let mut lines = lock(&self.lines);
+        let first = lines.find_mut(hash, |line| line.is_of(check)).and_then(Line::notify_first);
         drop(lines);
-        Some(PlaceInLine { queue: self, key, cost, head })
+        first.into_iter().for_each(Waker::wake);
+    }
+
+    /// Notifies all who wait.
+    pub(super) fn notify_all(&self) {
+        if self.gate.is_open() {
+            return;
+        }
+        let mut lines = lock(&self.lines);
+        let places = lines.iter_mut().flat_map(|line| line.places.values_mut());
+        let wakers: Vec<Waker> = places.filter_map(Place::notify).collect();
+        drop(lines);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Joins the end of the line.
+    pub(super) fn join<'a>(&'a self, check: &Check<'a>) -> PlaceInLine<'a> {
+        let hash = self.gate.hash(check);
+        let mut lines = lock(&self.lines);
+        if lines.find(hash, |line| line.is_of(check)).is_none() {
+            self.gate.add(hash);
+        }
+        let is_it = |line: &Line| line.is_of(check);
+        let mut entry =
+            lines.entry(hash, is_it, |line| line.hash).or_insert_with(|| Line::new(hash, check));
+        let line = entry.get_mut();
+        let number = line.next;
+        line.next += 1;
+        line.wanted += u64::from(check.cost);
+        line.places.insert(number, Place { cost: check.cost, is_notified: false, waker: None });
+        PlaceInLine { queue: self, check: *check, hash, number }
     }
 }
 
-/// Returns the largest number of units that a policy can admit within `span`.
-fn capacity(policy: &Policy, span: Duration) -> u64 {
-    let admitted = |quota: &Quota| {
-        let [limit, burst] = [quota.limit(), quota.capacity()].map(u128::from);
-        let (span, period) = (span.as_micros(), quota.period().as_micros());
-        match policy.get_algorithm() {
-            Algorithm::SlidingWindow => limit.saturating_mul(span / period + 1),
-            // Counts the windows that begin during the wait, and the present window.
-            Algorithm::SlidingWindowCounter | Algorithm::FixedWindow => {
-                limit.saturating_mul(span / period + 2)
-            }
-            Algorithm::TokenBucket | Algorithm::Gcra => burst + limit.saturating_mul(span) / period,
-            // One unit is admitted at once, and then one after each interval. The line may not be
-            // longer than the bucket is large.
-            Algorithm::LeakyBucket => burst.min(1 + limit.saturating_mul(span) / period),
-        }
-    };
-    let least = policy.quotas().iter().map(admitted).min().unwrap_or(0);
-    least.try_into().unwrap_or(u64::MAX)
+/// A caller's place in a line. The caller leaves the line when this is dropped, and the next is
+/// notified if this was the first.
+pub(super) struct PlaceInLine<'a> {
+    queue: &'a Queue,
+    check: Check<'a>,
+    hash: u64,
+    number: u64,
 }
 
-/// A caller's place in a line. The caller leaves the line when this is dropped.
-struct PlaceInLine<'a> {
-    queue: &'a Queue,
-    key: LineKey,
-    cost: u32,
-    head: Arc<tokio::sync::Mutex<()>>,
+impl PlaceInLine<'_> {
+    /// Takes the notice, if there is one, and returns the places before this one; `None` if this is
+    /// the first.
+    pub(super) fn look(&self) -> Option<Ahead> {
+        let mut lines = lock(&self.queue.lines);
+        let line = lines.find_mut(self.hash, |line| line.is_of(&self.check))?;
+        if let Some(place) = line.places.get_mut(&self.number) {
+            place.is_notified = false;
+        }
+        line.ahead_of(self.number)
+    }
+
+    /// Waits until this place is notified.
+    pub(super) async fn notified(&self) {
+        poll_fn(|context| {
+            let mut lines = lock(&self.queue.lines);
+            let line = lines.find_mut(self.hash, |line| line.is_of(&self.check));
+            let place = line.and_then(|line| line.places.get_mut(&self.number));
+            match place {
+                Some(place) if !place.is_notified => {
+                    place.waker = Some(context.waker().clone());
+                    Poll::Pending
+                }
+                _ => Poll::Ready(()),
+            }
+        })
+        .await;
+    }
 }
 
 impl Drop for PlaceInLine<'_> {
     fn drop(&mut self) {
         let mut lines = lock(&self.queue.lines);
-        if let Some(line) = lines.get_mut(&self.key) {
-            line.wanted -= u64::from(self.cost);
-            if line.wanted == 0 {
-                lines.remove(&self.key);
-            }
+        let Ok(mut entry) = lines.find_entry(self.hash, |line| line.is_of(&self.check)) else {
+            return;
+        };
+        let line = entry.get_mut();
+        let was_first = line.places.first_key_value().is_some_and(|(at, _)| *at == self.number);
+        if line.places.remove(&self.number).is_some() {
+            line.wanted -= u64::from(self.check.cost);
+        }
+        let next = if was_first { line.notify_first() } else { None };
+        if line.is_unused() {
+            drop(entry.remove());
+            self.queue.gate.remove(self.hash);
+        }
+        drop(lines);
+        next.into_iter().for_each(Waker::wake);
+    }
+}
+
+/// The passage of a check behind a line, from the question whether there is room behind it to the
+/// charge. Other checks count it meanwhile, so that together they take no more than there is.
+pub(super) struct Passage<'a> {
+    queue: &'a Queue,
+    check: Check<'a>,
+    hash: u64,
+    pub(super) ahead: Ahead,
+}
+
+impl Drop for Passage<'_> {
+    fn drop(&mut self) {
+        let mut lines = lock(&self.queue.lines);
+        let Ok(mut entry) = lines.find_entry(self.hash, |line| line.is_of(&self.check)) else {
+            return;
+        };
+        let line = entry.get_mut();
+        line.passing -= u64::from(self.check.cost);
+        if line.is_unused() {
+            drop(entry.remove());
+            self.queue.gate.remove(self.hash);
         }
     }
 }
 
-/// Locks the mutex and ignores poisoning: no panic can leave the costs half changed.
+/// Locks the mutex and ignores poisoning: no panic can leave the lines half changed.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::task::Context;
+
+    use super::*;
+    use crate::testing::ManualClock;
+    use crate::{Policy, Quota};
+
+    /// Of a thousand in line any may leave at any time, and then nothing is left of them.
+    #[test]
+    fn nothing_is_left_of_those_who_have_left() {
+        let queue = Queue::new(Arc::new(ManualClock::new()));
+        let policy = Policy::new("p", Quota::new(1, Duration::from_secs(1)));
+        let check = Check::new(&policy, "s", 2);
+        let mut places: Vec<_> = (0..1_000).map(|_| queue.join(&check)).collect();
+        assert!(!queue.is_empty());
+        assert_eq!(queue.ahead_of(&check), Some(Ahead { units: 2_000, last: 2 }));
+        assert_eq!(queue.ahead_of(&Check::new(&policy, "t", 2)), None);
+        while !places.is_empty() {
+            drop(places.remove(places.len() * 5 / 7));
+            if !places.is_empty() {
+                drop(places.remove(0));
+            }
+            if let Some(first) = places.first() {
+                assert_eq!(first.look(), None);
+            }
+        }
+        assert!(queue.is_empty() && lock(&queue.lines).is_empty());
+    }
+
+    #[test]
+    fn checks_behind_a_line_count_each_other_and_keep_it_known() {
+        let queue = Queue::new(Arc::new(ManualClock::new()));
+        let policy = Policy::new("p", Quota::new(1, Duration::from_secs(1)));
+        let check = Check::new(&policy, "s", 2);
+        assert!(queue.pass(&check).is_none());
+        let place = queue.join(&check);
+        let passages = [queue.pass(&check), queue.pass(&check)].map(Option::unwrap);
+        assert_eq!(passages.each_ref().map(|passage| passage.ahead.units), [2, 4]);
+        drop(place);
+        assert!(queue.pass(&check).is_none() && !queue.is_empty());
+        drop(queue.join(&check));
+        assert!(!queue.is_empty());
+        drop(passages);
+        assert!(queue.is_empty() && lock(&queue.lines).is_empty());
+    }
+
+    #[test]
+    fn a_notice_is_kept_until_it_is_taken() {
+        let queue = Queue::new(Arc::new(ManualClock::new()));
+        let policy = Policy::new("p", Quota::new(1, Duration::from_secs(1)));
+        let check = Check::new(&policy, "s", 1);
+        let (first, second) = (queue.join(&check), queue.join(&check));
+        let is_notified = |place: &PlaceInLine<'_>| {
+            pin!(place.notified()).poll(&mut Context::from_waker(Waker::noop())).is_ready()
+        };
+        assert!(!is_notified(&first) && !is_notified(&second));
+        queue.notify_first(&check);
+        assert!(is_notified(&first) && !is_notified(&second));
+        first.look();
+        assert!(!is_notified(&first));
+        queue.notify_all();
+        assert!(is_notified(&first) && is_notified(&second));
+        assert_eq!(second.look(), Some(Ahead { units: 1, last: 1 }));
+        drop(first);
+        assert!(is_notified(&second));
+    }
 }

@@ -101,7 +101,10 @@ impl Limiter {
             return Ok(refunded);
         }
         match self.apply(&receipt.refund()).await? {
-            Answer::Refunded(refunded) => Ok(refunded),
+            Answer::Refunded(refunded) => {
+                self.tell_line(&receipt, refunded);
+                Ok(refunded)
+            }
             other => Err(other.mismatch("a refund").into()),
         }
     }
@@ -220,7 +223,9 @@ impl Limiter {
         let check = receipt.check();
         if receipt.source() == Source::Local {
             let charged_at = Timestamp::from_micros(receipt.stamp_micros());
-            return Some(fallback.refund_decided(&check, charged_at, receipt.fallback_mark));
+            let refunded = fallback.refund_decided(&check, charged_at, receipt.fallback_mark);
+            self.tell_line(receipt, refunded);
+            return Some(refunded);
         }
         if receipt.fallback_mark > 0 {
             fallback.refund(&check, Timestamp::from_micros(receipt.fallback_mark));
@@ -241,7 +246,10 @@ impl Limiter {
     /// counted and logged.
     fn is_refunded(&self, receipt: &Receipt, answer: Result<Answer, BackendError>) -> bool {
         match answer {
-            Ok(Answer::Refunded(refunded)) => refunded,
+            Ok(Answer::Refunded(refunded)) => {
+                self.tell_line(receipt, refunded);
+                refunded
+            }
             Ok(other) => {
                 self.lose_refunds(1, Some(&other.mismatch("a refund")));
                 false
@@ -252,6 +260,13 @@ impl Limiter {
                 self.lose_refunds(1, Some(&error));
                 false
             }
+        }
+    }
+
+    /// Notifies who is first in line for a key to which a charge was given back.
+    fn tell_line(&self, receipt: &Receipt, refunded: bool) {
+        if refunded {
+            self.shared.queue.notify_first(&receipt.check());
         }
     }
 

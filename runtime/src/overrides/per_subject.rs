@@ -9,13 +9,16 @@ use super::effective::{EffectivePolicy, Overridden};
 use super::narrowed::narrowed;
 use crate::guard::{BoundedMap, HashedKey};
 use crate::micros::{TimeSpan, Timestamp};
-use crate::{Clock, Policy};
+use crate::{Check, Clock, Policy};
 
 const DEFAULT_MAX_KEYS: usize = 100_000;
 const DEFAULT_MAX_AGE: Duration = Duration::from_secs(60);
 /// The largest number of derived policies that are remembered for other subjects to share. Programs
 /// have few plans.
 const MAX_DERIVED: usize = 64;
+
+/// The shortest time after which the function is called again for somebody who waits.
+const LEAST_RELOOK: TimeSpan = TimeSpan::from_micros(1_000_000);
 
 type SubjectFn = dyn Fn(&Policy, &str) -> Option<Override> + Send + Sync;
 
@@ -47,7 +50,9 @@ type SubjectFn = dyn Fn(&Policy, &str) -> Option<Override> + Send + Sync;
 /// both admit; with a limit or a burst of 0 it is blocked ([`Outcome::Blocked`](crate::Outcome)).
 ///
 /// The results are cached for a bounded number of subjects and for a bounded time. The function is
-/// called during a request, so it has to be quick: look the plan up in memory.
+/// called during a request, so it has to be quick: look the plan up in memory. Callers that wait
+/// (see [`Limiter::wait`](crate::Limiter::wait)) ask again when the cached result is too old, but at
+/// most once a second.
 #[derive(Clone)]
 pub struct PerSubject {
     function: Arc<SubjectFn>,
@@ -159,6 +164,21 @@ impl SubjectOverrides {
             policy.replace(Arc::clone(&derived.overridden));
         }
         policy
+    }
+
+    /// Returns the time after which somebody who waits asks again for the subject of a check: when
+    /// the cached result is too old, but at least a second after the call. The check contains the
+    /// policy that the function receives.
+    pub(crate) fn known_for(&self, check: &Check<'_>) -> Duration {
+        let key = self.cache.key(check.policy, check.subject);
+        let now = Timestamp::now(&self.clock);
+        match self.cached(&Lookup { key, now }) {
+            Some((_, called_at)) => {
+                let age = now.saturating_since(called_at);
+                self.max_age.max(LEAST_RELOOK).saturating_sub(age).to_duration()
+            }
+            None => LEAST_RELOOK.to_duration(),
+        }
     }
 
     fn derive_for(

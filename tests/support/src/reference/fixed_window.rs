@@ -57,4 +57,8 @@ impl Definition for FixedWindow {
         self.charges.remove(index);
         true
     }
+
+    fn relimit(&mut self, limit: u32) {
+        self.limit = limit.into();
+    }
 }

@@ -36,6 +36,12 @@ pub trait Definition {
 
     /// Gives back `units` that were charged at `stamp`. False: there was nothing to give back.
     fn refund(&mut self, now: u64, stamp: u64, units: u64) -> bool;
+
+    /// Judges what was charged by another limit from now on. A bucket cannot: its level means
+    /// another number of units then.
+    fn relimit(&mut self, limit: u32) {
+        panic!("a bucket has no limit but {limit}'s own");
+    }
 }
 
 /// A policy's quotas, by their definitions.
@@ -85,6 +91,18 @@ impl Reference {
         self.expected(now, cost, outcome, &exceeded)
     }
 
+    /// The outcome alone, which is found sooner than the state.
+    pub fn outcome(&self, now: u64, cost: u32) -> Outcome {
+        self.decide(now, cost).0
+    }
+
+    /// Charges a cost that is admitted, without a word about it.
+    pub fn take(&mut self, now: u64, cost: u32) {
+        for definition in &mut self.definitions {
+            definition.charge(now, cost.into());
+        }
+    }
+
     /// Whether all quotas admit `cost`.
     pub fn admits(&self, now: u64, cost: u32) -> bool {
         self.each().all(|quota| quota.admits(now, cost.into()))
@@ -98,6 +116,19 @@ impl Reference {
         let refunds =
             self.definitions.iter_mut().map(|quota| quota.refund(now, stamp, cost.into()));
         refunds.fold(false, |any, refunded| any | refunded)
+    }
+
+    /// Judges what was charged by other limits from now on; the periods stay.
+    pub fn relimit(&mut self, numbers: &[Numbers]) {
+        for ((definition, own), numbers) in
+            self.definitions.iter_mut().zip(&self.numbers).zip(numbers)
+        {
+            assert_eq!(own.period, numbers.period);
+            if own != numbers {
+                definition.relimit(numbers.limit);
+            }
+        }
+        self.numbers = numbers.to_vec();
     }
 
     pub fn reset(&mut self) {

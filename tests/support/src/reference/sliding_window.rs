@@ -44,6 +44,10 @@ impl Definition for SlidingWindow {
         let index = self.admissions.iter().position(same).filter(|_| counts);
         index.map(|index| self.admissions.remove(index)).is_some()
     }
+
+    fn relimit(&mut self, limit: u32) {
+        self.limit = limit.into();
+    }
 }
 
 /// The admissions of one granule count until one period after the newest of them.

@@ -48,4 +48,8 @@ impl Definition for SlidingWindowCounter {
         }
         refunds
     }
+
+    fn relimit(&mut self, limit: u32) {
+        self.limit = limit;
+    }
 }

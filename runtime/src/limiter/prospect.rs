@@ -1,0 +1,197 @@
+//! The prospect of those who wait: what a policy can admit at best, and when their turn comes.
+//! Pure arithmetic over a policy and the units in line.
+
+use std::time::Duration;
+
+use crate::algorithm::spaced;
+use crate::{Algorithm, Check, Policy, Quota};
+
+/// The places before a caller in line, at least one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ahead {
+    /// Their total cost.
+    pub(super) units: u64,
+    /// The cost of the last of them.
+    pub(super) last: u32,
+}
+
+/// Returns `true` if the policy can admit the units ahead and then the check within `span`, whatever
+/// is in use now. The first in line takes its whole cost at once.
+pub(super) fn can_pass(check: &Check<'_>, ahead: Ahead, span: Duration) -> bool {
+    let total = ahead.units + u64::from(check.cost);
+    let span = span.as_micros();
+    check.policy.quotas().iter().all(|quota| {
+        let [limit, burst] = [quota.limit(), quota.capacity()].map(u128::from);
+        let period = u128::from(quota.period_micros());
+        let most = match check.policy.get_algorithm() {
+            Algorithm::SlidingWindow => limit.saturating_mul(span / period + 1),
+            // Counts the windows that begin during the wait, and the present window.
+            Algorithm::SlidingWindowCounter | Algorithm::FixedWindow => {
+                limit.saturating_mul(span / period + 2)
+            }
+            Algorithm::TokenBucket | Algorithm::Gcra => {
+                burst.saturating_add(limit.saturating_mul(span) / period)
+            }
+            Algorithm::LeakyBucket => {
+                // Each leaves when all units before it have leaked. The line may not be longer than
+                // the bucket is large.
+                let leaks = limit.saturating_mul(span) / period;
+                if u128::from(ahead.units) <= leaks { burst } else { 0 }
+            }
+        };
+        u128::from(total) <= most
+    })
+}
+
+/// The question to the store by which a check behind a line is decided.
+pub(super) struct Turn {
+    /// The policy to ask by, if that is not the one in effect.
+    policy: Option<Policy>,
+    /// The cost to ask for.
+    cost: u32,
+    /// The time that passes between the instant which the store tells and that of the turn.
+    further: Duration,
+    /// `true` if the check may be admitted at once.
+    may_pass: bool,
+}
+
+impl Turn {
+    /// Returns the question for a check that does not wait. It is admitted if the store admits all
+    /// who wait, and the check with them: then it makes nobody in line later.
+    pub(super) fn of_plain(check: &Check<'_>, ahead: Ahead) -> Self {
+        if check.policy.get_algorithm() != Algorithm::LeakyBucket {
+            return Self::of_units(check, ahead);
+        }
+        // Who waits leaves when the bucket is empty, so any other unit would make them later.
+        // When the last of them has poured its cost in, the check needs room beside it.
+        let further = longest(check.policy, |quota| {
+            let beside = u64::from(ahead.last) + u64::from(check.cost);
+            let room = beside.saturating_sub(quota.capacity().into());
+            refill(quota, ahead.units - u64::from(ahead.last) + room)
+        });
+        Self::spaced(check, further)
+    }
+
+    /// Returns the question for a check that leaves the line because its patience has ended or does
+    /// not suffice.
+    pub(super) fn of_waiter(check: &Check<'_>, ahead: Ahead) -> Self {
+        if check.policy.get_algorithm() != Algorithm::LeakyBucket {
+            return Self::of_units(check, ahead);
+        }
+        Self::spaced(check, longest(check.policy, |quota| refill(quota, ahead.units)))
+    }
+
+    fn spaced(check: &Check<'_>, further: Duration) -> Self {
+        let policy = Some(spaced(check.policy, check.cost));
+        Self { policy, cost: check.cost, further, may_pass: false }
+    }
+
+    fn of_units(check: &Check<'_>, ahead: Ahead) -> Self {
+        let total = ahead.units + u64::from(check.cost);
+        let capacity = check.policy.quotas().iter().map(Quota::capacity).min().unwrap_or(0);
+        let cost = u32::try_from(total).unwrap_or(u32::MAX).min(capacity);
+        let further = longest(check.policy, |quota| {
+            let rest = total.saturating_sub(quota.capacity().into());
+            match check.policy.get_algorithm() {
+                Algorithm::TokenBucket | Algorithm::Gcra => refill(quota, rest),
+                _ => {
+                    let windows = rest.div_ceil(quota.limit().into());
+                    Duration::from_micros(windows.saturating_mul(quota.period_micros()))
+                }
+            }
+        });
+        Self { policy: None, cost, further, may_pass: total <= capacity.into() }
+    }
+
+    /// Returns the check to peek at.
+    pub(super) fn question<'a>(&'a self, check: &Check<'a>) -> Check<'a> {
+        check.with_policy(self.policy.as_ref().unwrap_or(check.policy)).with_cost(self.cost)
+    }
+
+    /// Returns the time until the check's turn, if the store admits the question after `told`;
+    /// `None` if the check may pass.
+    pub(super) fn wait(&self, told: Duration) -> Option<Duration> {
+        let wait = told.saturating_add(self.further);
+        // A refusal says to come later, be it only after those who are about to go.
+        (!self.may_pass || !wait.is_zero()).then(|| wait.max(Duration::from_micros(1)))
+    }
+}
+
+/// Returns the time in which the bucket leaks so many units, rounded up to microseconds.
+fn refill(quota: &Quota, units: u64) -> Duration {
+    let micros = u128::from(units) * u128::from(quota.period_micros());
+    let micros = micros.div_ceil(quota.limit().max(1).into());
+    Duration::from_micros(micros.try_into().unwrap_or(u64::MAX))
+}
+
+fn longest(policy: &Policy, time: impl Fn(&Quota) -> Duration) -> Duration {
+    policy.quotas().iter().map(time).max().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn ahead(units: u64) -> Ahead {
+        Ahead { units, last: 1 }
+    }
+
+    /// The least span within which the policy can admit so many, found by trying each millisecond.
+    fn least(policy: &Policy, cost: u32, units: u64) -> Option<u64> {
+        let check = Check::new(policy, "s", cost);
+        (0..10_000).find(|millis| can_pass(&check, ahead(units), Duration::from_millis(*millis)))
+    }
+
+    #[test]
+    fn each_algorithm_admits_in_a_span_what_it_does_at_best() {
+        let five = |algorithm| Policy::new("p", Quota::new(5, SECOND)).algorithm(algorithm);
+        let cases = [
+            (Algorithm::SlidingWindow, [Some(0), Some(1_000), Some(2_000)]),
+            (Algorithm::SlidingWindowCounter, [Some(0), Some(0), Some(1_000)]),
+            (Algorithm::FixedWindow, [Some(0), Some(0), Some(1_000)]),
+            (Algorithm::TokenBucket, [Some(0), Some(1_000), Some(1_200)]),
+            (Algorithm::Gcra, [Some(0), Some(1_000), Some(1_200)]),
+            // No more than five may stand in line.
+            (Algorithm::LeakyBucket, [Some(800), None, None]),
+        ];
+        for (algorithm, spans) in cases {
+            let policy = five(algorithm);
+            let found = [4, 9, 10].map(|units| least(&policy, 1, units));
+            assert_eq!(found, spans, "{algorithm}");
+        }
+    }
+
+    #[test]
+    fn the_first_in_line_takes_its_whole_cost_at_once() {
+        let policy = Policy::new("p", Quota::new(5, SECOND).burst(50));
+        let policy = policy.algorithm(Algorithm::LeakyBucket);
+        assert_eq!(least(&policy, 4, 4), Some(800));
+        assert_eq!(least(&policy, 46, 4), Some(800));
+        assert_eq!(least(&policy, 47, 4), None);
+    }
+
+    #[test]
+    fn of_several_quotas_the_slowest_counts() {
+        let policy = Policy::new("p", Quota::new(5, SECOND)).and(Quota::new(6, 2 * SECOND));
+        assert_eq!([4, 5, 6].map(|units| least(&policy, 1, units)), [0, 1_000, 2_000].map(Some));
+    }
+
+    #[test]
+    fn no_number_overflows() {
+        let quota = Quota::new(u32::MAX, Duration::from_secs(366 * 24 * 3_600));
+        for algorithm in Algorithm::ALL {
+            let policy = Policy::new("p", quota).algorithm(*algorithm);
+            let check = Check::new(&policy, "s", u32::MAX);
+            let ahead = Ahead { units: 1 << 62, last: u32::MAX };
+            assert_eq!(
+                can_pass(&check, ahead, Duration::MAX),
+                *algorithm != Algorithm::LeakyBucket
+            );
+            for turn in [Turn::of_plain(&check, ahead), Turn::of_waiter(&check, ahead)] {
+                assert!(turn.wait(Duration::MAX) > Some(SECOND));
+            }
+        }
+    }
+}

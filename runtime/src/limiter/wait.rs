@@ -1,0 +1,106 @@
+//! Waiting: a caller stands in line until the policy in effect admits it, or its patience ends.
+
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use super::Limiter;
+use super::prospect::can_pass;
+use crate::algorithm::spaced;
+use crate::clock::first_of;
+use crate::overrides::EffectivePolicy;
+use crate::verdict::Verdict;
+use crate::{Algorithm, Check, Decision, Outcome, Policy, Unavailable};
+
+impl Limiter {
+    /// Charges a check as soon as the policy in effect admits it, and waits for that up to
+    /// `max_wait`. Also returns the policy in effect at the end of the wait. The caller of this
+    /// method calls the `on_blocked` functions after a refusal.
+    pub(crate) async fn charge_in_line<'a>(
+        &self,
+        check: &Check<'a>,
+        max_wait: Duration,
+    ) -> (EffectivePolicy<'a>, Result<Decision, Unavailable>) {
+        let timer = self.shared.telemetry.start_timer();
+        let waited = self.wait_in_line(check, max_wait).await;
+        let policy = self.effective_policy_for(check);
+        self.observe_wait(timer, &check.with_policy(&policy), &waited);
+        (policy, waited)
+    }
+
+    async fn wait_in_line(
+        &self,
+        check: &Check<'_>,
+        max_wait: Duration,
+    ) -> Result<Decision, Unavailable> {
+        let queue = &self.shared.queue;
+        let until = queue.instant_in(max_wait);
+        let mut place = None;
+        // The policy in force when the caller's prospect was last judged.
+        let mut judged: Option<Box<Policy>> = None;
+        loop {
+            let policy = self.effective_policy_for(check);
+            let in_effect = check.with_policy(&policy);
+            if !policy.is_enabled() {
+                return Ok(Decision::disabled());
+            }
+            if check.cost == 0 || policy.is_blocked() || in_effect.can_never_pass() {
+                return self.charge_unobserved(&in_effect).await;
+            }
+            let taken = place.get_or_insert_with(|| queue.join(check));
+            let stays = match taken.look() {
+                None => match self.ask_as_first(&in_effect, until).await? {
+                    ControlFlow::Break(decision) => return Ok(decision),
+                    ControlFlow::Continue(span) => span,
+                },
+                Some(ahead) => {
+                    let left = queue.until(until);
+                    let is_judged = judged.as_ref().is_some_and(|by| policy.counts_like(by));
+                    let is_hopeless = !is_judged && !can_pass(&in_effect, ahead, left);
+                    if is_hopeless || left.is_zero() {
+                        // Those behind need not wait until the store has told the time to retry.
+                        drop(place);
+                        let refusal = self.refuse_in_line(&in_effect, ahead).await?;
+                        return Ok(refusal.refused_for(left));
+                    }
+                    if !is_judged {
+                        judged = Some(Box::new((*policy).clone()));
+                    }
+                    left
+                }
+            };
+            let stays = stays.min(self.policy_known_for(check));
+            first_of(taken.notified(), queue.clock().sleep(stays)).await;
+        }
+    }
+
+    /// Charges a check that is the first in line. It stays for the time returned if it can be admitted
+    /// before `until` (in microseconds of the queue's clock), and otherwise leaves with the decision.
+    async fn ask_as_first(
+        &self,
+        check: &Check<'_>,
+        until: u64,
+    ) -> Result<ControlFlow<Decision, Duration>, Unavailable> {
+        let decision = if check.policy.get_algorithm() == Algorithm::LeakyBucket {
+            let spaced = spaced(check.policy, check.cost);
+            self.charge_unobserved(&check.with_policy(&spaced)).await?
+        } else {
+            self.charge_unobserved(check).await?
+        };
+        Ok(match decision.outcome() {
+            Outcome::Refused { retry_after }
+                if self.shared.queue.instant_in(retry_after) <= until =>
+            {
+                ControlFlow::Continue(retry_after)
+            }
+            _ => ControlFlow::Break(decision),
+        })
+    }
+
+    /// Charges a check without telemetry, because a waiting caller is reported only once, at the
+    /// end of its wait.
+    async fn charge_unobserved(&self, check: &Check<'_>) -> Result<Decision, Unavailable> {
+        let mut verdict = Verdict::open();
+        self.ask(check, &mut verdict).await?;
+        Ok(self.charged(verdict, check))
+    }
+}

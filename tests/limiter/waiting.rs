@@ -1,0 +1,57 @@
+//! Lines in memory: whoever waits, checks, is given up, refunded or reset, and however the policy
+//! changes meanwhile, all goes as a naive model of lines says, though nobody is polled unwoken.
+
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use tollgate::testing::ManualClock;
+use tollgate::{Algorithm, Limiter, MemoryBackend};
+
+use support::line::{self, Case, Crowd, Plan, line_limiter, play};
+use support::reference::{cases, for_all_six};
+use support::subject::Store;
+
+struct InMemory {
+    limiter: Limiter,
+    clock: ManualClock,
+    plan: Plan,
+}
+
+impl InMemory {
+    fn of(case: &Case) -> Self {
+        let (clock, plan) = (ManualClock::new(), Arc::default());
+        let backend = MemoryBackend::builder().clock(clock.clone()).build();
+        let builder = Limiter::builder(backend).clock(clock.clone());
+        Self { limiter: line_limiter(builder, case, &plan), clock, plan }
+    }
+}
+
+impl Store for InMemory {
+    fn limiter(&self) -> &Limiter {
+        &self.limiter
+    }
+
+    fn clock(&self) -> &ManualClock {
+        &self.clock
+    }
+
+    fn wait<T>(&self, future: impl Future<Output = T>) -> T {
+        let mut future = std::pin::pin!(future);
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        match future.as_mut().poll(&mut context) {
+            std::task::Poll::Ready(answer) => answer,
+            std::task::Poll::Pending => panic!("the memory store made somebody wait"),
+        }
+    }
+}
+
+fn queues_as_the_model(algorithm: Algorithm) {
+    proptest!(cases(100, 4_000), |(case in line::cases(algorithm, 80))| {
+        let store = InMemory::of(&case);
+        let policy = line::policy(case.algorithm, &case.numbers);
+        let mut crowd = Crowd::new(&store, &case, &policy, "s", &store.plan);
+        prop_assert_eq!(play(&mut crowd, &case), Ok(()));
+    });
+}
+
+for_all_six!(queues_as_the_model);
