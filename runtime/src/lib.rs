@@ -40,7 +40,7 @@ mod suggest;
 pub mod telemetry;
 pub mod testing;
 mod verdict;
-#[cfg(any(feature = "axum", feature = "config"))]
+#[cfg(any(feature = "axum", feature = "config", feature = "redis"))]
 mod without_secrets;
 
 #[doc(hidden)]

@@ -10,6 +10,7 @@ mod global_limiter;
 mod large_requests;
 mod no_allocation;
 mod no_allocation_local_tier;
+mod secrets;
 
 /// Tells the tests of this program what they allocate, while one of them asks.
 #[global_allocator]
