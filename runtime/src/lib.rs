@@ -36,6 +36,7 @@ mod registry;
 mod response;
 pub mod stats;
 mod subject;
+mod subject_hash;
 mod suggest;
 pub mod telemetry;
 pub mod testing;
@@ -81,6 +82,7 @@ pub use self::registry::RegisteredPolicy;
 #[cfg(feature = "axum")]
 pub use self::response::HttpOptions;
 pub use self::subject::{IntoSubject, Subject};
+pub use self::subject_hash::PepperError;
 #[cfg(feature = "metrics")]
 pub use self::telemetry::settings::Metrics;
 pub use self::verdict::{Outcome, QuotaState, Source};
