@@ -26,6 +26,8 @@ use tollgate::{
 use tracing::Level;
 
 const SECRET: &str = "s3cr3t-7f3a";
+/// A secret that is all digits, which a file or a variable without quotes makes a number.
+const NUMBER: &str = "7311980042";
 
 /// What operators take for the URL of their store. `S` is the secret.
 const URLS: [&str; 15] = [
@@ -75,6 +77,18 @@ const FILES: [(&str, &str); 27] = [
     ("yaml", "backend: \"U\""),
     ("yaml", "U"),
     ("yaml", "backend:\n  url: \"U"),
+];
+
+/// Files with a number where a secret belongs. `N` is the number.
+const NUMBERS: [(&str, &str); 8] = [
+    ("toml", "[backend]\nurl = N"),
+    ("toml", "backend = N"),
+    ("toml", "[backend]\nsentinel_password = N"),
+    ("toml", "[backend]\nusername = N"),
+    ("toml", "[http]\npepper = N"),
+    ("toml", "[http]\npepper = [N]"),
+    ("json", "{\"http\": {\"pepper\": N}}"),
+    ("yaml", "http:\n  pepper: N"),
 ];
 
 const VARIABLES: [&str; 8] = [
@@ -189,7 +203,8 @@ impl Written {
 
     /// The texts that have the secret, and the channels by which they are written.
     fn leaking(&self) -> impl Iterator<Item = &(&'static str, String)> {
-        self.0.iter().filter(|(_, text)| text.contains(SECRET))
+        let is_leak = |text: &str| [SECRET, NUMBER].iter().any(|secret| text.contains(secret));
+        self.0.iter().filter(move |(_, text)| is_leak(text))
     }
 }
 
@@ -217,6 +232,24 @@ async fn no_wrong_configuration_repeats_the_password() {
         count += 1;
     };
     let none = || std::iter::empty::<(String, String)>();
+    for (format, file) in NUMBERS {
+        let file = file.replace('N', NUMBER);
+        let path = temporary(format, &file);
+        let mut written = Written::default();
+        written.config(Config::load_with(&path, none())).await;
+        fs::remove_file(path).unwrap();
+        search(&file, written);
+    }
+    for variable in
+        ["REDIS_URL", "TOLLGATE_BACKEND", "TOLLGATE_BACKEND__URL", "TOLLGATE_HTTP__PEPPER"]
+    {
+        let empty = temporary("toml", "");
+        let mut written = Written::default();
+        let variables = [(variable.to_owned(), NUMBER.to_owned())];
+        written.config(Config::load_with(&empty, variables)).await;
+        fs::remove_file(empty).unwrap();
+        search(variable, written);
+    }
     let urls = scaled(4, URLS.len() as u32) as usize;
     for url in URLS[..urls].iter().map(|url| url.replace('S', SECRET)) {
         for (format, file) in FILES {
@@ -227,6 +260,10 @@ async fn no_wrong_configuration_repeats_the_password() {
             fs::remove_file(path).unwrap();
             search(&file, written);
         }
+        // The URL in place of the file itself.
+        let mut written = Written::default();
+        written.config(Config::load_with(&url, none())).await;
+        search(&url, written);
         let empty = temporary("toml", "");
         for variable in VARIABLES {
             for value in
