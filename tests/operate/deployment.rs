@@ -332,6 +332,7 @@ fn composed() -> compose::File {
 async fn the_compose_file_fits() {
     let compose::File { services, networks } = composed();
     let compose::Services { redis, service } = services;
+    assert!(redis.image.starts_with("redis:"));
     assert_eq!(redis.environment["REDISCLI_AUTH"], PASSWORD);
     assert!(networks["limits"].internal && networks.len() == 1);
     assert_eq!(
