@@ -36,11 +36,12 @@ mod registry;
 mod response;
 pub mod stats;
 mod subject;
+mod subject_hash;
 mod suggest;
 pub mod telemetry;
 pub mod testing;
 mod verdict;
-#[cfg(any(feature = "axum", feature = "config"))]
+#[cfg(any(feature = "axum", feature = "config", feature = "redis"))]
 mod without_secrets;
 
 #[doc(hidden)]
@@ -81,6 +82,7 @@ pub use self::registry::RegisteredPolicy;
 #[cfg(feature = "axum")]
 pub use self::response::HttpOptions;
 pub use self::subject::{IntoSubject, Subject};
+pub use self::subject_hash::PepperError;
 #[cfg(feature = "metrics")]
 pub use self::telemetry::settings::Metrics;
 pub use self::verdict::{Outcome, QuotaState, Source};

@@ -2,6 +2,8 @@
 //! errors are logged.
 
 use std::borrow::Cow;
+#[cfg(any(feature = "config", feature = "redis"))]
+use std::path::Path;
 
 /// Returns the text of an error without the user parts of URLs in it: what stands between `://` and
 /// the last `@` of the line, or after `://:` if the URL is cut off.
@@ -36,6 +38,13 @@ pub(crate) fn shown(value: &str) -> Cow<'_, str> {
     let is_cut_off = value.split_once("//").is_some_and(|(_, after)| after.contains(':'));
     let may_be_secret = value.contains('@') || value.contains("://") || is_cut_off;
     Cow::Borrowed(if may_be_secret { "…" } else { value })
+}
+
+/// Returns a path as an error shows it. An operator may have taken the setting of a file for that of
+/// a URL.
+#[cfg(any(feature = "config", feature = "redis"))]
+pub(crate) fn shown_path(path: &Path) -> String {
+    shown(&path.to_string_lossy()).into_owned()
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ mod denied_flood;
 mod flood;
 mod global_limiter;
 mod large_requests;
+mod secrets;
 
 /// Tells the tests of this program what they allocate, while one of them asks.
 #[global_allocator]

@@ -1,6 +1,7 @@
 //! The limit is checked before the body is read and before the handler's other extractors.
 
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use axum::extract::FromRequestParts;
 use axum::http::StatusCode;
@@ -10,6 +11,7 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use support::wire::Wire;
 use support::{Server, limiter, local, send, status};
+use tokio::time::timeout;
 use tollgate::rate_limit;
 
 #[derive(Deserialize)]
@@ -55,6 +57,9 @@ async fn the_guard_runs_before_the_first_extractor() {
     assert_eq!(send(&app, support::get("/")).await.status(), StatusCode::TOO_MANY_REQUESTS);
 }
 
+/// Far longer than an answer takes that waits for nothing.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 /// The client announces a body and never sends it: were the body read, no answer would come.
 #[tokio::test]
 async fn a_refused_upload_is_answered_on_its_headers_alone() {
@@ -73,5 +78,5 @@ async fn exchange(server: &Server, end: &str) -> u16 {
     let head = "POST /orders HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
                 Content-Type: application/json\r\n";
     wire.send(format!("{head}{end}")).await;
-    wire.answer().await.unwrap().status
+    timeout(PATIENCE, wire.answer()).await.unwrap().unwrap().status
 }

@@ -183,6 +183,25 @@ fn metrics_are_not_published() {
     }
 }
 
+const PASSWORD: &str = "0123456789abcdef";
+
+/// The variables that the manifest gives to the service.
+fn environment() -> BTreeMap<String, String> {
+    let environment = container(&find("service")).env.unwrap();
+    environment.into_iter().map(|it| (it.name, it.value.unwrap())).collect()
+}
+
+/// The URL of the Redis that the compose file gives to the service.
+fn composed_url() -> String {
+    composed().services.service.environment["REDIS_URL"].clone()
+}
+
+fn temporary_folder(name: &str) -> PathBuf {
+    let folder = std::env::temp_dir().join(format!("tollgate-{name}-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
 /// The variables and the file, as the service would read them.
 fn configured(variables: BTreeMap<String, String>, file: &Path) -> Limiter {
     let redis = variables["REDIS_URL"].clone();
@@ -200,18 +219,23 @@ fn configured(variables: BTreeMap<String, String>, file: &Path) -> Limiter {
 #[tokio::test]
 async fn the_variables_and_the_limits_of_the_manifest_are_taken() {
     let container = container(&find("service"));
-    let variables: BTreeMap<_, _> =
-        container.env.unwrap().into_iter().map(|it| (it.name, it.value.unwrap())).collect();
-    let host = variables["REDIS_URL"].replace("redis://", "");
-    assert_eq!(host, "limits-redis:6379/0", "the name and the port of its Service");
+    let mut variables = environment();
+    let url = &variables["REDIS_URL"];
+    assert!(url.contains("@limits-redis:6379/0"), "the name and the port of its Service: {url}");
     let limits = find::<ConfigMap>("service-limits").data.unwrap();
     let (name, text) = limits.first_key_value().unwrap();
     let mount = &container.volume_mounts.unwrap()[0].mount_path;
     assert_eq!(variables["CONFIG_FILE"], format!("{mount}/{name}"));
     assert_eq!(without_comments(text), without_comments(&read("service/tollgate.toml")));
 
+    // The file with the password is that of this test.
+    let folder = temporary_folder("variables");
+    std::fs::write(folder.join("password"), PASSWORD).unwrap();
+    let url = url.replace("/etc/limits-redis", folder.to_str().unwrap());
+    variables.insert("REDIS_URL".into(), url);
     let limiter = configured(variables, &path("service/tollgate.toml"));
     assert_eq!(limiter.overrides().iter().count(), 2);
+    std::fs::remove_dir_all(folder).unwrap();
 }
 
 fn without_comments(text: &str) -> String {
@@ -228,6 +252,13 @@ mod compose {
     #[serde(deny_unknown_fields)]
     pub(super) struct File {
         pub(super) services: Services,
+        pub(super) networks: BTreeMap<String, Network>,
+    }
+
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    pub(super) struct Network {
+        pub(super) internal: bool,
     }
 
     #[derive(Deserialize)]
@@ -242,6 +273,8 @@ mod compose {
     pub(super) struct Redis {
         pub(super) image: String,
         pub(super) command: String,
+        pub(super) environment: BTreeMap<String, String>,
+        pub(super) networks: Vec<String>,
         pub(super) healthcheck: Healthcheck,
     }
 
@@ -262,6 +295,7 @@ mod compose {
         pub(super) environment: BTreeMap<String, String>,
         pub(super) volumes: Vec<String>,
         pub(super) ports: Vec<String>,
+        pub(super) networks: Vec<String>,
         pub(super) deploy: Deploy,
         pub(super) depends_on: BTreeMap<String, Condition>,
     }
@@ -286,11 +320,25 @@ mod compose {
     }
 }
 
+/// The compose file, with the password that it is given.
+fn composed() -> compose::File {
+    let text = read("service/compose.yaml");
+    assert!(text.contains("${LIMITS_REDIS_PASSWORD:?a random one}"), "it does not start without");
+    let text = text.replace("${LIMITS_REDIS_PASSWORD:?a random one}", PASSWORD);
+    serde_saphyr::from_str(&text.replace("${LIMITS_REDIS_PASSWORD}", PASSWORD)).unwrap()
+}
+
 #[tokio::test]
 async fn the_compose_file_fits() {
-    let compose::Services { redis, service } =
-        serde_saphyr::from_str::<compose::File>(&read("service/compose.yaml")).unwrap().services;
+    let compose::File { services, networks } = composed();
+    let compose::Services { redis, service } = services;
     assert!(redis.image.starts_with("redis:"));
+    assert_eq!(redis.environment["REDISCLI_AUTH"], PASSWORD);
+    assert!(networks["limits"].internal && networks.len() == 1);
+    assert_eq!(
+        (redis.networks, service.networks),
+        (vec!["limits".into()], ["limits", "default"].map(String::from).to_vec())
+    );
     assert_eq!(redis.healthcheck.test, ["CMD", "redis-cli", "ping"]);
     assert_eq!(service.depends_on["redis"].condition, "service_healthy");
 
@@ -312,19 +360,64 @@ async fn the_compose_file_fits() {
 /// against them.
 #[tokio::test]
 async fn the_redis_that_is_deployed_starts_and_is_fit_for_limits() {
-    let deployed = container(&find("limits-redis")).args.unwrap();
-    let compose =
-        serde_saphyr::from_str::<compose::File>(&read("service/compose.yaml")).unwrap().services;
-    let composed: Vec<String> =
-        compose.redis.command.split(' ').skip(1).map(|word| word.replace('"', "")).collect();
-    for options in [deployed, composed] {
-        let server =
-            RedisServer::start_with(&options.iter().map(String::as_str).collect::<Vec<_>>());
-        let policy: Vec<String> = server.ask("CONFIG GET maxmemory-policy");
-        assert_eq!(policy[1], "noeviction");
-        let limiter = Limiter::new(RedisBackend::from_url(&server.url()).await.unwrap());
+    let container = container(&find("limits-redis"));
+    let volumes = container.volume_mounts.unwrap();
+    let folder = temporary_folder("deployed");
+    std::fs::write(folder.join("users.acl"), users().replace("#$hash", &format!(">{PASSWORD}")))
+        .unwrap();
+    std::fs::write(folder.join("password"), format!("{PASSWORD}\n")).unwrap();
+    let mounted = |option: String| option.replace(&volumes[0].mount_path, folder.to_str().unwrap());
+    let deployed: Vec<String> = container.args.unwrap().into_iter().map(mounted).collect();
+    let command = composed().services.redis.command;
+    let composed = command.split(' ').skip(1).map(|word| word.replace('"', "")).collect();
+    let service = environment()["REDIS_URL"].replace("/etc/limits-redis", folder.to_str().unwrap());
+    let service_of_compose = composed_url();
+    for (options, url) in [(deployed, service), (composed, service_of_compose)] {
+        let options: Vec<_> = options.iter().map(String::as_str).collect();
+        assert!(options.windows(2).any(|pair| pair == ["--maxmemory-policy", "noeviction"]));
+        let server = RedisServer::start_with(&options);
+        let own = format!("127.0.0.1:{}", server.port);
+        let at = url.replace("limits-redis:6379", &own).replace("redis:6379", &own);
+        let limiter = Limiter::new(RedisBackend::from_url(&at).await.unwrap());
         limiter.initialize().await.unwrap();
         limiter.close().await;
+        // Nobody else can write there, who has reached it.
+        let strangers = Limiter::new(RedisBackend::builder(&server.url()).build().unwrap());
+        let error = strangers.initialize().await.unwrap_err().to_string();
+        assert!(
+            error.contains("NOAUTH") || error.contains("password") || error.contains("right"),
+            "{error}"
+        );
+        strangers.close().await;
+    }
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+/// The users of the Redis, as the README has them: the documented rights, and that to be warned.
+fn users() -> String {
+    let readme = read("kubernetes/README.md");
+    let users = readme.split_once("users.acl=\"").unwrap().1.split_once("\n\"").unwrap().0;
+    let docs = std::fs::read_to_string(path("../runtime/src/docs/redis.md")).unwrap();
+    let line = docs.split("ACL SETUSER ").nth(1).unwrap().split("```").next().unwrap();
+    let documented: Vec<_> = line.split_ascii_whitespace().collect();
+    let expected = format!("user {} +info", documented.join(" ")).replace(">password", "#$hash");
+    assert_eq!(users.lines().nth(1), Some(&*expected));
+    format!("{users}\n")
+}
+
+/// Names of images say which they are, so that the same is started tomorrow.
+#[test]
+fn images_have_versions() {
+    let files = ["kubernetes/redis.yaml", "kubernetes/service.yaml", "service/compose.yaml"];
+    let text = files.map(read).concat();
+    let images: Vec<_> =
+        text.lines().filter_map(|line| line.trim().strip_prefix("image: ")).collect();
+    assert_eq!(images.len(), 3);
+    for image in images {
+        let tag = image.split_once(':').map_or("", |(_, tag)| tag);
+        let numbers =
+            tag.split('-').next().unwrap().split('.').filter(|it| it.parse::<u32>().is_ok());
+        assert_eq!(numbers.count(), 3, "{image}");
     }
 }
 

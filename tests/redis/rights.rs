@@ -1,7 +1,10 @@
 //! The rights of the documented Redis user: they suffice for every check, each that is missing is
 //! told at start, and a missing one lifts no limit.
 
+use std::collections::BTreeSet;
 use std::error::Error;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpStream;
 use std::time::Duration;
 
 use tollgate::stats::BreakerState;
@@ -144,6 +147,68 @@ fn each_right_that_is_missing_is_told_at_start() {
         let ttl: i64 = redis::cmd("PTTL").arg(&key).query(&mut connection).unwrap();
         assert!(ttl >= 0 || ttl == -2, "{key} would stay");
     }
+}
+
+/// The arguments of a line of MONITOR, each in quotes and with escapes.
+fn arguments(line: &str) -> Vec<Vec<u8>> {
+    let (mut arguments, mut bytes) = (Vec::new(), line.bytes());
+    while bytes.any(|byte| byte == b'"') {
+        let mut argument = Vec::new();
+        while let Some(byte) = bytes.next().filter(|byte| *byte != b'"') {
+            let plain = match (byte, byte == b'\\') {
+                (_, true) => match bytes.next().unwrap() {
+                    b'x' => {
+                        let digits = [bytes.next().unwrap(), bytes.next().unwrap()];
+                        u8::from_str_radix(std::str::from_utf8(&digits).unwrap(), 16).unwrap()
+                    }
+                    escaped => match b"nrtab".iter().position(|letter| *letter == escaped) {
+                        Some(index) => b"\n\r\t\x07\x08"[index],
+                        None => escaped,
+                    },
+                },
+                (byte, false) => byte,
+            };
+            argument.push(plain);
+        }
+        arguments.push(argument);
+    }
+    arguments
+}
+
+/// The start runs the script until it has called each of its commands, and has stored each form of
+/// state: of every algorithm, with one to four quotas, and one that was converted.
+#[test]
+fn the_start_runs_every_path_of_the_script() {
+    let server = RedisServer::start();
+    set_user(&server, &[]);
+    let mut monitor = TcpStream::connect(("127.0.0.1", server.port)).unwrap();
+    monitor.write_all(b"MONITOR\r\n").unwrap();
+    let mut lines = BufReader::new(monitor).lines().map(Result::unwrap);
+    assert_eq!(lines.next().unwrap(), "+OK");
+    runtime().block_on(limiter(&server).initialize()).unwrap();
+    let _: () = server.ask("PING done");
+    let calls: Vec<_> = lines
+        .take_while(|line| !line.contains("\"PING\" \"done\""))
+        .filter(|line| line.contains(" lua]"))
+        .map(|line| arguments(&line))
+        .collect();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).to_lowercase();
+    let called: BTreeSet<_> = calls.iter().map(|call| text(&call[0])).collect();
+    let of_script = |right: &String| !["evalsha", "script|load"].contains(&&**right);
+    assert_eq!(called, needed_rights().into_iter().filter(of_script).collect());
+    let sets = || calls.iter().filter(|call| call[0] == b"SET").map(|call| &call[2]);
+    // The version, the algorithm, the number of quotas and the mark of a change.
+    let stored: BTreeSet<_> = sets().map(|value| (value[1], value[2])).collect();
+    let expected = (1..=4).flat_map(|family| (1..=4).map(move |quotas| (family, quotas)));
+    assert_eq!(stored, expected.collect());
+    let converted: BTreeSet<_> = sets().filter(|value| value[3] > 0).map(|it| it[1]).collect();
+    assert_eq!(converted, BTreeSet::from([1, 2, 3, 4]));
+    let ranges = |name: &[u8]| {
+        let ranges = calls.iter().filter(|call| call[0] == name);
+        ranges.map(|call| text(&call[2])).collect::<BTreeSet<_>>().len()
+    };
+    assert!(ranges(b"GETRANGE") > 1 && ranges(b"SETRANGE") > 1, "also the rings of logs");
+    assert!(calls.iter().any(|call| call[0] == b"GETRANGE" && call[3] == b"1023"));
 }
 
 #[test]

@@ -56,7 +56,7 @@ impl<const HEAD: bool> CallRequest<HEAD> {
                 let limiter = with_limiter(parts, Limiter::clone);
                 let options = limiter.http();
                 let on_missing = on_missing.unwrap_or(options.on_missing_key);
-                let (address, hash) = (&options.address, &options.hash);
+                let (address, hash) = (&options.address, limiter.subject_hash());
                 let options = KeyOptions { address, hash, on_missing };
                 Key::from_part(part).subject(parts, options).await
             }

@@ -7,6 +7,7 @@ use super::error::ConfigError;
 use super::settings::{BackendSettings, InvalidSetting, Settings, at_least_ms, at_least_one};
 use super::source::{LoadedSettings, Variable, variables};
 use super::value::{ConfigDuration, Keyword};
+use crate::without_secrets::shown_path;
 use crate::{Limiter, LimiterBuilder, MemoryBackend, OnError, Overrides, Policy};
 
 #[doc = include_str!("../docs/configuration.md")]
@@ -162,7 +163,7 @@ impl Config {
             }
             return redis(backend, url).map_err(|reason| {
                 // The reason names the file that cannot be used.
-                let is_named = |path: &Path| reason.contains(&path.display().to_string());
+                let is_named = |path: &Path| reason.contains(&shown_path(path));
                 let file = backend.files().find(|(_, path)| is_named(path));
                 (format!("backend.{}", file.map_or("url", |(key, _)| key)), reason)
             });

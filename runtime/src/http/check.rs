@@ -221,7 +221,7 @@ impl<'a, R> Checker<'a, R> {
     fn key_options(&self) -> KeyOptions<'_> {
         let options = self.limiter.http();
         let on_missing = self.limit.on_missing_key.unwrap_or(options.on_missing_key);
-        KeyOptions { address: &options.address, hash: &options.hash, on_missing }
+        KeyOptions { address: &options.address, hash: self.limiter.subject_hash(), on_missing }
     }
 
     /// Converts the limiter's result into the outcome of the check. The verdict is large, so it is

@@ -10,7 +10,6 @@ mod options;
 mod part;
 mod request_values;
 mod silent_proxies;
-mod subject_hash;
 
 use std::fmt::{self, Display};
 use std::sync::Arc;
@@ -29,7 +28,6 @@ pub(crate) use self::options::{
 };
 pub use self::options::{ForwardedHeader, OnMissingKey};
 pub use self::part::{KeyPart, extension};
-pub(crate) use self::subject_hash::{MIN_PEPPER, Pepper, SubjectHash};
 use crate::subject::{IntoSubject, Subject};
 
 /// The property of a request by which a limit counts. Each value of the property has its own quota.

@@ -11,8 +11,8 @@ use axum::http::request::Parts;
 use super::error::KeyError;
 use super::network::{Nat64Prefix, Network, Translation};
 use super::silent_proxies::SilentProxies;
-use super::subject_hash::SubjectHash;
 use crate::subject::Subject;
+use crate::subject_hash::SubjectHash;
 
 /// The handling of requests that lack the key of their limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

@@ -8,6 +8,7 @@ use axum::http::header::COOKIE;
 use axum::http::{HeaderValue, Request};
 
 use super::*;
+use crate::subject_hash::SubjectHash;
 
 fn parts(configure: impl FnOnce(&mut Parts)) -> Parts {
     let (mut parts, ()) = Request::new(()).into_parts();

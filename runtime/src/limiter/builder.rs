@@ -12,6 +12,7 @@ use crate::backend::store::{StoreHandle, StoreOptions, next_identity};
 use crate::decision::ChargeOrigin;
 use crate::guard::{Fallback, GuardOptions, GuardedStore};
 use crate::overrides::{OverrideTable, SubjectOverrides};
+use crate::subject_hash::{Pepper, PepperError, SubjectHash};
 use crate::telemetry::{NearLimit, ShadowLog, Telemetry};
 use crate::{
     Backend, Blocked, CircuitBreaker, Clock, LocalTier, OnError, PerSubject, Policy, SystemClock,
@@ -32,6 +33,8 @@ pub struct LimiterBuilder {
     declared: Vec<Policy>,
     subjects: Option<PerSubject>,
     overrides: OverrideTable,
+    pepper: Option<Pepper>,
+    hash_subjects: bool,
     #[cfg(feature = "axum")]
     http: crate::HttpOptions,
     /// The options of a configuration. They take precedence over those of the program.
@@ -64,6 +67,8 @@ impl LimiterBuilder {
             declared: Vec::new(),
             subjects: None,
             overrides: OverrideTable::default(),
+            pepper: None,
+            hash_subjects: false,
             #[cfg(feature = "axum")]
             http: crate::HttpOptions::new(),
             #[cfg(feature = "config")]
@@ -181,6 +186,30 @@ impl LimiterBuilder {
         self
     }
 
+    /// Sets a secret key for the hashes of subjects (HMAC-SHA-256). Without it, whoever can read the
+    /// store can find out if a subject that they know is in use, and the same one has the same hash
+    /// in other services. All processes that share a store must have the same pepper. With another
+    /// pepper, each subject begins with a new budget. A pepper of `HttpOptions` takes precedence.
+    ///
+    /// # Errors
+    ///
+    /// If it is shorter than 16 bytes: take 32 random ones.
+    pub fn pepper(mut self, pepper: impl AsRef<[u8]>) -> Result<Self, PepperError> {
+        self.pepper = Some(SubjectHash::keyed(pepper.as_ref())?);
+        Ok(self)
+    }
+
+    /// Hashes all subjects if `on` is `true`, and not only credentials: neither the store nor logs,
+    /// hooks and [`PerSubject`] see them in clear then. The program names a subject in clear, for
+    /// instance to reset it. Set a [`pepper`](Self::pepper), too, because addresses, names and
+    /// numbers are few enough to hash all of them. The default is `false`. What `HttpOptions` says
+    /// takes precedence.
+    #[must_use]
+    pub fn hash_subjects(mut self, on: bool) -> Self {
+        self.hash_subjects = on;
+        self
+    }
+
     /// Sets options for HTTP: trust in proxies, header fields and refusals. The defaults are those
     /// of [`HttpOptions::new`](crate::HttpOptions::new).
     ///
@@ -254,6 +283,12 @@ impl LimiterBuilder {
         #[cfg(feature = "config")]
         #[cfg(feature = "axum")]
         let http = self.configured_http.or(http);
+        #[cfg(feature = "axum")]
+        let (pepper, hash_subjects) = http.subject_hash();
+        #[cfg(not(feature = "axum"))]
+        let (pepper, hash_subjects) = (None, None);
+        let hash =
+            SubjectHash::new(pepper.or(self.pepper), hash_subjects.unwrap_or(self.hash_subjects));
         let shared = Shared {
             store,
             origin,
@@ -272,6 +307,7 @@ impl LimiterBuilder {
             overrides: self.overrides,
             declared: self.declared,
             subjects,
+            hash,
             #[cfg(feature = "axum")]
             http: http.effective(clocks),
         };

@@ -31,6 +31,7 @@ use crate::overrides::{OverrideTable, SubjectOverrides};
 use crate::registry::{self, RegisteredPolicy};
 #[cfg(feature = "axum")]
 use crate::response::EffectiveHttpOptions;
+use crate::subject_hash::SubjectHash;
 use crate::telemetry::Telemetry;
 use crate::{Backend, OnError, Policy, StartError, Unavailable};
 
@@ -87,6 +88,7 @@ struct Shared {
     /// The policies that can be overridden, in addition to those of annotations.
     declared: Vec<Policy>,
     subjects: Option<SubjectOverrides>,
+    hash: SubjectHash,
     #[cfg(feature = "axum")]
     http: EffectiveHttpOptions,
 }

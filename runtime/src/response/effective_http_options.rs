@@ -8,7 +8,7 @@ use super::header_style::HeaderStyle;
 use super::refusal::Refusal;
 use super::refused_body::RefusedBody;
 use super::reset_time::ResetTime;
-use crate::key::{AddressOptions, KeyError, OnMissingKey, SubjectHash};
+use crate::key::{AddressOptions, KeyError, OnMissingKey};
 use crate::once_each::OnceEach;
 
 pub(crate) type RefusalFunction = Arc<dyn Fn(&Refusal<'_>) -> Response + Send + Sync>;
@@ -16,8 +16,6 @@ pub(crate) type RefusalFunction = Arc<dyn Fn(&Refusal<'_>) -> Response + Send + 
 /// The options of a limiter for HTTP. Each one that nobody has set has its default.
 pub(crate) struct EffectiveHttpOptions {
     pub(crate) address: AddressOptions,
-    /// The hash of credentials, and of all subjects if they are hidden.
-    pub(crate) hash: SubjectHash,
     pub(crate) headers: HeaderStyle,
     pub(crate) legacy_reset: ResetTime,
     pub(crate) on_missing_key: OnMissingKey,

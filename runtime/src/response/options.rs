@@ -16,10 +16,10 @@ use super::refused_body::RefusedBody;
 use super::reset_time::{ResetTime, WallClocks};
 use crate::error::fmt_with_causes;
 use crate::key::{
-    AddressOptions, ClientHeader, ForwardedHeader, MIN_PEPPER, Nat64Prefix, Network, OnMissingKey,
-    PeerFunction, Pepper, SubjectHash,
+    AddressOptions, ClientHeader, ForwardedHeader, Nat64Prefix, Network, OnMissingKey, PeerFunction,
 };
 use crate::once_each::OnceEach;
+use crate::subject_hash::{Pepper, PepperError, SubjectHash};
 use crate::without_secrets::shown;
 
 /// The options of a limiter for HTTP. Pass them to
@@ -84,6 +84,11 @@ impl HttpOptions {
         }
     }
 
+    /// Returns the pepper that is set, and if all subjects are hashed.
+    pub(crate) fn subject_hash(&self) -> (Option<Pepper>, Option<bool>) {
+        (self.pepper.clone(), self.hash_subjects)
+    }
+
     /// Returns the options of a limiter with these clocks. Each option that is not set has its
     /// default.
     pub(crate) fn effective(self, clocks: WallClocks) -> EffectiveHttpOptions {
@@ -103,7 +108,6 @@ impl HttpOptions {
         address.ipv6_prefix = self.ipv6_prefix.unwrap_or(address.ipv6_prefix);
         EffectiveHttpOptions {
             address,
-            hash: SubjectHash::new(self.pepper, self.hash_subjects.unwrap_or_default()),
             headers: self.headers.unwrap_or_default(),
             legacy_reset: ResetTime { meaning: self.legacy_reset.unwrap_or_default(), clocks },
             on_missing_key: self.on_missing_key.unwrap_or_default(),
@@ -237,8 +241,8 @@ impl HttpOptions {
     ///
     /// If it is shorter than 16 bytes: take 32 random ones.
     pub fn pepper(mut self, pepper: impl AsRef<[u8]>) -> Result<Self, HttpOptionsError> {
-        let keyed = SubjectHash::keyed(pepper.as_ref());
-        self.pepper = Some(keyed.ok_or(HttpOptionsError(HttpOptionsErrorKind::Pepper))?);
+        let wrong = |error| HttpOptionsError(HttpOptionsErrorKind::Pepper(error));
+        self.pepper = Some(SubjectHash::keyed(pepper.as_ref()).map_err(wrong)?);
         Ok(self)
     }
 
@@ -365,8 +369,8 @@ enum HttpOptionsErrorKind {
     Header(String),
     #[error("`{0}` contains a list of addresses: set it by `forwarded_header`")]
     ListHeader(String),
-    #[error("a pepper has at least {MIN_PEPPER} bytes: take 32 random ones")]
-    Pepper,
+    #[error(transparent)]
+    Pepper(PepperError),
     #[error("an IPv6 prefix has 1 to 128 bits, not {0}")]
     Prefix(u8),
 }

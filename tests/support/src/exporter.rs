@@ -1,11 +1,12 @@
-//! A recorder for one test, and what it exports.
+//! A recorder for one test or one program, and what it exports.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use metrics::LocalRecorderGuard;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
 
-pub struct Exporter(PrometheusRecorder);
+pub struct Exporter(Arc<PrometheusRecorder>);
 
 /// One exported line.
 struct Series {
@@ -17,7 +18,14 @@ struct Series {
 impl Exporter {
     pub fn new() -> Self {
         let builder = PrometheusBuilder::new().set_buckets(&[0.001, 0.1, 1.0, 100.0]).unwrap();
-        Self(builder.build_recorder())
+        Self(Arc::new(builder.build_recorder()))
+    }
+
+    /// Records what the whole program does, which has only one.
+    pub fn of_the_program() -> Self {
+        let exporter = Self::new();
+        metrics::set_global_recorder(Arc::clone(&exporter.0)).unwrap();
+        exporter
     }
 
     /// Records what this thread does.

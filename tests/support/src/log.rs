@@ -27,8 +27,13 @@ impl Log {
 
     /// Of the whole program, which has only one.
     pub fn of_the_program() -> Self {
+        Self::of_the_program_at(Level::INFO)
+    }
+
+    /// As [`of_the_program`](Self::of_the_program), at this level.
+    pub fn of_the_program_at(level: Level) -> Self {
         let log = Self::default();
-        log.subscriber(Level::INFO).init();
+        log.subscriber(level).init();
         log
     }
 

@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::error::with_causes;
+use crate::without_secrets::shown_path;
 
 /// Timeout for reading files, and for a function of the program.
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -69,7 +70,7 @@ impl Secret {
                 let text = std::fs::read_to_string(path).map_err(|error| unreadable(path, &error));
                 let text = text?.trim_end_matches(['\r', '\n']).to_owned();
                 if text.is_empty() {
-                    return Err(format!("the file {} is empty", path.display()));
+                    return Err(format!("the file {} is empty", shown_path(path)));
                 }
                 Ok(text)
             }
@@ -79,7 +80,7 @@ impl Secret {
 
 /// Returns the text of an error of reading a file. It repeats nothing of the file.
 pub(super) fn unreadable(path: &Path, error: &std::io::Error) -> String {
-    format!("cannot read the file {}: {error}", path.display())
+    format!("cannot read the file {}: {error}", shown_path(path))
 }
 
 /// A user and a password as settings give them. Parts that are not given are `None`.

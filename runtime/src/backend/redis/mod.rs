@@ -347,7 +347,11 @@ mod tests {
     #[test]
     fn keys_stay_apart() {
         let backend = RedisBackend::builder("redis://h").build().unwrap();
-        let texts = ["a", "{a}", "a}", "{a", "{", "}", "{}", "a{", "~{"];
+        // Braces are hashed. A colon separates the parts of a key, and could be in any of them.
+        let texts = [
+            "a", "{a}", "a}", "{a", "{", "}", "{}", "a{", "~{", "a:a", "a:", ":a", ":", "a:a:a",
+            "1:a", "a:1:a", "",
+        ];
         let mut keys = HashSet::new();
         for name in texts {
             let policy = Policy::named(name, Quota::per_minute(1));

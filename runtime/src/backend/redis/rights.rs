@@ -10,6 +10,7 @@ use super::failure::RequestError;
 use super::node::Node;
 use super::script::{self, Answers, Plan};
 use crate::operation::{Action, Operation};
+use crate::policy::MAX_QUOTAS;
 use crate::{Algorithm, BackendError, Check, Policy, Quota, Source};
 
 const REPLY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -53,27 +54,23 @@ fn stem(key_prefix: &str, serves: impl Fn(&[u8]) -> bool) -> Option<String> {
     stems.find(|stem| serves(stem.as_bytes()))
 }
 
-/// Charges twice, peeks, refunds and resets, by every algorithm with one quota and with two. So the
-/// script creates, reads, changes and removes every form of state.
+/// Charges, peeks, refunds and resets, by every algorithm with one to four quotas, and goes on with
+/// each state by a policy of another form. So the script creates, reads, changes, converts and
+/// removes every form of state.
 async fn run_every_path(node: &Node, stem: &str) -> Result<(), BackendError> {
-    let quota = Quota::new(3, Duration::from_secs(10));
-    let longer = Quota::new(5, Duration::from_secs(20));
-    let policies: Vec<Policy> = Algorithm::ALL
-        .iter()
-        .map(|algorithm| Policy::new("start", quota).algorithm(*algorithm))
-        .flat_map(|policy| [policy.clone(), policy.and(longer)])
-        .collect();
+    let policies: Vec<Policy> = Algorithm::ALL.iter().flat_map(|it| policies(*it)).collect();
     let keys: Vec<String> = (0..policies.len()).map(|index| format!("{stem}{index}")).collect();
     let mut stamp_micros = 0;
-    for step in 0..5 {
+    for (step, shift) in STEPS {
         let action = match step {
-            0 | 1 => Action::Charge,
-            2 => Action::Peek,
-            3 => Action::Refund { stamp_micros, source: Source::Store },
-            _ => Action::Reset,
+            Step::Charge => Action::Charge,
+            Step::Peek => Action::Peek,
+            Step::Refund => Action::Refund { stamp_micros, source: Source::Store },
+            Step::Reset => Action::Reset,
         };
-        let plans: Vec<Plan> = policies
-            .iter()
+        // Each key is checked by the policy that is so many places after its own.
+        let plans: Vec<Plan> = (0..policies.len())
+            .filter_map(|index| policies.get((index + shift) % policies.len()))
             .map(|policy| Plan::of(&Operation { check: Check::new(policy, "", 1), action }))
             .collect();
         let checks = keys.iter().map(String::as_bytes).zip(&plans);
@@ -88,6 +85,41 @@ async fn run_every_path(node: &Node, stem: &str) -> Result<(), BackendError> {
         }
     }
     Ok(())
+}
+
+/// The steps of [`run_every_path`], each with the distance from a state's own policy to the one by
+/// which it is checked. At the distance 4 stands the next algorithm with as many quotas, and at 5 it
+/// has another number of them. The charge that is refunded empties most states, and so removes their
+/// keys.
+const STEPS: [(Step, usize); 11] = [
+    (Step::Charge, 0),
+    (Step::Refund, 0),
+    (Step::Charge, 0),
+    (Step::Charge, 0),
+    (Step::Charge, 0),
+    (Step::Peek, 0),
+    (Step::Charge, 4),
+    (Step::Charge, 4),
+    (Step::Peek, 5),
+    (Step::Refund, 5),
+    (Step::Reset, 0),
+];
+
+enum Step {
+    Charge,
+    Peek,
+    Refund,
+    Reset,
+}
+
+/// Returns the policies of an algorithm with one to four quotas. A charge of any of them is admitted
+/// a few times.
+fn policies(algorithm: Algorithm) -> impl Iterator<Item = Policy> {
+    let quota = |n: usize| Quota::new(4 + n as u32, Duration::from_secs(10 * n as u64));
+    (1..=MAX_QUOTAS).map(move |quotas| {
+        let policy = Policy::new("start", quota(1)).algorithm(algorithm);
+        (2..=quotas).fold(policy, |policy, n| policy.and(quota(n)))
+    })
 }
 
 /// Returns the error of a missing right, which names all commands that the script calls and the

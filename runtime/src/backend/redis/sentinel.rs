@@ -13,6 +13,7 @@ use super::credentials::{CredentialSource, RedisCredentials};
 use super::failure::RequestError;
 use super::server_connection::{ConnectFailure, ServerConnection};
 use super::tls::TlsClient;
+use crate::without_secrets::shown;
 
 /// The sentinels of a master.
 pub(super) struct Sentinels {
@@ -71,7 +72,7 @@ impl Sentinels {
     /// waiting does not heal.
     fn failed(&self, mut failures: Vec<ConnectFailure>, some_hang: bool) -> RequestError {
         failures.sort_by_key(|failure| !failure.is_lasting);
-        let master = &self.master;
+        let master = shown(&self.master);
         let reason = failures.first().map_or("none answers", |failure| &failure.reason);
         let text = format!("no sentinel names a master `{master}`: {reason}");
         if failures.iter().any(|failure| failure.lacks_credentials) {

@@ -7,6 +7,7 @@ use percent_encoding::percent_decode_str;
 
 use super::credentials::{CredentialSettings, Secret};
 use super::tls::{Pem, TlsSettings};
+use crate::without_secrets::shown;
 use crate::{duration_text, suggest};
 
 /// The parameters of a URL, apart from `db`.
@@ -133,7 +134,7 @@ impl RedisSettings {
     }
 
     fn take_word(&mut self, name: &str, value: &str) -> Result<(), String> {
-        let wrong = |expected: &str| Err(format!("`{name}` is {expected}, not `{value}`"));
+        let wrong = |expected: &str| Err(format!("`{name}` is {expected}, not `{}`", shown(value)));
         let boolean = || match value {
             "true" => Ok(Some(true)),
             "false" => Ok(Some(false)),
@@ -165,7 +166,7 @@ impl RedisSettings {
             }
             unknown => {
                 let hint = suggest::hint(unknown, PARAMETERS, "it has none");
-                return Err(format!("it has no parameter `{unknown}`: {hint}"));
+                return Err(format!("it has no parameter `{}`: {hint}", shown(unknown)));
             }
         }
         Ok(())

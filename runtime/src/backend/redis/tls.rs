@@ -10,6 +10,7 @@ use rustls::{ClientConfig, InconsistentKeys, RootCertStore};
 use tokio_rustls::TlsConnector;
 
 use super::credentials::unreadable;
+use crate::without_secrets::{shown, shown_path};
 
 /// Text in PEM, or the file that contains it.
 #[derive(Clone, PartialEq, Eq)]
@@ -30,7 +31,7 @@ impl Pem {
     fn place(&self) -> String {
         match self {
             Self::Text(_) => "the PEM text".to_owned(),
-            Self::File(path) => format!("the file {}", path.display()),
+            Self::File(path) => format!("the file {}", shown_path(path)),
         }
     }
 }
@@ -216,5 +217,5 @@ impl TlsClient {
 
 fn server_name(name: &str) -> Result<ServerName<'static>, String> {
     ServerName::try_from(name.to_owned())
-        .map_err(|_| format!("`{name}` is neither the name of a host nor an address"))
+        .map_err(|_| format!("`{}` is neither the name of a host nor an address", shown(name)))
 }

@@ -7,6 +7,7 @@ use super::credentials::{CredentialSettings, Secret};
 use super::settings::{RedisSettings, decode, given};
 use super::tls::TlsSettings;
 use crate::BackendError;
+use crate::without_secrets::shown;
 
 const DEFAULT_PORT: u16 = 6379;
 const DEFAULT_SENTINEL_PORT: u16 = 26379;
@@ -231,7 +232,7 @@ fn host(text: &str) -> Result<(String, Option<u16>), String> {
 fn database(text: &str) -> Result<i64, String> {
     match text.parse::<u32>() {
         Ok(number) => Ok(number.into()),
-        Err(_) => Err(format!("`{text}` is not the number of a database")),
+        Err(_) => Err(format!("`{}` is not the number of a database", shown(text))),
     }
 }
 

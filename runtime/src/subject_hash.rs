@@ -6,10 +6,22 @@ use std::fmt;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
+use crate::error::fmt_with_causes;
 use crate::subject::Subject;
 
 /// The smallest length of a pepper, in bytes. A shorter one could be found by trying all.
-pub(crate) const MIN_PEPPER: usize = 16;
+const MIN_PEPPER: usize = 16;
+
+/// The error for a pepper that is too short.
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a pepper has at least {MIN_PEPPER} bytes: take 32 random ones")]
+pub struct PepperError(());
+
+impl fmt::Debug for PepperError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt_with_causes(self, f)
+    }
+}
 
 /// A secret key, in the form in which it is used. It is not kept in clear.
 pub(crate) type Pepper = Hmac<Sha256>;
@@ -23,12 +35,16 @@ pub(crate) struct SubjectHash {
 }
 
 impl SubjectHash {
-    /// Prepares a pepper. Returns `None` if it is too short.
-    pub(crate) fn keyed(pepper: &[u8]) -> Option<Pepper> {
+    /// Prepares a pepper.
+    ///
+    /// # Errors
+    ///
+    /// If it is too short.
+    pub(crate) fn keyed(pepper: &[u8]) -> Result<Pepper, PepperError> {
         if pepper.len() < MIN_PEPPER {
-            return None;
+            return Err(PepperError(()));
         }
-        Hmac::new_from_slice(pepper).ok()
+        Hmac::new_from_slice(pepper).map_err(|_| PepperError(()))
     }
 
     pub(crate) fn new(pepper: Option<Pepper>, hides_all: bool) -> Self {
@@ -66,11 +82,11 @@ mod tests {
     #[test]
     fn it_is_half_an_hmac_of_sha_256() {
         // RFC 4231, test case 3: twenty bytes 0xaa and fifty bytes 0xdd.
-        let hash = SubjectHash::new(SubjectHash::keyed(&[0xaa; 20]), false);
+        let hash = SubjectHash::new(SubjectHash::keyed(&[0xaa; 20]).ok(), false);
         let expected = "773ea91e36800e46854db8ebd09181a7";
         assert_eq!(hash.secret(&[0xdd; 50]).as_str(), expected);
         assert_ne!(SubjectHash::default().secret(&[0xdd; 50]).as_str(), expected);
-        assert!(SubjectHash::keyed(&[1; MIN_PEPPER - 1]).is_none());
+        assert!(SubjectHash::keyed(&[1; MIN_PEPPER - 1]).is_err());
         assert!(!format!("{hash:?}").contains("170"), "{hash:?}");
     }
 }
