@@ -149,6 +149,12 @@ impl<S: Store> Forms<S> {
         }
     }
 
+    /// The charge that a refund of so many admissions ago would give back.
+    pub fn to_refund(&self, back: usize) -> Option<Admitted> {
+        let index = self.granted.len().checked_sub(back + 1)?;
+        Some(self.admitted[self.granted[index].0])
+    }
+
     fn pass(&mut self, micros: u64) -> FormAnswer {
         self.now += micros;
         self.store.clock().set_micros(self.now);

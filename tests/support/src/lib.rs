@@ -12,6 +12,7 @@ pub mod counts_kept;
 pub mod exporter;
 pub mod far;
 pub mod forms;
+pub mod judged;
 pub mod log;
 mod process;
 pub mod proxies;
