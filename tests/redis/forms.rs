@@ -6,6 +6,7 @@ use tollgate::Algorithm;
 
 use crate::timed::Timed;
 use support::forms::{self, Form, FormStep, Forms, form_steps, forms};
+use support::judged::judged;
 use support::reference::{Numbers, cases, for_all_six};
 use support::subject::Memory;
 
@@ -37,6 +38,15 @@ fn changes_of_the_algorithm_are_as_in_memory() {
         same(&timed, &forms, &steps)?;
     });
 }
+
+fn answers_are_those_of_the_model(algorithm: Algorithm) {
+    let timed = Timed::start();
+    proptest!(cases(60, 20_000), |(judged in judged(algorithm, 60))| {
+        prop_assert_eq!(judged.compare(&timed, timed.subject()), Ok(()));
+    });
+}
+
+for_all_six!(answers_are_those_of_the_model);
 
 fn a_refund_gives_back_no_other_charge(algorithm: Algorithm) {
     let timed = Timed::start();
