@@ -7,6 +7,7 @@
 
 mod alone;
 pub mod body_count;
+pub mod climb;
 pub mod clock_jumps;
 pub mod counts_kept;
 pub mod exporter;

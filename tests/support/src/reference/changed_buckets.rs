@@ -94,7 +94,7 @@ impl ChangedBuckets {
         let nothing_is_in_use = self.all().all(|bucket| bucket.empty_at() <= now);
         let bucket = |numbers: &Numbers| {
             let known = self.all().find(|bucket| bucket.is_for(numbers));
-            let other = self.source(numbers.period).filter(|_| !nothing_is_in_use);
+            let other = self.source(numbers).filter(|_| !nothing_is_in_use);
             match (known, other) {
                 (Some(known), _) => Bucket { until: None, ..*known },
                 (None, Some(other)) => Bucket::after(*numbers, other),
@@ -105,14 +105,15 @@ impl ChangedBuckets {
     }
 
     /// The bucket with the shortest period that is long enough, or with the longest; of several, the
-    /// one that is in use for the longest time, and of these the first.
-    fn source(&self, period: u64) -> Option<&Bucket> {
-        let long_enough = || self.all().filter(|bucket| bucket.numbers.period >= period);
+    /// one of which most is left in the new one, and of these the first.
+    fn source(&self, new: &Numbers) -> Option<&Bucket> {
+        let long_enough = || self.all().filter(|bucket| bucket.numbers.period >= new.period);
         let shortest = long_enough().map(|bucket| bucket.numbers.period).min();
         let longest = self.all().map(|bucket| bucket.numbers.period).max();
         let period = shortest.or(longest)?;
         let all = self.all().filter(|bucket| bucket.numbers.period == period);
-        all.reduce(|best, next| if next.empty_at() > best.empty_at() { next } else { best })
+        let left = |bucket: &Bucket| Bucket::after(*new, bucket).empty_at();
+        all.reduce(|best, next| if left(next) > left(best) { next } else { best })
     }
 
     /// The form, after all that was admitted.
