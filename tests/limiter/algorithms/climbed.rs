@@ -28,11 +28,11 @@ fn climb(
     judge: impl Fn(&[Form], &[Admitted]) -> Worst,
 ) {
     let mut best = NONE;
-    for seed in 0..scaled(6, 40) {
+    for seed in 0..scaled(6, 12) {
         let mut dice = Dice::new(seed.into());
         let forms = forms(&mut dice);
         let climb = Climb { forms: &forms, changes_once };
-        let worst = climb.climb(&mut dice, scaled(60, 3_000), &judge).unwrap();
+        let worst = climb.climb(&mut dice, scaled(60, 2_000), &judge).unwrap();
         if worst.height() > best.height() {
             best = worst;
         }

@@ -2,10 +2,10 @@
 //! to the microsecond.
 
 use proptest::prelude::*;
-use tollgate::{Algorithm, Outcome};
+use tollgate::Algorithm;
 
 use crate::forms::{Form, FormAnswer, FormStep, Forms, form_steps, forms};
-use crate::reference::{ChangedBuckets, Listed, Numbers, has_bucket};
+use crate::reference::{ChangedBuckets, Expected, Listed, Numbers, has_bucket};
 use crate::subject::Store;
 
 /// The model by which a trace is judged.
@@ -110,13 +110,13 @@ impl Judged {
                     FormAnswer::Said(self.model.charge(form(by), now, cost))
                 }
                 FormStep::Peek(by, cost) => FormAnswer::Said(self.model.peek(form(by), now, cost)),
-                FormStep::Refund(back) => match (subject.to_refund(back), &mut self.model) {
-                    (Some(charge), Model::Listed(listed)) => {
+                FormStep::Refund(back) => match subject.to_refund(back) {
+                    Some(charge) => {
                         let units = u32::try_from(charge.units).unwrap();
-                        let by = form(charge.form);
-                        FormAnswer::Refunded(listed.refund(by, now, charge.at, units))
+                        let refund = self.model.refund(form(charge.form), now, charge.at, units);
+                        FormAnswer::Refunded(refund)
                     }
-                    _ => FormAnswer::Nothing,
+                    None => FormAnswer::Nothing,
                 },
                 FormStep::Reset => {
                     self.model.reset();
@@ -131,51 +131,35 @@ impl Judged {
         }
         Ok(())
     }
-
-    /// The number of changes between admissions, and of refusals.
-    pub fn changes(&self) -> usize {
-        let mut model = self.model.clone();
-        let (mut now, mut last, mut changes) = (crate::reference::START, None, 0);
-        for step in &self.steps {
-            match *step {
-                FormStep::Charge(by, cost) => {
-                    let by = by % self.forms.len();
-                    let (algorithm, numbers) = &self.forms[by];
-                    let said = model.charge((*algorithm, numbers), now, cost);
-                    if said.outcome == Outcome::Allowed && cost > 0 {
-                        changes += usize::from(last.is_some_and(|last| last != by));
-                        last = Some(by);
-                    }
-                }
-                FormStep::Pass(micros) => now += micros,
-                FormStep::Share(by, share) => {
-                    now += self.forms[by % self.forms.len()].1[0].period * share / 1_000;
-                }
-                _ => {}
-            }
-        }
-        changes
-    }
 }
 
-type NamedForm<'a> = (Algorithm, &'a [Numbers]);
+/// A form in parts.
+pub type NamedForm<'a> = (Algorithm, &'a [Numbers]);
 
 impl Model {
-    fn charge(&mut self, form: NamedForm<'_>, now: u64, cost: u32) -> crate::reference::Expected {
+    pub fn charge(&mut self, form: NamedForm<'_>, now: u64, cost: u32) -> Expected {
         match self {
             Self::Listed(listed) => listed.charge(form, now, cost),
             Self::Buckets(buckets) => buckets.charge(form, now, cost),
         }
     }
 
-    fn peek(&self, form: NamedForm<'_>, now: u64, cost: u32) -> crate::reference::Expected {
+    pub fn peek(&self, form: NamedForm<'_>, now: u64, cost: u32) -> Expected {
         match self {
             Self::Listed(listed) => listed.peek(form, now, cost),
             Self::Buckets(buckets) => buckets.peek(form, now, cost),
         }
     }
 
-    fn reset(&mut self) {
+    /// Gives back a charge by the form that took it.
+    pub fn refund(&mut self, form: NamedForm<'_>, now: u64, stamp: u64, units: u32) -> bool {
+        match self {
+            Self::Listed(listed) => listed.refund(form, now, stamp, units),
+            Self::Buckets(_) => unreachable!("its traces have no refunds"),
+        }
+    }
+
+    pub fn reset(&mut self) {
         match self {
             Self::Listed(listed) => listed.reset(),
             Self::Buckets(buckets) => buckets.reset(),

@@ -14,6 +14,7 @@ pub mod exporter;
 pub mod far;
 pub mod forms;
 pub mod judged;
+pub mod lanes;
 pub mod log;
 mod process;
 pub mod proxies;

@@ -24,7 +24,7 @@ use tollgate::{Algorithm, Outcome, QuotaState};
 pub use self::changed_buckets::ChangedBuckets;
 pub use self::listed::Listed;
 pub use self::numbers::{DAY, Numbers, has_bucket, numbers, quotas};
-pub use self::property::{Jump, cases, for_all_six, jump, micros, said, worst_window};
+pub use self::property::{Jump, cases, for_all_six, jump, micros, said, said_of, worst_window};
 pub use self::trace::{Action, Answer, Cost, Event, Move, START, Step, play, steps};
 
 /// Longer than any quota takes to be whole again: a bucket may take ten years to fill.
