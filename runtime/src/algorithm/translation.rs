@@ -131,9 +131,17 @@ impl Part {
 
     /// Returns the part with the time until which it is set aside, if its form is left at `now`;
     /// `None` if no units are in use.
+    ///
+    /// A bucket stays for at least one period. The bucket of another form may be too small to know
+    /// all that both have admitted, so no window may have admissions of this one and of one that is
+    /// derived from the other.
     fn at(&self, now: Timestamp) -> Option<Self> {
         let empty_at = self.empty_at();
-        let until = if self.until == Timestamp::EPOCH { empty_at } else { self.until };
+        let until = match &self.counter {
+            _ if self.until != Timestamp::EPOCH => self.until,
+            QuotaCounter::Bucket(_) => empty_at.max(now.saturating_add(self.quota.period_span())),
+            _ => empty_at,
+        };
         (empty_at > now && until > now).then(|| Self { until, ..self.coalesced() })
     }
 

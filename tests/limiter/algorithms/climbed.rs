@@ -192,7 +192,8 @@ fn another_period(algorithm: Algorithm) {
 
 for_all_six!(another_period);
 
-/// Each of the algorithms that admitted something adds its bound.
+/// Each of the algorithms that admitted something in the window, or within a period before it, adds
+/// its bound. What was given back was admitted, too.
 fn another_algorithm(algorithm: Algorithm) {
     let forms = |dice: &mut Dice| {
         let period = dice.pick(&PERIODS);
@@ -202,12 +203,14 @@ fn another_algorithm(algorithm: Algorithm) {
     };
     climb(500, false, forms, |forms: &[Form], admitted: &[Admitted]| {
         let period = forms[0].1[0].period;
-        worst(windows(admitted, period).map(|(_, inside)| {
-            let inside: Vec<_> = inside.into_iter().filter(|each| each.units > 0).collect();
-            let mut kinds: Vec<_> = inside.iter().map(|each| kind(forms[each.form].0)).collect();
+        worst(windows(admitted, period).map(|(start, inside)| {
+            let span = start - period..start + period;
+            let near: Vec<_> =
+                admitted.iter().filter(|each| span.contains(&each.at)).copied().collect();
+            let mut kinds: Vec<_> = near.iter().map(|each| kind(forms[each.form].0)).collect();
             kinds.sort_unstable_by_key(|by| by.as_str());
             kinds.dedup();
-            let bound = |by: &Algorithm| loosest(*by, &in_force(forms, &inside, *by, period));
+            let bound = |by: &Algorithm| loosest(*by, &in_force(forms, &near, *by, period));
             let (units, bound) = (units(&inside), kinds.iter().map(bound).sum());
             Worst { units, bound, is_mixed: kinds.len() > 1 }
         }))

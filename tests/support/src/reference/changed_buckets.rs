@@ -1,6 +1,7 @@
 //! Buckets of a policy whose limits, bursts and periods change. A bucket that is new takes over what
 //! another one held after its last request, in whole units; one that the form in force lacks stands
-//! aside, and takes along what others admit, until it would have been empty without that.
+//! aside, and takes along what others admit, until it would have been empty without that, and for a
+//! period at least.
 
 use tollgate::{Algorithm, Outcome};
 
@@ -140,7 +141,8 @@ impl ChangedBuckets {
         let in_force = self.buckets(numbers, now);
         let mut aside: Vec<Bucket> = Vec::new();
         for bucket in self.all() {
-            let until = bucket.until.unwrap_or(bucket.empty_at());
+            let until = bucket.empty_at().max(now + bucket.numbers.period);
+            let until = bucket.until.unwrap_or(until);
             let others = in_force.iter().chain(&aside);
             let is_left = others.map(|other| &other.numbers).all(|other| !bucket.is_for(other));
             if is_left && bucket.empty_at() > now && until > now {

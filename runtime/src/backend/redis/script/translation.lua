@@ -142,6 +142,8 @@ local function translate(plan, stored)
     was_empty = was_empty and ends <= now
     if ends > now and is_kept(part) then
       known[#known + 1] = copy_of(part)
+      -- Another bucket may be too small to know all that was admitted, so this one stays for a period.
+      if part.family == BUCKET then ends = max(ends, now + part.period) end
       known[#known].ends = part.ends or ends
     end
   end
