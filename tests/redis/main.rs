@@ -15,6 +15,7 @@ mod failover;
 mod forms;
 mod given_up;
 mod local_tier;
+mod other_stores;
 mod outage;
 mod overrides;
 mod rights;
