@@ -46,7 +46,7 @@ fn answers_are_those_of_memory_and_of_the_model(algorithm: Algorithm) {
     let on_redis = RedisBackend::builder(&timed.server.url()).virtual_time(timed.clock.clone());
     let on_redis = on_redis.deadline(PATIENCE).build().unwrap();
     // A failure tells the trace itself, which is one of many.
-    let config = ProptestConfig { max_shrink_iters: 0, ..cases(1, 400) };
+    let config = ProptestConfig { max_shrink_iters: 0, ..cases(1, 200) };
     proptest!(config, |(lanes in lanes(algorithm, 50, 60))| {
         let in_memory = MemoryBackend::builder().clock(timed.clock.clone()).build();
         let subjects: Vec<_> = lanes.lanes.iter().map(|_| timed.subject()).collect();
@@ -76,6 +76,12 @@ fn a_refund_gives_back_no_other_charge(algorithm: Algorithm) {
 }
 
 for_all_six!(a_refund_gives_back_no_other_charge);
+
+#[test]
+fn a_charge_that_has_left_is_not_refunded() {
+    let timed = Timed::start();
+    forms::a_charge_that_has_left_is_not_refunded(|| (&timed, timed.subject()));
+}
 
 #[test]
 fn a_wait_is_told_by_the_same_part_until_it_is_over() {

@@ -66,6 +66,11 @@ fn a_look_under_a_smaller_limit_forgets_nothing() {
     }
 }
 
+#[test]
+fn a_charge_that_has_left_is_not_refunded() {
+    forms::a_charge_that_has_left_is_not_refunded(|| (Memory::new(), "s".to_owned()));
+}
+
 /// A part of another form is empty before a wait is over that was told by it.
 #[test]
 fn a_wait_is_told_by_the_same_part_until_it_is_over() {
