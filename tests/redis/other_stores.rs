@@ -1,12 +1,16 @@
 //! Decisions that are refunded at another limiter than the one that made them: one of the same Redis,
 //! or of another one.
 
-use tollgate::{Limiter, LocalTier, MemoryBackend, Policy, Quota, RedisBackend};
+use std::time::Duration;
+
+use tollgate::{Algorithm, Limiter, LocalTier, MemoryBackend, Policy, Quota, RedisBackend};
 
 use crate::timed::PATIENCE;
 use support::redis::{RedisCluster, RedisServer};
 
-const POLICY: Policy = Policy::new("p", Quota::new(100, std::time::Duration::from_secs(3_600)));
+/// A bucket gives back what was charged at any time, so only the store can tell whose a charge is.
+const POLICY: Policy =
+    Policy::new("p", Quota::new(100, Duration::from_secs(3_600))).algorithm(Algorithm::Gcra);
 
 fn limiter(url: &str, prefix: &str) -> Limiter {
     let backend = RedisBackend::builder(url).key_prefix(prefix).deadline(PATIENCE).build().unwrap();
