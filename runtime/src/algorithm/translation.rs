@@ -5,8 +5,8 @@
 //! its period and kind, in whatever place of the policy they stand; a part of a bucket belongs to
 //! one limit and burst, too, because it is a level in time. A quota that has no part yet gets one
 //! by the admissions that are known from another part. A part whose quota the new form lacks is set
-//! aside until it would have been empty. Meanwhile it takes all charges, so that it is right when
-//! its form comes back.
+//! aside until it would have been empty; a bucket for a period at least. Meanwhile it takes all
+//! charges, so that it is right when its form comes back.
 //!
 //! Nothing is changed by the translation itself. Only a charge stores its result.
 
@@ -30,8 +30,8 @@ pub(super) struct Part {
     /// The part may lack charges up to and including this time, so it refunds none of them. It is
     /// the epoch if the part has them all.
     pub(super) since: Timestamp,
-    /// The time from which on a charge forgets the part, if it is set aside: when it would have
-    /// been empty without the charges of other forms.
+    /// The time from which on a charge forgets the part, if it is set aside: when it would have been
+    /// empty without the charges of other forms, or later. It is the epoch if the part is in force.
     pub(super) until: Timestamp,
 }
 

@@ -6,8 +6,6 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use super::Backend;
-
 /// The bit that only identities by a text have. So they differ from those that are counted.
 const BY_TEXT: u64 = 1 << 63;
 
@@ -20,9 +18,10 @@ pub(crate) fn next_identity() -> u64 {
     LAST.fetch_add(1, Ordering::Relaxed) + 1
 }
 
-/// Returns the number that all backends with the charges of this one have, and no other one.
-pub(super) fn identity_of<B: Backend>(backend: &Arc<B>) -> u64 {
-    match backend.identity() {
+/// Returns the number that all backends with the charges of this one have, and no other one. `text` is
+/// the one that those of its type have in common, if there is one.
+pub(super) fn identity_of<B: Send + Sync + 'static>(backend: &Arc<B>, text: Option<String>) -> u64 {
+    match text {
         Some(text) => {
             let mut hasher = DefaultHasher::new();
             (TypeId::of::<B>(), text).hash(&mut hasher);

@@ -77,7 +77,10 @@ pub trait Backend: Send + Sync + 'static {
         Self: Sized,
     {
         let _ = options;
-        StoreHandle(Box::new(Custom { identity: identity_of(&self), backend: self }))
+        StoreHandle(Box::new(Custom {
+            identity: identity_of(&self, Backend::identity(&*self)),
+            backend: self,
+        }))
     }
 }
 

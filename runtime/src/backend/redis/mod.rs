@@ -216,7 +216,11 @@ impl Backend for RedisBackend {
 
     fn into_store(self: Arc<Self>, options: StoreOptions) -> StoreHandle {
         let deadline = options.deadline.unwrap_or(self.deadline);
-        StoreHandle(Box::new(RedisStore { identity: identity_of(&self), backend: self, deadline }))
+        StoreHandle(Box::new(RedisStore {
+            identity: identity_of(&self, Backend::identity(&*self)),
+            backend: self,
+            deadline,
+        }))
     }
 }
 
