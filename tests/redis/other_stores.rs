@@ -54,7 +54,7 @@ async fn a_decision_is_known_by_server_database_and_prefix() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nodes_of_a_cluster_may_stand_in_any_order() {
-    let cluster = tokio::task::spawn_blocking(|| RedisCluster::start()).await.unwrap();
+    let cluster = tokio::task::spawn_blocking(RedisCluster::start).await.unwrap();
     let url = cluster.url();
     let hosts = url.strip_prefix("redis://").unwrap().strip_suffix("/0").unwrap();
     let mut turned: Vec<&str> = hosts.split(',').collect();
