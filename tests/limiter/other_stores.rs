@@ -82,6 +82,87 @@ impl Backend for Reached {
         }
         self.memory.apply(batch).await
     }
+
+    fn identity(&self) -> Option<String> {
+        Some(format!("{:p}", Arc::as_ptr(&self.memory)))
+    }
+}
+
+/// A way to a memory, which may say where that is.
+struct Way {
+    memory: Arc<MemoryBackend>,
+    place: Option<&'static str>,
+}
+
+impl Backend for Way {
+    async fn apply(&self, batch: &[Operation<'_>]) -> Vec<Result<Answer, BackendError>> {
+        self.memory.apply(batch).await
+    }
+
+    fn identity(&self) -> Option<String> {
+        self.place.map(str::to_owned)
+    }
+}
+
+/// Such a way, by another type.
+struct OtherWay(Way);
+
+impl Backend for OtherWay {
+    async fn apply(&self, batch: &[Operation<'_>]) -> Vec<Result<Answer, BackendError>> {
+        self.0.apply(batch).await
+    }
+
+    fn identity(&self) -> Option<String> {
+        self.0.identity()
+    }
+}
+
+fn limiter(backend: impl Backend) -> Limiter {
+    // A policy that the program declares asks how many instances there are.
+    Limiter::builder(backend).instances(1).build()
+}
+
+/// A backend of another crate is known by itself, or by the text that it and others have.
+#[tokio::test]
+async fn backends_of_other_crates_are_told_apart() {
+    let clock = ManualClock::new();
+    let memory = Arc::new(memory(&clock));
+    let way = |place| Way { memory: Arc::clone(&memory), place };
+    let shared = Arc::new(way(None));
+    let limiters = [
+        ("itself", limiter(Arc::clone(&shared))),
+        ("itself, once more", limiter(Arc::new(Arc::clone(&shared)))),
+        ("another one", limiter(way(None))),
+        ("yet another one", limiter(way(None))),
+        ("one with a text", limiter(way(Some("a")))),
+        ("one with the same text", limiter(way(Some("a")))),
+        ("one with another text", limiter(way(Some("b")))),
+        ("another type with a text", limiter(OtherWay(way(Some("a"))))),
+    ];
+    let alike = |one: usize, other: usize| one / 2 == other / 2 && one < 6 && one / 2 != 1;
+    let policy = policy(Algorithm::SlidingWindow);
+    for (index, (name, limiter)) in limiters.iter().enumerate() {
+        for (other, (by, refunding)) in limiters.iter().enumerate() {
+            let decision = limiter.check(&policy, "s").await.unwrap();
+            let refunded = refunding.refund(decision).await.unwrap();
+            assert_eq!(refunded, index == other || alike(index, other), "{name}, by {by}");
+            limiter.reset(&policy, "s").await.unwrap();
+        }
+    }
+}
+
+/// A backend that comes where another one was is not that one.
+#[tokio::test]
+async fn a_backend_that_is_gone_is_no_other() {
+    let clock = ManualClock::new();
+    let memory = Arc::new(memory(&clock));
+    let policy = policy(Algorithm::SlidingWindow);
+    let limiter = || limiter(Way { memory: Arc::clone(&memory), place: None });
+    for _ in 0..5 {
+        let decision = limiter().check(&policy, "s").await.unwrap();
+        assert!(!limiter().refund(decision).await.unwrap());
+    }
+    assert_eq!(remaining(&limiter(), &policy).await, 5);
 }
 
 /// What a limiter decided itself, or noted for an outage, is refunded by no other limiter.

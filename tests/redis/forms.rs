@@ -2,10 +2,11 @@
 //! little.
 
 use proptest::prelude::*;
-use tollgate::Algorithm;
+use tollgate::{Algorithm, MemoryBackend, RedisBackend};
 
-use crate::timed::Timed;
+use crate::timed::{PATIENCE, Timed};
 use support::forms::{self, Form, FormStep, Forms, form_steps, forms};
+use support::lanes::{Player, Said, lanes};
 use support::reference::{Numbers, cases, for_all_six};
 use support::subject::Memory;
 
@@ -38,12 +39,49 @@ fn changes_of_the_algorithm_are_as_in_memory() {
     });
 }
 
+/// Memory and Redis give the same answers to the same traces, and where the guide says the answers,
+/// those.
+fn answers_are_those_of_memory_and_of_the_model(algorithm: Algorithm) {
+    let timed = Timed::start();
+    let on_redis = RedisBackend::builder(&timed.server.url()).virtual_time(timed.clock.clone());
+    let on_redis = on_redis.deadline(PATIENCE).build().unwrap();
+    // A failure tells the trace itself, which is one of many.
+    let config = ProptestConfig { max_shrink_iters: 0, ..cases(1, 200) };
+    proptest!(config, |(lanes in lanes(algorithm, 50, 60))| {
+        let in_memory = MemoryBackend::builder().clock(timed.clock.clone()).build();
+        let subjects: Vec<_> = lanes.lanes.iter().map(|_| timed.subject()).collect();
+        let mut said = Said::new(&lanes);
+        let mut players = [0, 1].map(|_| Player::new(&lanes, &subjects));
+        for (now, steps) in lanes.steps() {
+            timed.clock.set_micros(now);
+            let [redis, memory] = &mut players;
+            let redis = timed.runtime.block_on(redis.step(&on_redis, &steps));
+            let memory = timed.runtime.block_on(memory.step(&in_memory, &steps));
+            for (index, lane) in lanes.lanes.iter().enumerate() {
+                let trace = || format!("{:?} at {now} in {lane:?}", steps[index]);
+                prop_assert_eq!(&redis[index], &memory[index], "{}", trace());
+                if let Some(said) = said.step(index, &lane.forms, now, steps[index]) {
+                    prop_assert_eq!(&redis[index], &said, "{}", trace());
+                }
+            }
+        }
+    });
+}
+
+for_all_six!(answers_are_those_of_memory_and_of_the_model);
+
 fn a_refund_gives_back_no_other_charge(algorithm: Algorithm) {
     let timed = Timed::start();
     forms::a_refund_gives_back_no_other_charge(algorithm, || (&timed, timed.subject()));
 }
 
 for_all_six!(a_refund_gives_back_no_other_charge);
+
+#[test]
+fn a_charge_that_has_left_is_not_refunded() {
+    let timed = Timed::start();
+    forms::a_charge_that_has_left_is_not_refunded(|| (&timed, timed.subject()));
+}
 
 #[test]
 fn a_wait_is_told_by_the_same_part_until_it_is_over() {

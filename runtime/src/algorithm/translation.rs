@@ -5,10 +5,12 @@
 //! its period and kind, in whatever place of the policy they stand; a part of a bucket belongs to
 //! one limit and burst, too, because it is a level in time. A quota that has no part yet gets one
 //! by the admissions that are known from another part. A part whose quota the new form lacks is set
-//! aside until it would have been empty. Meanwhile it takes all charges, so that it is right when
-//! its form comes back.
+//! aside until it would have been empty; a bucket for a period at least. Meanwhile it takes all
+//! charges, so that it is right when its form comes back.
 //!
 //! Nothing is changed by the translation itself. Only a charge stores its result.
+
+use std::cmp::Ordering;
 
 use smallvec::SmallVec;
 
@@ -28,8 +30,8 @@ pub(super) struct Part {
     /// The part may lack charges up to and including this time, so it refunds none of them. It is
     /// the epoch if the part has them all.
     pub(super) since: Timestamp,
-    /// The time from which on a charge forgets the part, if it is set aside: when it would have
-    /// been empty without the charges of other forms.
+    /// The time from which on a charge forgets the part, if it is set aside: when it would have been
+    /// empty without the charges of other forms, or later. It is the epoch if the part is in force.
     pub(super) until: Timestamp,
 }
 
@@ -51,7 +53,7 @@ pub(super) fn translate(parts: &[Part], policy: &Policy, now: Timestamp) -> Tran
     let translated = policy.quotas().iter().map(|quota| match serving(quota) {
         Some(part) => Part { quota: *quota, until: Timestamp::EPOCH, ..part.coalesced() },
         None if was_empty => derived(None, algorithm, quota, now),
-        None => derived(source(parts, quota), algorithm, quota, now),
+        None => derived(source(parts, algorithm, quota), algorithm, quota, now),
     });
     let translated: SmallVec<[Part; MAX_QUOTAS]> = translated.collect();
     let mut aside: Vec<Part> = Vec::new();
@@ -72,20 +74,32 @@ pub(super) fn translate(parts: &[Part], policy: &Policy, now: Timestamp) -> Tran
 /// Returns the part from which the part of a new quota is derived. A log that knows the whole period
 /// of the quota has the time of each admission, so it is the first choice. Otherwise it is the part
 /// with the shortest of the periods that contain the quota's, or, if there is none, with the
-/// longest. Of several, it is the one that is in use for the longest time.
+/// longest. Of several, it is the one that is in use for the longest time; for a bucket the one that
+/// fills it most, because a small bucket that is set aside may have lacked room for what others
+/// admitted.
 ///
 /// The choice does not depend on the present time: it would be another one once a part is empty,
 /// and then a wait that was told would not be the last.
-fn source<'a>(parts: &'a [Part], quota: &Quota) -> Option<&'a Part> {
+fn source<'a>(parts: &'a [Part], algorithm: Algorithm, quota: &Quota) -> Option<&'a Part> {
     let preference = |part: &Part| {
         let period = part.quota.period_micros();
         let covers = period >= quota.period_micros();
         let is_log = matches!(part.counter, QuotaCounter::SlidingWindow(_));
         let nearness = if covers { u64::MAX - period } else { period };
-        (covers, covers && is_log, nearness, is_log, part.empty_at())
+        (covers, covers && is_log, nearness, is_log)
+    };
+    let use_until = |part: &Part| match algorithm.has_bucket() {
+        true => derived(Some(part), algorithm, quota, Timestamp::EPOCH).empty_at(),
+        false => part.empty_at(),
     };
     // Of equal ones, the first is taken.
-    parts.iter().rev().max_by_key(|part| preference(part))
+    parts.iter().reduce(|best, part| {
+        let order = preference(part).cmp(&preference(best));
+        match order.then_with(|| use_until(part).cmp(&use_until(best))) {
+            Ordering::Greater => part,
+            Ordering::Less | Ordering::Equal => best,
+        }
+    })
 }
 
 fn derived(source: Option<&Part>, algorithm: Algorithm, quota: &Quota, now: Timestamp) -> Part {
@@ -117,9 +131,17 @@ impl Part {
 
     /// Returns the part with the time until which it is set aside, if its form is left at `now`;
     /// `None` if no units are in use.
+    ///
+    /// A bucket stays for at least one period. The bucket of another form may be too small to know
+    /// all that both have admitted, so no window may have admissions of this one and of one that is
+    /// derived from the other.
     fn at(&self, now: Timestamp) -> Option<Self> {
         let empty_at = self.empty_at();
-        let until = if self.until == Timestamp::EPOCH { empty_at } else { self.until };
+        let until = match &self.counter {
+            _ if self.until != Timestamp::EPOCH => self.until,
+            QuotaCounter::Bucket(_) => empty_at.max(now.saturating_add(self.quota.period_span())),
+            _ => empty_at,
+        };
         (empty_at > now && until > now).then(|| Self { until, ..self.coalesced() })
     }
 

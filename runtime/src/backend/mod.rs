@@ -5,6 +5,7 @@
 //! [`Answer`] for each; that of a check has a [`Verdict`].
 
 mod gauges;
+pub(crate) mod identity;
 pub(crate) mod memory;
 #[cfg(feature = "redis")]
 pub(crate) mod redis;

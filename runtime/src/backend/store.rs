@@ -5,10 +5,10 @@ use std::fmt;
 use std::future::{Future, ready};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::gauges::Gauges;
+use super::identity::identity_of;
 #[cfg(feature = "axum")]
 use crate::Clock;
 use crate::operation::{Answer, Operation};
@@ -45,6 +45,14 @@ pub trait Backend: Send + Sync + 'static {
         "custom"
     }
 
+    /// Returns a text that all backends of this type with the same charges have, and no others: such
+    /// as the address of a server, with the prefix of its keys. A decision is refunded only by a
+    /// limiter whose store has its charge. The default, `None`, stands for a backend whose charges no
+    /// other one has: limiters share it by an [`Arc`].
+    fn identity(&self) -> Option<String> {
+        None
+    }
+
     /// Prepares the store: connects to it and checks it, so that errors are found when the program
     /// starts and not by the first request. By default it does nothing.
     ///
@@ -69,7 +77,10 @@ pub trait Backend: Send + Sync + 'static {
         Self: Sized,
     {
         let _ = options;
-        StoreHandle(Box::new(Custom(self)))
+        StoreHandle(Box::new(Custom {
+            identity: identity_of(&self, Backend::identity(&*self)),
+            backend: self,
+        }))
     }
 }
 
@@ -86,6 +97,10 @@ impl<B: Backend> Backend for Arc<B> {
         (**self).name()
     }
 
+    fn identity(&self) -> Option<String> {
+        (**self).identity()
+    }
+
     async fn initialize(&self) -> Result<(), BackendError> {
         (**self).initialize().await
     }
@@ -97,15 +112,6 @@ impl<B: Backend> Backend for Arc<B> {
     fn into_store(self: Arc<Self>, options: StoreOptions) -> StoreHandle {
         Arc::clone(&*self).into_store(options)
     }
-}
-
-/// The identity of all stores that may have their charges in common with other stores.
-pub(crate) const SHARED_STORE: u64 = 0;
-
-/// Returns a number that was never returned before in this process, and is not [`SHARED_STORE`].
-pub(crate) fn next_identity() -> u64 {
-    static LAST: AtomicU64 = AtomicU64::new(SHARED_STORE);
-    LAST.fetch_add(1, Ordering::Relaxed) + 1
 }
 
 pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -157,10 +163,9 @@ pub(crate) trait Store: Send + Sync {
     }
 
     /// Returns the number that identifies the store, so that the decisions of limiters with the same
-    /// store can be told from those of others. It is [`SHARED_STORE`] if the charges are not in this
-    /// process's memory, or if that is not known: then two stores may be ways to the same charges.
+    /// store can be told from those of others. Ways to the same charges have the same number.
     fn identity(&self) -> u64 {
-        self.inner().map_or(SHARED_STORE, |inner| inner.identity())
+        self.inner().map_or(0, |inner| inner.identity())
     }
 
     /// Returns the store's name, as used for the labels of metrics.
@@ -218,7 +223,10 @@ pub(crate) fn next_answer(
 }
 
 /// A store that calls a [`Backend`] of another crate.
-pub(super) struct Custom<B>(pub(super) Arc<B>);
+struct Custom<B> {
+    identity: u64,
+    backend: Arc<B>,
+}
 
 impl<B: Backend> Store for Custom<B> {
     fn charge_now(
@@ -226,28 +234,32 @@ impl<B: Backend> Store for Custom<B> {
         check: &Check<'_>,
         verdict: &mut Verdict,
     ) -> Option<Result<(), BackendError>> {
-        let answer = self.0.apply_now(&Operation::charge(*check))?;
+        let answer = self.backend.apply_now(&Operation::charge(*check))?;
         Some(answer.and_then(|answer| answer.into_verdict(verdict)))
     }
 
     fn apply_now(&self, operation: &Operation<'_>) -> Option<Result<Answer, BackendError>> {
-        self.0.apply_now(operation)
+        self.backend.apply_now(operation)
     }
 
     fn apply<'a>(&'a self, batch: &'a [Operation<'a>]) -> BoxFuture<'a, Answers> {
-        Box::pin(self.0.apply(batch))
+        Box::pin(self.backend.apply(batch))
+    }
+
+    fn identity(&self) -> u64 {
+        self.identity
     }
 
     fn name(&self) -> &'static str {
-        self.0.name()
+        self.backend.name()
     }
 
     fn initialize(&self) -> BoxFuture<'_, Result<(), BackendError>> {
-        Box::pin(self.0.initialize())
+        Box::pin(self.backend.initialize())
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {
-        Box::pin(self.0.close())
+        Box::pin(self.backend.close())
     }
 }
 

@@ -87,8 +87,10 @@ impl Limiter {
     /// any more, or if it is not known where it counts:
     ///
     /// - A decision of a limiter with another store is not refunded here. Limiters that share one
-    ///   [`MemoryBackend`](crate::MemoryBackend), or one Redis and key prefix, refund each other's
-    ///   decisions. Two servers, or two backends of another crate, are not told apart.
+    ///   [`MemoryBackend`](crate::MemoryBackend), or one Redis, database and key prefix, refund each
+    ///   other's decisions; the hosts have to be the same in their URLs. Limiters with a backend of
+    ///   another crate do if they share it by an [`Arc`](std::sync::Arc), or if their backends have
+    ///   the same [`identity`](crate::Backend::identity).
     /// - A decision of [`Source::Local`] is refunded by the limiter that made it, until that limiter
     ///   has begun to report the charge to its backend. After that the charge stays.
     ///

@@ -3,6 +3,7 @@
 mod apart;
 mod as_defined;
 mod by_hand;
+mod climbed;
 mod clock_jumps;
 mod forms;
 mod granules;

@@ -149,6 +149,12 @@ impl<S: Store> Forms<S> {
         }
     }
 
+    /// The charge that a refund of so many admissions ago would give back.
+    pub fn to_refund(&self, back: usize) -> Option<Admitted> {
+        let index = self.granted.len().checked_sub(back + 1)?;
+        Some(self.admitted[self.granted[index].0])
+    }
+
     fn pass(&mut self, micros: u64) -> FormAnswer {
         self.now += micros;
         self.store.clock().set_micros(self.now);
@@ -246,6 +252,32 @@ pub fn a_refund_gives_back_no_other_charge<S: Store>(
                 let again = subject.admitted.iter().filter(|each| each.form == 1).count();
                 assert_eq!(again, 1, "{before:?}, {after:?}, {other:?}, {then:?}");
             }
+        }
+    }
+}
+
+/// A charge whose period is over is not refunded from one that came later: neither from its granule,
+/// which limits above 1,024 share, nor from an entry of its own, after the limit has changed.
+pub fn a_charge_that_has_left_is_not_refunded<S: Store>(store: impl Fn() -> (S, String)) {
+    let period = 1_024_000;
+    let limits = [1_000, 1_024, 1_025, 2_000];
+    for (first, second) in limits.iter().flat_map(|first| limits.map(|second| (*first, second))) {
+        for (apart, left) in [(1, 0), (1, 1), (900, 0), (900, 899)] {
+            let forms = [first, second].map(|limit| Numbers::new(limit, period));
+            let forms = forms.map(|numbers| (Algorithm::SlidingWindow, vec![numbers]));
+            let (store, subject) = store();
+            let mut subject = Forms::new(store, subject, &forms);
+            // The beginning of a granule, in which both charges are.
+            subject.pass(1_000 - START % 1_000);
+            subject.step(FormStep::Charge(0, 500));
+            subject.pass(apart);
+            subject.step(FormStep::Charge(1, 500));
+            subject.pass(period - apart + left.min(apart - 1));
+            let refunded = subject.step(FormStep::Refund(1));
+            assert_eq!(refunded, FormAnswer::Refunded(false), "{first}, {second}, {apart}, {left}");
+            let FormAnswer::Said(said) = subject.step(FormStep::Peek(1, 1)) else { unreachable!() };
+            let in_use = second - said.quotas[0].remaining();
+            assert!(in_use >= 500, "{first}, {second}, {apart}, {left}: {in_use}");
         }
     }
 }

@@ -7,11 +7,14 @@
 
 mod alone;
 pub mod body_count;
+pub mod climb;
 pub mod clock_jumps;
 pub mod counts_kept;
 pub mod exporter;
 pub mod far;
 pub mod forms;
+pub mod judged;
+pub mod lanes;
 pub mod line;
 pub mod log;
 mod process;

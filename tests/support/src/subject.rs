@@ -3,6 +3,7 @@
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
+use tollgate::backend::MemoryBackendBuilder;
 use tollgate::testing::ManualClock;
 use tollgate::{Algorithm, Decision, Limiter, MemoryBackend, Policy};
 
@@ -29,8 +30,17 @@ pub struct Memory {
 
 impl Memory {
     pub fn new() -> Self {
+        Self::of(MemoryBackend::builder())
+    }
+
+    /// For a few subjects, which is soon made.
+    pub fn small() -> Self {
+        Self::of(MemoryBackend::builder().max_keys(8))
+    }
+
+    fn of(builder: MemoryBackendBuilder) -> Self {
         let clock = ManualClock::new();
-        let backend = MemoryBackend::builder().clock(clock.clone()).build();
+        let backend = builder.clock(clock.clone()).build();
         Self { limiter: Limiter::new(backend), clock }
     }
 }

@@ -260,10 +260,11 @@ impl RedisBackendBuilder {
             max_age: url.settings.max_age.unwrap_or(DEFAULT_MAX_AGE),
         };
         let servers = discovery(&url, options, is_cluster, self.virtual_time)?;
+        let place = url.place();
         let deadline = url.settings.deadline.unwrap_or(DEFAULT_DEADLINE);
         let key_prefix = url.settings.key_prefix;
         let key_prefix = key_prefix.unwrap_or_else(|| DEFAULT_KEY_PREFIX.to_owned());
-        Ok(RedisBackend { key_prefix, deadline, servers })
+        Ok(RedisBackend { key_prefix, place, deadline, servers })
     }
 }
 

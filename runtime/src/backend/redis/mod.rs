@@ -63,6 +63,7 @@ use self::discovery::{Discovery, ServerGauges};
 use self::request::{ReplyReceiver, Request};
 use self::script::{Plan, ScriptReply};
 use self::servers::Servers;
+use super::identity::identity_of;
 use super::store::{Answers, BoxFuture, Store, StoreHandle, StoreOptions};
 use super::{Backend, Gauges};
 use crate::algorithm::verdict_from_raw;
@@ -76,6 +77,8 @@ use crate::{BackendError, Check};
 #[doc = include_str!("../../docs/redis.md")]
 pub struct RedisBackend {
     key_prefix: String,
+    /// The servers and the database, as the settings name them.
+    place: String,
     deadline: Duration,
     servers: Arc<Discovery>,
 }
@@ -199,6 +202,10 @@ impl Backend for RedisBackend {
         "redis"
     }
 
+    fn identity(&self) -> Option<String> {
+        Some(format!("{} {}", self.place, self.key_prefix))
+    }
+
     async fn initialize(&self) -> Result<(), BackendError> {
         self.prepare().await.map_err(remedy::with_remedy)
     }
@@ -211,12 +218,17 @@ impl Backend for RedisBackend {
 
     fn into_store(self: Arc<Self>, options: StoreOptions) -> StoreHandle {
         let deadline = options.deadline.unwrap_or(self.deadline);
-        StoreHandle(Box::new(RedisStore { backend: self, deadline }))
+        StoreHandle(Box::new(RedisStore {
+            identity: identity_of(&self, Backend::identity(&*self)),
+            backend: self,
+            deadline,
+        }))
     }
 }
 
 /// The backend as the store of a limiter, which may have set a deadline of its own.
 struct RedisStore {
+    identity: u64,
     backend: Arc<RedisBackend>,
     deadline: Duration,
 }
@@ -244,6 +256,10 @@ impl Store for RedisStore {
         let Some(Servers::Cluster(cluster)) = self.backend.servers.known() else { return 0 };
         let slot = slot_of(&self.backend.key(operation));
         cluster.route(slot).map_or(0, |node| node.number)
+    }
+
+    fn identity(&self) -> u64 {
+        self.identity
     }
 
     fn name(&self) -> &'static str {

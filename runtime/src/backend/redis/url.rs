@@ -66,6 +66,20 @@ impl RedisUrl {
         }
     }
 
+    /// Returns a text that names the servers and the database, without credentials. URLs with the same
+    /// hosts have the same text, in whatever order these stand.
+    pub(super) fn place(&self) -> String {
+        let mut hosts = self.hosts();
+        hosts.iter_mut().for_each(|(host, _)| host.make_ascii_lowercase());
+        hosts.sort();
+        hosts.dedup();
+        let servers = match &self.location {
+            Location::Hosts(_) => format!("{hosts:?}"),
+            Location::Socket(path) => format!("{path:?}"),
+        };
+        format!("{servers} {:?} {}", self.settings.sentinel_master, self.database)
+    }
+
     /// Returns `true` if sentinels are to be spoken to over TLS.
     pub(super) fn sentinels_have_tls(&self) -> bool {
         self.settings.sentinel_master.is_some() && self.settings.sentinel_tls.unwrap_or(self.tls)

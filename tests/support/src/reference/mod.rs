@@ -5,9 +5,11 @@
 //! decision tells (what remains, when to come again, when there is more, when all is back) is
 //! found by asking it again and again, not by a formula.
 
+mod changed_buckets;
 mod fixed_window;
 mod gcra;
 mod leaky_bucket;
+mod listed;
 mod numbers;
 mod property;
 mod sliding_window;
@@ -19,8 +21,10 @@ use std::time::Duration;
 
 use tollgate::{Algorithm, Outcome, QuotaState};
 
+pub use self::changed_buckets::ChangedBuckets;
+pub use self::listed::Listed;
 pub use self::numbers::{DAY, Numbers, has_bucket, numbers, quotas};
-pub use self::property::{Jump, cases, for_all_six, jump, micros, said, worst_window};
+pub use self::property::{Jump, cases, for_all_six, jump, micros, said, said_of, worst_window};
 pub use self::trace::{Action, Answer, Cost, Event, Move, START, Step, play, steps};
 
 /// Longer than any quota takes to be whole again: a bucket may take ten years to fill.
@@ -72,7 +76,21 @@ impl Expected {
 impl Reference {
     pub fn new(algorithm: Algorithm, numbers: &[Numbers]) -> Self {
         let definitions = numbers.iter().map(|numbers| define(algorithm, *numbers)).collect();
+        Self::of(algorithm, numbers, definitions)
+    }
+
+    /// Quotas by definitions that know already what was charged.
+    fn of(
+        algorithm: Algorithm,
+        numbers: &[Numbers],
+        definitions: Vec<Box<dyn Definition>>,
+    ) -> Self {
         Self { algorithm, numbers: numbers.to_vec(), definitions }
+    }
+
+    /// Takes what another form has admitted.
+    fn take(&mut self, now: u64, cost: u32) {
+        self.definitions.iter_mut().for_each(|quota| quota.charge(now, cost.into()));
     }
 
     /// Charges `cost`, if all quotas admit it.

@@ -11,13 +11,17 @@ use super::{DAY, Expected, START};
 
 /// What a decision tells.
 pub fn said(decision: &Decision) -> Expected {
-    let outcome = decision.outcome();
+    said_of(decision.outcome(), decision.quotas())
+}
+
+/// What a store tells.
+pub fn said_of(outcome: Outcome, quotas: &[QuotaState]) -> Expected {
     let wait = |state: &QuotaState| match outcome {
         Outcome::Never => state.retry_after().map(|_| Duration::ZERO),
         _ => state.retry_after(),
     };
-    let waits = decision.quotas().iter().map(wait).collect();
-    Expected { outcome, quotas: decision.quotas().to_vec(), waits }
+    let waits = quotas.iter().map(wait).collect();
+    Expected { outcome, quotas: quotas.to_vec(), waits }
 }
 
 pub fn micros(span: Duration) -> u64 {

@@ -100,21 +100,26 @@ end
 
 -- Returns the part from which that of a new quota is derived: the first choice is a log that knows
 -- the whole period, then the part with the shortest period that contains the quota's, else the one
--- with the longest. Of several, it is the one that is in use for the longest time.
-local function source_of(stored, quota)
+-- with the longest. Of several, it is the one that is in use for the longest time; for a bucket the
+-- one that fills it most.
+local function source_of(stored, family, quota)
   local best, most
+  local function use_until(part)
+    if family ~= BUCKET then return empty_at(part.family, part, part) end
+    return compact_empty_at(family, derived(family, quota, part))
+  end
   for _, part in ipairs(stored) do
     local covers, is_log = part.period >= quota.period, part.family == LOG and 1 or 0
-    local preference = {
-      covers and 1 + is_log or 0, covers and -part.period or part.period, is_log,
-      empty_at(part.family, part, part),
-    }
+    local preference = { covers and 1 + is_log or 0, covers and -part.period or part.period, is_log }
     local differs = 1
     while most and differs < 4 and preference[differs] == most[differs] do
       differs = differs + 1
     end
     -- Of equal ones, the first is taken.
-    if not most or preference[differs] > most[differs] then best, most = part, preference end
+    local is_better = not most
+    if most and differs < 4 then is_better = preference[differs] > most[differs] end
+    if differs == 4 then is_better = use_until(part) > use_until(best) end
+    if is_better then best, most = part, preference end
   end
   return best
 end
@@ -137,6 +142,8 @@ local function translate(plan, stored)
     was_empty = was_empty and ends <= now
     if ends > now and is_kept(part) then
       known[#known + 1] = copy_of(part)
+      -- Another bucket may be too small to know all that was admitted, so this one stays for a period.
+      if part.family == BUCKET then ends = max(ends, now + part.period) end
       known[#known].ends = part.ends or ends
     end
   end
@@ -148,7 +155,7 @@ local function translate(plan, stored)
       end
     end
     parts[i] = parts[i]
-      or derived(family, plan[i], not was_empty and source_of(stored, plan[i]) or nil)
+      or derived(family, plan[i], not was_empty and source_of(stored, family, plan[i]) or nil)
     if is_complete(family, parts[i], plan[i]) then parts[i].since = 0 end
   end
   for _, part in ipairs(known) do
