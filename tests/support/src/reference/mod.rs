@@ -88,11 +88,6 @@ impl Reference {
         Self { algorithm, numbers: numbers.to_vec(), definitions }
     }
 
-    /// Takes what another form has admitted.
-    fn take(&mut self, now: u64, cost: u32) {
-        self.definitions.iter_mut().for_each(|quota| quota.charge(now, cost.into()));
-    }
-
     /// Charges `cost`, if all quotas admit it.
     pub fn charge(&mut self, now: u64, cost: u32) -> Expected {
         let (outcome, exceeded) = self.decide(now, cost);
@@ -114,7 +109,7 @@ impl Reference {
         self.decide(now, cost).0
     }
 
-    /// Charges a cost that is admitted, without a word about it.
+    /// Charges a cost that is admitted, here or by another form, without a word about it.
     pub fn take(&mut self, now: u64, cost: u32) {
         for definition in &mut self.definitions {
             definition.charge(now, cost.into());
