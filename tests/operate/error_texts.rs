@@ -132,6 +132,10 @@ async fn rows() -> Vec<Row> {
             ("HttpOptionsError", error(HttpOptions::new().ipv6_prefix(0))),
             &["1 to 128 bits, not 0"],
         ),
+        row(
+            ("PepperError", error(Limiter::builder(MemoryBackend::new()).pepper("short"))),
+            &["at least 16 bytes"],
+        ),
         row(("QuotaError", error(Quota::try_new(0, Duration::from_secs(1)))), &["at least 1"]),
         row(
             ("UnknownWord", error("token_bukket".parse::<Algorithm>())),
