@@ -108,14 +108,18 @@ fn derived(source: Option<&Part>, algorithm: Algorithm, quota: &Quota, now: Time
     let mut since = Timestamp::EPOCH;
     if let Some(part) = source {
         since = now;
+        let is_log = |counter: &QuotaCounter| matches!(counter, QuotaCounter::SlidingWindow(_));
+        let to_log = is_log(&counter);
         for (at, units) in part.counter.admissions(&part.quota) {
-            if units > 0 {
-                counter.advance(at, quota);
+            // What has expired under the new quota is not charged to its log.
+            if units > 0 && (!to_log || at + quota.period_span() > now) {
+                if !to_log {
+                    counter.advance(at, quota);
+                }
                 counter.charge_beyond(at, quota, units);
             }
         }
-        let is_log = |counter: &QuotaCounter| matches!(counter, QuotaCounter::SlidingWindow(_));
-        if is_log(&counter) && is_log(&part.counter) {
+        if to_log && is_log(&part.counter) {
             since = part.since;
         }
     }

@@ -266,7 +266,7 @@ impl Router for Cluster {
                         request.unbatched = true;
                         None
                     }
-                    RequestError::NoScript => Some(Arc::clone(from)),
+                    RequestError::NoScript | RequestError::Deferred => Some(Arc::clone(from)),
                     _ => None,
                 };
                 let to =

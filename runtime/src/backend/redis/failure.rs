@@ -11,6 +11,8 @@ use crate::error::Execution;
 pub(super) enum RequestError {
     /// Not executed: the server does not have the script, which has to be sent first.
     NoScript,
+    /// Not executed: the checks before it in its call have caused much work.
+    Deferred,
     /// Not executed: the slot is now served by the node at this address.
     Moved(String),
     /// Not executed: the slot is being moved, and the node at this address already has the key.
@@ -150,6 +152,7 @@ impl RequestError {
                 BackendError::not_executed(format!("the cluster is moving the key to {node}"))
             }
             Self::TryAgain => BackendError::not_executed("the cluster is moving the key"),
+            Self::Deferred => BackendError::not_executed("the checks before it were much work"),
         }
     }
 }

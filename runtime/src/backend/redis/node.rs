@@ -12,7 +12,7 @@ use super::connection::SharedConnection;
 use super::connector::Connector;
 use super::driver::LazyDriver;
 use super::failure::RequestError;
-use super::queue::RequestQueue;
+use super::queue::{MAX_CHECKS, RequestQueue};
 use super::request::Request;
 use crate::stats::RedisStats;
 use crate::{BackendError, Clock};
@@ -35,6 +35,8 @@ pub(super) struct Node {
     pub(super) queue: RequestQueue,
     /// The runtime of the connections, from the first use on.
     pub(super) driver: LazyDriver,
+    /// The maximum number of checks in the next call, which adapts to the work that they cause.
+    pub(super) batch_limit: AtomicUsize,
     /// The number of calls that others have overtaken on a new connection.
     overtaken: AtomicUsize,
     /// The time of the last answer, and the duration of its round trip; `None` before the first.
@@ -71,6 +73,7 @@ impl Node {
             router,
             queue: RequestQueue::default(),
             driver: LazyDriver::default(),
+            batch_limit: AtomicUsize::new(MAX_CHECKS),
             overtaken: AtomicUsize::new(0),
             answered: Mutex::default(),
             round_trips: AtomicU64::new(0),

@@ -9,9 +9,8 @@ use tokio::sync::futures::Notified;
 use super::failure::RequestError;
 use super::request::Request;
 
-/// The maximum number of checks in one call, so that it blocks the server for about a millisecond
-/// at most.
-const MAX_CHECKS: usize = 128;
+/// The maximum number of checks in one call. The script carries out fewer if they cause much work.
+pub(super) const MAX_CHECKS: usize = 128;
 /// The maximum size of the keys and arguments in one call, in bytes.
 const MAX_BYTES: usize = 64 * 1024;
 /// The maximum number of checks that wait for one server. Further checks fail at once, with an

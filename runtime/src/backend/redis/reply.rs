@@ -5,7 +5,7 @@ use redis::Value;
 use super::batch::ScriptCall;
 use super::failure::RequestError;
 use super::request::Request;
-use super::script::Answers;
+use super::script::{Answers, Unanswered};
 use crate::Subject;
 
 /// The replies to the calls of one batch.
@@ -18,11 +18,21 @@ pub(super) struct BatchReply {
 }
 
 impl BatchReply {
-    /// Returns `true` if every call was answered, so that the delivery only has to pass on the
-    /// answers and no request has to be sent again.
+    /// Returns `true` if every call was answered as a whole, so that the delivery only has to pass
+    /// on the answers and no request has to be sent again.
     pub(super) fn is_answered(&self) -> bool {
-        let is_answer = |value: &Value| matches!(value, Value::BulkString(_));
+        let is_answer = |value: &Value| matches!(value, Value::BulkString(answer) if Answers::deferred(answer) == 0);
         self.values.len() == self.calls.len() && self.values.iter().all(is_answer)
+    }
+
+    /// Returns the number of checks, and the number of those that the server has deferred.
+    pub(super) fn carried_out(&self) -> (usize, usize) {
+        let checks = self.calls.iter().map(|call| call.requests.len()).sum();
+        let deferred = |value: &Value| match value {
+            Value::BulkString(answer) => Answers::deferred(answer),
+            _ => 0,
+        };
+        (checks, self.values.iter().map(deferred).sum())
     }
 
     /// Delivers the replies. Returns the requests that had no effect and may be sent again, each
@@ -80,7 +90,8 @@ fn deliver(
                 }
                 request.respond(Ok(reply));
             }
-            Some(Err(text)) => fail(request, RequestError::from_script(&text)),
+            Some(Err(Unanswered::Failed(text))) => fail(request, RequestError::from_script(&text)),
+            Some(Err(Unanswered::Deferred)) => fail(request, RequestError::Deferred),
             None => fail(request, missing.clone()),
         }
     }

@@ -8,7 +8,7 @@ use redis::Value;
 
 use super::failure::RequestError;
 use super::node::Node;
-use super::script::{self, Answers, Plan};
+use super::script::{self, Answers, Plan, Unanswered};
 use crate::operation::{Action, Operation};
 use crate::policy::MAX_QUOTAS;
 use crate::{Algorithm, BackendError, Check, Policy, Quota, Source};
@@ -17,6 +17,9 @@ const REPLY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The number of keys among which one is searched that a node of a cluster serves.
 const MAX_TRIES: u32 = 100_000;
+
+/// The number of operations in one call, which is so small that the script defers none of them.
+const BATCH: usize = 8;
 
 /// The maximum number of arguments with which a command is tried.
 const MAX_ARGUMENTS: usize = 5;
@@ -55,11 +58,11 @@ fn stem(key_prefix: &str, serves: impl Fn(&[u8]) -> bool) -> Option<String> {
 }
 
 /// Charges, peeks, refunds and resets, by every algorithm with one to four quotas, and goes on with
-/// each state by a policy of another form. So the script creates, reads, changes, converts and
-/// removes every form of state.
+/// each state by a policy of another form, and by a sliding window with so many admissions that it is
+/// changed in place. So the script creates, reads, changes, converts and removes every form of state.
 async fn run_every_path(node: &Node, stem: &str) -> Result<(), BackendError> {
     let policies: Vec<Policy> = Algorithm::ALL.iter().flat_map(|it| policies(*it)).collect();
-    let keys: Vec<String> = (0..policies.len()).map(|index| format!("{stem}{index}")).collect();
+    let virtual_micros = node.virtual_time.as_ref().map(|clock| clock.now_micros());
     let mut stamp_micros = 0;
     for (step, shift) in STEPS {
         let action = match step {
@@ -69,22 +72,53 @@ async fn run_every_path(node: &Node, stem: &str) -> Result<(), BackendError> {
             Step::Reset => Action::Reset,
         };
         // Each key is checked by the policy that is so many places after its own.
-        let plans: Vec<Plan> = (0..policies.len())
-            .filter_map(|index| policies.get((index + shift) % policies.len()))
-            .map(|policy| Plan::of(&Operation { check: Check::new(policy, "", 1), action }))
+        let shifted = policies.iter().cycle().skip(shift).take(policies.len());
+        let operations: Vec<_> = shifted
+            .enumerate()
+            .map(|(index, policy)| {
+                let operation = Operation { check: Check::new(policy, "", 1), action };
+                (format!("{stem}{index}"), Plan::of(&operation))
+            })
             .collect();
-        let checks = keys.iter().map(String::as_bytes).zip(&plans);
-        let micros = node.virtual_time.as_ref().map(|clock| clock.now_micros());
-        let reply = node.query(&script::call(checks, micros), REPLY_TIMEOUT).await?;
-        let Value::BulkString(bytes) = &reply else { continue };
-        for answer in Answers::new(bytes).into_iter().flatten().take(keys.len()) {
+        for batch in operations.chunks(BATCH) {
+            stamp_micros = run(node, batch, virtual_micros).await?;
+        }
+    }
+    let large = Policy::new("large", Quota::new(200, Duration::from_secs(10)));
+    // Half a period later, so that the expiry is prolonged.
+    for (action, cost, seconds) in [
+        (Action::Charge, 90, 0),
+        (Action::Charge, 1, 5),
+        (Action::Charge, 150, 5),
+        (Action::Reset, 1, 5),
+    ] {
+        let plan = Plan::of(&Operation { check: Check::new(&large, "", cost), action });
+        run(node, &[(format!("{stem}large"), plan)], Some(seconds * 1_000_000)).await?;
+    }
+    Ok(())
+}
+
+/// Carries out operations, each a key and a plan, and returns the time of the answer.
+async fn run(
+    node: &Node,
+    operations: &[(String, Plan)],
+    virtual_micros: Option<u64>,
+) -> Result<u64, BackendError> {
+    let checks = operations.iter().map(|(key, plan)| (key.as_bytes(), plan));
+    let reply = node.query(&script::call(checks, virtual_micros), REPLY_TIMEOUT).await?;
+    let mut micros = 0;
+    if let Value::BulkString(bytes) = &reply {
+        for answer in Answers::new(bytes).into_iter().flatten().take(operations.len()) {
             match answer {
-                Ok(reply) => stamp_micros = reply.now,
-                Err(text) => return Err(RequestError::from_script(&text).into_error()),
+                Ok(reply) => micros = reply.now,
+                Err(Unanswered::Failed(text)) => {
+                    return Err(RequestError::from_script(&text).into_error());
+                }
+                Err(Unanswered::Deferred) => break,
             }
         }
     }
-    Ok(())
+    Ok(micros)
 }
 
 /// The steps of [`run_every_path`], each with the distance from a state's own policy to the one by

@@ -65,8 +65,16 @@ pub(super) struct ScriptReply {
     pub(super) numbers: SmallVec<[u64; 4]>,
 }
 
-/// Iterator over the replies in the answer to a call, in the order of its checks. For a check that
-/// failed, the item is the text of the error.
+/// The reason why a check of a call has no reply.
+#[derive(Debug)]
+pub(super) enum Unanswered {
+    /// The check failed with this error.
+    Failed(String),
+    /// The check was not carried out, because those before it caused much work.
+    Deferred,
+}
+
+/// Iterator over the replies in the answer to a call, in the order of its checks.
 pub(super) struct Answers<'a> {
     now: u64,
     rest: &'a [u8],
@@ -76,6 +84,12 @@ impl<'a> Answers<'a> {
     pub(super) fn new(answer: &'a [u8]) -> Option<Self> {
         let (now, rest) = answer.split_first_chunk()?;
         Some(Self { now: u64::from_le_bytes(*now), rest })
+    }
+
+    /// Returns the number of checks at the end of the call that were not carried out.
+    pub(super) fn deferred(answer: &[u8]) -> usize {
+        // Neither a time nor UTF-8 text ends with this byte.
+        answer.iter().rev().take_while(|byte| **byte == DEFERRED).count()
     }
 
     fn take(&mut self, length: usize) -> Option<&'a [u8]> {
@@ -93,7 +107,7 @@ impl<'a> Answers<'a> {
 }
 
 impl Iterator for Answers<'_> {
-    type Item = Result<ScriptReply, String>;
+    type Item = Result<ScriptReply, Unanswered>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let mut first = self.take(1)?;
@@ -103,7 +117,8 @@ impl Iterator for Answers<'_> {
             first = self.take(1)?;
         }
         match first {
-            [FAILED] => Some(Err(self.take_text()?)),
+            [FAILED] => Some(Err(Unanswered::Failed(self.take_text()?))),
+            [DEFERRED] => Some(Err(Unanswered::Deferred)),
             count => {
                 let numbers = self.take(usize::from(*count.first()?) * 8)?.as_chunks().0;
                 let numbers = numbers.iter().map(|number| u64::from_le_bytes(*number)).collect();
@@ -118,6 +133,8 @@ const FAILED: u8 = 255;
 /// The byte before the reply to a check whose key had a value that could not be read. The reason
 /// follows.
 const REPLACED: u8 = 254;
+/// The reply to a check that was not carried out.
+const DEFERRED: u8 = 253;
 
 /// The action and the quotas of an operation, encoded for the script; `script/plan.lua` decodes it.
 /// All numbers are little-endian, and times are doubles, in microseconds:

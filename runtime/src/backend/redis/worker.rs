@@ -1,6 +1,7 @@
 //! The worker of a node. While one call is at the server, further requests wait in the queue. They
 //! are sent together as soon as the reply is there: without a timer, in the order of their arrival.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use super::connector::SharedHandle;
 use super::failure::RequestError;
 use super::mode;
 use super::node::Node;
+use super::queue::MAX_CHECKS;
 use super::reply::BatchReply;
 use super::request::Request;
 use super::trouble::Measured;
@@ -56,6 +58,7 @@ impl Node {
         match failed.last() {
             // The connection has noted it.
             Some((_, RequestError::Unconnected(_))) => {}
+            Some((_, RequestError::Deferred)) => self.connection.trouble.set_failed(None),
             Some((_, error)) => self.connection.trouble.set_failed(Some(error.reason())),
             None if is_answered => self.connection.trouble.set_failed(None),
             None => {}
@@ -69,9 +72,20 @@ impl Node {
     /// on its answer, or on another connection.
     fn most_checks(&self) -> usize {
         match self.last_answer() {
-            Some((since, _)) if since < SILENCE => usize::MAX,
+            Some((since, _)) if since < SILENCE => self.batch_limit.load(Ordering::Relaxed),
             _ => 1,
         }
+    }
+
+    /// Adapts the size of calls to the number of checks that the server carries out in one.
+    fn pace(&self, reply: &BatchReply) {
+        let limit = self.batch_limit.load(Ordering::Relaxed);
+        let limit = match reply.carried_out() {
+            (checks, 0) if checks < limit => return,
+            (_, 0) => limit * 2,
+            (checks, deferred) => checks - deferred,
+        };
+        self.batch_limit.store(limit.clamp(1, MAX_CHECKS), Ordering::Relaxed);
     }
 
     /// Returns the time that a call may take before others overtake it: a part of the time that is
@@ -116,8 +130,11 @@ async fn run(mut guard: WorkerGuard) {
         if let Some(reply) = undelivered.take_if(|reply| !retry.is_empty() || !may_wait(reply)) {
             retry.extend(node.deliver(reply));
             load_script = retry.iter().any(|(_, error)| matches!(error, RequestError::NoScript));
-            if retry.is_empty() {
+            let is_deferred =
+                |(_, error): &(Request, RequestError)| matches!(error, RequestError::Deferred);
+            if retry.iter().all(is_deferred) {
                 backoff = MIN_BACKOFF;
+                node.resubmit(retry.drain(..).map(|(request, _)| request).collect());
             } else {
                 resend(&node, std::mem::take(&mut retry), backoff).await;
                 backoff = MAX_BACKOFF.min(backoff * 2);
@@ -220,7 +237,9 @@ async fn send_batch(
             router.refresh_soon();
         }
     }
-    BatchReply { calls, values, failure }
+    let reply = BatchReply { calls, values, failure };
+    node.pace(&reply);
+    reply
 }
 
 fn calls(node: &Node, batch: Vec<Request>) -> Vec<ScriptCall> {
@@ -234,7 +253,13 @@ async fn resend(node: &Arc<Node>, failed: Vec<(Request, RequestError)>, backoff:
         node.connection.discard_current().await;
     }
     let is_immediate = |error: &RequestError| {
-        matches!(error, RequestError::NoScript | RequestError::Moved(_) | RequestError::Ask(_))
+        matches!(
+            error,
+            RequestError::NoScript
+                | RequestError::Deferred
+                | RequestError::Moved(_)
+                | RequestError::Ask(_)
+        )
     };
     if !failed.iter().all(|(_, error)| is_immediate(error)) || backoff > MIN_BACKOFF * 8 {
         sleep(backoff).await;

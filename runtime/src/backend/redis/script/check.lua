@@ -1,6 +1,32 @@
 -- One check of the slow path. Checks of the same key and policy share a state, which is written
 -- once, after the last of these checks.
 
+local clock = now
+local states, loaded = {}, {}
+-- The beginnings of the replies to checks whose key had a value that could not be read.
+local replaced = {}
+
+local function text_of(failure)
+  return type(failure) == 'table' and failure.err or tostring(failure)
+end
+
+local function encode_text(mark, text)
+  return pack('<BI4', mark, #text) .. text
+end
+
+local function encode_error(failure)
+  return encode_text(255, text_of(failure))
+end
+
+-- The words in the errors of values that are not ours, or cut, or bent.
+local UNREADABLE = { 'TOLLGATE', 'WRONGTYPE', 'too short', 'attempt to', 'bad argument' }
+
+local function is_unreadable(text)
+  for _, word in ipairs(UNREADABLE) do
+    if string.find(text, word, 1, true) then return true end
+  end
+end
+
 -- Returns the state of a key whose value cannot be read: all units of the plan's quotas are in use
 -- since now. So nobody is admitted beyond a limit, and all units are free after one period. A charge
 -- before now is not in it, so it cannot be refunded.
@@ -31,7 +57,7 @@ local function used_up(key, plan, checks)
   return state
 end
 
-local check, finish
+local check, finish, recover
 
 -- Writes the state to its key. If that fails, none of the state's checks had any effect. They get
 -- the error as their reply, or are carried out once more if the value turns out to be unreadable.

@@ -8,7 +8,7 @@
 local function new_part(family, quota)
   local part = {}
   if family == LOG then
-    part.slots = 0
+    part.slots, part.width = 0, quota.width
     clear_log(part)
   elseif family == COUNTER then
     part.start, part.current, part.previous = now - now % quota.period, 0, 0
@@ -37,7 +37,8 @@ local function require_sense(family, part, charged_at, is_aside)
     require_number(part.last_time)
     local count, slots, used = part.count, part.slots, part.used
     local first, last = part.first_units, part.last_units
-    require_that((count == 0 or part.first_time <= part.last_time and part.last_time <= charged_at)
+    require_that((count == 0 or part.first_time <= part.last_time and part.last_time <= charged_at
+        and part.last_time - part.first_time < period)
       and used <= most and part.head < max(slots, 1) and count <= slots + 1
       and (count > 0 or used == 0)
       and (count ~= 1 or (used == first and first == last and part.first_time == part.last_time))
@@ -61,12 +62,23 @@ end
 
 -- Reads the part of one quota at `at`. Returns it, and the place after it.
 local function decode_part(family, text, at, charged_at, is_aside)
-  if #text < at + (family == LOG and 49 or 31) then unreadable('TOLLGATE the value is cut') end
+  if #text < at + (family == LOG and 29 or 31) then unreadable('TOLLGATE the value is cut') end
   local part = { family = family, since = 0 }
   if family == LOG then
-    part.limit, part.capacity, part.period, part.head, part.count, part.slots, part.used,
-      part.first_time, part.first_units, part.last_time, part.last_units, at =
-      unpack('<I4I4dI2I2I2I4dI4dI4', text, at)
+    local first, count
+    part.limit, first, part.period, part.head, count, part.slots, at =
+      unpack('<I4I4dI2I2I2', text, at)
+    part.capacity, part.added, part.width = part.limit, '', count < 32768 and 4 or 12
+    if part.width == 4 then
+      part.last_time, at = unpack('<d', text, at)
+      part.first_time, part.used = full_time(part.last_time, first), count
+      part.first_units, part.last_units = min(count, 1), min(count, 1)
+    else
+      count = count - 32768
+      part.used, part.first_time, part.first_units, part.last_time, part.last_units, at =
+        unpack('<I4dI4dI4', text, at)
+    end
+    part.count = count
   else
     local a, b, c
     part.limit, part.capacity, part.period, a, b, c, at = unpack('<I4I4ddI4I4', text, at)
@@ -82,6 +94,8 @@ local function decode(key, text)
   if version ~= VERSION or family < LOG or family > BUCKET then
     unreadable('TOLLGATE the value has a format that this release does not know')
   end
+  local has_tail = changed >= 128
+  changed = changed % 128
   require_that(count > 0 and count <= 4 and changed <= 5)
   require_number(charged_at)
   local stored = {
@@ -113,78 +127,122 @@ local function decode(key, text)
     part.floor = (part.tat ~= 0 or part.fraction ~= 0) and max(now, charged_at) or now
     if part.family == LOG then
       part.key, part.offset = key, offset
-      offset = offset + part.slots * 12
+      offset = offset + part.slots * part.width
+      if offset <= #text then
+        part.chunk_start, part.chunk_end = 0, part.slots
+        part.chunk = sub(text, part.offset + 1, offset)
+      end
     end
+  end
+  if has_tail then
+    stored.tail = call('GETRANGE', key, offset, -1)
+    if unpack('<d', stored.tail) <= now then stored.tail = nil end
   end
   return stored
 end
 
 local function encode_part(family, part)
-  if family == LOG then
-    return pack('<I4I4dI2I2I2I4dI4dI4', part.limit, part.capacity, part.period,
-      part.head, part.count, part.slots, part.used,
-      part.first_time, part.first_units, part.last_time, part.last_units)
+  if family ~= LOG then
+    local a, b, c = stored_numbers(family, part)
+    return pack('<I4I4ddI4I4', part.limit, part.capacity, part.period, a, b, c)
+  elseif part.width == 4 then
+    return pack('<I4I4dI2I2I2d', part.limit, part.first_time % STEPS, part.period,
+      part.head, part.count, part.slots, part.last_time)
   end
-  local a, b, c = stored_numbers(family, part)
-  return pack('<I4I4ddI4I4', part.limit, part.capacity, part.period, a, b, c)
+  return pack('<I4I4dI2I2I2I4dI4dI4', part.limit, 0, part.period, part.head, part.count + 32768,
+    part.slots, part.used, part.first_time, part.first_units, part.last_time, part.last_units)
 end
 
--- Returns the text of a state; without the rings, if the state is not rewritten.
-local function encode(state, rewrite)
+-- Returns the text of a state with these parts; without the rings, if it is not rewritten.
+local function encode(state, rings)
   local changed = #state.aside > 0
   for i = 1, state.count do changed = changed or state[i].since > 0 end
   local texts = {
-    pack('<BBBBd', VERSION, state.family, state.count, changed and #state.aside + 1 or 0,
-      state.charged_at),
+    pack('<BBBBd', VERSION, state.family, state.count,
+      (changed and #state.aside + 1 or 0) + (state.tail and 128 or 0), state.charged_at),
   }
-  local rings = {}
-  local function append(family, part)
-    if family == LOG and rewrite then
-      to_list(part)
-      local slots = 4
-      while slots < part.count do slots = slots * 2 end
-      part.head, part.slots = 0, slots
-      for k = 1, slots do
-        local each = part.list[k]
-        rings[#rings + 1] = each and pack('<dI4', each[1], each[2]) or string.rep('\0', 12)
-      end
-    end
-    texts[#texts + 1] = encode_part(family, part)
-  end
-  for i = 1, state.count do append(state.family, state[i]) end
+  for i = 1, state.count do texts[i + 1] = encode_part(state.family, state[i]) end
   if changed then
     texts[#texts + 1] = pack('<d', state.changed_at)
     for i = 1, state.count do texts[#texts + 1] = pack('<d', state[i].since) end
     for _, part in ipairs(state.aside) do
       texts[#texts + 1] = pack('<Bdd', part.family, part.ends, part.since)
-      append(part.family, part)
+      texts[#texts + 1] = encode_part(part.family, part)
     end
   end
-  return table.concat(texts) .. table.concat(rings)
+  return table.concat(texts) .. rings
+end
+
+-- Returns the rings of these logs as text, for a value that is written as a whole. Small rings have
+-- no room, because they are written with each charge.
+local function laid_out(logs)
+  local texts, bytes = {}, 0
+  for i, part in ipairs(logs) do
+    if part.list then
+      part.width = part.used <= 1024 and width_of(part.limit, part.period) or 12
+      if part.width == 4 then part.count, part.first_units, part.last_units = part.used, 1, 1 end
+    end
+    texts[i] = ring_of(part)
+    bytes = bytes + #texts[i]
+  end
+  for i, part in ipairs(logs) do
+    local used = #texts[i] / part.width
+    local slots = used
+    if bytes > SMALL then
+      slots = 4
+      while slots <= used do slots = slots * 2 end
+      texts[i] = texts[i] .. string.rep('\0', (slots - used) * part.width)
+    end
+    part.head, part.slots = 0, slots
+  end
+  work = work + bytes / 256
+  return table.concat(texts), bytes
 end
 
 local function write(state)
-  local ends, rewrite = 0, state.rewrite or state.family ~= LOG
+  local ends, logs, stored, wanted, slice = 0, {}, 0, 0, 0
+  local rewrite = state.rewrite or state.family ~= LOG
   for i = 1, state.count do
     ends = max(ends, empty_at(state.family, state[i], state[i].quota))
-    rewrite = rewrite or state[i].list ~= nil
+    if state.family == LOG then logs[i] = state[i] end
   end
-  for _, part in ipairs(state.aside) do ends = max(ends, empty_at(part.family, part, part)) end
+  for _, part in ipairs(state.aside) do
+    ends = max(ends, empty_at(part.family, part, part))
+    if part.family == LOG then logs[#logs + 1] = part end
+  end
+  if state.tail then ends = max(ends, (unpack('<d', state.tail))) end
   if ends <= now then
     if state.exists then call('DEL', state.key) end
     return
   end
-  local millis = millis_until(ends)
-  local text = encode(state, rewrite)
-  if rewrite then return call('SET', state.key, text, 'PX', millis) end
-  -- The header and single slots of the rings are written in place.
-  for i = 1, state.count do
-    local part = state[i]
-    if part.slot then
-      call('SETRANGE', state.key, part.offset + part.slot * 12,
-        pack('<dI4', part.slot_time, part.slot_units))
+  for _, part in ipairs(logs) do
+    local count = max(part.count - 1, 0)
+    stored, wanted = stored + part.slots * part.width, wanted + count * part.width
+    slice = max(slice, part.period / 16)
+    rewrite = rewrite or part.list or count > part.slots
+  end
+  if rewrite or stored <= SMALL or wanted <= SMALL / 2 then
+    local rings, bytes = laid_out(logs)
+    if bytes > SMALL then ends = ends + slice end
+    return call('SET', state.key, encode(state, rings) .. (state.tail or ''), 'PX',
+      millis_until(ends))
+  end
+  -- The header and the new entries are written in place.
+  for _, part in ipairs(logs) do
+    local width, added = part.width, part.added
+    local at = (part.head + part.count - 1 - added_count(part)) % part.slots
+    local before_end = (part.slots - at) * width
+    if added ~= '' then
+      call('SETRANGE', state.key, part.offset + at * width, sub(added, 1, before_end))
+    end
+    if #added > before_end then
+      call('SETRANGE', state.key, part.offset, sub(added, before_end + 1))
     end
   end
-  call('SETRANGE', state.key, 0, text)
-  call('PEXPIRE', state.key, millis)
+  call('SETRANGE', state.key, 0, encode(state, ''))
+  -- A key with large rings is kept for longer than it is needed, by a 16th of its longest period, so
+  -- that only the first charge in each of these spans has to prolong that.
+  if floor(state.stored_at / slice) ~= floor(now / slice) or state.stored_at > now then
+    call('PEXPIRE', state.key, millis_until(ends + slice))
+  end
 end

@@ -7,13 +7,18 @@ local function granule_of(limit, period)
   return limit <= 1024 and 1 or ceil(period / 1024)
 end
 
+-- Returns the width of the entries of a log, in bytes.
+local function width_of(limit, period)
+  return limit <= 1024 and period < STEPS and 4 or 12
+end
+
 local function plan_of(number)
   local plan = plans[number]
   if not plan then
     local text = ARGV[number + 2]
     local family, action, count, spaced, cost, stamp, at = unpack('<BBBBI4d', text)
     local quotas = sub(text, at, at + count * 28 - 1)
-    local is_fast = count == 1 and family ~= LOG and action == CHARGE and cost > 0
+    local is_fast = count == 1 and action == CHARGE and cost > 0
     plan = {
       family = family, action = action, count = count, cost = cost, stamp = stamp, quotas = quotas,
       is_fast = is_fast,
@@ -21,6 +26,7 @@ local function plan_of(number)
       -- time of the last charge.
       header = is_fast and pack('<BBBB', VERSION, family, 1, 0),
       identity = is_fast and sub(quotas, 1, 16),
+      limit = is_fast and sub(quotas, 1, 4), period = is_fast and sub(quotas, 9, 16),
     }
     local costs_at = at + count * 28
     for i = 1, count do
@@ -36,7 +42,7 @@ local function plan_of(number)
         limit = limit, capacity = capacity, period = period,
         full_span = full_span, full_fraction = full_fraction,
         cost_span = cost_span, cost_fraction = cost_fraction,
-        granule = granule_of(limit, period),
+        granule = granule_of(limit, period), width = width_of(limit, period),
       }
     end
     plans[number] = plan

@@ -5,7 +5,7 @@
 local function quota_of(family, part, cost)
   local quota = {
     limit = part.limit, capacity = part.capacity, period = part.period,
-    granule = granule_of(part.limit, part.period),
+    granule = granule_of(part.limit, part.period), width = width_of(part.limit, part.period),
   }
   if family == BUCKET then
     quota.full_span, quota.full_fraction = span_of(part.capacity, quota)
@@ -48,6 +48,7 @@ local function charge_beyond(family, part, quota, units)
   if family == LOG then
     units = min(units, MAX_UNITS - part.used)
     if units > 0 then
+      if has_steps(part) and part.used + units > 1024 then to_list(part) end
       charge_log(part, { granule = granule_of(max(quota.limit, part.count + 1), quota.period) },
         units)
     end
@@ -70,7 +71,7 @@ local function replay(family, part, quota, at, units)
   local present = now
   now = at
   part.floor = at
-  advance(family, part, quota)
+  if family ~= LOG then advance(family, part, quota) end
   charge_beyond(family, part, quota, units)
   now = present
 end
@@ -80,11 +81,22 @@ local function derived(family, quota, source)
   local part = new_part(family, quota)
   part.since, part.floor = 0, now
   if not source then return part end
+  if family == LOG and source.family == LOG and source.width == 4 and quota.width == 4 then
+    -- The same entries, of which those that have expired are removed later.
+    part = copy_of(source)
+    part.ends, part.floor = nil, max(now, source.last)
+    return part
+  end
   part.since = (family == LOG and source.family == LOG) and source.since or now
   if source.family == LOG then
+    work = work + 2 * source.count
+    if family == LOG then part.list = {} end
     for k = 0, source.count - 1 do
       local time, units = entry(source, k)
-      replay(family, part, quota, time, units)
+      -- What has expired under the new quota is not charged to its log.
+      if family ~= LOG or time + quota.period > now then
+        replay(family, part, quota, time, units)
+      end
     end
   elseif source.family == COUNTER then
     replay(family, part, quota, max(source.start - source.period, 0), source.previous)
@@ -203,7 +215,7 @@ local function load(key, plan)
     key = key, quotas = plan.quotas, family = plan.family, count = plan.count, own = own,
     checks = {}, aside = {}, native = true, charged_at = now,
   }
-  local text = call('GETRANGE', key, 0, 255)
+  local text = call('GETRANGE', key, 0, 399)
   if text == '' then
     state.rewrite = true
     for i = 1, plan.count do
@@ -212,9 +224,9 @@ local function load(key, plan)
     end
     return state
   end
-  state.exists = true
+  state.exists, work = true, work + 6 + 4 * plan.count
   local stored = decode(key, text)
-  state.charged_at = stored.charged_at
+  state.charged_at, state.stored_at, state.tail = stored.charged_at, stored.charged_at, stored.tail
   state.native = stored.family == plan.family and stored.count == plan.count
   local same, twice, periods = true, false, {}
   for i = 1, plan.count do
@@ -239,12 +251,17 @@ local function load(key, plan)
   elseif not state.native then
     state.family, state.count = stored.family, stored.count
   end
+  if state.rewrite then
+    for _, part in ipairs(stored) do work = work + (part.slots or 0) / 32 end
+  end
   state.aside = aside
   local folded
   for i = 1, state.count do
     local part = parts[i]
     state[i] = part
     part.quota = (own and not state.native) and quota_of(part.family, part, plan.cost) or plan[i]
+    if state.family == LOG and part.width ~= part.quota.width
+      and (part.width == 4 or part.used <= 1024) then to_list(part) end
     advance(state.family, part, part.quota)
     state.dirty = state.dirty or part.dirty
     folded = folded or part.folded
