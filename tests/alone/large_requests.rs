@@ -8,7 +8,7 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::connect_info::MockConnectInfo;
 use axum::http::request::Parts;
-use axum::http::{HeaderName, HeaderValue, Request, Response, StatusCode, Uri};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri};
 use axum::routing::{any, post};
 use support::redis::RedisServer;
 use tollgate::http::ForwardedHeader;
@@ -202,15 +202,22 @@ fn routers() -> Vec<(String, Router)> {
     routers.into_iter().map(|(name, router)| (name, router.layer(peer))).collect()
 }
 
-/// A request in which all that a limit can read is filled.
-fn request(filling: &str, size: usize) -> Request<Body> {
+/// All of a request that a limit can read, filled. A copy of the fields shares their bytes.
+#[derive(Clone)]
+struct Filled {
+    uri: Uri,
+    headers: HeaderMap,
+    size: usize,
+}
+
+fn filled(filling: &str, size: usize) -> Filled {
     let filling = filling.repeat(size / filling.len());
-    let mut request = Request::new(Body::from("a".repeat(size)));
     // The library of URIs has a bound of its own, of 64 kB.
     let visible = filling.replace([' ', '"'], "+");
     let (path, query) = (visible.len().min(20_000), visible.len().min(40_000));
     let target = format!("/x{}?q={}", &visible[..path], &visible[..query]);
-    *request.uri_mut() = Uri::try_from(target).unwrap();
+    let uri = Uri::try_from(target).unwrap();
+    let mut headers = HeaderMap::new();
     for (name, value) in [
         ("x-api-key", filling.clone()),
         ("authorization", format!("Bearer {filling}")),
@@ -220,13 +227,22 @@ fn request(filling: &str, size: usize) -> Request<Body> {
         ("x-real-ip", filling),
     ] {
         let value = HeaderValue::try_from(value).unwrap();
-        request.headers_mut().insert(HeaderName::from_static(name), value);
+        headers.insert(HeaderName::from_static(name), value);
     }
-    request
+    Filled { uri, headers, size }
 }
 
-async fn takes(router: &Router, filling: &str, size: usize) -> Duration {
-    let (router, request) = (router.clone(), request(filling, size));
+impl Filled {
+    fn request(&self) -> Request<Body> {
+        let mut request = Request::new(Body::from("a".repeat(self.size)));
+        *request.uri_mut() = self.uri.clone();
+        *request.headers_mut() = self.headers.clone();
+        request
+    }
+}
+
+async fn takes(router: &Router, filled: &Filled) -> Duration {
+    let (router, request) = (router.clone(), filled.request());
     let since = Instant::now();
     let response = router.oneshot(request).await.unwrap();
     let took = since.elapsed();
@@ -257,11 +273,13 @@ async fn requests_that_are_large_stay_in_the_bounds() {
         return;
     }
     let _profiler = dhat::Profiler::builder().testing().build();
-    for (name, router) in routers() {
-        for filling in FILLINGS {
+    let routers = routers();
+    for filling in FILLINGS {
+        let filled = filled(filling, large());
+        for (name, router) in &routers {
             let case = format!("{name}, filled with {filling:?}");
             for _ in 0..2 {
-                let request = request(filling, large());
+                let request = filled.request();
                 let before = held();
                 let (response, allocated, _) = costs(router.clone().oneshot(request)).await;
                 let response = response.unwrap();
@@ -282,12 +300,14 @@ async fn requests_that_are_large_stay_in_the_bounds() {
 async fn the_work_grows_with_the_bytes_and_no_faster() {
     const TRIES: u32 = 20;
     let size = large() / 4;
-    for (name, router) in routers() {
-        for filling in FILLINGS {
+    let routers = routers();
+    for filling in FILLINGS {
+        let [few, many] = [size / 16, size].map(|size| filled(filling, size));
+        for (name, router) in &routers {
             let mut least = f64::INFINITY;
             for _ in 0..TRIES {
-                let few = takes(&router, filling, size / 16).await;
-                let many = takes(&router, filling, size).await;
+                let few = takes(router, &few).await;
+                let many = takes(router, &many).await;
                 least = least.min(many.as_secs_f64() / few.as_secs_f64());
                 if least < 40.0 {
                     break;
