@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use tollgate::testing::ManualClock;
 use tollgate::{Algorithm, Limiter, MemoryBackend};
 
-use support::line::{self, Case, Crowd, Plan, line_limiter, play};
-use support::reference::{cases, for_all_six};
+use support::line::{self, Case, Crowd, Plan, Step, line_limiter, play};
+use support::reference::{Numbers, cases, for_all_six};
 use support::subject::Store;
 
 struct InMemory {
@@ -55,3 +55,23 @@ fn queues_as_the_model(algorithm: Algorithm) {
 }
 
 for_all_six!(queues_as_the_model);
+
+/// The subject's limit is lowered below the cost of the first in line, which learns of it only a
+/// second after it asked last. Who comes meanwhile knows it at once, and that the first will leave.
+#[test]
+fn who_is_about_to_leave_is_not_in_the_way() {
+    for algorithm in [Algorithm::FixedWindow, Algorithm::SlidingWindowCounter] {
+        let numbers = vec![Numbers { limit: 5, period: 2_500_000, burst: None }];
+        let steps = vec![
+            Step::Check(2),
+            Step::Wait(4, 2_500_000),
+            Step::Plan(Some(1)),
+            Step::PassThenWait(1_000_000, 1, 2_984_598),
+        ];
+        let case = Case { algorithm, numbers, steps };
+        let store = InMemory::of(&case);
+        let policy = line::policy(case.algorithm, &case.numbers);
+        let mut crowd = Crowd::new(&store, &case, &policy, "s", &store.plan);
+        assert_eq!(play(&mut crowd, &case), Ok(()));
+    }
+}

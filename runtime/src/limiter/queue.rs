@@ -15,7 +15,7 @@ use smol_str::SmolStr;
 
 use super::gate::Gate;
 use super::prospect::Ahead;
-use crate::{Check, Clock};
+use crate::{Check, Clock, Policy, Quota};
 
 /// The lines of one limiter. A line without callers is removed.
 pub(super) struct Queue {
@@ -66,12 +66,15 @@ impl Line {
         self.places.first_entry()?.get_mut().notify()
     }
 
-    /// Returns the places before `number`; `None` if that is the first.
-    fn ahead_of(&self, number: u64) -> Option<Ahead> {
-        let ahead = self.places.range(..number);
-        let units = ahead.clone().map(|(_, place)| u64::from(place.cost)).sum();
-        let last = ahead.last()?.1.cost;
-        Some(Ahead { units, last })
+    /// Returns the places before `number`; `None` if that is the first. Those whose cost the policy
+    /// can never admit are left out, because they leave as soon as they know the policy.
+    fn ahead_of(&self, number: u64, policy: &Policy) -> Option<Ahead> {
+        self.places.range(..number).next()?;
+        let most = policy.quotas().iter().map(Quota::capacity).min().unwrap_or(u32::MAX);
+        let ahead = self.places.range(..number).map(|(_, place)| place.cost);
+        let mut ahead = ahead.filter(|cost| *cost <= most);
+        let units = ahead.clone().map(u64::from).sum();
+        Some(Ahead { units, last: ahead.next_back().unwrap_or(0) })
     }
 
     fn ahead_of_newcomer(&self) -> Option<Ahead> {
@@ -187,15 +190,15 @@ pub(super) struct PlaceInLine<'a> {
 }
 
 impl PlaceInLine<'_> {
-    /// Takes the notice, if there is one, and returns the places before this one; `None` if this is
-    /// the first.
-    pub(super) fn look(&self) -> Option<Ahead> {
+    /// Takes the notice, if there is one, and returns the places before this one, as `policy` counts
+    /// them; `None` if this is the first.
+    pub(super) fn look(&self, policy: &Policy) -> Option<Ahead> {
         let mut lines = lock(&self.queue.lines);
         let line = lines.find_mut(self.hash, |line| line.is_of(&self.check))?;
         if let Some(place) = line.places.get_mut(&self.number) {
             place.is_notified = false;
         }
-        line.ahead_of(self.number)
+        line.ahead_of(self.number, policy)
     }
 
     /// Waits until this place is notified.
@@ -273,7 +276,6 @@ mod tests {
 
     use super::*;
     use crate::testing::ManualClock;
-    use crate::{Policy, Quota};
 
     /// Of a thousand in line any may leave at any time, and then nothing is left of them.
     #[test]
@@ -291,7 +293,7 @@ mod tests {
                 drop(places.remove(0));
             }
             if let Some(first) = places.first() {
-                assert_eq!(first.look(), None);
+                assert_eq!(first.look(&policy), None);
             }
         }
         assert!(queue.is_empty() && lock(&queue.lines).is_empty());
@@ -326,11 +328,11 @@ mod tests {
         assert!(!is_notified(&first) && !is_notified(&second));
         queue.notify_first(&check);
         assert!(is_notified(&first) && !is_notified(&second));
-        first.look();
+        first.look(&policy);
         assert!(!is_notified(&first));
         queue.notify_all();
         assert!(is_notified(&first) && is_notified(&second));
-        assert_eq!(second.look(), Some(Ahead { units: 1, last: 1 }));
+        assert_eq!(second.look(&policy), Some(Ahead { units: 1, last: 1 }));
         drop(first);
         assert!(is_notified(&second));
     }

@@ -47,7 +47,7 @@ impl Limiter {
                 return self.charge_unobserved(&in_effect).await;
             }
             let taken = place.get_or_insert_with(|| queue.join(check));
-            let stays = match taken.look() {
+            let stays = match taken.look(&policy) {
                 None => match self.ask_as_first(&in_effect, until).await? {
                     ControlFlow::Break(decision) => return Ok(decision),
                     ControlFlow::Continue(span) => span,

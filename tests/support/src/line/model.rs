@@ -214,7 +214,9 @@ impl Model {
                 Some(_) => Some(Fate::Refused),
             };
         }
-        let ahead: u64 = self.line[..index].iter().map(|waiting| u64::from(waiting.cost)).sum();
+        // Whoever the policy can never admit is about to leave.
+        let stay = self.line[..index].iter().filter(|waiting| self.can_hold(waiting.cost));
+        let ahead: u64 = stay.map(|waiting| u64::from(waiting.cost)).sum();
         let numbers = Some(self.numbers.clone());
         let is_new = self.line[index].judged != numbers;
         self.line[index].judged = numbers;
