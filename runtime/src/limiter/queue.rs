@@ -40,6 +40,8 @@ struct Line {
 
 struct Place {
     cost: u32,
+    /// The time at which the caller's patience ends, in microseconds of the queue's clock.
+    until: u64,
     is_notified: bool,
     waker: Option<Waker>,
 }
@@ -66,13 +68,14 @@ impl Line {
         self.places.first_entry()?.get_mut().notify()
     }
 
-    /// Returns the places before `number`; `None` if that is the first. Those whose cost the policy
-    /// can never admit are left out, because they leave as soon as they know the policy.
-    fn ahead_of(&self, number: u64, policy: &Policy) -> Option<Ahead> {
+    /// Returns the places before `number`; `None` if that is the first. Those are left out that are
+    /// about to leave: their patience has ended, or the policy can never admit their cost.
+    fn ahead_of(&self, number: u64, policy: &Policy, now: u64) -> Option<Ahead> {
         self.places.range(..number).next()?;
         let most = policy.quotas().iter().map(Quota::capacity).min().unwrap_or(u32::MAX);
-        let ahead = self.places.range(..number).map(|(_, place)| place.cost);
-        let mut ahead = ahead.filter(|cost| *cost <= most);
+        let ahead = self.places.range(..number).map(|(_, place)| place);
+        let ahead = ahead.filter(|place| place.cost <= most && place.until > now);
+        let mut ahead = ahead.map(|place| place.cost);
         let units = ahead.clone().map(u64::from).sum();
         Some(Ahead { units, last: ahead.next_back().unwrap_or(0) })
     }
@@ -161,8 +164,8 @@ impl Queue {
         wakers.into_iter().for_each(Waker::wake);
     }
 
-    /// Joins the end of the line.
-    pub(super) fn join<'a>(&'a self, check: &Check<'a>) -> PlaceInLine<'a> {
+    /// Joins the end of the line, at the latest until an instant of the queue's clock.
+    pub(super) fn join<'a>(&'a self, check: &Check<'a>, until: u64) -> PlaceInLine<'a> {
         let hash = self.gate.hash(check);
         let mut lines = lock(&self.lines);
         if lines.find(hash, |line| line.is_of(check)).is_none() {
@@ -175,7 +178,8 @@ impl Queue {
         let number = line.next;
         line.next += 1;
         line.wanted += u64::from(check.cost);
-        line.places.insert(number, Place { cost: check.cost, is_notified: false, waker: None });
+        let place = Place { cost: check.cost, until, is_notified: false, waker: None };
+        line.places.insert(number, place);
         PlaceInLine { queue: self, check: *check, hash, number }
     }
 }
@@ -193,12 +197,13 @@ impl PlaceInLine<'_> {
     /// Takes the notice, if there is one, and returns the places before this one, as `policy` counts
     /// them; `None` if this is the first.
     pub(super) fn look(&self, policy: &Policy) -> Option<Ahead> {
+        let now = self.queue.clock.now_micros();
         let mut lines = lock(&self.queue.lines);
         let line = lines.find_mut(self.hash, |line| line.is_of(&self.check))?;
         if let Some(place) = line.places.get_mut(&self.number) {
             place.is_notified = false;
         }
-        line.ahead_of(self.number, policy)
+        line.ahead_of(self.number, policy, now)
     }
 
     /// Waits until this place is notified.
@@ -283,7 +288,7 @@ mod tests {
         let queue = Queue::new(Arc::new(ManualClock::new()));
         let policy = Policy::new("p", Quota::new(1, Duration::from_secs(1)));
         let check = Check::new(&policy, "s", 2);
-        let mut places: Vec<_> = (0..1_000).map(|_| queue.join(&check)).collect();
+        let mut places: Vec<_> = (0..1_000).map(|_| queue.join(&check, u64::MAX)).collect();
         assert!(!queue.is_empty());
         assert_eq!(queue.ahead_of(&check), Some(Ahead { units: 2_000, last: 2 }));
         assert_eq!(queue.ahead_of(&Check::new(&policy, "t", 2)), None);
@@ -305,12 +310,12 @@ mod tests {
         let policy = Policy::new("p", Quota::new(1, Duration::from_secs(1)));
         let check = Check::new(&policy, "s", 2);
         assert!(queue.pass(&check).is_none());
-        let place = queue.join(&check);
+        let place = queue.join(&check, u64::MAX);
         let passages = [queue.pass(&check), queue.pass(&check)].map(Option::unwrap);
         assert_eq!(passages.each_ref().map(|passage| passage.ahead.units), [2, 4]);
         drop(place);
         assert!(queue.pass(&check).is_none() && !queue.is_empty());
-        drop(queue.join(&check));
+        drop(queue.join(&check, u64::MAX));
         assert!(!queue.is_empty());
         drop(passages);
         assert!(queue.is_empty() && lock(&queue.lines).is_empty());
@@ -321,7 +326,7 @@ mod tests {
         let queue = Queue::new(Arc::new(ManualClock::new()));
         let policy = Policy::new("p", Quota::new(1, Duration::from_secs(1)));
         let check = Check::new(&policy, "s", 1);
-        let (first, second) = (queue.join(&check), queue.join(&check));
+        let (first, second) = (queue.join(&check, u64::MAX), queue.join(&check, u64::MAX));
         let is_notified = |place: &PlaceInLine<'_>| {
             pin!(place.notified()).poll(&mut Context::from_waker(Waker::noop())).is_ready()
         };

@@ -46,7 +46,7 @@ impl Limiter {
             if check.cost == 0 || policy.is_blocked() || in_effect.can_never_pass() {
                 return self.charge_unobserved(&in_effect).await;
             }
-            let taken = place.get_or_insert_with(|| queue.join(check));
+            let taken = place.get_or_insert_with(|| queue.join(check, until));
             let stays = match taken.look(&policy) {
                 None => match self.ask_as_first(&in_effect, until).await? {
                     ControlFlow::Break(decision) => return Ok(decision),

@@ -214,8 +214,10 @@ impl Model {
                 Some(_) => Some(Fate::Refused),
             };
         }
-        // Whoever the policy can never admit is about to leave.
-        let stay = self.line[..index].iter().filter(|waiting| self.can_hold(waiting.cost));
+        // Whoever the policy can never admit, or whose patience has ended, is about to leave.
+        let stay = self.line[..index]
+            .iter()
+            .filter(|waiting| self.can_hold(waiting.cost) && waiting.until > self.now);
         let ahead: u64 = stay.map(|waiting| u64::from(waiting.cost)).sum();
         let numbers = Some(self.numbers.clone());
         let is_new = self.line[index].judged != numbers;
