@@ -34,7 +34,9 @@ fn whoever_waits_gets_a_turn() {
             .collect();
         // There is room for one at a time: the others could only wait for it.
         assert_eq!(callers.join_all().await, [true; 10]);
-        let hopeless = limiter.wait(&policy, "s", 1, Duration::ZERO).await.unwrap();
+        let hourly = Policy::new("hourly", Quota::new(1, Duration::from_secs(3_600)));
+        assert!(limiter.wait(&hourly, "s", 1, Duration::ZERO).await.unwrap().is_allowed());
+        let hopeless = limiter.wait(&hourly, "s", 1, Duration::ZERO).await.unwrap();
         assert!(!hopeless.is_allowed());
     });
 }

@@ -79,7 +79,8 @@ function finish(state)
   finish(states[key])
 end
 
-function check(number, key, plan)
+-- Carries out a check. `value` is the beginning of the key's value, if that is known.
+function check(number, key, plan, value)
   local action, family, cost = plan.action, plan.family, plan.cost
   local state = states[key]
   if state and (state.quotas ~= plan.quotas or state.plan_family ~= family or action == RESET
@@ -92,7 +93,7 @@ function check(number, key, plan)
     return encode_reply({ 1 })
   end
   if not state then
-    state = load(key, plan)
+    state = load(key, plan, value)
     state.plan_family = family
     states[key] = state
     loaded[#loaded + 1] = state

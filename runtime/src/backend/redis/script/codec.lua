@@ -129,8 +129,8 @@ local function decode(key, text)
       part.key, part.offset = key, offset
       offset = offset + part.slots * part.width
       if offset <= #text then
+        part.chunk, part.chunk_at = text, part.offset
         part.chunk_start, part.chunk_end = 0, part.slots
-        part.chunk = sub(text, part.offset + 1, offset)
       end
     end
   end

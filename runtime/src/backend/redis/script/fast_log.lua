@@ -1,6 +1,6 @@
 -- Charges a check of one quota of a sliding log, and returns the reply. It handles values that this
 -- release has written as a whole, and keys without state, which most checks find. For any other
--- check it returns nil, and then it has changed nothing.
+-- check it returns nil and the beginning of the value, and then it has changed nothing.
 local function fast_log(key, plan)
   local quota, cost = plan[1], plan.cost
   local limit, period, width = quota.limit, quota.period, quota.width
@@ -8,28 +8,29 @@ local function fast_log(key, plan)
   -- entry and the last one.
   local used, at, first, first_units, last, last_units = 0, 1, now, 0, now, 0
   local is_wide = width == 12
-  local text = is_wide and call('GETRANGE', key, 0, 399) or call('GET', key) or ''
+  local value = call('GETRANGE', key, 0, 399)
+  local text = value
   local count = 0
   if text ~= '' then
     local charged_at, head, slots
     if sub(text, 1, 4) ~= plan.header or sub(text, 13, 16) ~= plan.limit
-      or sub(text, 21, 28) ~= plan.period then return end
+      or sub(text, 21, 28) ~= plan.period then return nil, value end
     charged_at = unpack('<d', text, 5)
     head, count, slots, at = unpack('<I2I2I2', text, 29)
     if is_wide then
       count = count - 32768
-      if count < 0 then return end
+      if count < 0 then return nil, value end
       used, first, first_units, last, last_units, at = unpack('<I4dI4dI4', text, at)
     else
       last, at = unpack('<d', text, at)
       used, last_units = count, 1
     end
     if head > 0 or count ~= slots + 1 or #text ~= at - 1 + slots * width or used > limit
-      or not (last <= charged_at and charged_at <= now) or last % 1 ~= 0 then return end
+      or not (last <= charged_at and charged_at <= now) or last % 1 ~= 0 then return nil, value end
     if last + period <= now then
       text, used, at, last_units = '', 0, 1, 0
     elseif is_wide then
-      if not (first <= last and first + period > now) then return end
+      if not (first <= last and first + period > now) then return nil, value end
     else
       local age = now - last
       while used > 1 and age + (last - unpack('<I4', text, at)) % STEPS >= period do
@@ -51,16 +52,16 @@ local function fast_log(key, plan)
     else
       ring = ring .. string.rep(encode_entry(4, now), cost - 1)
     end
-    if #ring > SMALL then return end
+    if #ring > SMALL then return nil, value end
   elseif is_wide or used < count then
     -- The slow path removes the entries that have expired.
-    return
+    return nil, value
   end
   -- As in `report_log`.
   local left, room = used - first_units, limit - cost
   local reply, has_wait = { admitted and 1 or 0, used, 1, first, first_units }, cost > 1 or not admitted
   if has_wait and left > room then
-    if is_wide then return end
+    if is_wide then return nil, value end
     reply[3], reply[7], left = 2, left - room, room
     reply[6] = room > 0 and full_time(last, unpack('<I4', ring, reply[7] * 4 + 1)) or last
   end

@@ -32,27 +32,28 @@ local function has_steps(part)
 end
 
 -- Returns the time and the units of entry k, where the oldest entry is number 0. Slots are read in
--- chunks of 32.
+-- chunks of 32, if the value does not lie there as a whole.
 local function entry(part, k)
   if part.list then return part.list[k + 1][1], part.list[k + 1][2] end
   if k == part.count - 1 then return part.last_time, part.last_units end
   if k == 0 then return part.first_time, part.first_units end
   local width, text, at = part.width, part.added, k - part.count + 1 + added_count(part)
+  local place = at * width + 1
   if at < 0 then
     at = (part.head + k) % part.slots
     if not part.chunk or at < part.chunk_start or at >= part.chunk_end then
       work = work + 2
-      part.chunk_start, part.chunk_end = at, min(part.slots, at + 32)
+      part.chunk_at, part.chunk_start, part.chunk_end = 0, at, min(part.slots, at + 32)
       part.chunk = call('GETRANGE', part.key, part.offset + at * width,
         part.offset + part.chunk_end * width - 1)
     end
-    text, at = part.chunk, at - part.chunk_start
+    text, place = part.chunk, part.chunk_at + (at - part.chunk_start) * width + 1
   end
   local time, units = nil, 1
   if width == 4 then
-    time = full_time(part.last_time, unpack('<I4', text, at * 4 + 1))
+    time = full_time(part.last_time, unpack('<I4', text, place))
   else
-    time, units = unpack('<dI4', text, at * 12 + 1)
+    time, units = unpack('<dI4', text, place)
   end
   require_that(time >= part.first_time and time <= part.last_time and time % 1 == 0 and units > 0)
   return time, units
@@ -263,7 +264,8 @@ local function ring_of(part)
   local function stored(from, to)
     if from >= to then return '' end
     if part.chunk and part.chunk_start <= from and to <= part.chunk_end then
-      return sub(part.chunk, (from - part.chunk_start) * width + 1, (to - part.chunk_start) * width)
+      local at = part.chunk_at - part.chunk_start * width
+      return sub(part.chunk, at + from * width + 1, at + to * width)
     end
     local text =
       call('GETRANGE', part.key, part.offset + from * width, part.offset + to * width - 1)

@@ -138,17 +138,17 @@ local function run()
     number, work = number + 1, work + 4
     local key = keys[number]
     local plan = plan_of(byte(plan_numbers, number))
-    local reply
+    local reply, value
     if plan.is_fast and not seen[key] then
       if plan.family == LOG then
-        reply = fast_log(key, plan)
+        reply, value = fast_log(key, plan)
       else
         if not fast_compact then fast_compact, build_slow_path = build_compact() end
         reply = fast_compact(key, plan)
       end
     end
     seen[key] = true
-    replies[number + 1] = reply or get_slow_path().check(number, key, plan)
+    replies[number + 1] = reply or get_slow_path().check(number, key, plan, value)
   end
 end
 

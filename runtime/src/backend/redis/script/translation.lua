@@ -209,13 +209,13 @@ local function charge_along(state, plan)
 end
 
 -- Loads the state of a key: in the form of the plan, or, for a refund, in its own form.
-local function load(key, plan)
+local function load(key, plan, value)
   local own = plan.action == REFUND
   local state = {
     key = key, quotas = plan.quotas, family = plan.family, count = plan.count, own = own,
     checks = {}, aside = {}, native = true, charged_at = now,
   }
-  local text = call('GETRANGE', key, 0, 399)
+  local text = value or call('GETRANGE', key, 0, 399)
   if text == '' then
     state.rewrite = true
     for i = 1, plan.count do
