@@ -82,7 +82,7 @@ impl SharedConnection {
     }
 
     /// Returns the current connection; `None` if there is none or it is not usable.
-    async fn current(self: &Arc<Self>) -> Option<SharedHandle> {
+    pub(super) async fn current(self: &Arc<Self>) -> Option<SharedHandle> {
         let mut current = self.current.lock().await;
         if let Some(connection) = &*current
             && self.connector.is_usable(connection)

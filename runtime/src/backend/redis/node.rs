@@ -2,22 +2,22 @@
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use redis::{Cmd, Value};
-use tokio::time::Instant;
 
 use super::connection::SharedConnection;
 use super::connector::Connector;
 use super::driver::LazyDriver;
 use super::failure::RequestError;
+use super::pace::Pace;
 use super::queue::{MAX_CHECKS, RequestQueue};
 use super::request::Request;
 use crate::stats::RedisStats;
 use crate::{BackendError, Clock};
 
-/// The maximum number of calls that others overtake at a time. Each occupies a connection.
+/// The maximum number of connections whose calls others overtake at a time.
 const MAX_OVERTAKEN: usize = 2;
 
 /// The number of nodes that the process has had so far.
@@ -37,10 +37,12 @@ pub(super) struct Node {
     pub(super) driver: LazyDriver,
     /// The maximum number of checks in the next call, which adapts to the work that they cause.
     pub(super) batch_limit: AtomicUsize,
-    /// The number of calls that others have overtaken on a new connection.
+    /// The pace of the calls on the present connection.
+    pace: Mutex<Pace>,
+    /// The number of connections whose calls others have overtaken on a new one.
     overtaken: AtomicUsize,
-    /// The time of the last answer, and the duration of its round trip; `None` before the first.
-    answered: Mutex<Option<(Instant, Duration)>>,
+    /// The duration of the last round trip that ended with an answer; `None` before the first.
+    answered: Mutex<Option<Duration>>,
     round_trips: AtomicU64,
     /// The number of checks that were sent in these round trips.
     checks: AtomicU64,
@@ -74,6 +76,7 @@ impl Node {
             queue: RequestQueue::default(),
             driver: LazyDriver::default(),
             batch_limit: AtomicUsize::new(MAX_CHECKS),
+            pace: Mutex::new(Pace::new(0)),
             overtaken: AtomicUsize::new(0),
             answered: Mutex::default(),
             round_trips: AtomicU64::new(0),
@@ -81,25 +84,28 @@ impl Node {
         })
     }
 
-    /// Records an answer, and the time that it took.
+    /// Records an answer by the time that it took.
     pub(super) fn record_answer(&self, round_trip: Duration) {
-        *self.answered.lock().unwrap_or_else(PoisonError::into_inner) =
-            Some((Instant::now(), round_trip));
+        *self.answered.lock().unwrap_or_else(PoisonError::into_inner) = Some(round_trip);
     }
 
-    /// Returns the time since the last answer, and the duration of its round trip.
-    pub(super) fn last_answer(&self) -> Option<(Duration, Duration)> {
-        let answered = *self.answered.lock().unwrap_or_else(PoisonError::into_inner);
-        answered.map(|(at, round_trip)| (at.elapsed(), round_trip))
+    /// Returns the duration of the last round trip that ended with an answer.
+    pub(super) fn last_round_trip(&self) -> Option<Duration> {
+        *self.answered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts a call as overtaken. Returns `false` if there are too many.
+    /// Locks the pace of the calls.
+    pub(super) fn pace(&self) -> MutexGuard<'_, Pace> {
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts the calls of a connection as overtaken. Returns `false` if there are too many.
     pub(super) fn try_overtake(&self) -> bool {
         let add = |count| (count < MAX_OVERTAKEN).then_some(count + 1);
         self.overtaken.fetch_update(Ordering::AcqRel, Ordering::Acquire, add).is_ok()
     }
 
-    /// Counts an overtaken call as ended.
+    /// Counts the overtaken calls of a connection as ended.
     pub(super) fn end_overtaken(&self) {
         self.overtaken.fetch_sub(1, Ordering::AcqRel);
         self.queue.notify_idle();

@@ -24,8 +24,8 @@ pub(super) struct RequestQueue {
     state: Mutex<QueueState>,
     /// Notified whenever a worker or an overtaken call has ended.
     idle: Notify,
-    /// Notified whenever there is something to send.
-    filled: Notify,
+    /// Notified whenever a request is added.
+    added: Notify,
 }
 
 #[derive(Default)]
@@ -52,7 +52,7 @@ impl RequestQueue {
             return false;
         }
         state.requests.push_back(request);
-        self.filled.notify_one();
+        self.added.notify_one();
         state.needs_worker()
     }
 
@@ -64,6 +64,7 @@ impl RequestQueue {
         for request in requests.into_iter().rev() {
             state.requests.push_front(request);
         }
+        self.added.notify_one();
         state.needs_worker()
     }
 
@@ -72,24 +73,17 @@ impl RequestQueue {
     /// ended.
     pub(super) fn next_batch(&self, most: usize) -> Option<Vec<Request>> {
         let mut state = self.lock();
-        let mut bytes = 0;
-        let most = most.min(MAX_CHECKS);
-        let mut batch = Vec::with_capacity(state.requests.len().min(most));
-        while batch.len() < most
-            && let Some(request) = state
-                .requests
-                .pop_front_if(|request| batch.is_empty() || bytes + request.len() <= MAX_BYTES)
-        {
-            if request.is_wanted() {
-                bytes += request.len();
-                batch.push(request);
-            }
-        }
+        let batch = state.take(most);
         if batch.is_empty() {
             state.has_worker = false;
             return None;
         }
         Some(batch)
+    }
+
+    /// Does the same for a worker that does not end, because calls are on their way.
+    pub(super) fn take(&self, most: usize) -> Vec<Request> {
+        self.lock().take(most)
     }
 
     /// Drops all requests, so that they fail, because the worker was stopped before the queue was
@@ -112,11 +106,9 @@ impl RequestQueue {
         self.idle.notified()
     }
 
-    /// Waits until there is something to send.
-    pub(super) async fn filled(&self) {
-        while self.is_empty() {
-            self.filled.notified().await;
-        }
+    /// Waits until a request is added. One that was added since the last time counts.
+    pub(super) async fn added(&self) {
+        self.added.notified().await;
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -155,6 +147,24 @@ impl RequestQueue {
 }
 
 impl QueueState {
+    /// Removes the next requests, without the cancelled ones, and at most `most`.
+    fn take(&mut self, most: usize) -> Vec<Request> {
+        let mut bytes = 0;
+        let most = most.min(MAX_CHECKS);
+        let mut batch = Vec::with_capacity(self.requests.len().min(most));
+        while batch.len() < most
+            && let Some(request) = self
+                .requests
+                .pop_front_if(|request| batch.is_empty() || bytes + request.len() <= MAX_BYTES)
+        {
+            if request.is_wanted() {
+                bytes += request.len();
+                batch.push(request);
+            }
+        }
+        batch
+    }
+
     /// Returns `true` if the caller has to start a worker. From then on the worker counts as
     /// running.
     fn needs_worker(&mut self) -> bool {

@@ -1,17 +1,20 @@
-//! The worker of a node. While one call is at the server, further requests wait in the queue. They
-//! are sent together as soon as the reply is there: without a timer, in the order of their arrival.
+//! The worker of a node. While the server keeps up, a request is sent at once, behind the calls that
+//! are on their way. Otherwise, requests wait in the queue, and are sent together as soon as a reply
+//! is there: without a timer, in the order of their arrival.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use super::batch::{self, ScriptCall};
 use super::connector::SharedHandle;
 use super::failure::RequestError;
+use super::flight::Flight;
 use super::mode;
 use super::node::Node;
+use super::pace::Departure;
 use super::queue::MAX_CHECKS;
 use super::reply::BatchReply;
 use super::request::Request;
@@ -19,9 +22,6 @@ use super::trouble::Measured;
 
 const MIN_BACKOFF: Duration = Duration::from_millis(1);
 const MAX_BACKOFF: Duration = Duration::from_millis(50);
-
-/// The time after which a connection that has answered nothing may be gone.
-const SILENCE: Duration = Duration::from_millis(1);
 
 impl Node {
     /// Adds a request to the end of the queue.
@@ -71,14 +71,14 @@ impl Node {
     /// a while, nobody knows if it is still there. Then one check goes first, and the others follow
     /// on its answer, or on another connection.
     fn most_checks(&self) -> usize {
-        match self.last_answer() {
-            Some((since, _)) if since < SILENCE => self.batch_limit.load(Ordering::Relaxed),
-            _ => 1,
+        if self.pace().is_silent(Instant::now()) {
+            return 1;
         }
+        self.batch_limit.load(Ordering::Relaxed)
     }
 
     /// Adapts the size of calls to the number of checks that the server carries out in one.
-    fn pace(&self, reply: &BatchReply) {
+    fn adapt(&self, reply: &BatchReply) {
         let limit = self.batch_limit.load(Ordering::Relaxed);
         let limit = match reply.carried_out() {
             (checks, 0) if checks < limit => return,
@@ -88,12 +88,13 @@ impl Node {
         self.batch_limit.store(limit.clamp(1, MAX_CHECKS), Ordering::Relaxed);
     }
 
-    /// Returns the time that a call may take before others overtake it: a part of the time that is
-    /// left, unless the last answers took long.
-    fn patience(&self, deadline: Instant) -> Duration {
-        let left = deadline.saturating_duration_since(Instant::now());
-        let usual = self.last_answer().map_or(Duration::ZERO, |(_, round_trip)| round_trip * 4);
-        usual.clamp(left / 4, left / 2)
+    /// Returns the time from which others may overtake a call: after a part of the time that is left,
+    /// unless the last answers took long.
+    fn patient_until(&self, deadline: Instant) -> Instant {
+        let now = Instant::now();
+        let left = deadline.saturating_duration_since(now);
+        let usual = self.last_round_trip().map_or(Duration::ZERO, |round_trip| round_trip * 4);
+        now + usual.clamp(left / 4, left / 2)
     }
 }
 
@@ -115,97 +116,210 @@ impl Drop for WorkerGuard {
     }
 }
 
-/// Sends the queued requests, batch after batch, until the queue is empty.
+/// Sends the queued requests, batch after batch, until the queue is empty and all are answered.
 async fn run(mut guard: WorkerGuard) {
-    let node = Arc::clone(&guard.node);
-    let mut backoff = MIN_BACKOFF;
-    let mut load_script = false;
-    let mut undelivered: Option<BatchReply> = None;
-    let mut retry = Vec::new();
+    let mut worker = Worker::new(Arc::clone(&guard.node));
     loop {
-        // Pipelining: the next batch is sent before the last replies are delivered, so that the
-        // server is not idle meanwhile. Requests that have to be sent again go first, to preserve
-        // the order.
-        let may_wait = |reply: &BatchReply| reply.is_answered() && !node.queue.is_empty();
-        if let Some(reply) = undelivered.take_if(|reply| !retry.is_empty() || !may_wait(reply)) {
-            retry.extend(node.deliver(reply));
-            load_script = retry.iter().any(|(_, error)| matches!(error, RequestError::NoScript));
-            let is_deferred =
-                |(_, error): &(Request, RequestError)| matches!(error, RequestError::Deferred);
-            if retry.iter().all(is_deferred) {
-                backoff = MIN_BACKOFF;
-                node.resubmit(retry.drain(..).map(|(request, _)| request).collect());
-            } else {
-                resend(&node, std::mem::take(&mut retry), backoff).await;
-                backoff = MAX_BACKOFF.min(backoff * 2);
+        let has_sent = worker.follow().await;
+        if let Some(reply) = worker.undelivered.take() {
+            if has_sent {
+                // This lets the Redis driver write the next call before the replies are delivered.
+                tokio::task::yield_now().await;
             }
+            worker.deliver(reply);
+        } else if !has_sent && !worker.flight.is_empty() {
+            worker.wait().await;
+        } else if !has_sent && !worker.failed.is_empty() {
+            worker.send_again().await;
+        } else if !has_sent {
+            let Some(batch) = worker.node.queue.next_batch(worker.node.most_checks()) else {
+                break;
+            };
+            worker.lead(batch).await;
         }
-        let Some(batch) = node.queue.next_batch(node.most_checks()) else { break };
-        let delivered = async {
-            let Some(reply) = undelivered.take() else { return Vec::new() };
-            // This lets the Redis driver write the next call before the replies are delivered.
-            tokio::task::yield_now().await;
-            node.deliver(reply)
-        };
-        (undelivered, retry) = tokio::join!(exchange(&node, batch, load_script), delivered);
     }
     guard.is_done = true;
-    // The requests that were still queued had all been cancelled, so these replies were not
-    // delivered above.
-    if let Some(reply) = undelivered {
-        let failed = node.deliver(reply);
-        node.resubmit(failed.into_iter().map(|(request, _)| request).collect());
+}
+
+/// The state of a worker.
+struct Worker {
+    node: Arc<Node>,
+    flight: Flight,
+    /// A reply that is yet to be delivered. The next call is sent first, so that the server is not
+    /// idle meanwhile.
+    undelivered: Option<BatchReply>,
+    /// The requests of the calls on their way that have to be sent again, in their order. Nothing
+    /// else is sent before them.
+    failed: Vec<(Request, RequestError)>,
+    load_script: bool,
+    backoff: Duration,
+}
+
+impl Worker {
+    fn new(node: Arc<Node>) -> Self {
+        // A worker before this one may have been stopped early.
+        node.pace().abandon();
+        Self {
+            node,
+            flight: Flight::default(),
+            undelivered: None,
+            failed: Vec::new(),
+            load_script: false,
+            backoff: MIN_BACKOFF,
+        }
+    }
+
+    /// Sends the next batch over the present connection, behind the calls on their way, if it is its
+    /// turn. Returns `true` if it was sent.
+    async fn follow(&mut self) -> bool {
+        let has_failed = self.undelivered.as_ref().is_some_and(|reply| !reply.is_answered());
+        if has_failed || !self.failed.is_empty() || self.node.queue.is_empty() {
+            return false;
+        }
+        if self.node.pace().departure(Instant::now()) != Departure::Now {
+            return false;
+        }
+        let Some(handle) = self.node.connection.current().await else { return false };
+        if !self.flight.is_empty() && handle.id != self.flight.connection() {
+            return false;
+        }
+        let batch = self.node.queue.take(self.node.most_checks());
+        if !batch.is_empty() {
+            if self.flight.is_empty() {
+                self.node.connection.trouble.begin();
+            }
+            self.send(handle, batch).await;
+            return true;
+        }
+        false
+    }
+
+    /// Sends a batch when no call is on its way, over a new connection if there is none.
+    async fn lead(&mut self, batch: Vec<Request>) {
+        let event = self.node.connection.trouble.begin();
+        batch.iter().for_each(|request| request.set_event(event));
+        match self.node.connection.get_by(last_deadline(&batch)).await {
+            Ok(handle) => self.send(handle, batch).await,
+            Err(failure) => {
+                let calls = calls(&self.node, batch);
+                self.undelivered = Some(BatchReply { calls, values: Vec::new(), failure });
+            }
+        }
+    }
+
+    /// Sends a batch over a connection. The calls that are on their way there at a time are one
+    /// event: if the connection fails, they fail by it.
+    async fn send(&mut self, handle: SharedHandle, batch: Vec<Request>) {
+        let event = self.node.connection.trouble.event();
+        batch.iter().for_each(|request| request.set_event(event));
+        let batch: Vec<Request> = batch.into_iter().filter(Request::mark_sent).collect();
+        if batch.is_empty() {
+            return;
+        }
+        let (deadline, checks) = (last_deadline(&batch), batch.len());
+        let calls = calls(&self.node, batch);
+        self.node.pace().connect(handle.id);
+        self.node.pace().send(Instant::now(), calls.len(), checks);
+        if self.flight.is_empty() {
+            self.flight.patient_until = Some(self.node.patient_until(deadline));
+        }
+        let (id, load_script) = (handle.id, std::mem::take(&mut self.load_script));
+        let sending = send_batch(Arc::clone(&self.node), handle, calls, load_script);
+        self.flight.start(id, deadline, sending).await;
+    }
+
+    /// Waits for the first reply, or for what comes before it: a check that may leave, or the end of
+    /// the patience with a call that hangs.
+    async fn wait(&mut self) {
+        let Self { node, flight, .. } = self;
+        let patient_until = flight.patient_until;
+        let is_patient = patient_until.is_some_and(|until| Instant::now() < until);
+        let hangs = patient_until.is_some() && !is_patient;
+        if hangs && (!node.queue.is_empty() || !self.failed.is_empty()) {
+            return self.overtake().await;
+        }
+        let may_send = self.failed.is_empty()
+            && node.pace().departure(Instant::now()) != Departure::AfterAnswer;
+        let patience = sleep_until(patient_until.unwrap_or_else(Instant::now));
+        tokio::select! {
+            biased;
+            reply = flight.first_reply() => {
+                note(node, &reply);
+                flight.patient_until = flight.deadline().map(|last| node.patient_until(last));
+                self.undelivered = Some(reply);
+            }
+            () = patience, if is_patient => {}
+            () = node.queue.added(), if hangs || may_send => {}
+        }
+    }
+
+    /// Moves to a new connection, because the first call hangs and others wait. The replies to the
+    /// calls on their way are delivered in the background. If too many are already, waits for them.
+    async fn overtake(&mut self) {
+        if !self.node.try_overtake() {
+            self.flight.patient_until = None;
+            return;
+        }
+        self.node.connection.discard(self.flight.connection()).await;
+        self.node.pace().abandon();
+        let (node, mut flight) = (Arc::clone(&self.node), std::mem::take(&mut self.flight));
+        tokio::spawn(async move {
+            let mut failed = Vec::new();
+            while !flight.is_empty() {
+                failed.extend(node.deliver(flight.first_reply().await));
+            }
+            if !failed.is_empty() {
+                resend(&node, failed, MIN_BACKOFF).await;
+            }
+            node.end_overtaken();
+        });
+    }
+
+    /// Delivers a reply, and keeps what has to be sent again.
+    fn deliver(&mut self, reply: BatchReply) {
+        let failed = self.node.deliver(reply);
+        if failed.is_empty() && self.failed.is_empty() {
+            self.backoff = MIN_BACKOFF;
+        }
+        self.failed.extend(failed);
+    }
+
+    /// Sends again what has to be. No call is on its way any more.
+    async fn send_again(&mut self) {
+        let failed = std::mem::take(&mut self.failed);
+        self.load_script = failed.iter().any(|(_, error)| matches!(error, RequestError::NoScript));
+        if failed.iter().all(|(_, error)| matches!(error, RequestError::Deferred)) {
+            self.backoff = MIN_BACKOFF;
+            self.node.resubmit(failed.into_iter().map(|(request, _)| request).collect());
+        } else {
+            resend(&self.node, failed, self.backoff).await;
+            self.backoff = MAX_BACKOFF.min(self.backoff * 2);
+        }
     }
 }
 
-/// Sends a batch to the server, and returns its reply. Returns `None` if the reply takes long while
-/// others wait: then they overtake the batch on a new connection, and its reply is delivered in the
-/// background.
-async fn exchange(node: &Arc<Node>, batch: Vec<Request>, load_script: bool) -> Option<BatchReply> {
-    let event = node.connection.trouble.begin();
-    batch.iter().for_each(|request| request.set_event(event));
-    let last = batch.iter().map(|request| request.deadline).max().unwrap_or_else(Instant::now);
-    let handle = match node.connection.get_by(last).await {
-        Ok(handle) => handle,
-        Err(failure) => {
-            let calls = calls(node, batch);
-            return Some(BatchReply { calls, values: Vec::new(), failure });
-        }
-    };
-    let id = handle.id;
-    let mut sending = Box::pin(send_batch(Arc::clone(node), handle, batch, load_script));
-    if let Ok(reply) = timeout(node.patience(last), &mut sending).await {
-        return Some(reply);
+/// Notes the reply to the first call for the pace of those after it.
+fn note(node: &Node, reply: &BatchReply) {
+    let (now, mut pace) = (Instant::now(), node.pace());
+    match reply.carried_out() {
+        _ if reply.is_answered() => pace.answer(now),
+        (_, deferred) if deferred > 0 => pace.defer(now),
+        _ => pace.fail(),
     }
-    tokio::select! {
-        biased;
-        reply = &mut sending => return Some(reply),
-        () = node.queue.filled() => {}
-    }
-    if !node.try_overtake() {
-        return Some(sending.await);
-    }
-    node.connection.discard(id).await;
-    let node = Arc::clone(node);
-    tokio::spawn(async move {
-        let failed = node.deliver(sending.await);
-        if !failed.is_empty() {
-            resend(&node, failed, MIN_BACKOFF).await;
-        }
-        node.end_overtaken();
-    });
-    None
 }
 
-/// Sends a batch over a connection, and returns its reply.
+/// Returns the latest deadline of the requests.
+fn last_deadline(batch: &[Request]) -> Instant {
+    batch.iter().map(|request| request.deadline).max().unwrap_or_else(Instant::now)
+}
+
+/// Sends calls over a connection, and returns the replies.
 async fn send_batch(
     node: Arc<Node>,
     mut handle: SharedHandle,
-    batch: Vec<Request>,
+    calls: Vec<ScriptCall>,
     load_script: bool,
 ) -> BatchReply {
-    let batch: Vec<Request> = batch.into_iter().filter(Request::mark_sent).collect();
-    let calls = calls(&node, batch);
     let requests = || calls.iter().flat_map(|call| &call.requests);
     let unknown = |reason: &str| RequestError::Unknown(reason.to_owned());
     let Some(deadline) = requests().map(|request| request.deadline).max() else {
@@ -238,7 +352,7 @@ async fn send_batch(
         }
     }
     let reply = BatchReply { calls, values, failure };
-    node.pace(&reply);
+    node.adapt(&reply);
     reply
 }
 
