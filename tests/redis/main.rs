@@ -20,6 +20,7 @@ mod local_tier;
 mod one_call;
 mod other_stores;
 mod outage;
+mod overlap;
 mod overrides;
 mod rights;
 mod rolling;

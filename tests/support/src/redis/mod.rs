@@ -1,6 +1,7 @@
 //! Real servers for tests: on free ports, ended by their process id however the test ends.
 
 mod cluster;
+mod line;
 mod proxy;
 mod sentinel;
 mod tls;
@@ -15,6 +16,7 @@ use crate::process::{Directory, PATIENCE, Process, Program};
 pub use crate::process::free_port;
 
 pub use self::cluster::RedisCluster;
+pub use self::line::Line;
 pub use self::proxy::{Fault, Proxy};
 pub use self::sentinel::{LoneSentinel, Passwords, SENTINEL_USER, Sentinels};
 pub use self::tls::{Certificates, ClientFiles};
