@@ -1,0 +1,64 @@
+//! The server's CPU for a check, of each algorithm against the plain script over one shared
+//! connection. No limit is reached. `sliding_window` takes part three times:
+//!
+//! - `sliding_window`: a large limit, so that admissions share entries of the log;
+//! - `sliding_window_1000`: 1000 per 60 s, so that each admission has an entry of its own, and
+//!   short logs;
+//! - `sliding_window_deep`: the same with fewer keys, whose logs are long from the beginning.
+//!
+//! Turns are short and many, because a check costs the server up to three times as much while the
+//! machine has nothing else to do, and this changes from one moment to the next.
+
+use std::time::Duration;
+
+use tollgate::{Algorithm, Policy, Quota};
+
+use super::contenders::Contender;
+use super::server::Server;
+use super::turns::{Entrant, Turns};
+use super::{HOUR, LIMIT, Result, policy, ratio, runtime};
+use crate::{median, name};
+
+const CALLERS: [u64; 3] = [1, 64, 256];
+const ROUNDS: usize = 25;
+const TURN: Duration = Duration::from_millis(50);
+const LONG_LOG: u64 = 200;
+
+pub(super) fn run() -> Result<()> {
+    let server = Server::start()?;
+    let (url, runtime) = (server.url(), runtime()?);
+    let per_minute = |name| Policy::new(name, Quota::new(1000, Duration::from_secs(60)));
+    let ours =
+        |policy| Ok::<_, Box<dyn std::error::Error>>(Entrant::new(Contender::ours(&url, policy)?));
+
+    let plain = Entrant::new(runtime.block_on(Contender::multiplexed(&url))?);
+    let mut entrants = vec![("the plain script", plain)];
+    for &algorithm in Algorithm::ALL {
+        entrants.push((name(algorithm), ours(policy(algorithm, LIMIT, HOUR))?));
+    }
+    let short = "sliding_window_1000";
+    entrants.push((short, ours(per_minute(short))?));
+    let long = "sliding_window_deep";
+    let deep = Entrant { keys: 1000, checked: LONG_LOG, ..ours(per_minute(long))? };
+    entrants.push((long, deep));
+
+    let (names, entrants): (Vec<_>, Vec<_>) = entrants.into_iter().unzip();
+    for callers in CALLERS {
+        let (rounds, length) = (ROUNDS, TURN);
+        let turns = Turns { server: &server, runtime: &runtime, callers, rounds, length };
+        let samples = turns.measure(&entrants)?;
+        for ((name, entrant), samples) in names.iter().zip(&entrants).zip(&samples) {
+            println!(
+                "{name}, {callers} callers: {:.2} us of the server's CPU for a check ({} to {:.0} checks of a key)",
+                median(samples.cpu_micros.clone()),
+                entrant.checked,
+                samples.checked
+            );
+        }
+        for (name, ours) in names.iter().zip(&samples).skip(1) {
+            let ratio = ratio(&ours.cpu_micros, &samples[0].cpu_micros);
+            println!("ratio redis.{name}.server_cpu.{callers} {ratio:.3}");
+        }
+    }
+    Ok(())
+}
