@@ -17,7 +17,7 @@ use super::{HOUR, Result, policy, runtime};
 use crate::name;
 
 /// Admissions, and the number of keys.
-const CASES: [(u32, u32); 3] = [(1, 50_000), (10, 20_000), (100, 5_000)];
+const CASES: [(u32, u32); 3] = [(1, 50_000), (10, 20_000), (100, 10_000)];
 const TASKS: u32 = 128;
 
 pub(super) fn run() -> Result<()> {

@@ -28,19 +28,17 @@ pub(super) fn run() -> Result<()> {
     let server = Server::start()?;
     let (url, runtime) = (server.url(), runtime()?);
     let per_minute = |name| Policy::new(name, Quota::new(1000, Duration::from_secs(60)));
-    let ours =
-        |policy| Ok::<_, Box<dyn std::error::Error>>(Entrant::new(Contender::ours(&url, policy)?));
+    let ours = |policy| Contender::ours(&url, policy);
 
-    let plain = Entrant::new(runtime.block_on(Contender::multiplexed(&url))?);
-    let mut entrants = vec![("the plain script", plain)];
+    let plain = runtime.block_on(Contender::multiplexed(&url))?;
+    let mut entrants = vec![("the plain script", Entrant::new(plain))];
     for &algorithm in Algorithm::ALL {
-        entrants.push((name(algorithm), ours(policy(algorithm, LIMIT, HOUR))?));
+        let ours = ours(policy(algorithm, LIMIT, HOUR))?;
+        entrants.push((name(algorithm), Entrant::new(ours)));
     }
-    let short = "sliding_window_1000";
-    entrants.push((short, ours(per_minute(short))?));
-    let long = "sliding_window_deep";
-    let deep = Entrant { keys: 1000, checked: LONG_LOG, ..ours(per_minute(long))? };
-    entrants.push((long, deep));
+    let (short, long) = ("sliding_window_1000", "sliding_window_deep");
+    entrants.push((short, Entrant::new(ours(per_minute(short))?)));
+    entrants.push((long, Entrant::with_keys(ours(per_minute(long))?, 1000, LONG_LOG)));
 
     let (names, entrants): (Vec<_>, Vec<_>) = entrants.into_iter().unzip();
     for callers in CALLERS {

@@ -28,9 +28,12 @@ pub(super) struct Turns<'a> {
 #[derive(Clone)]
 pub(super) struct Entrant {
     pub(super) contender: Arc<Contender>,
-    pub(super) keys: u64,
+    keys: u64,
     /// Checks of each key before the first turn.
     pub(super) checked: u64,
+    /// The number of the next check. The callers share it, so that all keys are asked for equally
+    /// often, and never two callers for one.
+    next: Arc<AtomicU64>,
 }
 
 /// Samples of a contender, one a turn.
@@ -47,10 +50,17 @@ pub(super) struct Samples {
 impl Entrant {
     /// 10,000 keys, each of which is there already.
     pub(super) fn new(contender: Contender) -> Self {
-        Self { contender: Arc::new(contender), keys: 10_000, checked: 1 }
+        Self::with_keys(contender, 10_000, 1)
     }
 
-    async fn check(&self, key: u64) {
+    /// Keys that have been checked this often before the first turn.
+    pub(super) fn with_keys(contender: Contender, keys: u64, checked: u64) -> Self {
+        Self { contender: Arc::new(contender), keys, checked, next: Arc::default() }
+    }
+
+    async fn check_next(&self) {
+        // Coprime with the number of keys: all of them, in no simple order.
+        let key = self.next.fetch_add(1, Ordering::Relaxed) * 3_937 % self.keys;
         if let Err(error) = self.contender.check(&key.to_string()).await {
             panic!("{}: {error}", self.contender.name());
         }
@@ -80,44 +90,38 @@ impl Turns<'_> {
     }
 
     fn fill(&self, entrant: &Entrant) {
-        self.runtime.block_on(async {
-            let fillers: JoinSet<()> = (0..FILLERS)
-                .map(|filler| {
-                    let entrant = entrant.clone();
-                    async move {
-                        for _ in 0..entrant.checked {
-                            for key in (filler..entrant.keys).step_by(FILLERS as usize) {
-                                entrant.check(key).await;
-                            }
-                        }
-                    }
-                })
-                .collect();
-            fillers.join_all().await;
-        });
+        let end = entrant.next.load(Ordering::Relaxed) + entrant.keys * entrant.checked;
+        self.call(FILLERS, entrant, move |next| next < end);
     }
 
     /// How many checks were made, and in how many seconds.
     fn turn(&self, entrant: &Entrant) -> (f64, f64) {
-        let checks = Arc::new(AtomicU64::new(0));
+        let first = entrant.next.load(Ordering::Relaxed);
         let (began, length) = (Instant::now(), self.length);
+        self.call(self.callers, entrant, move |_| began.elapsed() < length);
+        let checks = entrant.next.load(Ordering::Relaxed) - first;
+        (checks as f64, began.elapsed().as_secs_f64())
+    }
+
+    /// Lets callers ask while they are told to go on, by the number of the next check.
+    fn call(
+        &self,
+        callers: u64,
+        entrant: &Entrant,
+        goes_on: impl Fn(u64) -> bool + Copy + Send + 'static,
+    ) {
         self.runtime.block_on(async {
-            let callers: JoinSet<()> = (0..self.callers)
-                .map(|caller| {
-                    let (entrant, checks) = (entrant.clone(), Arc::clone(&checks));
+            let callers: JoinSet<()> = (0..callers)
+                .map(|_| {
+                    let entrant = entrant.clone();
                     async move {
-                        let mut key = caller * 7_919;
-                        while began.elapsed() < length {
-                            // Coprime with the number of keys: all of them, in no simple order.
-                            key = (key + 3_937) % entrant.keys;
-                            entrant.check(key).await;
-                            checks.fetch_add(1, Ordering::Relaxed);
+                        while goes_on(entrant.next.load(Ordering::Relaxed)) {
+                            entrant.check_next().await;
                         }
                     }
                 })
                 .collect();
             callers.join_all().await;
         });
-        (checks.load(Ordering::Relaxed) as f64, began.elapsed().as_secs_f64())
     }
 }
