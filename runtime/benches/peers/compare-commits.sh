@@ -2,10 +2,11 @@
 # Compares two commits of the library: builds this package at both, runs the two programs in turn,
 # and prints `ratio old.NAME VALUE`, new divided by old, with the medians of both beside it.
 #
-#   compare-commits.sh OLD NEW [memory[:PART] | http | redis | redis-bytes | redis-hold | instructions]...
+#   compare-commits.sh OLD NEW [COMPARISON]...
 #
-# Without a comparison's name it runs memory, http, redis and instructions; `memory:gcra.1000.` takes those whose name contains
-# that part. VALUE is the median of the ratios of ROUNDS pairs of runs (5 unless the environment says
+# A comparison is memory, memory:PART, http, redis, redis-bytes, redis-hold or instructions;
+# `memory:gcra.1000.` takes those whose name contains that part. Without one it runs memory, http,
+# redis and instructions. VALUE is the median of the ratios of ROUNDS pairs of runs (5 unless the environment says
 # otherwise), in which each goes first in turn. The instructions are counted once, as they repeat.
 # All but `redis.checks` and `http.throughput`, which are rates, are the better the less they are.
 #
@@ -16,7 +17,7 @@ set -euo pipefail
 
 fail() { printf '%s\n' "$*" >&2; exit 1; }
 
-[ $# -ge 2 ] || fail "usage: $0 OLD NEW [memory[:PART] | http | redis | redis-bytes | redis-hold | instructions]..."
+[ $# -ge 2 ] || fail "usage: $0 OLD NEW [COMPARISON]..., see the beginning of this file"
 here=$(cd "$(dirname "$0")" && pwd)
 repository=$(git -C "$here" rev-parse --show-toplevel)
 old=$(git -C "$repository" rev-parse --verify --quiet "$1^{commit}") || fail "there is no commit $1"

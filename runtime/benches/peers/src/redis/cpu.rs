@@ -6,8 +6,8 @@
 //!   short logs;
 //! - `sliding_window_deep`: the same with fewer keys, whose logs are long from the beginning.
 //!
-//! Turns are short and many, because a check costs the server up to three times as much while the
-//! machine has nothing else to do, and this changes from one moment to the next.
+//! Turns are short and many, because the server's time for a check of a single caller changes
+//! threefold from one moment to the next, with what else the machine does.
 
 use std::time::Duration;
 

@@ -74,11 +74,13 @@ impl Server {
         number(&self.info("commandstats")?, "cmdstat_evalsha:calls=")
     }
 
-    /// The memory that it takes once it is at rest: it moves its table of keys a part at a time, and
-    /// notes its resident memory ten times a second.
+    /// The memory that it takes once it is at rest: it moves its table of keys a part at a time,
+    /// notes its resident memory ten times a second, and its allocator gives back only by and by, or
+    /// when told, what is not in use any more.
     pub(super) fn memory(&self) -> Result<Memory> {
         let mut last = None;
         loop {
+            redis::cmd("MEMORY").arg("PURGE").exec(&mut self.connection()?)?;
             sleep(Duration::from_millis(250));
             let info = self.info("memory")?;
             let resident = number(&info, "used_memory_rss:")?;
