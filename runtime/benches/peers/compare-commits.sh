@@ -2,10 +2,11 @@
 # Compares two commits of the library: builds this package at both, runs the two programs in turn,
 # and prints `ratio old.NAME VALUE`, new divided by old, with the medians of both beside it.
 #
-#   compare-commits.sh OLD NEW [memory[:PART] | http | redis | instructions]...
+#   compare-commits.sh OLD NEW [COMPARISON]...
 #
-# Without a comparison's name it runs all four; `memory:gcra.1000.` takes those whose name contains
-# that part. VALUE is the median of the ratios of ROUNDS pairs of runs (5 unless the environment says
+# A comparison is memory, memory:PART, http, redis, redis-bytes, redis-hold or instructions;
+# `memory:gcra.1000.` takes those whose name contains that part. Without one it runs memory, http,
+# redis and instructions. VALUE is the median of the ratios of ROUNDS pairs of runs (5 unless the environment says
 # otherwise), in which each goes first in turn. The instructions are counted once, as they repeat.
 # All but `redis.checks` and `http.throughput`, which are rates, are the better the less they are.
 #
@@ -16,7 +17,7 @@ set -euo pipefail
 
 fail() { printf '%s\n' "$*" >&2; exit 1; }
 
-[ $# -ge 2 ] || fail "usage: $0 OLD NEW [memory[:PART] | http | redis | instructions]..."
+[ $# -ge 2 ] || fail "usage: $0 OLD NEW [COMPARISON]..., see the beginning of this file"
 here=$(cd "$(dirname "$0")" && pwd)
 repository=$(git -C "$here" rev-parse --show-toplevel)
 old=$(git -C "$repository" rev-parse --verify --quiet "$1^{commit}") || fail "there is no commit $1"
@@ -26,9 +27,11 @@ shift 2
 for comparison; do
   case $comparison in
     memory | memory:* | http) ;;
-    redis) command -v redis-server >/dev/null || fail "redis needs redis-server: install it" ;;
+    redis | redis-bytes | redis-hold)
+      command -v redis-server >/dev/null || fail "$comparison needs redis-server: install it"
+      ;;
     instructions) command -v valgrind >/dev/null || fail "instructions needs valgrind: install it" ;;
-    *) fail "there is no comparison $comparison: memory, http, redis or instructions" ;;
+    *) fail "there is no comparison $comparison: memory, http, redis, redis-bytes, redis-hold or instructions" ;;
   esac
 done
 

@@ -24,8 +24,9 @@ fn main() -> ExitCode {
                 memory::figures(&arguments.next().unwrap_or_default());
                 Ok(())
             }
-            Some("redis") => redis::figures(),
-            _ => Err("say which figures to print: http, memory or redis".into()),
+            Some(part @ ("redis" | "redis-bytes" | "redis-hold")) => redis::figures(part),
+            _ => Err("say which figures to print: http, memory, redis, redis-bytes or redis-hold"
+                .into()),
         },
         Some("http") => http::run(),
         Some("instructions") => instructions::run(),
@@ -33,7 +34,7 @@ fn main() -> ExitCode {
         Some("macros") => macros::run(),
         Some("memory") => memory::run(&arguments.next().unwrap_or_default()),
         Some("memory-of") => memory::bytes_per_key_of(&arguments.next().unwrap_or_default()),
-        Some("redis") => redis::run(),
+        Some("redis") => redis::run(&arguments.next().unwrap_or_default()),
         #[cfg(feature = "telemetry")]
         Some("telemetry") => telemetry::run(),
         _ => Err("say which comparison to run: memory, http, redis, macros or instructions, or telemetry with the feature of that name".into()),
