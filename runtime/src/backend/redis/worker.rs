@@ -196,8 +196,7 @@ impl Worker {
 
     /// Sends a batch when no call is on its way, over a new connection if there is none.
     async fn lead(&mut self, batch: Vec<Request>) {
-        let event = self.node.connection.trouble.begin();
-        batch.iter().for_each(|request| request.set_event(event));
+        depend(&batch, self.node.connection.trouble.begin());
         match self.node.connection.get_by(last_deadline(&batch)).await {
             Ok(handle) => self.send(handle, batch).await,
             Err(failure) => {
@@ -210,8 +209,7 @@ impl Worker {
     /// Sends a batch over a connection. The calls that are on their way there at a time are one
     /// event: if the connection fails, they fail by it.
     async fn send(&mut self, handle: SharedHandle, batch: Vec<Request>) {
-        let event = self.node.connection.trouble.event();
-        batch.iter().for_each(|request| request.set_event(event));
+        depend(&batch, self.node.connection.trouble.event());
         let batch: Vec<Request> = batch.into_iter().filter(Request::mark_sent).collect();
         if batch.is_empty() {
             return;
@@ -296,6 +294,12 @@ impl Worker {
             self.backoff = MAX_BACKOFF.min(self.backoff * 2);
         }
     }
+}
+
+/// Sets the event of requests, except of those whose time is over: an earlier one has failed them.
+fn depend(batch: &[Request], event: u64) {
+    let now = Instant::now();
+    batch.iter().filter(|it| it.deadline > now).for_each(|request| request.set_event(event));
 }
 
 /// Notes the reply to the first call for the pace of those after it.
