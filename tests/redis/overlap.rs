@@ -11,17 +11,12 @@ use tokio::task::JoinSet;
 use tollgate::stats::BreakerState;
 use tollgate::{CircuitBreaker, Limiter, LocalTier, Policy, Quota, RedisBackend};
 
-use crate::timed::{PATIENCE, runtime};
+use crate::timed::{PATIENCE, limiter_at, runtime};
 use support::redis::{Line, RedisServer};
 use support::scaled;
 
 const WAY: Duration = Duration::from_millis(2);
 const AMPLE: Policy = Policy::new("ample", Quota::new(1_000_000, Duration::from_secs(86_400)));
-
-fn limiter(url: &str) -> Limiter {
-    let backend = RedisBackend::builder(url).deadline(PATIENCE).build().unwrap();
-    Limiter::builder(backend).local_tier(LocalTier::none()).build()
-}
 
 /// One connection that is shared, as programs do without a limiter.
 async fn plain(url: &str) -> MultiplexedConnection {
@@ -71,18 +66,22 @@ async fn checks(limiter: &Limiter, callers: usize, rounds: u32) -> Vec<Duration>
     .await
 }
 
+/// Starts, and has a few checks answered one by one, after which the line is known.
+async fn get_to_know_the_line(limiter: &Limiter) {
+    limiter.initialize().await.unwrap();
+    checks(limiter, 1, 20).await;
+}
+
 /// Few callers and many, side by side with as many that share one connection.
 #[test]
 fn over_a_long_line_a_check_takes_one_round_trip() {
     let server = RedisServer::start();
     let line = Line::start(server.port, WAY);
     let other = Line::start(server.port, WAY);
-    let limiter = limiter(&line.url());
+    let limiter = limiter_at(&line.url());
     runtime().block_on(async {
-        limiter.initialize().await.unwrap();
         let plain = plain(&other.url()).await;
-        // The line is known after a few answers.
-        checks(&limiter, 1, 20).await;
+        get_to_know_the_line(&limiter).await;
         line.most_requests();
         for callers in [2, 8, 24] {
             // A machine that is busy with something else makes a ratio worse, never better.
@@ -122,10 +121,9 @@ fn over_a_long_line_a_check_takes_one_round_trip() {
 fn behind_a_slow_server_checks_share_calls() {
     let server = RedisServer::start();
     let line = Line::start(server.port, WAY);
-    let limiter = limiter(&line.url());
+    let limiter = limiter_at(&line.url());
     runtime().block_on(async {
-        limiter.initialize().await.unwrap();
-        checks(&limiter, 1, 20).await;
+        get_to_know_the_line(&limiter).await;
         line.set_work(WAY);
         checks(&limiter, 64, 10).await;
         let before = server.calls("evalsha");
@@ -140,7 +138,7 @@ fn behind_a_slow_server_checks_share_calls() {
 #[test]
 fn beside_the_server_checks_share_calls() {
     let server = RedisServer::start();
-    let limiter = limiter(&server.url());
+    let limiter = limiter_at(&server.url());
     runtime().block_on(async {
         limiter.initialize().await.unwrap();
         checks(&limiter, 1, 50).await;
@@ -169,13 +167,12 @@ fn beside_the_server_checks_share_calls() {
 fn calls_that_overlap_keep_the_order() {
     let server = RedisServer::start();
     let line = Line::start(server.port, WAY);
-    let limiter = limiter(&line.url());
+    let limiter = limiter_at(&line.url());
     let policy = Policy::new("order", Quota::new(500, Duration::from_secs(86_400)));
     // One thread, so that tasks begin in the order in which they are spawned.
     Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
-        limiter.initialize().await.unwrap();
         let mut near = plain(&server.url()).await;
-        checks(&limiter, 1, 20).await;
+        get_to_know_the_line(&limiter).await;
         line.most_requests();
         let (mut round, mut most) = (0, 0);
         // On a machine that is busy with something else, calls overlap in fewer rounds.
@@ -251,10 +248,9 @@ fn a_connection_that_breaks_is_one_failure() {
 fn a_forgotten_script_is_sent_once() {
     let server = RedisServer::start();
     let line = Line::start(server.port, WAY);
-    let limiter = limiter(&line.url());
+    let limiter = limiter_at(&line.url());
     runtime().block_on(async {
-        limiter.initialize().await.unwrap();
-        checks(&limiter, 1, 20).await;
+        get_to_know_the_line(&limiter).await;
         line.most_requests();
         let before = server.calls("script|load");
         let flushes = scaled(5, 50);
@@ -262,6 +258,7 @@ fn a_forgotten_script_is_sent_once() {
             let mut connection = server.connection();
             move || {
                 for _ in 0..flushes {
+                    // Between two of them, calls go over the line, which takes its time.
                     std::thread::sleep(WAY * 8);
                     redis::cmd("SCRIPT").arg("FLUSH").exec(&mut connection).unwrap();
                 }

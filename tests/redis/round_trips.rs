@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
-use tollgate::{Limiter, LocalTier, Policy, Quota, RedisBackend};
+use tollgate::{Limiter, Policy, Quota};
 
-use crate::timed::{PATIENCE, runtime};
+use crate::timed::{limiter_at, runtime};
 use support::redis::{RedisCluster, RedisServer};
 
 /// Runs them all at once, and counts those that say yes.
@@ -17,18 +17,13 @@ async fn all(futures: Vec<impl Future<Output = bool> + Send + 'static>) -> usize
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-fn limiter(url: &str) -> Limiter {
-    let backend = RedisBackend::builder(url).deadline(PATIENCE).build().unwrap();
-    Limiter::builder(backend).local_tier(LocalTier::none()).build()
-}
-
 #[test]
 fn three_stacked_quotas_are_one_call() {
     let server = RedisServer::start();
     let policy = Policy::new("p", Quota::new(5, HOUR))
         .and(Quota::new(50, HOUR * 24))
         .and(Quota::new(500, HOUR * 48));
-    let limiter = limiter(&server.url());
+    let limiter = limiter_at(&server.url());
     runtime().block_on(async {
         limiter.initialize().await.unwrap();
         let before = server.calls("evalsha");
@@ -54,7 +49,7 @@ async fn storm(limiter: &Limiter) {
 #[test]
 fn concurrent_checks_share_calls() {
     let server = RedisServer::start();
-    let limiter = limiter(&server.url());
+    let limiter = limiter_at(&server.url());
     runtime().block_on(async {
         limiter.initialize().await.unwrap();
         let before = server.calls("evalsha");
@@ -68,7 +63,7 @@ fn concurrent_checks_share_calls() {
 #[test]
 fn a_cluster_gets_one_write_for_many_checks() {
     let cluster = RedisCluster::start();
-    let limiter = limiter(&cluster.url());
+    let limiter = limiter_at(&cluster.url());
     runtime().block_on(async {
         limiter.initialize().await.unwrap();
         storm(&limiter).await;

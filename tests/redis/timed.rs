@@ -78,3 +78,9 @@ pub(crate) fn limiter_on(url: &str, clock: &ManualClock) -> Limiter {
     // What the server decides is looked at, so nobody else is to decide.
     Limiter::builder(backend.build().unwrap()).local_tier(LocalTier::none()).build()
 }
+
+/// A limiter whose time is the server's.
+pub(crate) fn limiter_at(url: &str) -> Limiter {
+    let backend = RedisBackend::builder(url).deadline(PATIENCE).build().unwrap();
+    Limiter::builder(backend).local_tier(LocalTier::none()).build()
+}
