@@ -21,18 +21,15 @@ impl BatchReply {
     /// Returns `true` if every call was answered as a whole, so that the delivery only has to pass
     /// on the answers and no request has to be sent again.
     pub(super) fn is_answered(&self) -> bool {
-        let is_answer = |value: &Value| matches!(value, Value::BulkString(answer) if Answers::deferred(answer) == 0);
-        self.values.len() == self.calls.len() && self.values.iter().all(is_answer)
+        let is_whole = |value: &Value| answer(value).is_some_and(|it| Answers::deferred(it) == 0);
+        self.values.len() == self.calls.len() && self.values.iter().all(is_whole)
     }
 
     /// Returns the number of checks, and the number of those that the server has deferred.
     pub(super) fn carried_out(&self) -> (usize, usize) {
         let checks = self.calls.iter().map(|call| call.requests.len()).sum();
-        let deferred = |value: &Value| match value {
-            Value::BulkString(answer) => Answers::deferred(answer),
-            _ => 0,
-        };
-        (checks, self.values.iter().map(deferred).sum())
+        let deferred = self.values.iter().filter_map(answer).map(Answers::deferred).sum();
+        (checks, deferred)
     }
 
     /// Delivers the replies. Returns the requests that had no effect and may be sent again, each
@@ -48,6 +45,11 @@ impl BatchReply {
         }
         retry
     }
+}
+
+/// Returns the script's answer to a call; `None` if the server said something else.
+fn answer(value: &Value) -> Option<&[u8]> {
+    if let Value::BulkString(answer) = value { Some(answer) } else { None }
 }
 
 /// Delivers the reply to one call. A request that the reply does not answer fails with `missing`.

@@ -68,13 +68,13 @@ local function decode_part(family, text, at, charged_at, is_aside)
     local first, count
     part.limit, first, part.period, part.head, count, part.slots, at =
       unpack('<I4I4dI2I2I2', text, at)
-    part.capacity, part.added, part.width = part.limit, '', count < 32768 and 4 or 12
+    part.capacity, part.added, part.width = part.limit, '', count < WIDE and 4 or 12
     if part.width == 4 then
       part.last_time, at = unpack('<d', text, at)
       part.first_time, part.used = full_time(part.last_time, first), count
       part.first_units, part.last_units = min(count, 1), min(count, 1)
     else
-      count = count - 32768
+      count = count - WIDE
       part.used, part.first_time, part.first_units, part.last_time, part.last_units, at =
         unpack('<I4dI4dI4', text, at)
     end
@@ -149,7 +149,7 @@ local function encode_part(family, part)
     return pack('<I4I4dI2I2I2d', part.limit, part.first_time % STEPS, part.period,
       part.head, part.count, part.slots, part.last_time)
   end
-  return pack('<I4I4dI2I2I2I4dI4dI4', part.limit, 0, part.period, part.head, part.count + 32768,
+  return pack('<I4I4dI2I2I2I4dI4dI4', part.limit, 0, part.period, part.head, part.count + WIDE,
     part.slots, part.used, part.first_time, part.first_units, part.last_time, part.last_units)
 end
 
@@ -179,7 +179,7 @@ local function laid_out(logs)
   local texts, bytes = {}, 0
   for i, part in ipairs(logs) do
     if part.list then
-      part.width = part.used <= 1024 and width_of(part.limit, part.period) or 12
+      part.width = part.used <= RESOLUTION and width_of(part.limit, part.period) or 12
       if part.width == 4 then part.count, part.first_units, part.last_units = part.used, 1, 1 end
     end
     texts[i] = ring_of(part)

@@ -18,7 +18,7 @@ local function fast_log(key, plan)
     charged_at = unpack('<d', text, 5)
     head, count, slots, at = unpack('<I2I2I2', text, 29)
     if is_wide then
-      count = count - 32768
+      count = count - WIDE
       if count < 0 then return nil, value end
       used, first, first_units, last, last_units, at = unpack('<I4dI4dI4', text, at)
     else
@@ -72,7 +72,7 @@ local function fast_log(key, plan)
   if admitted then
     local slots = #ring / width
     local numbers = is_wide
-      and pack('<I4dI2I2I2I4dI4dI4', 0, period, 0, slots + 32769, slots, used, first, first_units,
+      and pack('<I4dI2I2I2I4dI4dI4', 0, period, 0, slots + 1 + WIDE, slots, used, first, first_units,
         last, last_units)
       or pack('<I4dI2I2I2d', first % STEPS, period, 0, slots + 1, slots, last)
     call('SET', key, plan.header .. pack('<d', now) .. plan.limit .. numbers .. ring, 'PX',

@@ -47,8 +47,13 @@ constant REFUND = 3
 constant MAX_UNITS = 4294967295
 constant MAX_TIME = 9007199254740992
 constant MAX_PERIOD = 31622400000000
+-- The largest limit under which each unit has an entry of its own in a log. Above it, as many
+-- granules as this divide the period.
+constant RESOLUTION = 1024
 -- The values of the low 32 bits of a time.
 constant STEPS = 4294967296
+-- The mark in the stored number of entries of a log whose entries are (time, units).
+constant WIDE = 32768
 -- The rings of a value, in bytes, up to which it is written as a whole.
 constant SMALL = 256
 -- The longest step back of the clock, in microseconds, during which the time of a bucket's last

@@ -4,12 +4,12 @@ local plans = {}
 
 -- Returns the granule of a log; 1 if its admissions share no entries.
 local function granule_of(limit, period)
-  return limit <= 1024 and 1 or ceil(period / 1024)
+  return limit <= RESOLUTION and 1 or ceil(period / RESOLUTION)
 end
 
 -- Returns the width of the entries of a log, in bytes.
 local function width_of(limit, period)
-  return limit <= 1024 and period < STEPS and 4 or 12
+  return limit <= RESOLUTION and period < STEPS and 4 or 12
 end
 
 local function plan_of(number)

@@ -48,7 +48,7 @@ local function charge_beyond(family, part, quota, units)
   if family == LOG then
     units = min(units, MAX_UNITS - part.used)
     if units > 0 then
-      if has_steps(part) and part.used + units > 1024 then to_list(part) end
+      if has_steps(part) and part.used + units > RESOLUTION then to_list(part) end
       charge_log(part, { granule = granule_of(max(quota.limit, part.count + 1), quota.period) },
         units)
     end
@@ -261,7 +261,7 @@ local function load(key, plan, value)
     state[i] = part
     part.quota = (own and not state.native) and quota_of(part.family, part, plan.cost) or plan[i]
     if state.family == LOG and part.width ~= part.quota.width
-      and (part.width == 4 or part.used <= 1024) then to_list(part) end
+      and (part.width == 4 or part.used <= RESOLUTION) then to_list(part) end
     advance(state.family, part, part.quota)
     state.dirty = state.dirty or part.dirty
     folded = folded or part.folded
