@@ -13,16 +13,14 @@ use crate::{Check, Decision, Outcome, Source, Unavailable};
 impl Limiter {
     /// Returns those who wait for the key of a check, if it could take units before them.
     pub(super) fn ahead_of(&self, check: &Check<'_>) -> Option<Ahead> {
-        let ahead = self.shared.queue.ahead_of(check)?;
-        let takes = check.cost > 0 && !check.policy.is_blocked() && !check.can_never_pass();
-        takes.then_some(ahead)
+        self.shared.queue.ahead_of(check).filter(|_| could_take(check))
     }
 
     /// Returns the passage of a check behind those who wait for its key, if it could take units
     /// before them.
     pub(super) fn pass<'a>(&'a self, check: &Check<'a>) -> Option<Passage<'a>> {
-        let takes = check.cost > 0 && !check.policy.is_blocked() && !check.can_never_pass();
-        self.shared.queue.pass(check).filter(|_| takes)
+        let queue = &self.shared.queue;
+        if queue.is_empty() || !could_take(check) { None } else { queue.pass(check) }
     }
 
     /// Decides a check in its turn, like [`decide_now`](Self::decide_now). This is for the time in
@@ -88,14 +86,15 @@ impl Limiter {
         turn: &Turn,
     ) -> Result<Verdict, Unavailable> {
         self.validated()?;
-        let mut verdict = Verdict::open();
-        let peek = Operation::peek(turn.question(check));
-        let answer = self.apply(&peek).await;
-        let peeked = answer.and_then(|answer| answer.into_verdict(&mut verdict));
-        self.conclude(&peek, peeked, &mut verdict)?;
+        let mut verdict = self.peek_verdict(turn.question(check)).await?;
         put_behind(&mut verdict, turn);
         Ok(verdict)
     }
+}
+
+/// Returns `true` if the check could take units.
+fn could_take(check: &Check<'_>) -> bool {
+    check.cost > 0 && !check.policy.is_blocked() && !check.can_never_pass()
 }
 
 /// Turns the store's verdict on the question of a turn into that on the check itself. Returns `true`

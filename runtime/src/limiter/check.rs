@@ -117,16 +117,21 @@ impl Limiter {
             return Ok(Decision::without_receipt(Verdict::blocked()));
         }
         let check = declared.with_policy(&policy);
-        if let Some(ahead) = self.ahead_of(&check) {
-            let verdict = self.peek_turn(&check, &Turn::of_plain(&check, ahead)).await?;
-            return Ok(Decision::without_receipt(verdict));
-        }
+        let verdict = match self.ahead_of(&check) {
+            Some(ahead) => self.peek_turn(&check, &Turn::of_plain(&check, ahead)).await?,
+            None => self.peek_verdict(check).await?,
+        };
+        Ok(Decision::without_receipt(verdict))
+    }
+
+    /// Returns the verdict on a check by the policy in it, and charges nothing.
+    pub(super) async fn peek_verdict(&self, check: Check<'_>) -> Result<Verdict, Unavailable> {
         let mut verdict = Verdict::open();
         let operation = Operation::peek(check);
         let answer = self.apply(&operation).await;
         let peeked = answer.and_then(|answer| answer.into_verdict(&mut verdict));
         self.conclude(&operation, peeked, &mut verdict)?;
-        Ok(Decision::without_receipt(verdict))
+        Ok(verdict)
     }
 
     /// Returns the store's verdicts on checks, and charges nothing. A verdict is `None` if the store
