@@ -11,10 +11,12 @@ use crate::{Check, Outcome, Policy, QuotaState, Source};
 /// The limiter's decision about one request.
 ///
 /// If the request was charged, the decision represents that charge: pass it to [`Limiter::refund`]
-/// to refund the charge. It is not [`Clone`], so that no charge is refunded twice. Only a limiter
-/// that asks the same store can refund it.
+/// to refund the charge, or to [`Limiter::settle`] to replace it by what the request came to. It is
+/// not [`Clone`], so that no charge is refunded twice. Only a limiter that asks the same store can
+/// do that.
 ///
 /// [`Limiter::refund`]: crate::Limiter::refund
+/// [`Limiter::settle`]: crate::Limiter::settle
 #[derive(Debug)]
 #[must_use = "a refused request must not go on"]
 pub struct Decision {
@@ -42,7 +44,19 @@ pub(crate) struct ChargeOrigin {
     pub(crate) limiter: u64,
 }
 
-/// The record of a charge, with everything that is needed to refund it.
+/// The change of a charge that its request has earned by its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Adjustment {
+    /// The charge is given back.
+    Refund,
+    /// The charge is given back because the request has succeeded, and the refusals and bans of its
+    /// subject are forgotten.
+    Forgive,
+    /// The charge is replaced by the units that the request came to.
+    Settle(u32),
+}
+
+/// The record of a charge and of its adjustment, with everything that is needed to make it.
 #[derive(Debug)]
 pub(crate) struct Receipt {
     policy: Policy,
@@ -53,6 +67,7 @@ pub(crate) struct Receipt {
     source: Source,
     /// The [`Verdict::fallback_mark`] of the charge.
     pub(crate) fallback_mark: u64,
+    adjustment: Adjustment,
 }
 
 impl Receipt {
@@ -61,10 +76,28 @@ impl Receipt {
         Check::new(&self.policy, &self.subject, self.cost)
     }
 
-    /// Returns the operation that refunds the charge.
-    pub(crate) fn refund(&self) -> Operation<'_> {
+    /// Returns the operation that adjusts the charge.
+    pub(crate) fn operation(&self) -> Operation<'_> {
         let Self { stamp_micros, source, .. } = *self;
-        Operation { check: self.check(), action: Action::Refund { stamp_micros, source } }
+        let action = match self.adjustment {
+            Adjustment::Refund => Action::Refund { stamp_micros, source, forgives: false },
+            Adjustment::Forgive => Action::Refund { stamp_micros, source, forgives: true },
+            Adjustment::Settle(actual) => Action::Settle { stamp_micros, source, actual },
+        };
+        Operation { check: self.check(), action }
+    }
+
+    /// Returns the units to which the charge is adjusted.
+    pub(crate) fn actual(&self) -> u32 {
+        match self.adjustment {
+            Adjustment::Refund | Adjustment::Forgive => 0,
+            Adjustment::Settle(actual) => actual,
+        }
+    }
+
+    /// Returns `true` if the adjustment changes nothing.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.adjustment != Adjustment::Forgive && self.actual() == self.cost
     }
 
     /// Returns the operation that reads the state of the charged quotas.
@@ -97,10 +130,10 @@ impl Decision {
     }
 
     /// Creates the decision about a charge of `check`. It contains a receipt if the charge can be
-    /// refunded.
+    /// adjusted.
     #[inline]
     pub(crate) fn charged(verdict: Verdict, check: &Check<'_>, origin: ChargeOrigin) -> Self {
-        let charge = (check.cost > 0 && verdict.is_refundable()).then(|| Charge {
+        let charge = verdict.is_refundable().then(|| Charge {
             policy: check.policy.clone(),
             subject: check.subject.into(),
             cost: check.cost,
@@ -115,7 +148,7 @@ impl Decision {
     pub(crate) fn refused_for(self, span: Duration) -> Self {
         let retry_after = self.retry_after().unwrap_or_default().max(span);
         match self.outcome() {
-            Outcome::Never | Outcome::Blocked => self,
+            Outcome::Never | Outcome::Blocked | Outcome::Banned { .. } => self,
             Outcome::Allowed | Outcome::Refused { .. } => {
                 let outcome = Outcome::Refused { retry_after };
                 Self::without_receipt(self.verdict.with_outcome(outcome))
@@ -166,11 +199,20 @@ impl Decision {
         &self.verdict
     }
 
-    pub(crate) fn into_receipt(self) -> Option<Receipt> {
+    pub(crate) fn into_receipt(self, adjustment: Adjustment) -> Option<Receipt> {
         let Self { verdict, charge } = self;
         let Charge { policy, subject, cost, origin } = charge?;
         let (stamp_micros, source) = (verdict.stamp_micros(), verdict.source());
         let fallback_mark = verdict.fallback_mark();
-        Some(Receipt { policy, subject, cost, origin, stamp_micros, source, fallback_mark })
+        Some(Receipt {
+            policy,
+            subject,
+            cost,
+            origin,
+            stamp_micros,
+            source,
+            fallback_mark,
+            adjustment,
+        })
     }
 }

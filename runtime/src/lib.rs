@@ -34,6 +34,7 @@ mod quota;
 mod registry;
 #[cfg(feature = "axum")]
 mod response;
+mod settled;
 pub mod stats;
 mod subject;
 mod subject_hash;
@@ -76,11 +77,13 @@ pub use self::limiter::{Limiter, LimiterBuilder};
 pub use self::overrides::by_name::Overrides;
 pub use self::overrides::per_subject::PerSubject;
 pub use self::overrides::settings::Override;
-pub use self::policy::{Algorithm, OnError, Policy};
+pub use self::policy::ban::BanError;
+pub use self::policy::{Algorithm, Ban, OnError, Policy};
 pub use self::quota::{Quota, QuotaError};
 pub use self::registry::RegisteredPolicy;
 #[cfg(feature = "axum")]
 pub use self::response::HttpOptions;
+pub use self::settled::Settled;
 pub use self::subject::{IntoSubject, Subject};
 pub use self::subject_hash::PepperError;
 #[cfg(feature = "metrics")]

@@ -115,6 +115,12 @@ impl TimeSpan {
         Duration::from_micros(self.0)
     }
 
+    /// Returns the number of whole intervals of length `width` in this span.
+    #[inline]
+    pub(crate) const fn intervals(self, width: Self) -> u64 {
+        self.0 / width.0
+    }
+
     #[inline]
     pub(crate) const fn is_zero(self) -> bool {
         self.0 == 0

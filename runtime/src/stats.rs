@@ -46,6 +46,8 @@ pub struct MemoryStats {
     /// The number of checks that were decided by their policy's shared counter, because there was
     /// no space for a counter of their subject.
     pub overflowed: u64,
+    /// The number of bans that ended early, because half of the keys were banned.
+    pub bans_lifted: u64,
     /// The largest number of keys, apart from its own, that a single check has examined or moved.
     /// This number has a bound that does not grow with the number of keys.
     pub most_visited: usize,

@@ -1,13 +1,14 @@
 //! The state of one subject under one policy, and the decision about all its quotas at once.
 
-use smallvec::SmallVec;
+use smallvec::{SmallVec, smallvec};
 
+use super::ban_record::BanRecord;
 use super::translation::{ChargedUnder, Part, Translated, translate};
-use super::{LAST_INSTANT, QuotaCheck, QuotaCounter, Refund, Wait};
-use crate::micros::Timestamp;
+use super::{LAST_INSTANT, QuotaCheck, QuotaCounter, Settlement, Wait};
+use crate::micros::{TimeSpan, Timestamp};
 use crate::policy::MAX_QUOTAS;
 use crate::verdict::Verdict;
-use crate::{Check, Policy, Quota};
+use crate::{Check, Outcome, Policy, Quota, Settled};
 
 /// The effect of a decision on the counters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,23 +27,25 @@ pub(crate) enum Counters {
     /// Most policies have one quota.
     One(QuotaCounter),
     Several(Box<[QuotaCounter]>),
-    /// The policy has had another form not long ago.
-    Changed(Box<Changed>),
+    /// More than counters is known of the subject.
+    Extended(Box<Extended>),
 }
 
-/// The state of a subject whose policy has had another form not long ago.
+/// The state of a subject whose policy has had another form not long ago, or that was refused under
+/// a policy with a ban.
 #[derive(Clone, Debug)]
-pub(crate) struct Changed {
+pub(crate) struct Extended {
+    ban: BanRecord,
     counters: SmallVec<[QuotaCounter; 1]>,
     /// For each counter, [`Part::since`].
     since: [Timestamp; MAX_QUOTAS],
     aside: Vec<Part>,
     /// The time of the first change that is still remembered. From then on all parts have the
-    /// charges of every form, unless [`Part::since`] says more.
-    changed_at: Timestamp,
+    /// charges of every form, unless [`Part::since`] says more. `None` if none is remembered.
+    changed_at: Option<Timestamp>,
 }
 
-impl Changed {
+impl Extended {
     /// Charges a cost that the form in force has admitted to the parts that are set aside, and
     /// forgets those whose time is over.
     fn charge_along(&mut self, now: Timestamp, cost: u32) {
@@ -104,9 +107,13 @@ impl Counters {
                 counter.decide(QuotaCheck { now, quota, cost }, charges, verdict);
             }
             (counters, _) => {
+                let left = counters.ban().and_then(|ban| ban.left(now));
+                let charges = charges && left.is_none();
                 decide_all(counters.as_mut_slice(), check, now, charges, verdict);
-                if charges && verdict.is_allowed() {
-                    counters.settle(check, now);
+                if let Some(span) = left {
+                    verdict.set_outcome(Outcome::Banned { retry_after: span.to_duration() });
+                } else if charges && verdict.is_allowed() {
+                    counters.charge_aside(check, now);
                 }
             }
         }
@@ -114,13 +121,96 @@ impl Counters {
 
     /// Charges an admitted check to the parts that are set aside. Forgets that the policy has
     /// changed, when nothing depends on that any more.
-    fn settle(&mut self, check: &Check<'_>, now: Timestamp) {
-        let Self::Changed(changed) = self else { return };
-        changed.charge_along(now, check.cost);
-        let parts = parts_of(&changed.counters, &changed.since, check.policy);
-        if changed.aside.is_empty() && parts.into_iter().all(|part| part.is_complete(now)) {
-            *self = Self::plain(std::mem::take(&mut changed.counters));
+    fn charge_aside(&mut self, check: &Check<'_>, now: Timestamp) {
+        let Self::Extended(extended) = self else { return };
+        extended.charge_along(now, check.cost);
+        let parts = parts_of(&extended.counters, &extended.since, check.policy);
+        if !extended.aside.is_empty() || !parts.into_iter().all(|part| part.is_complete(now)) {
+            return;
         }
+        if extended.ban.empty_at() <= now {
+            *self = Self::plain(std::mem::take(&mut extended.counters));
+        } else {
+            (extended.since, extended.changed_at) = ([Timestamp::EPOCH; MAX_QUOTAS], None);
+        }
+    }
+
+    fn ban(&self) -> Option<&BanRecord> {
+        match self {
+            Self::Extended(extended) => Some(&extended.ban),
+            Self::One(_) | Self::Several(_) => None,
+        }
+    }
+
+    /// Returns the record of the subject's refusals and bans, which may still have to be created.
+    fn ban_mut(&mut self) -> &mut BanRecord {
+        if !matches!(self, Self::Extended(_)) {
+            let counters = match std::mem::replace(self, Self::Several(Box::default())) {
+                Self::One(counter) => smallvec![counter],
+                Self::Several(counters) => counters.into_vec().into(),
+                Self::Extended(extended) => extended.counters,
+            };
+            *self = Self::Extended(Box::new(Extended {
+                ban: BanRecord::default(),
+                counters,
+                since: [Timestamp::EPOCH; MAX_QUOTAS],
+                aside: Vec::new(),
+                changed_at: None,
+            }));
+        }
+        match self {
+            Self::Extended(extended) => &mut extended.ban,
+            Self::One(_) | Self::Several(_) => unreachable!("it was extended above"),
+        }
+    }
+
+    /// Counts the refusal of a check, if its policy has a ban. If it begins a ban, the verdict says
+    /// so, and `true` is returned.
+    pub(crate) fn count_refusal(
+        &mut self,
+        policy: &Policy,
+        now: Timestamp,
+        verdict: &mut Verdict,
+    ) -> bool {
+        let now = now.min(LAST_INSTANT);
+        if policy.counted_ban().is_none() {
+            return false;
+        }
+        let ban = self.ban_mut();
+        ban.refuse(policy, now);
+        let Some(span) = ban.left(now) else { return false };
+        verdict.set_outcome(Outcome::Banned { retry_after: span.to_duration() });
+        true
+    }
+
+    /// Bans the subject for `span`, unless a ban is in force that ends later. Returns the end of the
+    /// ban.
+    pub(crate) fn set_ban(&mut self, now: Timestamp, span: TimeSpan) -> Timestamp {
+        let now = now.min(LAST_INSTANT);
+        let ban = self.ban_mut();
+        ban.ban(now, span);
+        ban.left(now).map_or(now, |left| now + left)
+    }
+
+    /// Ends the ban of the subject. Returns `true` if there was one.
+    pub(crate) fn lift_ban(&mut self, now: Timestamp) -> bool {
+        match self {
+            Self::Extended(extended) => extended.ban.lift(now.min(LAST_INSTANT)),
+            Self::One(_) | Self::Several(_) => false,
+        }
+    }
+
+    /// Forgets the refusals that are counted, and the bans before the one in force.
+    pub(crate) fn forgive(&mut self, now: Timestamp) {
+        if let Self::Extended(extended) = self {
+            extended.ban.forgive(now.min(LAST_INSTANT));
+        }
+    }
+
+    /// Returns the end of the ban in force; `None` if there is none.
+    pub(crate) fn banned_until(&self, now: Timestamp) -> Option<Timestamp> {
+        let now = now.min(LAST_INSTANT);
+        Some(now + self.ban()?.left(now)?)
     }
 
     fn plain(counters: SmallVec<[QuotaCounter; 1]>) -> Self {
@@ -141,23 +231,50 @@ impl Counters {
                 counter.charge(now, quota, cost.min(room));
             }
         }
-        if let Self::Changed(changed) = self {
-            changed.charge_along(now, cost);
+        if let Self::Extended(extended) = self {
+            extended.charge_along(now, cost);
         }
     }
 
-    /// Refunds a charge that `charged_under` admitted, in every part in which it is still in use.
-    /// `policy` is the form in force, which may be another. Returns `true` if any part refunded it.
-    pub(crate) fn refund(
+    /// Settles a charge that `charged_under` admitted, in every part. `policy` is the form in force,
+    /// which may be another, and stays.
+    pub(crate) fn settle(
         &mut self,
         policy: &Policy,
         charged_under: &Policy,
-        refund: Refund,
-    ) -> bool {
-        let now = refund.now.min(LAST_INSTANT);
-        let refund = Refund { now, ..refund };
+        settlement: Settlement,
+    ) -> Settled {
+        let settlement = Settlement { now: settlement.now.min(LAST_INSTANT), ..settlement };
+        if settlement.debt() > 0 {
+            self.charge_debt(policy, settlement.now, settlement.debt());
+            Settled::Charged
+        } else if settlement.back() == 0 {
+            Settled::Unchanged
+        } else if self.refund(policy, charged_under, settlement) {
+            Settled::Refunded
+        } else {
+            Settled::Nothing
+        }
+    }
+
+    /// Charges units that a request took without having been admitted for them.
+    fn charge_debt(&mut self, policy: &Policy, now: Timestamp, units: u32) {
+        for (counter, quota) in self.as_mut_slice().iter_mut().zip(policy.quotas()) {
+            counter.advance(now, quota);
+            counter.charge_debt(now, quota, units);
+        }
+        if let Self::Extended(extended) = self {
+            extended.aside.retain(|part| part.is_kept(now) && part.empty_at() > now);
+            extended.aside.iter_mut().for_each(|part| part.charge_debt(now, units));
+        }
+    }
+
+    /// Gives back what is too much of a charge that `charged_under` admitted, in every part in which
+    /// it is still in use. Returns `true` if any part gave it back.
+    fn refund(&mut self, policy: &Policy, charged_under: &Policy, refund: Settlement) -> bool {
+        let now = refund.now;
         let (since, all_since) = match self {
-            Self::Changed(changed) => (changed.since, Some(changed.changed_at)),
+            Self::Extended(extended) => (extended.since, extended.changed_at),
             Self::One(_) | Self::Several(_) => ([Timestamp::EPOCH; MAX_QUOTAS], None),
         };
         let charged_under = ChargedUnder { policy: charged_under, all_since };
@@ -167,8 +284,8 @@ impl Counters {
             counter.advance(now, quota);
             any |= charged_under.refund(counter, quota, since, refund);
         }
-        if let Self::Changed(changed) = self {
-            for part in &mut changed.aside {
+        if let Self::Extended(extended) = self {
+            for part in &mut extended.aside {
                 part.counter.advance(now, &part.quota);
                 any |= charged_under.refund(&mut part.counter, &part.quota, part.since, refund);
             }
@@ -181,12 +298,15 @@ impl Counters {
     pub(crate) fn empty_at(&self, policy: &Policy) -> Timestamp {
         let counters = self.as_slice().iter().zip(policy.quotas());
         let form = counters.map(|(counter, quota)| counter.empty_at(quota)).max();
-        form.max(self.aside().iter().map(Part::empty_at).max()).unwrap_or_default()
+        let aside = self.aside().iter().map(Part::empty_at).max();
+        let ban = self.ban().map(BanRecord::empty_at);
+        form.max(aside).max(ban).unwrap_or_default()
     }
 
     /// Returns the units in use. `waiting` is the smallest cost that counts as waiting.
     pub(crate) fn usage(&mut self, policy: &Policy, now: Timestamp, waiting: u32) -> Usage {
-        let mut usage = Usage::default();
+        let refuses = self.banned_until(now).is_some();
+        let mut usage = Usage { refuses, ..Usage::default() };
         for (counter, quota) in self.as_mut_slice().iter_mut().zip(policy.quotas()) {
             counter.advance(now, quota);
             let used = counter.used(now, quota);
@@ -196,8 +316,8 @@ impl Counters {
             usage.share = usage.share.max(share);
             usage.refuses |= refuses;
         }
-        if let Self::Changed(changed) = self {
-            for part in &mut changed.aside {
+        if let Self::Extended(extended) = self {
+            for part in &mut extended.aside {
                 part.counter.advance(now, &part.quota);
                 usage.units = usage.units.max(part.counter.used(now, &part.quota));
             }
@@ -209,9 +329,11 @@ impl Counters {
     /// and has other quotas or another algorithm. This state does not change.
     pub(crate) fn translated(&self, former: &Policy, policy: &Policy, now: Timestamp) -> Self {
         let now = now.min(LAST_INSTANT);
-        let (since, changed_at) = match self {
-            Self::Changed(changed) => (changed.since, changed.changed_at),
-            Self::One(_) | Self::Several(_) => ([Timestamp::EPOCH; MAX_QUOTAS], now),
+        let (since, changed_at, ban) = match self {
+            Self::Extended(extended) => (extended.since, extended.changed_at, extended.ban),
+            Self::One(_) | Self::Several(_) => {
+                ([Timestamp::EPOCH; MAX_QUOTAS], None, BanRecord::default())
+            }
         };
         let mut parts = parts_of(self.as_slice(), &since, former);
         parts.extend(self.aside().iter().cloned());
@@ -226,9 +348,10 @@ impl Counters {
             }
             counters.push(part.counter);
         }
-        if is_changed {
-            let changed_at = if was_empty { now } else { changed_at };
-            Self::Changed(Box::new(Changed { counters, since, aside, changed_at }))
+        if is_changed || ban.empty_at() > now {
+            let since_then = if was_empty { now } else { changed_at.unwrap_or(now) };
+            let changed_at = is_changed.then_some(since_then);
+            Self::Extended(Box::new(Extended { ban, counters, since, aside, changed_at }))
         } else {
             Self::plain(counters)
         }
@@ -236,7 +359,7 @@ impl Counters {
 
     fn aside(&self) -> &[Part] {
         match self {
-            Self::Changed(changed) => &changed.aside,
+            Self::Extended(extended) => &extended.aside,
             Self::One(_) | Self::Several(_) => &[],
         }
     }
@@ -245,7 +368,7 @@ impl Counters {
         match self {
             Self::One(counter) => std::slice::from_ref(counter),
             Self::Several(counters) => counters,
-            Self::Changed(changed) => &changed.counters,
+            Self::Extended(extended) => &extended.counters,
         }
     }
 
@@ -253,7 +376,7 @@ impl Counters {
         match self {
             Self::One(counter) => std::slice::from_mut(counter),
             Self::Several(counters) => counters,
-            Self::Changed(changed) => &mut changed.counters,
+            Self::Extended(extended) => &mut extended.counters,
         }
     }
 }

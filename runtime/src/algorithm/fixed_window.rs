@@ -7,32 +7,71 @@
 //! period contains at most 2 × limit − 1 units: all but one of a window's units, late in that
 //! window, and all of the next window's. This bound is reached.
 //!
+//! A debt fills the window up to the limit, and what is left of it the windows that follow, each of
+//! which opens at the end of the one before, for ten years at most.
+//!
 //! [Redis, `INCR`, "Pattern: Rate limiter 2"]: https://redis.io/docs/latest/commands/incr/
 
 use smallvec::smallvec;
 
-use super::{Admissions, Counter, Refund};
+use super::{Admissions, Counter, Settlement};
 use crate::Quota;
 use crate::micros::{TimeSpan, Timestamp};
 use crate::verdict::Reading;
 
+/// The fields are packed, so that the state of a key stays within one cache line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(Rust, packed(4))]
 pub(crate) struct FixedWindow {
     /// The time at which the window opened. It has no meaning while `used` is 0.
     start: Timestamp,
     used: u32,
     /// The number of units among `used` that were charged exactly at `start`.
     opening: u32,
+    /// The units of a debt that the windows after this one have to take. There are none while `used`
+    /// is 0.
+    owed: u32,
 }
 
 impl FixedWindow {
     #[cfg(feature = "redis")]
-    pub(super) fn from_raw(start: Timestamp, used: u32, opening: u32) -> Self {
-        Self { start, used, opening }
+    pub(super) fn from_raw(start: Timestamp, [used, opening, owed]: [u32; 3]) -> Self {
+        Self { start, used, opening, owed }
+    }
+
+    /// Returns a copy of the start, since a packed field cannot be borrowed.
+    fn start(&self) -> Timestamp {
+        self.start
     }
 
     fn end(&self, quota: &Quota) -> Timestamp {
         self.start + quota.period_span()
+    }
+
+    /// Returns the units that the windows after this one have to take.
+    fn owed(&self, quota: &Quota) -> u32 {
+        self.owed.min(quota.max_owed())
+    }
+
+    /// Returns the time from the end of this window until the debt is worked off.
+    fn debt_span(&self, quota: &Quota) -> TimeSpan {
+        quota.period_span() * u64::from(self.owed(quota).div_ceil(quota.limit()))
+    }
+
+    /// Returns the window at `now`, which is not before the end of this one: the one that takes the
+    /// rest of the debt, if any is left.
+    fn following(&self, now: Timestamp, quota: &Quota) -> Self {
+        let limit = u64::from(quota.limit());
+        let passed = (now - self.start).intervals(quota.period_span());
+        let taken = (passed - 1).saturating_mul(limit);
+        let owed = u64::from(self.owed(quota)).saturating_sub(taken);
+        if owed == 0 {
+            return Self::default();
+        }
+        // The limit and the units owed fit into `u32`.
+        let used = owed.min(limit) as u32;
+        let start = self.start + quota.period_span() * passed;
+        Self { start, used, opening: used, owed: owed as u32 - used }
     }
 }
 
@@ -42,8 +81,8 @@ impl Counter for FixedWindow {
             return;
         }
         if self.end(quota) <= now {
-            *self = Self::default();
-        } else if self.start > now {
+            *self = self.following(now, quota);
+        } else if now < self.start() {
             self.start = now;
             self.opening = self.used;
         }
@@ -51,24 +90,34 @@ impl Counter for FixedWindow {
 
     fn wait(&self, now: Timestamp, quota: &Quota, cost: u32) -> TimeSpan {
         // If the limit was lowered, more units than the limit can be in use.
-        if cost <= quota.limit().saturating_sub(self.used) {
+        if self.owed == 0 && cost <= quota.limit().saturating_sub(self.used) {
             TimeSpan::ZERO
         } else {
-            self.end(quota) - now
+            // The windows that the debt fills, and the one after them, which may lack room.
+            let owed = self.owed(quota);
+            let full = owed / quota.limit();
+            let lacks_room = owed % quota.limit() > quota.limit() - cost;
+            let windows = u64::from(full) + u64::from(lacks_room);
+            self.end(quota) + quota.period_span() * windows - now
         }
     }
 
     fn read(&self, now: Timestamp, quota: &Quota) -> Reading {
-        let until_end = if self.used == 0 { TimeSpan::ZERO } else { self.end(quota) - now };
-        let remaining = quota.limit().saturating_sub(self.used);
-        Reading::known(remaining, until_end, until_end)
+        if self.used == 0 {
+            return Reading::known(quota.limit(), TimeSpan::ZERO, TimeSpan::ZERO);
+        }
+        if self.owed > 0 {
+            return Reading::known(0, self.wait(now, quota, 1), self.empty_at(quota) - now);
+        }
+        let until_end = self.end(quota) - now;
+        Reading::known(quota.limit().saturating_sub(self.used), until_end, until_end)
     }
 
     fn charge(&mut self, now: Timestamp, _: &Quota, cost: u32) {
         if self.used == 0 {
             self.start = now;
         }
-        if self.start == now {
+        if self.start() == now {
             self.opening += cost;
         }
         self.used += cost;
@@ -79,36 +128,50 @@ impl Counter for FixedWindow {
             self.start = now;
         }
         self.used = self.used.saturating_add(units);
-        if self.start == now {
+        if self.start() == now {
             self.opening = self.opening.saturating_add(units);
         }
         self.used == u32::MAX
     }
 
-    /// Returns the units of the window, as admitted when it opened.
+    fn charge_debt(&mut self, now: Timestamp, quota: &Quota, units: u32) {
+        let room = if self.owed > 0 { 0 } else { quota.limit().saturating_sub(self.used) };
+        let fits = room.min(units);
+        self.owed = self.owed.saturating_add(units - fits);
+        self.charge(now, quota, fits);
+    }
+
+    /// Returns the units of the window and the debt, as admitted when it opened.
     fn admissions(&self, _: &Quota) -> Admissions {
-        smallvec![(self.start, self.used)]
+        smallvec![(self.start, self.used.saturating_add(self.owed))]
     }
 
     /// Refunds only a charge of the present window. While other units are in the window, at least
     /// one of the units that opened it stays charged: without such a unit, the others would belong
     /// to a window that opened later.
-    fn refund(&mut self, _: &Quota, refund: Refund) -> bool {
-        let Refund { now: _, charged_at, cost } = refund;
-        if self.used == cost && self.start == charged_at {
+    fn refund(&mut self, _: &Quota, refund: Settlement) -> bool {
+        let (start, charged_at, back) = (self.start, refund.charged_at, refund.back());
+        if self.used == back && start == charged_at && self.owed == 0 {
             *self = Self::default();
-        } else if self.start == charged_at && self.opening > cost {
-            self.opening -= cost;
-            self.used -= cost;
-        } else if self.start < charged_at && self.used - self.opening >= cost {
-            self.used -= cost;
+        } else if start == charged_at && self.opening > back {
+            self.opening -= back;
+            self.used -= back;
+        } else if start < charged_at && self.used - self.opening >= back {
+            self.used -= back;
         } else {
             return false;
         }
+        // The debt takes the place of what was given back.
+        let moved = self.owed.min(back);
+        self.owed -= moved;
+        self.used += moved;
         true
     }
 
     fn empty_at(&self, quota: &Quota) -> Timestamp {
-        if self.used == 0 { Timestamp::EPOCH } else { self.end(quota) }
+        if self.used == 0 {
+            return Timestamp::EPOCH;
+        }
+        self.end(quota) + self.debt_span(quota)
     }
 }

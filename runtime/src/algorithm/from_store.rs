@@ -74,7 +74,7 @@ fn counter_from_raw(
             if used > 0 && !counts(start) {
                 return None;
             }
-            QuotaCounter::FixedWindow(FixedWindow::from_raw(start, used, opening))
+            QuotaCounter::FixedWindow(FixedWindow::from_raw(start, [used, opening, 0]))
         }
         Algorithm::TokenBucket | Algorithm::LeakyBucket | Algorithm::Gcra => {
             let (tat, fraction) = (timestamp(raw)?, units(raw)?);

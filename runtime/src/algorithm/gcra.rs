@@ -18,13 +18,17 @@
 //! level by `cost × T`, and of that at most one microsecond drains per microsecond. So no more is
 //! refunded than is still in the bucket because of the charge, whatever other requests came in
 //! between. (A refund of the full cost at any later time would let requests that delay their
-//! refunds until the bucket has drained admit more than a burst.)
+//! refunds until the bucket has drained admit more than a burst.) A refund of a part is bounded in
+//! the same way: had the smaller cost been charged at first, the level would be lower by that part,
+//! as long as the bucket would not have become empty meanwhile.
+//!
+//! A debt raises the level beyond the burst, to ten years of draining at most.
 //!
 //! [ITU-T I.371]: https://www.itu.int/rec/T-REC-I.371
 
 use smallvec::smallvec;
 
-use super::{Admissions, Counter, QuotaCheck, Refund, Wait, decide_in_steps, write_verdict};
+use super::{Admissions, Counter, QuotaCheck, Settlement, Wait, decide_in_steps, write_verdict};
 use crate::Quota;
 use crate::micros::{TimeSpan, Timestamp};
 use crate::quota::Drain;
@@ -132,17 +136,35 @@ impl Counter for Gcra {
         let level = self.level(now).plus(quota.drain_of(units), quota.limit());
         let full = quota.drain_of(quota.capacity());
         let is_too_much = level.exceeds(full);
-        *self = Self::at_level(now.max(self.last), if is_too_much { full } else { level });
+        if is_too_much {
+            // A debt may have filled the bucket beyond its capacity.
+            let before = self.level(now);
+            let level = if before.exceeds(full) { before } else { full };
+            *self = Self::at_level(now.max(self.last), level);
+        } else {
+            *self = Self::at_level(now.max(self.last), level);
+        }
         is_too_much
+    }
+
+    fn charge_debt(&mut self, now: Timestamp, quota: &Quota, units: u32) {
+        let before = self.level(now);
+        let longest = Drain { micros: Quota::MAX_FILL_MICROS, fraction: 0 };
+        let longest = if before.exceeds(longest) { before } else { longest };
+        // More units would take longer to drain than the longest debt.
+        let units = units.min(quota.max_burst());
+        let level = before.plus(quota.drain_of(units), quota.limit());
+        let level = if level.exceeds(longest) { longest } else { level };
+        *self = Self::at_level(now.max(self.last), level);
     }
 
     /// Returns the units that were in the bucket right after its last charge, rounded up to whole
     /// units, as admitted at that time.
     fn admissions(&self, quota: &Quota) -> Admissions {
         let level = level_of(self.level(self.last), quota);
-        // The level is at most that of a full bucket, so the units fit into `u32`.
-        let units = level.get().div_ceil(u128::from(quota.period_micros())) as u32;
-        smallvec![(self.last, units)]
+        // With a debt, the level can be that of more units than fit into `u32`.
+        let units = level.get().div_ceil(u128::from(quota.period_micros()));
+        smallvec![(self.last, u32::try_from(units).unwrap_or(u32::MAX))]
     }
 
     /// Decides like [`decide_in_steps`], but computes the level only once, unless the state has to
@@ -164,14 +186,16 @@ impl Counter for Gcra {
         }
     }
 
-    fn refund(&mut self, quota: &Quota, refund: Refund) -> bool {
-        let Refund { now, charged_at, cost } = refund;
+    fn refund(&mut self, quota: &Quota, refund: Settlement) -> bool {
+        let Settlement { now, charged_at, cost, .. } = refund;
         let now = now.max(self.last);
         let Some(elapsed) = now.checked_since(charged_at) else { return false };
         let charged = quota.drain_of(cost.min(quota.capacity()));
         let Some(micros) = charged.micros.checked_sub(elapsed.micros()) else { return false };
         let level = self.level(now);
-        let back = Drain { micros, ..charged };
+        let (left, part) =
+            (Drain { micros, ..charged }, quota.drain_of(refund.back().min(quota.capacity())));
+        let back = if left.exceeds(part) { part } else { left };
         let back = if back.exceeds(level) { level } else { back };
         if back.is_zero() {
             return false;

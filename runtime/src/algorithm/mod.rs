@@ -4,6 +4,7 @@
 //! the state of one quota under any algorithm, and [`Counters`] combines the quotas of a policy
 //! into one atomic decision.
 
+mod ban_record;
 mod counters;
 mod fixed_window;
 #[cfg(feature = "redis")]
@@ -44,12 +45,26 @@ struct QuotaCheck<'a> {
     cost: u32,
 }
 
-/// A charge to be refunded. Its two times are named fields, so that a caller cannot swap them.
+/// A charge to be settled at the units that the request came to; a refund settles it at none. The
+/// two times are named fields, so that a caller cannot swap them.
 #[derive(Clone, Copy)]
-pub(crate) struct Refund {
+pub(crate) struct Settlement {
     pub(crate) now: Timestamp,
     pub(crate) charged_at: Timestamp,
     pub(crate) cost: u32,
+    pub(crate) actual: u32,
+}
+
+impl Settlement {
+    /// Returns the units to give back.
+    pub(crate) fn back(&self) -> u32 {
+        self.cost.saturating_sub(self.actual)
+    }
+
+    /// Returns the units to charge in addition.
+    fn debt(&self) -> u32 {
+        self.actual.saturating_sub(self.cost)
+    }
 }
 
 /// Admissions, the oldest first: the time and the units of each. Only a log has more than two.
@@ -97,13 +112,20 @@ trait Counter: Default {
     /// Charges `cost`, which the quota admits without a wait.
     fn charge(&mut self, now: Timestamp, quota: &Quota, cost: u32);
 
-    /// Refunds a charge, in so far as the quota then still never admits more than the algorithm's
-    /// bound. Returns `true` if anything was refunded; otherwise the state is unchanged.
-    fn refund(&mut self, quota: &Quota, refund: Refund) -> bool;
+    /// Gives back what is too much of a charge, in so far as the quota then still never admits more
+    /// than the algorithm's bound. Returns `true` if anything was given back; otherwise the state is
+    /// unchanged.
+    fn refund(&mut self, quota: &Quota, refund: Settlement) -> bool;
 
     /// Charges units that another quota has admitted, also beyond this one's limit. Returns `true`
     /// if the state could not take all of them.
     fn charge_beyond(&mut self, now: Timestamp, quota: &Quota, units: u32) -> bool;
+
+    /// Charges units that a request took without having been admitted for them, also beyond the
+    /// limit. What a state cannot hold at once is a debt that it works off later.
+    fn charge_debt(&mut self, now: Timestamp, quota: &Quota, units: u32) {
+        self.charge_beyond(now, quota, units);
+    }
 
     /// Returns the admissions that are in use, as far as the state knows them: where it has only
     /// sums, their units are admitted at one time.
@@ -198,8 +220,12 @@ impl QuotaCounter {
         dispatch!(self, counter => counter.charge(now, quota, cost));
     }
 
-    fn refund(&mut self, quota: &Quota, refund: Refund) -> bool {
+    fn refund(&mut self, quota: &Quota, refund: Settlement) -> bool {
         dispatch!(self, counter => counter.refund(quota, refund))
+    }
+
+    fn charge_debt(&mut self, now: Timestamp, quota: &Quota, units: u32) {
+        dispatch!(self, counter => counter.charge_debt(now, quota, units));
     }
 
     fn empty_at(&self, quota: &Quota) -> Timestamp {

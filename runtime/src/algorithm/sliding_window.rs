@@ -12,7 +12,7 @@
 //! by less than `g`. At most `RESOLUTION + 1` granules overlap one period.
 
 use super::log::{Log, LogEntry};
-use super::{Admissions, Counter, Refund};
+use super::{Admissions, Counter, Settlement};
 use crate::Quota;
 use crate::micros::{TimeSpan, Timestamp};
 use crate::verdict::Reading;
@@ -52,9 +52,9 @@ impl SlidingWindow {
         self.log = log;
     }
 
-    /// Takes the cost from the entries in the granule of `charged_at`. Returns `false`, and takes
-    /// nothing, if they have fewer units.
-    fn refund_within(&mut self, granule: TimeSpan, charged_at: Timestamp, cost: u32) -> bool {
+    /// Takes units from the entries in the granule of `charged_at`. Returns `false`, and takes
+    /// nothing, if they have fewer.
+    fn refund_within(&mut self, granule: TimeSpan, charged_at: Timestamp, back: u32) -> bool {
         let units_then = |log: &Log, at| {
             let entry = log.get(at).filter(|entry| together(entry.newest, charged_at, granule));
             entry.map(|entry| entry.units)
@@ -66,10 +66,10 @@ impl SlidingWindow {
         };
         // Charges at the same time are in adjacent entries.
         let all = (0..=newest).rev().map_while(|at| units_then(&self.log, at));
-        if all.map(u64::from).sum::<u64>() < u64::from(cost) {
+        if all.map(u64::from).sum::<u64>() < u64::from(back) {
             return false;
         }
-        let mut rest = cost;
+        let mut rest = back;
         for at in (0..=newest).rev() {
             let units = units_then(&self.log, at).unwrap_or_default().min(rest);
             if units == 0 {
@@ -82,10 +82,10 @@ impl SlidingWindow {
     }
 
     /// Refunds a charge only from entries of exactly its time.
-    pub(super) fn refund_exact(&mut self, quota: &Quota, refund: Refund) -> bool {
-        let Refund { now, charged_at, cost } = refund;
+    pub(super) fn refund_exact(&mut self, quota: &Quota, refund: Settlement) -> bool {
+        let Settlement { now, charged_at, .. } = refund;
         charged_at + quota.period_span() > now
-            && self.refund_within(TimeSpan::ONE, charged_at, cost)
+            && self.refund_within(TimeSpan::ONE, charged_at, refund.back())
     }
 
     /// Moves admissions later than `now` to `now`, so that they are in use for one period from now
@@ -179,16 +179,16 @@ impl Counter for SlidingWindow {
         self.log.iter().map(|entry| (entry.newest, entry.units)).collect()
     }
 
-    fn refund(&mut self, quota: &Quota, refund: Refund) -> bool {
-        let Refund { now, charged_at, cost } = refund;
+    fn refund(&mut self, quota: &Quota, refund: Settlement) -> bool {
+        let Settlement { now, charged_at, .. } = refund;
         if charged_at + quota.period_span() <= now {
             // An entry of the same granule would be that of another charge, or count for this one
             // only until the granule's end.
             return false;
         }
         // A policy with a smaller limit may have given the charge an entry of its own.
-        self.refund_within(TimeSpan::ONE, charged_at, cost)
-            || self.refund_within(granule(quota), charged_at, cost)
+        self.refund_within(TimeSpan::ONE, charged_at, refund.back())
+            || self.refund_within(granule(quota), charged_at, refund.back())
     }
 
     fn empty_at(&self, quota: &Quota) -> Timestamp {

@@ -17,7 +17,7 @@
 
 use smallvec::smallvec;
 
-use super::{Admissions, Counter, Refund};
+use super::{Admissions, Counter, Settlement};
 use crate::Quota;
 use crate::micros::{TimeSpan, Timestamp};
 use crate::verdict::Reading;
@@ -134,17 +134,17 @@ impl Counter for SlidingWindowCounter {
         smallvec![(Timestamp::from_micros(before), self.previous), (self.start, self.current)]
     }
 
-    /// Subtracts the cost from the counter of the window in which the charge was made.
-    fn refund(&mut self, quota: &Quota, refund: Refund) -> bool {
-        let Refund { now: _, charged_at, cost } = refund;
+    /// Subtracts the units from the counter of the window in which the charge was made.
+    fn refund(&mut self, quota: &Quota, refund: Settlement) -> bool {
+        let (charged_at, back) = (refund.charged_at, refund.back());
         let counter = match charged_at.checked_since(self.start) {
             Some(elapsed) if elapsed < quota.period_span() => &mut self.current,
             None if self.start - charged_at <= quota.period_span() => &mut self.previous,
             _ => return false,
         };
-        let refunded = *counter >= cost;
+        let refunded = *counter >= back;
         if refunded {
-            *counter -= cost;
+            *counter -= back;
         }
         refunded
     }

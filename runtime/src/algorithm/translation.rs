@@ -14,7 +14,7 @@ use std::cmp::Ordering;
 
 use smallvec::SmallVec;
 
-use super::{QuotaCounter, Refund};
+use super::{QuotaCounter, Settlement};
 use crate::micros::Timestamp;
 use crate::policy::MAX_QUOTAS;
 use crate::{Algorithm, Policy, Quota};
@@ -187,6 +187,12 @@ impl Part {
         }
     }
 
+    /// Charges units that a request took without having been admitted for them.
+    pub(super) fn charge_debt(&mut self, now: Timestamp, units: u32) {
+        self.counter.advance(now, &self.quota);
+        self.counter.charge_debt(now, &self.quota, units);
+    }
+
     /// Returns `true` if the part lacks no charge that can still be in use at `now`.
     pub(super) fn is_complete(&self, now: Timestamp) -> bool {
         self.since == Timestamp::EPOCH
@@ -221,7 +227,7 @@ impl ChargedUnder<'_> {
         counter: &mut QuotaCounter,
         quota: &Quota,
         since: Timestamp,
-        refund: Refund,
+        refund: Settlement,
     ) -> bool {
         if since != Timestamp::EPOCH {
             return since < refund.charged_at && counter.refund(quota, refund);

@@ -15,8 +15,9 @@ pub use self::limited::{FromRateLimited, LimitedResult, RateLimited};
 #[cfg(feature = "axum")]
 pub use self::request::CallRequest;
 use crate::annotation::Limit;
+use crate::decision::Adjustment;
 use crate::global::current_limiter;
-use crate::limiter::Refund;
+use crate::limiter::Settlement;
 use crate::subject::Subject;
 use crate::{Blocked, Check, Decision, Limiter, Unavailable};
 
@@ -186,11 +187,13 @@ impl Permit {
     pub async fn refund(mut self, which: &[bool]) {
         let mut receipts = Vec::new();
         for decision in self.take(which.iter().copied()) {
-            if let Refund::Pending(receipt) = self.limiter.refund_now(decision) {
-                receipts.push(receipt);
+            if let Settlement::Pending(receipt) =
+                self.limiter.settle_now(decision, Adjustment::Refund)
+            {
+                receipts.push(*receipt);
             }
         }
-        self.limiter.finish_refund(receipts).await;
+        self.limiter.finish_settlements(receipts).await;
     }
 
     /// Refunds like [`refund`](Self::refund), in a function that is not async. If the backend has
@@ -201,7 +204,7 @@ impl Permit {
 
     fn refund_soon(&mut self, which: impl Iterator<Item = bool>) {
         for decision in self.take(which) {
-            self.limiter.refund_soon(decision);
+            self.limiter.settle_soon(decision, Adjustment::Refund);
         }
     }
 

@@ -147,6 +147,7 @@ pub(super) fn state(stats: &LimiterStats) -> Vec<(&'static str, String)> {
         add("keys held", memory.keys.to_string());
         add("evicted", memory.evicted.to_string());
         add("overflowed", memory.overflowed.to_string());
+        add("bans lifted", memory.bans_lifted.to_string());
     }
     #[cfg(feature = "redis")]
     if let Some(redis) = &stats.redis {

@@ -12,8 +12,8 @@ use smol_str::SmolStr;
 use spin::Yield;
 use spin::mutex::{SpinMutex, SpinMutexGuard};
 
-use crate::Policy;
 use crate::backend::memory::policies::SharedPolicies;
+use crate::{Check, Policy};
 
 /// The number of keys in a shard when the map is full.
 const SHARD_KEYS: usize = 512;
@@ -80,9 +80,10 @@ impl<V> BoundedMap<V> {
         }
     }
 
-    /// Hashes a key for this map.
+    /// Hashes the key of a check for this map.
     #[inline]
-    pub(crate) fn key<'a>(&self, policy: &'a Policy, subject: &'a str) -> HashedKey<'a> {
+    pub(crate) fn key<'a>(&self, check: &Check<'a>) -> HashedKey<'a> {
+        let Check { policy, subject, .. } = *check;
         let mut hasher = self.hasher.build_hasher();
         hasher.write(subject.as_bytes());
         HashedKey { policy, subject, hash: hasher.finish() ^ policy.name_hash() }

@@ -3,6 +3,7 @@
 //! [`OnError::Local`]: crate::OnError::Local
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::Mutex;
 
@@ -77,9 +78,29 @@ impl Fallback {
         self.unreported.add(check, Timestamp::now(&self.clock))
     }
 
+    /// Settles a charge that was recorded here at `charged_at`.
+    pub(crate) fn settle(&self, check: &Check<'_>, charged_at: Timestamp, actual: u32) {
+        let policy = self.share(check.policy);
+        let check = check.with_policy(&policy);
+        // The result is ignored: what cannot be settled here is at most refused too early.
+        let _ = self.apply(&Operation::settle(check, charged_at.micros(), actual));
+    }
+
+    /// Bans the check's subject here, as the backend does.
+    pub(crate) fn ban(&self, check: &Check<'_>, duration: Duration) {
+        // The result is ignored: if there is no room, the subject is limited here by its quotas.
+        let _ = self.apply(&Operation::ban(*check, duration));
+    }
+
+    /// Ends the ban of the check's subject here.
+    pub(crate) fn unban(&self, check: &Check<'_>) {
+        // The result is ignored, because this cannot fail in memory.
+        let _ = self.apply(&Operation::unban(*check));
+    }
+
     /// Refunds a charge that was admitted or recorded here at `charged_at`. Returns `true` if
     /// anything was refunded.
-    pub(crate) fn refund(&self, check: &Check<'_>, charged_at: Timestamp) -> bool {
+    fn refund(&self, check: &Check<'_>, charged_at: Timestamp) -> bool {
         let policy = self.share(check.policy);
         let operation = Operation::refund(check.with_policy(&policy), charged_at.micros());
         matches!(self.apply(&operation), Ok(Answer::Refunded(true)))

@@ -99,7 +99,8 @@ impl UnreportedCharges {
         let mut debts = self.lock();
         let number = debts.last_number + 1;
         let charge = UnreportedCharge {
-            policy: check.policy.clone(),
+            // A refused report is not the refusal of a request.
+            policy: check.policy.clone().without_ban(),
             subject: check.subject.into(),
             units: check.cost,
             last: now,

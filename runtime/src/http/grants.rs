@@ -12,8 +12,8 @@ use super::granted::Granted;
 use super::limit::HttpLimit;
 use super::watched_body::RefundOnBreak;
 use crate::Limiter;
-use crate::decision::Receipt;
-use crate::limiter::Refund;
+use crate::decision::{Adjustment, Receipt};
+use crate::limiter::Settlement;
 
 /// The limits that have admitted a request, each with the data that is needed to complete the
 /// response.
@@ -65,14 +65,14 @@ impl<L: Deref<Target = HttpLimit>> Grants<L> {
         }
     }
 
-    /// Ends the record by a response: refunds the charges that are due after it, and adds the header
+    /// Ends the record by a response: adjusts the charges that are due after it, and adds the header
     /// fields. Returns the rest if a refund has to be awaited before that.
     pub(super) fn finish(
         mut self: Box<Self>,
         response: &mut Response,
     ) -> Option<UnfinishedGrants<L>> {
         if self.limiter.is_some() {
-            let receipts = self.refund(|limit| limit.refunds_after(response));
+            let receipts = self.settle(|limit| limit.adjustment_after(response));
             if !receipts.is_empty() {
                 return Some(UnfinishedGrants { grants: self, receipts });
             }
@@ -83,25 +83,26 @@ impl<L: Deref<Target = HttpLimit>> Grants<L> {
 
     /// Ends the record by the refusal of a later limit: refunds all charges.
     pub(super) async fn refund_all(mut self: Box<Self>) {
-        let receipts = self.refund(|_| true);
+        let receipts = self.settle(|_| Some(Adjustment::Refund));
         if let Some(limiter) = self.limiter.take() {
-            limiter.finish_refund(receipts.into_iter().map(|(_, receipt)| receipt).collect()).await;
+            let receipts = receipts.into_iter().map(|(_, receipt)| receipt).collect();
+            limiter.finish_settlements(receipts).await;
         }
     }
 
-    /// Refunds the charges of the limits for which `is_due` returns `true`. Returns the refunds for
+    /// Adjusts the charges of the limits for which `due` returns an adjustment. Returns those for
     /// which the backend has to be awaited, each with the index of its limit.
-    fn refund(&mut self, is_due: impl Fn(&HttpLimit) -> bool) -> Vec<(usize, Receipt)> {
+    fn settle(&mut self, due: impl Fn(&HttpLimit) -> Option<Adjustment>) -> Vec<(usize, Receipt)> {
         let mut receipts = Vec::new();
         let Some(limiter) = &self.limiter else { return receipts };
         for (index, (limit, granted)) in self.granted.iter_mut().enumerate() {
-            if is_due(limit)
+            if let Some(adjustment) = due(limit)
                 && let Some(decision) = granted.decision.take()
             {
-                match limiter.refund_now(*decision) {
-                    Refund::Done(Some(verdict)) => granted.describe(limit, limiter, &verdict),
-                    Refund::Done(None) => {}
-                    Refund::Pending(receipt) => receipts.push((index, receipt)),
+                match limiter.settle_now(*decision, adjustment) {
+                    Settlement::Done(Some(verdict)) => granted.describe(limit, limiter, &verdict),
+                    Settlement::Done(None) => {}
+                    Settlement::Pending(receipt) => receipts.push((index, *receipt)),
                 }
             }
         }
@@ -138,7 +139,7 @@ impl<L: Deref<Target = HttpLimit>> UnfinishedGrants<L> {
         let Self { mut grants, receipts } = self;
         if let Some(limiter) = grants.limiter.clone() {
             let (indexes, receipts): (Vec<_>, Vec<_>) = receipts.into_iter().unzip();
-            let states = limiter.finish_refund(receipts).await;
+            let states = limiter.finish_settlements(receipts).await;
             for (index, state) in indexes.into_iter().zip(states) {
                 if let (Some(verdict), Some((limit, granted))) =
                     (state, grants.granted.get_mut(index))
@@ -159,7 +160,7 @@ impl<L: Deref<Target = HttpLimit>> Drop for Grants<L> {
             if limit.refunds_without_response()
                 && let Some(decision) = granted.decision.take()
             {
-                limiter.refund_soon(*decision);
+                limiter.settle_soon(*decision, Adjustment::Refund);
             }
         }
     }

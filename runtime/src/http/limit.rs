@@ -9,6 +9,7 @@ use axum::response::Response;
 use super::refund_if::RefundIf;
 use crate::annotation::Limit;
 use crate::callback::{Callback, set_plain};
+use crate::decision::Adjustment;
 use crate::key::{AddressOptions, Key, Network, OnMissingKey, client_address};
 use crate::response::{HeaderCache, HeaderStyle, Refusal};
 use crate::{Blocked, Policy};
@@ -180,9 +181,14 @@ impl HttpLimit {
         self.shows || self.refund_if.is_some()
     }
 
-    /// Returns `true` if the cost is refunded after this response.
-    pub(super) fn refunds_after(&self, response: &Response) -> bool {
-        self.refund_if.as_ref().is_some_and(|refund_if| refund_if.holds_after(response))
+    /// Returns the adjustment of the charge that is due after this response, if any.
+    pub(super) fn adjustment_after(&self, response: &Response) -> Option<Adjustment> {
+        let refund_if =
+            self.refund_if.as_ref().filter(|refund_if| refund_if.holds_after(response))?;
+        Some(match refund_if {
+            RefundIf::Success => Adjustment::Forgive,
+            RefundIf::Failure | RefundIf::Function(_) => Adjustment::Refund,
+        })
     }
 
     /// Returns `true` if the cost is refunded when there is no response, or when the response

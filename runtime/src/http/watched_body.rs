@@ -8,6 +8,7 @@ use axum::response::Response;
 use http_body::{Frame, SizeHint};
 use smallvec::SmallVec;
 
+use crate::decision::Adjustment;
 use crate::{Decision, Limiter};
 
 /// The charges that are refunded if a response's body breaks.
@@ -29,7 +30,7 @@ impl RefundOnBreak {
 
     fn refund(self) {
         for decision in self.decisions {
-            self.limiter.refund_soon(*decision);
+            self.limiter.settle_soon(*decision, Adjustment::Refund);
         }
     }
 }

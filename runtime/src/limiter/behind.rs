@@ -107,7 +107,7 @@ pub(super) fn put_behind(verdict: &mut Verdict, turn: &Turn) -> bool {
     let told = match verdict.outcome() {
         Outcome::Allowed => Some(Duration::ZERO),
         Outcome::Refused { retry_after } => Some(retry_after),
-        Outcome::Never | Outcome::Blocked => None,
+        Outcome::Never | Outcome::Blocked | Outcome::Banned { .. } => None,
     };
     if let Some(retry_after) = told.and_then(|told| turn.wait(told)) {
         verdict.set_outcome(Outcome::Refused { retry_after });

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::queue::Queue;
-use super::refund::BackgroundRefunds;
+use super::settlement::BackgroundSettlements;
 use super::{Limiter, Shared};
 use crate::backend::identity::next_identity;
 use crate::backend::store::{StoreHandle, StoreOptions};
@@ -301,7 +301,7 @@ impl LimiterBuilder {
             forbidden_told: AtomicBool::new(false),
             registry: OnceLock::new(),
             queue: Queue::new(clock),
-            refunds: BackgroundRefunds::default(),
+            settlements: BackgroundSettlements::default(),
             telemetry: self.telemetry,
             backend_name,
             gauges,

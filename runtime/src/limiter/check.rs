@@ -267,7 +267,7 @@ impl Limiter {
         check: &Check<'_>,
         verdict: &mut Verdict,
     ) -> Result<(), Unavailable> {
-        self.send_pending_refunds().await;
+        self.send_pending_settlements().await;
         let timer = self.shared.telemetry.start_timer();
         let decided = match self.pass(check) {
             None => self.ask_waiting(check, verdict).await,

@@ -1,5 +1,6 @@
 //! The limiter: asks the backend, and applies the policy's settings to the answer.
 
+mod ban;
 mod behind;
 mod builder;
 mod check;
@@ -9,7 +10,7 @@ mod outage;
 mod overrides;
 mod prospect;
 mod queue;
-mod refund;
+mod settlement;
 mod subject;
 mod wait;
 
@@ -19,8 +20,8 @@ use std::sync::{Arc, OnceLock};
 
 pub use self::builder::LimiterBuilder;
 use self::queue::Queue;
-use self::refund::BackgroundRefunds;
-pub(crate) use self::refund::Refund;
+use self::settlement::BackgroundSettlements;
+pub(crate) use self::settlement::Settlement;
 #[cfg(feature = "redis")]
 use crate::BackendError;
 use crate::backend::Gauges;
@@ -79,7 +80,7 @@ struct Shared {
     /// The result of validating the program's annotations; empty before the first check.
     registry: OnceLock<Result<(), Arc<StartError>>>,
     queue: Queue,
-    refunds: BackgroundRefunds,
+    settlements: BackgroundSettlements,
     telemetry: Telemetry,
     backend_name: &'static str,
     /// Reads the backend's own statistics; `None` if it has none.
@@ -172,7 +173,7 @@ impl Limiter {
     /// it can be reached. Then the backend finishes the operations that are under way. The limiter
     /// and its clones must not be used afterwards.
     pub async fn close(&self) {
-        self.finish_refunds().await;
+        self.finish_pending_settlements().await;
         self.report_fallback().await;
         self.shared.store.close().await;
     }

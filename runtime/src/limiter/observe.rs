@@ -21,7 +21,7 @@ impl Limiter {
         let mut stats = LimiterStats {
             backend: self.shared.backend_name,
             breaker: self.shared.circuit.as_deref().map(Circuit::stats),
-            lost_refunds: self.lost_refunds(),
+            lost_refunds: self.lost_settlements(),
             memory: None,
             #[cfg(feature = "redis")]
             redis: None,

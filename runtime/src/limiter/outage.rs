@@ -8,7 +8,7 @@ use crate::guard::{Fallback, NO_INSTANCES};
 use crate::operation::{Action, Operation};
 use crate::overrides::EffectivePolicy;
 use crate::verdict::Verdict;
-use crate::{BackendError, Check, OnError, Policy, Source, Unavailable};
+use crate::{BackendError, Check, OnError, Outcome, Policy, Source, Unavailable};
 
 impl Limiter {
     /// Returns the reason why this limiter cannot apply a policy; `None` if it can.
@@ -74,6 +74,11 @@ impl Limiter {
     #[inline(never)]
     fn keep_warm(&self, fallback: &Fallback, operation: &Operation<'_>, verdict: &mut Verdict) {
         let check = &operation.check;
+        if let Outcome::Banned { retry_after } = verdict.outcome()
+            && verdict.source() == Source::Store
+        {
+            fallback.ban(check, retry_after);
+        }
         if operation.action == Action::Charge
             && check.cost > 0
             && verdict.is_allowed()

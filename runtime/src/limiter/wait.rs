@@ -37,9 +37,13 @@ impl Limiter {
         let mut place = None;
         // The policy in force when the caller's prospect was last judged.
         let mut judged: Option<Box<Policy>> = None;
+        let mut was_refused = false;
         loop {
             let policy = self.effective_policy_for(check);
-            let in_effect = check.with_policy(&policy);
+            // Of a request, only the first refusal counts for a ban.
+            let uncounted = (was_refused && policy.get_ban().is_some())
+                .then(|| Box::new((*policy).clone().without_ban()));
+            let in_effect = check.with_policy(uncounted.as_deref().unwrap_or(&policy));
             if !policy.is_enabled() {
                 return Ok(Decision::disabled());
             }
@@ -50,7 +54,10 @@ impl Limiter {
             let stays = match taken.look(&policy) {
                 None => match self.ask_as_first(&in_effect, until).await? {
                     ControlFlow::Break(decision) => return Ok(decision),
-                    ControlFlow::Continue(span) => span,
+                    ControlFlow::Continue(span) => {
+                        was_refused = true;
+                        span
+                    }
                 },
                 Some(ahead) => {
                     let left = queue.until(until);

@@ -158,8 +158,10 @@ impl SubjectOverrides {
         subject: &str,
         unsupported: Unsupported<'_>,
     ) -> EffectivePolicy<'a> {
-        let lookup =
-            Lookup { key: self.cache.key(&policy, subject), now: Timestamp::now(&self.clock) };
+        let lookup = Lookup {
+            key: self.cache.key(&Check::new(&policy, subject, 0)),
+            now: Timestamp::now(&self.clock),
+        };
         if let Some(derived) = self.derive_for(&lookup, unsupported) {
             policy.replace(Arc::clone(&derived.overridden));
         }
@@ -170,7 +172,7 @@ impl SubjectOverrides {
     /// the cached result is too old, but at least a second after the call. The check contains the
     /// policy that the function receives.
     pub(crate) fn known_for(&self, check: &Check<'_>) -> Duration {
-        let key = self.cache.key(check.policy, check.subject);
+        let key = self.cache.key(check);
         let now = Timestamp::now(&self.clock);
         match self.cached(&Lookup { key, now }) {
             Some((_, called_at)) => {

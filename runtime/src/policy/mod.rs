@@ -1,6 +1,7 @@
 //! A policy: a named set of quotas with an algorithm and its options.
 
 mod algorithm;
+pub(crate) mod ban;
 mod name;
 mod on_error;
 mod unknown_word;
@@ -8,6 +9,7 @@ mod unknown_word;
 use smol_str::SmolStr;
 
 pub use self::algorithm::Algorithm;
+pub use self::ban::Ban;
 use self::name::{Name, hash_name};
 pub use self::on_error::OnError;
 pub use self::unknown_word::UnknownWord;
@@ -51,6 +53,7 @@ pub struct Policy {
     blocked: bool,
     /// The largest number of permits in one lease; `None` for the limiter's default.
     lease: Option<u32>,
+    ban: Option<Ban>,
 }
 
 impl Policy {
@@ -86,6 +89,7 @@ impl Policy {
             shadow: false,
             blocked: false,
             lease: None,
+            ban: None,
         }
     }
 
@@ -127,7 +131,8 @@ impl Policy {
 
     /// Switches the deny cache on or off for this policy (see [`LocalTier`](crate::LocalTier)). By
     /// default it is on, except for a policy with `refund_if`: a refund by another process would
-    /// have no effect here until the cached refusal ends.
+    /// have no effect here until the cached refusal ends. Of a policy with a [ban](Self::ban), only
+    /// bans are cached, because the store counts its other refusals.
     #[must_use]
     pub const fn deny_cache(mut self, on: bool) -> Self {
         self.deny_cache = Some(on);
@@ -143,10 +148,36 @@ impl Policy {
         self
     }
 
-    /// Returns the largest number of permits in one lease. `default` is the limiter's setting.
+    /// Returns the largest number of permits in one lease. `default` is the limiter's setting. A
+    /// policy with a ban has no leases, because only the store counts refusals.
     #[inline]
     pub(crate) fn max_lease(&self, default: u32) -> u32 {
-        self.lease.unwrap_or(default)
+        if self.ban.is_some() { 1 } else { self.lease.unwrap_or(default) }
+    }
+
+    /// Shuts out subjects that are refused again and again, by the rule `ban`. In shadow mode,
+    /// refusals are not counted. Such a policy has no [leases](crate::LocalTier), and of its refusals
+    /// the deny cache only keeps bans.
+    #[must_use]
+    pub const fn ban(mut self, ban: Ban) -> Self {
+        self.set_ban(Some(ban));
+        self
+    }
+
+    pub(crate) const fn set_ban(&mut self, ban: Option<Ban>) {
+        self.ban = ban;
+    }
+
+    /// Returns the rule by which subjects are banned; `None` if there is none.
+    #[must_use]
+    pub const fn get_ban(&self) -> Option<Ban> {
+        self.ban
+    }
+
+    /// Returns the rule by which the store counts a refusal; `None` if it counts none.
+    #[inline]
+    pub(crate) const fn counted_ban(&self) -> Option<Ban> {
+        if self.shadow { None } else { self.ban }
     }
 
     /// Marks the policy as one with a `refund_if`, so that charges may be refunded.
@@ -178,10 +209,22 @@ impl Policy {
         self.shadow
     }
 
+    /// Returns the policy without its rule for bans, for checks whose refusals are not counted.
+    pub(crate) fn without_ban(mut self) -> Self {
+        self.ban = None;
+        self
+    }
+
+    /// Returns `true` if the deny cache may answer checks of banned subjects in place of the store.
+    #[inline]
+    pub(crate) fn has_ban_cache(&self) -> bool {
+        self.ban.is_some() || self.has_deny_cache()
+    }
+
     /// Returns `true` if the deny cache may answer checks of this policy in place of the store.
     #[inline]
     pub(crate) fn has_deny_cache(&self) -> bool {
-        self.deny_cache.unwrap_or(!self.refunds)
+        self.ban.is_none() && self.deny_cache.unwrap_or(!self.refunds)
     }
 
     /// Sets the text that clients see instead of the policy's name.

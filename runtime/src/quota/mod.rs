@@ -229,10 +229,19 @@ impl Quota {
     /// The longest period of a quota, in microseconds.
     pub(crate) const MAX_PERIOD_MICROS: u64 = MAX_PERIOD;
 
+    /// The longest time that a bucket may take to drain, in microseconds: ten years.
+    pub(crate) const MAX_FILL_MICROS: u64 = MAX_FILL;
+
     /// Returns the largest burst with which the bucket fills in ten years. It is at least 10.
     pub(crate) const fn max_burst(&self) -> u32 {
         let burst = MAX_FILL as u128 * self.limit as u128 / self.period_micros as u128;
         if burst > u32::MAX as u128 { u32::MAX } else { burst as u32 }
+    }
+
+    /// Returns the largest debt of whole windows, in units: what windows of ten years can take.
+    pub(crate) fn max_owed(&self) -> u32 {
+        let owed = u64::from(self.limit).saturating_mul(MAX_FILL / self.period_micros);
+        u32::try_from(owed).unwrap_or(u32::MAX)
     }
 
     pub(crate) const fn set_burst(&mut self, burst: u32) -> Result<(), QuotaError> {
@@ -314,7 +323,7 @@ impl Quota {
         TimeSpan::from_micros(self.period_micros)
     }
 
-    /// Returns the time to replenish `units`, which must be at most the capacity.
+    /// Returns the time to replenish `units`, which must be at most [`max_burst`](Self::max_burst).
     #[inline]
     pub(crate) const fn drain_of(&self, units: u32) -> Drain {
         if units == 1 {

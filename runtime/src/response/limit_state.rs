@@ -74,7 +74,7 @@ impl<'a> LimitState<'a> {
     /// the time until it would admit the request once more. [`Duration::MAX`] if it never can.
     pub(super) fn wait(&self) -> Duration {
         match self.outcome {
-            Some(Outcome::Refused { retry_after }) => retry_after,
+            Some(Outcome::Refused { retry_after } | Outcome::Banned { retry_after }) => retry_after,
             Some(Outcome::Never | Outcome::Blocked) => Duration::MAX,
             Some(Outcome::Allowed) => self.quotas.iter().map(quota_wait).max().unwrap_or_default(),
             None => Duration::ZERO,

@@ -23,14 +23,15 @@ use crate::{Outcome, Policy, Source};
 const MAX_POLICIES: usize = 1_000;
 const OTHERS: &str = "_other";
 
-const OUTCOMES: [&str; 5] = [
+const OUTCOMES: [&str; 6] = [
     Outcome::Allowed.as_str(),
     Outcome::Refused { retry_after: Duration::ZERO }.as_str(),
     Outcome::Never.as_str(),
     Outcome::Blocked.as_str(),
+    Outcome::Banned { retry_after: Duration::ZERO }.as_str(),
     "failed",
 ];
-const FAILED: usize = 4;
+const FAILED: usize = 5;
 /// The number of sources of a counted decision: [`Source::Closed`] is the last one that occurs.
 const SOURCES: usize = Source::Closed as usize + 1;
 
@@ -268,6 +269,7 @@ impl PolicyHandles {
             (None, Outcome::Refused { .. }) => (1, verdict.source()),
             (None, Outcome::Never) => (2, verdict.source()),
             (None, Outcome::Blocked) => (3, verdict.source()),
+            (None, Outcome::Banned { .. }) => (4, verdict.source()),
         };
         let (name, index) = (source.as_str(), source as usize);
         let decided = self.decisions[outcome][index].get_or_init(|| {
@@ -313,6 +315,7 @@ impl Totals {
         gauge!(MEMORY_KEYS).set(memory.keys as f64);
         self.raise(MEMORY_EVICTED, memory.evicted);
         self.raise(MEMORY_OVERFLOWED, memory.overflowed);
+        self.raise(MEMORY_BANS_LIFTED, memory.bans_lifted);
     }
 
     #[cfg(feature = "redis")]

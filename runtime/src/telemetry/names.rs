@@ -15,6 +15,7 @@ pub(super) const BREAKER_REJECTED: &str = "tollgate_breaker_rejected_total";
 pub(super) const MEMORY_KEYS: &str = "tollgate_memory_keys";
 pub(super) const MEMORY_EVICTED: &str = "tollgate_memory_evicted_total";
 pub(super) const MEMORY_OVERFLOWED: &str = "tollgate_memory_overflowed_total";
+pub(super) const MEMORY_BANS_LIFTED: &str = "tollgate_memory_bans_lifted_total";
 
 pub(super) const REDIS_ROUND_TRIPS: &str = "tollgate_redis_round_trips_total";
 pub(super) const REDIS_CHECKS: &str = "tollgate_redis_checks_total";

@@ -326,7 +326,14 @@ impl Random {
             1..4 if !charged.is_empty() => {
                 let (cost, stamps) = charged.swap_remove(self.below(charged.len() as u64) as usize);
                 let source = Source::Store;
-                return (cost, stamps.map(|stamp_micros| Action::Refund { stamp_micros, source }));
+                return (
+                    cost,
+                    stamps.map(|stamp_micros| Action::Refund {
+                        stamp_micros,
+                        source,
+                        forgives: false,
+                    }),
+                );
             }
             4..7 => return (self.of(&[0, 1, 2, capacity]), [Action::Peek; 2]),
             _ => {}

@@ -17,6 +17,13 @@ pub enum Outcome {
         /// still be refused.
         retry_after: Duration,
     },
+    /// The request may not go on, because its subject is banned: it was refused too often (see
+    /// [`Ban`](crate::Ban)), or [`Limiter::ban`](crate::Limiter::ban) was called. Every other
+    /// request of it is refused, too, whatever it costs. Nothing has been charged.
+    Banned {
+        /// The time until the end of the ban.
+        retry_after: Duration,
+    },
     /// The request may not go on, now or ever, because its cost exceeds the capacity of a quota.
     /// Over HTTP the answer is 413 without `Retry-After`, or 429 if every request has this cost.
     Never,
@@ -34,16 +41,17 @@ impl Outcome {
         match self {
             Self::Allowed => "allowed",
             Self::Refused { .. } => "refused",
+            Self::Banned { .. } => "banned",
             Self::Never => "never",
             Self::Blocked => "blocked",
         }
     }
 
-    /// Returns the time after which the same request would be admitted. Returns `None` if the
-    /// request was allowed, or if it can never be admitted.
+    /// Returns the time after which the same request would be admitted, or the ban of its subject is
+    /// over. Returns `None` if the request was allowed, or if it can never be admitted.
     pub(crate) const fn retry_after(self) -> Option<Duration> {
         match self {
-            Self::Refused { retry_after } => Some(retry_after),
+            Self::Refused { retry_after } | Self::Banned { retry_after } => Some(retry_after),
             Self::Allowed | Self::Never | Self::Blocked => None,
         }
     }

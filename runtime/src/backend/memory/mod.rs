@@ -1,5 +1,7 @@
 //! The default backend: counters in the memory of this process.
 
+mod bans;
+mod builder;
 mod overflow;
 pub(crate) mod policies;
 mod shard;
@@ -15,34 +17,22 @@ use foldhash::quality::RandomState;
 use spin::Yield;
 use spin::mutex::{SpinMutex, SpinMutexGuard};
 
+use self::bans::Bans;
+pub use self::builder::MemoryBackendBuilder;
 use self::overflow::Overflow;
 use self::policies::SharedPolicies;
 use self::shard::MemoryShard;
 use self::slot::Slot;
 use self::stats::MemoryCounts;
-use super::identity::next_identity;
 use super::store::{Answers, BoxFuture, Store, StoreHandle, StoreOptions};
 use super::{Backend, Gauges};
-use crate::algorithm::{Mode, Refund};
+use crate::algorithm::{Mode, Settlement};
 use crate::clock::Time;
-use crate::micros::Timestamp;
+use crate::micros::{TimeSpan, Timestamp};
 use crate::operation::{Action, Answer, Operation};
 use crate::stats::MemoryStats;
 use crate::verdict::Verdict;
-use crate::{BackendError, Check, Clock, Outcome};
-
-const DEFAULT_MAX_KEYS: usize = 100_000;
-
-/// The average number of keys in a shard when the backend is full. It is small, so that two threads
-/// seldom need the same shard, but large enough that the shards' own data do not fill the
-/// processor's cache.
-const SHARD_KEYS: usize = 64;
-/// The maximum number of shards, unless a shard would then have more than [`MAX_SHARD_KEYS`] on
-/// average.
-const SHARDS: usize = 1024;
-/// The maximum average number of keys in a shard. It bounds the work of one check, which is largest
-/// when the check has to grow the shard's table.
-const MAX_SHARD_KEYS: usize = 512;
+use crate::{BackendError, Check, Clock, Outcome, Policy, Settled};
 
 /// A store of counters in this process's memory: exact, and of bounded size.
 ///
@@ -70,6 +60,7 @@ pub struct MemoryBackend {
     shards: Box<[PaddedShard]>,
     policies: SharedPolicies,
     overflow: Overflow,
+    bans: Bans,
     counts: Arc<MemoryCounts>,
 }
 
@@ -102,7 +93,7 @@ impl MemoryBackend {
     /// Returns a builder for the settings that [`new`](Self::new) leaves at their defaults.
     #[must_use]
     pub fn builder() -> MemoryBackendBuilder {
-        MemoryBackendBuilder { max_keys: DEFAULT_MAX_KEYS, time: Time::system() }
+        MemoryBackendBuilder::new()
     }
 
     /// Returns the number of keys, and counts of evictions and similar events.
@@ -124,18 +115,58 @@ impl MemoryBackend {
                 Answer::Verdict(verdict)
             }
             Action::Reset => {
-                let mut locked = self.lock_shard(check);
-                let removed = locked.shard.remove(check, locked.hash);
-                self.counts.released(removed.into());
+                self.reset(check);
                 Answer::Reset
             }
-            Action::Refund { stamp_micros, .. } => {
-                let mut locked = self.lock_shard(check);
-                let (now, charged_at) = (self.now(), Timestamp::from_micros(stamp_micros));
-                let refund = Refund { now, charged_at, cost: check.cost };
-                let slot = locked.find(check);
-                Answer::Refunded(slot.is_some_and(|slot| slot.refund(check.policy, refund)))
+            Action::Refund { stamp_micros, forgives, .. } => {
+                if forgives {
+                    self.forgive(check);
+                }
+                let refunded = self.settle(check, stamp_micros, 0)?;
+                Answer::Refunded(refunded == Settled::Refunded)
             }
+            Action::Settle { stamp_micros, actual, .. } => {
+                Answer::Settled(self.settle(check, stamp_micros, actual)?)
+            }
+            Action::Ban { duration } => {
+                self.ban(check, TimeSpan::from_duration(duration))?;
+                Answer::Banned
+            }
+            Action::Unban => Answer::Unbanned(self.unban(check)),
+        })
+    }
+
+    fn reset(&self, check: &Check<'_>) {
+        let mut locked = self.lock_shard(check);
+        let now = self.now();
+        if let Some(until) = locked.find(check).and_then(|slot| slot.banned_until(now)) {
+            self.bans.remove(check, until);
+        }
+        let removed = locked.shard.remove(check, locked.hash);
+        self.counts.released(removed.into());
+    }
+
+    /// Settles a charge at the units that the request came to. If its key is gone and more is to be
+    /// charged, adds the key again.
+    fn settle(
+        &self,
+        check: &Check<'_>,
+        stamp_micros: u64,
+        actual: u32,
+    ) -> Result<Settled, BackendError> {
+        let mut locked = self.lock_shard(check);
+        let (now, charged_at) = (self.now(), Timestamp::from_micros(stamp_micros));
+        let Check { policy, cost, .. } = *check;
+        let settlement = Settlement { now, charged_at, cost, actual };
+        if let Some(slot) = locked.find(check) {
+            return Ok(slot.settle(policy, settlement));
+        }
+        if actual <= cost {
+            return Ok(if actual == cost { Settled::Unchanged } else { Settled::Nothing });
+        }
+        Ok(match self.add_key(&mut locked, check, now)? {
+            Some(slot) => slot.settle(policy, settlement),
+            None => self.overflow.settle(check, settlement),
         })
     }
 
@@ -157,11 +188,14 @@ impl MemoryBackend {
         let now = self.now();
         match locked.find(check) {
             Some(slot) => {
-                slot.charge(check, now, verdict);
+                let is_banned = slot.charge(check, now, verdict);
                 self.collect_sometimes(&mut locked.shard, now);
+                if is_banned {
+                    self.record_new_ban(locked, check, now);
+                }
                 Ok(())
             }
-            None => self.admit(&mut locked, check, now, verdict),
+            None => self.admit(locked, check, now, verdict),
         }
     }
 
@@ -171,13 +205,18 @@ impl MemoryBackend {
         let mut locked = self.lock_shard(check);
         let now = self.now();
         let mut rest = check.cost;
-        if locked.find(check).is_none() {
+        if rest > 0 && locked.find(check).is_none() {
             let capacities = check.policy.quotas().iter().map(|quota| quota.capacity());
             let fits = check.cost.min(capacities.min().unwrap_or(0));
-            let mut verdict = Verdict::open();
-            // An error is ignored: a policy that this backend rejects admits nothing in another
-            // store either.
-            let _ = self.admit(&mut locked, &check.with_cost(fits), now, &mut verdict);
+            let (check, mut verdict) = (check.with_cost(fits), Verdict::open());
+            match self.add_key(&mut locked, &check, now) {
+                Ok(Some(slot)) => {
+                    slot.charge(&check, now, &mut verdict);
+                }
+                Ok(None) => self.overflow(&check, now, &mut verdict),
+                // A policy that this backend rejects admits nothing in another store either.
+                Err(_) => {}
+            }
             rest -= fits;
         }
         if let Some(slot) = locked.find(check) {
@@ -225,29 +264,43 @@ impl MemoryBackend {
     #[cold]
     fn admit(
         &self,
-        locked: &mut LockedShard<'_>,
+        mut locked: LockedShard<'_>,
         check: &Check<'_>,
         now: Timestamp,
         verdict: &mut Verdict,
     ) -> Result<(), BackendError> {
-        let Check { policy, subject, cost, .. } = *check;
-        if let Some(reason) = policy.unsupported() {
-            return Err(BackendError::rejected(reason));
-        }
-        self.collect(&mut locked.shard, now);
-        let mut counters = self.overflow.newcomer(policy, now);
-        let leaves_trace = cost > 0 && !check.can_never_pass();
+        let leaves_trace = check.cost > 0 && !check.can_never_pass();
         if !leaves_trace {
+            supported(check.policy)?;
+            let mut counters = self.overflow.newcomer(check.policy, now);
             counters.decide(check, now, Mode::Peek, verdict);
-        } else if self.counts.reserve(self.max_keys) || self.make_room(&mut locked.shard, now) {
-            counters.decide(check, now, Mode::Charge, verdict);
-            let policy = self.policies.share(policy);
-            let slot = Slot::new(locked.hash, policy, subject, counters);
-            locked.shard.insert(slot, &self.counts);
+        } else if let Some(slot) = self.add_key(&mut locked, check, now)? {
+            if slot.charge(check, now, verdict) {
+                self.record_new_ban(locked, check, now);
+            }
         } else {
             self.overflow(check, now, verdict);
         }
         Ok(())
+    }
+
+    /// Adds a slot for a subject that has none yet. Returns `None` if there is no room for it.
+    fn add_key<'a>(
+        &self,
+        locked: &'a mut LockedShard<'_>,
+        check: &Check<'_>,
+        now: Timestamp,
+    ) -> Result<Option<&'a mut Slot>, BackendError> {
+        let policy = check.policy;
+        supported(policy)?;
+        self.collect(&mut locked.shard, now);
+        if !self.counts.reserve(self.max_keys) && !self.make_room(&mut locked.shard, now) {
+            return Ok(None);
+        }
+        let counters = self.overflow.newcomer(policy, now);
+        let slot = Slot::new(locked.hash, check, self.policies.share(policy), counters);
+        locked.shard.insert(slot, &self.counts);
+        Ok(locked.find(check))
     }
 
     fn make_room(&self, shard: &mut MemoryShard, now: Timestamp) -> bool {
@@ -268,6 +321,14 @@ impl MemoryBackend {
             );
         }
         self.overflow.charge(check, now, verdict);
+    }
+}
+
+/// Returns an error if no backend can apply the policy.
+fn supported(policy: &Policy) -> Result<(), BackendError> {
+    match policy.unsupported() {
+        Some(reason) => Err(BackendError::rejected(reason)),
+        None => Ok(()),
     }
 }
 
@@ -338,57 +399,6 @@ impl Store for Arc<MemoryBackend> {
 impl fmt::Debug for MemoryBackend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MemoryBackend").field("stats", &self.stats()).finish_non_exhaustive()
-    }
-}
-
-/// Builds a [`MemoryBackend`].
-pub struct MemoryBackendBuilder {
-    max_keys: usize,
-    time: Time,
-}
-
-impl MemoryBackendBuilder {
-    /// Sets the maximum number of keys, at least 1; 100,000 by default. A key takes 95 to 150
-    /// bytes, and also the length of its subject if that is more than 22 bytes. The sliding window
-    /// adds memory from the second admission in a period on: 4 bytes for each admission of cost 1,
-    /// 8 bytes where costs vary or the period is longer than an hour, and up to 16 bytes with a
-    /// limit above 1,024. This memory grows in steps, so that it can be twice as large as needed.
-    #[must_use]
-    pub fn max_keys(mut self, max_keys: usize) -> Self {
-        self.max_keys = max_keys.max(1);
-        self
-    }
-
-    /// Reads the time from `clock` instead of the machine's clock.
-    #[must_use]
-    pub fn clock(mut self, clock: impl Clock) -> Self {
-        self.time = Time::of(clock);
-        self
-    }
-
-    /// Builds the backend.
-    #[must_use]
-    pub fn build(self) -> MemoryBackend {
-        // The number of shards is a power of two, so that a bit mask selects the shard.
-        let shards = self.max_keys.div_ceil(SHARD_KEYS).min(SHARDS);
-        let shards = shards.max(self.max_keys.div_ceil(MAX_SHARD_KEYS)).next_power_of_two();
-        MemoryBackend {
-            max_keys: self.max_keys,
-            identity: next_identity(),
-            time: self.time,
-            hasher: RandomState::default(),
-            shards: (0..shards).map(|_| PaddedShard::default()).collect(),
-            policies: SharedPolicies::default(),
-            overflow: Overflow::default(),
-            counts: Arc::default(),
-        }
-    }
-}
-
-impl fmt::Debug for MemoryBackendBuilder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { max_keys, time: _ } = self;
-        f.debug_struct("MemoryBackendBuilder").field("max_keys", max_keys).finish_non_exhaustive()
     }
 }
 

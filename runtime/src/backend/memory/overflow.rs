@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use smol_str::SmolStr;
 
 use super::{Lock, lock};
-use crate::algorithm::{Counters, Mode};
+use crate::algorithm::{Counters, Mode, Settlement};
 use crate::micros::Timestamp;
 use crate::verdict::Verdict;
-use crate::{Check, Policy};
+use crate::{Check, Policy, Settled};
 
 /// One shared counter per policy. A program has few policies, so there are few of these.
 #[derive(Default)]
@@ -56,6 +56,21 @@ impl Overflow {
                 *shared = OverflowCounter { policy: policy.clone(), counters };
             }
         }
+        self.note_use(shared);
+    }
+
+    /// Charges what a request took beyond its charge. The key of that is gone.
+    pub(super) fn settle(&self, check: &Check<'_>, settlement: Settlement) -> Settled {
+        let policy = check.policy;
+        let mut counters = lock(&self.counters);
+        let shared = counters.entry(policy.name_handle());
+        let shared = shared.or_insert_with(|| OverflowCounter::new(policy));
+        let settled = shared.counters.settle(&shared.policy, policy, settlement);
+        self.note_use(shared);
+        settled
+    }
+
+    fn note_use(&self, shared: &OverflowCounter) {
         let empty_at = shared.counters.empty_at(&shared.policy);
         self.empty_at.fetch_max(empty_at.micros(), Ordering::Relaxed);
     }

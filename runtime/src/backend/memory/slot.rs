@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::algorithm::{Counters, Mode, Refund, Usage};
-use crate::micros::Timestamp;
+use crate::algorithm::{Counters, Mode, Settlement, Usage};
+use crate::micros::{TimeSpan, Timestamp};
 use crate::verdict::Verdict;
-use crate::{Check, Outcome, Policy};
+use crate::{Check, Outcome, Policy, Settled};
 
 /// The state of one subject under one policy, in one cache line.
 #[repr(align(64))]
@@ -23,8 +23,14 @@ pub(super) struct Slot {
 const _: () = assert!(size_of::<Slot>() == 64);
 
 impl Slot {
-    pub(super) fn new(hash: u32, policy: Arc<Policy>, subject: &str, counters: Counters) -> Self {
-        Self { policy, subject: SubjectText::new(subject), counters, hash, refused: 0 }
+    /// Creates the slot of a check's subject. `policy` is that of the check, as the keys share it.
+    pub(super) fn new(
+        hash: u32,
+        check: &Check<'_>,
+        policy: Arc<Policy>,
+        counters: Counters,
+    ) -> Self {
+        Self { policy, subject: SubjectText::new(check.subject), counters, hash, refused: 0 }
     }
 
     #[inline]
@@ -37,8 +43,15 @@ impl Slot {
         self.subject.is(check.subject) && self.policy.has_name_of(check.policy)
     }
 
+    /// Decides about a check, and charges it if it is admitted. Returns `true` if its refusal begins
+    /// a ban.
     #[inline(always)]
-    pub(super) fn charge(&mut self, check: &Check<'_>, now: Timestamp, verdict: &mut Verdict) {
+    pub(super) fn charge(
+        &mut self,
+        check: &Check<'_>,
+        now: Timestamp,
+        verdict: &mut Verdict,
+    ) -> bool {
         let cost = check.cost;
         if self.policy.is_kept_like(check.policy) {
             self.counters.decide_inline(check, now, Mode::Charge, verdict);
@@ -47,12 +60,29 @@ impl Slot {
         }
         match verdict.outcome() {
             Outcome::Allowed if self.refused > 0 && cost >= self.refused => self.refused = 0,
-            Outcome::Refused { .. } if self.refused == 0 || cost < self.refused => {
-                self.refused = cost;
+            Outcome::Refused { .. } => {
+                if self.refused == 0 || cost < self.refused {
+                    self.refused = cost;
+                }
+                if check.policy.get_ban().is_some() {
+                    return self.count_refusal(check.policy, now, verdict);
+                }
             }
             // A cost that can never be admitted is refused whatever the state of these counters.
             _ => {}
         }
+        false
+    }
+
+    /// Counts a refusal under a policy with a ban. Returns `true` if it begins a ban.
+    #[cold]
+    pub(super) fn count_refusal(
+        &mut self,
+        policy: &Policy,
+        now: Timestamp,
+        verdict: &mut Verdict,
+    ) -> bool {
+        self.counters.count_refusal(policy, now, verdict)
     }
 
     /// Charges a check whose policy has another form than these counters. They follow it only if
@@ -85,9 +115,29 @@ impl Slot {
         self.counters.record(policy, now, cost);
     }
 
-    /// Refunds a charge that the form `charged_under` of the policy has admitted.
-    pub(super) fn refund(&mut self, charged_under: &Policy, refund: Refund) -> bool {
-        self.counters.refund(&self.policy, charged_under, refund)
+    /// Settles a charge that the form `charged_under` of the policy has admitted.
+    pub(super) fn settle(&mut self, charged_under: &Policy, settlement: Settlement) -> Settled {
+        self.counters.settle(&self.policy, charged_under, settlement)
+    }
+
+    /// Forgets the refusals that are counted, and the bans before the one in force.
+    pub(super) fn forgive(&mut self, now: Timestamp) {
+        self.counters.forgive(now);
+    }
+
+    /// Bans the subject. Returns the end of the ban.
+    pub(super) fn ban(&mut self, now: Timestamp, span: TimeSpan) -> Timestamp {
+        self.counters.set_ban(now, span)
+    }
+
+    /// Ends the ban of the subject. Returns `true` if there was one.
+    pub(super) fn lift_ban(&mut self, now: Timestamp) -> bool {
+        self.counters.lift_ban(now)
+    }
+
+    /// Returns the end of the ban in force; `None` if there is none.
+    pub(super) fn banned_until(&self, now: Timestamp) -> Option<Timestamp> {
+        self.counters.banned_until(now)
     }
 
     /// Returns `true` if no units are in use at `now`, so that the slot can be removed and nothing

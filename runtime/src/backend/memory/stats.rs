@@ -12,6 +12,7 @@ pub(super) struct MemoryCounts {
     keys: AtomicUsize,
     evicted: AtomicU64,
     overflowed: AtomicU64,
+    bans_lifted: AtomicU64,
     most_visited: AtomicUsize,
 }
 
@@ -37,6 +38,11 @@ impl MemoryCounts {
         self.overflowed.fetch_add(1, Ordering::Relaxed) == 0
     }
 
+    /// Counts a ban that gave way to others. Returns `true` if it is the first one.
+    pub(super) fn ban_lifted(&self) -> bool {
+        self.bans_lifted.fetch_add(1, Ordering::Relaxed) == 0
+    }
+
     pub(super) fn visited(&self, keys: usize) {
         if keys > self.most_visited.load(Ordering::Relaxed) {
             self.most_visited.fetch_max(keys, Ordering::Relaxed);
@@ -48,6 +54,7 @@ impl MemoryCounts {
             keys: self.keys.load(Ordering::Relaxed),
             evicted: self.evicted.load(Ordering::Relaxed),
             overflowed: self.overflowed.load(Ordering::Relaxed),
+            bans_lifted: self.bans_lifted.load(Ordering::Relaxed),
             most_visited: self.most_visited.load(Ordering::Relaxed),
         }
     }

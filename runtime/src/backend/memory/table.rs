@@ -177,7 +177,8 @@ mod tests {
                 match found {
                     None if inserts => {
                         let counters = Counters::new(&POLICY);
-                        table.insert(Slot::new(hash, policy.clone(), &subject, counters));
+                        let check = Check::new(&policy, &subject, 1);
+                        table.insert(Slot::new(hash, &check, policy.clone(), counters));
                         set.insert((hash, subject));
                     }
                     Some(place) if !inserts => {

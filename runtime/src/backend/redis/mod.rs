@@ -292,6 +292,7 @@ fn answer(operation: &Operation<'_>, reply: ScriptReply) -> Result<Answer, Backe
         }
         Action::Reset => Some(Answer::Reset),
         Action::Refund { .. } => status.map(|status| Answer::Refunded(status == 1)),
+        Action::Settle { .. } | Action::Ban { .. } | Action::Unban => Some(Answer::Unsupported),
     };
     answer.ok_or_else(|| BackendError::useless("the server's answer makes no sense"))
 }

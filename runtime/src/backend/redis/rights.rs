@@ -68,7 +68,7 @@ async fn run_every_path(node: &Node, stem: &str) -> Result<(), BackendError> {
         let action = match step {
             Step::Charge => Action::Charge,
             Step::Peek => Action::Peek,
-            Step::Refund => Action::Refund { stamp_micros, source: Source::Store },
+            Step::Refund => Action::Refund { stamp_micros, source: Source::Store, forgives: false },
             Step::Reset => Action::Reset,
         };
         // Each key is checked by the policy that is so many places after its own.

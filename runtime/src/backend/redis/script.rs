@@ -164,7 +164,8 @@ impl Plan {
             Action::Charge => (0, cost, 0),
             Action::Peek => (1, cost, 0),
             Action::Reset => (2, 0, 0),
-            Action::Refund { stamp_micros, source: _ } => (3, cost, stamp_micros),
+            Action::Refund { stamp_micros, .. } => (3, cost, stamp_micros),
+            Action::Settle { .. } | Action::Ban { .. } | Action::Unban => (1, 0, 0),
         };
         let family = match operation.check.policy.get_algorithm() {
             Algorithm::SlidingWindow => 1,

@@ -36,7 +36,7 @@ impl DenyCache {
 
     #[inline]
     fn answer(&self, check: &Check<'_>, verdict: &mut Verdict) -> bool {
-        check.policy.has_deny_cache()
+        check.policy.has_ban_cache()
             && self.refusals.answer(check, Timestamp::now(&self.clock), verdict)
     }
 }
@@ -85,8 +85,11 @@ impl Store for DenyCache {
                 let check = operation.check;
                 if let (Action::Charge | Action::Peek, Ok(Answer::Verdict(verdict))) =
                     (operation.action, answer)
-                    && verdict.outcome() != Outcome::Allowed
-                    && check.policy.has_deny_cache()
+                    && match verdict.outcome() {
+                        Outcome::Allowed => false,
+                        Outcome::Banned { .. } => check.policy.has_ban_cache(),
+                        _ => check.policy.has_deny_cache(),
+                    }
                 {
                     self.refusals.learn(sent, check.cost, verdict, Timestamp::now(&self.clock));
                 }
@@ -96,7 +99,8 @@ impl Store for DenyCache {
     }
 }
 
-/// When it is dropped, this removes the refusals of all keys that the batch reset or refunded.
+/// When it is dropped, this removes the refusals of all keys of which the batch may have shortened
+/// the wait.
 struct ForgetOnDrop<'a> {
     refusals: &'a Refusals,
     batch: &'a [Operation<'a>],
@@ -105,8 +109,11 @@ struct ForgetOnDrop<'a> {
 impl Drop for ForgetOnDrop<'_> {
     fn drop(&mut self) {
         for operation in self.batch {
-            if matches!(operation.action, Action::Reset | Action::Refund { .. }) {
-                self.refusals.forget(&operation.check);
+            match operation.action {
+                Action::Reset | Action::Refund { .. } | Action::Settle { .. } | Action::Unban => {
+                    self.refusals.forget(&operation.check);
+                }
+                Action::Charge | Action::Peek | Action::Ban { .. } => {}
             }
         }
     }

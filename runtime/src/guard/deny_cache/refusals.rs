@@ -35,10 +35,18 @@ pub(super) struct SentCheck<'a> {
     at: Timestamp,
 }
 
+/// The reason for a refusal.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Quota,
+    Banned,
+    Blocked,
+}
+
 /// A refusal by the store. All its times except `stamp` are on the local clock.
 struct CachedRefusal {
     cost: u32,
-    is_blocked: bool,
+    kind: Kind,
     asked: Timestamp,
     answered: Timestamp,
     /// The time until which the refusal is reused.
@@ -70,13 +78,21 @@ impl Refusals {
         // Neither a cost that can never be admitted nor a blocked subject is admitted later.
         let retry_after = match verdict.outcome() {
             Outcome::Allowed => return,
-            Outcome::Refused { retry_after } => TimeSpan::from_duration(retry_after),
+            Outcome::Refused { retry_after } | Outcome::Banned { retry_after } => {
+                TimeSpan::from_duration(retry_after)
+            }
             Outcome::Never | Outcome::Blocked => TimeSpan::MAX,
         };
         let SentCheck { key, epoch, at: asked } = sent;
+        let kind = match verdict.outcome() {
+            Outcome::Blocked => Kind::Blocked,
+            Outcome::Banned { .. } => Kind::Banned,
+            _ => Kind::Quota,
+        };
         let refusal = CachedRefusal {
-            cost,
-            is_blocked: verdict.outcome() == Outcome::Blocked,
+            // A ban is one of requests of any cost.
+            cost: if kind == Kind::Banned { 0 } else { cost },
+            kind,
             asked,
             answered: now,
             until: asked.saturating_add(retry_after.min(self.max_age)),
@@ -134,7 +150,7 @@ impl Refusals {
 
     #[inline]
     fn key<'a>(&self, check: &Check<'a>) -> HashedKey<'a> {
-        self.map.key(check.policy, check.subject)
+        self.map.key(check)
     }
 
     fn epoch(&self, key: &HashedKey<'_>) -> &AtomicU32 {
@@ -162,14 +178,13 @@ impl CachedRefusal {
         let elapsed = now.saturating_since(self.answered);
         let quotas = check.policy.quotas();
         let never = quotas.iter().any(|quota| check.cost > quota.capacity());
-        let outcome = if self.is_blocked {
-            Outcome::Blocked
-        } else if never {
-            Outcome::Never
-        } else {
-            // The refusal is still valid, so some of the time is left.
-            let retry_after = self.retry_after.saturating_sub(elapsed).max(TimeSpan::ONE);
-            Outcome::Refused { retry_after: retry_after.to_duration() }
+        // The refusal is still valid, so some of the time is left.
+        let left = self.retry_after.saturating_sub(elapsed).max(TimeSpan::ONE).to_duration();
+        let outcome = match self.kind {
+            Kind::Blocked => Outcome::Blocked,
+            Kind::Banned => Outcome::Banned { retry_after: left },
+            Kind::Quota if never => Outcome::Never,
+            Kind::Quota => Outcome::Refused { retry_after: left },
         };
         verdict.restart(outcome, self.stamp.saturating_add(elapsed).micros());
         verdict.set_source(Source::DenyCache);

@@ -3,7 +3,7 @@
 use smallvec::SmallVec;
 use tokio::sync::watch;
 
-use crate::algorithm::Refund;
+use crate::algorithm::Settlement;
 use crate::micros::{TimeSpan, Timestamp};
 use crate::verdict::Verdict;
 use crate::{BackendError, Outcome, Policy, Quota, QuotaState, Source};
@@ -184,14 +184,14 @@ impl KeyLease {
 
     /// Puts spent permits back into the present grant, if they are from this grant and it has not
     /// ended. Returns `true` if it did so.
-    pub(super) fn take_back(&mut self, refund: Refund) -> bool {
-        let Refund { now, charged_at, cost } = refund;
+    pub(super) fn take_back(&mut self, refund: Settlement) -> bool {
+        let (Settlement { now, charged_at, .. }, back) = (refund, refund.back());
         match &mut self.grant {
             Some(grant) if grant.stamp == charged_at && grant.is_live(now) => {
                 // The refund may be of other units, charged in the same microsecond, so it can be
                 // larger than the number of spent permits.
-                let fits = grant.units - grant.left >= cost;
-                grant.left += if fits { cost } else { 0 };
+                let fits = grant.units - grant.left >= back;
+                grant.left += if fits { back } else { 0 };
                 fits
             }
             _ => false,

@@ -22,12 +22,12 @@ use smol_str::SmolStr;
 use self::key_lease::{KeyLease, LeaseLimits};
 use self::returns::Returns;
 use super::bounded_map::{BoundedMap, HashedKey, MapEntry};
-use crate::algorithm::Refund;
+use crate::algorithm::Settlement;
 use crate::backend::store::{Answers, BoxFuture, Store};
 use crate::micros::{TimeSpan, Timestamp};
 use crate::operation::{Action, Answer, Operation};
 use crate::verdict::Verdict;
-use crate::{BackendError, Check, Clock, Policy};
+use crate::{BackendError, Check, Clock, Policy, Settled, Source};
 
 /// The guard that answers checks from leases. It is in front of the deny cache, so that the refunds
 /// of unspent permits pass through the cache, which then removes its refusals of the key.
@@ -79,17 +79,15 @@ impl Lease {
         let check = &operation.check;
         match operation.action {
             Action::Charge => shared.charge(check).await.map(Answer::Verdict),
-            Action::Refund { stamp_micros, .. } => {
-                if shared.take_back(check, stamp_micros) {
-                    return Ok(Answer::Refunded(true));
-                }
-                shared.inner.apply_one(&of_store(operation)).await
-            }
-            Action::Reset => {
+            Action::Refund { .. } | Action::Settle { .. } => match shared.take_back(operation) {
+                Some(answer) => Ok(answer),
+                None => shared.inner.apply_one(&of_store(operation)).await,
+            },
+            Action::Reset | Action::Ban { .. } => {
                 let _reset = ResetGuard::new(shared, check);
                 shared.inner.apply_one(operation).await
             }
-            Action::Peek => shared.inner.apply_one(operation).await,
+            Action::Peek | Action::Unban => shared.inner.apply_one(operation).await,
         }
     }
 }
@@ -118,12 +116,11 @@ impl Store for Lease {
                 let charged = self.charge_now(&operation.check, &mut verdict)?;
                 Some(charged.map(|()| Answer::Verdict(verdict)))
             }
-            Action::Refund { stamp_micros, .. } => self
-                .shared
-                .take_back(&operation.check, stamp_micros)
-                .then_some(Ok(Answer::Refunded(true))),
-            Action::Peek => self.shared.inner.apply_now(operation),
-            Action::Reset => None,
+            Action::Refund { .. } | Action::Settle { .. } => {
+                self.shared.take_back(operation).map(Ok)
+            }
+            Action::Peek | Action::Unban => self.shared.inner.apply_now(operation),
+            Action::Reset | Action::Ban { .. } => None,
         }
     }
 
@@ -136,7 +133,7 @@ impl Store for Lease {
             // bookkeeping, so it bypasses the leases and is sent in one round trip.
             let _resets: Vec<_> = batch
                 .iter()
-                .filter(|operation| operation.action == Action::Reset)
+                .filter(|operation| matches!(operation.action, Action::Reset | Action::Ban { .. }))
                 .map(|operation| ResetGuard::new(&self.shared, &operation.check))
                 .collect();
             let batch: Vec<_> = batch.iter().map(of_store).collect();
@@ -152,7 +149,7 @@ impl Store for Lease {
 impl SharedLeases {
     #[inline]
     fn key<'a>(&self, check: &Check<'a>) -> HashedKey<'a> {
-        self.leases.key(check.policy, check.subject)
+        self.leases.key(check)
     }
 
     #[inline]
@@ -164,18 +161,30 @@ impl SharedLeases {
         })
     }
 
-    /// Puts spent permits back into their lease, if it has not ended. Returns `true` if it did so.
-    fn take_back(&self, check: &Check<'_>, stamp_micros: u64) -> bool {
+    /// Puts spent permits back into their lease, if it has not ended. Returns the answer to the
+    /// operation if it did so.
+    fn take_back(&self, operation: &Operation<'_>) -> Option<Answer> {
+        let check = &operation.check;
+        let (stamp_micros, actual, answer) = match operation.action {
+            Action::Refund { stamp_micros, forgives: false, .. } => {
+                (stamp_micros, 0, Answer::Refunded(true))
+            }
+            Action::Settle { stamp_micros, actual, .. } if actual < check.cost => {
+                (stamp_micros, actual, Answer::Settled(Settled::Refunded))
+            }
+            _ => return None,
+        };
         let key = self.key(check);
         let mut shard = self.leases.shard(&key);
-        shard.find(&key).is_some_and(|entry| {
-            let charged_at = Timestamp::from_micros(stamp_micros);
-            let refund = || Refund { now: self.now(), charged_at, cost: check.cost };
-            entry.policy.counts_like(check.policy) && entry.value.take_back(refund())
-        })
+        let entry = shard.find(&key)?;
+        let charged_at = Timestamp::from_micros(stamp_micros);
+        let refund = || Settlement { now: self.now(), charged_at, cost: check.cost, actual };
+        let taken = entry.policy.counts_like(check.policy) && entry.value.take_back(refund());
+        taken.then_some(answer)
     }
 
-    /// Drops a key's lease, because a reset removes its charge from the store.
+    /// Drops a key's lease, because a reset removes its charge from the store, or because its subject
+    /// is banned.
     fn forget(&self, check: &Check<'_>) {
         let key = self.key(check);
         if let Some(entry) = self.leases.shard(&key).find(&key) {
@@ -227,17 +236,18 @@ impl LeaseKey {
     }
 }
 
-/// Returns the operation as it is sent to the store. The refund of a permit becomes the refund of
-/// one of the store's own charges, because the store made the charge of the lease.
+/// Returns the operation as it is sent to the store. The refund or settlement of a permit becomes
+/// that of one of the store's own charges, because the store made the charge of the lease.
 fn of_store<'a>(operation: &Operation<'a>) -> Operation<'a> {
-    match operation.action {
-        Action::Refund { stamp_micros, .. } => Operation::refund(operation.check, stamp_micros),
-        Action::Charge | Action::Peek | Action::Reset => *operation,
+    let mut operation = *operation;
+    if let Action::Refund { source, .. } | Action::Settle { source, .. } = &mut operation.action {
+        *source = Source::Store;
     }
+    operation
 }
 
-/// A guard for a reset in progress. It drops the key's lease at once, and again when the store has
-/// answered, because more permits may have been leased before the reset reached the store.
+/// A guard for a reset or a ban in progress. It drops the key's lease at once, and again when the store has
+/// answered, because more permits may have been leased before the operation reached the store.
 struct ResetGuard<'a> {
     shared: &'a SharedLeases,
     check: Check<'a>,

@@ -8,7 +8,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::key_lease::{Grant, KeyLease, NextStep, Refill, RefillState};
 use super::{LeaseKey, SharedLeases};
-use crate::algorithm::Refund;
+use crate::algorithm::Settlement;
 use crate::guard::bounded_map::HashedKey;
 use crate::micros::{TimeSpan, Timestamp};
 use crate::operation::Operation;
@@ -148,7 +148,8 @@ impl SharedLeases {
             // After a reset the store does not count these units any more.
             let is_gone = !lease.is_of(epoch);
             let is_same = entry.policy.counts_like(&key.policy);
-            if is_gone || is_same && lease.take_back(Refund { now, charged_at, cost }) {
+            let refund = Settlement { now, charged_at, cost, actual: 0 };
+            if is_gone || is_same && lease.take_back(refund) {
                 return;
             }
         }

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::key_lease::{Grant, KeyLease, LeaseLimits, NextStep, Refill, RefillState};
-use crate::algorithm::Refund;
+use crate::algorithm::Settlement;
 use crate::micros::{TimeSpan, Timestamp};
 use crate::verdict::Verdict;
 use crate::{Outcome, QuotaState, Source};
@@ -32,7 +32,7 @@ fn asked(times: u32, remaining: u32) -> KeyLease {
 }
 
 fn take_back(lease: &mut KeyLease, charged_at: Timestamp, cost: u32, now: Timestamp) -> bool {
-    lease.take_back(Refund { now, charged_at, cost })
+    lease.take_back(Settlement { now, charged_at, cost, actual: 0 })
 }
 
 fn refill(lease: &mut KeyLease, cost: u32, now: Timestamp) -> Option<Refill> {
