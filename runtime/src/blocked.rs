@@ -1,6 +1,6 @@
 //! The argument of `on_blocked` functions.
 
-use crate::{Check, Decision, Policy};
+use crate::{Check, Decision, Outcome, Policy};
 
 /// A refusal, as it is passed to `on_blocked` functions. They are called before the refusal is sent
 /// or returned, so they should be quick.
@@ -39,6 +39,13 @@ impl<'a> Blocked<'a> {
     /// Returns the decision that refused the request.
     pub fn decision(&self) -> &Decision {
         self.decision
+    }
+
+    /// Returns `true` if the subject is banned ([`Outcome::Banned`](crate::Outcome::Banned)), also if
+    /// this refusal begins the ban.
+    #[must_use]
+    pub fn is_ban(&self) -> bool {
+        matches!(self.decision.outcome(), Outcome::Banned { .. })
     }
 
     /// Returns `true` if the policy is in shadow mode, so that the request is not refused after

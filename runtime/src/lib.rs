@@ -72,6 +72,8 @@ pub use self::http::extractor::RateLimit;
 #[cfg(feature = "axum")]
 pub use self::http::layer::RateLimitLayer;
 #[cfg(feature = "axum")]
+pub use self::http::usage::Usage;
+#[cfg(feature = "axum")]
 pub use self::key::{Key, KeyExtractor};
 pub use self::limiter::{Limiter, LimiterBuilder};
 pub use self::overrides::by_name::Overrides;

@@ -23,4 +23,5 @@ mod repeated_names;
 mod retry_after;
 mod several_limits;
 mod unlimited;
+mod usage;
 mod wall_time;

@@ -58,7 +58,7 @@ impl Extended {
 /// whose subjects win the fewest units by it, among these first those that refuse nothing, and among
 /// these first those with the smallest share of their quotas in use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Usage {
+pub(crate) struct InUse {
     /// The largest number of units in use in any quota.
     pub(crate) units: u32,
     /// `true` if a request has to wait.
@@ -304,9 +304,9 @@ impl Counters {
     }
 
     /// Returns the units in use. `waiting` is the smallest cost that counts as waiting.
-    pub(crate) fn usage(&mut self, policy: &Policy, now: Timestamp, waiting: u32) -> Usage {
+    pub(crate) fn usage(&mut self, policy: &Policy, now: Timestamp, waiting: u32) -> InUse {
         let refuses = self.banned_until(now).is_some();
-        let mut usage = Usage { refuses, ..Usage::default() };
+        let mut usage = InUse { refuses, ..InUse::default() };
         for (counter, quota) in self.as_mut_slice().iter_mut().zip(policy.quotas()) {
             counter.advance(now, quota);
             let used = counter.used(now, quota);

@@ -19,7 +19,7 @@ mod translation;
 
 use smallvec::SmallVec;
 
-pub(crate) use self::counters::{Counters, Mode, Usage};
+pub(crate) use self::counters::{Counters, InUse, Mode};
 use self::fixed_window::FixedWindow;
 #[cfg(feature = "redis")]
 pub(crate) use self::from_store::verdict_from_raw;

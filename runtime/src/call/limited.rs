@@ -98,6 +98,11 @@ impl fmt::Display for RateLimited {
         let policy = self.policy();
         match &self.0.cause {
             Cause::Refused(decision) => match (decision.outcome(), decision.retry_after()) {
+                (Outcome::Banned { .. }, Some(after)) => write!(
+                    f,
+                    "the subject of this call is banned for the limit `{policy}`; retry in \
+                     {after:.1?}"
+                ),
                 (_, Some(after)) => {
                     write!(f, "the limit `{policy}` is reached; retry in {after:.1?}")
                 }

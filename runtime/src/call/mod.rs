@@ -17,7 +17,7 @@ pub use self::request::CallRequest;
 use crate::annotation::Limit;
 use crate::decision::Adjustment;
 use crate::global::current_limiter;
-use crate::limiter::Settlement;
+use crate::limiter::Settling;
 use crate::subject::Subject;
 use crate::{Blocked, Check, Decision, Limiter, Unavailable};
 
@@ -187,7 +187,7 @@ impl Permit {
     pub async fn refund(mut self, which: &[bool]) {
         let mut receipts = Vec::new();
         for decision in self.take(which.iter().copied()) {
-            if let Settlement::Pending(receipt) =
+            if let Settling::Pending(receipt) =
                 self.limiter.settle_now(decision, Adjustment::Refund)
             {
                 receipts.push(*receipt);

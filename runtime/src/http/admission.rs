@@ -65,7 +65,7 @@ impl FinishLater for UnfinishedGrants<&'static HttpLimit> {
 impl Admission {
     /// Creates the admission, and adds the decisions that are to be shown to the request's
     /// extensions, where the extractor `RateLimit` finds them.
-    fn new(grants: HandlerGrants, parts: &mut Parts) -> Self {
+    fn new(mut grants: HandlerGrants, parts: &mut Parts) -> Self {
         grants.show(&mut parts.extensions);
         Self(State::Granted(grants))
     }

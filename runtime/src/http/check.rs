@@ -254,7 +254,7 @@ impl<'a, R> Checker<'a, R> {
             let decision = self.keeps_decision.then(|| Box::new(decision));
             let overridden = policy.overridden().cloned();
             let headers = HeaderValues::NOTHING;
-            let granted = Granted { headers, decision, overridden, count: None };
+            let granted = Granted { headers, decision, overridden, usage: None, count: None };
             return CheckOutcome::Granted(grant(granted));
         }
         let counted = count.filter(|count| count.is_again).map(|count| count.id);
@@ -278,7 +278,8 @@ impl<'a, R> Checker<'a, R> {
         let headers = fields(self.limit, self.limiter, policy.is_shadow(), verdict);
         let decision =
             self.keeps_decision.then(|| Box::new(self.limiter.charged(verdict.take(), &check)));
-        Granted { headers, decision, overridden: policy.overridden().cloned(), count }
+        let overridden = policy.overridden().cloned();
+        Granted { headers, decision, overridden, usage: None, count }
     }
 }
 

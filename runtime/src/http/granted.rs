@@ -7,6 +7,7 @@ use axum::response::Response;
 
 use super::counted::{self, Count};
 use super::limit::HttpLimit;
+use super::usage::{Usage, UsageShare};
 use crate::overrides::Overridden;
 use crate::response::{HeaderStyle, HeaderValues, PolicyText};
 use crate::verdict::Verdict;
@@ -19,6 +20,8 @@ pub(super) struct Granted {
     pub(super) decision: Option<Box<Decision>>,
     /// The policy with its override applied; `None` if it has no override.
     pub(super) overridden: Option<Arc<Overridden>>,
+    /// The units at which the charge is settled; `None` if the limit does not settle by them.
+    pub(super) usage: Option<Usage>,
     /// The count of the request, for limits behind this one; `None` if it need not be recorded.
     pub(super) count: Option<Count>,
 }
@@ -47,6 +50,21 @@ impl Granted {
     pub(super) fn describe(&mut self, limit: &HttpLimit, limiter: &Limiter, verdict: &Verdict) {
         let is_shadow = self.policy(limit).is_shadow();
         self.headers = fields(limit, limiter, is_shadow, verdict);
+    }
+
+    /// Returns `true` if another limit of the same policy has counted the request before.
+    pub(super) fn is_counted_again(&self) -> bool {
+        self.count.is_some_and(|count| count.is_again)
+    }
+
+    /// Leaves the charge to the request's usage, which settles it.
+    pub(super) fn leave_to_usage(&mut self, limiter: &Limiter) -> Option<Usage> {
+        let usage = self.usage.take()?;
+        let share = if self.is_counted_again() { UsageShare::None } else { UsageShare::All };
+        if let Some(decision) = self.decision.take() {
+            usage.push(limiter, *decision, share);
+        }
+        Some(usage)
     }
 
     /// Records the count among the request's extensions, for the limits behind this one.

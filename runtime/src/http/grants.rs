@@ -10,10 +10,11 @@ use smallvec::SmallVec;
 use super::extractor::RateLimit;
 use super::granted::Granted;
 use super::limit::HttpLimit;
-use super::watched_body::RefundOnBreak;
+use super::usage::Usage;
+use super::watched_body::AtBodyEnd;
 use crate::Limiter;
 use crate::decision::{Adjustment, Receipt};
-use crate::limiter::Settlement;
+use crate::limiter::Settling;
 
 /// The limits that have admitted a request, each with the data that is needed to complete the
 /// response.
@@ -33,7 +34,7 @@ impl<L: Deref<Target = HttpLimit>> Grants<L> {
     /// Creates the record for a single limit.
     #[inline]
     pub(super) fn one(limit: L, limiter: &Limiter, granted: Granted) -> Box<Self> {
-        let limiter = limit.refund_if.is_some().then(|| limiter.clone());
+        let limiter = limit.at_end.is_some().then(|| limiter.clone());
         Box::new(Self { granted: SmallVec::from_buf([(limit, granted)]), limiter })
     }
 
@@ -55,10 +56,13 @@ impl<L: Deref<Target = HttpLimit>> Grants<L> {
         }
     }
 
-    /// Adds the decisions of limits that show them to the request's extensions, where the extractor
-    /// [`RateLimit`] finds them.
-    pub(super) fn show(&self, extensions: &mut Extensions) {
-        for (limit, granted) in &self.granted {
+    /// Adds to the request's extensions what the handler's extractors find there: the decisions of
+    /// limits that show them, for [`RateLimit`], and the [`Usage`] at which a limit settles.
+    pub(super) fn show(&mut self, extensions: &mut Extensions) {
+        for (limit, granted) in &mut self.granted {
+            if limit.settles_usage() {
+                granted.usage = Some(Usage::of(extensions));
+            }
             if let (true, Some(decision)) = (limit.shows, &granted.decision) {
                 RateLimit::show(extensions, granted.policy(limit), decision);
             }
@@ -99,10 +103,15 @@ impl<L: Deref<Target = HttpLimit>> Grants<L> {
             if let Some(adjustment) = due(limit)
                 && let Some(decision) = granted.decision.take()
             {
+                let adjustment = match adjustment {
+                    // The other limit of the policy settles at what the request came to.
+                    Adjustment::Settle(_) if granted.is_counted_again() => Adjustment::Settle(0),
+                    adjustment => adjustment,
+                };
                 match limiter.settle_now(*decision, adjustment) {
-                    Settlement::Done(Some(verdict)) => granted.describe(limit, limiter, &verdict),
-                    Settlement::Done(None) => {}
-                    Settlement::Pending(receipt) => receipts.push((index, *receipt)),
+                    Settling::Done(Some(verdict)) => granted.describe(limit, limiter, &verdict),
+                    Settling::Done(None) => {}
+                    Settling::Pending(receipt) => receipts.push((index, *receipt)),
                 }
             }
         }
@@ -110,18 +119,19 @@ impl<L: Deref<Target = HttpLimit>> Grants<L> {
     }
 
     /// Completes the response: adds the header fields, and watches its body for limits that refund
-    /// failures.
+    /// failures or settle at the end.
     #[inline]
     fn complete(&mut self, response: &mut Response) {
         for (limit, granted) in &mut self.granted {
             granted.add_headers(limit, response);
         }
         if let Some(limiter) = self.limiter.take() {
-            let granted = std::mem::take(&mut self.granted).into_iter();
-            let decisions = granted.filter_map(|(limit, granted)| {
-                granted.decision.filter(|_| limit.refunds_without_response())
-            });
-            RefundOnBreak { decisions: decisions.collect(), limiter }.watch(response);
+            let (mut refunds, mut usage) = (SmallVec::new(), None);
+            for (limit, mut granted) in std::mem::take(&mut self.granted) {
+                usage = granted.leave_to_usage(&limiter).or(usage);
+                refunds.extend(granted.decision.filter(|_| limit.refunds_without_response()));
+            }
+            AtBodyEnd { limiter, refunds, usage }.watch(response);
         }
     }
 }
@@ -157,6 +167,9 @@ impl<L: Deref<Target = HttpLimit>> Drop for Grants<L> {
     fn drop(&mut self) {
         let Some(limiter) = self.limiter.take() else { return };
         for (limit, granted) in &mut self.granted {
+            if let Some(usage) = granted.leave_to_usage(&limiter) {
+                usage.settle();
+            }
             if limit.refunds_without_response()
                 && let Some(decision) = granted.decision.take()
             {

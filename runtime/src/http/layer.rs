@@ -8,6 +8,7 @@ use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use tower_layer::Layer;
 
+use super::at_end::AtEnd;
 use super::counted::set_has_layers;
 use super::layer_limit::{LayerLimit, LayerOptions};
 use super::layer_placement::Placement;
@@ -139,20 +140,37 @@ impl RateLimitLayer {
     /// charge stays.
     #[must_use]
     pub fn refund_if(self, function: impl Fn(&Response) -> bool + Send + Sync + 'static) -> Self {
-        self.with_refund(RefundIf::closure(function))
+        self.with_end(AtEnd::Refund(RefundIf::closure(function)))
     }
 
     /// Refunds the cost if the request fails: if the response's status is 4xx or 5xx, if its body
     /// breaks, or if there is no response, because of a panic, a timeout, or a client that has gone.
     #[must_use]
     pub fn refund_if_failure(self) -> Self {
-        self.with_refund(RefundIf::Failure)
+        self.with_end(AtEnd::Refund(RefundIf::Failure))
     }
 
-    /// Refunds the cost after a response whose status is neither 4xx nor 5xx.
+    /// Refunds the cost after a response whose status is neither 4xx nor 5xx. If the policy has a
+    /// [`Ban`](crate::Ban), such a response also forgives the refusals and bans before it.
     #[must_use]
     pub fn refund_if_success(self) -> Self {
-        self.with_refund(RefundIf::Success)
+        self.with_end(AtEnd::Refund(RefundIf::Success))
+    }
+
+    /// Settles the cost at what `function` returns for the response: what the request came to. The
+    /// cost that was charged before is a reserve; see [`Limiter::settle`]. Without a response the
+    /// function is not called, and the reserve stays. Of this and the conditions of refunds, the one
+    /// that is set last counts.
+    #[must_use]
+    pub fn settle(self, function: impl Fn(&Response) -> u32 + Send + Sync + 'static) -> Self {
+        self.with_end(AtEnd::settle_by(function))
+    }
+
+    /// Settles the cost at what the handler adds to its [`Usage`](crate::Usage), when the response's
+    /// body has ended. Of this and the conditions of refunds, the one that is set last counts.
+    #[must_use]
+    pub fn settle_usage(self) -> Self {
+        self.with_end(AtEnd::Usage)
     }
 
     /// Sets the style of the header fields, in place of the limiter's setting.
@@ -191,11 +209,8 @@ impl RateLimitLayer {
         self.with_options(|options| options.limiter = Some(limiter))
     }
 
-    fn with_refund(self, condition: RefundIf) -> Self {
-        self.with(|limit| {
-            limit.refund_if = Some(condition);
-            limit.common.set_refunds();
-        })
+    fn with_end(self, at_end: AtEnd) -> Self {
+        self.with(|limit| limit.set_at_end(at_end))
     }
 
     fn with(self, change: impl FnOnce(&mut HttpLimit)) -> Self {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::http::request::Parts;
 use axum::response::Response;
 
+use super::at_end::AtEnd;
 use super::refund_if::RefundIf;
 use crate::annotation::Limit;
 use crate::callback::{Callback, set_plain};
@@ -28,7 +29,7 @@ pub struct HttpLimit {
     pub(super) cost: Cost,
     pub(super) exempt: Option<Condition>,
     pub(super) exempt_nets: Networks,
-    pub(super) refund_if: Option<RefundIf>,
+    pub(super) at_end: Option<AtEnd>,
     pub(super) headers: Option<HeaderStyle>,
     pub(super) on_missing_key: Option<OnMissingKey>,
     pub(super) refusal: Option<RefusalCallback>,
@@ -75,7 +76,7 @@ impl HttpLimit {
             cost,
             exempt: None,
             exempt_nets: Networks::Static(&[]),
-            refund_if: None,
+            at_end: None,
             headers: None,
             on_missing_key: None,
             refusal: None,
@@ -102,10 +103,28 @@ impl HttpLimit {
     /// Refunds the cost after a request for which the condition holds.
     #[must_use]
     pub const fn refund_if(mut self, condition: RefundIf) -> Self {
-        // The previous value is forgotten and not dropped, because a `const fn` cannot drop values.
-        std::mem::forget(self.refund_if.replace(condition));
-        self.common.set_refunds();
+        self.set_at_end(AtEnd::Refund(condition));
         self
+    }
+
+    /// Settles the cost at what `function` returns for the response.
+    #[must_use]
+    pub const fn settle(mut self, function: fn(&Response) -> u32) -> Self {
+        self.set_at_end(AtEnd::settle(function));
+        self
+    }
+
+    /// Settles the cost at what the handler has added to its [`Usage`](crate::Usage).
+    #[must_use]
+    pub const fn settle_usage(mut self) -> Self {
+        self.set_at_end(AtEnd::Usage);
+        self
+    }
+
+    pub(super) const fn set_at_end(&mut self, at_end: AtEnd) {
+        // The previous value is forgotten and not dropped, because a `const fn` cannot drop values.
+        std::mem::forget(self.at_end.replace(at_end));
+        self.common.set_refunds();
     }
 
     /// Sets the style of the header fields, in place of the limiter's setting.
@@ -176,25 +195,25 @@ impl HttpLimit {
             || !networks.is_empty() && client_address(parts, options).is_some_and(is_in)
     }
 
-    /// Returns `true` if the decision is needed after the check, to show it or to refund it.
+    /// Returns `true` if the decision is needed after the check, to show it or to adjust its charge.
     pub(super) fn keeps_decision(&self) -> bool {
-        self.shows || self.refund_if.is_some()
+        self.shows || self.at_end.is_some()
     }
 
-    /// Returns the adjustment of the charge that is due after this response, if any.
+    /// Returns the adjustment of the charge that is due after the head of this response, if any.
     pub(super) fn adjustment_after(&self, response: &Response) -> Option<Adjustment> {
-        let refund_if =
-            self.refund_if.as_ref().filter(|refund_if| refund_if.holds_after(response))?;
-        Some(match refund_if {
-            RefundIf::Success => Adjustment::Forgive,
-            RefundIf::Failure | RefundIf::Function(_) => Adjustment::Refund,
-        })
+        self.at_end.as_ref()?.adjustment_after(response)
     }
 
     /// Returns `true` if the cost is refunded when there is no response, or when the response
     /// breaks.
     pub(super) fn refunds_without_response(&self) -> bool {
-        self.refund_if.as_ref().is_some_and(RefundIf::holds_without_response)
+        self.at_end.as_ref().is_some_and(AtEnd::refunds_without_response)
+    }
+
+    /// Returns `true` if the cost is settled at the handler's [`Usage`](crate::Usage).
+    pub(super) const fn settles_usage(&self) -> bool {
+        matches!(self.at_end, Some(AtEnd::Usage))
     }
 
     pub(super) fn notify_blocked(&self, blocked: &Blocked<'_>) {

@@ -9,6 +9,7 @@
 
 mod admission;
 pub(crate) mod argument;
+mod at_end;
 mod call_refusal;
 mod check;
 pub(crate) mod client_addr;
@@ -30,6 +31,7 @@ mod refused_body;
 mod rejection;
 mod service;
 mod skip;
+pub(crate) mod usage;
 mod watched_body;
 
 pub(crate) use self::call_refusal::refuse_call;

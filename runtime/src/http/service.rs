@@ -62,8 +62,8 @@ where
             })
         };
         match checked {
-            Some(CheckNow::Done(CheckOutcome::Granted(grants))) => {
-                let request = admitted_request(Some(&grants), parts, body);
+            Some(CheckNow::Done(CheckOutcome::Granted(mut grants))) => {
+                let request = admitted_request(Some(&mut grants), parts, body);
                 let policies = Policies::of(limit.policy());
                 let future = policies.run(|| self.inner.call(request));
                 ResponseState::Inner { future, grants: Some(grants), policies }
@@ -127,11 +127,11 @@ where
         Some(pending) => checker.wait(&parts, *pending, grant).await,
         None => checker.check(&mut parts, grant).await,
     };
-    let grants = match outcome.answered() {
+    let mut grants = match outcome.answered() {
         Ok(grants) => grants,
         Err(refused) => return Ok(*refused.respond(&parts, body)),
     };
-    let request = admitted_request(grants.as_deref(), parts, body);
+    let request = admitted_request(grants.as_deref_mut(), parts, body);
     let policies = Policies::of(limit.policy());
     let mut future = pin!(policies.run(|| inner.call(request)));
     let run = poll_fn(|context| policies.run(|| future.as_mut().poll(context)));
@@ -152,7 +152,7 @@ fn checker<'a>(limit: &'a LayerLimit, limiter: &'a Limiter) -> Checker<'a, Refus
 /// and limits behind this one have to know.
 #[inline]
 fn admitted_request<B>(
-    grants: Option<&Grants<LayerLimit>>,
+    grants: Option<&mut Grants<LayerLimit>>,
     mut parts: Parts,
     body: B,
 ) -> Request<B> {

@@ -4,44 +4,71 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use axum::body::{Body, Bytes, HttpBody};
+use axum::http::StatusCode;
 use axum::response::Response;
 use http_body::{Frame, SizeHint};
 use smallvec::SmallVec;
 
+use super::usage::Usage;
 use crate::decision::Adjustment;
 use crate::{Decision, Limiter};
 
-/// The charges that are refunded if a response's body breaks.
+/// The changes of charges that the end of a response's body decides.
 #[derive(Debug)]
-pub(super) struct RefundOnBreak {
+pub(super) struct AtBodyEnd {
     pub(super) limiter: Limiter,
-    pub(super) decisions: SmallVec<[Box<Decision>; 1]>,
+    /// The charges that are refunded if the body breaks.
+    pub(super) refunds: SmallVec<[Box<Decision>; 1]>,
+    /// The units at which others are settled, however the body ends.
+    pub(super) usage: Option<Usage>,
 }
 
-impl RefundOnBreak {
-    /// Watches the body of the response. Does nothing if the body has ended, or if there is nothing
-    /// to refund.
-    pub(super) fn watch(self, response: &mut Response) {
-        if !self.decisions.is_empty() && !response.body().is_end_stream() {
-            let body = std::mem::take(response.body_mut());
-            *response.body_mut() = Body::new(WatchedBody { body, refund: Some(self) });
+impl AtBodyEnd {
+    /// Watches the body of the response. If the body has ended already, or if nothing depends on its
+    /// end, does at once what is to be done.
+    pub(super) fn watch(mut self, response: &mut Response) {
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            // The connection goes on after the response. Its last handle to the usage settles it.
+            self.usage = None;
         }
+        if self.refunds.is_empty() && self.usage.is_none() {
+            return;
+        }
+        if response.body().is_end_stream() {
+            return self.end(false);
+        }
+        let body = std::mem::take(response.body_mut());
+        *response.body_mut() = Body::new(WatchedBody { body, at_end: Some(self) });
     }
 
-    fn refund(self) {
-        for decision in self.decisions {
-            self.limiter.settle_soon(*decision, Adjustment::Refund);
+    fn end(self, is_broken: bool) {
+        if is_broken {
+            for decision in self.refunds {
+                self.limiter.settle_soon(*decision, Adjustment::Refund);
+            }
+        }
+        if let Some(usage) = self.usage {
+            usage.settle();
         }
     }
 }
 
-/// A body that refunds charges if it fails. A client that goes away before the end is no failure of
-/// the body, and cannot be told from a client that needs no more of it.
+/// A body that refunds charges if it fails, and settles others when it ends. A client that goes away
+/// before the end is no failure of the body, and cannot be told from a client that needs no more of
+/// it.
 #[derive(Debug)]
 struct WatchedBody {
     body: Body,
     /// `None` when the body has ended.
-    refund: Option<RefundOnBreak>,
+    at_end: Option<AtBodyEnd>,
+}
+
+impl WatchedBody {
+    fn end(&mut self, is_broken: bool) {
+        if let Some(at_end) = self.at_end.take() {
+            at_end.end(is_broken);
+        }
+    }
 }
 
 impl HttpBody for WatchedBody {
@@ -54,12 +81,8 @@ impl HttpBody for WatchedBody {
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let polled = Pin::new(&mut self.body).poll_frame(context);
         match &polled {
-            Poll::Ready(Some(Err(_))) => {
-                if let Some(refund) = self.refund.take() {
-                    refund.refund();
-                }
-            }
-            Poll::Ready(None) => self.refund = None,
+            Poll::Ready(Some(Err(_))) => self.end(true),
+            Poll::Ready(None) => self.end(false),
             Poll::Ready(Some(Ok(_))) | Poll::Pending => {}
         }
         polled
@@ -75,12 +98,8 @@ impl HttpBody for WatchedBody {
 }
 
 impl Drop for WatchedBody {
-    /// Refunds the charges if the body has panicked.
+    /// Ends the body without its last frame. It has failed if it has panicked.
     fn drop(&mut self) {
-        if std::thread::panicking()
-            && let Some(refund) = self.refund.take()
-        {
-            refund.refund();
-        }
+        self.end(std::thread::panicking());
     }
 }

@@ -21,7 +21,7 @@ use std::sync::{Arc, OnceLock};
 pub use self::builder::LimiterBuilder;
 use self::queue::Queue;
 use self::settlement::BackgroundSettlements;
-pub(crate) use self::settlement::Settlement;
+pub(crate) use self::settlement::Settling;
 #[cfg(feature = "redis")]
 use crate::BackendError;
 use crate::backend::Gauges;

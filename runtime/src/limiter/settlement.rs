@@ -20,7 +20,7 @@ use crate::{BackendError, Decision, Settled, Source, Unavailable};
 const MAX_PENDING: usize = 16 * 1024;
 
 /// The beginning of a settlement.
-pub(crate) enum Settlement {
+pub(crate) enum Settling {
     /// The settlement has ended. The verdict shows the state of the quotas after it; `None` if
     /// nothing has changed, or if the state is not known.
     Done(
@@ -158,24 +158,24 @@ impl Limiter {
 
     /// Adjusts the charge of `decision` if the backend can answer without waiting. A failure is
     /// logged, because there is no caller to return it to; the charge then stays.
-    pub(crate) fn settle_now(&self, decision: Decision, adjustment: Adjustment) -> Settlement {
+    pub(crate) fn settle_now(&self, decision: Decision, adjustment: Adjustment) -> Settling {
         let Some(mut receipt) = self.receipt_of(decision, adjustment) else {
-            return Settlement::Done(None);
+            return Settling::Done(None);
         };
         if receipt.is_settled() {
-            return Settlement::Done(None);
+            return Settling::Done(None);
         }
         if let Some(settled) = self.settle_here(&mut receipt) {
             let read = || self.read_here(&receipt);
-            return Settlement::Done(has_changed(settled).then(read).flatten());
+            return Settling::Done(has_changed(settled).then(read).flatten());
         }
         let store = &self.shared.store;
         let Some(answer) = store.apply_now(&receipt.operation()) else {
-            return Settlement::Pending(Box::new(receipt));
+            return Settling::Pending(Box::new(receipt));
         };
         let has_changed = self.has_settled(&receipt, answer);
         let read = || store.apply_now(&receipt.peek())?.ok()?.verdict();
-        Settlement::Done(has_changed.then(read).flatten())
+        Settling::Done(has_changed.then(read).flatten())
     }
 
     /// Makes settlements for which the backend has to be awaited. Returns the state of the quotas
@@ -193,7 +193,7 @@ impl Limiter {
     /// Adjusts a charge without waiting for the result: at once, by a background task, or with the
     /// next call if no runtime is entered. This is for callers that are being dropped.
     pub(crate) fn settle_soon(&self, decision: Decision, adjustment: Adjustment) {
-        if let Settlement::Pending(receipt) = self.settle_now(decision, adjustment)
+        if let Settling::Pending(receipt) = self.settle_now(decision, adjustment)
             && let Err(receipts) = self.spawn_settlements(vec![*receipt])
         {
             self.add_pending(receipts);

@@ -120,6 +120,9 @@ impl<'a> LimitState<'a> {
             if longest == 0 || deciding == Some(index) {
                 return longest;
             }
+            if self.is_banned() {
+                return 0;
+            }
             let own = quota_wait(state);
             let seconds = wait_seconds(if own.is_zero() { state.more_after() } else { own });
             if seconds <= longest { seconds } else { 0 }
@@ -127,7 +130,8 @@ impl<'a> LimitState<'a> {
         let quotas = self.text.quotas.iter().zip(self.quotas).enumerate();
         let items = quotas.map(|(index, (text, state))| LimitItem {
             text,
-            remaining: state.remaining(),
+            // Whatever the quotas have left, a banned client can use none of it.
+            remaining: if self.is_banned() { 0 } else { state.remaining() },
             seconds: seconds(index, state),
         });
         let mut items: LimitItems<'a> = items.take(MAX_QUOTAS).collect();
@@ -141,8 +145,18 @@ impl<'a> LimitState<'a> {
     pub(super) fn legacy(&self, reset: LegacyReset) -> Option<LegacyHeaders> {
         let deciding = self.deciding();
         let limit = self.text.quotas.get(deciding)?.capacity;
-        let state = self.quotas.get(deciding);
+        let banned = match self.outcome {
+            Some(Outcome::Banned { retry_after: span }) => {
+                Some(QuotaState::new(true, 0, span, span))
+            }
+            _ => None,
+        };
+        let state = banned.as_ref().or(self.quotas.get(deciding));
         Some(LegacyHeaders::new(limit, state, self.wall_micros, reset))
+    }
+
+    fn is_banned(&self) -> bool {
+        matches!(self.outcome, Some(Outcome::Banned { .. }))
     }
 
     /// Returns the legacy fields of the quota with the least remaining, after an admission.

@@ -136,6 +136,10 @@ impl Refusal<'_> {
         match self.reason {
             Reason::QuotaExceeded(_) => {
                 let own = self.decision().map(Decision::outcome);
+                if let Some(Outcome::Banned { .. }) = own {
+                    push("This client is banned, for now");
+                    return self.push_wait(detail);
+                }
                 let is_never = |outcome| outcome == Some(Outcome::Never);
                 let never =
                     is_never(own) || self.behind.iter().any(|limit| is_never(limit.outcome));
@@ -155,12 +159,17 @@ impl Refusal<'_> {
             }
             Reason::NoKey(error) => push(&no_key_detail(error)),
         }
+        self.push_wait(detail);
+    }
+
+    /// Appends the time to retry, and ends the sentence.
+    fn push_wait(&self, detail: &mut Vec<u8>) {
         if let Some(wait) = self.retry_after() {
-            push("; retry in ");
-            push(itoa::Buffer::new().format(told_seconds(wait)));
-            push("s");
+            detail.extend_from_slice(b"; retry in ");
+            detail.extend_from_slice(itoa::Buffer::new().format(told_seconds(wait)).as_bytes());
+            detail.push(b's');
         }
-        push(".");
+        detail.push(b'.');
     }
 }
 

@@ -7,7 +7,7 @@ use super::slot::Slot;
 use super::stats::MemoryCounts;
 use super::table::SlotTable;
 use crate::Check;
-use crate::algorithm::Usage;
+use crate::algorithm::InUse;
 use crate::micros::Timestamp;
 
 /// The number of consecutive places of the table in which one collection looks for unused keys.
@@ -87,7 +87,7 @@ impl MemoryShard {
             let Some(slot) = self.table.get_mut(self.sampled) else { continue };
             sampled += 1;
             if slot.is_unused(now) {
-                least_used = Some((Usage::default(), self.sampled));
+                least_used = Some((InUse::default(), self.sampled));
                 break;
             }
             let used = slot.usage(now);

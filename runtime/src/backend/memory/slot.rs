@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::algorithm::{Counters, Mode, Settlement, Usage};
+use crate::algorithm::{Counters, InUse, Mode, Settlement};
 use crate::micros::{TimeSpan, Timestamp};
 use crate::verdict::Verdict;
 use crate::{Check, Outcome, Policy, Settled};
@@ -148,7 +148,7 @@ impl Slot {
 
     /// Returns the units in use. A request of the cost `refused`, or of cost 1 if that is 0, counts
     /// as waiting.
-    pub(super) fn usage(&mut self, now: Timestamp) -> Usage {
+    pub(super) fn usage(&mut self, now: Timestamp) -> InUse {
         self.counters.usage(&self.policy, now, self.refused.max(1))
     }
 }
