@@ -82,6 +82,11 @@ impl Limit {
         self.on_blocked = Some(Callback::Shared(function));
     }
 
+    /// Marks the limit as one whose charges are settled at what requests came to.
+    pub(crate) const fn set_settles(&mut self) {
+        self.registered.policy_mut().set_settles();
+    }
+
     /// Marks the limit as one whose charges may be refunded after the call.
     pub(crate) const fn set_refunds(&mut self) {
         self.registered.policy_mut().set_refunds();

@@ -4,6 +4,7 @@
 
 mod algorithms;
 mod blocked;
+mod capabilities;
 mod conformance;
 mod invalid_overrides;
 mod local_tier;

@@ -156,6 +156,11 @@ pub(crate) trait Store: Send + Sync {
         false
     }
 
+    /// Returns `true` if the store supports every action. Otherwise that is found out at start.
+    fn supports_all(&self) -> bool {
+        self.inner().is_some_and(|inner| inner.supports_all())
+    }
+
     /// Returns `true` if the store enforces the deadline of operations itself. If it returns
     /// `false`, a guard enforces the deadline.
     fn has_deadline(&self) -> bool {

@@ -123,6 +123,9 @@ impl HttpLimit {
 
     pub(super) const fn set_at_end(&mut self, at_end: AtEnd) {
         // The previous value is forgotten and not dropped, because a `const fn` cannot drop values.
+        if matches!(at_end, AtEnd::Settle(_) | AtEnd::Usage) {
+            self.common.set_settles();
+        }
         std::mem::forget(self.at_end.replace(at_end));
         self.common.set_refunds();
     }

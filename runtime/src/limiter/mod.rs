@@ -3,6 +3,7 @@
 mod ban;
 mod behind;
 mod builder;
+mod capabilities;
 mod check;
 mod gate;
 mod observe;
@@ -164,7 +165,10 @@ impl Limiter {
                 );
                 Ok(())
             }
-            initialized => initialized,
+            initialized => {
+                initialized?;
+                self.check_capabilities().await
+            }
         }
     }
 

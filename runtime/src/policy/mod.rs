@@ -47,6 +47,8 @@ pub struct Policy {
     deny_cache: Option<bool>,
     /// `true` if the policy has a `refund_if`, so charges may be refunded.
     refunds: bool,
+    /// `true` if charges are settled at what requests came to.
+    settles: bool,
     /// `true` if the policy admits the requests that it would refuse, and only reports them.
     shadow: bool,
     /// `true` if the policy admits nothing: an override has a limit of 0.
@@ -86,6 +88,7 @@ impl Policy {
             on_error: None,
             deny_cache: None,
             refunds: false,
+            settles: false,
             shadow: false,
             blocked: false,
             lease: None,
@@ -183,6 +186,16 @@ impl Policy {
     /// Marks the policy as one with a `refund_if`, so that charges may be refunded.
     pub(crate) const fn set_refunds(&mut self) {
         self.refunds = true;
+    }
+
+    /// Marks the policy as one whose charges are settled.
+    pub(crate) const fn set_settles(&mut self) {
+        self.settles = true;
+    }
+
+    /// Returns `true` if charges are settled at what requests came to.
+    pub(crate) const fn settles(&self) -> bool {
+        self.settles
     }
 
     /// Switches shadow mode on or off. In shadow mode the policy decides and reports, but never

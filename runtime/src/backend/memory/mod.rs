@@ -378,6 +378,10 @@ impl Store for Arc<MemoryBackend> {
         true
     }
 
+    fn supports_all(&self) -> bool {
+        true
+    }
+
     fn identity(&self) -> u64 {
         self.identity
     }

@@ -250,6 +250,10 @@ impl Store for RedisStore {
 
     /// Returns `true`: this store enforces the deadline itself. Only it knows if a check that is
     /// given up was already sent, and it can also stop waiting for a connection.
+    fn supports_all(&self) -> bool {
+        true
+    }
+
     fn has_deadline(&self) -> bool {
         true
     }
