@@ -9,6 +9,7 @@
 
 mod admission;
 pub(crate) mod argument;
+pub(crate) mod arguments;
 mod call_refusal;
 mod check;
 pub(crate) mod client_addr;
@@ -33,7 +34,6 @@ mod skip;
 mod watched_body;
 
 pub(crate) use self::call_refusal::refuse_call;
-pub(crate) use self::check::with_limiter;
 pub use self::client_addr::NoClientAddr;
 pub use self::extractor::PolicyDecision;
 pub use self::limiter_layer::{LimiterBody, LimiterFuture, LimiterLayer, LimiterService};
