@@ -16,7 +16,7 @@ pub use crate::__tollgate_arguments as arguments;
 #[cfg(feature = "axum")]
 pub use crate::http::argument::{in_parts, in_request, report_in_parts, report_in_request};
 #[cfg(feature = "axum")]
-pub use crate::http::arguments::{Arguments, ThenArguments, argument, argument_cost};
+pub use crate::http::argument_values::{ArgumentValues, ThenArguments, argument, argument_cost};
 #[cfg(feature = "axum")]
 pub use crate::http::convert::{IntoAnswer, IntoLimitedResponse, answered, require_send};
 #[cfg(feature = "axum")]

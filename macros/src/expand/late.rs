@@ -54,7 +54,7 @@ pub(super) fn check(policies: &[Policy], guard: &Ident, names: &Names<'_>) -> To
     let refused = Ident::new("refused", Span::mixed_site());
     quote! {
         // The references end here, so that they are not kept while the check waits.
-        let #arguments = #tollgate::Arguments::new(&[#(#args),*], &[#(#costs),*]);
+        let #arguments = #tollgate::ArgumentValues::new(&[#(#args),*], &[#(#costs),*]);
         let #guard = {
             static #statics: [#tollgate::HttpLimit; #count] = [#(#limits),*];
             #register

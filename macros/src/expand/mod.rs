@@ -18,7 +18,7 @@ use quote::ToTokens as _;
 use syn::{GenericParam, Generics};
 
 use crate::args::Arguments;
-use crate::arguments;
+use crate::argument_names;
 use crate::crate_path::CratePath;
 use crate::errors::Errors;
 use crate::fallback;
@@ -106,7 +106,7 @@ impl Limited {
         let is_async = function.is_async();
         let policies = policy::policies(stack, is_async, errors);
         let (mode, policies) = policies?;
-        arguments::check(&policies, &function, errors);
+        argument_names::check(&policies, &function, errors);
         match mode {
             Mode::Handler => handler::check(&policies, &function, is_in_block, errors),
             Mode::Function { .. } => function::check(&function, errors),

@@ -8,7 +8,7 @@ use axum::body::Body;
 use axum::http::request::Parts;
 use axum::response::Response;
 
-use super::arguments::Arguments;
+use super::argument_values::ArgumentValues;
 use super::check::{CheckNow, CheckOutcome, Checker, PendingCheck, with_limiter};
 use super::counted;
 use super::grants::{Grants, UnfinishedGrants};
@@ -99,7 +99,7 @@ impl Admission {
     pub async fn check_arguments(
         self,
         limits: &'static [HttpLimit],
-        arguments: Arguments,
+        arguments: ArgumentValues,
     ) -> Result<Self, Response> {
         // The handler's type has told the extractor to keep the head, so the state is this one.
         let State::Extracting(extracting) = self.0 else { return Ok(self) };

@@ -9,7 +9,7 @@
 
 mod admission;
 pub(crate) mod argument;
-pub(crate) mod arguments;
+pub(crate) mod argument_values;
 mod call_refusal;
 mod check;
 pub(crate) mod client_addr;

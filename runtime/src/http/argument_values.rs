@@ -15,12 +15,12 @@ use crate::subject::Subject;
 /// extensions of the request's head while limits check them, where keys and costs find the others
 /// of a request's properties, too.
 #[derive(Clone, Debug)]
-pub struct Arguments {
+pub struct ArgumentValues {
     subjects: SmallVec<[Subject; 2]>,
     costs: SmallVec<[u32; 2]>,
 }
 
-impl Arguments {
+impl ArgumentValues {
     /// Collects the values of the expressions in keys and in costs.
     #[must_use]
     pub fn new(keys: &[&dyn Display], costs: &[u32]) -> Self {
@@ -32,7 +32,7 @@ impl Arguments {
 /// Returns the subject of an expression in the key of a limit, by the expression's place among those
 /// of the handler.
 pub fn argument<const PLACE: usize>(parts: &Parts) -> Resolved<'_> {
-    let arguments = parts.extensions.get::<Arguments>();
+    let arguments = parts.extensions.get::<ArgumentValues>();
     let subject = arguments.and_then(|arguments| arguments.subjects.get(PLACE)).cloned();
     Resolved::Now(subject.ok_or(KeyError::NoSubject))
 }
@@ -40,7 +40,7 @@ pub fn argument<const PLACE: usize>(parts: &Parts) -> Resolved<'_> {
 /// Returns the cost of a limit, by its place among the handler's limits with `cost = args(…)`.
 #[must_use]
 pub fn argument_cost<const PLACE: usize>(parts: &Parts) -> u32 {
-    let arguments = parts.extensions.get::<Arguments>();
+    let arguments = parts.extensions.get::<ArgumentValues>();
     // Values that are not there would be a mistake in the generated code, which admits nobody.
     arguments.and_then(|arguments| arguments.costs.get(PLACE)).copied().unwrap_or(u32::MAX)
 }
