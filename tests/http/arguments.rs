@@ -2,18 +2,20 @@
 //! limits before.
 
 use std::collections::HashMap;
-use std::pin::pin;
+use std::convert::Infallible;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{Path, Query, State};
 use axum::http::request::Parts;
 use axum::http::{Request, StatusCode};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use http_body::Frame;
 use proptest::prelude::*;
 use serde::Deserialize;
 use support::{header, limiter, local, scaled, send, status};
@@ -434,12 +436,27 @@ async fn two(Path(id): Path<u32>) -> String {
     id.to_string()
 }
 
+/// A body that is still on its way.
+struct OnItsWay;
+
+impl HttpBody for OnItsWay {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Pending
+    }
+}
+
 /// The second limit is peeked when the first refuses, because the retry has to pass both.
 #[tokio::test]
 async fn the_retry_passes_all_limits_behind() {
     let (limiter, clock) = limiter();
     let app = local(Router::new().route("/{id}", post(two)), &limiter);
-    let post = || support::post("/1", "text/plain", "a body");
+    let post = || support::post("/1", "text/plain", Body::new(OnItsWay));
     assert_eq!(status(&app, post()).await, StatusCode::OK);
     let refused = send(&app, post()).await;
     assert_eq!(header(&refused, "retry-after"), Some("3600"));
@@ -485,7 +502,8 @@ async fn handlers_wait_for_their_turn() {
     let mut context = Context::from_waker(Waker::noop());
     for path in ["/plain", "/by-argument/1"] {
         assert_eq!(status(&app, support::get(path)).await, StatusCode::OK);
-        // One gives up, the next is admitted when a second has passed, and nobody waits for three.
+        // One gives up, the next is admitted when a second has passed. Three can be admitted within
+        // the time to wait if nothing is in use, so the fourth in line need not even wait.
         let mut gives_up = Box::pin(send(&app, support::get(path)));
         assert!(gives_up.as_mut().poll(&mut context).is_pending(), "{path}");
         drop(gives_up);
@@ -493,15 +511,18 @@ async fn handlers_wait_for_their_turn() {
         assert!(second.as_mut().poll(&mut context).is_pending(), "{path}");
         let mut third = pin!(send(&app, support::get(path)));
         assert!(third.as_mut().poll(&mut context).is_pending(), "{path}");
+        let mut impatient = pin!(send(&app, support::get(path)));
+        assert!(impatient.as_mut().poll(&mut context).is_pending(), "{path}");
         let refused = send(&app, support::get(path)).await;
         assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS, "{path}");
-        assert_eq!(header(&refused, "retry-after"), Some("3"), "{path}");
+        assert!(header(&refused, "retry-after").is_some(), "{path}");
         clock.advance(Duration::from_secs(1));
         let admitted = second.await;
         assert_eq!(admitted.status(), StatusCode::OK, "{path}");
         assert!(left(&admitted).ends_with("r=0"), "{path}: {}", left(&admitted));
         clock.advance(Duration::from_secs(1));
         assert_eq!(third.await.status(), StatusCode::OK, "{path}");
+        assert_eq!(impatient.await.status(), StatusCode::TOO_MANY_REQUESTS, "{path}");
         clock.advance(Duration::from_secs(5));
     }
     // Who has waited gets its unit back, too.
