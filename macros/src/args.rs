@@ -78,6 +78,8 @@ pub(crate) enum Cost {
     Const(Expr),
     /// The path of a function that computes the cost from the request.
     Function(Path),
+    /// `args(…)`: an expression with the arguments of the function.
+    Args(Expr),
 }
 
 /// The value of the argument `exempt`, the requests that are not counted.
@@ -281,6 +283,9 @@ impl Arguments {
 
 impl Cost {
     fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
+        if input.peek(kw::args) {
+            return Self::parse_args(input);
+        }
         match parse_count(input, "cost")? {
             Expr::Path(path) if !is_constant(&path.path) => Ok(Self::Function(path.path)),
             Expr::Lit(ExprLit { lit: Lit::Int(number), .. }) if number.base10_digits() == "0" => {
@@ -290,6 +295,41 @@ impl Cost {
             cost => Ok(Self::Const(cost)),
         }
     }
+
+    /// Parses `args(…)` with one expression.
+    fn parse_args(input: ParseStream<'_>) -> syn::Result<Self> {
+        let word: kw::args = input.parse()?;
+        let error = || {
+            let message = "`cost = args(…)` takes one expression of the function's arguments: \
+                           write `cost = args(items.len())`";
+            syn::Error::new(word.span, message)
+        };
+        if !input.peek(syn::token::Paren) {
+            return Err(error());
+        }
+        let content;
+        parenthesized!(content in input);
+        if content.is_empty() {
+            return Err(error());
+        }
+        let cost = content.parse()?;
+        content.parse::<Option<Token![,]>>()?;
+        if content.is_empty() {
+            return Ok(Self::Args(cost));
+        }
+        // The rest of the argument is skipped, so that it is not reported as well.
+        drop(content.parse::<TokenStream>());
+        Err(error())
+    }
+
+    /// Returns `true` if the cost is known only with the function's arguments.
+    pub(crate) fn is_args(&self) -> bool {
+        matches!(self, Self::Args(_))
+    }
+}
+
+mod kw {
+    syn::custom_keyword!(args);
 }
 
 fn is_constant(path: &Path) -> bool {

@@ -65,6 +65,23 @@ impl Key {
         Ok(Self { kind, tokens })
     }
 
+    /// Returns `true` if the key is `args(…)` alone, which needs no request.
+    pub(crate) fn is_args_alone(&self) -> bool {
+        self.kind.is_args()
+    }
+
+    /// Returns the expressions in `args(…)`.
+    pub(crate) fn args(&self) -> impl Iterator<Item = &Expr> {
+        let parts = match &self.kind {
+            Kind::All(parts) => parts.as_slice(),
+            kind => std::slice::from_ref(kind),
+        };
+        parts.iter().flat_map(|part| match part {
+            Kind::Args(expressions) => expressions.as_slice(),
+            _ => &[],
+        })
+    }
+
     /// Returns `true` if the key contains `args(…)`.
     pub(crate) fn is_args(&self) -> bool {
         match &self.kind {
@@ -204,33 +221,34 @@ impl Kind {
         matches!(self, Self::Args(_))
     }
 
-    /// Returns `true` for a tuple of `args(…)` and parts of the request.
-    pub(crate) fn has_request(&self) -> bool {
-        matches!(self, Self::All(_))
-    }
-
-    /// Returns `true` if a part of the request is read from its head. The client's address is not,
-    /// because it is kept on its own.
-    pub(crate) fn needs_head(&self) -> bool {
-        match self {
-            Self::All(parts) => parts.iter().any(Self::needs_head),
-            Self::Ip | Self::Global | Self::Args(_) => false,
-            _ => true,
+    /// Returns a const expression of the library's type `Key`. Each expression in `args(…)` is a part
+    /// of the key; its values are found by their place among those of all the function's keys,
+    /// where those of this key begin at `first`.
+    pub(crate) fn key(&self, first: usize, tollgate: &CratePath) -> TokenStream {
+        let mut places = first..;
+        let parts = match self {
+            Self::All(parts) => parts.as_slice(),
+            kind => std::slice::from_ref(kind),
+        };
+        let parts = parts.iter().flat_map(|part| match part {
+            Self::Args(expressions) => {
+                let places = places.by_ref().take(expressions.len());
+                let part =
+                    |place| quote!(#tollgate::KeyPart::Function(#tollgate::argument::<#place>));
+                places.map(part).collect()
+            }
+            part => vec![part.part(tollgate)],
+        });
+        let parts: Vec<TokenStream> = parts.collect();
+        match &*parts {
+            [] => quote!(#tollgate::Key::global()),
+            [part] => quote!(#tollgate::Key::from_part(#part)),
+            parts => quote!(#tollgate::Key::from_parts(&[#(#parts),*])),
         }
     }
 
-    /// Returns a const expression of the library's type `Key`.
-    pub(crate) fn key(&self, tollgate: &CratePath) -> TokenStream {
-        let Self::All(parts) = self else {
-            let part = self.part(tollgate);
-            return quote!(#tollgate::Key::from_part(#part));
-        };
-        let parts = parts.iter().map(|part| part.part(tollgate));
-        quote!(#tollgate::Key::from_parts(&[#(#parts),*]))
-    }
-
     /// Returns a const expression of the library's type `KeyPart`.
-    pub(crate) fn part(&self, tollgate: &CratePath) -> TokenStream {
+    fn part(&self, tollgate: &CratePath) -> TokenStream {
         match self {
             Self::Ip => quote!(#tollgate::KeyPart::Ip),
             Self::Global => quote!(#tollgate::KeyPart::Global),
@@ -248,8 +266,7 @@ impl Kind {
                     #tollgate::KeyPart::Function(|parts| #tollgate::resolve(&#path, parts))
                 }
             }
-            // A tuple contains no other tuple. `args(…)` is not taken from a request: the expansion
-            // of a function creates its part of the subject from the function's arguments.
+            // A tuple contains no other tuple, and `args(…)` is no single part.
             Self::All(_) | Self::Args(_) => TokenStream::new(),
         }
     }

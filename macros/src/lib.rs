@@ -7,6 +7,7 @@
 use proc_macro::TokenStream;
 
 mod args;
+mod argument_names;
 mod crate_path;
 mod errors;
 mod expand;

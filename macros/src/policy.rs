@@ -16,7 +16,7 @@ const MAX_QUOTAS: usize = 4;
 /// The place at which the generated code checks the limits.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
-    /// Before the arguments of an axum handler are extracted.
+    /// Before the arguments of an axum handler are extracted, or for [`Policy::is_late`], after that.
     Handler,
     /// At the beginning of a function's body.
     Function { is_async: bool },
@@ -56,9 +56,9 @@ pub(crate) fn policies(
     is_async: bool,
     errors: &mut Errors,
 ) -> Option<(Mode, Vec<Policy>)> {
-    let has_args_key =
-        stack.iter().flat_map(|arguments| &arguments.key).any(|key| key.value.is_args());
-    let mode = if is_async && !has_args_key { Mode::Handler } else { Mode::Function { is_async } };
+    let mut keys = stack.iter().flat_map(|arguments| &arguments.key).map(|key| &key.value);
+    let is_function = keys.clone().any(Key::is_args) && keys.all(Key::is_args_alone);
+    let mode = if is_async && !is_function { Mode::Handler } else { Mode::Function { is_async } };
     let mut policies = Vec::<Policy>::new();
     let mut complete = true;
     for arguments in stack {
@@ -127,6 +127,20 @@ impl Policy {
         self.name.as_ref().or(self.group.as_ref())
     }
 
+    /// Returns `true` if a request can only be counted when the arguments of its handler are
+    /// extracted, because the key or the cost depends on them.
+    pub(crate) fn is_late(&self) -> bool {
+        self.key.is_args() || self.cost.as_ref().is_some_and(|cost| cost.value.is_args())
+    }
+
+    /// Returns the expression in `cost = args(…)`.
+    pub(crate) fn cost_of_args(&self) -> Option<&Expr> {
+        match &self.cost {
+            Some(Named { value: Cost::Args(cost), .. }) => Some(cost),
+            _ => None,
+        }
+    }
+
     /// Merges the limit of an attribute that is stacked below and has the same key. Both limits
     /// belong to one decision, so each option may be given only once.
     fn absorb(&mut self, other: Self, errors: &mut Errors) {
@@ -161,17 +175,8 @@ impl Policy {
         }
         self.check_options(errors);
         self.check_self(errors);
-        match mode {
-            Mode::Handler => {
-                if let Some(wait) = &self.wait {
-                    errors.at(
-                        &wait.name,
-                        "a handler does not wait: answer 429, or limit a function with \
-                         `key = args(…)`",
-                    );
-                }
-            }
-            Mode::Function { is_async } => self.check_function(is_async, errors),
+        if let Mode::Function { is_async } = mode {
+            self.check_function(is_async, errors);
         }
     }
 
@@ -211,7 +216,7 @@ impl Policy {
     fn check_self(&self, errors: &mut Errors) {
         let cost = self.cost.iter().filter_map(|cost| match &cost.value {
             Cost::Const(cost) => Some(cost),
-            Cost::Function(_) => None,
+            Cost::Function(_) | Cost::Args(_) => None,
         });
         let quotas = self.quotas.iter().flat_map(|quota| {
             let burst = quota.burst.as_ref().map(|burst| &burst.value);
@@ -225,16 +230,13 @@ impl Policy {
     }
 
     fn check_function(&self, is_async: bool, errors: &mut Errors) {
-        if !self.key.is_args() || self.key.kind.has_request() && !is_async {
-            let message = if is_async {
-                "a request has this key and a plain function has `args(…)`: limits on one \
-                 function are all of one kind; write `args(…)` and this key as a tuple, such as \
-                 `key = (args(email), ip)`, or with `args()` to count by this key alone"
-            } else {
+        if !self.key.is_args_alone() {
+            // An async function with such a key is a handler.
+            return errors.at(
+                &self.key,
                 "a function that is not async is no handler and has no request: write `key = \
-                 args(…)` with what it is called with, or no key for one limit on all calls"
-            };
-            return errors.at(&self.key, message);
+                 args(…)` with what it is called with, or no key for one limit on all calls",
+            );
         }
         if let Some(exempt) = &self.exempt {
             errors
@@ -252,8 +254,9 @@ impl Policy {
         if let Some(Named { value: Cost::Function(path), .. }) = &self.cost {
             errors.at(
                 path,
-                "a function's cost is a constant, which is written in upper case; only a \
-                 handler's can be computed from the request",
+                "this function has no request of which the cost could be a function: write a \
+                 constant in upper case, or an expression of the arguments, such as `cost = \
+                 args(items.len())`",
             );
         }
         if let (Some(wait), false) = (&self.wait, is_async) {

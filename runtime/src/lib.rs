@@ -41,6 +41,7 @@ mod subject_hash;
 mod suggest;
 pub mod telemetry;
 pub mod testing;
+mod units;
 mod verdict;
 #[cfg(any(feature = "axum", feature = "config", feature = "redis"))]
 mod without_secrets;

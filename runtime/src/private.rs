@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 pub use crate::annotation::Limit;
-#[cfg(feature = "axum")]
-pub use crate::call::CallRequest;
 pub use crate::call::{
-    CallLimit, CallSubject, FromRateLimited, LimitedResult, Permit, admit, admit_now, call_once,
+    Call, CallLimit, FromRateLimited, LimitedResult, Permit, admit, admit_now, call_once,
 };
 pub use crate::registry::POLICIES;
+pub use crate::units::{IntoUnits, units};
 pub use crate::{Algorithm, Blocked, OnError, Quota, RegisteredPolicy, Subject};
 pub use linkme;
 
@@ -16,6 +15,8 @@ pub use linkme;
 pub use crate::__tollgate_arguments as arguments;
 #[cfg(feature = "axum")]
 pub use crate::http::argument::{in_parts, in_request, report_in_parts, report_in_request};
+#[cfg(feature = "axum")]
+pub use crate::http::argument_values::{ArgumentValues, ThenArguments, argument, argument_cost};
 #[cfg(feature = "axum")]
 pub use crate::http::convert::{IntoAnswer, IntoLimitedResponse, answered, require_send};
 #[cfg(feature = "axum")]
@@ -170,12 +171,6 @@ pub const fn quota(limit: u32, period: Duration) -> Quota {
 pub const fn burst(mut quota: Quota, burst: u32) -> Quota {
     let _ = quota.set_burst(burst);
     quota
-}
-
-/// Returns the subject of a call, made from the values in `key = args(…)`.
-#[must_use]
-pub fn subject(parts: &[&dyn std::fmt::Display]) -> CallSubject {
-    CallSubject::Counted(Subject::of(parts))
 }
 
 /// Creates the result of a call that was refused.

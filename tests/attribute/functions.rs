@@ -70,15 +70,15 @@ async fn not_send(number: u32, shared: Rc<Cell<u32>>) -> Result<(), RateLimited>
 }
 
 /// The names that the expansion uses are the user's all the same.
-#[rate_limit(2, per = minute, key = args(permit, limits, subjects, limited, result))]
+#[rate_limit(2, per = minute, key = args(permit, limits, calls, limited, result))]
 async fn own_names(
     permit: u8,
     limits: u8,
-    subjects: u8,
+    calls: u8,
     limited: u8,
     result: u8,
 ) -> Result<u8, RateLimited> {
-    Ok(permit + limits + subjects + limited + result)
+    Ok(permit + limits + calls + limited + result)
 }
 
 struct Mailer {
@@ -247,6 +247,92 @@ async fn a_sync_function_on_a_backend_that_waits_says_so() {
     testing::scope(Limiter::new(FailingBackend), async {
         let Err(AppError::Limited(limited)) = sync("x") else { panic!("admitted") };
         assert!(limited.to_string().contains("make the function async"), "{limited}");
+    })
+    .await;
+}
+
+/// `debug_handler` copies the function below the attribute, and there is one limit all the same.
+#[rate_limit(1, per = minute, key = args(id))]
+#[axum::debug_handler]
+async fn debugged_below(Path(id): Path<u32>) -> Result<String, RateLimited> {
+    Ok(id.to_string())
+}
+
+#[tokio::test]
+async fn a_debugged_handler_is_limited_as_a_function() {
+    let (limiter, _clock) = limiter();
+    let app = support::local(Router::new().route("/{id}", get(debugged_below)), &limiter);
+    for (path, expected) in [("/1", 200), ("/1", 429), ("/2", 200)] {
+        assert_eq!(support::status(&app, support::get(path)).await, expected, "{path}");
+    }
+}
+
+#[rate_limit(10, per = minute, key = args(tenant), cost = args(rows.len()))]
+async fn by_rows<T>(tenant: &str, rows: &[T]) -> Result<usize, RateLimited> {
+    Ok(tenant.len() + rows.len())
+}
+
+#[rate_limit(10, per = minute, cost = args(units))]
+fn by_units(units: i128) -> Result<i128, RateLimited> {
+    Ok(units)
+}
+
+struct Account {
+    weight: u64,
+}
+
+impl Account {
+    #[rate_limit(10, per = minute, key = args(), cost = args(self.weight * factor), refund_if = failure)]
+    async fn spend(&mut self, factor: u64) -> Result<(), AppError> {
+        self.weight += 1;
+        if factor == 2 {
+            "x".parse::<u32>()?;
+        }
+        Ok(())
+    }
+}
+
+#[rate_limit(10, per = minute, key = args(), cost = args(units), wait = "1m")]
+async fn waits(units: u64) -> Result<u64, RateLimited> {
+    Ok(units)
+}
+
+#[tokio::test]
+async fn a_call_costs_what_its_arguments_say() {
+    testing::scope(limiter().0, async {
+        assert_eq!(by_rows("a", &[1, 2, 3, 4, 5, 6]).await.unwrap(), 7);
+        let limited = by_rows("a", &["x"; 5]).await.unwrap_err();
+        assert_eq!(limited.retry_after(), Some(Duration::from_secs(60)));
+        assert!(by_rows("b", &["x"; 5]).await.is_ok());
+        assert!(by_rows("a", &["x"; 4]).await.is_ok());
+        // A cost of 0 counts nothing, and passes while nothing is left.
+        assert!(by_rows::<u8>("a", &[]).await.is_ok());
+        assert!(by_rows("a", &[1]).await.is_err());
+
+        // None of these is a number of units that could be charged, and none passes for less.
+        for units in [-1, i128::MIN, 11, 1 << 32, (1 << 64) + 1] {
+            let limited = by_units(units).unwrap_err();
+            assert_eq!(limited.retry_after(), None, "{units}");
+            assert!(limited.to_string().contains("can never admit"), "{units}: {limited}");
+            assert_eq!(
+                waits(u64::try_from(units).unwrap_or(11)).await.unwrap_err().retry_after(),
+                None
+            );
+        }
+        assert!(by_units(10).is_ok());
+        assert!(by_units(1).unwrap_err().retry_after().is_some());
+        assert!(by_units(0).is_ok());
+        assert!(waits(10).await.is_ok());
+
+        // What is given back is what was charged.
+        let mut account = Account { weight: 3 };
+        for _ in 0..3 {
+            account.weight = 3;
+            assert!(matches!(account.spend(2).await, Err(AppError::Parse)));
+        }
+        assert!(account.spend(1).await.is_ok());
+        assert!(account.spend(1).await.is_ok());
+        assert!(matches!(account.spend(1).await, Err(AppError::Limited(_))));
     })
     .await;
 }

@@ -20,8 +20,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{UnixListener, UnixStream};
 use tollgate::testing::{Client, ManualClock, scope};
 use tollgate::{
-    ClientAddr, HttpOptions, Key, Limiter, MemoryBackend, Policy, Quota, RateLimitLayer,
-    RateLimited, rate_limit,
+    ClientAddr, HttpOptions, Key, Limiter, MemoryBackend, Policy, Quota, RateLimitLayer, rate_limit,
 };
 
 fn limiter(http: HttpOptions) -> Limiter {
@@ -156,18 +155,12 @@ async fn without_an_address_it_is_the_keys_refusal() {
     assert_eq!(support::text(perhaps).await, "nobody");
 }
 
-/// The error of the handlers below, as an application would write it.
-struct AppError(RateLimited);
-
-impl From<RateLimited> for AppError {
-    fn from(limited: RateLimited) -> Self {
-        Self(limited)
-    }
-}
+/// The error of the handlers below, which says nothing of limits.
+struct AppError;
 
 impl IntoResponse for AppError {
     fn into_response(self) -> Response {
-        self.0.into_response()
+        StatusCode::IM_A_TEAPOT.into_response()
     }
 }
 
@@ -195,8 +188,7 @@ mod logins {
         ($($name:ident($email:ident: $($key:tt)*))*) => {$(
             #[rate_limit(1, per = 60, $($key)*)]
             pub(super) async fn $name(Path($email): Path<String>, _: String) -> Result<(), AppError> {
-                let _ = $email;
-                Ok(())
+                if $email == "nobody" { Err(AppError) } else { Ok(()) }
             }
         )*};
     }

@@ -146,12 +146,15 @@ enum Door {
     Attribute,
     /// The attribute with `key = args(…)` on a handler.
     Arguments,
+    /// The attribute with a tuple of `args(…)` and `ip`, which is checked after the extractors.
+    Tuple,
     Layer,
     /// A limited function that a handler calls.
     Function,
 }
 
-const DOORS: [Door; 4] = [Door::Attribute, Door::Arguments, Door::Layer, Door::Function];
+const DOORS: [Door; 5] =
+    [Door::Attribute, Door::Arguments, Door::Tuple, Door::Layer, Door::Function];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Refund {
@@ -164,7 +167,7 @@ enum Refund {
 
 const REFUNDS: [Refund; 4] = [Refund::None, Refund::Failure, Refund::Success, Refund::Own];
 
-/// The four doors with one refund.
+/// The five doors with one refund.
 macro_rules! doors {
     ($door:expr, [$($option:tt)*], [$($of_result:tt)*], $layer:expr) => {{
         #[rate_limit(5, per = minute, name = "the limit", $($option)*)]
@@ -191,6 +194,18 @@ macro_rules! doors {
             work(last, signals).await
         }
 
+        #[rate_limit(5, per = minute, name = "the limit", key = (args(), ip), $($option)*)]
+        async fn tuple(
+            Extension(last): Extension<Last>,
+            Extension(signals): Extension<Signals>,
+            _: Auth,
+            Query(page): Query<Page>,
+            Json(item): Json<Item>,
+        ) -> Result<Response, Failure> {
+            assert_eq!(page.number, item.id);
+            work(last, signals).await
+        }
+
         #[rate_limit(5, per = minute, name = "the limit", key = args("192.0.2.1"), $($of_result)*)]
         async fn limited_work(last: Last, signals: Signals) -> Result<Response, Failure> {
             work(last, signals).await
@@ -207,6 +222,7 @@ macro_rules! doors {
         match $door {
             Door::Attribute => post(attribute),
             Door::Arguments => post(arguments),
+            Door::Tuple => post(tuple),
             Door::Layer => {
                 let layer = RateLimitLayer::new(policy());
                 let with_refund: fn(RateLimitLayer) -> RateLimitLayer = $layer;
@@ -309,8 +325,9 @@ impl End {
 fn charged(door: Door, refund: Refund, end: End) -> u32 {
     let of_call = matches!(door, Door::Arguments | Door::Function);
     let is_refunded = match (refund, end) {
-        // An extractor that rejects comes before the call of a function, which is not charged.
-        (_, End::Rejects(_)) if of_call => true,
+        // An extractor that rejects comes before the call of a function, which is not charged, and
+        // before a check that needs arguments.
+        (_, End::Rejects(_)) if of_call || door == Door::Tuple => true,
         (Refund::None, _) => false,
         (Refund::Failure, End::Responds(status) | End::Rejects(status)) => status >= 400,
         // A call has returned its result when a body breaks.
@@ -331,6 +348,7 @@ fn told(door: Door, refund: Refund, end: End) -> Option<u32> {
     match (door, end) {
         // Limits of functions are told only when they refuse.
         (Door::Arguments | Door::Function, _) => None,
+        (Door::Tuple, End::Rejects(_)) => None,
         // What answers is outside of the limit, or nothing answers.
         (_, End::Panics | End::TimesOut | End::ClientGoes | End::IsDropped) => None,
         // The head was sent before the body broke.

@@ -3,6 +3,7 @@
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a test that panics fails, as it should")]
 
 mod alike;
+mod arguments;
 mod asked_once;
 mod before_the_body;
 mod client_addr;

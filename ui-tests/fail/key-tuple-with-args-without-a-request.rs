@@ -22,7 +22,4 @@ impl Mailer {
     }
 }
 
-#[rate_limit(100, per = 60, key = (ip, args(1)))]
-async fn returns_nothing() {}
-
 fn main() {}

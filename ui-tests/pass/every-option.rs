@@ -53,6 +53,26 @@ async fn handler() {}
 #[rate_limit(100, per = minute, key = query("q"), headers = none, on_missing_key = exempt)]
 async fn quiet() {}
 
+#[rate_limit(
+    100,
+    per = minute,
+    key = (args(text.len()), query("q"), ip),
+    cost = args(text.len()),
+    wait = "2s",
+    name = "late",
+    exempt = exempt,
+    on_blocked = self::log,
+    refund_if = self::refund,
+    headers = both,
+    refusal = self::slow_down,
+    on_missing_key = shared,
+)]
+#[rate_limit(100, per = minute, key = args(text), shadow)]
+#[rate_limit(100, per = minute, wait = "1s")]
+async fn late(text: String) -> String {
+    text
+}
+
 #[rate_limit(100, per = minute, key = (ip, query("q")), headers = ietf, on_missing_key = reject)]
 async fn loud() {}
 
@@ -60,5 +80,6 @@ fn main() {
     let _: Router = Router::new()
         .route("/", get(handler))
         .route("/quiet", get(quiet))
+        .route("/late", get(late))
         .route("/loud", get(loud));
 }

@@ -29,6 +29,14 @@ async fn login(mut login: String) -> Result<(), tollgate::RateLimited> {
     Ok(())
 }
 
+/// Limits before the extraction and after it, on a handler that says nothing of limits.
+#[rate_limit(10, per = minute)]
+#[rate_limit(10, per = minute, key = args(login))]
+#[rate_limit(10, per = minute, key = (args(login.trim()), ip))]
+async fn log_in(login: String) -> impl axum::response::IntoResponse {
+    login
+}
+
 #[rate_limit(10, per = minute, exempt = net("10.0.0.0/8", "fd00::/8", "192.0.2.7"))]
 async fn outside(client: tollgate::ClientAddr, other: Option<tollgate::ClientAddr>) -> String {
     format!("{client} {other:?}")
@@ -108,5 +116,6 @@ fn main() {
         .route("/k", get(k))
         .route("/l", get(l))
         .route("/outside", get(outside))
+        .route("/log-in", axum::routing::post(log_in))
         .route("/login", axum::routing::post(login));
 }

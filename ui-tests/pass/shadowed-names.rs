@@ -27,6 +27,17 @@ async fn refunded() -> &'static str {
     response
 }
 
+/// The variables of the expansion are not in the way of those of the user, either.
+#[tollgate::rate_limit(5, per = 60, key = (args(arguments, refused, guard), ip), cost = args(limit))]
+async fn late(
+    axum::extract::Path((arguments, refused, guard, limit)): axum::extract::Path<(u8, u8, u8, u8)>,
+) {
+    let _ = (arguments, refused, guard, limit);
+}
+
 fn main() {
-    let _: Router = Router::new().route("/", get(handler)).route("/refunded", get(refunded));
+    let _: Router = Router::new()
+        .route("/", get(handler))
+        .route("/refunded", get(refunded))
+        .route("/{a}/{b}/{c}/{d}", get(late));
 }

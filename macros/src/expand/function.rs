@@ -2,14 +2,12 @@
 
 use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens as _, quote, quote_spanned};
+use syn::ReturnType;
 use syn::spanned::Spanned as _;
-use syn::{Expr, ReturnType};
 
-use super::{Names, limits, request};
-use crate::crate_path::CratePath;
+use super::{Names, late, limits};
 use crate::errors::Errors;
 use crate::item::{Function, erase_impl_trait, return_edge};
-use crate::key::Kind;
 use crate::keywords::RefundIf;
 use crate::policy::Policy;
 
@@ -83,19 +81,22 @@ impl Call<'_> {
             policies.iter().enumerate().map(|(index, policy)| self.call_limit(policy, index == 0));
         let register = limits::register(count, tollgate);
         let statics = limits::statics();
-        let subjects = policies.iter().map(|policy| match &policy.key.kind {
-            Kind::All(parts) => request::subject(policy, parts, tollgate),
-            Kind::Args(parts) => subject(parts.iter().map(arg), tollgate),
-            _ => subject(std::iter::empty(), tollgate),
+        let calls = policies.iter().map(|policy| {
+            let args = policy.key.args().map(late::reference);
+            let cost = policy.cost_of_args().map(|cost| {
+                let units = late::units(cost, tollgate);
+                quote!(.cost(#units))
+            });
+            quote!(#tollgate::Call::new(&[#(#args),*]) #cost)
         });
         // Macro hygiene hides names with this span from the user's expressions.
         let site = Span::mixed_site();
         let permit = if self.refunds() { permit().to_token_stream() } else { quote!(_) };
         let limited = Ident::new("limited", site);
         let ask = if self.is_async {
-            quote_spanned!(site=> #tollgate::admit(limits, subjects).await)
+            quote_spanned!(site=> #tollgate::admit(limits, calls).await)
         } else {
-            quote_spanned!(site=> #tollgate::admit_now(limits, subjects))
+            quote_spanned!(site=> #tollgate::admit_now(limits, calls))
         };
         // If the return type cannot contain the refusal, the compiler reports that at the return
         // type.
@@ -114,7 +115,7 @@ impl Call<'_> {
                     #register
                     &#statics
                 };
-                let subjects = ::std::vec![#(#subjects),*];
+                let calls = ::std::vec![#(#calls),*];
                 match #ask {
                     ::core::result::Result::Ok(permit) => permit,
                     ::core::result::Result::Err(#limited) => #refuse,
@@ -189,23 +190,10 @@ fn permit() -> Ident {
     Ident::new("permit", Span::mixed_site())
 }
 
-/// Returns an expression for the subject of a call, made from references to its parts.
-pub(super) fn subject(
-    parts: impl Iterator<Item = TokenStream>,
-    tollgate: &CratePath,
-) -> TokenStream {
-    quote!(#tollgate::subject(&[#(#parts),*]))
-}
-
-/// Returns a reference to the value of an expression in `key = args(…)`.
-pub(super) fn arg(expression: &Expr) -> TokenStream {
-    quote_spanned!(expression.span()=> &(#expression))
-}
-
 impl Function {
     /// If the body ends in `Box::pin(async move { … })`, returns the tokens before its parentheses,
     /// and the block. Otherwise returns `None`.
-    fn boxed_future(&self) -> Option<(TokenStream, Group)> {
+    pub(crate) fn boxed_future(&self) -> Option<(TokenStream, Group)> {
         let mut tokens: Vec<TokenTree> = self.body.stream().into_iter().collect();
         let TokenTree::Group(arguments) = tokens.pop()? else { return None };
         let before: TokenStream = tokens.into_iter().collect();

@@ -10,6 +10,7 @@ use quote::{ToTokens as _, format_ident, quote, quote_spanned};
 use syn::spanned::Spanned as _;
 use syn::{Attribute, FnArg, Ident, PatType, Type};
 
+use super::late::{self, Places};
 use super::{Names, cfgs, extractors, limits, merged, shown, wrapped};
 use crate::args::{Cost, Exempt, Named};
 use crate::errors::Errors;
@@ -19,7 +20,18 @@ use crate::policy::{Policy, find_self};
 
 /// Reports arguments that an axum handler cannot have. Also reports `Self` in the signature if the
 /// surrounding `impl` block lacks the attribute.
-pub(super) fn check(function: &Function, is_in_block: bool, errors: &mut Errors) {
+pub(super) fn check(
+    policies: &[Policy],
+    function: &Function,
+    is_in_block: bool,
+    errors: &mut Errors,
+) {
+    // Beside `args(…)`, the key for which a request is needed may not be expected to need one.
+    let has_args = policies.iter().any(Policy::is_late);
+    let request_key = policies.iter().find(|policy| has_args && !policy.key.is_args_alone());
+    let no_request = request_key.map_or_else(String::new, |policy| {
+        format!(" and has no request for `key = {}`", policy.key.text())
+    });
     for argument in &function.sig.inputs {
         let reason = match argument {
             FnArg::Receiver(_) => "an axum handler has no `self`",
@@ -33,13 +45,14 @@ pub(super) fn check(function: &Function, is_in_block: bool, errors: &mut Errors)
             },
         };
         let message = format!(
-            "{reason}: to limit a plain function, write `key = args(…)` with what it is called \
+            "{reason}{no_request}: to limit a plain function, write `key = args(…)` with what it is called \
              with, such as `key = args(user.id)`, or `key = args()` for one limit on all calls"
         );
         errors.at(argument, message);
     }
     let is_method = function.sig.receiver().is_some();
-    let signature = (!is_in_block && !is_method).then(|| function.sig.to_token_stream());
+    let needs_block = !is_in_block && !is_method && has_early(policies);
+    let signature = needs_block.then(|| function.sig.to_token_stream());
     if let Some(word) = signature.and_then(find_self) {
         errors.at(
             word,
@@ -59,6 +72,12 @@ fn is_plain_value(ty: &Type) -> bool {
         if path.path.get_ident().is_some_and(|name| NAMES.iter().any(|known| name == known)))
 }
 
+/// Returns `true` if a limit is checked before the arguments are extracted. Such limits are provided
+/// by a type, which is declared beside the function.
+fn has_early(policies: &[Policy]) -> bool {
+    policies.iter().any(|policy| !policy.is_late())
+}
+
 /// Returns the declaration of a type that provides the limits, and the limited function. The
 /// declaration is placed beside the function.
 pub(super) fn expand(
@@ -72,21 +91,36 @@ pub(super) fn expand(
         Some(owner) => format_ident!("__rate_limit_{owner}_{name}", span = Span::mixed_site()),
         None => format_ident!("__rate_limit_{name}", span = Span::mixed_site()),
     };
-    let mut beside = annotated_type(policies, &function, &annotated, names);
+    let (mut beside, mut provider) = if has_early(policies) {
+        (annotated_type(policies, &function, &annotated, names), annotated.into_token_stream())
+    } else {
+        (TokenStream::new(), quote!(()))
+    };
+    let is_late = policies.iter().any(Policy::is_late);
+    if is_late {
+        provider = quote!(#tollgate::ThenArguments<#provider>);
+    }
     let cfgs: Vec<Attribute> = cfgs_of(&function).cloned().collect();
 
     // In documentation builds the function is left unchanged: rustdoc shows the original signature,
     // and does not compile bodies.
     let mut functions = quote!(#[cfg(doc)] #function);
     for (condition, variant) in cfgs::variants(function, errors) {
-        if let Some(check) = extractors::check(&variant, names) {
+        let mut check = extractors::check(&variant, names);
+        if has_early(policies)
+            && let Some(check) = check.take()
+        {
             beside.extend(quote!(#[cfg(#condition)] #(#cfgs)* #check));
         }
         let limited = match owner {
-            None if wrapped::is_possible(&variant) => {
-                wrapped::expand(variant, &annotated, tollgate)
+            None if !is_late && wrapped::is_possible(&variant) => {
+                wrapped::expand(variant, &provider, tollgate)
             }
-            _ => merged::expand(variant, &annotated, tollgate),
+            _ => {
+                let guard = merged::guard();
+                let late = late::check(policies, &guard, names);
+                merged::expand(variant, &provider, &quote!(#check #late), tollgate)
+            }
         };
         functions.extend(quote!(#[cfg(#condition)] #limited));
     }
@@ -108,13 +142,15 @@ fn annotated_type(
     let (vis, tollgate) = (&function.vis, names.tollgate);
     // The type is compiled under the same conditions as the handler.
     let cfgs: Vec<&Attribute> = cfgs_of(function).collect();
-    let count = policies.len();
     let is_shown = shown::constant(function, names);
     let shows = is_shown.as_ref().map(|_| shown::name()).map(|name| quote!(.shows(#name)));
-    let limits = policies.iter().enumerate().map(|(index, policy)| {
-        let limit = handler_limit(policy, index == 0, names);
+    let early = policies.iter().enumerate().filter(|(_, policy)| !policy.is_late());
+    let limits = early.map(|(index, policy)| {
+        let limit = limit(policy, index == 0, Places::default(), names);
         quote!(#limit #shows)
     });
+    let limits: Vec<TokenStream> = limits.collect();
+    let count = limits.len();
     let register = limits::register(count, tollgate);
     let statics = limits::statics();
     quote! {
@@ -134,13 +170,24 @@ fn annotated_type(
     }
 }
 
-fn handler_limit(policy: &Policy, is_first: bool, names: &Names<'_>) -> TokenStream {
+/// Returns a const expression of the library's type `HttpLimit` for the policy. `places` says where
+/// the limit finds the values of arguments, if it depends on any.
+pub(super) fn limit(
+    policy: &Policy,
+    is_first: bool,
+    places: Places,
+    names: &Names<'_>,
+) -> TokenStream {
     let tollgate = names.tollgate;
     let limit = limits::limit(policy, is_first, names);
-    let key = policy.key.kind.key(tollgate);
+    let key = policy.key.kind.key(places.arg, tollgate);
     let cost = match &policy.cost {
         Some(Named { value: Cost::Function(path), .. }) => {
             quote_spanned!(path.span()=> #tollgate::Cost::Function(#path))
+        }
+        Some(Named { value: Cost::Args(_), .. }) => {
+            let place = places.cost;
+            quote!(#tollgate::Cost::Function(#tollgate::argument_cost::<#place>))
         }
         _ => {
             let cost = limits::constant_cost(policy);
@@ -175,8 +222,12 @@ fn handler_limit(policy: &Policy, is_first: bool, names: &Names<'_>) -> TokenStr
         let tollgate = tollgate.at(path.span());
         quote_spanned!(path.span()=> .refusal(|refusal| #tollgate::answered(#path(refusal))))
     });
+    let wait = policy.wait.as_ref().map(|argument| {
+        let max_wait = argument.value.tokens(tollgate);
+        quote!(.wait(#max_wait))
+    });
     quote! {
         #tollgate::HttpLimit::new(#limit, #key, #cost)
-            #exempt #refund_if #headers #on_missing_key #refusal
+            #exempt #refund_if #headers #on_missing_key #refusal #wait
     }
 }

@@ -13,15 +13,22 @@ use syn::{
 use crate::crate_path::CratePath;
 use crate::item::{Function, is_named, return_edge};
 
-/// Returns the function with the check merged into it.
+/// Returns the name of the variable that contains the admission.
+pub(super) fn guard() -> Ident {
+    Ident::new("guard", Span::mixed_site())
+}
+
+/// Returns the function with the check merged into it. `provider` is the type that provides the
+/// limits. The statements `before` precede the function's body; they may return a response.
 pub(super) fn expand(
     mut function: Function,
-    annotated: &Ident,
+    provider: &TokenStream,
+    before: &TokenStream,
     tollgate: &CratePath,
 ) -> TokenStream {
-    let guard = Ident::new("guard", Span::mixed_site());
+    let guard = guard();
     name_state(&mut function);
-    merge_arguments(&mut function.sig, &guard, annotated, tollgate);
+    merge_arguments(&mut function.sig, &guard, provider, tollgate);
 
     // The conversion below does not compile for a value that is not a response. This span locates
     // the error at the return type, in the user's code.
@@ -42,6 +49,7 @@ pub(super) fn expand(
     let Function { attrs, vis, sig, .. } = function;
     quote! {
         #(#attrs)* #vis #sig {
+            #before
             let #output = #future.await;
             let #response = #tollgate::IntoLimitedResponse::into_limited(#output);
             #guard.finish(#response).await
@@ -51,7 +59,12 @@ pub(super) fn expand(
 
 /// Moves all arguments into the last one, as a tuple. Their patterns stay in the signature, because
 /// other attributes read them there.
-fn merge_arguments(sig: &mut Signature, guard: &Ident, annotated: &Ident, tollgate: &CratePath) {
+fn merge_arguments(
+    sig: &mut Signature,
+    guard: &Ident,
+    provider: &TokenStream,
+    tollgate: &CratePath,
+) {
     let mut patterns = Vec::new();
     let mut types = Vec::new();
     let mut inputs = Punctuated::new();
@@ -64,7 +77,7 @@ fn merge_arguments(sig: &mut Signature, guard: &Ident, annotated: &Ident, tollga
     inputs.pop();
     inputs.push(parse_quote! {
         #tollgate::Checked(#guard, (#(#patterns,)*), _):
-            #tollgate::Checked<#annotated, (#(#types,)*)>
+            #tollgate::Checked<#provider, (#(#types,)*)>
     });
     sig.inputs = inputs;
 }

@@ -5,9 +5,9 @@ mod cfgs;
 mod extractors;
 mod function;
 mod handler;
+mod late;
 mod limits;
 mod merged;
-mod request;
 mod shown;
 #[cfg(test)]
 mod tests;
@@ -18,6 +18,7 @@ use quote::ToTokens as _;
 use syn::{GenericParam, Generics};
 
 use crate::args::Arguments;
+use crate::argument_names;
 use crate::crate_path::CratePath;
 use crate::errors::Errors;
 use crate::fallback;
@@ -105,15 +106,10 @@ impl Limited {
         let is_async = function.is_async();
         let policies = policy::policies(stack, is_async, errors);
         let (mode, policies) = policies?;
+        argument_names::check(&policies, &function, errors);
         match mode {
-            Mode::Handler => handler::check(&function, is_in_block, errors),
-            Mode::Function { .. } => {
-                function::check(&function, errors);
-                if is_async && request::is_needed(&policies) {
-                    // Only a handler has a request.
-                    handler::check(&function, true, errors);
-                }
-            }
+            Mode::Handler => handler::check(&policies, &function, is_in_block, errors),
+            Mode::Function { .. } => function::check(&function, errors),
         }
         Some(Self { mode, policies, function, tollgate })
     }
@@ -139,13 +135,8 @@ impl Limited {
         match mode {
             Mode::Handler => handler::expand(&policies, function, &names, errors),
             Mode::Function { is_async } => {
-                let expand = |function| function::expand(&policies, function, is_async, &names);
-                let functions = if request::is_needed(&policies) {
-                    request::expand(&policies, function, &tollgate, expand, errors)
-                } else {
-                    expand(function).into_token_stream()
-                };
-                (TokenStream::new(), functions)
+                let function = function::expand(&policies, function, is_async, &names);
+                (TokenStream::new(), function.into_token_stream())
             }
         }
     }

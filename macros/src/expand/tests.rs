@@ -84,6 +84,19 @@ fn handler_mode_with_every_option() {
     snapshot("handler_with_every_option", arguments, handler());
 }
 
+/// One limit is checked before the arguments are extracted, and two after that.
+#[test]
+fn handler_mode_with_arguments() {
+    let item = quote! {
+        #[rate_limit(5, per = second, key = (args(body.email, app.id), ip), cost = args(body.items.len()))]
+        #[rate_limit(5, per = second, key = args(body.id), cost = args(body.units), wait = "1s")]
+        async fn create(State(app): State<App>, Json(mut body): Json<Body>) -> Json<Order> {
+            app.create(body).await
+        }
+    };
+    snapshot("handler_with_arguments", quote!(100, per = 60), item);
+}
+
 #[test]
 fn stacked() {
     let mut item =
@@ -97,6 +110,15 @@ fn function_mode() {
     snapshot(
         "function",
         quote!(10, per = second, key = args(self.id, to), wait = "1s"),
+        function(),
+    );
+}
+
+#[test]
+fn function_mode_with_a_cost() {
+    snapshot(
+        "function_with_cost",
+        quote!(10, per = second, key = args(), cost = args(to.len() + 1)),
         function(),
     );
 }
@@ -163,6 +185,8 @@ fn the_default_path_does_not_leak() {
     for expansion in [
         rate_limit(quote!(#options, #for_handlers), handler()),
         rate_limit(quote!(#options, key = args(to), cost = 2), function()),
+        rate_limit(quote!(#options, key = args(to), cost = args(to.len())), function()),
+        rate_limit(quote!(#options, key = (args(body), ip), cost = args(body.len())), handler()),
         rate_limit(options, sync),
         rate_limit(quote!(crate = ::renamed), block),
     ] {
@@ -244,7 +268,7 @@ fn nothing_makes_it_panic() {
 /// an `impl` block. The output must parse: it is a `compile_error!` or an expansion.
 #[test]
 fn no_arguments_make_it_panic() {
-    const WORDS: [&str; 44] = [
+    const WORDS: [&str; 46] = [
         "per",
         "algorithm",
         "burst",
@@ -284,6 +308,8 @@ fn no_arguments_make_it_panic() {
         "header(\"a\")",
         "args(a.b, c)",
         "(ip, query(\"q\"))",
+        "(args(body.a), ip)",
+        "args(to.len())",
         "gcra",
         "failure",
         "extension(Vec<u8>)",

@@ -90,7 +90,7 @@ fn argument_name(pattern: &Pat) -> Option<&Ident> {
 /// diagnostics are the same, and there is no second `async` block to compile.
 pub(super) fn expand(
     mut function: Function,
-    annotated: &Ident,
+    provider: &TokenStream,
     tollgate: &CratePath,
 ) -> TokenStream {
     let mut inner = function.sig.clone();
@@ -126,7 +126,7 @@ pub(super) fn expand(
     });
     let mut inputs = Punctuated::new();
     inputs.extend(names.iter().map(|name| -> FnArg { parse_quote!(#name: #tollgate::InLast) }));
-    inputs.push(parse_quote!(#last: #tollgate::Checked<#annotated, (#(#types,)*)>));
+    inputs.push(parse_quote!(#last: #tollgate::Checked<#provider, (#(#types,)*)>));
 
     function.sig.inputs = inputs;
     function.sig.asyncness = None;

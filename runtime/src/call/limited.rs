@@ -38,9 +38,6 @@ enum Cause {
     Refused(Decision),
     Unavailable(Unavailable),
     CannotWait,
-    /// The request lacks a part of the key.
-    #[cfg(feature = "axum")]
-    NoKey(crate::key::KeyError),
 }
 
 impl RateLimited {
@@ -54,11 +51,6 @@ impl RateLimited {
 
     pub(super) fn cannot_wait(policy: &Policy) -> Self {
         Self::new(policy, Cause::CannotWait)
-    }
-
-    #[cfg(feature = "axum")]
-    pub(super) fn no_key(policy: &Policy, error: crate::key::KeyError) -> Self {
-        Self::new(policy, Cause::NoKey(error))
     }
 
     fn new(policy: &Policy, cause: Cause) -> Self {
@@ -78,8 +70,6 @@ impl RateLimited {
             Cause::Refused(decision) => decision.retry_after(),
             Cause::Unavailable(unavailable) => Some(unavailable.retry_after()),
             Cause::CannotWait => None,
-            #[cfg(feature = "axum")]
-            Cause::NoKey(_) => None,
         }
     }
 
@@ -117,17 +107,13 @@ impl fmt::Display for RateLimited {
                 "the limit `{policy}` is on a function that is not async, and the limiter's \
                  backend cannot answer without waiting: make the function async"
             ),
-            #[cfg(feature = "axum")]
-            Cause::NoKey(error) => {
-                write!(f, "the limit `{policy}` cannot count this call: {error}")
-            }
         }
     }
 }
 
 /// Creates the response of an annotated handler, for handlers that are limited as functions: 429,
-/// 413 if the call can never be admitted because of its cost, 403 if its subject is blocked, 503 if
-/// the limit could not be checked, or 400 or 500 if the request lacks a part of the key.
+/// 413 if the call can never be admitted because of its cost, 403 if its subject is blocked, or 503 if
+/// the limit could not be checked.
 #[cfg(feature = "axum")]
 impl axum::response::IntoResponse for RateLimited {
     fn into_response(self) -> axum::response::Response {
@@ -141,7 +127,6 @@ impl axum::response::IntoResponse for RateLimited {
                 refuse_call(&policy, Reason::Unavailable(&unavailable))
             }
             Cause::CannotWait => refuse_call(&policy, Reason::CannotWait),
-            Cause::NoKey(error) => refuse_call(&policy, Reason::NoKey(error)),
         }
     }
 }

@@ -3,17 +3,14 @@
 //! The attribute puts a call of [`admit`] or [`admit_now`] in front of the function's body.
 
 mod limited;
-#[cfg(feature = "axum")]
-mod request;
 
+use std::fmt::Display;
 use std::iter::repeat;
 use std::time::Duration;
 
 use smallvec::SmallVec;
 
 pub use self::limited::{FromRateLimited, LimitedResult, RateLimited};
-#[cfg(feature = "axum")]
-pub use self::request::CallRequest;
 use crate::annotation::Limit;
 use crate::decision::Adjustment;
 use crate::global::current_limiter;
@@ -33,7 +30,7 @@ pub struct CallLimit {
 }
 
 impl CallLimit {
-    /// Creates a limit. Each call charges `cost` units to it.
+    /// Creates a limit. Each call charges `cost` units to it, unless it has a cost of its own.
     #[must_use]
     pub const fn new(limit: Limit, cost: u32) -> Self {
         Self { limit, cost, wait: None, refunds_without_result: false }
@@ -61,20 +58,20 @@ impl CallLimit {
         &self.limit
     }
 
-    fn check<'a>(&'a self, subject: &'a str) -> Check<'a> {
-        Check::new(self.limit.policy(), subject, self.cost)
+    fn check<'a>(&'a self, subject: &'a str, call: &Call) -> Check<'a> {
+        Check::new(self.limit.policy(), subject, call.cost.unwrap_or(self.cost))
     }
 
-    /// Charges a call to `subject`, and waits in the queue if the limit has a `wait`. Returns
+    /// Charges a call to its subject, and waits in the queue if the limit has a `wait`. Returns
     /// `None` if the call may go on although no decision was made: the policy is in shadow mode,
     /// and the backend could not answer.
     async fn charge(
         &self,
         limiter: &Limiter,
-        subject: &str,
+        call: &Call,
     ) -> Result<Option<Decision>, RateLimited> {
-        let subject = limiter.subject_of(subject);
-        let declared = self.check(&subject);
+        let subject = limiter.subject_of(call.subject.as_str());
+        let declared = self.check(&subject, call);
         let (policy, charged) = match self.wait {
             Some(max_wait) => limiter.charge_in_line(&declared, max_wait).await,
             None => {
@@ -88,13 +85,9 @@ impl CallLimit {
 
     /// Charges a call like [`charge`](Self::charge), for a function that is not async. Also fails
     /// if the backend cannot answer without waiting.
-    fn charge_now(
-        &self,
-        limiter: &Limiter,
-        subject: &str,
-    ) -> Result<Option<Decision>, RateLimited> {
-        let subject = limiter.subject_of(subject);
-        let declared = self.check(&subject);
+    fn charge_now(&self, limiter: &Limiter, call: &Call) -> Result<Option<Decision>, RateLimited> {
+        let subject = limiter.subject_of(call.subject.as_str());
+        let declared = self.check(&subject, call);
         let policy = limiter.effective_policy_for(&declared);
         let check = declared.with_policy(&policy);
         let charged = limiter.charge_now(&policy, &check);
@@ -129,39 +122,25 @@ impl CallLimit {
     }
 }
 
-/// The result of resolving the key of a call.
+/// The values of one call's arguments by which a limit counts it.
 #[derive(Debug)]
-pub enum CallSubject {
-    /// The call is counted for this subject.
-    Counted(Subject),
-    /// The request lacks a part of the key, and is exempt because of that.
-    Uncounted,
-    /// The request lacks a part of the key, and the call is refused.
-    #[cfg(feature = "axum")]
-    Missing(crate::key::KeyError),
+pub struct Call {
+    subject: Subject,
+    /// The units that the call takes; `None` if that does not depend on its arguments.
+    cost: Option<u32>,
 }
 
-impl CallLimit {
-    /// Returns the subject of a call; `None` if the call is not counted. A request that lacks a part
-    /// of the key is refused, unless the policy is disabled or in shadow mode.
-    #[cfg_attr(not(feature = "axum"), allow(unused_variables, reason = "no call has a request"))]
-    fn subject<'a>(
-        &self,
-        limiter: &Limiter,
-        subject: &'a CallSubject,
-    ) -> Result<Option<&'a str>, RateLimited> {
-        match subject {
-            CallSubject::Counted(subject) => Ok(Some(subject.as_str())),
-            CallSubject::Uncounted => Ok(None),
-            #[cfg(feature = "axum")]
-            CallSubject::Missing(error) => {
-                let policy = limiter.effective_policy(self.limit.policy());
-                if !policy.is_enabled() || policy.is_shadow() {
-                    return Ok(None);
-                }
-                Err(RateLimited::no_key(&policy, *error))
-            }
-        }
+impl Call {
+    /// Creates the call from the values in `key = args(…)`.
+    #[must_use]
+    pub fn new(key: &[&dyn Display]) -> Self {
+        Self { subject: Subject::of(key), cost: None }
+    }
+
+    /// Sets the cost: the value in `cost = args(…)`.
+    #[must_use]
+    pub fn cost(self, units: u32) -> Self {
+        Self { cost: Some(units), ..self }
     }
 }
 
@@ -223,21 +202,13 @@ impl Drop for Permit {
     }
 }
 
-/// Charges a call to each limit in source order. `subjects` contains one subject for each limit. If
+/// Charges a call to each limit in source order. `calls` contains the call's values for each limit. If
 /// a limit refuses, the charges to the limits before it are refunded; a refund that fails is
 /// logged.
-pub async fn admit(
-    limits: &'static [CallLimit],
-    subjects: Vec<CallSubject>,
-) -> Result<Permit, RateLimited> {
+pub async fn admit(limits: &'static [CallLimit], calls: Vec<Call>) -> Result<Permit, RateLimited> {
     let mut permit = Permit::new(limits);
-    for (limit, subject) in limits.iter().zip(&subjects) {
-        let charged = match limit.subject(&permit.limiter, subject) {
-            Ok(Some(subject)) => limit.charge(&permit.limiter, subject).await,
-            Ok(None) => Ok(None),
-            Err(limited) => Err(limited),
-        };
-        match charged {
+    for (limit, call) in limits.iter().zip(&calls) {
+        match limit.charge(&permit.limiter, call).await {
             Ok(decision) => permit.decisions.push(decision),
             Err(limited) => {
                 permit.refund(&vec![true; limits.len()]).await;
@@ -249,18 +220,10 @@ pub async fn admit(
 }
 
 /// Charges a call like [`admit`], for a function that is not async.
-pub fn admit_now(
-    limits: &'static [CallLimit],
-    subjects: Vec<CallSubject>,
-) -> Result<Permit, RateLimited> {
+pub fn admit_now(limits: &'static [CallLimit], calls: Vec<Call>) -> Result<Permit, RateLimited> {
     let mut permit = Permit::new(limits);
-    for (limit, subject) in limits.iter().zip(&subjects) {
-        let charged = match limit.subject(&permit.limiter, subject) {
-            Ok(Some(subject)) => limit.charge_now(&permit.limiter, subject),
-            Ok(None) => Ok(None),
-            Err(limited) => Err(limited),
-        };
-        match charged {
+    for (limit, call) in limits.iter().zip(&calls) {
+        match limit.charge_now(&permit.limiter, call) {
             Ok(decision) => permit.decisions.push(decision),
             Err(limited) => {
                 permit.refund_soon(repeat(true));

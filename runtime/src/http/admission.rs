@@ -4,14 +4,17 @@ use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use axum::body::Body;
 use axum::http::request::Parts;
 use axum::response::Response;
 
+use super::argument_values::ArgumentValues;
 use super::check::{CheckNow, CheckOutcome, Checker, PendingCheck, with_limiter};
 use super::counted;
 use super::grants::{Grants, UnfinishedGrants};
-use super::limit::HttpLimit;
+use super::limit::{Annotated, HttpLimit};
 use super::refused::{FirstRefusal, LimitBehind, RefusedRequest};
+use super::usage::Usage;
 use crate::overrides::EffectivePolicy;
 use crate::{Check, Limiter, Source};
 
@@ -30,8 +33,21 @@ enum State {
     Nothing,
     /// The handler has not responded yet.
     Granted(Box<dyn Finish>),
+    /// The arguments are being extracted, and then other limits depend on them.
+    Extracting(Box<Extracting>),
     /// The response is complete, but charges are being refunded before it is sent.
     Refunding(PendingResponse),
+}
+
+/// The record of a request whose handler has limits that depend on its arguments, until these are
+/// checked.
+struct Extracting {
+    /// The limits that do not depend on the arguments.
+    grants: HandlerGrants,
+    /// The head of the request, from before the arguments were extracted.
+    parts: Parts,
+    /// The body, if no argument takes it, for the case that the request is refused.
+    body: Body,
 }
 
 type PendingResponse = Pin<Box<dyn Future<Output = Response> + Send>>;
@@ -70,6 +86,35 @@ impl Admission {
         Self(State::Granted(grants))
     }
 
+    /// Keeps the body of a request whose arguments are all extracted from its head, if other limits
+    /// may still refuse it.
+    pub(super) fn keep_body(&mut self, body: Body) {
+        if let State::Extracting(extracting) = &mut self.0 {
+            extracting.body = body;
+        }
+    }
+
+    /// Checks the request against the limits that depend on the handler's arguments. The error is
+    /// the response to a request that is refused; the charges of the handler's other limits are
+    /// then refunded.
+    pub async fn check_arguments(
+        self,
+        limits: &'static [HttpLimit],
+        arguments: ArgumentValues,
+    ) -> Result<Self, Response> {
+        // The handler's type has told the extractor to keep the head, so the state is this one.
+        let State::Extracting(extracting) = self.0 else { return Ok(self) };
+        let Extracting { grants, mut parts, body } = *extracting;
+        parts.extensions.insert(arguments);
+        match check_each(limits, &mut parts, grants, false, false).await {
+            Ok(mut grants) => {
+                grants.show(&mut parts.extensions);
+                Ok(Self(State::Granted(grants)))
+            }
+            Err(refused) => Err(*refused.respond(&parts, body)),
+        }
+    }
+
     /// Completes a response. If charges have to be refunded first, it may return `Pending`; then
     /// [`poll_refund`](Self::poll_refund) returns the response later.
     pub(super) fn poll_complete(
@@ -77,9 +122,13 @@ impl Admission {
         mut response: Response,
         context: &mut Context<'_>,
     ) -> Poll<Response> {
-        if let State::Granted(granted) = std::mem::take(&mut self.0)
-            && let Some(unfinished) = granted.finish(&mut response)
-        {
+        let granted = match std::mem::take(&mut self.0) {
+            State::Granted(granted) => Some(granted),
+            // The extractor of an argument has rejected the request.
+            State::Extracting(extracting) => Some(extracting.grants as Box<dyn Finish>),
+            State::Nothing | State::Refunding(_) => None,
+        };
+        if let Some(unfinished) = granted.and_then(|granted| granted.finish(&mut response)) {
             self.0 = State::Refunding(unfinished.finish(response));
             return self.poll_refund(context);
         }
@@ -115,8 +164,27 @@ impl fmt::Debug for Admission {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             State::Granted(granted) => f.debug_tuple("Admission").field(granted).finish(),
+            // The head is not shown, because headers contain credentials.
+            State::Extracting(extracting) => {
+                f.debug_tuple("Admission").field(&extracting.grants).finish()
+            }
             State::Nothing | State::Refunding(_) => f.write_str("Admission"),
         }
+    }
+}
+
+/// The limits of a handler that are checked before its arguments are extracted.
+#[derive(Clone, Copy)]
+pub(super) struct HandlerLimits {
+    limits: &'static [HttpLimit],
+    /// `true` if the handler also has limits that depend on its arguments.
+    keeps_head: bool,
+}
+
+impl HandlerLimits {
+    #[inline]
+    pub(super) fn of<A: Annotated>() -> Self {
+        Self { limits: A::limits(), keeps_head: A::KEEPS_HEAD }
     }
 }
 
@@ -126,13 +194,13 @@ impl fmt::Debug for Admission {
 /// This is not an async function, because most checks need not wait: see [`check_later`].
 #[inline]
 pub(super) fn check(
-    limits: &'static [HttpLimit],
+    HandlerLimits { limits, keeps_head }: HandlerLimits,
     parts: &mut Parts,
     records_count: bool,
 ) -> CheckNow<Result<Admission, RefusedRequest>> {
     let records_count = records_count && counted::has_layers();
     let [limit] = limits else { return CheckNow::Waits(None) };
-    if !limit.key.is_immediate() {
+    if keeps_head || limit.waits() || !limit.key.is_immediate() {
         return CheckNow::Waits(None);
     }
     let checked = with_limiter(parts, |limiter| {
@@ -149,7 +217,7 @@ pub(super) fn check(
 
 /// Checks a request that [`check`] could not check without waiting.
 pub(super) fn check_later<'a>(
-    limits: &'static [HttpLimit],
+    HandlerLimits { limits, keeps_head }: HandlerLimits,
     parts: &'a mut Parts,
     pending: Option<Box<PendingCheck>>,
     records_count: bool,
@@ -157,9 +225,16 @@ pub(super) fn check_later<'a>(
     let records_count = records_count && counted::has_layers();
     Box::pin(async move {
         let ([limit], Some(pending)) = (limits, pending) else {
-            // This records each count before the next limit is checked.
-            let outcome = check_each(limits, parts, records_count).await;
-            return admit(outcome, parts, false);
+            let grants = Grants::none(&with_limiter(parts, Limiter::clone));
+            let mut grants = check_each(limits, parts, grants, records_count, keeps_head).await?;
+            if !keeps_head {
+                return Ok(Admission::new(grants, parts));
+            }
+            grants.show(&mut parts.extensions);
+            // A limit that depends on the arguments may settle at the usage that one of them is.
+            Usage::of(&mut parts.extensions);
+            let (parts, body) = (parts.clone(), Body::empty());
+            return Ok(Admission(State::Extracting(Box::new(Extracting { grants, parts, body }))));
         };
         let outcome = wait(limit, parts, *pending, records_count).await;
         admit(outcome, parts, records_count)
@@ -208,19 +283,24 @@ async fn wait(
     checker(&limiter, limit, records_count).wait(parts, pending, grant).await
 }
 
-/// Checks the request against one limit after the other, and waits where necessary.
+/// Checks the request against one limit after the other, and waits where necessary. Each count is
+/// recorded before the next limit is checked. `grants` are those of the limits in front of these;
+/// if one of these refuses the request, the charges of all are refunded. `has_others` is `true` if
+/// the handler has other limits behind these.
 async fn check_each(
     limits: &'static [HttpLimit],
     parts: &mut Parts,
+    mut grants: HandlerGrants,
     records_count: bool,
-) -> CheckOutcome<HandlerGrants, RefusedRequest> {
+    has_others: bool,
+) -> Result<HandlerGrants, RefusedRequest> {
+    let has_others = has_others || limits.len() > 1;
     let limiter = with_limiter(parts, Limiter::clone);
-    let mut grants = Grants::none(&limiter);
     for (index, limit) in limits.iter().enumerate() {
         // With several limits, each decision is needed later: if a later limit refuses, the charges
         // of the earlier ones are refunded.
-        let keeps_decision = limits.len() > 1 || limit.keeps_decision();
-        let records_count = records_count || limits.len() > 1;
+        let keeps_decision = has_others || limit.keeps_decision();
+        let records_count = records_count || has_others;
         let refuse = FirstRefusal::of;
         let checker = Checker { limit, limiter: &limiter, keeps_decision, records_count, refuse };
         match checker.check(parts, |granted| granted).await {
@@ -231,7 +311,7 @@ async fn check_each(
             CheckOutcome::Uncounted => {}
             CheckOutcome::Refused(refusal) => {
                 grants.refund_all().await;
-                return CheckOutcome::Refused(match refusal {
+                return Err(match refusal {
                     FirstRefusal::Responded(refused) => refused,
                     FirstRefusal::Deferred(refusal) => {
                         let behind = limits.get(index + 1..).unwrap_or_default();
@@ -245,7 +325,7 @@ async fn check_each(
             }
         }
     }
-    CheckOutcome::Granted(grants)
+    Ok(grants)
 }
 
 /// Peeks at the limits behind the one that has refused a request, in one call, because the same

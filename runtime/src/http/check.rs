@@ -1,6 +1,7 @@
 //! The check of one request against one limit, for handlers and for layers.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::http::request::Parts;
 
@@ -109,7 +110,7 @@ impl<'a, R> Checker<'a, R> {
         parts: &mut Parts,
         grant: impl Fn(Granted) -> G,
     ) -> CheckOutcome<G, R> {
-        if self.limit.key.is_immediate() {
+        if self.limit.key.is_immediate() && !self.limit.waits() {
             return match self.check_now(parts, &grant) {
                 Some(CheckNow::Done(outcome)) => outcome,
                 Some(CheckNow::Waits(Some(pending))) => self.wait(parts, *pending, grant).await,
@@ -164,12 +165,46 @@ impl<'a, R> Checker<'a, R> {
         pending: PendingCheck,
         grant: impl FnOnce(Granted) -> G,
     ) -> CheckOutcome<G, R> {
+        if let Some(max_wait) = self.limit.wait {
+            return self.wait_in_line(parts, pending, max_wait, grant).await;
+        }
         let policy = pending.policy(self.limit);
         let check = pending.check(&policy);
         let mut verdict = Verdict::open();
         let decided = self.limiter.decide(&check, &mut verdict).await;
         let counted = CountedRequest { policy: &policy, check, count: pending.cost.count, parts };
         self.conclude(counted, decided, &mut verdict, grant)
+    }
+
+    /// Waits in the queue until the limit admits the request, for up to `max_wait`.
+    async fn wait_in_line<G>(
+        &self,
+        parts: &Parts,
+        pending: PendingCheck,
+        max_wait: Duration,
+        grant: impl FnOnce(Granted) -> G,
+    ) -> CheckOutcome<G, R> {
+        let declared =
+            Check::new(self.limit.policy(), pending.subject.as_str(), pending.cost.units);
+        let (policy, waited) = self.limiter.charge_in_line(&declared, max_wait).await;
+        if !policy.is_enabled() {
+            return CheckOutcome::Uncounted;
+        }
+        let check = declared.with_policy(&policy);
+        let counted = CountedRequest { policy: &policy, check, count: pending.cost.count, parts };
+        let decision = match waited {
+            Ok(decision) => decision,
+            Err(error) => return self.conclude(counted, Err(error), &mut Verdict::open(), grant),
+        };
+        let mut verdict = decision.verdict().clone();
+        if !verdict.is_allowed() {
+            return self.conclude(counted, Ok(()), &mut verdict, grant);
+        }
+        // The decision has the policy by which the charge was made, which is another one for a
+        // leaky bucket, and is refunded by that.
+        let mut granted = self.granted(counted, &mut verdict);
+        granted.decision = self.keeps_decision.then(|| Box::new(decision));
+        CheckOutcome::Granted(grant(granted))
     }
 
     /// Checks a request without waiting. Returns `None` if the key has to be awaited.

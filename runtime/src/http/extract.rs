@@ -11,9 +11,9 @@ use axum::http::request::Parts;
 use axum::response::IntoResponse;
 use pin_project_lite::pin_project;
 
-use super::admission::{Admission, check, check_later};
+use super::admission::{Admission, HandlerLimits, check, check_later};
 use super::check::CheckNow;
-use super::limit::{Annotated, HttpLimit};
+use super::limit::Annotated;
 use super::rejection::LimitRejection;
 
 /// The extractor of all arguments of a handler, as a tuple. It checks the handler's limits before
@@ -45,7 +45,7 @@ where
         request: Request,
         state: &S,
     ) -> impl Future<Output = Result<Self, LimitRejection>> + Send {
-        let future = extract_from_parts(A::limits(), request, state);
+        let future = extract_from_parts(HandlerLimits::of::<A>(), request, state);
         ForHandler { future, handler: PhantomData }
     }
 }
@@ -62,7 +62,7 @@ where
         request: Request,
         state: &S,
     ) -> impl Future<Output = Result<Self, LimitRejection>> + Send {
-        let future = extract_from_request(A::limits(), request, state);
+        let future = extract_from_request(HandlerLimits::of::<A>(), request, state);
         ForHandler { future, handler: PhantomData }
     }
 }
@@ -70,7 +70,7 @@ where
 /// Checks the limits, and then extracts the arguments. The request is split before the future
 /// begins, so that the future stores it only once.
 fn extract_from_parts<T: FromRequestParts<S>, S: Sync>(
-    limits: &'static [HttpLimit],
+    limits: HandlerLimits,
     request: Request,
     state: &S,
 ) -> impl Future<Output = Result<(Admission, T), LimitRejection>> + Send {
@@ -80,11 +80,11 @@ fn extract_from_parts<T: FromRequestParts<S>, S: Sync>(
             CheckNow::Done(checked) => checked,
             CheckNow::Waits(pending) => check_later(limits, &mut parts, pending, false).await,
         };
-        let admission = match checked {
+        let mut admission = match checked {
             Ok(admission) => admission,
             Err(refused) => return Err(LimitRejection(refused.respond(&parts, body))),
         };
-        drop(body);
+        admission.keep_body(body);
         let response = match T::from_request_parts(&mut parts, state).await {
             Ok(arguments) => return Ok((admission, arguments)),
             Err(rejection) => rejection.into_response(),
@@ -94,7 +94,7 @@ fn extract_from_parts<T: FromRequestParts<S>, S: Sync>(
 }
 
 fn extract_from_request<T: FromRequest<S>, S: Sync>(
-    limits: &'static [HttpLimit],
+    limits: HandlerLimits,
     request: Request,
     state: &S,
 ) -> impl Future<Output = Result<(Admission, T), LimitRejection>> + Send {

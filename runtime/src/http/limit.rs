@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::http::request::Parts;
 use axum::response::Response;
@@ -33,6 +34,8 @@ pub struct HttpLimit {
     pub(super) headers: Option<HeaderStyle>,
     pub(super) on_missing_key: Option<OnMissingKey>,
     pub(super) refusal: Option<RefusalCallback>,
+    /// The longest time for which a request waits in the queue; `None` if it does not wait.
+    pub(super) wait: Option<Duration>,
     /// `true` if the decisions are shown to handlers, through [`RateLimit`](crate::RateLimit).
     pub(super) shows: bool,
     pub(super) header_cache: HeaderCache,
@@ -80,6 +83,7 @@ impl HttpLimit {
             headers: None,
             on_missing_key: None,
             refusal: None,
+            wait: None,
             shows: false,
             header_cache,
         }
@@ -151,6 +155,13 @@ impl HttpLimit {
         self
     }
 
+    /// Sets the longest time for which a request waits in the queue. By default requests do not wait.
+    #[must_use]
+    pub const fn wait(mut self, max_wait: Duration) -> Self {
+        self.wait = Some(max_wait);
+        self
+    }
+
     /// Shows the decisions to handlers, through [`RateLimit`](crate::RateLimit), if `shows` is
     /// `true`.
     #[must_use]
@@ -166,6 +177,12 @@ impl HttpLimit {
 
     pub(super) fn policy(&self) -> &Policy {
         self.common.policy()
+    }
+
+    /// Returns `true` if a request may wait in the queue.
+    #[inline]
+    pub(super) fn waits(&self) -> bool {
+        self.wait.is_some()
     }
 
     /// Returns `true` if every request has the same cost.
@@ -253,6 +270,10 @@ impl fmt::Debug for Cost {
 /// A type that the attribute declares beside a handler. The handler's extractor obtains the limits
 /// from it.
 pub trait Annotated {
+    /// `true` if the handler has limits that depend on its arguments. Then the request's head is kept
+    /// for them.
+    const KEEPS_HEAD: bool = false;
+
     /// Returns the limits, in the order in which they are checked.
     fn limits() -> &'static [HttpLimit];
 }

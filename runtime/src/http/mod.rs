@@ -9,6 +9,7 @@
 
 mod admission;
 pub(crate) mod argument;
+pub(crate) mod argument_values;
 mod at_end;
 mod call_refusal;
 mod check;
@@ -35,7 +36,6 @@ pub(crate) mod usage;
 mod watched_body;
 
 pub(crate) use self::call_refusal::refuse_call;
-pub(crate) use self::check::with_limiter;
 pub use self::client_addr::NoClientAddr;
 pub use self::extractor::PolicyDecision;
 pub use self::limiter_layer::{LimiterBody, LimiterFuture, LimiterLayer, LimiterService};

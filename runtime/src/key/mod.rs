@@ -19,7 +19,8 @@ use smallvec::{SmallVec, smallvec};
 
 pub(crate) use self::address::{client_address, subject_of};
 pub use self::error::KeyError;
-use self::extractor::{AnyExtractor, AsyncExtractor, KeyFunction, Resolved};
+pub(crate) use self::extractor::Resolved;
+use self::extractor::{AnyExtractor, AsyncExtractor, KeyFunction};
 pub use self::extractor::{KeyExtractor, resolve};
 pub(crate) use self::network::Nat64Prefix;
 pub use self::network::Network;

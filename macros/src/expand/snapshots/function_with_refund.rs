@@ -23,8 +23,8 @@ async fn send(&mut self, to: &str) -> Result<&Receipt, SendError> {
                 .registered();
             &__TOLLGATE_LIMITS
         };
-        let subjects = ::std::vec![::tollgate::__private::subject(& [])];
-        match ::tollgate::__private::admit(limits, subjects).await {
+        let calls = ::std::vec![::tollgate::__private::Call::new(& [])];
+        match ::tollgate::__private::admit(limits, calls).await {
             ::core::result::Result::Ok(permit) => permit,
             ::core::result::Result::Err(limited) => {
                 return ::tollgate::__private::refuse(limited);

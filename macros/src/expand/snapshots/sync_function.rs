@@ -23,8 +23,8 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
                 .registered();
             &__TOLLGATE_LIMITS
         };
-        let subjects = ::std::vec![::tollgate::__private::subject(& [])];
-        match ::tollgate::__private::admit_now(limits, subjects) {
+        let calls = ::std::vec![::tollgate::__private::Call::new(& [])];
+        match ::tollgate::__private::admit_now(limits, calls) {
             ::core::result::Result::Ok(permit) => permit,
             ::core::result::Result::Err(limited) => {
                 return ::tollgate::__private::refuse(limited);
