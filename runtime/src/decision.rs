@@ -120,6 +120,7 @@ impl Receipt {
 impl Decision {
     /// Creates a decision that cannot be refunded: that of a peek, or of a charge that needs no
     /// refund.
+    #[inline]
     pub(crate) fn without_receipt(verdict: Verdict) -> Self {
         Self { verdict, charge: None }
     }
@@ -131,15 +132,14 @@ impl Decision {
 
     /// Creates the decision about a charge of `check`. It contains a receipt if the charge can be
     /// adjusted.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn charged(verdict: Verdict, check: &Check<'_>, origin: ChargeOrigin) -> Self {
-        let charge = verdict.is_refundable().then(|| Charge {
-            policy: check.policy.clone(),
-            subject: check.subject.into(),
-            cost: check.cost,
-            origin,
-        });
-        Self { verdict, charge }
+        if !verdict.is_refundable() {
+            return Self::without_receipt(verdict);
+        }
+        let Check { policy, subject, cost, .. } = *check;
+        let charge = Charge { policy: policy.clone(), subject: subject.into(), cost, origin };
+        Self { verdict, charge: Some(charge) }
     }
 
     /// Turns the decision of a peek into the refusal of a caller that found the queue too long or

@@ -62,8 +62,11 @@ impl Limiter {
         let declared = Check::new(policy, &subject, cost);
         let policy = self.effective_policy_for(&declared);
         let check = declared.with_policy(&policy);
-        let charged = self.charge_now(&policy, &check)?;
-        Some(charged.inspect(|decision| self.notify_refusal(&check, decision)))
+        let charged = self.charge_now(&policy, &check);
+        if let Some(Ok(decision)) = &charged {
+            self.notify_refusal(&check, decision);
+        }
+        charged
     }
 
     /// Charges `cost` units, and waits up to `max_wait` until the quotas admit them.
@@ -212,7 +215,7 @@ impl Limiter {
 
     /// Charges a check like [`charge`](Self::charge), but returns `None` if the backend has to be
     /// awaited.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn charge_now(
         &self,
         policy: &EffectivePolicy<'_>,
@@ -222,12 +225,15 @@ impl Limiter {
             return Some(Ok(Decision::disabled()));
         }
         let mut verdict = Verdict::open();
-        let decided = self.decide_now(check, &mut verdict)?;
-        Some(decided.map(|()| self.charged(verdict, check)))
+        // A decision is large: without `map` it is written once, where the caller has it.
+        match self.decide_now(check, &mut verdict)? {
+            Ok(()) => Some(Ok(self.charged(verdict, check))),
+            Err(error) => Some(Err(error)),
+        }
     }
 
     /// Creates the decision about a charge of `check` by this limiter.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn charged(&self, verdict: Verdict, check: &Check<'_>) -> Decision {
         Decision::charged(verdict, check, self.shared.origin)
     }
