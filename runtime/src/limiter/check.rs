@@ -224,16 +224,17 @@ impl Limiter {
         if !policy.is_enabled() {
             return Some(Ok(Decision::disabled()));
         }
-        let mut verdict = Verdict::open();
-        // A decision is large: without `map` it is written once, where the caller has it.
-        match self.decide_now(check, &mut verdict)? {
-            Ok(()) => Some(Ok(self.charged(verdict, check))),
-            Err(error) => Some(Err(error)),
+        // A decision is large, and moving it takes longer than the check. So it is written in place.
+        let mut decision = Decision::without_receipt(Verdict::open());
+        if let Err(error) = self.decide_now(check, decision.verdict_mut())? {
+            return Some(Err(error));
         }
+        decision.add_receipt(check, self.shared.origin);
+        Some(Ok(decision))
     }
 
     /// Creates the decision about a charge of `check` by this limiter.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn charged(&self, verdict: Verdict, check: &Check<'_>) -> Decision {
         Decision::charged(verdict, check, self.shared.origin)
     }
