@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use support::redis::{Passwords, RedisCluster, RedisServer, Sentinels};
-use tollgate::backend::{Answer, Operation};
+use tollgate::backend::{Answer, BackendInfo, Operation};
 use tollgate::{
     Backend, BackendError, Config, Limiter, LimiterBuilder, OnError, Override, Overrides, Policy,
     Quota, RateLimited, RedisBackend, Source, rate_limit,
@@ -40,8 +40,8 @@ impl Backend for Ill {
         batch.iter().map(|_| Err(BackendError::not_executed("it is away"))).collect()
     }
 
-    fn name(&self) -> &'static str {
-        "ill"
+    fn info(&self) -> BackendInfo {
+        BackendInfo::new("ill")
     }
 
     async fn initialize(&self) -> Result<(), BackendError> {

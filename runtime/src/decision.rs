@@ -120,6 +120,7 @@ impl Receipt {
 impl Decision {
     /// Creates a decision that cannot be refunded: that of a peek, or of a charge that needs no
     /// refund.
+    #[inline]
     pub(crate) fn without_receipt(verdict: Verdict) -> Self {
         Self { verdict, charge: None }
     }
@@ -131,15 +132,21 @@ impl Decision {
 
     /// Creates the decision about a charge of `check`. It contains a receipt if the charge can be
     /// adjusted.
-    #[inline]
     pub(crate) fn charged(verdict: Verdict, check: &Check<'_>, origin: ChargeOrigin) -> Self {
-        let charge = verdict.is_refundable().then(|| Charge {
-            policy: check.policy.clone(),
-            subject: check.subject.into(),
-            cost: check.cost,
-            origin,
-        });
-        Self { verdict, charge }
+        let mut decision = Self::without_receipt(verdict);
+        decision.add_receipt(check, origin);
+        decision
+    }
+
+    /// Adds the receipt of a charge of `check`, if the verdict is that of a charge that can be
+    /// adjusted.
+    #[inline(always)]
+    pub(crate) fn add_receipt(&mut self, check: &Check<'_>, origin: ChargeOrigin) {
+        if self.verdict.is_refundable() {
+            let Check { policy, subject, cost, .. } = *check;
+            let charge = Charge { policy: policy.clone(), subject: subject.into(), cost, origin };
+            self.charge = Some(charge);
+        }
     }
 
     /// Turns the decision of a peek into the refusal of a caller that found the queue too long or
@@ -197,6 +204,11 @@ impl Decision {
 
     pub(crate) fn verdict(&self) -> &Verdict {
         &self.verdict
+    }
+
+    #[inline]
+    pub(crate) fn verdict_mut(&mut self) -> &mut Verdict {
+        &mut self.verdict
     }
 
     pub(crate) fn into_receipt(self, adjustment: Adjustment) -> Option<Receipt> {

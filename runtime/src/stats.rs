@@ -9,7 +9,7 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LimiterStats {
-    /// The backend's [name](crate::Backend::name).
+    /// The backend's [name](crate::backend::BackendInfo::new).
     pub backend: &'static str,
     /// Statistics of the circuit breaker; `None` if the limiter has none. With a backend in memory
     /// it has none.

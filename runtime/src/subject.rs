@@ -159,9 +159,13 @@ fn is_bounded(text: &str) -> bool {
     if bytes.len() > MAX_LEN {
         return false;
     }
-    let (words, rest) = bytes.as_chunks::<8>();
-    let odd = words.iter().fold(0, |odd, word| odd | unprintable(u64::from_le_bytes(*word)));
-    odd == 0 && rest.iter().all(|byte| matches!(byte, b' '..=b'~'))
+    let Some(last) = bytes.last_chunk::<8>() else {
+        return bytes.iter().all(|byte| matches!(byte, b' '..=b'~'));
+    };
+    // The last word overlaps the one before it, so that no bytes are left over.
+    let (words, _) = bytes.as_chunks::<8>();
+    let words = words.iter().chain([last]);
+    words.fold(0, |odd, word| odd | unprintable(u64::from_le_bytes(*word))) == 0
 }
 
 /// Returns `true` if this is the text of a network of IPv6 clients without its number of bits: at

@@ -140,7 +140,7 @@ async fn names_what_is_wrong() {
         (Fault::JoinsKeys, "policy and subject are the key"),
         (Fault::TakesForNothing, "Charge of 0\nthe store answers"),
         (Fault::TakesFromTheRefused, "and should answer"),
-        (Fault::GivesBackAll, "source: Store } of 1\nthe store answers"),
+        (Fault::GivesBackAll, "source: Store, forgives: false } of 1\nthe store answers"),
         (Fault::IsNotAtomic, "each operation is atomic"),
         (Fault::RoundsWaits, "and should answer"),
         (Fault::HasItsOwnClock, "and should answer"),

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tollgate::backend::{Answer, BackendInfo, Operation};
 use tollgate::testing::ManualClock;
 use tollgate::{
     Algorithm, Backend, BackendError, Decision, Limiter, LocalTier, MemoryBackend, OnError, Policy,
     Quota, Source,
-    backend::{Answer, Operation},
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -83,8 +83,8 @@ impl Backend for Reached {
         self.memory.apply(batch).await
     }
 
-    fn identity(&self) -> Option<String> {
-        Some(format!("{:p}", Arc::as_ptr(&self.memory)))
+    fn info(&self) -> BackendInfo {
+        BackendInfo::default().identity(format!("{:p}", Arc::as_ptr(&self.memory)))
     }
 }
 
@@ -99,8 +99,9 @@ impl Backend for Way {
         self.memory.apply(batch).await
     }
 
-    fn identity(&self) -> Option<String> {
-        self.place.map(str::to_owned)
+    fn info(&self) -> BackendInfo {
+        let info = BackendInfo::default();
+        self.place.into_iter().fold(info, BackendInfo::identity)
     }
 }
 
@@ -112,8 +113,8 @@ impl Backend for OtherWay {
         self.0.apply(batch).await
     }
 
-    fn identity(&self) -> Option<String> {
-        self.0.identity()
+    fn info(&self) -> BackendInfo {
+        self.0.info()
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::gauges::Gauges;
 use super::identity::identity_of;
+use super::info::BackendInfo;
 #[cfg(feature = "axum")]
 use crate::Clock;
 use crate::operation::{Answer, Operation};
@@ -40,17 +41,11 @@ pub trait Backend: Send + Sync + 'static {
         None
     }
 
-    /// Returns the backend's name, as used for the labels of metrics; `custom` by default.
-    fn name(&self) -> &'static str {
-        "custom"
-    }
-
-    /// Returns a text that all backends of this type with the same charges have, and no others: such
-    /// as the address of a server, with the prefix of its keys. A decision is refunded only by a
-    /// limiter whose store has its charge. The default, `None`, stands for a backend whose charges no
-    /// other one has: limiters share it by an [`Arc`].
-    fn identity(&self) -> Option<String> {
-        None
+    /// Returns the backend's name, and which other backends have the same charges. By default the
+    /// name is `custom`, and no other backend has its charges. The limiter asks once, when it is
+    /// built.
+    fn info(&self) -> BackendInfo {
+        BackendInfo::default()
     }
 
     /// Prepares the store: connects to it and checks it, so that errors are found when the program
@@ -77,10 +72,9 @@ pub trait Backend: Send + Sync + 'static {
         Self: Sized,
     {
         let _ = options;
-        StoreHandle(Box::new(Custom {
-            identity: identity_of(&self, Backend::identity(&*self)),
-            backend: self,
-        }))
+        let BackendInfo { name, identity } = self.info();
+        let identity = identity_of(&self, identity);
+        StoreHandle(Box::new(Custom { name, identity, backend: self }))
     }
 }
 
@@ -93,12 +87,8 @@ impl<B: Backend> Backend for Arc<B> {
         (**self).apply_now(operation)
     }
 
-    fn name(&self) -> &'static str {
-        (**self).name()
-    }
-
-    fn identity(&self) -> Option<String> {
-        (**self).identity()
+    fn info(&self) -> BackendInfo {
+        (**self).info()
     }
 
     async fn initialize(&self) -> Result<(), BackendError> {
@@ -229,6 +219,7 @@ pub(crate) fn next_answer(
 
 /// A store that calls a [`Backend`] of another crate.
 struct Custom<B> {
+    name: &'static str,
     identity: u64,
     backend: Arc<B>,
 }
@@ -256,7 +247,7 @@ impl<B: Backend> Store for Custom<B> {
     }
 
     fn name(&self) -> &'static str {
-        self.backend.name()
+        self.name
     }
 
     fn initialize(&self) -> BoxFuture<'_, Result<(), BackendError>> {

@@ -62,8 +62,11 @@ impl Limiter {
         let declared = Check::new(policy, &subject, cost);
         let policy = self.effective_policy_for(&declared);
         let check = declared.with_policy(&policy);
-        let charged = self.charge_now(&policy, &check)?;
-        Some(charged.inspect(|decision| self.notify_refusal(&check, decision)))
+        let charged = self.charge_now(&policy, &check);
+        if let Some(Ok(decision)) = &charged {
+            self.notify_refusal(&check, decision);
+        }
+        charged
     }
 
     /// Charges `cost` units, and waits up to `max_wait` until the quotas admit them.
@@ -212,7 +215,7 @@ impl Limiter {
 
     /// Charges a check like [`charge`](Self::charge), but returns `None` if the backend has to be
     /// awaited.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn charge_now(
         &self,
         policy: &EffectivePolicy<'_>,
@@ -221,9 +224,13 @@ impl Limiter {
         if !policy.is_enabled() {
             return Some(Ok(Decision::disabled()));
         }
-        let mut verdict = Verdict::open();
-        let decided = self.decide_now(check, &mut verdict)?;
-        Some(decided.map(|()| self.charged(verdict, check)))
+        // A decision is large, and moving it takes longer than the check. So it is written in place.
+        let mut decision = Decision::without_receipt(Verdict::open());
+        if let Err(error) = self.decide_now(check, decision.verdict_mut())? {
+            return Some(Err(error));
+        }
+        decision.add_receipt(check, self.shared.origin);
+        Some(Ok(decision))
     }
 
     /// Creates the decision about a charge of `check` by this limiter.

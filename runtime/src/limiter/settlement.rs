@@ -90,7 +90,7 @@ impl Limiter {
     ///   [`MemoryBackend`](crate::MemoryBackend), or one Redis, database and key prefix, refund each
     ///   other's decisions; the hosts have to be the same in their URLs. Limiters with a backend of
     ///   another crate do if they share it by an [`Arc`](std::sync::Arc), or if their backends have
-    ///   the same [`identity`](crate::Backend::identity).
+    ///   the same [`identity`](crate::backend::BackendInfo::identity).
     /// - A decision of [`Source::Local`] is refunded by the limiter that made it, until that limiter
     ///   has begun to report the charge to its backend. After that the charge stays.
     ///

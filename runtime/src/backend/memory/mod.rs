@@ -24,6 +24,7 @@ use self::policies::SharedPolicies;
 use self::shard::MemoryShard;
 use self::slot::Slot;
 use self::stats::MemoryCounts;
+use super::info::BackendInfo;
 use super::store::{Answers, BoxFuture, Store, StoreHandle, StoreOptions};
 use super::{Backend, Gauges};
 use crate::algorithm::{Mode, Settlement};
@@ -33,6 +34,9 @@ use crate::operation::{Action, Answer, Operation};
 use crate::stats::MemoryStats;
 use crate::verdict::Verdict;
 use crate::{BackendError, Check, Clock, Outcome, Policy, Settled};
+
+/// The backend's name in the labels of metrics.
+const NAME: &str = "memory";
 
 /// A store of counters in this process's memory: exact, and of bounded size.
 ///
@@ -347,8 +351,8 @@ impl Backend for MemoryBackend {
         Some(self.answer(operation))
     }
 
-    fn name(&self) -> &'static str {
-        "memory"
+    fn info(&self) -> BackendInfo {
+        BackendInfo::new(NAME)
     }
 
     fn into_store(self: Arc<Self>, _: StoreOptions) -> StoreHandle {
@@ -387,7 +391,7 @@ impl Store for Arc<MemoryBackend> {
     }
 
     fn name(&self) -> &'static str {
-        Backend::name(&**self)
+        NAME
     }
 
     fn gauges(&self) -> Option<Arc<dyn Gauges>> {

@@ -66,6 +66,7 @@ use self::request::{ReplyReceiver, Request};
 use self::script::{Plan, ScriptReply};
 use self::servers::Servers;
 use super::identity::identity_of;
+use super::info::BackendInfo;
 use super::store::{Answers, BoxFuture, Store, StoreHandle, StoreOptions};
 use super::{Backend, Gauges};
 use crate::algorithm::verdict_from_raw;
@@ -75,6 +76,9 @@ use crate::stats::RedisStats;
 use crate::subject::Subject;
 use crate::verdict::Verdict;
 use crate::{BackendError, Check};
+
+/// The backend's name in the labels of metrics.
+const NAME: &str = "redis";
 
 #[doc = include_str!("../../docs/redis.md")]
 pub struct RedisBackend {
@@ -200,12 +204,8 @@ impl Backend for RedisBackend {
         self.apply_before(Instant::now() + self.deadline, batch).await
     }
 
-    fn name(&self) -> &'static str {
-        "redis"
-    }
-
-    fn identity(&self) -> Option<String> {
-        Some(format!("{} {}", self.place, self.key_prefix))
+    fn info(&self) -> BackendInfo {
+        BackendInfo::new(NAME).identity(format!("{} {}", self.place, self.key_prefix))
     }
 
     async fn initialize(&self) -> Result<(), BackendError> {
@@ -221,7 +221,7 @@ impl Backend for RedisBackend {
     fn into_store(self: Arc<Self>, options: StoreOptions) -> StoreHandle {
         let deadline = options.deadline.unwrap_or(self.deadline);
         StoreHandle(Box::new(RedisStore {
-            identity: identity_of(&self, Backend::identity(&*self)),
+            identity: identity_of(&self, self.info().identity),
             backend: self,
             deadline,
         }))
@@ -269,7 +269,7 @@ impl Store for RedisStore {
     }
 
     fn name(&self) -> &'static str {
-        Backend::name(&*self.backend)
+        NAME
     }
 
     fn gauges(&self) -> Option<Arc<dyn Gauges>> {
