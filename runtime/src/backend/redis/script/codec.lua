@@ -8,7 +8,9 @@
 -- A small log of one quota whose last entry is the last charge is stored in a short form, which keys
 -- with few admissions consist of: version, algorithm (SHORT_STEPS or SHORT_WIDE), 1 and 0; limit,
 -- period, time of the last entry and number of entries; if the entries have units, the units in use
--- and those of the last entry; and the entries before the last, the oldest first.
+-- and those of the last entry; and the entries before the last, the oldest first. Entries without
+-- units have room for three: a value that a key begins with then stays in its place in the server's
+-- memory, and leaves no hole there which only the names of keys could fill.
 
 -- Returns the state of a quota without any units in use.
 local function new_part(family, quota)
@@ -101,10 +103,10 @@ local function expanded(text)
   local limit, period, entries, used, first, first_units, last, last_units
   if byte(text, 2) == SHORT_STEPS then
     limit, period, last, entries = unpack('<I4I4dI2', text, 5)
-    require_that(entries > 0 and #text >= 18 + entries * 4)
+    require_that(entries > 0 and #text >= max(18 + entries * 4, 30))
     first = entries > 1 and unpack('<I4', text, 23) or last % STEPS
     return pack('<BBBBdI4I4dI2I2I2d', VERSION, LOG, 1, changed, last, limit, first, period, 0,
-      entries, entries - 1, last) .. sub(text, 23), 20
+      entries, entries - 1, last) .. sub(text, 23), min(8 + entries * 4, 20)
   end
   limit, period, last, entries, used, last_units = unpack('<I4ddI2I4I4', text, 5)
   require_that(entries > 0 and #text >= 22 + entries * 12)
@@ -120,8 +122,9 @@ local function encode_short(state, rings)
   if state.family ~= LOG or state.count > 1 or #state.aside > 0 or state.tail or part.since > 0
     or #rings > SMALL or part.last_time ~= state.charged_at then return end
   if part.width == 4 then
-    return pack('<I4I4I4dI2', STEPS_HEADER, part.limit, part.period, part.last_time, part.count)
-      .. rings
+    local text = pack('<I4I4I4dI2', STEPS_HEADER, part.limit, part.period, part.last_time,
+      part.count) .. rings
+    return text .. string.rep('\0', 30 - #text)
   end
   return pack('<I4I4ddI2I4I4', WIDE_HEADER, part.limit, part.period, part.last_time, part.count,
     part.used, part.last_units) .. rings

@@ -10,6 +10,7 @@ local expired = 0
 if first + period <= now then
   -- Most charges find few entries that have expired since the one before.
   local from = (head + 1) % slots
+  work = work + 2
   local ring = try_call('GETRANGE', key, 42 + from * 4, 41 + math.min(slots, from + 32) * 4)
   while first + period <= now do
     expired = expired + 1

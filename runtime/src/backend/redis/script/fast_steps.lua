@@ -1,11 +1,11 @@
 -- Charges a log in the short form whose entries are of one unit.
-local used, at, first, last, length = 0, 23, now, now, #value
+local used, entries, at, first, last, length = 0, 0, 23, now, now, #value
 if value ~= '' then
-  if length < 22 then break end
-  local header, of_limit, of_period, entries
+  if length < 30 then break end
+  local header, of_limit, of_period
   header, of_limit, of_period, last, entries = unpack('<I4I4I4dI2', value)
   if header ~= STEPS_HEADER or of_limit ~= limit or of_period ~= period or entries > limit
-    or length ~= 18 + entries * 4 or not (last <= now) or last % 1 ~= 0 then break end
+    or length ~= (entries > 3 and 18 + entries * 4 or 30) or not (last <= now) or last % 1 ~= 0 then break end
   if last + period > now then
     used, first = entries, last
     while used > 1 do
@@ -20,14 +20,16 @@ if is_admitted then
   if used == 0 then
     first = now
   else
-    ring = sub(value, at) .. pack('<I4', last % STEPS)
+    ring = sub(value, at, 18 + entries * 4) .. pack('<I4', last % STEPS)
   end
   if cost > 1 then ring = ring .. string.rep(pack('<I4', now % STEPS), cost - 1) end
   if #ring > SMALL then break end
   used, last = used + cost, now
+  -- The room of three entries, as in `encode_short`.
+  if used < 3 then ring = ring .. string.rep('\0', 12 - used * 4) end
   failure = try_call('SET', key, beginning .. pack('<I2', used) .. ring, 'PX', expiry).err
   if failure then break end
-elseif length ~= 18 + used * 4 then
+elseif used < entries then
   -- The slow path removes the entries that have expired.
   break
 end
