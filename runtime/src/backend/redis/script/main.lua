@@ -89,8 +89,8 @@ end
 local work = 0
 local keys, plan_numbers, plans = KEYS, ARGV[2], ARGV
 local replies = { pack('<I8', now) }
--- The keys of checks that were no fast ones. Further checks of such a key take the slow path, too, in
--- which they share one read and one write, after the last of them.
+-- The keys that were checked. Further checks of a key take the slow path, in which they share one
+-- read and one write.
 local seen = {}
 local slow_path
 
@@ -132,8 +132,8 @@ while number < count and work < MAX_WORK do
       include 'slow.lua'
     end
     reply = check_slowly(number, key, value, failure)
-    seen[key] = true
   end
+  if count > 1 then seen[key] = true end
   replies[number + 1] = reply
 end
 if number < count then replies[number + 2] = string.rep('\253', count - number) end
