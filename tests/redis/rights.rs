@@ -199,8 +199,9 @@ fn the_start_runs_every_path_of_the_script() {
     let sets = || calls.iter().filter(|call| call[0] == b"SET").map(|call| &call[2]);
     // The version, the algorithm, the number of quotas and the mark of a change.
     let stored: BTreeSet<_> = sets().map(|value| (value[1], value[2])).collect();
-    let expected = (1..=4).flat_map(|family| (1..=4).map(move |quotas| (family, quotas)));
-    assert_eq!(stored, expected.collect());
+    let long = (1..=4).flat_map(|family| (1..=4).map(move |quotas| (family, quotas)));
+    let short = (5, 1);
+    assert_eq!(stored, long.chain([short]).collect());
     let converted: BTreeSet<_> = sets().filter(|value| value[3] > 0).map(|it| it[1]).collect();
     assert_eq!(converted, BTreeSet::from([1, 2, 3, 4]));
     let ranges = |name: &[u8]| {

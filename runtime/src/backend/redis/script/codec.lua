@@ -1,8 +1,16 @@
 -- The stored state: its version, the algorithm, the number of quotas and the time of the last
 -- charge. Then, for each quota: its limit, capacity and period, and the state of its algorithm. If
 -- the policy has had another form not long ago, there follow the time of the first change that is
--- remembered, the times since when the parts are complete, and the parts that are set aside, each after its algorithm and its times. Their number
--- and one more is in the fourth byte, which is otherwise 0. The rings of logs are at the end.
+-- remembered, the times since when the parts are complete, and the parts that are set aside, each
+-- after its algorithm and its times. Their number and one more is in the fourth byte, which is
+-- otherwise 0. The rings of logs are at the end.
+--
+-- A small log of one quota whose last entry is the last charge is stored in a short form, which keys
+-- with few admissions consist of: version, algorithm (SHORT_STEPS or SHORT_WIDE), 1 and 0; limit,
+-- period, time of the last entry and number of entries; if the entries have units, the units in use
+-- and those of the last entry; and the entries before the last, the oldest first. Entries without
+-- units have room for three: a value that a key begins with then stays in its place in the server's
+-- memory, and leaves no hole there which only the names of keys could fill.
 
 -- Returns the state of a quota without any units in use.
 local function new_part(family, quota)
@@ -88,8 +96,46 @@ local function decode_part(family, text, at, charged_at, is_aside)
   return part, at
 end
 
+-- Returns the long form of a short one, and the bytes by which it is longer.
+local function expanded(text)
+  local _, _, count, changed = unpack('<BBBB', text)
+  require_that(count == 1 and changed % 128 == 0)
+  local limit, period, entries, used, first, first_units, last, last_units
+  if byte(text, 2) == SHORT_STEPS then
+    limit, period, last, entries = unpack('<I4I4dI2', text, 5)
+    require_that(entries > 0 and #text >= max(18 + entries * 4, 30))
+    first = entries > 1 and unpack('<I4', text, 23) or last % STEPS
+    return pack('<BBBBdI4I4dI2I2I2d', VERSION, LOG, 1, changed, last, limit, first, period, 0,
+      entries, entries - 1, last) .. sub(text, 23), min(8 + entries * 4, 20)
+  end
+  limit, period, last, entries, used, last_units = unpack('<I4ddI2I4I4', text, 5)
+  require_that(entries > 0 and #text >= 22 + entries * 12)
+  first, first_units = last, last_units
+  if entries > 1 then first, first_units = unpack('<dI4', text, 35) end
+  return pack('<BBBBdI4I4dI2I2I2I4dI4dI4', VERSION, LOG, 1, changed, last, limit, 0, period, 0,
+    entries + WIDE, entries - 1, used, first, first_units, last, last_units) .. sub(text, 35), 28
+end
+
+-- Returns the short form of a state that has one, and otherwise nil.
+local function encode_short(state, rings)
+  local part = state[1]
+  if state.family ~= LOG or state.count > 1 or #state.aside > 0 or state.tail or part.since > 0
+    or #rings > SMALL or part.last_time ~= state.charged_at then return end
+  if part.width == 4 then
+    local text = pack('<I4I4I4dI2', STEPS_HEADER, part.limit, part.period, part.last_time,
+      part.count) .. rings
+    return text .. string.rep('\0', 30 - #text)
+  end
+  return pack('<I4I4ddI2I4I4', WIDE_HEADER, part.limit, part.period, part.last_time, part.count,
+    part.used, part.last_units) .. rings
+end
+
 local function decode(key, text)
   if #text < HEADER then unreadable('TOLLGATE the value is cut') end
+  local longer = 0
+  if byte(text) == VERSION and (byte(text, 2) == SHORT_STEPS or byte(text, 2) == SHORT_WIDE) then
+    text, longer = expanded(text)
+  end
   local version, family, count, changed, charged_at, at = unpack('<BBBBd', text)
   if version ~= VERSION or family < LOG or family > BUCKET then
     unreadable('TOLLGATE the value has a format that this release does not know')
@@ -135,7 +181,7 @@ local function decode(key, text)
     end
   end
   if has_tail then
-    stored.tail = call('GETRANGE', key, offset, -1)
+    stored.tail = call('GETRANGE', key, offset - longer, -1)
     if unpack('<d', stored.tail) <= now then stored.tail = nil end
   end
   return stored
@@ -224,8 +270,8 @@ local function write(state)
   if rewrite or stored <= SMALL or wanted <= SMALL / 2 then
     local rings, bytes = laid_out(logs)
     if bytes > SMALL then ends = ends + slice end
-    return call('SET', state.key, encode(state, rings) .. (state.tail or ''), 'PX',
-      millis_until(ends))
+    local text = encode_short(state, rings) or encode(state, rings) .. (state.tail or '')
+    return call('SET', state.key, text, 'PX', millis_until(ends))
   end
   -- The header and the new entries are written in place.
   for _, part in ipairs(logs) do

@@ -4,17 +4,21 @@
 -- order of its trait `Counter`:
 --
 --   counter.lua, bucket.lua   arithmetic of sliding_window_counter.rs and gcra.rs
---   compact.lua               the algorithms whose state is a few numbers, and fast_compact.lua
---   log.lua, fast_log.lua     sliding_window.rs and log.rs
+--   compact.lua               the algorithms whose state is a few numbers
+--   log.lua                   sliding_window.rs and log.rs
 --   dispatch.lua              all four algorithms, and refunds
 --   translation.lua           translation.rs, for state of another form of the policy
 --
 -- `script/text.rs` replaces each `include` line by the file that it names, and each name after
 -- `constant` by its value, and removes the comments.
 --
--- A call of one check spends most of its time on what is made anew for each call: a function, and
--- each variable that a function takes from outside. So constants are no variables, and functions
--- that only some checks need are made when they are needed.
+-- A call of one check spends most of its time on what is made anew for each call: a function, each
+-- variable that a function takes from outside, and a table. So constants are no variables, functions
+-- are made when a check needs them, and the checks that nearly all calls consist of need none: these
+-- are the `fast_….lua`, pieces of the loop at the end of this file. Each handles the charges of one
+-- quota to a value as the charge before has left it, and leaves `reply` empty for any other check,
+-- before it has changed anything. Their calls give an error as a value, so that they need not be
+-- called by `pcall`, which would need a function.
 --
 -- KEYS[i]  the key of the i-th check
 -- ARGV[1]  the time, in tests; empty: the server's time
@@ -29,8 +33,9 @@
 -- the length and the text of the reason. The last checks of a call that causes much work are not
 -- carried out. Their replies are one byte each, 253.
 
-local floor, ceil, min, max, byte = math.floor, math.ceil, math.min, math.max, string.byte
-local values, pack, unpack, sub, call = unpack, struct.pack, struct.unpack, string.sub, redis.call
+local values, call, try_call = unpack, redis.call, redis.pcall
+local pack, unpack, sub, byte = struct.pack, struct.unpack, string.sub, string.byte
+local floor, ceil = math.floor, math.ceil
 
 -- The version of the stored state, and the number of bytes in it before the quotas.
 constant VERSION = 3
@@ -40,6 +45,15 @@ constant LOG = 1
 constant COUNTER = 2
 constant FIXED = 3
 constant BUCKET = 4
+-- The sliding window in the forms in which a small log of one quota is stored, as `codec.lua` says.
+constant SHORT_STEPS = 5
+constant SHORT_WIDE = 6
+-- The first four bytes of stored states of one quota, as numbers: the short forms, the log in its
+-- long form, and the bucket.
+constant STEPS_HEADER = 66819
+constant WIDE_HEADER = 67075
+constant LOG_HEADER = 65795
+constant BUCKET_HEADER = 66563
 constant CHARGE = 0
 constant PEEK = 1
 constant RESET = 2
@@ -73,94 +87,55 @@ else
 end
 -- The work that this call has caused, by estimate in microseconds.
 local work = 0
-
--- Returns the time whose low 32 bits are `step`, and which is less than 2^32 microseconds before
--- `last`.
-local function full_time(last, step)
-  return last - (last - step) % STEPS
-end
-
--- Returns the text of an entry of a log.
-local function encode_entry(width, time, units)
-  return width == 4 and pack('<I4', time % STEPS) or pack('<dI4', time, units)
-end
-
--- Returns the expiry of a key whose state ends at `instant`: the time until then in whole
--- milliseconds, rounded up, and one more. A state that is stored for too long is harmless, since
--- the arithmetic ignores it.
-local function millis_until(instant)
-  local millis = ceil((instant - now) / 1000) + 1
-  -- A test's clock stands still while the server's runs, so the key expires an hour later.
-  return virtual and millis + 3600000 or millis
-end
-
-local function encode_reply(numbers)
-  return pack('<B' .. string.rep('I8', #numbers), #numbers, values(numbers))
-end
-
-include 'plan.lua'
-include 'fast_log.lua'
-
-local keys, plan_numbers = KEYS, ARGV[2]
+local keys, plan_numbers, plans = KEYS, ARGV[2], ARGV
 local replies = { pack('<I8', now) }
 -- The keys that were checked. Further checks of a key take the slow path, in which they share one
 -- read and one write.
 local seen = {}
+local slow_path
 
--- Makes the functions for the algorithms whose state is a few numbers, and for the slow path.
-local function build_compact()
-  include 'counter.lua'
-  include 'bucket.lua'
-  include 'compact.lua'
-  include 'fast_compact.lua'
-
-  local function build_slow_path()
-    include 'log.lua'
-    include 'dispatch.lua'
-    include 'codec.lua'
-    include 'translation.lua'
-    include 'check.lua'
-    include 'failure.lua'
-    return { check = check, recover = recover, finish_all = finish_all }
-  end
-  return fast_compact, build_slow_path
-end
-
-local fast_compact, build_slow_path, slow_path
-
-local function get_slow_path()
-  if not build_slow_path then fast_compact, build_slow_path = build_compact() end
-  slow_path = slow_path or build_slow_path()
-  return slow_path
-end
-
+-- Carries out a check that is no fast one; nil until a check needs it.
+local check_slowly
 local number, count = 0, #keys
-
--- Carries out the checks from `number` on, until one of them raises an error, or the call has caused
--- too much work.
-local function run()
-  while number < count and work < MAX_WORK do
-    number, work = number + 1, work + 4
-    local key = keys[number]
-    local plan = plan_of(byte(plan_numbers, number))
-    local reply, value
-    if plan.is_fast and not seen[key] then
-      if plan.family == LOG then
-        reply, value = fast_log(key, plan)
-      else
-        if not fast_compact then fast_compact, build_slow_path = build_compact() end
-        reply = fast_compact(key, plan)
-      end
-    end
-    seen[key] = true
-    replies[number + 1] = reply or get_slow_path().check(number, key, plan, value)
-  end
-end
+-- The plan of the last check, by its number: the algorithm if a check by it can be a fast one, and
+-- otherwise 0; its quota; and the beginning and the expiry of the value that an admission stores.
+local current, family, cost, limit, capacity, period, full_span, cost_span, cost_fraction
+local usable_span, usable_fraction, is_wide, granule, beginning, expiry
 
 while number < count and work < MAX_WORK do
-  local done, failure = pcall(run)
-  if not done then get_slow_path().recover(number, failure) end
+  number, work = number + 1, work + 4
+  local key, index = keys[number], byte(plan_numbers, number)
+  if index ~= current then
+    include 'fast_plan.lua'
+  end
+  -- The beginning of the key's value, if it is known; and the error of a write.
+  local reply, value, failure
+  if family ~= 0 and not seen[key] then
+    -- A `break` leaves this block, and so the check to the slow path.
+    repeat
+      if family == BUCKET then
+        include 'fast_bucket.lua'
+      elseif family == LOG then
+        value = try_call('GETRANGE', key, '0', '399')
+        if #value == 400 then
+          include 'fast_ring.lua'
+        elseif is_wide then
+          include 'fast_wide.lua'
+        else
+          include 'fast_steps.lua'
+        end
+      end
+    until true
+  end
+  if not reply then
+    if not check_slowly then
+      include 'slow.lua'
+    end
+    reply = check_slowly(number, key, value, failure)
+  end
+  if count > 1 then seen[key] = true end
+  replies[number + 1] = reply
 end
-replies[number + 2] = string.rep('\253', count - number)
+if number < count then replies[number + 2] = string.rep('\253', count - number) end
 if slow_path then slow_path.finish_all() end
 return table.concat(replies)

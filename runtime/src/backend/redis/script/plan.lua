@@ -1,6 +1,6 @@
 -- Decoding of plans. One plan may serve many checks of a call.
 
-local plans = {}
+local decoded = {}
 
 -- Returns the granule of a log; 1 if its admissions share no entries.
 local function granule_of(limit, period)
@@ -13,20 +13,13 @@ local function width_of(limit, period)
 end
 
 local function plan_of(number)
-  local plan = plans[number]
+  local plan = decoded[number]
   if not plan then
-    local text = ARGV[number + 2]
+    local text = plans[number + 2]
     local family, action, count, spaced, cost, stamp, at = unpack('<BBBBI4d', text)
     local quotas = sub(text, at, at + count * 28 - 1)
-    local is_fast = count == 1 and action == CHARGE and cost > 0
     plan = {
       family = family, action = action, count = count, cost = cost, stamp = stamp, quotas = quotas,
-      is_fast = is_fast,
-      -- `header` and `identity` are the bytes of this quota's stored state before and after the
-      -- time of the last charge.
-      header = is_fast and pack('<BBBB', VERSION, family, 1, 0),
-      identity = is_fast and sub(quotas, 1, 16),
-      limit = is_fast and sub(quotas, 1, 4), period = is_fast and sub(quotas, 9, 16),
     }
     local costs_at = at + count * 28
     for i = 1, count do
@@ -45,7 +38,7 @@ local function plan_of(number)
         granule = granule_of(limit, period), width = width_of(limit, period),
       }
     end
-    plans[number] = plan
+    decoded[number] = plan
   end
   return plan
 end
