@@ -28,11 +28,11 @@ async fn refunded() -> &'static str {
 }
 
 /// The variables of the expansion are not in the way of those of the user, either.
-#[tollgate::rate_limit(5, per = 60, key = (args(arguments, refused, guard), ip), cost = args(limit))]
+#[tollgate::rate_limit(5, per = 60, key = (args(arguments, refused, limits), ip), cost = args(limit))]
 async fn late(
-    axum::extract::Path((arguments, refused, guard, limit)): axum::extract::Path<(u8, u8, u8, u8)>,
+    axum::extract::Path((arguments, refused, limits, limit)): axum::extract::Path<(u8, u8, u8, u8)>,
 ) {
-    let _ = (arguments, refused, guard, limit);
+    let _ = (arguments, refused, limits, limit);
 }
 
 fn main() {

@@ -50,8 +50,8 @@ pub(super) fn check(policies: &[Policy], guard: &Ident, names: &Names<'_>) -> To
     let costs = policies.iter().filter_map(Policy::cost_of_args);
     let costs = costs.map(|cost| units(cost, tollgate));
     // Macro hygiene hides names with this span from the user's expressions.
-    let arguments = Ident::new("arguments", Span::mixed_site());
-    let refused = Ident::new("refused", Span::mixed_site());
+    let arguments = Ident::new("__arguments", Span::mixed_site());
+    let refused = Ident::new("__refused", Span::mixed_site());
     quote! {
         // The references end here, so that they are not kept while the check waits.
         let #arguments = #tollgate::ArgumentValues::new(&[#(#args),*], &[#(#costs),*]);

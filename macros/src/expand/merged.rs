@@ -15,7 +15,7 @@ use crate::item::{Function, is_named, return_edge};
 
 /// Returns the name of the variable that contains the admission.
 pub(super) fn guard() -> Ident {
-    Ident::new("guard", Span::mixed_site())
+    Ident::new("__guard", Span::mixed_site())
 }
 
 /// Returns the function with the check merged into it. `provider` is the type that provides the
@@ -32,8 +32,8 @@ pub(super) fn expand(
 
     // The conversion below does not compile for a value that is not a response. This span locates
     // the error at the return type, in the user's code.
-    let output = Ident::new("output", output_span(&function.sig).resolved_at(Span::mixed_site()));
-    let response = Ident::new("response", Span::mixed_site());
+    let output = Ident::new("__output", output_span(&function.sig).resolved_at(Span::mixed_site()));
+    let response = Ident::new("__response", Span::mixed_site());
     let edge = return_edge(&function.sig.output, tollgate);
     function.sig.output = parse_quote!(-> #tollgate::Response);
 

@@ -56,7 +56,7 @@ async fn create(State(app): State<App>, Json(mut body): Json<Body>) -> Json<Orde
 async fn create(
     _: ::tollgate::__private::InLast,
     ::tollgate::__private::Checked(
-        guard,
+        __guard,
         (State(app), Json(mut body)),
         _,
     ): ::tollgate::__private::Checked<
@@ -64,14 +64,14 @@ async fn create(
         (State<App>, Json<Body>),
     >,
 ) -> ::tollgate::__private::Response {
-    let arguments = ::tollgate::__private::ArgumentValues::new(
+    let __arguments = ::tollgate::__private::ArgumentValues::new(
         &[&(body.email), &(app.id), &(body.id)],
         &[
             ::tollgate::__private::units(body.items.len()),
             ::tollgate::__private::units(body.units),
         ],
     );
-    let guard = {
+    let __guard = {
         static __TOLLGATE_LIMITS: [::tollgate::__private::HttpLimit; 2usize] = [
             ::tollgate::__private::HttpLimit::new(
                 ::tollgate::__private::Limit::new(
@@ -133,18 +133,18 @@ async fn create(
         static __TOLLGATE_REGISTERED_1: &::tollgate::__private::RegisteredPolicy = __TOLLGATE_LIMITS[1usize]
             .limit()
             .registered();
-        match guard.check_arguments(&__TOLLGATE_LIMITS, arguments).await {
-            ::core::result::Result::Ok(guard) => guard,
-            ::core::result::Result::Err(refused) => return refused,
+        match __guard.check_arguments(&__TOLLGATE_LIMITS, __arguments).await {
+            ::core::result::Result::Ok(__guard) => __guard,
+            ::core::result::Result::Err(__refused) => return __refused,
         }
     };
-    let output = ::tollgate::__private::require_send(async move {
+    let __output = ::tollgate::__private::require_send(async move {
             if false {
                 return ::tollgate::__private::any::<Json<Order>>();
             }
             { app.create(body).await }
         })
         .await;
-    let response = ::tollgate::__private::IntoLimitedResponse::into_limited(output);
-    guard.finish(response).await
+    let __response = ::tollgate::__private::IntoLimitedResponse::into_limited(__output);
+    __guard.finish(__response).await
 }

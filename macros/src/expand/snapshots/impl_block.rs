@@ -36,20 +36,22 @@ impl<T> Api<T> {
     #[cfg(not(doc))]
     async fn list(
         ::tollgate::__private::Checked(
-            guard,
+            __guard,
             (State(api),),
             _,
         ): ::tollgate::__private::Checked<__rate_limit_Api_list, (State<Self>,)>,
     ) -> ::tollgate::__private::Response {
-        let output = ::tollgate::__private::require_send(async move {
+        let __output = ::tollgate::__private::require_send(async move {
                 if false {
                     return ::tollgate::__private::any::<String>();
                 }
                 { api.list().await }
             })
             .await;
-        let response = ::tollgate::__private::IntoLimitedResponse::into_limited(output);
-        guard.finish(response).await
+        let __response = ::tollgate::__private::IntoLimitedResponse::into_limited(
+            __output,
+        );
+        __guard.finish(__response).await
     }
     fn unlimited(&self) {}
 }
