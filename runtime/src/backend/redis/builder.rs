@@ -264,6 +264,8 @@ impl RedisBackendBuilder {
         let deadline = url.settings.deadline.unwrap_or(DEFAULT_DEADLINE);
         let key_prefix = url.settings.key_prefix;
         let key_prefix = key_prefix.unwrap_or_else(|| DEFAULT_KEY_PREFIX.to_owned());
+        // The script's text is put together now, so that no check waits for it.
+        super::script::prepare();
         Ok(RedisBackend { key_prefix, place, deadline, servers })
     }
 }

@@ -15,6 +15,11 @@ pub(super) use self::commands::commands;
 
 static SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new(&text::TEXT));
 
+/// Puts the script together, which takes some milliseconds in a debug build.
+pub(super) fn prepare() {
+    LazyLock::force(&SCRIPT);
+}
+
 /// Returns the command that loads the script into the server.
 pub(super) fn load() -> Cmd {
     let mut command = redis::cmd("SCRIPT");
