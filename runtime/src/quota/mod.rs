@@ -15,7 +15,7 @@ const MAX_PERIOD: u64 = 366 * 24 * 60 * 60 * MICROS_PER_SECOND;
 
 /// A limit on the number of requests per period, such as "100 per minute".
 ///
-/// The limit is at least 1. The period is between 1 ms and 366 days, in whole microseconds. The
+/// The limit is at least 1, except for [`Quota::BLOCKED`]. The period is between 1 ms and 366 days, in whole microseconds. The
 /// rate (limit ÷ period) is at most 1,000,000 per second. Within these ranges all arithmetic is
 /// exact.
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +43,10 @@ pub(crate) struct Drain {
 impl Drain {
     /// Returns the time to replenish `units` at a rate of `limit` per `period_micros`.
     const fn of(units: u32, limit: u32, period_micros: u64) -> Self {
+        if limit == 0 {
+            // Nothing is ever charged to a quota that admits nobody.
+            return Self { micros: 0, fraction: 0 };
+        }
         let units = units as u64;
         let limit = limit as u64;
         let rest = units * (period_micros % limit);
@@ -98,6 +102,32 @@ impl Drain {
 }
 
 impl Quota {
+    /// A quota that admits nobody: each request is answered with
+    /// [`Outcome::Blocked`](crate::Outcome::Blocked), over HTTP with 403 and without `Retry-After`.
+    /// The backend is not asked, so this holds in an outage, too. Its limit is 0, and its period,
+    /// one second, means nothing.
+    ///
+    /// It is for what the program or its data says of a customer who is suspended, of a feature that
+    /// is not sold, or of a partner who is paused; see [`PerSubject`](crate::PerSubject).
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// use tollgate::{Limiter, MemoryBackend, Outcome, Policy, Quota};
+    ///
+    /// const EXPORTS: Policy = Policy::new("exports", Quota::BLOCKED);
+    ///
+    /// let limiter = Limiter::new(MemoryBackend::new());
+    /// assert_eq!(limiter.check(&EXPORTS, "alice").await?.outcome(), Outcome::Blocked);
+    /// # Ok::<_, tollgate::Unavailable>(()) }).unwrap();
+    /// ```
+    pub const BLOCKED: Self = Self::of(0, MICROS_PER_SECOND);
+
+    /// Returns `true` if this is [`BLOCKED`](Self::BLOCKED).
+    #[must_use]
+    pub const fn is_blocked(&self) -> bool {
+        self.limit == 0
+    }
+
     /// Creates a quota of `limit` requests per `period`.
     ///
     /// # Panics
@@ -197,7 +227,8 @@ impl Quota {
         Ok(Self::of(limit, period_micros))
     }
 
-    /// Creates a quota of numbers that the caller has validated. Both must be at least 1.
+    /// Creates a quota of numbers that the caller has validated. The period must be at least 1. A
+    /// limit of 0 admits nobody.
     const fn of(limit: u32, period_micros: u64) -> Self {
         Self {
             limit,
@@ -248,6 +279,10 @@ impl Quota {
         if burst == 0 {
             return Err(QuotaError::ZeroBurst);
         }
+        if self.is_blocked() {
+            // It has no bucket that could hold anything.
+            return Ok(());
+        }
         // The product is at most 2^32 × 2^45, and the limit is at least 1, so nothing overflows.
         let fill_micros = burst as u128 * self.period_micros as u128 / self.limit as u128;
         if fill_micros > MAX_FILL as u128 {
@@ -257,7 +292,7 @@ impl Quota {
         Ok(())
     }
 
-    /// Returns the limit: the number of requests per period.
+    /// Returns the limit: the number of requests per period. It is 0 if the quota admits nobody.
     #[must_use]
     pub const fn limit(&self) -> u32 {
         self.limit
