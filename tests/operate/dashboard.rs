@@ -341,7 +341,7 @@ async fn mistakes_are_told_in_words_and_change_nothing() {
     let cases: [(&[(&str, &str)], &str); 13] = [
         (&[("limit", "many")], "limit: `many` is no whole number from 0 to 4294967295"),
         (&[("limit", "-1")], "limit: `-1` is no whole number"),
-        (&[("limit", "0")], "limit: the limit"),
+        (&[("limit", "0"), ("block", "off")], "limit: a limit of 0 blocks"),
         (&[("per", "1 week")], "per: `1 week` is no length of time"),
         (&[("per", "0")], "per: the period"),
         (&[("burst", "0"), ("algorithm", "gcra")], "burst: the burst"),

@@ -6,6 +6,7 @@ use support::scaled;
 use tollgate::{Limiter, RedisBackend};
 
 use crate::by_name_cases::{cases, kind_count};
+use crate::timed::PATIENCE;
 
 #[test]
 fn it_is_what_requests_are_counted_by() {
@@ -14,8 +15,8 @@ fn it_is_what_requests_are_counted_by() {
     for kind in 0..kind_count() {
         let config = Config { cases: scaled(8, 200), ..Config::default() };
         let tested = TestRunner::new(config).run(&cases(kind), |case| {
-            let builder =
-                || Limiter::builder(RedisBackend::builder(&server.url()).build().unwrap());
+            let backend = || RedisBackend::builder(&server.url()).build().unwrap();
+            let builder = || Limiter::builder(backend()).deadline(PATIENCE);
             runtime.block_on(async {
                 case.is_named(builder()).await;
                 case.is_overridden(builder()).await;
