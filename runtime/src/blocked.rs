@@ -29,8 +29,9 @@ impl<'a> Blocked<'a> {
         self.check.policy
     }
 
-    /// Returns the subject of the request: an address, the hash of a credential, or the result of a
-    /// key function.
+    /// Returns the subject of the request, as it is counted: an address, the hash of a credential, or
+    /// the result of a key function. [`Subject::counted`](crate::Subject::counted) names it to a
+    /// limiter.
     #[must_use]
     pub fn subject(&self) -> &str {
         self.check.subject

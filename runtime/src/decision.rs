@@ -5,6 +5,7 @@ use std::time::Duration;
 use smol_str::SmolStr;
 
 use crate::operation::{Action, Operation};
+use crate::refused_by::RefusedBy;
 use crate::verdict::Verdict;
 use crate::{Check, Outcome, Policy, QuotaState, Source};
 
@@ -21,7 +22,17 @@ use crate::{Check, Outcome, Policy, QuotaState, Source};
 #[must_use = "a refused request must not go on"]
 pub struct Decision {
     verdict: Verdict,
-    charge: Option<Charge>,
+    trace: Trace,
+}
+
+/// What a decision keeps of its check.
+#[derive(Debug)]
+enum Trace {
+    Nothing,
+    /// The charge, to refund it.
+    Charge(Charge),
+    /// The limit that refused, to answer the refusal.
+    Refusal(RefusedBy),
 }
 
 /// The charge of a decision that can be refunded. The verdict contains the rest of its
@@ -122,7 +133,7 @@ impl Decision {
     /// refund.
     #[inline]
     pub(crate) fn without_receipt(verdict: Verdict) -> Self {
-        Self { verdict, charge: None }
+        Self { verdict, trace: Trace::Nothing }
     }
 
     /// Creates the decision that admits a request because its policy is switched off.
@@ -145,8 +156,19 @@ impl Decision {
         if self.verdict.is_refundable() {
             let Check { policy, subject, cost, .. } = *check;
             let charge = Charge { policy: policy.clone(), subject: subject.into(), cost, origin };
-            self.charge = Some(charge);
+            self.trace = Trace::Charge(charge);
         }
+    }
+
+    /// Adds the limit that refused the request.
+    #[inline]
+    pub(crate) fn add_refusal(&mut self, by: RefusedBy) {
+        self.trace = Trace::Refusal(by);
+    }
+
+    /// Creates the decision that refuses a request by this limit.
+    pub(crate) fn refused(verdict: Verdict, by: RefusedBy) -> Self {
+        Self { verdict, trace: Trace::Refusal(by) }
     }
 
     /// Turns the decision of a peek into the refusal of a caller that found the queue too long or
@@ -158,7 +180,7 @@ impl Decision {
             Outcome::Never | Outcome::Blocked | Outcome::Banned { .. } => self,
             Outcome::Allowed | Outcome::Refused { .. } => {
                 let outcome = Outcome::Refused { retry_after };
-                Self::without_receipt(self.verdict.with_outcome(outcome))
+                Self { verdict: self.verdict.with_outcome(outcome), trace: self.trace }
             }
         }
     }
@@ -211,9 +233,18 @@ impl Decision {
         &mut self.verdict
     }
 
+    /// Returns the limit that refused the request; `None` if it is not known, as for decisions that
+    /// no program owns.
+    pub(crate) fn refused_by(&self) -> Option<&RefusedBy> {
+        match &self.trace {
+            Trace::Refusal(by) => Some(by),
+            Trace::Nothing | Trace::Charge(_) => None,
+        }
+    }
+
     pub(crate) fn into_receipt(self, adjustment: Adjustment) -> Option<Receipt> {
-        let Self { verdict, charge } = self;
-        let Charge { policy, subject, cost, origin } = charge?;
+        let Self { verdict, trace } = self;
+        let Trace::Charge(Charge { policy, subject, cost, origin }) = trace else { return None };
         let (stamp_micros, source) = (verdict.stamp_micros(), verdict.source());
         let fallback_mark = verdict.fallback_mark();
         Some(Receipt {

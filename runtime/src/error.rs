@@ -167,6 +167,11 @@ impl BackendError {
         self
     }
 
+    /// Returns the time after which trying again may succeed, if it is known.
+    pub(crate) fn get_retry_in(&self) -> Option<Duration> {
+        self.0.retry_in
+    }
+
     /// Returns the reason, without the words about the operation's effect.
     pub(crate) fn reason(&self) -> String {
         self.0.source.to_string()
@@ -226,56 +231,6 @@ impl fmt::Debug for BackendError {
 impl Error for BackendError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         self.0.source.source()
-    }
-}
-
-/// The error of a check without a decision, because the backend cannot answer and the policy is
-/// closed ([`OnError::Closed`]). Refuse the request, but do not blame the client.
-///
-/// [`OnError::Closed`]: crate::OnError::Closed
-#[derive(Clone, thiserror::Error)]
-#[error("no rate limit decision")]
-pub struct Unavailable {
-    source: Box<UnavailableCause>,
-}
-
-#[derive(Clone, Debug, thiserror::Error)]
-enum UnavailableCause {
-    #[error(transparent)]
-    Backend(BackendError),
-    /// An annotation of the program is invalid, so its limit cannot be applied.
-    #[error(transparent)]
-    Start(Arc<StartError>),
-}
-
-impl Unavailable {
-    /// Returns the time for which a client should wait before it tries again. This is the time
-    /// until the backend is tried again, but at least 1 second.
-    #[must_use]
-    pub fn retry_after(&self) -> Duration {
-        let retry_in = match &*self.source {
-            UnavailableCause::Backend(error) => error.0.retry_in,
-            UnavailableCause::Start(_) => None,
-        };
-        retry_in.unwrap_or_default().max(Duration::from_secs(1))
-    }
-}
-
-impl fmt::Debug for Unavailable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt_with_causes(self, f)
-    }
-}
-
-impl From<BackendError> for Unavailable {
-    fn from(error: BackendError) -> Self {
-        Self { source: Box::new(UnavailableCause::Backend(error)) }
-    }
-}
-
-impl From<Arc<StartError>> for Unavailable {
-    fn from(error: Arc<StartError>) -> Self {
-        Self { source: Box::new(UnavailableCause::Start(error)) }
     }
 }
 

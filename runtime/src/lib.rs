@@ -25,12 +25,14 @@ pub mod http;
 mod key;
 mod limiter;
 mod micros;
+mod named_subject;
 #[cfg(feature = "axum")]
 mod once_each;
 mod operation;
 pub mod overrides;
 mod policy;
 mod quota;
+mod refused_by;
 mod registry;
 #[cfg(feature = "axum")]
 mod response;
@@ -41,6 +43,7 @@ mod subject_hash;
 mod suggest;
 pub mod telemetry;
 pub mod testing;
+mod unavailable;
 mod units;
 mod verdict;
 #[cfg(any(feature = "axum", feature = "config", feature = "redis"))]
@@ -63,7 +66,7 @@ pub use self::config::configuration::Config;
 #[cfg(feature = "dashboard")]
 pub use self::dashboard::Dashboard;
 pub use self::decision::Decision;
-pub use self::error::{BackendError, StartError, Unavailable};
+pub use self::error::{BackendError, StartError};
 pub use self::global::{get_limiter, set_limiter};
 pub use self::guard::{CircuitBreaker, LocalTier};
 #[cfg(feature = "axum")]
@@ -77,6 +80,7 @@ pub use self::http::usage::Usage;
 #[cfg(feature = "axum")]
 pub use self::key::{Key, KeyExtractor};
 pub use self::limiter::{Limiter, LimiterBuilder};
+pub use self::named_subject::{AsSubject, NamedSubject};
 pub use self::overrides::by_name::Overrides;
 pub use self::overrides::per_subject::PerSubject;
 pub use self::overrides::settings::Override;
@@ -91,6 +95,7 @@ pub use self::subject::{IntoSubject, Subject};
 pub use self::subject_hash::PepperError;
 #[cfg(feature = "metrics")]
 pub use self::telemetry::settings::Metrics;
+pub use self::unavailable::Unavailable;
 pub use self::verdict::{Outcome, QuotaState, Source};
 #[doc = include_str!("docs/rate_limit.md")]
 pub use tollgate_macros::rate_limit;

@@ -86,6 +86,11 @@ impl Subject {
         Self::of(&[&text])
     }
 
+    /// Creates a subject from the text of one.
+    pub(crate) fn known(text: SmolStr) -> Self {
+        Self(text)
+    }
+
     /// Creates a subject from text that is not a hash, so that no text is mistaken for the hash of
     /// another: text that begins with [`MARK`] is hashed.
     fn bounded(text: SmolStr) -> Self {

@@ -31,7 +31,7 @@ pub(crate) type Pepper = Hmac<Sha256>;
 pub(crate) struct SubjectHash {
     pepper: Option<Pepper>,
     /// `true` if not only credentials are hashed.
-    pub(crate) hides_all: bool,
+    hides_all: bool,
 }
 
 impl SubjectHash {
@@ -49,6 +49,12 @@ impl SubjectHash {
 
     pub(crate) fn new(pepper: Option<Pepper>, hides_all: bool) -> Self {
         Self { pepper, hides_all }
+    }
+
+    /// Returns the hash of a subject if all subjects are hidden; `None` if they are not.
+    #[inline]
+    pub(crate) fn hidden(&self, subject: &str) -> Option<Subject> {
+        self.hides_all.then(|| self.secret(subject.as_bytes()))
     }
 
     /// Returns the first half of the hash of a credential as the subject. The credential itself is

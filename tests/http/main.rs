@@ -3,9 +3,12 @@
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a test that panics fails, as it should")]
 
 mod alike;
+mod answers;
 mod arguments;
 mod asked_once;
 mod before_the_body;
+mod by_name;
+mod by_name_cases;
 mod client_addr;
 mod client_address;
 mod counted_once;

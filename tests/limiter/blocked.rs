@@ -114,7 +114,7 @@ async fn http_answers_403_without_a_time_to_retry() {
         assert_eq!(response.headers()["cache-control"], "no-store");
         assert_eq!(response.headers()["content-type"], "application/problem+json");
         let body = to_bytes(response.into_body(), 1_000).await.unwrap();
-        let problem = r#"{"type":"about:blank","title":"Forbidden","status":403,"detail":"This client is blocked."}"#;
+        let problem = r#"{"type":"urn:problem-type:tollgate:blocked","title":"Request cannot be satisfied as its client is blocked","status":403,"detail":"This client is blocked."}"#;
         assert_eq!(body, problem);
     }
     let response = support::send(&app, support::get("/own")).await;

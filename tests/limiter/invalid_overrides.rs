@@ -63,9 +63,11 @@ fn each_gets_the_narrower_and_is_told() {
     // minute.
     let rows = [
         // Nothing.
-        (set().limit(0), 0, 0),
         (set().limit(0).enabled(false), 0, 0),
-        (set().limit(0).shadow(true), 0, 0),
+        (set().limit(0).enabled(false).shadow(true), 0, 0),
+        (set().block(true).enabled(false), 0, 0),
+        (set().block(true).burst(9), 0, 0),
+        (set().limit(0).block(false), 0, 0),
         (set().limit(0).per(MILLI).burst(9), 0, 0),
         (set().algorithm(Algorithm::TokenBucket).burst(0), 0, 0),
         // A period that cannot be: the nearest that can, besides the policy's own.
@@ -116,7 +118,7 @@ fn a_single_setting_narrows_each_quota() {
     for (changes, expected) in [
         (Override::new().limit(3), [3, 0]),
         (Override::new().limit(6), [5, 1]),
-        (Override::new().limit(0), [0, 0]),
+        (Override::new().limit(0).enabled(false), [0, 0]),
         (Override::new().per(2 * MINUTE), [5, 0]),
     ] {
         assert!(is_invalid(&policy, &changes), "{changes}");
@@ -314,7 +316,7 @@ async fn nor_is_it_wider_in_an_outage() {
         (Some(open), set().burst(9).on_error(closed), false),
         (Some(closed), set().burst(9).on_error(open), false),
         (None, set().burst(9).on_error(open), false),
-        (Some(open), set().limit(0), false),
+        (Some(open), set().limit(0).enabled(false), false),
     ] {
         let policy = own.map_or(FIVE, |mode| FIVE.on_error(mode));
         let (log, _guard) = Log::of_this_thread(Level::ERROR);

@@ -4,6 +4,7 @@
 
 mod algorithms;
 mod blocked;
+mod blocks;
 mod capabilities;
 mod conformance;
 mod invalid_overrides;

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use tollgate::{
-    Config, Limiter, LimiterBuilder, MemoryBackend, OnError, Override, Overrides, Policy, Quota,
-    Source, rate_limit,
+    Config, Limiter, LimiterBuilder, MemoryBackend, OnError, Outcome, Override, Overrides, Policy,
+    Quota, Source, rate_limit,
 };
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -62,6 +62,26 @@ fn start(path: &Path, variables: &[(&str, &str)]) -> Result<Limiter, String> {
     let variables = variables.iter().map(|(name, value)| (name.to_string(), value.to_string()));
     let config = Config::load_with(path, variables).map_err(|error| error.to_string())?;
     Limiter::from_config(&config).map_err(|error| error.to_string())
+}
+
+/// Nobody passes a limit that a file blocks, by each way to write that.
+#[tokio::test]
+async fn a_file_blocks() {
+    let directory = Directory::new("blocks");
+    for text in [
+        "block = true",
+        "limit = 0",
+        "limit = 0\nper = \"2h\"\non_error = \"open\"",
+        "quotas = [{ limit = 9, per = 1 }, { limit = 0, per = 60 }]",
+    ] {
+        let path = directory.write("blocks.toml", &format!("[policies.orders]\n{text}\n"));
+        let limiter = start(&path, &[]).unwrap();
+        let limited = tollgate::testing::scope(limiter.clone(), orders("ann")).await.unwrap_err();
+        assert_eq!(limited.decision().unwrap().outcome(), Outcome::Blocked, "{text}");
+        let path = directory.write("lifted.toml", "[policies.orders]\nblock = false\n");
+        let limiter = start(&path, &[]).unwrap();
+        assert!(limiter.check(&policy(), "ann").await.unwrap().is_allowed());
+    }
 }
 
 /// What is wrong with a file, where it stands and what to do.
@@ -132,7 +152,13 @@ fn what_is_wrong_is_told() {
             "remove one of the two",
         ),
         ("[http]\nnat64_prefixes = [\"::/33\"]", "http.nat64_prefixes", "2001:db8:64::/96"),
-        ("[policies.orders]\nlimit = 0", "policies.\"orders\".limit", "at least 1"),
+        ("[policies.orders]\nlimit = -1", "policies.\"orders\".limit", "-1"),
+        ("[policies.orders]\nblock = 1", "policies.\"orders\".block", "`true` or `false`"),
+        (
+            "[policies.orders]\nlimit = 0\nenabled = false",
+            "policies.\"orders\".enabled",
+            "leave one out",
+        ),
         ("[policies.orders]\nper = \"400d\"", "policies.\"orders\".per", "at most 366 days"),
         (
             "[policies.orders]\nlimit = 2000000\nper = 1",
@@ -152,9 +178,9 @@ fn what_is_wrong_is_told() {
             "leave `limit` out",
         ),
         (
-            "[policies.orders]\nquotas = [{ limit = 1, per = 1 }, { limit = 0, per = 1 }]",
+            "[policies.orders]\nquotas = [{ limit = 1, per = 1 }, { limit = 0, per = 0 }]",
             "policies.\"orders\".quotas[1]",
-            "at least 1",
+            "longer than zero",
         ),
         ("[policies.orders]\nquotas = [{ limit = 1 }]", "quotas", "`per` is missing: add it"),
         ("[policies.orders]\nquotas = []", "policies.\"orders\".quotas", "1 to 4 quotas"),
@@ -494,7 +520,7 @@ fn a_file_edited_under_load_takes_effect_and_no_count_is_lost() {
         fs::write(&path, text(20)).unwrap();
         println!("took effect after {:?}", within_two_seconds(|| limit(&limiter) == limited(20)));
         for (broken, reason) in [
-            ("[policies.orders]\nlimit = 0\n", "at least 1"),
+            ("[policies.orders]\nlimit = 0\nblock = false\n", "a limit of 0 blocks"),
             ("[policies", "line 1"),
             ("[policies.order]\nlimit = 9\n", "did you mean `orders`?"),
             ("x = 1\n[policies.orders]\nlimit = 9\n", "there is no such key"),

@@ -289,6 +289,37 @@ async fn a_change_takes_effect_and_keeps_what_was_counted() {
 }
 
 #[tokio::test]
+async fn everybody_is_blocked_and_let_in_again() {
+    let (limiter, _) = limiter();
+    let router = router(Dashboard::new(limiter.clone()).allow_changes(true));
+    let blocked = "blocked: admits nobody";
+    assert!(!card(&get(&router, "/limits").await, "declared").contains(blocked));
+    for (form, expected) in
+        [(("block", "on"), Override::new().block(true)), (("limit", "0"), Override::new().limit(0))]
+    {
+        let form = [("policy", "declared"), form];
+        assert_eq!(post(&router, &form).await.status(), StatusCode::SEE_OTHER);
+        assert_eq!(limiter.overrides().get("declared"), Some(&expected));
+        let page = get(&router, "/limits").await;
+        assert!(card(&page, "declared").contains(blocked));
+        let name = form[1].0;
+        let is_filled_in = match name {
+            "block" => card(&page, "declared").contains("<option selected>on<"),
+            _ => card(&page, "declared").contains("name=\"limit\" value=\"0\""),
+        };
+        assert!(is_filled_in, "{name}");
+    }
+    let form = [("policy", "declared"), ("quotas", "5 per 1s, 0 per 1m")];
+    assert_eq!(post(&router, &form).await.status(), StatusCode::SEE_OTHER);
+    let page = get(&router, "/limits").await;
+    assert!(card(&page, "declared").contains("value=\"5 per 1s, 0 per 1s\""), "{page}");
+    assert!(card(&page, "declared").contains(blocked));
+    let form = [("policy", "declared"), ("block", "off")];
+    assert_eq!(post(&router, &form).await.status(), StatusCode::SEE_OTHER);
+    assert!(!card(&get(&router, "/limits").await, "declared").contains(blocked));
+}
+
+#[tokio::test]
 async fn several_quotas_are_changed_together() {
     let (limiter, _) = limiter();
     let router = router(Dashboard::new(limiter.clone()).allow_changes(true));
@@ -308,9 +339,9 @@ async fn mistakes_are_told_in_words_and_change_nothing() {
     let before = Overrides::new().with("declared", Override::new().limit(5));
     limiter.set_overrides(before.clone()).unwrap();
     let cases: [(&[(&str, &str)], &str); 13] = [
-        (&[("limit", "many")], "limit: `many` is no whole number from 1 to 4294967295"),
+        (&[("limit", "many")], "limit: `many` is no whole number from 0 to 4294967295"),
         (&[("limit", "-1")], "limit: `-1` is no whole number"),
-        (&[("limit", "0")], "limit: the limit"),
+        (&[("limit", "0"), ("block", "off")], "limit: a limit of 0 blocks"),
         (&[("per", "1 week")], "per: `1 week` is no length of time"),
         (&[("per", "0")], "per: the period"),
         (&[("burst", "0"), ("algorithm", "gcra")], "burst: the burst"),

@@ -206,10 +206,12 @@ async fn every_public_error_has_a_row() {
 async fn a_program_that_returns_the_error_prints_the_message() {
     async fn main() -> Result<(), Box<dyn Error>> {
         let limiter = Limiter::builder(MemoryBackend::new()).declare(POLICY).build();
-        limiter.set_overrides(Overrides::new().with("error_texts", Override::new().limit(0)))?;
+        limiter.set_overrides(
+            Overrides::new().with("error_texts", Override::new().per(Duration::from_micros(9))),
+        )?;
         let _: Router = Router::new().route("/", get(async || {})).layer(limiter.layer());
         Ok(())
     }
     let printed = format!("Error: {:?}", main().await.unwrap_err());
-    assert_eq!(printed, "Error: policies.\"error_texts\".limit: the limit must be at least 1");
+    assert_eq!(printed, "Error: policies.\"error_texts\".per: the period must be at least 1 ms");
 }

@@ -206,7 +206,7 @@ fn what_is_wrong_is_told_and_nothing_is_taken() {
     let cases = [
         ("layr", Override::new(), None, "did you mean `layer`?"),
         ("nonsense", Override::new(), None, "`function`, `handler`"),
-        ("layer", Override::new().limit(0), Some("limit"), "at least 1"),
+        ("layer", Override::new().limit(0).block(false), Some("limit"), "a limit of 0 blocks"),
         ("layer", Override::new().limit(u32::MAX), Some("limit"), "lower the limit"),
         ("layer", Override::new().limit(9).per(Duration::ZERO), Some("per"), "longer than zero"),
         ("layer", Override::new().per(400 * 24 * HOUR), Some("per"), "at most 366 days"),

@@ -8,6 +8,9 @@ mod access;
 mod access_credentials;
 mod access_kind;
 mod access_tls;
+mod by_name;
+#[path = "../http/by_name_cases.rs"]
+mod by_name_cases;
 mod clock_jumps;
 mod conformance;
 mod deep_logs;

@@ -5,10 +5,11 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::error::fmt_with_causes;
-use crate::{Decision, Outcome, Policy, Unavailable};
+use crate::refused_by::RefusedBy;
+use crate::{Decision, Outcome, Unavailable};
 
-/// The error of an annotated function that was not called: its limit is reached, or could not be
-/// checked.
+/// The error of an annotated function that was not called, or of a refused check
+/// ([`Decision::into_result`]): the limit is reached, or could not be checked.
 ///
 /// The function's own error type must be convertible from it: implement `From<RateLimited>` for
 /// that type.
@@ -29,7 +30,8 @@ use crate::{Decision, Outcome, Policy, Unavailable};
 pub struct RateLimited(Box<Inner>);
 
 struct Inner {
-    policy: Policy,
+    /// The limit; `None` if the error is not that of a check.
+    limit: Option<RefusedBy>,
     cause: Cause,
 }
 
@@ -41,26 +43,19 @@ enum Cause {
 }
 
 impl RateLimited {
-    pub(super) fn refused(policy: &Policy, decision: Decision) -> Self {
-        Self::new(policy, Cause::Refused(decision))
+    pub(super) fn cannot_wait(limit: RefusedBy) -> Self {
+        Self::new(Some(limit), Cause::CannotWait)
     }
 
-    pub(super) fn unavailable(policy: &Policy, unavailable: Unavailable) -> Self {
-        Self::new(policy, Cause::Unavailable(unavailable))
+    fn new(limit: Option<RefusedBy>, cause: Cause) -> Self {
+        Self(Box::new(Inner { limit, cause }))
     }
 
-    pub(super) fn cannot_wait(policy: &Policy) -> Self {
-        Self::new(policy, Cause::CannotWait)
-    }
-
-    fn new(policy: &Policy, cause: Cause) -> Self {
-        Self(Box::new(Inner { policy: policy.clone(), cause }))
-    }
-
-    /// Returns the name of the policy that refused.
+    /// Returns the name of the policy that refused. It is empty if the error was made from an
+    /// [`Unavailable`] that no method of a limiter has returned.
     #[must_use]
     pub fn policy(&self) -> &str {
-        self.0.policy.name()
+        self.0.limit.as_ref().map_or("", |limit| limit.policy.name())
     }
 
     /// Returns the time until the call may succeed; `None` if trying again does not help.
@@ -111,23 +106,64 @@ impl fmt::Display for RateLimited {
     }
 }
 
-/// Creates the response of an annotated handler, for handlers that are limited as functions: 429,
-/// 413 if the call can never be admitted because of its cost, 403 if its subject is blocked, or 503 if
-/// the limit could not be checked.
+/// Creates the response of an annotated handler: 429, 413 if the call can never be admitted because
+/// of its cost, 403 if its subject is blocked, or 503 if the limit could not be checked. The options are those of the limiter that was asked
+/// ([`HttpOptions`](crate::HttpOptions)).
 #[cfg(feature = "axum")]
 impl axum::response::IntoResponse for RateLimited {
     fn into_response(self) -> axum::response::Response {
         use crate::http::refuse_call;
         use crate::response::Reason;
 
-        let Inner { policy, cause } = *self.0;
-        match cause {
-            Cause::Refused(decision) => refuse_call(&policy, Reason::of(&decision)),
-            Cause::Unavailable(unavailable) => {
-                refuse_call(&policy, Reason::Unavailable(&unavailable))
-            }
-            Cause::CannotWait => refuse_call(&policy, Reason::CannotWait),
-        }
+        let Inner { limit, cause } = *self.0;
+        let reason = match &cause {
+            Cause::Refused(decision) => Reason::of(decision),
+            Cause::Unavailable(unavailable) => Reason::Unavailable(unavailable),
+            Cause::CannotWait => Reason::CannotWait,
+        };
+        refuse_call(limit.as_ref(), reason)
+    }
+}
+
+/// Creates the refusal of a check that could not be made, so that `?` answers it like the attribute
+/// does.
+impl From<Unavailable> for RateLimited {
+    fn from(unavailable: Unavailable) -> Self {
+        Self::new(unavailable.limit().cloned(), Cause::Unavailable(unavailable))
+    }
+}
+
+impl Decision {
+    /// Returns the decision if the request may go on, and otherwise the refusal as an error. As a
+    /// response the error is what the attribute would answer by the same policy: the same status,
+    /// header fields and body, by the options of the limiter that was asked.
+    ///
+    /// A policy in [shadow mode](crate::Override::shadow) refuses nobody, so its decisions are
+    /// returned in any case.
+    ///
+    /// ```
+    /// use tollgate::{Policy, Quota, RateLimited, Subject, get_limiter};
+    ///
+    /// const EXPORTS: Policy = Policy::new("exports", Quota::per_hour(10));
+    ///
+    /// async fn export(account: u64, pages: u32) -> Result<String, RateLimited> {
+    ///     let subject = Subject::from(account.to_string());
+    ///     let limiter = get_limiter();
+    ///     let _paid = limiter.check_cost(&EXPORTS, subject, pages).await?.into_result()?;
+    ///     Ok("…".to_owned())
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If the policy refuses the request.
+    pub fn into_result(self) -> Result<Self, RateLimited> {
+        let limit = match self.refused_by() {
+            _ if self.is_allowed() => return Ok(self),
+            Some(limit) if limit.policy.is_shadow() => return Ok(self),
+            limit => limit.cloned(),
+        };
+        Err(RateLimited::new(limit, Cause::Refused(self)))
     }
 }
 

@@ -70,7 +70,7 @@ impl CallLimit {
         limiter: &Limiter,
         call: &Call,
     ) -> Result<Option<Decision>, RateLimited> {
-        let subject = limiter.subject_of(call.subject.as_str());
+        let subject = limiter.subject_of(&call.subject);
         let declared = self.check(&subject, call);
         let (policy, charged) = match self.wait {
             Some(max_wait) => limiter.charge_in_line(&declared, max_wait).await,
@@ -86,12 +86,12 @@ impl CallLimit {
     /// Charges a call like [`charge`](Self::charge), for a function that is not async. Also fails
     /// if the backend cannot answer without waiting.
     fn charge_now(&self, limiter: &Limiter, call: &Call) -> Result<Option<Decision>, RateLimited> {
-        let subject = limiter.subject_of(call.subject.as_str());
+        let subject = limiter.subject_of(&call.subject);
         let declared = self.check(&subject, call);
         let policy = limiter.effective_policy_for(&declared);
         let check = declared.with_policy(&policy);
         let charged = limiter.charge_now(&policy, &check);
-        let charged = charged.ok_or_else(|| RateLimited::cannot_wait(&policy))?;
+        let charged = charged.ok_or_else(|| RateLimited::cannot_wait(limiter.refusing(&policy)))?;
         self.permit(limiter, &check, charged)
     }
 
@@ -110,14 +110,11 @@ impl CallLimit {
                     let blocked = Blocked::new(check, &decision);
                     self.limit.notify(&blocked);
                     limiter.notify_blocked(&blocked);
-                    if !check.policy.is_shadow() {
-                        return Err(RateLimited::refused(check.policy, decision));
-                    }
                 }
-                Ok(Some(decision))
+                decision.into_result().map(Some)
             }
             Err(_) if check.policy.is_shadow() => Ok(None),
-            Err(unavailable) => Err(RateLimited::unavailable(check.policy, unavailable)),
+            Err(unavailable) => Err(unavailable.of(limiter.refusing(check.policy)).into()),
         }
     }
 }

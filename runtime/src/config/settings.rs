@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::value::{ConfigDuration, Keyword};
-use crate::overrides::quota;
+use crate::overrides::written_quota;
 use crate::{Algorithm, CircuitBreaker, LocalTier, OnError, Override};
 
 /// The key of an invalid setting, and the reason why its value is invalid.
@@ -243,6 +243,7 @@ pub(super) struct PolicySettings {
     shadow: Option<bool>,
     on_error: Option<Keyword<OnError>>,
     enabled: Option<bool>,
+    block: Option<bool>,
 }
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -272,7 +273,7 @@ impl PolicySettings {
             for (index, QuotaSettings { limit, per: ConfigDuration(per), burst }) in
                 quotas.iter().enumerate()
             {
-                let quota = quota(*limit, *per, *burst).map_err(|error| {
+                let quota = written_quota(*limit, *per, *burst).map_err(|error| {
                     (format!("policies.{name:?}.quotas[{index}]"), error.to_string())
                 })?;
                 all.push(quota);
@@ -290,6 +291,9 @@ impl PolicySettings {
         }
         if let Some(enabled) = self.enabled {
             changes = changes.enabled(enabled);
+        }
+        if let Some(block) = self.block {
+            changes = changes.block(block);
         }
         Ok(changes)
     }

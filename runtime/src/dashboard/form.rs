@@ -3,7 +3,7 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::overrides::{Origin, UnknownWord, quota};
+use crate::overrides::{Origin, UnknownWord, written_quota};
 use crate::{Algorithm, OnError, Override, Policy, Quota, duration_text};
 
 /// The fields of a form as text. An empty field does not override the policy's declared setting.
@@ -20,6 +20,7 @@ pub(super) struct Form {
     pub(super) shadow: String,
     pub(super) on_error: String,
     pub(super) enabled: String,
+    pub(super) block: String,
 }
 
 impl Form {
@@ -39,6 +40,7 @@ impl Form {
                 "shadow" => form.shadow = value,
                 "on_error" => form.on_error = value,
                 "enabled" => form.enabled = value,
+                "block" => form.block = value,
                 // Unknown fields are ignored.
                 _ => {}
             }
@@ -50,8 +52,8 @@ impl Form {
     /// except the policy's name are empty.
     pub(super) fn for_policy(policy: &Policy, changes: Option<&Override>) -> Self {
         let none = Override::new();
-        let Override { limit, per, burst, quotas, algorithm, shadow, on_error, enabled, origin: _ } =
-            changes.unwrap_or(&none);
+        let changes = changes.unwrap_or(&none);
+        let Override { limit, per, burst, quotas, algorithm, shadow, on_error, .. } = changes;
         Self {
             policy: policy.name().to_owned(),
             resets: false,
@@ -62,7 +64,8 @@ impl Form {
             algorithm: algorithm.map_or("", Algorithm::as_str).to_owned(),
             shadow: shadow.map_or("", switch).to_owned(),
             on_error: on_error.map_or("", OnError::as_str).to_owned(),
-            enabled: enabled.map_or("", switch).to_owned(),
+            enabled: changes.enabled.map_or("", switch).to_owned(),
+            block: changes.block.map_or("", switch).to_owned(),
         }
     }
 
@@ -79,6 +82,7 @@ impl Form {
             shadow: parse_field("shadow", &self.shadow, &mut report, is_on),
             on_error: parse_field("on_error", &self.on_error, &mut report, keyword),
             enabled: parse_field("enabled", &self.enabled, &mut report, is_on),
+            block: parse_field("block", &self.block, &mut report, is_on),
             origin: Origin::default(),
         };
         if mistakes.is_empty() { Ok(changes) } else { Err(mistakes) }
@@ -93,6 +97,10 @@ pub(super) fn listed(quotas: &[Quota]) -> String {
 
 /// Formats one quota, for example `100 per 1h burst 20`.
 fn format_quota(quota: &Quota) -> String {
+    if quota.is_blocked() {
+        // A limit of 0 is how a block is written in a list.
+        return "0 per 1s".to_owned();
+    }
     let text = format!("{} per {}", quota.limit(), duration_text::format(quota.period()));
     match quota.capacity() {
         burst if burst != quota.limit() => format!("{text} burst {burst}"),
@@ -123,7 +131,7 @@ fn parse_field<T>(
 }
 
 fn number(text: &str) -> Result<u32, String> {
-    let wrong = |_| format!("`{text}` is no whole number from 1 to {}", u32::MAX);
+    let wrong = |_| format!("`{text}` is no whole number from 0 to {}", u32::MAX);
     u32::from_str(text).map_err(wrong)
 }
 
@@ -161,7 +169,7 @@ fn quotas(text: &str) -> Result<Vec<Quota>, String> {
             }
         };
         let burst = burst.map(number).transpose()?;
-        quota(number(limit)?, period(per)?, burst)
+        written_quota(number(limit)?, period(per)?, burst)
             .map_err(|error| format!("`{}`: {error}", text.trim()))
     };
     text.split(',').map(one).collect()

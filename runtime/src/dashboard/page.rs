@@ -68,6 +68,7 @@ struct Card {
     on_error: &'static str,
     is_enabled: bool,
     is_shadow: bool,
+    is_blocked: bool,
     is_overridden: bool,
     /// The quotas and the algorithm that the program declares.
     declared: String,
@@ -160,6 +161,7 @@ impl Dashboard {
             on_error: self.limiter.on_error(&effective).as_str(),
             is_enabled: effective.is_enabled(),
             is_shadow: effective.is_shadow(),
+            is_blocked: effective.is_blocked(),
             is_overridden: changes.is_some(),
             declared: format!(
                 "{}, {}",

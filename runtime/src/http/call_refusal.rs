@@ -1,18 +1,35 @@
-//! The response of a refused call of a function that is not a handler.
+//! The response of a refused call of a function that is not a handler, or of a refused check.
 
 use axum::response::Response;
 
-use crate::Policy;
 use crate::global::current_limiter;
-use crate::response::{PolicyText, Reason, Refusal, RefusalContext};
+use crate::refused_by::RefusedBy;
+use crate::response::{
+    EffectiveHttpOptions, HeaderStyle, PolicyText, Reason, Refusal, RefusalContext,
+};
+use crate::{Policy, Quota};
 
-/// Creates the response to a refused call. The options are those of the scoped limiter if there is
-/// one, or else of the global limiter.
-pub(crate) fn refuse_call(policy: &Policy, reason: Reason<'_>) -> Response {
-    let (text, limiter) = (PolicyText::new(policy), current_limiter());
-    let options = limiter.http();
-    let context =
-        RefusalContext { options, headers: options.headers, function: None, passes_limits: true };
-    let refusal = Refusal::new(policy, &text, reason, None).described_by(context.headers);
+/// The policy of an error that belongs to none.
+static NO_POLICY: Policy = Policy::new("", Quota::PLACEHOLDER);
+
+/// Creates the response to a refused call. The options are those of the limiter that was asked. If
+/// that is not known, they are those of the scoped limiter, or else of the global one.
+pub(crate) fn refuse_call(limit: Option<&RefusedBy>, reason: Reason<'_>) -> Response {
+    match limit.and_then(|limit| limit.options.downcast_ref()) {
+        Some(options) => refuse_by(options, limit, reason),
+        None => refuse_by(current_limiter().http(), limit, reason),
+    }
+}
+
+fn refuse_by(
+    options: &EffectiveHttpOptions,
+    limit: Option<&RefusedBy>,
+    reason: Reason<'_>,
+) -> Response {
+    let policy = limit.map_or(&NO_POLICY, |limit| &limit.policy);
+    let text = PolicyText::new(policy);
+    let headers = if limit.is_some() { options.headers } else { HeaderStyle::None };
+    let context = RefusalContext { options, headers, function: None, passes_limits: true };
+    let refusal = Refusal::new(policy, &text, reason, None).described_by(headers);
     context.respond(&refusal)
 }

@@ -136,7 +136,7 @@ impl<'a, R> Checker<'a, R> {
         if !policy.is_enabled() || self.limit.is_exempt(parts, &self.limiter.http().address) {
             return Ok(None);
         }
-        let subject = match self.limit.key.subject(parts, self.key_options()).await {
+        let subject = match self.limit.key.resolve(parts, self.key_options()).await {
             Ok(Some(subject)) => subject,
             Ok(None) => return Ok(None),
             Err(_) if policy.is_shadow() => return Ok(None),

@@ -21,6 +21,7 @@ pub(crate) mod extractor;
 mod granted;
 mod grants;
 pub(crate) mod handler_future;
+mod key_subject;
 pub(crate) mod layer;
 mod layer_limit;
 mod layer_placement;

@@ -29,6 +29,7 @@ pub(crate) use self::options::{
 };
 pub use self::options::{ForwardedHeader, OnMissingKey};
 pub use self::part::{KeyPart, extension};
+pub(crate) use self::request_values::{canonical_cookie, canonical_header};
 use crate::subject::{IntoSubject, Subject};
 
 /// The property of a request by which a limit counts. Each value of the property has its own quota.
@@ -197,7 +198,7 @@ impl Key {
     }
 
     /// Returns the subject, and waits for it where necessary.
-    pub(crate) async fn subject(
+    pub(crate) async fn resolve(
         &self,
         parts: &mut Parts,
         options: KeyOptions<'_>,

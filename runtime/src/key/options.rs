@@ -101,6 +101,11 @@ impl AddressOptions {
         self.trusted_proxies.iter().any(|proxy| proxy.contains(address))
     }
 
+    /// Returns an address in its canonical form.
+    pub(crate) fn canonical(&self, address: IpAddr) -> IpAddr {
+        self.translation.canonical(address)
+    }
+
     /// Returns `true` if one of the networks contains a canonical address.
     pub(crate) fn is_in(&self, address: IpAddr, networks: &[Network]) -> bool {
         let contains =

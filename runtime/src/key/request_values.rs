@@ -19,14 +19,27 @@ pub(super) fn header<'a>(
     parts: &'a Parts,
     name: &'static str,
 ) -> Result<Option<Value<'a>>, KeyError> {
-    let is_credentials = ["authorization", "proxy-authorization"]
-        .iter()
-        .any(|credentials| name.eq_ignore_ascii_case(credentials));
     let values = header_lines(parts, name);
-    if is_credentials {
+    if is_credentials(name) {
         return only(values.map(credentials), KeyError::RepeatedHeader(name));
     }
     only(values.map(Cow::Borrowed), KeyError::RepeatedHeader(name))
+}
+
+/// Returns a value of the header in the form in which it is counted.
+pub(crate) fn canonical_header<'a>(name: &str, value: &'a [u8]) -> Value<'a> {
+    if is_credentials(name) { credentials(value) } else { Cow::Borrowed(value) }
+}
+
+/// Returns a decoded value of a cookie in the form in which it is counted.
+pub(crate) fn canonical_cookie(value: &str) -> Value<'_> {
+    unquoted(Cow::Borrowed(value.as_bytes()))
+}
+
+/// Returns `true` if the header of this name contains credentials with a scheme.
+fn is_credentials(name: &str) -> bool {
+    let names = ["authorization", "proxy-authorization"];
+    names.iter().any(|credentials| name.eq_ignore_ascii_case(credentials))
 }
 
 /// Returns the value of the cookie; `None` if there is none.

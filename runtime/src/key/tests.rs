@@ -28,7 +28,7 @@ fn resolved(
     let options = KeyOptions { address: &address, hash: &hash, on_missing };
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let now = key.subject_now(&parts, options);
-    let subject = runtime.block_on(key.subject(&mut parts, options));
+    let subject = runtime.block_on(key.resolve(&mut parts, options));
     if !key.is_async() {
         assert_eq!(now.as_ref(), Some(&subject));
     }
@@ -174,7 +174,7 @@ fn the_path_of_a_function_an_async_one_or_an_extractor_is_a_key() {
     let on_missing = OnMissingKey::Reject;
     let options = KeyOptions { address: &address, hash: &hash, on_missing };
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let subject = runtime.block_on(Key::from_parts(PARTS).subject(&mut all, options)).unwrap();
+    let subject = runtime.block_on(Key::from_parts(PARTS).resolve(&mut all, options)).unwrap();
     assert_eq!(subject.unwrap().as_str(), "GET|GET|GET|42");
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Limiter;
+use crate::named_subject::AsSubject;
 use crate::operation::{Answer, Operation};
 use crate::policy::ban::{Ban, BanError};
 use crate::{BackendError, Check, Policy, Unavailable};
@@ -19,14 +20,15 @@ impl Limiter {
     pub async fn ban(
         &self,
         policy: &Policy,
-        subject: &str,
+        subject: impl AsSubject,
         duration: Duration,
     ) -> Result<(), Unavailable> {
         Ban::span_of(duration).map_err(not_a_ban)?;
-        let subject = self.subject_of(subject);
+        let subject = self.subject_of(&subject);
         let declared = Check::new(policy, &subject, 0);
         let policy = self.effective_policy_for(&declared);
-        let check = declared.with_policy(&policy);
+        let countable = policy.countable();
+        let check = declared.with_policy(countable.as_ref().unwrap_or(&policy));
         match self.apply(&Operation::ban(check, duration)).await? {
             Answer::Banned => {
                 if let Some(fallback) = &self.shared.fallback {
@@ -46,11 +48,16 @@ impl Limiter {
     /// # Errors
     ///
     /// If the backend cannot answer or cannot ban. The policy's `on_error` does not apply.
-    pub async fn unban(&self, policy: &Policy, subject: &str) -> Result<bool, Unavailable> {
-        let subject = self.subject_of(subject);
+    pub async fn unban(
+        &self,
+        policy: &Policy,
+        subject: impl AsSubject,
+    ) -> Result<bool, Unavailable> {
+        let subject = self.subject_of(&subject);
         let declared = Check::new(policy, &subject, 0);
         let policy = self.effective_policy_for(&declared);
-        let check = declared.with_policy(&policy);
+        let countable = policy.countable();
+        let check = declared.with_policy(countable.as_ref().unwrap_or(&policy));
         if let Some(fallback) = &self.shared.fallback {
             fallback.unban(&check);
         }

@@ -76,7 +76,7 @@ impl Limiter {
         ahead: Ahead,
     ) -> Result<Decision, Unavailable> {
         let verdict = self.peek_turn(check, &Turn::of_waiter(check, ahead)).await?;
-        Ok(Decision::without_receipt(verdict))
+        Ok(Decision::refused(verdict, self.refusing(check.policy)))
     }
 
     /// Returns the verdict on a check behind a line, and charges nothing.

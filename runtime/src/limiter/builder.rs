@@ -12,6 +12,7 @@ use crate::backend::identity::next_identity;
 use crate::backend::store::{StoreHandle, StoreOptions};
 use crate::decision::ChargeOrigin;
 use crate::guard::{Fallback, GuardOptions, GuardedStore};
+use crate::named_subject::{AsSubject as _, NamedSubject, SubjectRules};
 use crate::overrides::{OverrideTable, SubjectOverrides};
 use crate::subject_hash::{Pepper, PepperError, SubjectHash};
 use crate::telemetry::{NearLimit, ShadowLog, Telemetry};
@@ -274,8 +275,6 @@ impl LimiterBuilder {
         let clock = self.guards.clock;
         let instances = self.instances.filter(|_| can_fail);
         let fallback = instances.map(|instances| Fallback::new(instances, Arc::clone(&clock)));
-        let subjects =
-            self.subjects.map(|subjects| SubjectOverrides::new(subjects, Arc::clone(&clock)));
         #[cfg(feature = "axum")]
         let clocks =
             crate::response::WallClocks { store: store.clock(), fallback: Arc::clone(&clock) };
@@ -290,6 +289,17 @@ impl LimiterBuilder {
         let (pepper, hash_subjects) = (None, None);
         let hash =
             SubjectHash::new(pepper.or(self.pepper), hash_subjects.unwrap_or(self.hash_subjects));
+        #[cfg(feature = "axum")]
+        let http = Arc::new(http.effective(clocks));
+        let rules = SubjectRules {
+            hash: &hash,
+            #[cfg(feature = "axum")]
+            address: &http.address,
+        };
+        let subjects = self.subjects.map(|subjects| {
+            let text = |subject: &NamedSubject| subject.counted(&rules).into_owned();
+            SubjectOverrides::new(subjects, Arc::clone(&clock), text)
+        });
         let shared = Shared {
             store,
             origin,
@@ -310,7 +320,7 @@ impl LimiterBuilder {
             subjects,
             hash,
             #[cfg(feature = "axum")]
-            http: http.effective(clocks),
+            http,
         };
         Limiter { shared: Arc::new(shared) }
     }

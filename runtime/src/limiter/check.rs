@@ -9,8 +9,10 @@ use super::Limiter;
 #[cfg(feature = "axum")]
 use super::behind::put_behind;
 use super::prospect::Turn;
+use crate::named_subject::AsSubject;
 use crate::operation::{Answer, Operation};
 use crate::overrides::EffectivePolicy;
+use crate::refused_by::RefusedBy;
 use crate::verdict::Verdict;
 use crate::{BackendError, Check, Decision, Policy, Source, StartError, Unavailable};
 
@@ -20,7 +22,11 @@ impl Limiter {
     /// # Errors
     ///
     /// If the backend cannot answer and the policy is closed.
-    pub async fn check(&self, policy: &Policy, subject: &str) -> Result<Decision, Unavailable> {
+    pub async fn check(
+        &self,
+        policy: &Policy,
+        subject: impl AsSubject,
+    ) -> Result<Decision, Unavailable> {
         self.check_cost(policy, subject, 1).await
     }
 
@@ -33,14 +39,15 @@ impl Limiter {
     pub async fn check_cost(
         &self,
         policy: &Policy,
-        subject: &str,
+        subject: impl AsSubject,
         cost: u32,
     ) -> Result<Decision, Unavailable> {
-        let subject = self.subject_of(subject);
+        let subject = self.subject_of(&subject);
         let declared = Check::new(policy, &subject, cost);
         let policy = self.effective_policy_for(&declared);
         let check = declared.with_policy(&policy);
-        let decision = self.charge(&policy, &check).await?;
+        let charged = self.charge(&policy, &check).await;
+        let decision = charged.or_else(|error| self.undecided(&check, error))?;
         self.notify_refusal(&check, &decision);
         Ok(decision)
     }
@@ -55,16 +62,18 @@ impl Limiter {
     pub fn check_now(
         &self,
         policy: &Policy,
-        subject: &str,
+        subject: impl AsSubject,
         cost: u32,
     ) -> Option<Result<Decision, Unavailable>> {
-        let subject = self.subject_of(subject);
+        let subject = self.subject_of(&subject);
         let declared = Check::new(policy, &subject, cost);
         let policy = self.effective_policy_for(&declared);
         let check = declared.with_policy(&policy);
         let charged = self.charge_now(&policy, &check);
-        if let Some(Ok(decision)) = &charged {
-            self.notify_refusal(&check, decision);
+        match charged {
+            Some(Err(error)) => return Some(self.undecided(&check, error)),
+            Some(Ok(ref decision)) => self.notify_refusal(&check, decision),
+            None => {}
         }
         charged
     }
@@ -87,14 +96,16 @@ impl Limiter {
     pub async fn wait(
         &self,
         policy: &Policy,
-        subject: &str,
+        subject: impl AsSubject,
         cost: u32,
         max_wait: Duration,
     ) -> Result<Decision, Unavailable> {
-        let subject = self.subject_of(subject);
+        let subject = self.subject_of(&subject);
         let check = Check::new(policy, &subject, cost);
         let (policy, waited) = self.charge_in_line(&check, max_wait).await;
-        waited.inspect(|decision| self.notify_refusal(&check.with_policy(&policy), decision))
+        let check = check.with_policy(&policy);
+        let waited = waited.or_else(|error| self.undecided(&check, error));
+        waited.inspect(|decision| self.notify_refusal(&check, decision))
     }
 
     /// Returns the decision that [`check_cost`](Self::check_cost) would return now, and charges
@@ -106,25 +117,30 @@ impl Limiter {
     pub async fn peek(
         &self,
         policy: &Policy,
-        subject: &str,
+        subject: impl AsSubject,
         cost: u32,
     ) -> Result<Decision, Unavailable> {
-        let subject = self.subject_of(subject);
+        let subject = self.subject_of(&subject);
         let declared = Check::new(policy, &subject, cost);
         let policy = self.effective_policy_for(&declared);
         if !policy.is_enabled() {
             return Ok(Decision::disabled());
         }
-        self.validated()?;
-        if policy.is_blocked() {
-            return Ok(Decision::without_receipt(Verdict::blocked()));
-        }
         let check = declared.with_policy(&policy);
-        let verdict = match self.ahead_of(&check) {
-            Some(ahead) => self.peek_turn(&check, &Turn::of_plain(&check, ahead)).await?,
-            None => self.peek_verdict(check).await?,
+        if let Err(error) = self.validated() {
+            return self.undecided(&check, error);
+        }
+        if policy.is_blocked() {
+            return Ok(self.found(Verdict::blocked(), &check));
+        }
+        let peeked = match self.ahead_of(&check) {
+            Some(ahead) => self.peek_turn(&check, &Turn::of_plain(&check, ahead)).await,
+            None => self.peek_verdict(check).await,
         };
-        Ok(Decision::without_receipt(verdict))
+        match peeked {
+            Ok(verdict) => Ok(self.found(verdict, &check)),
+            Err(error) => self.undecided(&check, error),
+        }
     }
 
     /// Returns the verdict on a check by the policy in it, and charges nothing.
@@ -146,6 +162,18 @@ impl Limiter {
         checks: &[Check<'_>],
         may_wait: bool,
     ) -> Vec<Option<Verdict>> {
+        let is_asked = |check: &&Check<'_>| !check.policy.is_blocked();
+        let asked: Vec<Check<'_>> = checks.iter().filter(is_asked).copied().collect();
+        let mut peeked = self.peek_asked(&asked, may_wait).await.into_iter();
+        let verdicts = checks.iter().map(|check| match is_asked(&check) {
+            true => peeked.next().flatten(),
+            false => Some(Verdict::blocked()),
+        });
+        verdicts.collect()
+    }
+
+    #[cfg(feature = "axum")]
+    async fn peek_asked(&self, checks: &[Check<'_>], may_wait: bool) -> Vec<Option<Verdict>> {
         let store = &self.shared.store;
         let turn = |check| Some(Turn::of_plain(check, self.ahead_of(check)?));
         let turns: Vec<Option<Turn>> = checks.iter().map(turn).collect();
@@ -180,15 +208,17 @@ impl Limiter {
     /// # Errors
     ///
     /// If the backend cannot answer. The policy's `on_error` does not apply.
-    pub async fn reset(&self, policy: &Policy, subject: &str) -> Result<(), Unavailable> {
-        let subject = self.subject_of(subject);
+    pub async fn reset(&self, policy: &Policy, subject: impl AsSubject) -> Result<(), Unavailable> {
+        let subject = self.subject_of(&subject);
         let declared = Check::new(policy, &subject, 0);
         let policy = self.effective_policy_for(&declared);
-        let check = declared.with_policy(&policy);
+        let countable = policy.countable();
+        let check = declared.with_policy(countable.as_ref().unwrap_or(&policy));
         if let Some(fallback) = &self.shared.fallback {
             fallback.reset(&check);
         }
-        match self.apply(&Operation::reset(check)).await? {
+        let answer = self.apply(&Operation::reset(check)).await;
+        match answer.map_err(|error| self.unavailable(&check, error.into()))? {
             Answer::Reset => {
                 self.shared.queue.notify_first(&check);
                 Ok(())
@@ -229,14 +259,52 @@ impl Limiter {
         if let Err(error) = self.decide_now(check, decision.verdict_mut())? {
             return Some(Err(error));
         }
-        decision.add_receipt(check, self.shared.origin);
+        if decision.is_allowed() {
+            decision.add_receipt(check, self.shared.origin);
+        } else {
+            decision.add_refusal(self.refusing(check.policy));
+        }
         Some(Ok(decision))
     }
 
     /// Creates the decision about a charge of `check` by this limiter.
     #[inline]
     pub(crate) fn charged(&self, verdict: Verdict, check: &Check<'_>) -> Decision {
-        Decision::charged(verdict, check, self.shared.origin)
+        if verdict.is_allowed() {
+            return Decision::charged(verdict, check, self.shared.origin);
+        }
+        Decision::refused(verdict, self.refusing(check.policy))
+    }
+
+    /// Creates the decision of a peek.
+    fn found(&self, verdict: Verdict, check: &Check<'_>) -> Decision {
+        if verdict.is_allowed() {
+            return Decision::without_receipt(verdict);
+        }
+        Decision::refused(verdict, self.refusing(check.policy))
+    }
+
+    /// Returns what a refusal by a policy keeps of this limiter.
+    pub(crate) fn refusing(&self, policy: &Policy) -> RefusedBy {
+        RefusedBy {
+            policy: policy.clone(),
+            #[cfg(feature = "axum")]
+            options: self.shared.http.clone(),
+        }
+    }
+
+    /// Returns the result of a check without a verdict. A policy in shadow mode refuses nobody.
+    #[cold]
+    fn undecided(&self, check: &Check<'_>, error: Unavailable) -> Result<Decision, Unavailable> {
+        if check.policy.is_shadow() {
+            return Ok(Decision::without_receipt(Verdict::open()));
+        }
+        Err(self.unavailable(check, error))
+    }
+
+    /// Adds to the error of a check what its response needs.
+    fn unavailable(&self, check: &Check<'_>, error: Unavailable) -> Unavailable {
+        error.of(self.refusing(check.policy))
     }
 
     /// Decides about a check, stores the verdict in `verdict`, and reports it to telemetry.

@@ -92,7 +92,7 @@ struct Shared {
     subjects: Option<SubjectOverrides>,
     hash: SubjectHash,
     #[cfg(feature = "axum")]
-    http: EffectiveHttpOptions,
+    http: Arc<EffectiveHttpOptions>,
 }
 
 impl Limiter {

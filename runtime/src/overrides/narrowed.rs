@@ -24,11 +24,11 @@ pub(super) fn narrowed(
         policy.set_shadow(false);
     }
     match meant_by(base, changes) {
-        Some(meant) => {
+        Some(meant) if changes.block != Some(true) => {
             let quotas = base.quotas().iter().copied().chain(meant).collect();
             policy = policy.with_quotas(&stacked(quotas));
         }
-        None => policy.set_blocked(),
+        _ => policy.set_blocked(true),
     }
     let Some(mode) = changes.on_error else { return policy };
     match (mode, base.get_on_error()) {
@@ -46,6 +46,9 @@ pub(super) fn narrowed(
 fn meant_by(base: &Policy, changes: &Override) -> Option<Vec<Quota>> {
     let Override { limit, per, burst, quotas, .. } = changes;
     let mut meant = quotas.clone().unwrap_or_default();
+    if base.quotas().iter().chain(&meant).any(Quota::is_blocked) {
+        return None;
+    }
     if limit.is_some() || per.is_some() || burst.is_some() {
         for quota in base.quotas() {
             let own = (quota.capacity() != quota.limit()).then_some(quota.capacity());

@@ -1,5 +1,6 @@
 //! Overrides of single subjects, which the program computes.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -9,6 +10,7 @@ use super::effective::{EffectivePolicy, Overridden};
 use super::narrowed::narrowed;
 use crate::guard::{BoundedMap, HashedKey};
 use crate::micros::{TimeSpan, Timestamp};
+use crate::named_subject::NamedSubject;
 use crate::{Check, Clock, Policy};
 
 const DEFAULT_MAX_KEYS: usize = 100_000;
@@ -39,15 +41,19 @@ type SubjectFn = dyn Fn(&Policy, &str) -> Option<Override> + Send + Sync;
 /// ```
 ///
 /// The function receives the policy in effect, and the subject under which its requests are
-/// counted: an address, the result of a key function, or the hash of a credential. If it returns
+/// counted ([`Limiter::subject_text`](crate::Limiter::subject_text)): an address, the result of a key
+/// function, or the hash of a credential. If it returns
 /// `None`, the policy does not change. An override that it returns is applied after the override of
 /// the policy (see [`Limiter::set_overrides`](crate::Limiter::set_overrides)), so a limit that it
 /// sets takes precedence. When a subject changes to another plan, its earlier requests remain
 /// counted.
 ///
-/// An invalid override, for example one with a limit of 0 or with a period of more than 366 days, is
-/// logged as an error, and never admits more than the policy in effect. The subject gets no more than
-/// both admit; with a limit or a burst of 0 it is blocked ([`Outcome::Blocked`](crate::Outcome)).
+/// Of a subject that is suspended nothing passes: [`Override::block`], a limit of 0, or a quota that
+/// is [`Quota::BLOCKED`](crate::Quota::BLOCKED).
+///
+/// An invalid override, for example one with a period of more than 366 days, is logged as an error,
+/// and never admits more than the policy in effect. The subject gets no more than both admit; with a
+/// burst of 0 it is blocked ([`Outcome::Blocked`](crate::Outcome)).
 ///
 /// The results are cached for a bounded number of subjects and for a bounded time. The function is
 /// called during a request, so it has to be quick: look the plan up in memory. Callers that wait
@@ -56,8 +62,25 @@ type SubjectFn = dyn Fn(&Policy, &str) -> Option<Override> + Send + Sync;
 #[derive(Clone)]
 pub struct PerSubject {
     function: Arc<SubjectFn>,
+    named: Vec<NamedOverride>,
     max_age: Duration,
     max_keys: usize,
+}
+
+/// The override of a policy for a subject that is named.
+#[derive(Clone)]
+struct NamedOverride {
+    policy: String,
+    subject: NamedSubject,
+    changes: Override,
+}
+
+/// Creates settings by which no subject has an override, to which
+/// [`with`](PerSubject::with) adds some.
+impl Default for PerSubject {
+    fn default() -> Self {
+        Self::new(|_, _| None)
+    }
 }
 
 impl PerSubject {
@@ -67,7 +90,29 @@ impl PerSubject {
     pub fn new(
         function: impl Fn(&Policy, &str) -> Option<Override> + Send + Sync + 'static,
     ) -> Self {
-        Self { function: Arc::new(function), max_age: DEFAULT_MAX_AGE, max_keys: DEFAULT_MAX_KEYS }
+        let (max_age, max_keys) = (DEFAULT_MAX_AGE, DEFAULT_MAX_KEYS);
+        Self { function: Arc::new(function), named: Vec::new(), max_age, max_keys }
+    }
+
+    /// Adds an override of the policy of this name for one subject, for which the function is not
+    /// called then. It replaces an existing one for the same policy and subject.
+    ///
+    /// ```
+    /// use tollgate::{Override, PerSubject, Subject};
+    ///
+    /// let customers = PerSubject::default()
+    ///     .with("searches", Subject::header("x-api-key", "4711"), Override::new().limit(1_000))
+    ///     .with("searches", Subject::header("x-api-key", "4712"), Override::new().block(true));
+    /// ```
+    #[must_use]
+    pub fn with(
+        mut self,
+        policy: impl Into<String>,
+        subject: impl Into<NamedSubject>,
+        changes: Override,
+    ) -> Self {
+        self.named.push(NamedOverride { policy: policy.into(), subject: subject.into(), changes });
+        self
     }
 
     /// Sets the time for which a result is cached. The default is 1 minute.
@@ -88,8 +133,9 @@ impl PerSubject {
 
 impl fmt::Debug for PerSubject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { function: _, max_age, max_keys } = self;
+        let Self { function: _, named, max_age, max_keys } = self;
         f.debug_struct("PerSubject")
+            .field("named", &named.len())
             .field("max_age", max_age)
             .field("max_keys", max_keys)
             .finish_non_exhaustive()
@@ -99,6 +145,8 @@ impl fmt::Debug for PerSubject {
 /// The overrides of single subjects in one limiter: the function, and a cache of its results.
 pub(crate) struct SubjectOverrides {
     function: Arc<SubjectFn>,
+    /// The overrides of subjects that are named, by policy and text.
+    named: HashMap<String, HashMap<String, Override>>,
     max_age: TimeSpan,
     clock: Arc<dyn Clock>,
     cache: BoundedMap<CachedResult>,
@@ -139,10 +187,20 @@ struct Lookup<'a> {
 type Unsupported<'a> = &'a dyn Fn(&Policy) -> Option<&'static str>;
 
 impl SubjectOverrides {
-    pub(crate) fn new(settings: PerSubject, clock: Arc<dyn Clock>) -> Self {
-        let PerSubject { function, max_age, max_keys } = settings;
+    /// Creates the overrides of a limiter. `text` returns the text under which it counts a subject.
+    pub(crate) fn new(
+        settings: PerSubject,
+        clock: Arc<dyn Clock>,
+        text: impl Fn(&NamedSubject) -> String,
+    ) -> Self {
+        let PerSubject { function, named: all, max_age, max_keys } = settings;
+        let mut named = HashMap::<String, HashMap<String, Override>>::new();
+        for NamedOverride { policy, subject, changes } in all {
+            named.entry(policy).or_default().insert(text(&subject), changes);
+        }
         Self {
             function,
+            named,
             max_age: TimeSpan::from_duration(max_age),
             clock,
             cache: BoundedMap::new(max_keys),
@@ -199,8 +257,9 @@ impl SubjectOverrides {
                 (Some(self.derive(policy, &derived.changes, unsupported)), called_at)
             }
             None => {
+                let named = self.named.get(policy.name()).and_then(|all| all.get(subject));
                 // No lock is taken here, because the function may be slow.
-                let changes = (self.function)(policy, subject);
+                let changes = named.cloned().or_else(|| (self.function)(policy, subject));
                 (changes.map(|changes| self.derive(policy, &changes, unsupported)), *now)
             }
         };

@@ -22,6 +22,7 @@ pub struct Override {
     pub(crate) shadow: Option<bool>,
     pub(crate) on_error: Option<OnError>,
     pub(crate) enabled: Option<bool>,
+    pub(crate) block: Option<bool>,
     pub(crate) origin: Origin,
 }
 
@@ -40,7 +41,7 @@ impl Override {
     }
 
     /// Sets the number of units per period. If the declared burst equals the declared limit, the
-    /// burst changes with the limit.
+    /// burst changes with the limit. A limit of 0 is a [block](Self::block).
     #[must_use]
     pub fn limit(mut self, limit: u32) -> Self {
         self.limit = Some(limit);
@@ -79,9 +80,11 @@ impl Override {
     /// refuses.
     ///
     /// This applies to handlers, functions and layers. [`Limiter::check`] returns the decision in
-    /// either mode, and its caller decides what to do.
+    /// either mode, and its caller decides what to do: [`Decision::into_result`] makes no error of it
+    /// in shadow mode. While the backend cannot answer, a check of a policy in shadow mode is admitted.
     ///
     /// [`Limiter::check`]: crate::Limiter::check
+    /// [`Decision::into_result`]: crate::Decision::into_result
     #[must_use]
     pub fn shadow(mut self, on: bool) -> Self {
         self.shadow = Some(on);
@@ -100,6 +103,20 @@ impl Override {
     #[must_use]
     pub fn enabled(mut self, on: bool) -> Self {
         self.enabled = Some(on);
+        self
+    }
+
+    /// Blocks the policy if `on` is `true`: nobody passes, whatever it costs and however long it
+    /// waits ([`Outcome::Blocked`](crate::Outcome::Blocked)). Handlers and layers answer 403 without
+    /// `Retry-After`. The backend is not asked, so a block holds in an outage, whatever
+    /// [`on_error`](Self::on_error) says. In [shadow mode](Self::shadow) it is only reported.
+    /// Requests that the policy does not count, for instance by `exempt`, pass.
+    ///
+    /// With `false` it lifts the block that another override has made: that of the policy, for one
+    /// subject (see [`PerSubject`](crate::PerSubject)). No other setting does that.
+    #[must_use]
+    pub fn block(mut self, on: bool) -> Self {
+        self.block = Some(on);
         self
     }
 
@@ -151,8 +168,24 @@ impl Override {
         self.enabled
     }
 
+    /// Returns `true` or `false` if the policy is blocked, or a block is lifted, by
+    /// [`block`](Self::block) or by a limit of 0.
+    #[must_use]
+    pub fn get_block(&self) -> Option<bool> {
+        if self.limit == Some(0) { Some(true) } else { self.block }
+    }
+
     /// Returns the policy with these settings applied.
     pub(super) fn apply(&self, base: &Policy) -> Result<Policy, InvalidKey> {
+        if self.limit == Some(0) && self.block == Some(false) {
+            let reason = "a limit of 0 blocks: raise it, or leave `block` out";
+            return Err(("limit", reason.to_owned()));
+        }
+        let block = self.get_block();
+        if block == Some(true) && self.enabled == Some(false) {
+            let reason = "a policy that is off admits everybody, and a block nobody: leave one out";
+            return Err(("enabled", reason.to_owned()));
+        }
         let algorithm = self.algorithm.unwrap_or(base.get_algorithm());
         let mut policy = base.clone().algorithm(algorithm).with_quotas(&self.quotas_of(base)?);
         if !algorithm.has_bucket() {
@@ -174,12 +207,25 @@ impl Override {
         if let Some(on) = self.shadow {
             policy.set_shadow(on);
         }
+        if let Some(on) = block {
+            policy.set_blocked(on);
+        }
         Ok(policy)
     }
 
+    /// Returns the limit that replaces the declared one. A limit of 0 replaces none: it blocks.
+    fn counted_limit(&self) -> Option<u32> {
+        self.limit.filter(|limit| *limit > 0)
+    }
+
     fn quotas_of(&self, base: &Policy) -> Result<Vec<Quota>, InvalidKey> {
+        let is_limit_given = match self.quotas {
+            Some(_) => self.limit.is_some(),
+            // A block is meant for all quotas.
+            None => self.counted_limit().is_some(),
+        };
         let single = [
-            ("limit", self.limit.is_some()),
+            ("limit", is_limit_given),
             ("per", self.per.is_some()),
             ("burst", self.burst.is_some()),
         ];
@@ -209,7 +255,11 @@ impl Override {
     }
 
     fn quota_of(&self, base: &Quota) -> Result<Quota, InvalidKey> {
-        let limit = self.limit.unwrap_or(base.limit());
+        if base.is_blocked() && self.per.is_none() {
+            let reason = "this policy is declared as blocked, so it has no period: say `per`, too";
+            return Err(("per", reason.to_owned()));
+        }
+        let limit = self.counted_limit().unwrap_or(base.limit());
         let per = self.per.unwrap_or(base.period());
         let own_burst = (base.capacity() != base.limit()).then_some(base.capacity());
         quota(limit, per, self.burst.or(own_burst)).map_err(|error| {
@@ -226,9 +276,24 @@ impl Override {
     }
 }
 
+/// Creates a quota that an operator has written, or returns an error if the values are invalid. The
+/// default of `burst` is the limit.
+#[cfg(any(feature = "config", feature = "dashboard"))]
+pub(crate) fn written_quota(
+    limit: u32,
+    per: Duration,
+    burst: Option<u32>,
+) -> Result<Quota, QuotaError> {
+    if limit == 0 {
+        // The period is of no use, but a wrong one is a mistake all the same.
+        return quota(1, per, burst.filter(|burst| *burst == 0)).map(|_| Quota::BLOCKED);
+    }
+    quota(limit, per, burst)
+}
+
 /// Creates a quota, or returns an error if the values are invalid. The default of `burst` is the
 /// limit.
-pub(crate) fn quota(limit: u32, per: Duration, burst: Option<u32>) -> Result<Quota, QuotaError> {
+fn quota(limit: u32, per: Duration, burst: Option<u32>) -> Result<Quota, QuotaError> {
     let mut quota = Quota::try_new(limit, per)?;
     quota.set_burst(burst.unwrap_or(limit))?;
     Ok(quota)
@@ -240,8 +305,8 @@ pub(super) type InvalidKey = (&'static str, String);
 /// Formats the settings for the audit log, as `key=value` pairs with the keys of a configuration.
 impl fmt::Display for Override {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { limit, per, burst, quotas, algorithm, shadow, on_error, enabled, origin: _ } =
-            self;
+        let Self { limit, per, burst, quotas, algorithm, shadow, on_error, .. } = self;
+        let Self { enabled, block, .. } = self;
         let parts = [
             limit.map(|limit| format!("limit={limit}")),
             per.map(|per| format!("per={per:?}")),
@@ -251,6 +316,7 @@ impl fmt::Display for Override {
             shadow.map(|shadow| format!("shadow={shadow}")),
             on_error.map(|mode| format!("on_error={mode}")),
             enabled.map(|enabled| format!("enabled={enabled}")),
+            block.map(|block| format!("block={block}")),
         ];
         let parts: Vec<String> = parts.into_iter().flatten().collect();
         f.write_str(if parts.is_empty() { "none" } else { "" })?;
@@ -265,7 +331,12 @@ impl fmt::Display for Listed<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, quota) in self.0.iter().enumerate() {
             let separator = if index > 0 { ", " } else { "" };
-            write!(f, "{separator}{} per {:?}", quota.limit(), quota.period())?;
+            f.write_str(separator)?;
+            if quota.is_blocked() {
+                f.write_str("blocked")?;
+                continue;
+            }
+            write!(f, "{} per {:?}", quota.limit(), quota.period())?;
             if quota.capacity() != quota.limit() {
                 write!(f, " burst {}", quota.capacity())?;
             }

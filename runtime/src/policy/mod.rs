@@ -51,8 +51,10 @@ pub struct Policy {
     settles: bool,
     /// `true` if the policy admits the requests that it would refuse, and only reports them.
     shadow: bool,
-    /// `true` if the policy admits nothing: an override has a limit of 0.
+    /// `true` if an override blocks the policy, whatever its quotas are.
     blocked: bool,
+    /// `true` if one of the quotas admits nobody.
+    has_blocked_quota: bool,
     /// The largest number of permits in one lease; `None` for the limiter's default.
     lease: Option<u32>,
     ban: Option<Ban>,
@@ -91,6 +93,7 @@ impl Policy {
             settles: false,
             shadow: false,
             blocked: false,
+            has_blocked_quota: quota.is_blocked(),
             lease: None,
             ban: None,
         }
@@ -106,6 +109,7 @@ impl Policy {
         assert!((self.quota_count as usize) < MAX_QUOTAS, "a policy holds at most 4 quotas");
         self.quotas[self.quota_count as usize] = quota;
         self.quota_count += 1;
+        self.has_blocked_quota |= quota.is_blocked();
         self
     }
 
@@ -204,15 +208,23 @@ impl Policy {
         self.shadow = on;
     }
 
-    /// Makes the policy admit nothing.
-    pub(crate) const fn set_blocked(&mut self) {
-        self.blocked = true;
+    /// Blocks the policy, or lifts such a block.
+    pub(crate) const fn set_blocked(&mut self, on: bool) {
+        self.blocked = on;
     }
 
-    /// Returns `true` if the policy admits nothing.
+    /// Returns `true` if the policy admits nobody: one of its quotas is
+    /// [`Quota::BLOCKED`](crate::Quota::BLOCKED), or an [`Override`](crate::Override) blocks it.
     #[inline]
-    pub(crate) const fn is_blocked(&self) -> bool {
-        self.blocked
+    #[must_use]
+    pub const fn is_blocked(&self) -> bool {
+        self.blocked | self.has_blocked_quota
+    }
+
+    /// Returns the policy with quotas that the arithmetic of counters is made for; `None` if it has
+    /// such quotas. A subject of a blocked policy can still be reset and banned.
+    pub(crate) fn countable(&self) -> Option<Self> {
+        self.has_blocked_quota.then(|| self.clone().with_quotas(&[Quota::PLACEHOLDER]))
     }
 
     /// Returns `true` if the policy decides and reports, but never refuses: `shadow` in the attribute
@@ -347,12 +359,14 @@ impl Policy {
         self.quotas[..count].copy_from_slice(&quotas[..count]);
         // `count` is at most `MAX_QUOTAS`, so it fits into `u8`.
         self.quota_count = count as u8;
+        self.has_blocked_quota = self.quotas().iter().any(Quota::is_blocked);
         self
     }
 
     /// Returns the policy with each quota replaced by the result of the function `quota`.
     pub(crate) fn map_quotas(mut self, quota: impl Fn(Quota) -> Quota) -> Self {
         self.quotas = self.quotas.map(quota);
+        self.has_blocked_quota = self.quotas().iter().any(Quota::is_blocked);
         self
     }
 

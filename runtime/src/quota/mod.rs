@@ -1,10 +1,12 @@
 //! The quota: a limit on the number of requests per period.
 
+mod drain;
 mod error;
 
 use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
+pub(crate) use self::drain::Drain;
 pub use self::error::QuotaError;
 use crate::micros::TimeSpan;
 
@@ -15,7 +17,7 @@ const MAX_PERIOD: u64 = 366 * 24 * 60 * 60 * MICROS_PER_SECOND;
 
 /// A limit on the number of requests per period, such as "100 per minute".
 ///
-/// The limit is at least 1. The period is between 1 ms and 366 days, in whole microseconds. The
+/// The limit is at least 1, except for [`Quota::BLOCKED`]. The period is between 1 ms and 366 days, in whole microseconds. The
 /// rate (limit ÷ period) is at most 1,000,000 per second. Within these ranges all arithmetic is
 /// exact.
 #[derive(Clone, Copy, Debug)]
@@ -32,72 +34,33 @@ pub struct Quota {
     usable_drain: Drain,
 }
 
-/// The exact time to replenish a number of units: whole microseconds, and a fraction in units of
-/// 1/limit of a microsecond.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Drain {
-    pub(crate) micros: u64,
-    pub(crate) fraction: u32,
-}
-
-impl Drain {
-    /// Returns the time to replenish `units` at a rate of `limit` per `period_micros`.
-    const fn of(units: u32, limit: u32, period_micros: u64) -> Self {
-        let units = units as u64;
-        let limit = limit as u64;
-        let rest = units * (period_micros % limit);
-        // A remainder of a division by `limit` is less than `limit`, so it fits into `u32`.
-        Self {
-            micros: units * (period_micros / limit) + rest / limit,
-            fraction: (rest % limit) as u32,
-        }
-    }
-
-    /// Returns the sum of the two times. Both must have fractions of the same `limit`.
-    #[inline]
-    pub(crate) fn plus(self, other: Self, limit: u32) -> Self {
-        let micros = self.micros + other.micros;
-        let fraction = u64::from(self.fraction) + u64::from(other.fraction);
-        // Each fraction is less than `limit`, so the carry is at most one microsecond and the rest
-        // fits into `u32`.
-        match fraction.checked_sub(limit.into()) {
-            Some(rest) => Self { micros: micros + 1, fraction: rest as u32 },
-            None => Self { micros, fraction: fraction as u32 },
-        }
-    }
-
-    /// Returns this time minus `other`, which must not be longer. Both must have fractions of the
-    /// same `limit`.
-    #[inline]
-    pub(crate) fn minus(self, other: Self, limit: u32) -> Self {
-        let micros = self.micros - other.micros;
-        match self.fraction.checked_sub(other.fraction) {
-            Some(fraction) => Self { micros, fraction },
-            None => Self { micros: micros - 1, fraction: self.fraction + (limit - other.fraction) },
-        }
-    }
-
-    #[inline]
-    pub(crate) fn is_zero(self) -> bool {
-        self == Self::default()
-    }
-
-    /// Returns `true` if this time is longer than `other`. Both must have fractions of the same
-    /// limit.
-    #[inline]
-    pub(crate) fn exceeds(self, other: Self) -> bool {
-        self.micros > other.micros
-            || (self.micros == other.micros && self.fraction > other.fraction)
-    }
-
-    /// Returns the time in microseconds, rounded up.
-    #[inline]
-    pub(crate) fn ceil(self) -> u64 {
-        self.micros + u64::from(self.fraction > 0)
-    }
-}
-
 impl Quota {
+    /// A quota that admits nobody: each request is answered with
+    /// [`Outcome::Blocked`](crate::Outcome::Blocked), over HTTP with 403 and without `Retry-After`.
+    /// The backend is not asked, so this holds in an outage, too. Its limit is 0, and its period,
+    /// one second, means nothing.
+    ///
+    /// It is for what the program or its data says of a customer who is suspended, of a feature that
+    /// is not sold, or of a partner who is paused; see [`PerSubject`](crate::PerSubject).
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// use tollgate::{Limiter, MemoryBackend, Outcome, Policy, Quota};
+    ///
+    /// const EXPORTS: Policy = Policy::new("exports", Quota::BLOCKED);
+    ///
+    /// let limiter = Limiter::new(MemoryBackend::new());
+    /// assert_eq!(limiter.check(&EXPORTS, "alice").await?.outcome(), Outcome::Blocked);
+    /// # Ok::<_, tollgate::Unavailable>(()) }).unwrap();
+    /// ```
+    pub const BLOCKED: Self = Self::of(0, MICROS_PER_SECOND);
+
+    /// Returns `true` if this is [`BLOCKED`](Self::BLOCKED).
+    #[must_use]
+    pub const fn is_blocked(&self) -> bool {
+        self.limit == 0
+    }
+
     /// Creates a quota of `limit` requests per `period`.
     ///
     /// # Panics
@@ -197,7 +160,8 @@ impl Quota {
         Ok(Self::of(limit, period_micros))
     }
 
-    /// Creates a quota of numbers that the caller has validated. Both must be at least 1.
+    /// Creates a quota of numbers that the caller has validated. The period must be at least 1. A
+    /// limit of 0 admits nobody.
     const fn of(limit: u32, period_micros: u64) -> Self {
         Self {
             limit,
@@ -248,6 +212,10 @@ impl Quota {
         if burst == 0 {
             return Err(QuotaError::ZeroBurst);
         }
+        if self.is_blocked() {
+            // It has no bucket that could hold anything.
+            return Ok(());
+        }
         // The product is at most 2^32 × 2^45, and the limit is at least 1, so nothing overflows.
         let fill_micros = burst as u128 * self.period_micros as u128 / self.limit as u128;
         if fill_micros > MAX_FILL as u128 {
@@ -257,7 +225,7 @@ impl Quota {
         Ok(())
     }
 
-    /// Returns the limit: the number of requests per period.
+    /// Returns the limit: the number of requests per period. It is 0 if the quota admits nobody.
     #[must_use]
     pub const fn limit(&self) -> u32 {
         self.limit

@@ -49,10 +49,9 @@ impl PolicyText {
     }
 
     fn with_field(policy: &Policy, field: Bytes) -> Self {
-        let has_bucket = policy.get_algorithm().has_bucket();
         let quotas = quota_names(policy).zip(policy.quotas()).map(|(name, quota)| QuotaText {
             item: format!("{};r=", structured_string(&name)),
-            capacity: if has_bucket { quota.capacity() } else { quota.limit() },
+            capacity: told_capacity(policy, quota),
             text: format!("{} per {:?}", quota.limit(), quota.period()),
             name_json: json_string(&name),
             name: name.into_owned(),
@@ -79,15 +78,24 @@ fn quota_names(policy: &Policy) -> impl Iterator<Item = Cow<'_, str>> {
     })
 }
 
+/// Returns the number of units that clients are told: the size of a bucket, or else the limit.
+/// Nothing is there for the clients of a blocked policy, whatever its quotas are.
+fn told_capacity(policy: &Policy, quota: &Quota) -> u32 {
+    match policy.get_algorithm().has_bucket() {
+        _ if policy.is_blocked() => 0,
+        true => quota.capacity(),
+        false => quota.limit(),
+    }
+}
+
 /// Formats the value of `RateLimit-Policy`, with an item such as `"name";q=100;w=60` for each
 /// quota. A bucket is described by its burst and the time in which that is replenished, so that no
 /// more than `q` units ever remain. The rate is the same as that of its limit and its period.
 pub(super) fn policy_field(policy: &Policy) -> String {
     let mut field = String::new();
-    let has_bucket = policy.get_algorithm().has_bucket();
     for (name, quota) in quota_names(policy).zip(policy.quotas()) {
         let separator = if field.is_empty() { "" } else { ", " };
-        let capacity = if has_bucket { quota.capacity() } else { quota.limit() };
+        let capacity = told_capacity(policy, quota);
         let (name, window) = (structured_string(&name), window(quota, capacity));
         let _ = write!(field, "{separator}{name};q={capacity}{window}");
     }
@@ -98,6 +106,10 @@ pub(super) fn policy_field(policy: &Policy) -> String {
 /// replenished. Returns an empty string if that is not a whole number of seconds, because the field
 /// does not allow fractions.
 fn window(quota: &Quota, capacity: u32) -> String {
+    if capacity == 0 {
+        // Nothing is replenished.
+        return String::new();
+    }
     let micros = u128::from(capacity) * u128::from(quota.period_micros());
     let in_second = u128::from(quota.limit()) * 1_000_000;
     match micros % in_second {

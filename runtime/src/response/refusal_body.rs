@@ -18,6 +18,10 @@ const REDUCED_CAPACITY: &str =
     "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity";
 const REDUCED_CAPACITY_TITLE: &str =
     "Request cannot be satisfied due to temporary server capacity constraints";
+/// The type of the problem that a client is blocked, which no registry of problem types has. It is an
+/// identifier and leads nowhere.
+const BLOCKED: &str = "urn:problem-type:tollgate:blocked";
+const BLOCKED_TITLE: &str = "Request cannot be satisfied as its client is blocked";
 /// The type of a problem whose meaning is that of its status code (RFC 9457 §4.2.1).
 const BLANK: &str = "about:blank";
 
@@ -58,7 +62,8 @@ impl Refusal<'_> {
                 let label = (!self.hides_limit()).then(|| self.policy().label().to_owned());
                 (REDUCED_CAPACITY, REDUCED_CAPACITY_TITLE, label.into_iter().collect())
             }
-            Reason::Blocked(_) | Reason::NoKey(_) => {
+            Reason::Blocked(_) => (BLOCKED, BLOCKED_TITLE, Vec::new()),
+            Reason::NoKey(_) => {
                 (BLANK, self.status().canonical_reason().unwrap_or_default(), Vec::new())
             }
         };

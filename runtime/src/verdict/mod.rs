@@ -55,9 +55,9 @@ impl Verdict {
         Self::by(Source::Disabled, Outcome::Allowed, 0)
     }
 
-    /// Creates the verdict that refuses a request because an override blocks its subject.
+    /// Creates the verdict that refuses a request because its policy admits nobody.
     pub(crate) fn blocked() -> Self {
-        Self::by(Source::Store, Outcome::Blocked, 0)
+        Self::by(Source::Policy, Outcome::Blocked, 0)
     }
 
     /// Moves the verdict out, and leaves [`open`](Self::open) in its place.

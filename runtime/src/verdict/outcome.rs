@@ -28,9 +28,10 @@ pub enum Outcome {
     /// Over HTTP the answer is 413 without `Retry-After`, or 429 if every request has this cost.
     Never,
     /// The request may not go on, because its subject is blocked: every other request of it is
-    /// refused, too, whatever it costs and however long it waits. The backends of this crate block
-    /// no subject, but a [`Backend`](crate::Backend) of another crate may. Over HTTP the answer is
-    /// 403 without `Retry-After`.
+    /// refused, too, whatever it costs and however long it waits. The policy admits nobody
+    /// ([`Quota::BLOCKED`](crate::Quota::BLOCKED), [`Override::block`](crate::Override::block)), or a
+    /// [`Backend`](crate::Backend) of another crate blocks the subject. Over HTTP the answer is 403
+    /// without `Retry-After`.
     Blocked,
 }
 

@@ -19,6 +19,8 @@ pub enum Source {
     Local,
     /// No part decided: the backend failed, and the policy admits requests in that case.
     Open,
+    /// The policy itself: it is [blocked](crate::Quota::BLOCKED), so the backend was not asked.
+    Policy,
     /// No part decided: the backend failed, and the policy refuses requests in that case. The
     /// caller gets [`Unavailable`](crate::Unavailable) instead of a decision, so this variant is
     /// used in metrics only.
@@ -37,6 +39,7 @@ impl Source {
             Self::Lease => "lease",
             Self::Local => "local",
             Self::Open => "open",
+            Self::Policy => "policy",
             Self::Closed => "closed",
             Self::Disabled => "disabled",
         }
@@ -46,7 +49,7 @@ impl Source {
     pub(super) const fn keeps_charges(self) -> bool {
         match self {
             Self::Store | Self::Lease | Self::Local => true,
-            Self::DenyCache | Self::Open | Self::Closed | Self::Disabled => false,
+            Self::DenyCache | Self::Open | Self::Policy | Self::Closed | Self::Disabled => false,
         }
     }
 }
