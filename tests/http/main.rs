@@ -26,6 +26,7 @@ mod refused_body;
 mod repeated_names;
 mod retry_after;
 mod several_limits;
+mod token_budget;
 mod unlimited;
 mod usage;
 mod wall_time;
