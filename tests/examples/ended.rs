@@ -78,3 +78,21 @@ fn monitoring_shows_what_was_decided() {
         Example::new("monitoring").argument("1").variable("REDIS_URL", &server.url()).run();
     assert!(printed.contains("backend=\"redis\""), "{printed}");
 }
+
+#[test]
+fn a_token_budget_is_settled_at_what_the_answers_came_to() {
+    let printed = Example::new("token-budget").run();
+    assert_eq!(
+        printed,
+        [
+            "alice has 10000 tokens a minute",
+            " 1 words: 200 OK, 9900 left",
+            " 5 words: 200 OK, 9400 left",
+            "90 words: 200 OK, 400 left; again in 60s",
+            "60 words: 429 Too Many Requests, 400 left; again in 60s",
+            " 1 words: 429 Too Many Requests, 400 left; again in 60s",
+        ]
+        .join("\n")
+            + "\n"
+    );
+}

@@ -138,6 +138,10 @@ async fn rows() -> Vec<Row> {
         ),
         row(("QuotaError", error(Quota::try_new(0, Duration::from_secs(1)))), &["at least 1"]),
         row(
+            ("BanError", error(tollgate::Ban::try_new(0, Duration::from_secs(1)))),
+            &["at least 1"],
+        ),
+        row(
             ("UnknownWord", error("token_bukket".parse::<Algorithm>())),
             &["`token_bukket` is none of", "did you mean `token_bucket`?"],
         ),

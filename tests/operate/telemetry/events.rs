@@ -158,7 +158,7 @@ async fn failed_refunds_are_logged() {
     for name in ["final_function", "final_sync_function", "final_stacked", "final_handler"] {
         let failed: Vec<_> = text
             .lines()
-            .filter(|line| line.contains("a refund failed"))
+            .filter(|line| line.contains("a refund or settlement failed"))
             .filter(|line| line.contains(&format!("policy=\"{name}\"")))
             .collect();
         assert_eq!(failed.len(), 1, "{name}: {text}");
@@ -189,11 +189,12 @@ async fn refunds_that_a_function_cannot_wait_for_are_made_in_the_background() {
     limiter.close().await;
     assert_eq!(limiter.stats().lost_refunds, 1);
     let text = log.text();
-    let failed = text.lines().find(|line| line.contains("a refund failed")).unwrap();
+    let failed = text.lines().find(|line| line.contains("a refund or settlement failed")).unwrap();
     assert!(
         failed.contains("policy=\"final_sync_function\"") && failed.contains("connection reset"),
         "{text}"
     );
-    let warned: Vec<_> = text.lines().filter(|line| line.contains("a refund is lost")).collect();
+    let warned: Vec<_> =
+        text.lines().filter(|line| line.contains("a refund or settlement is lost")).collect();
     assert!(warned.len() == 1 && warned[0].contains("WARN"), "{text}");
 }
