@@ -2,12 +2,13 @@
 //! may be banned, and what stands before a far store.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tollgate::testing::ManualClock;
 use tollgate::{
     Ban, Clock as _, Decision, Limiter, LocalTier, MemoryBackend, OnError, Outcome, Override,
-    Overrides, Policy, Quota, Source,
+    Overrides, PerSubject, Policy, Quota, Settled, Source,
 };
 
 use support::far::{FarStore, limiter_on, settle};
@@ -189,6 +190,48 @@ async fn only_a_refusal_of_a_request_counts() {
     assert_eq!(limiter.peek(&policy, "s", 1).await.unwrap().outcome(), banned_for(SECOND));
 }
 
+/// A subject that is blocked is refused whatever the store knows of it, and that stays as it was.
+#[tokio::test]
+async fn a_block_changes_nothing_that_is_known() {
+    let (_, backend, clock) = memory(10);
+    let blocks = Arc::new(AtomicBool::new(false));
+    let is_blocked = Arc::clone(&blocks);
+    // A limit of 0 blocks the subject.
+    let changes = move |_: &Policy, _: &str| {
+        is_blocked.load(Ordering::SeqCst).then(|| Override::new().limit(0))
+    };
+    let changes = PerSubject::new(changes).max_age(MICROSECOND);
+    let limiter = Limiter::builder(backend).clock(clock.clone()).per_subject(changes).build();
+    let set_blocked = |is_blocked| {
+        blocks.store(is_blocked, Ordering::SeqCst);
+        clock.advance(MICROSECOND);
+    };
+    let policy = Policy::new("two", Quota::per_hour(2)).ban(Ban::new(2, 10 * SECOND));
+    let [first, second] = [0, 1].map(|_| check(&limiter, &policy, "s"));
+    assert!(first.is_allowed() && second.is_allowed());
+    assert!(!is_banned(&check(&limiter, &policy, "s")));
+    set_blocked(true);
+    for _ in 0..10 {
+        assert_eq!(check(&limiter, &policy, "s").outcome(), Outcome::Blocked);
+    }
+    assert_eq!(limiter.settle(first, 0).await.unwrap(), Settled::Refunded);
+    assert_eq!(limiter.settle(second, 2).await.unwrap(), Settled::Charged);
+    assert_eq!(check(&limiter, &policy, "s").outcome(), Outcome::Blocked);
+    set_blocked(false);
+    // The second refusal, since those of the block do not count.
+    assert_eq!(check(&limiter, &policy, "s").outcome(), banned_for(10 * SECOND));
+    set_blocked(true);
+    assert_eq!(check(&limiter, &policy, "s").outcome(), Outcome::Blocked);
+    assert!(limiter.unban(&policy, "s").await.unwrap());
+    set_blocked(false);
+    let said = check(&limiter, &policy, "s");
+    assert!(matches!(said.outcome(), Outcome::Refused { .. }) && said.remaining() == 0);
+    set_blocked(true);
+    limiter.reset(&policy, "s").await.unwrap();
+    set_blocked(false);
+    assert_eq!(check(&limiter, &policy, "s").remaining(), 1);
+}
+
 /// The first in line asks again and again, and its request is refused once.
 #[tokio::test]
 async fn a_request_that_waits_is_refused_once() {
@@ -279,16 +322,21 @@ async fn nothing_is_leased_under_a_policy_that_bans() {
     }
 }
 
-/// A ban that comes while a lease has units left ends the lease.
+/// A ban by hand ends a lease, however many units are left of it.
 #[tokio::test]
 async fn a_ban_by_hand_ends_a_lease() {
-    let (store, limiter) = far(LocalTier::deny_cache().lease(50));
-    let policy = Policy::new("hot", Quota::per_hour(100_000));
-    while ask(&limiter, &policy).await.1 != Source::Lease {
-        store.clock.advance(Duration::from_micros(200));
+    let mut leased = 0;
+    for checks in 100..160 {
+        let (store, limiter) = far(LocalTier::deny_cache().lease(50));
+        let policy = Policy::new("hot", Quota::per_hour(100_000));
+        for _ in 0..checks {
+            leased += u32::from(ask(&limiter, &policy).await.1 == Source::Lease);
+            store.clock.advance(Duration::from_micros(200));
+        }
+        limiter.ban(&policy, "s", SECOND).await.unwrap();
+        assert_eq!(ask(&limiter, &policy).await.0, banned_for(SECOND), "after {checks}");
     }
-    limiter.ban(&policy, "s", SECOND).await.unwrap();
-    assert_eq!(ask(&limiter, &policy).await.0, banned_for(SECOND));
+    assert!(leased > 60 * 50, "only {leased} are leased");
 }
 
 #[tokio::test]

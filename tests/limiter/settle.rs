@@ -1,21 +1,24 @@
 //! Charges that are settled at what their requests came to, below and above, and subjects that are
 //! banned meanwhile: every answer is that of a naive model, to the unit and the microsecond.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
+use proptest::strategy::ValueTree as _;
+use proptest::test_runner::TestRunner;
 use tollgate::testing::ManualClock;
 use tollgate::{
-    Algorithm, Decision, Limiter, LocalTier, MemoryBackend, OnError, Override, Overrides, Policy,
-    Quota, Settled, Source,
+    Algorithm, Decision, Limiter, LocalTier, MemoryBackend, OnError, Outcome, Override, Overrides,
+    Policy, Quota, Settled, Source,
 };
 
 use support::far::{FarStore, limiter_on};
 use support::judged::judged_with_debts;
 use support::reference::{
-    DAY, Numbers, START, TEN_YEARS, bans, cases, for_all_six, has_bucket, micros, play_with_ban,
-    quotas, settled_steps,
+    Action, Answer, BanNumbers, DAY, Event, Numbers, START, TEN_YEARS, bans, cases, for_all_six,
+    has_bucket, micros, play_with_ban, quotas, settled_steps,
 };
 use support::subject::{Memory, Replay, Subject};
 
@@ -39,6 +42,99 @@ fn so_it_is_while_the_form_changes(algorithm: Algorithm) {
 }
 
 for_all_six!(so_it_is_while_the_form_changes);
+
+/// The traces go where something could go wrong: how often each of these things happens in 300.
+fn the_traces_go_where_it_is_hard(algorithm: Algorithm) {
+    let mut runner = TestRunner::deterministic();
+    let traces = (quotas(algorithm), bans(), settled_steps(60));
+    let mut seen = BTreeMap::new();
+    for _ in 0..300 {
+        let (numbers, ban, steps) = traces.new_tree(&mut runner).unwrap().current();
+        let events = play_with_ban(algorithm, &numbers, ban, &steps);
+        look(&events, ban, |what| *seen.entry(what).or_insert(0) += 1);
+    }
+    for what in [
+        "unchanged",
+        "given back",
+        "given back in part",
+        "a debt",
+        "a debt of nothing charged",
+        "the largest debt",
+        "nothing to give back",
+        "refused",
+        "at its instant",
+        "a microsecond early",
+        "banned by refusals",
+        "banned for longer than before",
+        "at the end of its ban",
+        "a microsecond before that",
+        "forgiven",
+        "unbanned",
+        "not banned",
+    ] {
+        let times = seen.get(what).copied().unwrap_or(0);
+        assert!(times >= 30, "{what}: only {times} times; all: {seen:?}");
+    }
+}
+
+for_all_six!(the_traces_go_where_it_is_hard);
+
+fn look(events: &[Event], ban: Option<BanNumbers>, mut see: impl FnMut(&'static str)) {
+    // The instant at which a request may come again, and what was said then.
+    let (mut retry_at, mut was_banned) = (0, false);
+    for event in events {
+        match (event.action, &event.answer) {
+            (Action::Settle(of, actual), Answer::Settled(settled)) => {
+                let Action::Charge(cost) = events[of].action else { unreachable!() };
+                match settled {
+                    Settled::Unchanged => see("unchanged"),
+                    Settled::Refunded if actual > 0 => see("given back in part"),
+                    Settled::Refunded => see("given back"),
+                    Settled::Charged if cost == 0 => see("a debt of nothing charged"),
+                    Settled::Charged if actual == u32::MAX => see("the largest debt"),
+                    Settled::Charged => see("a debt"),
+                    _ => see("nothing to give back"),
+                }
+            }
+            (Action::Forgive(_), _) => see("forgiven"),
+            (Action::Unban, Answer::Unbanned(true)) => see("unbanned"),
+            (Action::Unban, _) => see("not banned"),
+            (Action::Charge(cost), Answer::Decision(said)) if cost > 0 => match said.outcome {
+                Outcome::Allowed if retry_at == event.at && was_banned => {
+                    see("at the end of its ban");
+                }
+                Outcome::Allowed if retry_at == event.at => see("at its instant"),
+                Outcome::Refused { retry_after } => {
+                    see("refused");
+                    if micros(retry_after) == 1 {
+                        see("a microsecond early");
+                    }
+                    (retry_at, was_banned) = (event.at + micros(retry_after), false);
+                }
+                Outcome::Banned { retry_after } => {
+                    let span = micros(retry_after);
+                    if span == 1 {
+                        see("a microsecond before that");
+                    }
+                    if let Some(ban) = ban {
+                        let length = |earlier: u32| {
+                            let grown = u64::from(ban.grow).saturating_pow(earlier);
+                            ban.first.saturating_mul(grown).min(ban.most)
+                        };
+                        if span == ban.first {
+                            see("banned by refusals");
+                        } else if (1..60).any(|earlier| span == length(earlier)) {
+                            see("banned for longer than before");
+                        }
+                    }
+                    (retry_at, was_banned) = (event.at + span, true);
+                }
+                _ => {}
+            },
+            _ => {}
+        }
+    }
+}
 
 /// Units that a subject has in use, by what remains to it.
 fn used(subject: &Subject, numbers: Numbers) -> u64 {

@@ -53,7 +53,7 @@ pub fn bans() -> impl Strategy<Value = Option<BanNumbers>> {
     ];
     let grow = prop_oneof![2 => Just(1_u32), 4 => 2_u32..=4, 1 => Just(u32::MAX)];
     let most = prop_oneof![3 => 1_u64..=20, 1 => Just(1), 1 => Just(u64::MAX)];
-    let after = prop_oneof![6 => 1_u32..=3, 1 => 4_u32..=8];
+    let after = prop_oneof![3 => Just(1_u32), 5 => 2_u32..=3, 1 => 4_u32..=8];
     let ban = (after, length, grow, most).prop_map(|(after, first, grow, times)| {
         let most = first.saturating_mul(times).min(TEN_YEARS);
         BanNumbers { after, first, grow, most }

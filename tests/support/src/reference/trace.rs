@@ -133,9 +133,18 @@ pub fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
 /// The same with settlements and bans among them.
 pub fn settled_steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
     let ago = || 0_usize..6;
+    // More than one unit, so that a part of it can be given back.
+    let more = prop_oneof![
+        2 => (2_u32..=12).prop_map(Cost::Units),
+        1 => (0_usize..4, 0_u64..=1_000).prop_map(|(quota, share)| Cost::Share(quota, share)),
+        1 => Just(Cost::Remaining(0)),
+    ];
     let step = prop_oneof![
         20 => step(),
-        4 => (ago(), actual()).prop_map(|(ago, actual)| Step::Settle(ago, actual)),
+        5 => more.prop_map(Step::Charge),
+        4 => actual().prop_map(|actual| Step::Settle(0, actual)),
+        3 => (ago(), actual()).prop_map(|(ago, actual)| Step::Settle(ago, actual)),
+        4 => (-1_i64..=0).prop_map(Step::Again),
         1 => ago().prop_map(Step::Forgive),
         1 => spans().prop_map(Step::Ban),
         1 => Just(Step::Unban),
