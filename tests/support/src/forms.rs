@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use tollgate::{Algorithm, Decision, Outcome, Policy, Settled};
+use tollgate::{Algorithm, Decision, Outcome, Policy, Quota, Settled};
 
 use crate::reference::{
     Actual, BanNumbers, Expected, Numbers, START, actual, has_bucket, said, spans, worst_window,
@@ -27,6 +27,8 @@ pub enum FormStep {
     /// Bans under a form, for so many microseconds.
     Ban(usize, u64),
     Unban(usize),
+    /// A charge while the policy blocks the subject.
+    Blocked(u32),
     Pass(u64),
     /// So many thousandths of a period of this form.
     Share(usize, u64),
@@ -45,6 +47,7 @@ pub fn settled_form_steps(most: usize) -> impl Strategy<Value = Vec<FormStep>> {
         4 => (0_usize..6, actual()).prop_map(|(back, actual)| FormStep::Settle(back, actual)),
         1 => (form(), spans()).prop_map(|(form, span)| FormStep::Ban(form, span)),
         1 => form().prop_map(FormStep::Unban),
+        1 => (0_u32..=12).prop_map(FormStep::Blocked),
     ];
     prop::collection::vec(step, 1..most)
 }
@@ -191,6 +194,10 @@ impl<S: Store> Forms<S> {
                 let policy = &self.policies[form % self.policies.len()];
                 let unban = self.store.limiter().unban(policy, &self.subject);
                 FormAnswer::Unbanned(self.store.wait(unban).unwrap())
+            }
+            FormStep::Blocked(cost) => {
+                let blocked = Policy::named(self.policies[0].name(), Quota::BLOCKED);
+                FormAnswer::Said(said(&self.store.check(&blocked, &self.subject, cost)))
             }
             FormStep::Pass(micros) => self.pass(micros),
             FormStep::Share(form, share) => {

@@ -196,6 +196,7 @@ impl Judged {
                     banned.ban(now, span);
                     FormAnswer::Nothing
                 }
+                FormStep::Blocked(_) => FormAnswer::Said(Expected::blocked()),
                 FormStep::Unban(_) => FormAnswer::Unbanned(banned.unban(now)),
                 FormStep::Reset => {
                     banned = Banned::default();

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use tollgate::backend::{self, MemoryBackendBuilder, Operation};
 use tollgate::testing::ManualClock;
-use tollgate::{Algorithm, Backend as _, Check, Decision, Limiter, MemoryBackend, Policy, Settled};
+use tollgate::{
+    Algorithm, Backend as _, Check, Decision, Limiter, MemoryBackend, Policy, Quota, Settled,
+};
 
 use crate::reference::{Action, Answer, BanNumbers, Event, Numbers, START, micros, said};
 
@@ -121,6 +123,12 @@ impl<S: Store> Subject<S> {
         self.store.check(&self.policy, subject, cost)
     }
 
+    /// Asks while the policy blocks the subject.
+    pub fn check_blocked(&self, cost: u32) -> Decision {
+        let blocked = Policy::named(self.policy.name(), Quota::BLOCKED);
+        self.store.check(&blocked, &self.name, cost)
+    }
+
     pub fn peek(&self, cost: u32) -> Decision {
         let peek = self.store.limiter().peek(&self.policy, &self.name, cost);
         self.store.wait(peek).unwrap()
@@ -216,6 +224,9 @@ impl<S: Store> Replay<S> {
                 (Answer::Banned, None)
             }
             Action::Unban => (Answer::Unbanned(self.subject.unban()), None),
+            Action::Blocked(cost) => {
+                (Answer::Decision(said(&self.subject.check_blocked(cost))), None)
+            }
             Action::Reset => {
                 self.subject.reset();
                 (Answer::Reset, None)

@@ -83,6 +83,11 @@ pub struct Expected {
 }
 
 impl Expected {
+    /// The answer to a subject that is blocked: nothing is said of quotas.
+    pub fn blocked() -> Self {
+        Self { outcome: Outcome::Blocked, quotas: Vec::new(), waits: Vec::new() }
+    }
+
     /// The same without the waits of the quotas.
     pub fn without_waits(mut self) -> Self {
         self.waits.clear();

@@ -28,6 +28,8 @@ pub enum Step {
     /// Bans for so many microseconds.
     Ban(u64),
     Unban,
+    /// Asks while the policy blocks the subject.
+    Blocked(Cost),
     Reset,
     Pass(Move),
 }
@@ -112,6 +114,7 @@ pub enum Action {
     Settle(usize, u32),
     Ban(u64),
     Unban,
+    Blocked(u32),
     Reset,
 }
 
@@ -148,6 +151,7 @@ pub fn settled_steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
         1 => ago().prop_map(Step::Forgive),
         1 => spans().prop_map(Step::Ban),
         1 => Just(Step::Unban),
+        1 => cost().prop_map(Step::Blocked),
         2 => (0_usize..3, -1_i64..=1).prop_map(|(end, micros)| Step::Pass(Move::Banned(end, micros))),
         1 => (0_u64..=2 * TEN_YEARS).prop_map(|micros| Step::Pass(Move::Micros(micros))),
     ];
@@ -280,6 +284,10 @@ impl Player<'_> {
             Step::Unban => {
                 let was_banned = self.reference.banned().unban(self.now);
                 self.happens(Action::Unban, Answer::Unbanned(was_banned));
+            }
+            Step::Blocked(cost) => {
+                let action = Action::Blocked(self.cost(cost));
+                self.happens(action, Answer::Decision(Expected::blocked()));
             }
             Step::Reset => {
                 self.reference.reset();
