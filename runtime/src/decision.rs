@@ -106,6 +106,12 @@ impl Receipt {
         }
     }
 
+    /// Returns `true` if the charge is to be replaced by what the request came to, even if that is
+    /// nothing.
+    pub(crate) fn is_settlement(&self) -> bool {
+        matches!(self.adjustment, Adjustment::Settle(_))
+    }
+
     /// Returns `true` if the adjustment changes nothing.
     pub(crate) fn is_settled(&self) -> bool {
         self.adjustment != Adjustment::Forgive && self.actual() == self.cost

@@ -3,6 +3,8 @@
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a test that panics fails, as it should")]
 
 mod algorithms;
+mod banned_keys;
+mod bans;
 mod blocked;
 mod blocks;
 mod capabilities;
@@ -14,6 +16,7 @@ mod other_stores;
 mod outage;
 mod per_subject;
 mod refunds;
+mod settle;
 mod units_won;
 mod waiting;
 mod waiting_far;

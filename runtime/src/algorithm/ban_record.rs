@@ -86,6 +86,11 @@ impl BanRecord {
         self.until.max(counted_until).max(forgotten_at)
     }
 
+    /// Moves all times of the record back with the clock, if it was set back.
+    pub(super) fn step_back(&mut self, now: Timestamp) {
+        *self = self.at(now);
+    }
+
     /// Returns the record as it is at `now`, which differs only after the clock was set back.
     fn at(&self, now: Timestamp) -> Self {
         let back = self.changed_at.saturating_since(now);

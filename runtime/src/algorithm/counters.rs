@@ -107,6 +107,7 @@ impl Counters {
                 counter.decide(QuotaCheck { now, quota, cost }, charges, verdict);
             }
             (counters, _) => {
+                counters.step_back_ban(now);
                 let left = counters.ban().and_then(|ban| ban.left(now));
                 let charges = charges && left.is_none();
                 decide_all(counters.as_mut_slice(), check, now, charges, verdict);
@@ -132,6 +133,14 @@ impl Counters {
             *self = Self::plain(std::mem::take(&mut extended.counters));
         } else {
             (extended.since, extended.changed_at) = ([Timestamp::EPOCH; MAX_QUOTAS], None);
+        }
+    }
+
+    /// Moves the subject's bans back with the clock, if it was set back. A ban would otherwise end
+    /// later than was told, once the clock has passed the time of its beginning again.
+    pub(crate) fn step_back_ban(&mut self, now: Timestamp) {
+        if let Self::Extended(extended) = self {
+            extended.ban.step_back(now.min(LAST_INSTANT));
         }
     }
 

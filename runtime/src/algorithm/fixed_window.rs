@@ -8,7 +8,9 @@
 //! window, and all of the next window's. This bound is reached.
 //!
 //! A debt fills the window up to the limit, and what is left of it the windows that follow, each of
-//! which opens at the end of the one before, for ten years at most.
+//! which opens at the end of the one before, for ten years at most. Those windows are computed when
+//! they are asked for, and stored only with a change: so a refusal or a peek under another limit
+//! changes nothing, and a wait that was told stays exact.
 //!
 //! [Redis, `INCR`, "Pattern: Rate limiter 2"]: https://redis.io/docs/latest/commands/incr/
 
@@ -58,8 +60,15 @@ impl FixedWindow {
         quota.period_span() * u64::from(self.owed(quota).div_ceil(quota.limit()))
     }
 
+    /// Returns the window at `now`, which takes a part of the debt if this one is over.
+    #[inline]
+    fn at(&self, now: Timestamp, quota: &Quota) -> Self {
+        if self.owed == 0 || now < self.end(quota) { *self } else { self.following(now, quota) }
+    }
+
     /// Returns the window at `now`, which is not before the end of this one: the one that takes the
     /// rest of the debt, if any is left.
+    #[cold]
     fn following(&self, now: Timestamp, quota: &Quota) -> Self {
         let limit = u64::from(quota.limit());
         let passed = (now - self.start).intervals(quota.period_span());
@@ -80,40 +89,45 @@ impl Counter for FixedWindow {
         if self.used == 0 {
             return;
         }
-        if self.end(quota) <= now {
-            *self = self.following(now, quota);
-        } else if now < self.start() {
+        if now < self.start() {
             self.start = now;
             self.opening = self.used;
+        } else if self.owed == 0 && self.end(quota) <= now {
+            *self = Self::default();
         }
     }
 
     fn wait(&self, now: Timestamp, quota: &Quota, cost: u32) -> TimeSpan {
+        let window = self.at(now, quota);
         // If the limit was lowered, more units than the limit can be in use.
-        if self.owed == 0 && cost <= quota.limit().saturating_sub(self.used) {
+        if window.owed == 0 && cost <= quota.limit().saturating_sub(window.used) {
             TimeSpan::ZERO
         } else {
             // The windows that the debt fills, and the one after them, which may lack room.
-            let owed = self.owed(quota);
+            let owed = window.owed(quota);
             let full = owed / quota.limit();
             let lacks_room = owed % quota.limit() > quota.limit() - cost;
             let windows = u64::from(full) + u64::from(lacks_room);
-            self.end(quota) + quota.period_span() * windows - now
+            window.end(quota) + quota.period_span() * windows - now
         }
     }
 
     fn read(&self, now: Timestamp, quota: &Quota) -> Reading {
-        if self.used == 0 {
+        let window = self.at(now, quota);
+        if window.used == 0 {
             return Reading::known(quota.limit(), TimeSpan::ZERO, TimeSpan::ZERO);
         }
-        if self.owed > 0 {
-            return Reading::known(0, self.wait(now, quota, 1), self.empty_at(quota) - now);
+        if window.owed > 0 {
+            return Reading::known(0, window.wait(now, quota, 1), window.empty_at(quota) - now);
         }
-        let until_end = self.end(quota) - now;
-        Reading::known(quota.limit().saturating_sub(self.used), until_end, until_end)
+        let until_end = window.end(quota) - now;
+        Reading::known(quota.limit().saturating_sub(window.used), until_end, until_end)
     }
 
-    fn charge(&mut self, now: Timestamp, _: &Quota, cost: u32) {
+    fn charge(&mut self, now: Timestamp, quota: &Quota, cost: u32) {
+        if self.owed > 0 {
+            *self = self.at(now, quota);
+        }
         if self.used == 0 {
             self.start = now;
         }
@@ -123,7 +137,8 @@ impl Counter for FixedWindow {
         self.used += cost;
     }
 
-    fn charge_beyond(&mut self, now: Timestamp, _: &Quota, units: u32) -> bool {
+    fn charge_beyond(&mut self, now: Timestamp, quota: &Quota, units: u32) -> bool {
+        *self = self.at(now, quota);
         if self.used == 0 {
             self.start = now;
         }
@@ -135,10 +150,11 @@ impl Counter for FixedWindow {
     }
 
     fn charge_debt(&mut self, now: Timestamp, quota: &Quota, units: u32) {
+        *self = self.at(now, quota);
         let room = if self.owed > 0 { 0 } else { quota.limit().saturating_sub(self.used) };
         let fits = room.min(units);
-        self.owed = self.owed.saturating_add(units - fits);
         self.charge(now, quota, fits);
+        self.owed = self.owed.saturating_add(units - fits).min(quota.max_owed());
     }
 
     /// Returns the units of the window and the debt, as admitted when it opened.
@@ -149,22 +165,24 @@ impl Counter for FixedWindow {
     /// Refunds only a charge of the present window. While other units are in the window, at least
     /// one of the units that opened it stays charged: without such a unit, the others would belong
     /// to a window that opened later.
-    fn refund(&mut self, _: &Quota, refund: Settlement) -> bool {
-        let (start, charged_at, back) = (self.start, refund.charged_at, refund.back());
-        if self.used == back && start == charged_at && self.owed == 0 {
-            *self = Self::default();
-        } else if start == charged_at && self.opening > back {
-            self.opening -= back;
-            self.used -= back;
-        } else if start < charged_at && self.used - self.opening >= back {
-            self.used -= back;
+    fn refund(&mut self, quota: &Quota, refund: Settlement) -> bool {
+        let mut window = self.at(refund.now, quota);
+        let (start, charged_at, back) = (window.start, refund.charged_at, refund.back());
+        if window.used == back && start == charged_at && window.owed == 0 {
+            window = Self::default();
+        } else if start == charged_at && window.opening > back {
+            window.opening -= back;
+            window.used -= back;
+        } else if start < charged_at && window.used - window.opening >= back {
+            window.used -= back;
         } else {
             return false;
         }
         // The debt takes the place of what was given back.
-        let moved = self.owed.min(back);
-        self.owed -= moved;
-        self.used += moved;
+        let moved = window.owed.min(back);
+        window.owed -= moved;
+        window.used += moved;
+        *self = window;
         true
     }
 

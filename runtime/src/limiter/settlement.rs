@@ -274,7 +274,7 @@ impl Limiter {
         let fallback = self.shared.fallback.as_ref()?;
         let check = receipt.check();
         if receipt.source() == Source::Local {
-            if receipt.actual() > 0 {
+            if receipt.is_settlement() {
                 return Some(Settled::Nothing);
             }
             let charged_at = Timestamp::from_micros(receipt.stamp_micros());

@@ -16,9 +16,10 @@ impl Level {
     }
 
     /// Returns the number of units in the bucket. A unit that has drained only in part counts in
-    /// full. `period` is the quota's period in microseconds.
+    /// full. `period` is the quota's period in microseconds. A debt can be of more units than fit
+    /// into `u32`.
     pub(super) fn used(&self, period: u64) -> u32 {
-        div_ceil(self.get(), period) as u32
+        u32::try_from(div_ceil(self.get(), period)).unwrap_or(u32::MAX)
     }
 
     /// Returns the time in microseconds until `cost` units, at most `capacity`, fit into a bucket of

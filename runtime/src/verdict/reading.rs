@@ -88,6 +88,8 @@ impl Reading {
         match *self {
             Self::Known { wait, .. } => wait,
             Self::Bucket { capacity, cost, .. } if cost > capacity => TimeSpan::MAX,
+            // A debt makes a bucket fuller than full, and still nothing is waited for.
+            Self::Bucket { cost: 0, .. } => TimeSpan::ZERO,
             Self::Bucket { micros, fraction, limit, capacity, cost, period, .. } => {
                 let level = Level { micros, fraction, limit };
                 TimeSpan::from_micros(level.wait(period.micros(), capacity, cost))

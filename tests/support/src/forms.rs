@@ -2,11 +2,14 @@
 //! order or number, in turns.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use proptest::prelude::*;
-use tollgate::{Algorithm, Decision, Outcome, Policy};
+use tollgate::{Algorithm, Decision, Outcome, Policy, Quota, Settled};
 
-use crate::reference::{Expected, Numbers, START, has_bucket, said, worst_window};
+use crate::reference::{
+    Actual, BanNumbers, Expected, Numbers, START, actual, has_bucket, said, spans, worst_window,
+};
 use crate::subject::Store;
 
 /// An algorithm with quotas.
@@ -19,6 +22,13 @@ pub enum FormStep {
     Peek(usize, u32),
     /// Gives back what was admitted so many admissions ago.
     Refund(usize),
+    /// Settles what was admitted so many admissions ago.
+    Settle(usize, Actual),
+    /// Bans under a form, for so many microseconds.
+    Ban(usize, u64),
+    Unban(usize),
+    /// A charge while the policy blocks the subject.
+    Blocked(u32),
     Pass(u64),
     /// So many thousandths of a period of this form.
     Share(usize, u64),
@@ -26,9 +36,26 @@ pub enum FormStep {
 }
 
 pub fn form_steps(most: usize) -> impl Strategy<Value = Vec<FormStep>> {
+    prop::collection::vec(form_step(), 1..most)
+}
+
+/// The same with settlements and bans among them.
+pub fn settled_form_steps(most: usize) -> impl Strategy<Value = Vec<FormStep>> {
+    let form = || 0_usize..4;
+    let step = prop_oneof![
+        24 => form_step(),
+        4 => (0_usize..6, actual()).prop_map(|(back, actual)| FormStep::Settle(back, actual)),
+        1 => (form(), spans()).prop_map(|(form, span)| FormStep::Ban(form, span)),
+        1 => form().prop_map(FormStep::Unban),
+        1 => (0_u32..=12).prop_map(FormStep::Blocked),
+    ];
+    prop::collection::vec(step, 1..most)
+}
+
+fn form_step() -> impl Strategy<Value = FormStep> {
     let form = || 0_usize..4;
     let cost = || prop_oneof![4 => Just(1_u32), 2 => 1_u32..=12, 1 => 0_u32..=200];
-    let step = prop_oneof![
+    prop_oneof![
         12 => (form(), cost()).prop_map(|(form, cost)| FormStep::Charge(form, cost)),
         3 => (form(), cost()).prop_map(|(form, cost)| FormStep::Peek(form, cost)),
         3 => (0_usize..6).prop_map(FormStep::Refund),
@@ -36,8 +63,7 @@ pub fn form_steps(most: usize) -> impl Strategy<Value = Vec<FormStep>> {
         2 => (0_u64..=2_000_000).prop_map(FormStep::Pass),
         4 => (form(), 0_u64..=1_100).prop_map(|(form, share)| FormStep::Share(form, share)),
         1 => Just(FormStep::Reset),
-    ];
-    prop::collection::vec(step, 1..most)
+    ]
 }
 
 /// Small quotas of one of a few periods, so that forms often have some in common.
@@ -67,6 +93,8 @@ pub fn forms(algorithm: Option<Algorithm>) -> impl Strategy<Value = Vec<Form>> {
 pub enum FormAnswer {
     Said(Expected),
     Refunded(bool),
+    Settled(Settled),
+    Unbanned(bool),
     Nothing,
 }
 
@@ -83,7 +111,7 @@ pub struct Forms<S> {
     store: S,
     subject: String,
     policies: Vec<Policy>,
-    periods: Vec<u64>,
+    numbers: Vec<Vec<Numbers>>,
     pub now: u64,
     granted: Vec<(usize, Decision)>,
     pub admitted: Vec<Admitted>,
@@ -98,11 +126,19 @@ impl<S: Store> Forms<S> {
             store,
             subject,
             policies: policies.collect(),
-            periods: forms.iter().map(|(_, numbers)| numbers[0].period).collect(),
+            numbers: forms.iter().map(|(_, numbers)| numbers.clone()).collect(),
             now: START,
             granted: Vec::new(),
             admitted: Vec::new(),
         }
+    }
+
+    /// Bans by these numbers, under each of the forms.
+    pub fn with_bans(self, bans: &[Option<BanNumbers>]) -> Self {
+        let bans = bans.iter().copied().chain(std::iter::repeat(None));
+        let pairs = self.policies.into_iter().zip(bans);
+        let policies = pairs.map(|(policy, ban)| BanNumbers::on(policy, ban)).collect();
+        Self { policies, ..self }
     }
 
     pub fn step(&mut self, step: FormStep) -> FormAnswer {
@@ -134,9 +170,38 @@ impl<S: Store> Forms<S> {
                 }
                 FormAnswer::Refunded(refunded)
             }
+            FormStep::Settle(back, actual) => {
+                let Some(index) = self.granted.len().checked_sub(back + 1) else {
+                    return FormAnswer::Nothing;
+                };
+                let (admitted, decision) = self.granted.remove(index);
+                let actual = self.actual(admitted, actual);
+                let settle = self.store.limiter().settle(decision, actual);
+                let settled = self.store.wait(settle).unwrap();
+                if settled == Settled::Refunded {
+                    self.admitted[admitted].units = actual.into();
+                }
+                FormAnswer::Settled(settled)
+            }
+            FormStep::Ban(form, micros) => {
+                let policy = &self.policies[form % self.policies.len()];
+                let duration = Duration::from_micros(micros);
+                let ban = self.store.limiter().ban(policy, &self.subject, duration);
+                self.store.wait(ban).unwrap();
+                FormAnswer::Nothing
+            }
+            FormStep::Unban(form) => {
+                let policy = &self.policies[form % self.policies.len()];
+                let unban = self.store.limiter().unban(policy, &self.subject);
+                FormAnswer::Unbanned(self.store.wait(unban).unwrap())
+            }
+            FormStep::Blocked(cost) => {
+                let blocked = Policy::named(self.policies[0].name(), Quota::BLOCKED);
+                FormAnswer::Said(said(&self.store.check(&blocked, &self.subject, cost)))
+            }
             FormStep::Pass(micros) => self.pass(micros),
             FormStep::Share(form, share) => {
-                self.pass(self.periods[form % self.periods.len()] * share / 1_000)
+                self.pass(self.numbers[form % self.numbers.len()][0].period * share / 1_000)
             }
             FormStep::Reset => {
                 let reset = self.store.limiter().reset(&self.policies[0], &self.subject);
@@ -153,6 +218,18 @@ impl<S: Store> Forms<S> {
     pub fn to_refund(&self, back: usize) -> Option<Admitted> {
         let index = self.granted.len().checked_sub(back + 1)?;
         Some(self.admitted[self.granted[index].0])
+    }
+
+    /// The charge that a settlement of so many admissions ago would change, and what it comes to.
+    pub fn to_settle(&self, back: usize, actual: Actual) -> Option<(Admitted, u32)> {
+        let index = self.granted.len().checked_sub(back + 1)?;
+        let admitted = self.granted[index].0;
+        Some((self.admitted[admitted], self.actual(admitted, actual)))
+    }
+
+    fn actual(&self, admitted: usize, actual: Actual) -> u32 {
+        let charge = self.admitted[admitted];
+        actual.of(u32::try_from(charge.units).unwrap(), &self.numbers[charge.form])
     }
 
     fn pass(&mut self, micros: u64) -> FormAnswer {

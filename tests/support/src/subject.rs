@@ -1,13 +1,17 @@
 //! One subject of one policy, wherever it is counted, on a clock that stands until it is set.
 
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
-use tollgate::backend::MemoryBackendBuilder;
+use tollgate::backend::{self, MemoryBackendBuilder, Operation};
 use tollgate::testing::ManualClock;
-use tollgate::{Algorithm, Decision, Limiter, MemoryBackend, Policy};
+use tollgate::{
+    Algorithm, Backend as _, Check, Decision, Limiter, MemoryBackend, Policy, Quota, Settled,
+};
 
-use crate::reference::{Action, Answer, Event, Numbers, START, micros, said};
+use crate::reference::{Action, Answer, BanNumbers, Event, Numbers, START, micros, said};
 
 /// Where subjects are counted.
 pub trait Store {
@@ -20,11 +24,17 @@ pub trait Store {
     fn check(&self, policy: &Policy, subject: &str, cost: u32) -> Decision {
         self.wait(self.limiter().check_cost(policy, subject, cost)).unwrap()
     }
+
+    /// Carries out an operation that no limiter has a name for.
+    fn apply(&self, operation: &Operation<'_>) -> backend::Answer {
+        panic!("this store carries out nothing but what a limiter asks, so no {operation:?}")
+    }
 }
 
 /// In memory, each subject in one of its own.
 pub struct Memory {
     limiter: Limiter,
+    backend: Arc<MemoryBackend>,
     clock: ManualClock,
 }
 
@@ -40,8 +50,8 @@ impl Memory {
 
     fn of(builder: MemoryBackendBuilder) -> Self {
         let clock = ManualClock::new();
-        let backend = builder.clock(clock.clone()).build();
-        Self { limiter: Limiter::new(backend), clock }
+        let backend = Arc::new(builder.clock(clock.clone()).build());
+        Self { limiter: Limiter::new(Arc::clone(&backend)), backend, clock }
     }
 }
 
@@ -63,6 +73,10 @@ impl Store for Memory {
 
     fn check(&self, policy: &Policy, subject: &str, cost: u32) -> Decision {
         self.limiter.check_now(policy, subject, cost).unwrap().unwrap()
+    }
+
+    fn apply(&self, operation: &Operation<'_>) -> backend::Answer {
+        self.backend.apply_now(operation).unwrap().unwrap()
     }
 }
 
@@ -86,6 +100,12 @@ impl<S: Store> Subject<S> {
         Self { store, policy: Numbers::policy(algorithm, numbers), name, now: START }
     }
 
+    /// Bans by these numbers.
+    pub fn with_ban(self, ban: Option<BanNumbers>) -> Self {
+        let policy = BanNumbers::on(self.policy, ban);
+        Self { policy, ..self }
+    }
+
     pub fn set(&mut self, now: u64) {
         self.now = now;
         self.store.clock().set_micros(now);
@@ -103,6 +123,12 @@ impl<S: Store> Subject<S> {
         self.store.check(&self.policy, subject, cost)
     }
 
+    /// Asks while the policy blocks the subject.
+    pub fn check_blocked(&self, cost: u32) -> Decision {
+        let blocked = Policy::named(self.policy.name(), Quota::BLOCKED);
+        self.store.check(&blocked, &self.name, cost)
+    }
+
     pub fn peek(&self, cost: u32) -> Decision {
         let peek = self.store.limiter().peek(&self.policy, &self.name, cost);
         self.store.wait(peek).unwrap()
@@ -110,6 +136,30 @@ impl<S: Store> Subject<S> {
 
     pub fn refund(&self, decision: Decision) -> bool {
         self.store.wait(self.store.limiter().refund(decision)).unwrap()
+    }
+
+    /// Gives back a charge because its request has succeeded. The limiter does that for attributes
+    /// and layers only; here, the refusals are forgotten first, and then the charge is given back.
+    pub fn forgive(&self, decision: Decision) -> bool {
+        let mut forgives = Operation::refund(Check::new(&self.policy, &self.name, 0), self.now);
+        if let backend::Action::Refund { forgives, .. } = &mut forgives.action {
+            *forgives = true;
+        }
+        assert_eq!(self.store.apply(&forgives), backend::Answer::Refunded(false));
+        self.refund(decision)
+    }
+
+    pub fn settle(&self, decision: Decision, actual: u32) -> Settled {
+        self.store.wait(self.store.limiter().settle(decision, actual)).unwrap()
+    }
+
+    pub fn ban(&self, micros: u64) {
+        let duration = Duration::from_micros(micros);
+        self.store.wait(self.store.limiter().ban(&self.policy, &self.name, duration)).unwrap();
+    }
+
+    pub fn unban(&self) -> bool {
+        self.store.wait(self.store.limiter().unban(&self.policy, &self.name)).unwrap()
     }
 
     pub fn reset(&self) {
@@ -150,6 +200,7 @@ impl<S: Store> Replay<S> {
 
     pub fn answer(&mut self, event: &Event) -> Answer {
         self.subject.set(event.at);
+        let mut take = |index: usize| self.decisions[index].take();
         let (answer, decision) = match event.action {
             Action::Charge(cost) => {
                 let decision = self.subject.check(cost);
@@ -157,9 +208,24 @@ impl<S: Store> Replay<S> {
             }
             Action::Peek(cost) => (Answer::Decision(said(&self.subject.peek(cost))), None),
             Action::Refund(index) => {
-                let decision = self.decisions[index].take();
                 let refund = |decision| self.subject.refund(decision);
-                (Answer::Refunded(decision.is_some_and(refund)), None)
+                (Answer::Refunded(take(index).is_some_and(refund)), None)
+            }
+            Action::Forgive(index) => {
+                let forgive = |decision| self.subject.forgive(decision);
+                (Answer::Refunded(take(index).is_some_and(forgive)), None)
+            }
+            Action::Settle(index, actual) => {
+                let settle = |decision| self.subject.settle(decision, actual);
+                (Answer::Settled(take(index).map_or(Settled::Nothing, settle)), None)
+            }
+            Action::Ban(micros) => {
+                self.subject.ban(micros);
+                (Answer::Banned, None)
+            }
+            Action::Unban => (Answer::Unbanned(self.subject.unban()), None),
+            Action::Blocked(cost) => {
+                (Answer::Decision(said(&self.subject.check_blocked(cost))), None)
             }
             Action::Reset => {
                 self.subject.reset();

@@ -116,11 +116,11 @@ impl MemoryBackend {
             let check = key.check(&policy);
             let mut locked = self.lock_shard(&check);
             let slot = locked.find(&check);
-            if let Some(slot) = slot.filter(|slot| slot.banned_until(now) == Some(key.until)) {
-                slot.lift_ban(now);
-            }
+            // If the clock was set back, the ban ends earlier than the list says.
+            let slot = slot.filter(|slot| slot.banned_until(now) <= Some(key.until));
+            let is_lifted = slot.is_some_and(|slot| slot.lift_ban(now));
             drop(locked);
-            if self.counts.ban_lifted() {
+            if is_lifted && self.counts.ban_lifted() {
                 tracing::warn!(
                     policy = check.policy.name(),
                     "half of the memory backend's keys are banned; bans now end early, those that \

@@ -89,6 +89,7 @@ impl Slot {
     /// the check is admitted and charged.
     #[cold]
     fn charge_translated(&mut self, check: &Check<'_>, now: Timestamp, verdict: &mut Verdict) {
+        self.counters.step_back_ban(now);
         let mut counters = self.counters.translated(&self.policy, check.policy, now);
         counters.decide(check, now, Mode::Charge, verdict);
         if verdict.is_allowed() && check.cost > 0 {
@@ -101,6 +102,7 @@ impl Slot {
         if self.policy.is_kept_like(check.policy) {
             self.counters.decide(check, now, Mode::Peek, verdict);
         } else {
+            self.counters.step_back_ban(now);
             let mut counters = self.counters.translated(&self.policy, check.policy, now);
             counters.decide(check, now, Mode::Peek, verdict);
         }

@@ -5,7 +5,7 @@
 
 use tollgate::{Algorithm, Outcome};
 
-use super::{Definition, Expected, Numbers, Reference};
+use super::{Definition, Expected, MOST, Numbers, Reference, TEN_YEARS};
 
 /// So many buckets stand aside.
 const ASIDE: usize = 4;
@@ -51,7 +51,7 @@ impl Bucket {
 
     /// Whole units after the last request.
     fn units(&self) -> u64 {
-        u64::try_from(self.level.div_ceil(self.numbers.period.into())).unwrap()
+        u64::try_from(self.level.div_ceil(self.numbers.period.into())).unwrap().min(MOST)
     }
 
     fn empty_at(&self) -> u64 {
@@ -60,7 +60,8 @@ impl Bucket {
 
     /// Pours in what goes in.
     fn pour(&mut self, now: u64, units: u64) {
-        let full = self.parts(self.numbers.capacity());
+        // A debt may have made it fuller than full.
+        let full = self.parts(self.numbers.capacity()).max(self.level_at(now));
         self.level = (self.level_at(now) + self.parts(units)).min(full);
         self.poured_at = now;
     }
@@ -80,8 +81,16 @@ impl Definition for Bucket {
         self.pour(now, units);
     }
 
-    fn refund(&mut self, _: u64, _: u64, _: u64) -> bool {
+    fn give_back(&mut self, _: u64, _: u64, _: u64, _: u64) -> bool {
         unreachable!("nobody asks it")
+    }
+
+    fn owe(&mut self, now: u64, units: u64) {
+        let most = u128::from(TEN_YEARS) * u128::from(self.numbers.limit);
+        let most = most.max(self.level_at(now));
+        let units = units.min(self.numbers.longest_debt());
+        self.level = (self.level_at(now) + self.parts(units)).min(most);
+        self.poured_at = now;
     }
 }
 
@@ -156,6 +165,24 @@ impl ChangedBuckets {
         }
         *self = Self { in_force, aside };
         self.in_force.iter_mut().chain(&mut self.aside).for_each(|bucket| bucket.pour(now, units));
+    }
+
+    pub fn is_form(&self, numbers: &[Numbers]) -> bool {
+        self.in_force.iter().map(|bucket| bucket.numbers).eq(numbers.iter().copied())
+    }
+
+    pub fn is_unused(&self, now: u64) -> bool {
+        self.all().all(|bucket| bucket.empty_at() <= now)
+    }
+
+    /// Charges a debt to the form in force; to this one, if there is none.
+    pub fn owe(&mut self, numbers: &[Numbers], now: u64, units: u32) {
+        if self.in_force.is_empty() {
+            self.in_force = self.buckets(numbers, now);
+        }
+        self.aside.retain(|bucket| bucket.empty_at() > now && bucket.until > Some(now));
+        let all = self.in_force.iter_mut().chain(&mut self.aside);
+        all.for_each(|bucket| bucket.owe(now, units.into()));
     }
 
     /// Forgets everything.

@@ -1,7 +1,7 @@
 //! The generic cell rate algorithm: cells are due one emission interval after another, and may
 //! come early by no more than a tolerance.
 
-use super::{Definition, Numbers};
+use super::{Definition, Numbers, TEN_YEARS};
 
 pub(super) fn define(numbers: Numbers) -> Box<dyn Definition> {
     Box::new(Gcra { numbers, due: 0 })
@@ -40,13 +40,20 @@ impl Definition for Gcra {
         self.due = self.next(now, units);
     }
 
-    fn refund(&mut self, now: u64, stamp: u64, units: u64) -> bool {
+    fn give_back(&mut self, now: u64, stamp: u64, units: u64, back: u64) -> bool {
         // Of the intervals that the charge put between then and what is due, those that have
         // gone by are gone.
         let charged = u128::from(units) * self.interval();
+        let left = charged.saturating_sub(self.parts(now - stamp));
         let ahead = self.due.saturating_sub(self.parts(now));
-        let back = charged.saturating_sub(self.parts(now - stamp)).min(ahead);
+        let back = (u128::from(back) * self.interval()).min(left).min(ahead);
         self.due -= back;
         back > 0
+    }
+
+    fn owe(&mut self, now: u64, units: u64) {
+        // Nothing is due later than in ten years because of a debt.
+        let latest = self.parts(now + TEN_YEARS).max(self.due);
+        self.due = self.next(now, units.min(self.numbers.longest_debt())).min(latest);
     }
 }

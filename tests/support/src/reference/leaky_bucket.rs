@@ -1,7 +1,7 @@
 //! A bucket that leaks `limit` units each period, evenly, and overflows above `burst`. A request
 //! pours its cost in, if that does not make it overflow.
 
-use super::{Definition, Numbers};
+use super::{Definition, Numbers, TEN_YEARS};
 
 pub(super) fn define(numbers: Numbers) -> Box<dyn Definition> {
     Box::new(LeakyBucket { numbers, poured: Vec::new() })
@@ -45,12 +45,20 @@ impl Definition for LeakyBucket {
         self.poured.push((now, i128::from(units) * self.whole()));
     }
 
-    fn refund(&mut self, now: u64, stamp: u64, units: u64) -> bool {
+    fn give_back(&mut self, now: u64, stamp: u64, units: u64, back: u64) -> bool {
         // What has leaked since may have been of this; the rest is still in the bucket, if
         // anything is.
         let left = i128::from(units) * self.whole() - self.leak(now - stamp);
-        let back = left.clamp(0, self.level(now));
+        let back = left.min(i128::from(back) * self.whole()).clamp(0, self.level(now));
         self.poured.push((now, -back));
         back > 0
+    }
+
+    fn owe(&mut self, now: u64, units: u64) {
+        let level = self.level(now);
+        let more = i128::from(units.min(self.numbers.longest_debt())) * self.whole();
+        // A debt makes it no fuller than can leak in ten years.
+        let room = (self.leak(TEN_YEARS) - level).max(0);
+        self.poured.push((now, more.min(room)));
     }
 }

@@ -14,7 +14,8 @@ pub struct Listed {
 #[derive(Clone, Copy, Debug)]
 enum Entry {
     Charged { at: u64, units: u32 },
-    Refunded { at: u64, stamp: u64, units: u32 },
+    Refunded { at: u64, stamp: u64, units: u32, back: u32 },
+    Owed { at: u64, units: u32 },
 }
 
 impl Listed {
@@ -24,9 +25,10 @@ impl Listed {
         for entry in &self.entries {
             match *entry {
                 Entry::Charged { at, units } => reference.take(at, units),
-                Entry::Refunded { at, stamp, units } => {
-                    reference.refund(at, stamp, units);
+                Entry::Refunded { at, stamp, units, back } => {
+                    reference.give_back(at, stamp, units, back);
                 }
+                Entry::Owed { at, units } => reference.owe(at, units),
             }
         }
         reference
@@ -44,19 +46,24 @@ impl Listed {
         self.judge(form.0, form.1).peek(now, cost)
     }
 
-    /// Gives back a charge by the form that took it.
-    pub fn refund(
+    /// Gives back as many of the units of a charge, by the form that took it.
+    pub fn give_back(
         &mut self,
         form: (Algorithm, &[Numbers]),
         now: u64,
-        stamp: u64,
-        units: u32,
+        (stamp, units): (u64, u32),
+        back: u32,
     ) -> bool {
-        let refunded = self.judge(form.0, form.1).refund(now, stamp, units);
-        if refunded {
-            self.entries.push(Entry::Refunded { at: now, stamp, units });
+        let given = self.judge(form.0, form.1).give_back(now, stamp, units, back);
+        if given {
+            self.entries.push(Entry::Refunded { at: now, stamp, units, back });
         }
-        refunded
+        given
+    }
+
+    /// Charges a debt.
+    pub fn owe(&mut self, now: u64, units: u32) {
+        self.entries.push(Entry::Owed { at: now, units });
     }
 
     /// Forgets everything.

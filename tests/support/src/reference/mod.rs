@@ -5,7 +5,9 @@
 //! decision tells (what remains, when to come again, when there is more, when all is back) is
 //! found by asking it again and again, not by a formula.
 
+mod bans;
 mod changed_buckets;
+mod changed_windows;
 mod fixed_window;
 mod gcra;
 mod leaky_bucket;
@@ -19,16 +21,25 @@ mod trace;
 
 use std::time::Duration;
 
-use tollgate::{Algorithm, Outcome, QuotaState};
+use tollgate::{Algorithm, Outcome, QuotaState, Settled};
 
+pub use self::bans::{BanNumbers, Banned, bans, spans};
 pub use self::changed_buckets::ChangedBuckets;
+pub use self::changed_windows::ChangedWindows;
 pub use self::listed::Listed;
-pub use self::numbers::{DAY, Numbers, has_bucket, numbers, quotas};
+pub use self::numbers::{DAY, Numbers, TEN_YEARS, has_bucket, numbers, quotas};
 pub use self::property::{Jump, cases, for_all_six, jump, micros, said, said_of, worst_window};
-pub use self::trace::{Action, Answer, Cost, Event, Move, START, Step, play, steps};
+pub use self::trace::{
+    Action, Actual, Answer, Cost, Event, Move, START, Step, actual, play, play_with_ban,
+    settled_steps, steps,
+};
 
-/// Longer than any quota takes to be whole again: a bucket may take ten years to fill.
+/// Longer than any quota takes to be whole again: a bucket may take ten years to fill, and a debt
+/// ten years and a period to be worked off.
 const FOREVER: u64 = 11 * 366 * DAY;
+
+/// The most units that anything counts up to.
+const MOST: u64 = u32::MAX as u64;
 
 /// One quota, by its definition. Instants and spans are microseconds; instants never go back.
 pub trait Definition {
@@ -38,8 +49,12 @@ pub trait Definition {
     /// Takes `units` that were admitted.
     fn charge(&mut self, now: u64, units: u64);
 
-    /// Gives back `units` that were charged at `stamp`. False: there was nothing to give back.
-    fn refund(&mut self, now: u64, stamp: u64, units: u64) -> bool;
+    /// Gives back as many of the `units` that were charged at `stamp`. False: there was nothing to
+    /// give back.
+    fn give_back(&mut self, now: u64, stamp: u64, units: u64, back: u64) -> bool;
+
+    /// Takes `units`, whatever there is room for: a debt.
+    fn owe(&mut self, now: u64, units: u64);
 
     /// Judges what was charged by another limit from now on. A bucket cannot: its level means
     /// another number of units then.
@@ -53,6 +68,8 @@ pub struct Reference {
     algorithm: Algorithm,
     numbers: Vec<Numbers>,
     definitions: Vec<Box<dyn Definition>>,
+    ban: Option<BanNumbers>,
+    banned: Banned,
 }
 
 /// What a decision must say.
@@ -66,6 +83,11 @@ pub struct Expected {
 }
 
 impl Expected {
+    /// The answer to a subject that is blocked: nothing is said of quotas.
+    pub fn blocked() -> Self {
+        Self { outcome: Outcome::Blocked, quotas: Vec::new(), waits: Vec::new() }
+    }
+
     /// The same without the waits of the quotas.
     pub fn without_waits(mut self) -> Self {
         self.waits.clear();
@@ -85,11 +107,25 @@ impl Reference {
         numbers: &[Numbers],
         definitions: Vec<Box<dyn Definition>>,
     ) -> Self {
-        Self { algorithm, numbers: numbers.to_vec(), definitions }
+        let (ban, banned) = (None, Banned::default());
+        Self { algorithm, numbers: numbers.to_vec(), definitions, ban, banned }
     }
 
-    /// Charges `cost`, if all quotas admit it.
+    /// Bans by these numbers.
+    pub fn with_ban(self, ban: Option<BanNumbers>) -> Self {
+        Self { ban, ..self }
+    }
+
+    /// Charges `cost`, if all quotas admit it. A refusal counts for a ban.
     pub fn charge(&mut self, now: u64, cost: u32) -> Expected {
+        if self.banned.outcome(now).is_some() {
+            return self.peek(now, cost);
+        }
+        let expected = self.charge_quotas(now, cost);
+        self.banned.count(self.ban, &self.numbers, now, expected)
+    }
+
+    fn charge_quotas(&mut self, now: u64, cost: u32) -> Expected {
         let (outcome, exceeded) = self.decide(now, cost);
         if outcome == Outcome::Allowed && cost > 0 {
             for definition in &mut self.definitions {
@@ -101,6 +137,7 @@ impl Reference {
 
     pub fn peek(&self, now: u64, cost: u32) -> Expected {
         let (outcome, exceeded) = self.decide(now, cost);
+        let outcome = self.banned.outcome(now).unwrap_or(outcome);
         self.expected(now, cost, outcome, &exceeded)
     }
 
@@ -123,12 +160,40 @@ impl Reference {
 
     /// Whether anything was given back, in any of the quotas.
     pub fn refund(&mut self, now: u64, stamp: u64, cost: u32) -> bool {
-        if cost == 0 {
+        self.give_back(now, stamp, cost, cost)
+    }
+
+    /// Gives back as many of the `cost` units that were charged at `stamp`.
+    fn give_back(&mut self, now: u64, stamp: u64, cost: u32, back: u32) -> bool {
+        if back == 0 {
             return false;
         }
-        let refunds =
-            self.definitions.iter_mut().map(|quota| quota.refund(now, stamp, cost.into()));
-        refunds.fold(false, |any, refunded| any | refunded)
+        let quotas = self.definitions.iter_mut();
+        let given = quotas.map(|quota| quota.give_back(now, stamp, cost.into(), back.into()));
+        given.fold(false, |any, given| any | given)
+    }
+
+    /// Charges units that were admitted to nobody.
+    fn owe(&mut self, now: u64, units: u32) {
+        self.definitions.iter_mut().for_each(|quota| quota.owe(now, units.into()));
+    }
+
+    /// Replaces a charge of `cost` units at `stamp` by what it came to.
+    pub fn settle(&mut self, now: u64, stamp: u64, cost: u32, actual: u32) -> Settled {
+        match actual.checked_sub(cost) {
+            Some(0) => Settled::Unchanged,
+            Some(debt) => {
+                self.owe(now, debt);
+                Settled::Charged
+            }
+            None if self.give_back(now, stamp, cost, cost - actual) => Settled::Refunded,
+            None => Settled::Nothing,
+        }
+    }
+
+    /// The record of the subject's refusals.
+    pub fn banned(&mut self) -> &mut Banned {
+        &mut self.banned
     }
 
     /// Judges what was charged by other limits from now on; the periods stay.
@@ -145,7 +210,7 @@ impl Reference {
     }
 
     pub fn reset(&mut self) {
-        *self = Self::new(self.algorithm, &self.numbers);
+        *self = Self::new(self.algorithm, &self.numbers).with_ban(self.ban);
     }
 
     /// The outcome, and which of the quotas do not admit `cost`.
@@ -165,9 +230,11 @@ impl Reference {
 
     fn expected(&self, now: u64, cost: u32, outcome: Outcome, exceeded: &[bool]) -> Expected {
         let quotas = self.each().zip(exceeded).map(|(quota, exceeded)| quota.state(now, *exceeded));
-        let waits = self.each().map(|quota| match quota.wait(now, cost.into()) {
+        let waits: Vec<Wait> = self.each().map(|quota| quota.wait(now, cost.into())).collect();
+        let never = waits.contains(&Wait::Never);
+        let waits = waits.into_iter().map(|wait| match wait {
             Wait::None => Some(Duration::ZERO),
-            Wait::For(_) if outcome == Outcome::Never => Some(Duration::ZERO),
+            Wait::For(_) if never => Some(Duration::ZERO),
             Wait::For(micros) => Some(Duration::from_micros(micros)),
             Wait::Never => None,
         });

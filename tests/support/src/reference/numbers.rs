@@ -5,10 +5,12 @@ use std::time::Duration;
 use proptest::prelude::*;
 use tollgate::{Algorithm, Policy, Quota};
 
+use super::MOST;
+
 pub const DAY: u64 = 24 * 60 * 60 * 1_000_000;
 
-/// The longest a bucket may take to fill.
-const LONGEST_FILL: u64 = 10 * 366 * DAY;
+/// The longest a bucket may take to fill, and a debt to be worked off.
+pub const TEN_YEARS: u64 = 10 * 366 * DAY;
 
 /// A quota's numbers: the period in microseconds, and a burst where there is a bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +56,17 @@ impl Numbers {
         }
     }
 
+    /// The most units of a bucket's debt: those that flow within ten years.
+    pub fn longest_debt(&self) -> u64 {
+        let units = u128::from(TEN_YEARS) * u128::from(self.limit) / u128::from(self.period);
+        u64::try_from(units).unwrap_or(MOST).min(MOST)
+    }
+
+    /// The most units that the windows after a fixed one may have to take.
+    pub fn longest_owed(&self) -> u64 {
+        u64::from(self.limit).saturating_mul(TEN_YEARS / self.period).min(MOST)
+    }
+
     pub fn quota(&self) -> Quota {
         let quota = Quota::new(self.limit, Duration::from_micros(self.period));
         self.burst.map_or(quota, |burst| quota.burst(burst))
@@ -97,7 +110,7 @@ pub fn numbers(algorithm: Algorithm) -> BoxedStrategy<Numbers> {
         return limits.boxed();
     }
     let bursts = limits.prop_flat_map(|numbers| {
-        let longest = (u128::from(LONGEST_FILL) + 1) * u128::from(numbers.limit) - 1;
+        let longest = (u128::from(TEN_YEARS) + 1) * u128::from(numbers.limit) - 1;
         let most = u32::try_from(longest / u128::from(numbers.period)).unwrap_or(u32::MAX);
         prop_oneof![
             2 => Just(numbers),

@@ -16,9 +16,10 @@ pub fn said(decision: &Decision) -> Expected {
 
 /// What a store tells.
 pub fn said_of(outcome: Outcome, quotas: &[QuotaState]) -> Expected {
-    let wait = |state: &QuotaState| match outcome {
-        Outcome::Never => state.retry_after().map(|_| Duration::ZERO),
-        _ => state.retry_after(),
+    let never = quotas.iter().any(|state| state.retry_after().is_none());
+    let wait = |state: &QuotaState| match never {
+        true => state.retry_after().map(|_| Duration::ZERO),
+        false => state.retry_after(),
     };
     let waits = quotas.iter().map(wait).collect();
     Expected { outcome, quotas: quotas.to_vec(), waits }

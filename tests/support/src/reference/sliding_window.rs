@@ -1,6 +1,6 @@
 //! In any half-open window as long as the period, at most the limit.
 
-use super::{Definition, Numbers};
+use super::{Definition, MOST, Numbers};
 
 /// Up to this limit each admission counts by itself; above, those of a granule together.
 const RESOLUTION: u64 = 1_024;
@@ -38,11 +38,24 @@ impl Definition for SlidingWindow {
         self.admissions.push(Admission { at: now, units });
     }
 
-    fn refund(&mut self, now: u64, stamp: u64, units: u64) -> bool {
+    fn give_back(&mut self, now: u64, stamp: u64, units: u64, back: u64) -> bool {
         let counts = stamp + self.period > now;
-        let same = |admission: &Admission| admission.at == stamp && admission.units == units;
-        let index = self.admissions.iter().position(same).filter(|_| counts);
-        index.map(|index| self.admissions.remove(index)).is_some()
+        let same = |admission: &&mut Admission| admission.at == stamp && admission.units == units;
+        let Some(admission) = self.admissions.iter_mut().find(same).filter(|_| counts) else {
+            return false;
+        };
+        admission.units -= back;
+        self.admissions.retain(|admission| admission.units > 0);
+        true
+    }
+
+    fn owe(&mut self, now: u64, units: u64) {
+        let counting = self.admissions.iter().filter(|admission| admission.at + self.period > now);
+        let counted: u64 = counting.map(|admission| admission.units).sum();
+        let units = units.min(MOST - counted);
+        if units > 0 {
+            self.admissions.push(Admission { at: now, units });
+        }
     }
 
     fn relimit(&mut self, limit: u32) {
@@ -81,15 +94,23 @@ impl Definition for Granules {
         }
     }
 
-    fn refund(&mut self, now: u64, stamp: u64, units: u64) -> bool {
+    fn give_back(&mut self, now: u64, stamp: u64, _: u64, back: u64) -> bool {
         let index = stamp / self.granule;
         let granule = self.granules.iter_mut().find(|granule| granule.index == index);
         let Some(granule) = granule else { return false };
-        if stamp + self.period <= now || granule.units < units {
+        if stamp + self.period <= now || granule.units < back {
             return false;
         }
-        granule.units -= units;
+        granule.units -= back;
         self.granules.retain(|granule| granule.units > 0);
         true
+    }
+
+    fn owe(&mut self, now: u64, units: u64) {
+        let counting = self.granules.iter().filter(|granule| granule.newest + self.period > now);
+        let units = units.min(MOST - counting.map(|granule| granule.units).sum::<u64>());
+        if units > 0 {
+            self.charge(now, units);
+        }
     }
 }

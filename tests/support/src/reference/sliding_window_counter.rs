@@ -1,7 +1,7 @@
 //! Windows aligned to the epoch; the one before counts by the share of it that a window ending
 //! now still covers.
 
-use super::{Definition, Numbers};
+use super::{Definition, MOST, Numbers};
 
 pub(super) fn define(numbers: Numbers) -> Box<dyn Definition> {
     let Numbers { limit, period, .. } = numbers;
@@ -38,15 +38,20 @@ impl Definition for SlidingWindowCounter {
         self.charges.push((now, i64::try_from(units).unwrap()));
     }
 
-    fn refund(&mut self, now: u64, stamp: u64, units: u64) -> bool {
+    fn give_back(&mut self, now: u64, stamp: u64, _: u64, back: u64) -> bool {
         let (window, of_stamp) = (now / self.period, stamp / self.period);
-        let units = i64::try_from(units).unwrap();
+        let back = i64::try_from(back).unwrap();
         let counts = of_stamp == window || of_stamp + 1 == window;
-        let refunds = counts && self.counter(of_stamp) >= units.into();
+        let refunds = counts && self.counter(of_stamp) >= back.into();
         if refunds {
-            self.charges.push((stamp, -units));
+            self.charges.push((stamp, -back));
         }
         refunds
+    }
+
+    fn owe(&mut self, now: u64, units: u64) {
+        let room = u64::try_from(i128::from(MOST) - self.counter(now / self.period)).unwrap();
+        self.charge(now, units.min(room));
     }
 
     fn relimit(&mut self, limit: u32) {
