@@ -12,7 +12,8 @@ use tollgate::{
 
 use crate::timed::{PATIENCE, Timed};
 use support::forms::{Form, forms};
-use support::reference::{Numbers, START, cases, for_all_six, micros, quotas};
+use support::reference::{Numbers, START, cases, for_all_six, micros, quotas, said};
+use support::subject::{Memory, Store as _};
 
 /// What is done with a key. Forms are the numbers of policies; receipts are counted from the last.
 #[derive(Clone, Copy, Debug)]
@@ -109,7 +110,7 @@ fn traces(
     count: usize,
     length: usize,
 ) -> impl Strategy<Value = Traces> {
-    let steps = prop::collection::vec(prop::collection::vec(step(), 1..=2), length);
+    let steps = prop::collection::vec(prop::collection::vec(step(), 1..=3), length);
     let traces = prop::collection::vec((ruled, steps), count);
     (prop::collection::vec(gap(), length), traces)
         .prop_map(|(gaps, traces)| Traces { gaps, traces })
@@ -281,4 +282,93 @@ for_all_six!(all_quotas_are_as_in_memory);
 #[test]
 fn changes_of_the_algorithm_are_as_in_memory() {
     is_as_in_memory(with_rules(forms(None)));
+}
+
+/// A clock that is set back takes a ban with it: in memory and on Redis alike.
+#[test]
+fn a_ban_moves_back_with_the_clock_as_in_memory() {
+    let timed = Timed::start();
+    let memory = Memory::new();
+    let hour = 3_600_000_000;
+    for back in [0, 1, 99_999, 100_000, 100_001, 5_000_000, 2 * hour] {
+        for &algorithm in Algorithm::ALL {
+            let numbers = [Numbers::new(2, 60_000_000)];
+            let ruled = ((algorithm, numbers.to_vec()), Some((2, 3_600_000, 2, 8)));
+            let (policy, subject) = (policy(&ruled), timed.subject());
+            let set = |now| {
+                timed.clock.set_micros(now);
+                memory.clock().set_micros(now);
+            };
+            let now = START + 3 * hour;
+            let mut outcomes = Vec::new();
+            for at in
+                [now, now, now + 1, now + 2, now + 3, now + 3 - back, now + hour, now + hour + 2]
+            {
+                set(at);
+                let on_redis = timed.check(&policy, &subject, 1);
+                let in_memory = memory.check(&policy, &subject, 1);
+                assert_eq!(said(&on_redis), said(&in_memory), "{algorithm:?}, {back} at {at}");
+                outcomes.push(on_redis.outcome());
+            }
+            assert!(matches!(outcomes[4], Outcome::Banned { .. }), "{outcomes:?}");
+            assert!(matches!(outcomes[5], Outcome::Banned { .. }), "{outcomes:?}");
+        }
+    }
+}
+
+/// The key of a subject without a ban or a debt is as it would be without either, before and after.
+#[test]
+fn bans_and_debts_leave_nothing_behind() {
+    let timed = Timed::start();
+    let mut connection = timed.server.connection();
+    let mut value = |subject: &str| -> Vec<u8> {
+        let key = format!("tollgate:6:policy:{subject}");
+        redis::cmd("GET").arg(key).query(&mut connection).unwrap()
+    };
+    for &algorithm in Algorithm::ALL {
+        for limit in [3, 200] {
+            timed.clock.set_micros(START);
+            let plain = Numbers::policy(algorithm, &[Numbers::new(limit, 60_000_000)]);
+            let ruled = plain.clone().ban(Ban::new(2, Duration::from_secs(60)));
+            let limiter = &timed.limiter;
+            let [one, other] = [timed.subject(), timed.subject()];
+            let charged = timed.check(&ruled, &one, limit);
+            assert!(timed.check(&plain, &other, limit).is_allowed());
+            assert_eq!(value(&one), value(&other), "{algorithm:?}");
+            assert!(!timed.check(&ruled, &one, 1).is_allowed());
+            let settled = timed.runtime.block_on(limiter.settle(charged, 2 * limit)).unwrap();
+            assert_eq!(settled, Settled::Charged);
+            let outcome = timed.check(&ruled, &one, 1).outcome();
+            assert!(matches!(outcome, Outcome::Banned { .. }), "{outcome:?}");
+            assert!(value(&one).len() > value(&other).len(), "{algorithm:?}");
+            // After the ban, the window of refusals and the memory of bans.
+            timed.clock.advance(Duration::from_secs(60 * 40));
+            assert!(timed.check(&ruled, &one, 1).is_allowed());
+            assert!(timed.check(&plain, &other, 1).is_allowed());
+            assert_eq!(value(&one), value(&other), "{algorithm:?}");
+        }
+    }
+}
+
+/// A refusal that is counted writes only the record, where the value is a long one.
+#[test]
+fn the_ring_of_a_long_log_is_not_written_by_refusals() {
+    let timed = Timed::start();
+    let mut connection = timed.server.connection();
+    let limit = 1_000;
+    let plain = Numbers::policy(Algorithm::SlidingWindow, &[Numbers::new(limit, 60_000_000)]);
+    let ruled = plain.ban(Ban::new(100, Duration::from_secs(60)));
+    let subject = timed.subject();
+    for _ in 0..4 {
+        timed.clock.advance(Duration::from_micros(3));
+        assert!(timed.check(&ruled, &subject, limit / 4).is_allowed());
+    }
+    redis::cmd("CONFIG").arg("RESETSTAT").exec(&mut connection).unwrap();
+    for _ in 0..20 {
+        timed.clock.advance(Duration::from_micros(3));
+        assert!(!timed.check(&ruled, &subject, 1).is_allowed());
+    }
+    let stats: String = redis::cmd("INFO").arg("commandstats").query(&mut connection).unwrap();
+    assert!(!stats.contains("cmdstat_set:"), "{stats}");
+    assert!(stats.contains("cmdstat_setrange:calls=40,"), "{stats}");
 }
