@@ -167,6 +167,12 @@ local function decode_tail(stored, text)
         part.owed = owed
       end
     end
+    -- Under a lower limit, debts that are worked off would not be.
+    local ends = 0
+    for _, part in ipairs(stored) do ends = max(ends, empty_at(part.family, part, part)) end
+    if ends <= now then
+      for _, part in ipairs(stored) do part.owed = nil end
+    end
     rest = sub(text, at)
   end
   if rest ~= '' and unpack('<d', rest) > now then stored.rest = rest end

@@ -70,9 +70,10 @@ local function charge_debt(family, part, quota, units)
   charge_beyond(family, part, quota, units)
 end
 
--- Charges units as admitted at `at`, which is not after the present time.
+-- Charges units as admitted at `at`, which is not after the present time. What has expired under the
+-- new quota is not charged to its log.
 local function replay(family, part, quota, at, units)
-  if units == 0 then return end
+  if units == 0 or family == LOG and at + quota.period <= now then return end
   local present = now
   now = at
   part.floor = at
@@ -98,10 +99,7 @@ local function derived(family, quota, source)
     if family == LOG then part.list = {} end
     for k = 0, source.count - 1 do
       local time, units = entry(source, k)
-      -- What has expired under the new quota is not charged to its log.
-      if family ~= LOG or time + quota.period > now then
-        replay(family, part, quota, time, units)
-      end
+      replay(family, part, quota, time, units)
     end
   elseif source.family == COUNTER then
     replay(family, part, quota, max(source.start - source.period, 0), source.previous)
