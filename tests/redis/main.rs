@@ -30,6 +30,7 @@ mod rolling;
 mod round_trips;
 mod same_as_memory;
 mod seed_urls;
+mod settle_and_ban;
 mod stored_tail;
 mod telemetry;
 mod timed;

@@ -202,8 +202,12 @@ fn the_start_runs_every_path_of_the_script() {
     let long = (1..=4).flat_map(|family| (1..=4).map(move |quotas| (family, quotas)));
     let short = (5, 1);
     assert_eq!(stored, long.chain([short]).collect());
-    let converted: BTreeSet<_> = sets().filter(|value| value[3] > 0).map(|it| it[1]).collect();
+    let converted: BTreeSet<_> =
+        sets().filter(|value| value[3] % 128 > 0).map(|it| it[1]).collect();
     assert_eq!(converted, BTreeSet::from([1, 2, 3, 4]));
+    // The tails of debts, and of bans without and with them.
+    let tails: BTreeSet<_> = sets().filter(|value| value[3] >= 128).map(|it| it[1]).collect();
+    assert_eq!(tails, BTreeSet::from([1, 2, 3, 4]));
     let ranges = |name: &[u8]| {
         let ranges = calls.iter().filter(|call| call[0] == name);
         ranges.map(|call| text(&call[2])).collect::<BTreeSet<_>>().len()

@@ -305,11 +305,25 @@ impl Counters {
     /// Returns the time from which on no units are in use, so that this state equals that of a
     /// subject without any charges.
     pub(crate) fn empty_at(&self, policy: &Policy) -> Timestamp {
+        let ban = self.ban().map(BanRecord::empty_at).unwrap_or_default();
+        self.no_units_from(policy).max(ban)
+    }
+
+    /// Returns the time from which on no units are in use, whatever is known of refusals and bans.
+    pub(crate) fn no_units_from(&self, policy: &Policy) -> Timestamp {
         let counters = self.as_slice().iter().zip(policy.quotas());
         let form = counters.map(|(counter, quota)| counter.empty_at(quota)).max();
         let aside = self.aside().iter().map(Part::empty_at).max();
-        let ban = self.ban().map(BanRecord::empty_at);
-        form.max(aside).max(ban).unwrap_or_default()
+        form.max(aside).unwrap_or_default()
+    }
+
+    /// Gives a state without units in use the form of `policy`. The record of refusals and bans stays.
+    pub(crate) fn renew(&mut self, policy: &Policy) {
+        let ban = self.ban().copied();
+        *self = Self::new(policy);
+        if let Some(ban) = ban {
+            *self.ban_mut() = ban;
+        }
     }
 
     /// Returns the units in use. `waiting` is the smallest cost that counts as waiting.

@@ -70,24 +70,31 @@ fn counter_from_raw(
             QuotaCounter::SlidingWindowCounter(counter)
         }
         Algorithm::FixedWindow => {
-            let (start, used, opening) = (timestamp(raw)?, units(raw)?, units(raw)?);
-            if used > 0 && !counts(start) {
+            let (start, used) = (timestamp(raw)?, raw.next()?);
+            let (used, owes) = (used & !OWES, used & OWES > 0);
+            let (used, opening) = (u32::try_from(used).ok()?, units(raw)?);
+            let owed = if owes { units(raw)? } else { 0 };
+            if (used > 0 && !counts(start)) || (used == 0 && owes) {
                 return None;
             }
-            QuotaCounter::FixedWindow(FixedWindow::from_raw(start, [used, opening, 0]))
+            QuotaCounter::FixedWindow(FixedWindow::from_raw(start, [used, opening, owed]))
         }
         Algorithm::TokenBucket | Algorithm::LeakyBucket | Algorithm::Gcra => {
             let (tat, fraction) = (timestamp(raw)?, units(raw)?);
             let ahead =
                 u128::from(tat.saturating_since(floor).micros()) * u128::from(quota.limit());
-            let full = u128::from(quota.capacity()) * u128::from(quota.period_micros());
-            if fraction >= quota.limit() || (tat >= floor && ahead + u128::from(fraction) > full) {
+            // A debt raises the level beyond the capacity.
+            let most = u128::from(Quota::MAX_FILL_MICROS) * u128::from(quota.limit());
+            if fraction >= quota.limit() || (tat >= floor && ahead + u128::from(fraction) > most) {
                 return None;
             }
             QuotaCounter::Bucket(Gcra::from_raw(tat, fraction, floor))
         }
     })
 }
+
+/// The bit in the number of a fixed window's units that says that the units which it owes follow.
+const OWES: u64 = 1 << 32;
 
 fn timestamp(raw: &mut impl Iterator<Item = u64>) -> Option<Timestamp> {
     raw.next().map(Timestamp::from_micros)

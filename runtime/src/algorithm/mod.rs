@@ -62,7 +62,7 @@ impl Settlement {
     }
 
     /// Returns the units to charge in addition.
-    fn debt(&self) -> u32 {
+    pub(crate) fn debt(&self) -> u32 {
         self.actual.saturating_sub(self.cost)
     }
 }

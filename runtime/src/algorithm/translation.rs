@@ -51,6 +51,10 @@ pub(super) fn translate(parts: &[Part], policy: &Policy, now: Timestamp) -> Tran
     let was_empty = parts.iter().all(|part| part.empty_at() <= now);
     let serving = |quota: &Quota| parts.iter().find(|part| part.serves(algorithm, quota));
     let translated = policy.quotas().iter().map(|quota| match serving(quota) {
+        // Under a lower limit, a debt that is worked off would not be.
+        Some(Part { since, .. }) if was_empty => {
+            Part { since: *since, ..derived(None, algorithm, quota, now) }
+        }
         Some(part) => Part { quota: *quota, until: Timestamp::EPOCH, ..part.coalesced() },
         None if was_empty => derived(None, algorithm, quota, now),
         None => derived(source(parts, algorithm, quota), algorithm, quota, now),

@@ -119,6 +119,14 @@ impl Slot {
 
     /// Settles a charge that the form `charged_under` of the policy has admitted.
     pub(super) fn settle(&mut self, charged_under: &Policy, settlement: Settlement) -> Settled {
+        if settlement.debt() > 0
+            && !self.policy.is_kept_like(charged_under)
+            && self.counters.no_units_from(&self.policy) <= settlement.now
+        {
+            // Without units in use, the form is of no account.
+            self.counters.renew(charged_under);
+            self.policy = Arc::new(charged_under.clone());
+        }
         self.counters.settle(&self.policy, charged_under, settlement)
     }
 

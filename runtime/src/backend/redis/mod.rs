@@ -75,7 +75,7 @@ use crate::operation::{Action, Answer, Operation};
 use crate::stats::RedisStats;
 use crate::subject::Subject;
 use crate::verdict::Verdict;
-use crate::{BackendError, Check};
+use crate::{BackendError, Check, Outcome, Settled};
 
 /// The backend's name in the labels of metrics.
 const NAME: &str = "redis";
@@ -296,24 +296,41 @@ fn answer(operation: &Operation<'_>, reply: ScriptReply) -> Result<Answer, Backe
         }
         Action::Reset => Some(Answer::Reset),
         Action::Refund { .. } => status.map(|status| Answer::Refunded(status == 1)),
-        Action::Settle { .. } | Action::Ban { .. } | Action::Unban => Some(Answer::Unsupported),
+        Action::Settle { .. } => status.and_then(settled).map(Answer::Settled),
+        Action::Ban { .. } => status.map(|_| Answer::Banned),
+        Action::Unban => status.map(|status| Answer::Unbanned(status == 1)),
     };
     answer.ok_or_else(|| BackendError::useless("the server's answer makes no sense"))
 }
+
+fn settled(status: u64) -> Option<Settled> {
+    [Settled::Nothing, Settled::Refunded, Settled::Charged, Settled::Unchanged]
+        .get(usize::try_from(status).ok()?)
+        .copied()
+}
+
+/// The bit of a status that says that the subject is banned. The time left is the next number.
+const BANNED: u64 = 1 << 48;
 
 fn verdict(
     check: &Check<'_>,
     now: u64,
     status: u64,
-    raw: impl Iterator<Item = u64>,
+    mut raw: impl Iterator<Item = u64>,
 ) -> Option<Answer> {
+    let left = if status & BANNED == 0 { None } else { Some(TimeSpan::from_micros(raw.next()?)) };
+    let status = status & !BANNED;
     // The script only reads the state for a cost that can never be admitted (see `Plan`), so its
     // status is not a decision about that cost.
     let admitted = status & 1 == 1 && !check.can_never_pass();
     let now = Timestamp::from_micros(now);
     // The rest of the status is the time by which the clock is behind a bucket's last charge.
     let floor = now.saturating_add(TimeSpan::from_micros(status >> 1));
-    verdict_from_raw(check, [now, floor], admitted, raw).map(Answer::Verdict)
+    let mut verdict = verdict_from_raw(check, [now, floor], admitted, raw)?;
+    if let Some(left) = left {
+        verdict.set_outcome(Outcome::Banned { retry_after: left.to_duration() });
+    }
+    Some(Answer::Verdict(verdict))
 }
 
 impl fmt::Debug for RedisBackend {

@@ -11,7 +11,7 @@ use super::node::Node;
 use super::script::{self, Answers, Plan, Unanswered};
 use crate::operation::{Action, Operation};
 use crate::policy::MAX_QUOTAS;
-use crate::{Algorithm, BackendError, Check, Policy, Quota, Source};
+use crate::{Algorithm, BackendError, Ban, Check, Policy, Quota, Source};
 
 const REPLY_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -20,6 +20,9 @@ const MAX_TRIES: u32 = 100_000;
 
 /// The number of operations in one call, which is so small that the script defers none of them.
 const BATCH: usize = 8;
+
+/// The length of bans.
+const BAN: Duration = Duration::from_secs(10);
 
 /// The maximum number of arguments with which a command is tried.
 const MAX_ARGUMENTS: usize = 5;
@@ -57,18 +60,22 @@ fn stem(key_prefix: &str, serves: impl Fn(&[u8]) -> bool) -> Option<String> {
     stems.find(|stem| serves(stem.as_bytes()))
 }
 
-/// Charges, peeks, refunds and resets, by every algorithm with one to four quotas, and goes on with
+/// Charges, peeks, refunds, settles, bans and resets, by every algorithm with one to four quotas, and goes on with
 /// each state by a policy of another form, and by a sliding window with so many admissions that it is
 /// changed in place. So the script creates, reads, changes, converts and removes every form of state.
 async fn run_every_path(node: &Node, stem: &str) -> Result<(), BackendError> {
     let policies: Vec<Policy> = Algorithm::ALL.iter().flat_map(|it| policies(*it)).collect();
     let virtual_micros = node.virtual_time.as_ref().map(|clock| clock.now_micros());
-    let mut stamp_micros = 0;
+    let (mut stamp_micros, source) = (0, Source::Store);
     for (step, shift) in STEPS {
         let action = match step {
-            Step::Charge => Action::Charge,
+            Step::Charge | Step::CountedCharge => Action::Charge,
             Step::Peek => Action::Peek,
-            Step::Refund => Action::Refund { stamp_micros, source: Source::Store, forgives: false },
+            Step::Refund => Action::Refund { stamp_micros, source, forgives: false },
+            Step::Forgive => Action::Refund { stamp_micros, source, forgives: true },
+            Step::Settle(actual) => Action::Settle { stamp_micros, source, actual },
+            Step::Ban => Action::Ban { duration: BAN },
+            Step::Unban => Action::Unban,
             Step::Reset => Action::Reset,
         };
         // Each key is checked by the policy that is so many places after its own.
@@ -76,6 +83,8 @@ async fn run_every_path(node: &Node, stem: &str) -> Result<(), BackendError> {
         let operations: Vec<_> = shifted
             .enumerate()
             .map(|(index, policy)| {
+                let counted = matches!(step, Step::CountedCharge);
+                let policy = if counted { &policy.clone().ban(Ban::new(2, BAN)) } else { policy };
                 let operation = Operation { check: Check::new(policy, "", 1), action };
                 (format!("{stem}{index}"), Plan::of(&operation))
             })
@@ -125,9 +134,17 @@ async fn run(
 /// which it is checked. At the distance 4 stands the next algorithm with as many quotas, and at 5 it
 /// has another number of them. The charge that is refunded empties most states, and so removes their
 /// keys.
-const STEPS: [(Step, usize); 11] = [
+const STEPS: [(Step, usize); 18] = [
     (Step::Charge, 0),
     (Step::Refund, 0),
+    (Step::Ban, 0),
+    (Step::Charge, 0),
+    (Step::Unban, 0),
+    // The debt makes the charge a refusal.
+    (Step::Settle(9), 0),
+    (Step::CountedCharge, 0),
+    (Step::Forgive, 4),
+    (Step::Reset, 0),
     (Step::Charge, 0),
     (Step::Charge, 0),
     (Step::Charge, 0),
@@ -141,8 +158,14 @@ const STEPS: [(Step, usize); 11] = [
 
 enum Step {
     Charge,
+    /// A charge under a policy with a ban.
+    CountedCharge,
     Peek,
     Refund,
+    Forgive,
+    Settle(u32),
+    Ban,
+    Unban,
     Reset,
 }
 

@@ -8,6 +8,7 @@ use std::sync::LazyLock;
 use redis::{Cmd, Script};
 use smallvec::SmallVec;
 
+use crate::micros::TimeSpan;
 use crate::operation::{Action, Operation};
 use crate::{Algorithm, Quota};
 
@@ -149,9 +150,17 @@ const DEFERRED: u8 = 253;
 /// - cost (4 bytes), and the time of the charge to refund (8);
 /// - for each quota: limit (4), capacity (4), period (8), and the time to replenish the capacity
 ///   (8) with its fraction in 1/limit of a microsecond (4);
-/// - for each quota: the time to replenish the cost (8), with its fraction (4).
+/// - for each quota: the time to replenish the cost (8), with its fraction (4);
+/// - for a charge that a ban counts: the number of refusals before a ban and the factor by which bans
+///   grow (4 each), and the lengths of the first and of the longest one (8 each);
+/// - for a settlement: the units that the request came to (4).
+///
+/// A ban is as long as the time in the place of the charge's.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Plan(Box<[u8]>);
+
+/// The action of a charge whose refusal a ban counts.
+const COUNTED_CHARGE: u8 = 7;
 
 /// The longest time that is sent, in microseconds. Longer times are replaced by it, since no bucket
 /// takes more than ten years to fill.
@@ -161,16 +170,25 @@ impl Plan {
     pub(super) fn of(operation: &Operation<'_>) -> Self {
         let quotas = operation.check.policy.quotas();
         let cost = operation.check.cost;
+        let ban = operation.check.policy.counted_ban();
         let (action, cost, stamp) = match operation.action {
             // A cost that can never be admitted is not charged; the script only reads the state.
             Action::Charge | Action::Peek if cost == 0 || operation.check.can_never_pass() => {
                 (1, 0, 0)
             }
+            Action::Charge if ban.is_some() => (COUNTED_CHARGE, cost, 0),
             Action::Charge => (0, cost, 0),
             Action::Peek => (1, cost, 0),
             Action::Reset => (2, 0, 0),
+            Action::Refund { stamp_micros, forgives: true, .. } => (8, cost, stamp_micros),
             Action::Refund { stamp_micros, .. } => (3, cost, stamp_micros),
-            Action::Settle { .. } | Action::Ban { .. } | Action::Unban => (1, 0, 0),
+            Action::Settle { stamp_micros, .. } => (4, cost, stamp_micros),
+            Action::Ban { duration } => {
+                // No ban is longer than the longest debt.
+                let span = TimeSpan::from_duration(duration).micros();
+                (5, 0, span.min(Quota::MAX_FILL_MICROS))
+            }
+            Action::Unban => (6, 0, 0),
         };
         let family = match operation.check.policy.get_algorithm() {
             Algorithm::SlidingWindow => 1,
@@ -197,6 +215,15 @@ impl Plan {
             let (span, fraction) = span(quota, cost);
             plan.extend(encoded_micros(span));
             plan.extend(fraction.to_le_bytes());
+        }
+        if let (COUNTED_CHARGE, Some(ban)) = (action, ban) {
+            plan.extend(ban.after().to_le_bytes());
+            plan.extend(ban.growth().to_le_bytes());
+            plan.extend(encoded_micros(ban.length(0).micros()));
+            plan.extend(encoded_micros(ban.longest_span().micros()));
+        }
+        if let Action::Settle { actual, .. } = operation.action {
+            plan.extend(actual.to_le_bytes());
         }
         Self(plan.into())
     }

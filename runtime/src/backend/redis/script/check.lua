@@ -34,14 +34,13 @@ local function used_up(key, plan, checks)
   local family = plan.family
   local state = {
     key = key, quotas = plan.quotas, family = family, plan_family = family, count = plan.count,
-    own = plan.action == REFUND, checks = checks, aside = {}, native = true, charged_at = now,
+    own = plan.own, checks = checks, aside = {}, native = true, same = true, charged_at = now,
     changed_at = now, rewrite = true, exists = true, dirty = true, is_replacement = true,
   }
   for i = 1, plan.count do
     local quota = plan[i]
     local part = new_part(family, quota)
-    part.family, part.limit, part.capacity, part.period =
-      family, quota.limit, quota.capacity, quota.period
+    take_form(part, family, quota)
     part.since, part.floor, part.quota = now, now, quota
     if family == LOG then
       charge_log(part, quota, quota.limit)
@@ -79,12 +78,80 @@ function finish(state)
   finish(states[key])
 end
 
+-- Returns true if a state that is loaded is what the plan needs.
+local function serves(state, plan)
+  if state.quotas ~= plan.quotas or state.plan_family ~= plan.family or plan.action == RESET then
+    return false
+  elseif state.raw then
+    return plan.raw
+  end
+  return state.own == plan.own or state.native and (state.same or not plan.own)
+end
+
+-- Loads a state for a check.
+local function begin(number, key, plan, value, raw)
+  local state = load(key, plan, value, raw)
+  state.plan_family = plan.family
+  states[key] = state
+  loaded[#loaded + 1] = state
+  state.checks[1] = number
+  return state
+end
+
+-- Counts a refusal of a check in the state, whose form stays. Returns the time until the ban that it
+-- has begun ends; 0 if it has begun none.
+local function refuse(number, state, plan)
+  -- Parts of another form are not stored.
+  if not state.same then
+    finish(state)
+    state = begin(number, state.key, plan, nil, true)
+  end
+  state.ban, state.dirty = state.ban or new_ban(), true
+  count_refusal(state.ban, plan.rule)
+  return ban_left(state.ban)
+end
+
+-- Carries out what finds the state in its own form. Returns the status.
+local function settle(state, plan)
+  local action, ban, any = plan.action, state.ban, false
+  if action == BAN then
+    state.ban, state.dirty = ban or new_ban(), true
+    ban_for(state.ban, plan.stamp)
+    return 1
+  elseif action == UNBAN then
+    any = ban_left(ban) > 0
+    if ban then ban.ends, state.dirty = 0, true end
+    return any and 1 or 0
+  end
+  if plan.forgives and ban then state.ban, state.dirty = forgiven(ban), true end
+  if plan.back < 0 then
+    -- Without units in use, the form is of no account.
+    if not state.native and end_of(state) <= now then renew(state, plan) end
+    charge_debts(state, plan)
+    return 2
+  elseif plan.back == 0 then
+    return action == SETTLE and 3 or 0
+  end
+  for i = 1, state.count do
+    local part = state[i]
+    local quota = state.native and plan[i] or part.quota
+    any = refund(state.family, part, quota, plan, state.changed_at) or any
+  end
+  for _, part in ipairs(state.aside) do
+    local quota = quota_of(part.family, part)
+    advance(part.family, part, quota)
+    state.dirty = state.dirty or part.dirty
+    any = refund(part.family, part, quota, plan, state.changed_at) or any
+  end
+  if any then state.dirty = true end
+  return any and 1 or 0
+end
+
 -- Carries out a check. `value` is the beginning of the key's value, if that is known.
 function check(number, key, plan, value)
   local action, family, cost = plan.action, plan.family, plan.cost
   local state = states[key]
-  if state and (state.quotas ~= plan.quotas or state.plan_family ~= family or action == RESET
-    or not (state.native or state.own == (action == REFUND))) then
+  if state and not serves(state, plan) then
     finish(state)
     state, states[key] = nil, nil
   end
@@ -92,53 +159,39 @@ function check(number, key, plan, value)
     call('DEL', key)
     return encode_reply({ 1 })
   end
-  if not state then
-    state = load(key, plan, value)
-    state.plan_family = family
-    states[key] = state
-    loaded[#loaded + 1] = state
+  if state then
+    state.checks[#state.checks + 1] = number
+  else
+    state = begin(number, key, plan, value)
   end
-  state.checks[#state.checks + 1] = number
+  if plan.own then return encode_reply({ settle(state, plan) }) end
 
-  if action == REFUND then
-    local any = false
-    for i = 1, state.count do
-      local part = state[i]
-      local quota = state.native and plan[i] or part.quota
-      any = refund(state.family, part, quota, plan, state.changed_at) or any
-    end
-    for _, part in ipairs(state.aside) do
-      local quota = quota_of(part.family, part, cost)
-      advance(part.family, part, quota)
-      state.dirty = state.dirty or part.dirty
-      any = refund(part.family, part, quota, plan, state.changed_at) or any
-    end
-    if any then state.dirty = true end
-    return encode_reply({ any and 1 or 0 })
-  end
-
-  local admitted = true
+  local admitted, left = true, ban_left(state.ban)
   if cost > 0 then
     for i = 1, plan.count do
       if not admits(family, state[i], plan[i], cost) then admitted = false end
     end
-    if admitted and action == CHARGE then
+    if action ~= CHARGE or left > 0 then
+      -- Nothing is charged, as by a peek.
+    elseif admitted then
       state.charged_at = now
       for i = 1, plan.count do
         local part, quota = state[i], plan[i]
         charge(family, part, quota, cost)
-        part.family, part.limit, part.capacity, part.period =
-          family, quota.limit, quota.capacity, quota.period
+        take_form(part, family, quota)
         if family == BUCKET then state.charged_at = max(state.charged_at, part.floor) end
       end
       charge_along(state, plan)
-      state.dirty, state.native = true, true
+      state.dirty, state.native, state.same = true, true, true
+    elseif plan.rule then
+      left = refuse(number, state, plan)
     end
   end
   -- The status has the time by which the clock is behind a bucket's last charge.
   local behind = 0
   for i = 1, family == BUCKET and plan.count or 0 do behind = max(behind, state[i].floor - now) end
   local reply = { (admitted and 1 or 0) + 2 * behind }
+  if left > 0 then reply = { reply[1] + BANNED, left } end
   for i = 1, plan.count do report(family, state[i], plan[i], cost, not admitted, reply) end
   return encode_reply(reply)
 end

@@ -3,7 +3,13 @@
 -- the policy has had another form not long ago, there follow the time of the first change that is
 -- remembered, the times since when the parts are complete, and the parts that are set aside, each
 -- after its algorithm and its times. Their number and one more is in the fourth byte, which is
--- otherwise 0. The rings of logs are at the end.
+-- otherwise 0. The rings of logs follow.
+--
+-- If the fourth byte is 128 more, there is a tail at the end: a time, and bytes to be kept until
+-- then. If the first of these bytes is below 8, it says what there is: a sum of 1 for the record of
+-- refusals and bans, 2 for the units that each part owes, as a fixed window does, and 4 for parts that
+-- only a debt can bring about; these have no bytes of their own. After them there can be one more
+-- tail. Any other tail is one of a later release, and kept as it is.
 --
 -- A small log of one quota whose last entry is the last charge is stored in a short form, which keys
 -- with few admissions consist of: version, algorithm (SHORT_STEPS or SHORT_WIDE), 1 and 0; limit,
@@ -33,11 +39,25 @@ local function require_number(number)
   require_that(number >= 0 and number <= MAX_TIME and number % 1 == 0)
 end
 
--- Requires that the state of a quota is one that some policy could have. Only a part that is set
--- aside has more units than its limit, because a part in force is stored by an admission.
-local function require_sense(family, part, charged_at, is_aside)
+-- Returns true if the state of a quota is one that only a debt can bring about. Of the others, only a
+-- part that is set aside has more units than its limit, because a part in force is stored by an
+-- admission.
+local function is_in_debt(family, part, charged_at, is_aside)
+  local limit, period, units = part.limit, part.period, part.current or part.used
+  if family == BUCKET then
+    -- Rounding stays below the added part.
+    return part.tat > charged_at + part.capacity * period / limit * (1 + 1e-12) + 2
+  end
+  -- A counter is also stored when a refusal finds the next window, and a fixed window when it finds
+  -- one that a debt has opened.
+  local latest = charged_at + (family == COUNTER and period or 0)
+  return not is_aside and units > limit
+    or family ~= LOG and part.start > latest and (units > 0 or (part.previous or 0) > 0)
+end
+
+-- Requires that the state of a quota is one that some policy could have.
+local function require_sense(family, part, charged_at)
   local limit, capacity, period = part.limit, part.capacity, part.period
-  local most = is_aside and MAX_UNITS or limit
   require_that(limit > 0 and capacity > 0 and period >= 1000 and period <= MAX_PERIOD
     and period % 1 == 0)
   if family == LOG then
@@ -47,29 +67,22 @@ local function require_sense(family, part, charged_at, is_aside)
     local first, last = part.first_units, part.last_units
     require_that((count == 0 or part.first_time <= part.last_time and part.last_time <= charged_at
         and part.last_time - part.first_time < period)
-      and used <= most and part.head < max(slots, 1) and count <= slots + 1
+      and part.head < max(slots, 1) and count <= slots + 1
       and (count > 0 or used == 0)
       and (count ~= 1 or (used == first and first == last and part.first_time == part.last_time))
       and (count < 2 or used >= first + last + count - 2))
   elseif family == BUCKET then
     require_number(part.tat)
-    -- Rounding stays below the added part.
-    local full = capacity * period / limit
-    require_that(part.fraction < limit and full <= MAX_TIME
-      and part.tat <= charged_at + full * (1 + 1e-12) + 2)
+    require_that(part.fraction < limit and capacity * period / limit <= MAX_TIME
+      and part.tat <= charged_at + MAX_FILL)
   else
     require_number(part.start)
-    require_that((family == COUNTER and part.current or part.used) <= most)
-    -- A counter is also stored when a refusal finds the next window.
-    local latest = charged_at + (family == COUNTER and period or 0)
-    require_that(part.start <= latest
-      or (part.current or part.used) == 0 and (part.previous or 0) == 0)
     require_that(family == COUNTER or part.opening <= part.used)
   end
 end
 
 -- Reads the part of one quota at `at`. Returns it, and the place after it.
-local function decode_part(family, text, at, charged_at, is_aside)
+local function decode_part(family, text, at, charged_at)
   if #text < at + (family == LOG and 29 or 31) then unreadable('TOLLGATE the value is cut') end
   local part = { family = family, since = 0 }
   if family == LOG then
@@ -92,7 +105,7 @@ local function decode_part(family, text, at, charged_at, is_aside)
     part.limit, part.capacity, part.period, a, b, c, at = unpack('<I4I4ddI4I4', text, at)
     set_numbers(family, part, a, b, c)
   end
-  require_sense(family, part, charged_at, is_aside)
+  require_sense(family, part, charged_at)
   return part, at
 end
 
@@ -117,9 +130,9 @@ local function expanded(text)
 end
 
 -- Returns the short form of a state that has one, and otherwise nil.
-local function encode_short(state, rings)
+local function encode_short(state, rings, tail)
   local part = state[1]
-  if state.family ~= LOG or state.count > 1 or #state.aside > 0 or state.tail or part.since > 0
+  if state.family ~= LOG or state.count > 1 or state.changed_at or tail ~= ''
     or #rings > SMALL or part.last_time ~= state.charged_at then return end
   if part.width == 4 then
     local text = pack('<I4I4I4dI2', STEPS_HEADER, part.limit, part.period, part.last_time,
@@ -128,6 +141,65 @@ local function encode_short(state, rings)
   end
   return pack('<I4I4ddI2I4I4', WIDE_HEADER, part.limit, part.period, part.last_time, part.count,
     part.used, part.last_units) .. rings
+end
+
+-- Reads the tail of a stored value.
+local function decode_tail(stored, text)
+  local rest, what = text, byte(text, 9) or 0
+  if what > 0 and what < 8 then
+    local at = 10
+    if what % 2 > 0 then
+      local ban = {}
+      ban.ends, ban.forgotten_at, ban.counted_until, ban.changed_at, ban.bans, ban.refusals, at =
+        unpack('<ddddI4I4', text, at)
+      require_number(ban.ends)
+      require_number(ban.forgotten_at)
+      require_number(ban.counted_until)
+      require_number(ban.changed_at)
+      stored.ban = ban
+    end
+    stored.in_debt = what >= 4
+    for i = 1, what % 4 > 1 and #stored or 0 do
+      local owed, part = 0, stored[i]
+      owed, at = unpack('<I4', text, at)
+      if owed > 0 then
+        require_that(part.family == FIXED and part.used > 0)
+        part.owed = owed
+      end
+    end
+    -- Under a lower limit, debts that are worked off would not be.
+    local ends = 0
+    for _, part in ipairs(stored) do ends = max(ends, empty_at(part.family, part, part)) end
+    if ends <= now then
+      for _, part in ipairs(stored) do part.owed = nil end
+    end
+    rest = sub(text, at)
+  end
+  if rest ~= '' and unpack('<d', rest) > now then stored.rest = rest end
+end
+
+-- Returns the tail of a state; an empty text if it has none.
+local function encode_tail(state)
+  local ban, rest, what, ends, text, owed = state.ban, state.rest or '', 0, 0, '', {}
+  if ban and ban_empty_at(ban) > now then
+    what, ends = 1, ban_empty_at(ban)
+    text = pack('<ddddI4I4', ban.ends, ban.forgotten_at, ban.counted_until, ban.changed_at,
+      ban.bans, ban.refusals)
+  end
+  local owes, in_debt = false, false
+  local function add(family, part, is_aside)
+    owed[#owed + 1] = pack('<I4', part.owed or 0)
+    local is_more = is_in_debt(family, part, state.charged_at, is_aside)
+    owes, in_debt = owes or part.owed, in_debt or is_more
+    if part.owed or is_more then ends = max(ends, empty_at(family, part, part)) end
+  end
+  for i = 1, state.count do add(state.family, state[i]) end
+  for _, part in ipairs(state.aside) do add(part.family, part, true) end
+  if owes then what, text = what + 2, text .. table.concat(owed) end
+  if in_debt then what = what + 4 end
+  if what == 0 then return rest end
+  if rest ~= '' then ends = max(ends, (unpack('<d', rest))) end
+  return pack('<dB', ends, what) .. text .. rest
 end
 
 local function decode(key, text)
@@ -162,7 +234,7 @@ local function decode(key, text)
       require_number(ends)
       require_number(since)
       require_that(family >= LOG and family <= BUCKET)
-      stored[i], at = decode_part(family, text, at, charged_at, true)
+      stored[i], at = decode_part(family, text, at, charged_at)
       stored[i].ends, stored[i].since = ends, since
     end
   end
@@ -181,8 +253,14 @@ local function decode(key, text)
     end
   end
   if has_tail then
+    work = work + 2
     stored.tail = call('GETRANGE', key, offset - longer, -1)
-    if unpack('<d', stored.tail) <= now then stored.tail = nil end
+    decode_tail(stored, stored.tail)
+  end
+  stored.tail_at = offset
+  for i, part in ipairs(stored) do
+    require_that(stored.in_debt
+      or not is_in_debt(part.family, part, charged_at, i > stored.count))
   end
   return stored
 end
@@ -200,12 +278,11 @@ local function encode_part(family, part)
 end
 
 -- Returns the text of a state with these parts; without the rings, if it is not rewritten.
-local function encode(state, rings)
-  local changed = #state.aside > 0
-  for i = 1, state.count do changed = changed or state[i].since > 0 end
+local function encode(state, rings, tail)
+  local changed = state.changed_at
   local texts = {
     pack('<BBBBd', VERSION, state.family, state.count,
-      (changed and #state.aside + 1 or 0) + (state.tail and 128 or 0), state.charged_at),
+      (changed and #state.aside + 1 or 0) + (tail ~= '' and 128 or 0), state.charged_at),
   }
   for i = 1, state.count do texts[i + 1] = encode_part(state.family, state[i]) end
   if changed then
@@ -245,18 +322,27 @@ local function laid_out(logs)
   return table.concat(texts), bytes
 end
 
-local function write(state)
-  local ends, logs, stored, wanted, slice = 0, {}, 0, 0, 0
-  local rewrite = state.rewrite or state.family ~= LOG
+-- Returns the time from which on no units are in use.
+local function end_of(state)
+  local ends = 0
   for i = 1, state.count do
     ends = max(ends, empty_at(state.family, state[i], state[i].quota))
-    if state.family == LOG then logs[i] = state[i] end
+  end
+  for _, part in ipairs(state.aside) do ends = max(ends, empty_at(part.family, part, part)) end
+  return ends
+end
+
+local function write(state)
+  local tail, stored_tail = encode_tail(state), state.tail or ''
+  local ends, logs, stored, wanted, slice = end_of(state), {}, 0, 0, 0
+  if tail ~= '' then ends = max(ends, (unpack('<d', tail))) end
+  local rewrite = state.rewrite or state.family ~= LOG
+  if state.family == LOG then
+    for i = 1, state.count do logs[i] = state[i] end
   end
   for _, part in ipairs(state.aside) do
-    ends = max(ends, empty_at(part.family, part, part))
     if part.family == LOG then logs[#logs + 1] = part end
   end
-  if state.tail then ends = max(ends, (unpack('<d', state.tail))) end
   if ends <= now then
     if state.exists then call('DEL', state.key) end
     return
@@ -267,10 +353,14 @@ local function write(state)
     slice = max(slice, part.period / 16)
     rewrite = rewrite or part.list or count > part.slots
   end
+  -- A tail is written in place if it is as long as before, or the first one at the end of the value.
+  if not rewrite and #tail ~= #stored_tail then
+    rewrite = stored_tail ~= '' or call('GETRANGE', state.key, state.tail_at, state.tail_at) ~= ''
+  end
   if rewrite or stored <= SMALL or wanted <= SMALL / 2 then
     local rings, bytes = laid_out(logs)
     if bytes > SMALL then ends = ends + slice end
-    local text = encode_short(state, rings) or encode(state, rings) .. (state.tail or '')
+    local text = encode_short(state, rings, tail) or encode(state, rings, tail) .. tail
     return call('SET', state.key, text, 'PX', millis_until(ends))
   end
   -- The header and the new entries are written in place.
@@ -285,10 +375,12 @@ local function write(state)
       call('SETRANGE', state.key, part.offset, sub(added, before_end + 1))
     end
   end
-  call('SETRANGE', state.key, 0, encode(state, ''))
+  call('SETRANGE', state.key, 0, encode(state, '', tail))
+  if tail ~= stored_tail then call('SETRANGE', state.key, state.tail_at, tail) end
   -- A key with large rings is kept for longer than it is needed, by a 16th of its longest period, so
   -- that only the first charge in each of these spans has to prolong that.
-  if floor(state.stored_at / slice) ~= floor(now / slice) or state.stored_at > now then
+  if floor(state.stored_at / slice) ~= floor(now / slice) or state.stored_at > now
+    or tail ~= stored_tail then
     call('PEXPIRE', state.key, millis_until(ends + slice))
   end
 end

@@ -22,7 +22,7 @@ local function check_compact(key, plan)
   set_numbers(family, part, a, b, c)
   advance_compact(family, part, quota)
   if not admits_compact(family, part, quota, plan.cost) then
-    if part.dirty then return end
+    if part.dirty or plan.rule then return end
     return pack('<BI8I8I8I8', 4, 0, raw_numbers(family, part))
   end
   charge_compact(family, part, quota, plan.cost)

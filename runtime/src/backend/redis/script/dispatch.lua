@@ -8,31 +8,46 @@ end
 
 local function advance(family, part, quota)
   if family == LOG then return advance_log(part, quota) end
+  if part.owed and part.start + quota.period <= now then return follow(part, quota) end
   return advance_compact(family, part, quota)
 end
 
 local function admits(family, part, quota, cost)
   if family == LOG then return part.used + cost <= quota.limit end
+  if part.owed then return false end
   return admits_compact(family, part, quota, cost)
 end
 
 local function report(family, part, quota, cost, refused, reply)
   if family == LOG then return report_log(part, quota, cost, refused, reply) end
   local at = #reply
+  if part.owed then
+    reply[at + 1], reply[at + 2] = part.start, part.used + OWES
+    reply[at + 3], reply[at + 4] = part.opening, part.owed
+    return
+  end
   reply[at + 1], reply[at + 2], reply[at + 3] = raw_numbers(family, part)
 end
 
 local function charge(family, part, quota, cost)
   if family == LOG then return charge_log(part, quota, cost) end
+  if family == FIXED then return charge_window(part, cost) end
   charge_compact(family, part, quota, cost)
 end
 
-local function refund_bucket(part, quota, stamp)
-  local elapsed = part.floor - stamp
+local function refund_bucket(part, quota, plan)
+  local elapsed = part.floor - plan.stamp
   local level, fraction = part.tat - part.floor, part.fraction
-  local back, back_fraction = quota.cost_span - elapsed, quota.cost_fraction
-  if elapsed < 0 or level < 0 or back < 0 or (level == 0 and fraction == 0)
-    or (back == 0 and back_fraction == 0) then return false end
+  local back, back_fraction = span_of(min(plan.cost, quota.capacity), quota)
+  back = back - elapsed
+  if elapsed < 0 or level < 0 or back < 0 or (level == 0 and fraction == 0) then return false end
+  if plan.back < plan.cost then
+    local most, most_fraction = span_of(min(plan.back, quota.capacity), quota)
+    if most < back or (most == back and most_fraction < back_fraction) then
+      back, back_fraction = most, most_fraction
+    end
+  end
+  if back == 0 and back_fraction == 0 then return false end
   if back > level or (back == level and back_fraction >= fraction) then
     part.tat, part.fraction = 0, 0
   else
@@ -55,10 +70,10 @@ local function has_charge(family, part, plan, all_since)
   return false
 end
 
--- Refunds the plan's charge. Returns false if it is no longer in use, or not known to be of this
+-- Gives back what the plan says of its charge. Returns false if it is no longer in use, or not known to be of this
 -- part, and then nothing has changed.
 local function refund(family, part, quota, plan, all_since)
-  local stamp, cost = plan.stamp, plan.cost
+  local stamp, cost = plan.stamp, plan.back
   local has = has_charge(family, part, plan, all_since)
   if family == LOG then
     if not has and part.since > 0 then return false end
@@ -77,7 +92,7 @@ local function refund(family, part, quota, plan, all_since)
     end
     return true
   elseif family == FIXED then
-    if part.used == cost and part.start == stamp then
+    if part.used == cost and part.start == stamp and not part.owed then
       part.start, part.used, part.opening = 0, 0, 0
     elseif part.start == stamp and part.opening > cost then
       part.opening, part.used = part.opening - cost, part.used - cost
@@ -86,12 +101,15 @@ local function refund(family, part, quota, plan, all_since)
     else
       return false
     end
+    if part.owed then fill_up(part, cost) end
     return true
   end
-  return refund_bucket(part, quota, stamp)
+  return refund_bucket(part, quota, plan)
 end
 
 local function empty_at(family, part, quota)
   if family == LOG then return part.count > 0 and part.last_time + quota.period or 0 end
-  return compact_empty_at(family, part, quota)
+  local ends = compact_empty_at(family, part, quota)
+  if part.owed then ends = ends + ceil(owed_of(part, quota) / quota.limit) * quota.period end
+  return ends
 end

@@ -43,5 +43,8 @@ if is_admitted then
     break
   end
   entries, last = entries + 1, now
+elseif entries > limit then
+  -- A debt.
+  break
 end
 reply = pack('<BI8I8I8I8I8I8I8', 7, is_admitted and 1 or 0, entries, 2, first, 1, last, entries - 1)

@@ -6,7 +6,9 @@
 --   counter.lua, bucket.lua   arithmetic of sliding_window_counter.rs and gcra.rs
 --   compact.lua               the algorithms whose state is a few numbers
 --   log.lua                   sliding_window.rs and log.rs
---   dispatch.lua              all four algorithms, and refunds
+--   dispatch.lua              all four algorithms, refunds, and debts
+--   debt.lua                  the debt of a fixed window, and the debts of the others
+--   ban.lua                   ban_record.rs
 --   translation.lua           translation.rs, for state of another form of the policy
 --
 -- `script/text.rs` replaces each `include` line by the file that it names, and each name after
@@ -29,7 +31,7 @@
 -- then for each check a count of numbers, its status and the raw state of each quota, from which
 -- the library computes the remaining units. Numbers are unsigned, little-endian, 8 bytes; the count
 -- is one byte. For a check that failed the count is 255, followed by the length and the text of the
--- error. If the value of a key could not be read and was replaced, its reply follows a byte 254, and
+-- error. If the subject is banned, the time left follows the status. If the value of a key could not be read and was replaced, its reply follows a byte 254, and
 -- the length and the text of the reason. The last checks of a call that causes much work are not
 -- carried out. Their replies are one byte each, 253.
 
@@ -58,9 +60,21 @@ constant CHARGE = 0
 constant PEEK = 1
 constant RESET = 2
 constant REFUND = 3
+constant SETTLE = 4
+constant BAN = 5
+constant UNBAN = 6
+-- A charge under a policy with a ban, and a refund that forgives.
+constant COUNTED_CHARGE = 7
+constant FORGIVE = 8
 constant MAX_UNITS = 4294967295
 constant MAX_TIME = 9007199254740992
 constant MAX_PERIOD = 31622400000000
+-- Ten years: the longest time that a bucket or a fixed window takes to work off a debt.
+constant MAX_FILL = 316224000000000
+-- The bit of a status that tells of a ban. The time left is the next number.
+constant BANNED = 281474976710656
+-- What is added to the units of a fixed window in a reply, if the units that it owes follow.
+constant OWES = 4294967296
 -- The largest limit under which each unit has an entry of its own in a log. Above it, as many
 -- granules as this divide the period.
 constant RESOLUTION = 1024

@@ -12,6 +12,24 @@ local function width_of(limit, period)
   return limit <= RESOLUTION and period < STEPS and 4 or 12
 end
 
+-- Reads what follows the costs in the plans of some actions.
+local function read_rest(plan, text, at)
+  local action = plan.action
+  if action == COUNTED_CHARGE then
+    local rule, window = {}, 0
+    rule.after, rule.grow, rule.first, rule.most = unpack('<I4I4dd', text, at)
+    for i = 1, plan.count do window = max(window, plan[i].period) end
+    rule.window, plan.rule, plan.action = window, rule, CHARGE
+    return
+  end
+  -- These find the state in its own form. `back` is the units to give back; negative if they are a
+  -- debt. Without any, the quotas stay as the last change has left them.
+  plan.own, plan.back = true, plan.cost
+  if action == SETTLE then plan.back = plan.cost - unpack('<I4', text, at) end
+  plan.raw = action == BAN or action == UNBAN or plan.back == 0
+  if action == FORGIVE then plan.action, plan.forgives = REFUND, true end
+end
+
 local function plan_of(number)
   local plan = decoded[number]
   if not plan then
@@ -38,6 +56,7 @@ local function plan_of(number)
         granule = granule_of(limit, period), width = width_of(limit, period),
       }
     end
+    if action >= REFUND then read_rest(plan, text, costs_at) end
     decoded[number] = plan
   end
   return plan

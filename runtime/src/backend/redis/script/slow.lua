@@ -33,7 +33,9 @@ include 'compact_check.lua'
 
 local function build_slow_path()
   include 'log.lua'
+  include 'debt.lua'
   include 'dispatch.lua'
+  include 'ban.lua'
   include 'codec.lua'
   include 'translation.lua'
   include 'check.lua'

@@ -2,14 +2,13 @@
 -- The rules are those of `runtime/src/algorithm/translation.rs`.
 
 -- Returns the quota of a part that is not the plan's.
-local function quota_of(family, part, cost)
+local function quota_of(family, part)
   local quota = {
     limit = part.limit, capacity = part.capacity, period = part.period,
     granule = granule_of(part.limit, part.period), width = width_of(part.limit, part.period),
   }
   if family == BUCKET then
     quota.full_span, quota.full_fraction = span_of(part.capacity, quota)
-    quota.cost_span, quota.cost_fraction = span_of(min(cost, part.capacity), quota)
   end
   return quota
 end
@@ -30,16 +29,18 @@ end
 local function units_of(part)
   local family = part.family
   if family == COUNTER then return part.previous + part.current end
-  if family ~= BUCKET then return part.used end
+  if family ~= BUCKET then return min(part.used + (part.owed or 0), MAX_UNITS) end
   local span = max(part.tat - part.last, 0)
   local high, low = product(part.limit, span)
   low = low + part.fraction
   local units = ceil((span * part.limit + part.fraction) / part.period)
+  -- With a debt, there can be more.
+  if units > MAX_UNITS + 1 then return MAX_UNITS end
   local whole_high, whole_low = product(units, part.period)
   local rest = (whole_high - high) * 1073741824 + whole_low - low
   while rest < 0 do units, rest = units + 1, rest + part.period end
   while rest >= part.period do units, rest = units - 1, rest - part.period end
-  return units
+  return min(units, MAX_UNITS)
 end
 
 -- Charges units that another quota has admitted, also beyond this one's limit. Returns true if the
@@ -55,19 +56,24 @@ local function charge_beyond(family, part, quota, units)
   elseif family == BUCKET then
     local tat, fraction = charged_tat(part, quota, span_of(min(units, quota.capacity), quota))
     local full = max(now, part.floor) + quota.full_span
-    local too_much = tat > full or (tat == full and fraction > quota.full_fraction)
-    if too_much then tat, fraction = full, quota.full_fraction end
-    part.tat, part.fraction = tat, fraction
-    return too_much
+    return raise_tat(part, full, quota.full_fraction, tat, fraction)
   else
-    charge_compact(family, part, quota, units)
+    charge(family, part, quota, units)
     return (family == COUNTER and part.current or part.used) == MAX_UNITS
   end
 end
 
--- Charges units as admitted at `at`, which is not after the present time.
+-- Charges units that a request took without having been admitted for them.
+local function charge_debt(family, part, quota, units)
+  if family == FIXED then return charge_fixed_debt(part, quota, units) end
+  if family == BUCKET then return charge_bucket_debt(part, quota, units) end
+  charge_beyond(family, part, quota, units)
+end
+
+-- Charges units as admitted at `at`, which is not after the present time. What has expired under the
+-- new quota is not charged to its log.
 local function replay(family, part, quota, at, units)
-  if units == 0 then return end
+  if units == 0 or family == LOG and at + quota.period <= now then return end
   local present = now
   now = at
   part.floor = at
@@ -93,16 +99,13 @@ local function derived(family, quota, source)
     if family == LOG then part.list = {} end
     for k = 0, source.count - 1 do
       local time, units = entry(source, k)
-      -- What has expired under the new quota is not charged to its log.
-      if family ~= LOG or time + quota.period > now then
-        replay(family, part, quota, time, units)
-      end
+      replay(family, part, quota, time, units)
     end
   elseif source.family == COUNTER then
     replay(family, part, quota, max(source.start - source.period, 0), source.previous)
     replay(family, part, quota, source.start, source.current)
   elseif source.family == FIXED then
-    replay(family, part, quota, source.start, source.used)
+    replay(family, part, quota, source.start, units_of(source))
   else
     replay(family, part, quota, source.last, units_of(source))
   end
@@ -190,43 +193,82 @@ local function translate(plan, stored)
   return parts, aside, was_empty
 end
 
--- Charges an admitted cost to the parts that are set aside, and forgets those whose time is over.
-local function charge_along(state, plan)
-  local kept, complete = {}, true
+-- Forgets the parts aside whose time is over. The others are advanced, and passed to `charge_part`,
+-- each with its quota.
+local function charge_aside(state, charge_part)
+  local kept = {}
   for _, part in ipairs(state.aside) do
     if is_kept(part) and empty_at(part.family, part, part) > now then
-      local quota = quota_of(part.family, part, 0)
+      local quota = quota_of(part.family, part)
       advance(part.family, part, quota)
-      if charge_beyond(part.family, part, quota, plan.cost) then part.since = now end
+      charge_part(part, quota)
       kept[#kept + 1] = part
     end
   end
   state.aside = kept
+end
+
+-- Charges a debt to every part.
+local function charge_debts(state, plan)
+  local units, family = -plan.back, state.family
+  state.charged_at, state.dirty = now, true
+  for i = 1, state.count do
+    local part = state[i]
+    charge_debt(family, part, state.native and plan[i] or part.quota, units)
+    if family == BUCKET then state.charged_at = max(state.charged_at, part.floor) end
+  end
+  charge_aside(state, function(part, quota) charge_debt(part.family, part, quota, units) end)
+end
+
+-- Charges an admitted cost to the parts that are set aside.
+local function charge_along(state, plan)
+  local complete = true
+  charge_aside(state, function(part, quota)
+    if charge_beyond(part.family, part, quota, plan.cost) then part.since = now end
+  end)
   for i = 1, plan.count do complete = complete and is_complete(plan.family, state[i], plan[i]) end
-  if #kept == 0 and complete then
+  if #state.aside == 0 and complete then
     for i = 1, plan.count do state[i].since = 0 end
+    state.changed_at = nil
   end
 end
 
--- Loads the state of a key: in the form of the plan, or, for a refund, in its own form.
-local function load(key, plan, value)
-  local own = plan.action == REFUND
+-- Gives a part the form of a quota of the plan.
+local function take_form(part, family, quota)
+  part.family, part.limit, part.capacity, part.period =
+    family, quota.limit, quota.capacity, quota.period
+end
+
+-- Gives a state without any units in use the form of the plan.
+local function renew(state, plan)
+  state.family, state.count, state.aside, state.changed_at = plan.family, plan.count, {}, nil
+  state.native, state.same, state.rewrite = true, state.own, true
+  for i = 1, plan.count do
+    state[i] = derived(plan.family, plan[i])
+    state[i].floor, state[i].quota = now, plan[i]
+    if state.own then take_form(state[i], plan.family, plan[i]) end
+  end
+end
+
+-- Loads the state of a key: in the form of the plan, or, if the plan says so, in its own form. With
+-- `raw` it is in its own form, and as its last change has left it.
+local function load(key, plan, value, raw)
+  raw = raw or plan.raw
+  local own = raw or plan.own
   local state = {
-    key = key, quotas = plan.quotas, family = plan.family, count = plan.count, own = own,
-    checks = {}, aside = {}, native = true, charged_at = now,
+    key = key, quotas = plan.quotas, family = plan.family, count = plan.count, own = own, raw = raw,
+    checks = {}, native = true, charged_at = now,
   }
   local text = value or call('GETRANGE', key, 0, 399)
   if text == '' then
-    state.rewrite = true
-    for i = 1, plan.count do
-      state[i] = derived(plan.family, plan[i])
-      state[i].floor, state[i].quota = now, plan[i]
-    end
+    renew(state, plan)
     return state
   end
   state.exists, work = true, work + 6 + 4 * plan.count
   local stored = decode(key, text)
-  state.charged_at, state.stored_at, state.tail = stored.charged_at, stored.charged_at, stored.tail
+  state.charged_at, state.stored_at = stored.charged_at, stored.charged_at
+  state.ban, state.rest, state.tail, state.tail_at =
+    stored.ban, stored.rest, stored.tail, stored.tail_at
   state.native = stored.family == plan.family and stored.count == plan.count
   local same, twice, periods = true, false, {}
   for i = 1, plan.count do
@@ -237,6 +279,7 @@ local function load(key, plan, value)
   -- A refund asks in the form that is stored. Of two quotas of one period, each could be in the
   -- other's place.
   state.native = state.native and (same or not (own or twice))
+  state.same = same and state.native
   state.changed_at = stored.changed and stored.changed_at or nil
   local parts, aside = {}, {}
   for i, part in ipairs(stored) do
@@ -259,10 +302,12 @@ local function load(key, plan, value)
   for i = 1, state.count do
     local part = parts[i]
     state[i] = part
-    part.quota = (own and not state.native) and quota_of(part.family, part, plan.cost) or plan[i]
-    if state.family == LOG and part.width ~= part.quota.width
-      and (part.width == 4 or part.used <= RESOLUTION) then to_list(part) end
-    advance(state.family, part, part.quota)
+    part.quota = (own and not state.native) and quota_of(part.family, part) or plan[i]
+    if not raw then
+      if state.family == LOG and part.width ~= part.quota.width
+        and (part.width == 4 or part.used <= RESOLUTION) then to_list(part) end
+      advance(state.family, part, part.quota)
+    end
     state.dirty = state.dirty or part.dirty
     folded = folded or part.folded
   end
