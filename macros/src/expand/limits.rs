@@ -53,17 +53,24 @@ pub(super) fn limit(policy: &Policy, is_first: bool, names: &Names<'_>) -> Token
         quote!(.on_error(#mode))
     });
     let shadow = policy.shadow.as_ref().map(|_| quote!(.shadow()));
+    let ban = policy.ban.as_ref().map(|argument| {
+        let ban = argument.value.tokens(tollgate);
+        quote!(.ban(#ban))
+    });
+    let checks = policy.ban.iter().flat_map(|argument| argument.value.checks(tollgate));
+    let assert_ban: TokenStream =
+        checks.map(|(check, arguments, span)| assert(check, &arguments, span, tollgate)).collect();
     let on_blocked = policy.on_blocked.as_ref().map(|argument| {
         let path = &argument.value;
         quote!(.on_blocked(#path))
     });
     let limit = quote! {
         #tollgate::Limit::new(#name, #named, #quotas, (::core::file!(), ::core::line!()))
-            #algorithm #on_error #shadow #on_blocked
+            #algorithm #on_error #ban #shadow #on_blocked
     };
     match constant {
-        Some(constant) => quote!({ #constant #limit }),
-        None => limit,
+        None if assert_ban.is_empty() => limit,
+        constant => quote!({ #constant #assert_ban #limit }),
     }
 }
 
