@@ -1,7 +1,7 @@
 //! Parses the argument `ban(after = 5, for = "15m", grow = 2, most = "1d")`.
 
 use proc_macro2::{Ident, Span, TokenStream, TokenTree};
-use quote::{quote, quote_spanned};
+use quote::{ToTokens, quote};
 use syn::ext::IdentExt as _;
 use syn::parse::ParseStream;
 use syn::spanned::Spanned as _;
@@ -39,9 +39,11 @@ struct Parts {
     first: Option<Period>,
     grow: Option<Expr>,
     most: Option<Period>,
-    /// The names of the parts, valid or not. A misspelt name is recorded as the part that was
-    /// probably meant.
+    /// The names of the parts, valid or not.
     present: Vec<String>,
+    /// The names of parts that were probably meant by something else, so that they are not reported
+    /// as missing, too.
+    meant: Vec<String>,
 }
 
 impl Ban {
@@ -54,9 +56,7 @@ impl Ban {
         while !content.is_empty() {
             if let Err(error) = parts.parse_one(&content) {
                 errors.push(error);
-                while !content.is_empty() && !content.peek(Token![,]) {
-                    content.parse::<TokenTree>()?;
-                }
+                parts.skip_to_comma(&content)?;
             }
             if !content.is_empty() {
                 content.parse::<Token![,]>()?;
@@ -66,7 +66,7 @@ impl Ban {
             ("after", "the number of refusals is missing: write `after = 5`"),
             ("for", "the length of the ban is missing: write `for = \"15m\"`"),
         ] {
-            if !parts.present.iter().any(|present| present == part) {
+            if !parts.present.iter().chain(&parts.meant).any(|present| present == part) {
                 errors.push(syn::Error::new(name.span(), missing));
             }
         }
@@ -86,51 +86,64 @@ impl Ban {
         [Some(&self.after), self.grow.as_ref()].into_iter().chain(lengths).flatten()
     }
 
-    /// Returns the numbers, as the arguments of the library's `Limit::ban`.
-    pub(crate) fn tokens(&self, tollgate: &CratePath) -> TokenStream {
+    /// Returns declarations, and the numbers as the arguments of the library's `Limit::ban`. If a
+    /// number is no literal, the numbers become constants, which assertions check: `assert` returns
+    /// one that calls the library's function of that name.
+    pub(crate) fn tokens(
+        &self,
+        tollgate: &CratePath,
+        assert: impl Fn(&str, &TokenStream, Span) -> TokenStream,
+    ) -> (TokenStream, TokenStream) {
         let Self { after, first, grow, most } = self;
-        let first = first.tokens(tollgate);
-        let grow = grow.as_ref().map_or_else(|| quote!(1), |grow| quote!(#grow));
-        let most = match most.as_ref().map(|most| most.tokens(tollgate)) {
-            Some(most) => quote!(::core::option::Option::Some(#most)),
-            None => quote!(::core::option::Option::None),
+        let grow = grow.as_ref().map_or_else(|| quote!(1), ToTokens::to_token_stream);
+        let (first_tokens, first_span) = (first.tokens(tollgate), first.span());
+        let most_tokens = most.as_ref().map(|most| most.tokens(tollgate));
+        let some = |most: &TokenStream| quote!(::core::option::Option::Some(#most));
+        let none = || quote!(::core::option::Option::None);
+        if self.is_literal() {
+            let most = most_tokens.as_ref().map_or_else(none, some);
+            return (TokenStream::new(), quote!(#after, #first_tokens, #grow, #most));
+        }
+        let assert_after = assert("ban_after_error", &quote!(__TOLLGATE_BAN_AFTER), after.span());
+        let assert_first = assert("ban_for_error", &quote!(__TOLLGATE_BAN_FOR), first_span);
+        let assert_grow = assert("ban_grow_error", &quote!(__TOLLGATE_BAN_GROW), grow.span());
+        let assert_most = most.as_ref().map(|most| {
+            let arguments = quote!(__TOLLGATE_BAN_FOR, __TOLLGATE_BAN_MOST);
+            let assert_most = assert("ban_most_error", &arguments, most.span());
+            quote! {
+                const __TOLLGATE_BAN_MOST: ::core::time::Duration = #most_tokens;
+                #assert_most
+            }
+        });
+        let declarations = quote! {
+            const __TOLLGATE_BAN_AFTER: ::core::primitive::u32 = #after;
+            const __TOLLGATE_BAN_FOR: ::core::time::Duration = #first_tokens;
+            const __TOLLGATE_BAN_GROW: ::core::primitive::u32 = #grow;
+            #assert_after
+            #assert_first
+            #assert_grow
+            #assert_most
         };
-        quote!(#after, #first, #grow, #most)
+        let most = most.as_ref().map_or_else(none, |_| some(&quote!(__TOLLGATE_BAN_MOST)));
+        let numbers = quote! {
+            __TOLLGATE_BAN_AFTER, __TOLLGATE_BAN_FOR, __TOLLGATE_BAN_GROW, #most
+        };
+        (declarations, numbers)
     }
 
-    /// Returns calls of the library's functions that return the mistake in a number, each with its
-    /// location. A rule of literals needs none.
-    pub(crate) fn checks(&self, tollgate: &CratePath) -> Vec<(&'static str, TokenStream, Span)> {
-        let mut checks = Vec::new();
-        let first = self.first.tokens(tollgate);
-        let mut count = |check, count: &Expr| {
-            if !is_literal(count) {
-                checks.push((check, quote!(#count), count.span()));
-            }
-        };
-        count("ban_after_error", &self.after);
-        self.grow.iter().for_each(|grow| count("ban_grow_error", grow));
-        if self.first.expression().is_some() {
-            checks.push(("ban_for_error", first.clone(), self.first.span()));
-        }
-        if let Some(most) = &self.most
-            && (most.expression().is_some() || self.first.expression().is_some())
-        {
-            let (span, most) = (most.span(), most.tokens(tollgate));
-            checks.push(("ban_most_error", quote_spanned!(span=> #first, #most), span));
-        }
-        checks
+    fn is_literal(&self) -> bool {
+        self.expressions()
+            .all(|expression| matches!(expression, Expr::Lit(ExprLit { lit: Lit::Int(_), .. })))
     }
 }
 
 impl Parts {
     fn parse_one(&mut self, input: ParseStream<'_>) -> syn::Result<()> {
-        let name = input.call(Ident::parse_any).map_err(|error| {
-            syn::Error::new(
-                error.span(),
-                format!("the parts of a ban have names: write `{GRAMMAR}`"),
-            )
-        })?;
+        let Ok(name) = input.call(Ident::parse_any) else {
+            self.meant.extend(["after", "for"].map(str::to_owned));
+            let message = format!("the parts of a ban have names: write `{GRAMMAR}`");
+            return Err(input.error(message));
+        };
         let text = name.to_string();
         let Some((part, grammar)) = PARTS.into_iter().find(|(part, _)| *part == text) else {
             return Err(self.unknown(&name));
@@ -151,13 +164,13 @@ impl Parts {
         }
         match part {
             "after" => {
-                let (zero, noun) = ("a ban must come after at least 1 refusal", "refusals");
-                self.after = Some(parse_count(input, grammar, noun, zero)?);
+                let zero = "a ban must come after at least 1 refusal";
+                self.after = Some(parse_count(input, (part, grammar), zero)?);
             }
             "for" => self.first = Some(Period::parse(input, &Length::BAN)?),
             "grow" => {
-                let (zero, noun) = ("the factor by which bans grow must be at least 1", "times");
-                self.grow = Some(parse_count(input, grammar, noun, zero)?);
+                let zero = "the factor by which bans grow must be at least 1";
+                self.grow = Some(parse_count(input, (part, grammar), zero)?);
             }
             _ => self.most = Some(Period::parse(input, &Length::LONGEST_BAN)?),
         }
@@ -167,12 +180,21 @@ impl Parts {
         Err(input.error("expected a comma between the parts of the ban"))
     }
 
+    /// Skips the rest of a part with a mistake. It may contain other parts, if a comma is missing.
+    fn skip_to_comma(&mut self, input: ParseStream<'_>) -> syn::Result<()> {
+        while !input.is_empty() && !input.peek(Token![,]) {
+            if let TokenTree::Ident(word) = input.parse()? {
+                self.meant.push(word.to_string());
+            }
+        }
+        Ok(())
+    }
+
     fn unknown(&mut self, name: &Ident) -> syn::Error {
         let known = PARTS.map(|(part, _)| part);
         let grammar = PARTS.map(|(_, grammar)| format!("`{grammar}`")).join(", ");
         let text = name.to_string();
-        // Records the part that was probably meant, so that it is not reported as missing, too.
-        self.present.extend(suggest::nearest(&text, &known).map(str::to_owned));
+        self.meant.extend(suggest::nearest(&text, &known).map(str::to_owned));
         let hint = suggest::hint(&text, &known, &format!("there are {grammar}"));
         syn::Error::new(name.span(), format!("a ban has no `{name}`: {hint}"))
     }
@@ -189,24 +211,24 @@ impl Parts {
     }
 }
 
-/// Parses a whole number of `noun`. A literal is checked here, any other expression when the compiler
+/// Parses a whole number. A literal is checked here, any other expression when the compiler
 /// evaluates it. `zero` is the message about the number 0.
-fn parse_count(input: ParseStream<'_>, grammar: &str, noun: &str, zero: &str) -> syn::Result<Expr> {
+fn parse_count(
+    input: ParseStream<'_>,
+    (part, grammar): (&str, &str),
+    zero: &str,
+) -> syn::Result<Expr> {
     let count = parse_expression(input)?;
     let mistake = match &count {
         Expr::Lit(ExprLit { lit: Lit::Int(literal), .. }) => match literal.base10_parse::<u64>() {
             Ok(0) => zero.to_owned(),
             Ok(number) if number <= u64::from(u32::MAX) => return Ok(count),
-            Ok(_) | Err(_) => format!("at most 4294967295 {noun} can be counted"),
+            Ok(_) | Err(_) => format!("`{part}` must be at most 4294967295"),
         },
         Expr::Lit(_) | Expr::Unary(_) => {
-            format!("this is a whole number of {noun}: write `{grammar}`")
+            format!("`{part}` is a whole number: write `{grammar}`")
         }
         _ => return Ok(count),
     };
     Err(syn::Error::new_spanned(count, mistake))
-}
-
-fn is_literal(count: &Expr) -> bool {
-    matches!(count, Expr::Lit(ExprLit { lit: Lit::Int(_), .. }))
 }

@@ -53,13 +53,12 @@ pub(super) fn limit(policy: &Policy, is_first: bool, names: &Names<'_>) -> Token
         quote!(.on_error(#mode))
     });
     let shadow = policy.shadow.as_ref().map(|_| quote!(.shadow()));
-    let ban = policy.ban.as_ref().map(|argument| {
-        let ban = argument.value.tokens(tollgate);
-        quote!(.ban(#ban))
-    });
-    let checks = policy.ban.iter().flat_map(|argument| argument.value.checks(tollgate));
-    let assert_ban: TokenStream =
-        checks.map(|(check, arguments, span)| assert(check, &arguments, span, tollgate)).collect();
+    let assert_ban =
+        |check: &str, arguments: &TokenStream, span| assert(check, arguments, span, tollgate);
+    let ban = policy.ban.as_ref().map(|argument| argument.value.tokens(tollgate, assert_ban));
+    let (ban_constants, ban) = ban.unzip();
+    let ban = ban.map(|numbers| quote!(.ban(#numbers)));
+    let ban_constants = ban_constants.unwrap_or_default();
     let on_blocked = policy.on_blocked.as_ref().map(|argument| {
         let path = &argument.value;
         quote!(.on_blocked(#path))
@@ -69,8 +68,8 @@ pub(super) fn limit(policy: &Policy, is_first: bool, names: &Names<'_>) -> Token
             #algorithm #on_error #ban #shadow #on_blocked
     };
     match constant {
-        None if assert_ban.is_empty() => limit,
-        constant => quote!({ #constant #assert_ban #limit }),
+        None if ban_constants.is_empty() => limit,
+        constant => quote!({ #constant #ban_constants #limit }),
     }
 }
 

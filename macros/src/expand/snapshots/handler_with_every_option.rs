@@ -36,14 +36,33 @@ impl ::tollgate::__private::Annotated for __rate_limit_create {
         static __TOLLGATE_LIMITS: [::tollgate::__private::HttpLimit; 1usize] = [
             ::tollgate::__private::HttpLimit::new(
                     {
+                        const __TOLLGATE_BAN_AFTER: ::core::primitive::u32 = AFTER;
+                        const __TOLLGATE_BAN_FOR: ::core::time::Duration = ::core::time::Duration::from_micros(
+                            900000000u64,
+                        );
+                        const __TOLLGATE_BAN_GROW: ::core::primitive::u32 = 2;
                         const _: () = if let ::core::option::Option::Some(mistake) = ::tollgate::__private::ban_after_error(
-                            AFTER,
+                            __TOLLGATE_BAN_AFTER,
                         ) {
                             ::core::panic!("{}", mistake)
                         };
+                        const _: () = if let ::core::option::Option::Some(mistake) = ::tollgate::__private::ban_for_error(
+                            __TOLLGATE_BAN_FOR,
+                        ) {
+                            ::core::panic!("{}", mistake)
+                        };
+                        const _: () = if let ::core::option::Option::Some(mistake) = ::tollgate::__private::ban_grow_error(
+                            __TOLLGATE_BAN_GROW,
+                        ) {
+                            ::core::panic!("{}", mistake)
+                        };
+                        const __TOLLGATE_BAN_MOST: ::core::time::Duration = ::tollgate::__private::Period::new(
+                                LONGEST,
+                            )
+                            .get();
                         const _: () = if let ::core::option::Option::Some(mistake) = ::tollgate::__private::ban_most_error(
-                            ::core::time::Duration::from_micros(900000000u64),
-                            ::tollgate::__private::Period::new(LONGEST).get(),
+                            __TOLLGATE_BAN_FOR,
+                            __TOLLGATE_BAN_MOST,
                         ) {
                             ::core::panic!("{}", mistake)
                         };
@@ -102,12 +121,10 @@ impl ::tollgate::__private::Annotated for __rate_limit_create {
                             .algorithm(::tollgate::__private::Algorithm::Gcra)
                             .on_error(::tollgate::__private::OnError::Open)
                             .ban(
-                                AFTER,
-                                ::core::time::Duration::from_micros(900000000u64),
-                                2,
-                                ::core::option::Option::Some(
-                                    ::tollgate::__private::Period::new(LONGEST).get(),
-                                ),
+                                __TOLLGATE_BAN_AFTER,
+                                __TOLLGATE_BAN_FOR,
+                                __TOLLGATE_BAN_GROW,
+                                ::core::option::Option::Some(__TOLLGATE_BAN_MOST),
                             )
                             .shadow()
                             .on_blocked(self::log)
