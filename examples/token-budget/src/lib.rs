@@ -26,7 +26,6 @@ pub const USER: &str = "x-user";
 pub const TOKENS: Policy = Policy::new("tokens", Quota::per_minute(BUDGET));
 
 /// Returns the service. `GET /answer/3` answers with three words of a hundred tokens each.
-#[must_use]
 pub fn app() -> Router {
     let budget = RateLimitLayer::new(TOKENS).key(Key::header(USER)).cost(RESERVE).settle_usage();
     Router::new().route("/answer/{words}", get(answer)).layer(budget)
