@@ -6,15 +6,16 @@ use syn::ext::IdentExt as _;
 use syn::parse::{ParseStream, Parser as _};
 use syn::{Expr, ExprLit, Lit, LitStr, Path, Token, parenthesized};
 
+use crate::ban::{self, Ban};
 use crate::errors::Errors;
+use crate::exempt::Exempt;
 use crate::key::Key;
-use crate::keywords::{Algorithm, Headers, OnError, OnMissingKey, RefundIf, parse_path};
-use crate::network::Network;
-use crate::period::{Period, parse_expression};
+use crate::keywords::{Algorithm, Headers, OnError, OnMissingKey, RefundIf, Settle, parse_path};
+use crate::period::{Length, Period, parse_expression};
 use crate::suggest;
 
 /// The name of every named argument, with an example of its use for error messages.
-const GRAMMAR: [(&str, &str); 18] = [
+const GRAMMAR: [(&str, &str); 20] = [
     ("per", "per = 60"),
     ("algorithm", "algorithm = sliding_window"),
     ("burst", "burst = 20"),
@@ -27,6 +28,8 @@ const GRAMMAR: [(&str, &str); 18] = [
     ("exempt", "exempt = self::is_internal"),
     ("on_blocked", "on_blocked = self::log_refusal"),
     ("refund_if", "refund_if = failure"),
+    ("settle", "settle = self::tokens"),
+    ("ban", ban::GRAMMAR),
     ("shadow", "shadow"),
     ("wait", "wait = \"2s\""),
     ("headers", "headers = ietf"),
@@ -51,6 +54,8 @@ pub(crate) struct Arguments {
     pub(crate) exempt: Option<Named<Exempt>>,
     pub(crate) on_blocked: Option<Named<Path>>,
     pub(crate) refund_if: Option<Named<RefundIf>>,
+    pub(crate) settle: Option<Named<Settle>>,
+    pub(crate) ban: Option<Named<Ban>>,
     pub(crate) shadow: Option<Named<()>>,
     pub(crate) wait: Option<Named<Period>>,
     pub(crate) headers: Option<Named<Headers>>,
@@ -80,47 +85,6 @@ pub(crate) enum Cost {
     Function(Path),
     /// `args(…)`: an expression with the arguments of the function.
     Args(Expr),
-}
-
-/// The value of the argument `exempt`, the requests that are not counted.
-#[derive(Clone)]
-pub(crate) enum Exempt {
-    /// The path of a function of the request.
-    Function(Path),
-    /// `net("10.0.0.0/8", …)`: the clients in these networks.
-    Networks(Vec<Network>),
-}
-
-impl Exempt {
-    fn parse(input: ParseStream<'_>, grammar: &str) -> syn::Result<Self> {
-        let path = parse_path(input, grammar)?;
-        let is_net = path.is_ident("net");
-        if !input.peek(syn::token::Paren) {
-            if is_net {
-                let message = "`net` takes networks: write `exempt = net(\"10.0.0.0/8\")`, or a \
-                               function of your own as `self::net`";
-                return Err(syn::Error::new_spanned(path, message));
-            }
-            return Ok(Self::Function(path));
-        }
-        let content;
-        parenthesized!(content in input);
-        let error = |message| {
-            // The rest of the argument is skipped, so that it is not reported as well.
-            drop(content.parse::<TokenStream>());
-            Err(syn::Error::new_spanned(&path, message))
-        };
-        if !is_net {
-            return error(
-                "write the path of a function without arguments, such as `exempt = \
-                 self::is_internal`, or networks, such as `exempt = net(\"10.0.0.0/8\")`",
-            );
-        }
-        if content.is_empty() {
-            return error("`net()` exempts nobody: write `exempt = net(\"10.0.0.0/8\")`");
-        }
-        Network::parse_all(&content).map(Self::Networks)
-    }
 }
 
 impl Arguments {
@@ -161,6 +125,8 @@ impl Arguments {
             self.parse_named(name, input)
         } else if word && (input.peek2(Token![,]) || is_last(input)) {
             self.parse_word(input.call(Ident::parse_any)?)
+        } else if word && is_ban(input) {
+            self.parse_ban(input.call(Ident::parse_any)?, input)
         } else {
             self.parse_limit(input)
         }
@@ -173,13 +139,16 @@ impl Arguments {
             let message = format!("`{name}` takes no value: write it alone");
             return Err(syn::Error::new(name.span(), message));
         }
+        if text == "ban" {
+            return Err(without_parts(&name));
+        }
         if input.is_empty() || input.peek(Token![,]) {
             let message = format!("a value is missing: write `{}`", grammar_of(text));
             return Err(syn::Error::new(equals.span, message));
         }
         let grammar = grammar_of(text);
         match text {
-            "per" => self.per = Some(Period::parse(input, "per", "period")?),
+            "per" => self.per = Some(Period::parse(input, &Length::PERIOD)?),
             "algorithm" => self.algorithm = Some(named(name, Algorithm::parse(input)?)),
             "burst" => self.burst = Some(named(name, parse_count(input, "burst")?)),
             "key" => self.key = Some(named(name, Key::parse(input)?)),
@@ -193,7 +162,8 @@ impl Arguments {
             "exempt" => self.exempt = Some(named(name, Exempt::parse(input, grammar)?)),
             "on_blocked" => self.on_blocked = Some(named(name, parse_path(input, grammar)?)),
             "refund_if" => self.refund_if = Some(named(name, RefundIf::parse(input)?)),
-            "wait" => self.wait = Some(named(name, Period::parse(input, "wait", "wait")?)),
+            "settle" => self.settle = Some(named(name, Settle::parse(input)?)),
+            "wait" => self.wait = Some(named(name, Period::parse(input, &Length::WAIT)?)),
             "headers" => self.headers = Some(named(name, Headers::parse(input)?)),
             "refusal" => self.refusal = Some(named(name, parse_path(input, grammar)?)),
             "on_missing_key" => {
@@ -219,11 +189,27 @@ impl Arguments {
                 self.shadow = Some(named(word, ()));
                 Ok(())
             }
+            "ban" => Err(without_parts(&word)),
             name => {
                 let message = format!("`{name}` takes a value: write `{}`", grammar_of(name));
                 Err(syn::Error::new(word.span(), message))
             }
         }
+    }
+
+    /// Parses `ban(…)`, of which `name` is the word.
+    fn parse_ban(&mut self, name: Ident, input: ParseStream<'_>) -> syn::Result<()> {
+        let text = self.mark_present(&name)?;
+        if text != "ban" {
+            let message = format!("`{name}` takes a value: write `{}`", grammar_of(text));
+            return Err(syn::Error::new(name.span(), message));
+        }
+        let ban = Ban::parse(&name, input)?;
+        self.ban = Some(named(name, ban));
+        if input.is_empty() || input.peek(Token![,]) {
+            return Ok(());
+        }
+        Err(input.error("expected a comma between arguments"))
     }
 
     fn parse_limit(&mut self, input: ParseStream<'_>) -> syn::Result<()> {
@@ -393,6 +379,30 @@ fn parse_crate(input: ParseStream<'_>) -> syn::Result<Path> {
 fn is_last(input: ParseStream<'_>) -> bool {
     let ahead = input.fork();
     ahead.call(Ident::parse_any).is_ok() && ahead.is_empty()
+}
+
+/// Returns `true` if the next word has parentheses with named parts, as only `ban` has.
+fn is_ban(input: ParseStream<'_>) -> bool {
+    let ahead = input.fork();
+    let is_named = |content: ParseStream<'_>| {
+        content.peek(Ident::peek_any) && content.peek2(Token![=]) && !content.peek2(Token![==])
+    };
+    match ahead.call(Ident::parse_any) {
+        Ok(word) if ahead.peek(syn::token::Paren) => {
+            let parts = (|| {
+                let content;
+                parenthesized!(content in ahead);
+                Ok::<_, syn::Error>(is_named(&content))
+            })();
+            word == "ban" || parts.unwrap_or(false)
+        }
+        _ => false,
+    }
+}
+
+fn without_parts(ban: &Ident) -> syn::Error {
+    let message = format!("a ban has parts, in parentheses: write `{}`", ban::GRAMMAR);
+    syn::Error::new(ban.span(), message)
 }
 
 fn skip_to_comma(input: ParseStream<'_>) -> syn::Result<()> {

@@ -28,6 +28,11 @@ impl Errors {
         self.0.is_none()
     }
 
+    /// Returns all mistakes as one error; `None` if there are none.
+    pub(crate) fn into_error(self) -> Option<syn::Error> {
+        self.0
+    }
+
     /// Returns a `compile_error!` for each mistake.
     pub(crate) fn into_compile_errors(self) -> TokenStream {
         self.0.map(|errors| errors.into_compile_error()).unwrap_or_default()

@@ -140,6 +140,31 @@ impl RefundIf {
     }
 }
 
+/// The value of `settle`: the units at which a charge is settled after its request.
+#[derive(Clone)]
+pub(crate) enum Settle {
+    /// The units that the handler adds to its `Usage`.
+    Usage(Ident),
+    /// The result of a function of the response, or of a plain function's result.
+    Function(Path),
+}
+
+impl Settle {
+    pub(crate) fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
+        let path = parse_path(input, "settle = self::tokens")?;
+        let Some(word) = path.get_ident() else { return Ok(Self::Function(path)) };
+        if word == "usage" {
+            return Ok(Self::Usage(word.clone()));
+        }
+        let text = word.to_string();
+        let grammar = format!(
+            "there is `usage`; write a function of your own as a path, such as `self::{text}`"
+        );
+        let hint = suggest::hint(&text, &["usage"], &grammar);
+        Err(syn::Error::new(word.span(), format!("unknown settlement `{text}`: {hint}")))
+    }
+}
+
 /// Parses the path of a function.
 pub(crate) fn parse_path(input: ParseStream<'_>, grammar: &str) -> syn::Result<Path> {
     // The path is parsed as an expression, because a function may have generic arguments.

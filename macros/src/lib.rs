@@ -8,8 +8,10 @@ use proc_macro::TokenStream;
 
 mod args;
 mod argument_names;
+mod ban;
 mod crate_path;
 mod errors;
+mod exempt;
 mod expand;
 mod fallback;
 mod item;

@@ -13,7 +13,47 @@ use crate::suggest;
 const MICROS_PER_SECOND: u64 = 1_000_000;
 const MAX_SECONDS: u64 = 366 * 24 * 60 * 60;
 
-/// The length of a period or of a wait.
+/// A use of a length of time, with its bounds and the messages about them.
+pub(crate) struct Length {
+    /// The name of the argument that has the value.
+    argument: &'static str,
+    /// The word for the value in messages.
+    noun: &'static str,
+    max_seconds: u64,
+    zero: &'static str,
+    too_short: &'static str,
+    too_long: &'static str,
+}
+
+impl Length {
+    pub(crate) const PERIOD: Self = Self {
+        argument: "per",
+        noun: "period",
+        max_seconds: MAX_SECONDS,
+        zero: "the period must be longer than zero",
+        too_short: "the period must be at least 1 ms",
+        too_long: "the period must be at most 366 days",
+    };
+    pub(crate) const WAIT: Self = Self {
+        argument: "wait",
+        noun: "wait",
+        max_seconds: MAX_SECONDS,
+        zero: "the wait must be longer than zero",
+        too_short: "the wait must be at least 1 ms",
+        too_long: "the wait must be at most 366 days",
+    };
+    pub(crate) const BAN: Self = Self {
+        argument: "for",
+        noun: "duration",
+        max_seconds: 10 * MAX_SECONDS,
+        zero: "a ban must last at least 1 ms",
+        too_short: "a ban must last at least 1 ms",
+        too_long: "a ban must last at most ten years",
+    };
+    pub(crate) const LONGEST_BAN: Self = Self { argument: "most", ..Self::BAN };
+}
+
+/// The length of a period, of a wait or of a ban.
 #[derive(Clone)]
 pub(crate) enum Period {
     /// The value of a literal or a word in microseconds, and its location.
@@ -23,17 +63,18 @@ pub(crate) enum Period {
 }
 
 impl Period {
-    /// Parses the value of the argument named `argument`. Error messages call the value a `noun`.
-    pub(crate) fn parse(input: ParseStream<'_>, argument: &str, noun: &str) -> syn::Result<Self> {
+    /// Parses the value of an argument that is a length of this use.
+    pub(crate) fn parse(input: ParseStream<'_>, length: &Length) -> syn::Result<Self> {
+        let &Length { argument, noun, max_seconds, .. } = length;
         let value = parse_expression(input)?;
-        let too_long = || format!("the {noun} must be at most 366 days");
+        let too_long = || length.too_long.to_owned();
         let micros = match &value {
             Expr::Lit(ExprLit { lit: Lit::Int(seconds), .. }) => {
                 let seconds = seconds.base10_parse::<u64>().ok();
-                let seconds = seconds.filter(|seconds| *seconds <= MAX_SECONDS);
+                let seconds = seconds.filter(|seconds| *seconds <= max_seconds);
                 seconds.map(|seconds| seconds * MICROS_PER_SECOND).ok_or_else(too_long)
             }
-            Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => parse(&text.value(), noun),
+            Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => parse(&text.value(), length),
             Expr::Lit(_) => Err(format!(
                 "a {noun} is whole seconds, or text with units: write `{argument} = 60` or \
                  `{argument} = \"250ms\"`"
@@ -46,9 +87,9 @@ impl Period {
             _ => return Ok(Self::Const(value)),
         };
         let micros = micros.and_then(|micros| match micros {
-            0 => Err(format!("the {noun} must be longer than zero")),
-            1..1_000 => Err(format!("the {noun} must be at least 1 ms")),
-            _ if micros > MAX_SECONDS * MICROS_PER_SECOND => Err(too_long()),
+            0 => Err(length.zero.to_owned()),
+            1..1_000 => Err(length.too_short.to_owned()),
+            _ if micros > max_seconds * MICROS_PER_SECOND => Err(too_long()),
             _ => Ok(micros),
         });
         let span = value.span();
@@ -147,7 +188,7 @@ const UNITS: [(&str, u64); 6] = [
 
 /// Parses whole numbers, each followed by a unit, with the longest unit first. Returns the sum in
 /// microseconds. The error is a message.
-fn parse(text: &str, noun: &str) -> Result<u64, String> {
+fn parse(text: &str, length: &Length) -> Result<u64, String> {
     let mut micros = 0_u64;
     let mut units = UNITS.iter();
     let mut rest = text;
@@ -158,15 +199,15 @@ fn parse(text: &str, noun: &str) -> Result<u64, String> {
         // `find` has consumed the units up to the one it found, so a repeated or a longer unit is
         // an error.
         let Some((_, unit_micros)) = units.find(|(name, _)| *name == unit) else {
-            return Err(explain(text, noun));
+            return Err(explain(text, length.noun));
         };
-        let number: u64 = number.parse().map_err(|_| explain(text, noun))?;
+        let number: u64 = number.parse().map_err(|_| explain(text, length.noun))?;
         let part = number.checked_mul(*unit_micros);
         micros = part
             .and_then(|part| micros.checked_add(part))
-            .ok_or_else(|| format!("the {noun} must be at most 366 days"))?;
+            .ok_or_else(|| length.too_long.to_owned())?;
     }
-    if text.is_empty() { Err(explain(text, noun)) } else { Ok(micros) }
+    if text.is_empty() { Err(explain(text, length.noun)) } else { Ok(micros) }
 }
 
 fn split(text: &str, belongs: impl Fn(char) -> bool) -> (&str, &str) {
@@ -191,7 +232,7 @@ mod tests {
         let mut lines = 0;
         for line in table.lines().filter_map(|line| line.strip_prefix("length ")) {
             let (text, micros) = line.rsplit_once(' ').unwrap();
-            assert_eq!(parse(text, "period").ok(), micros.parse().ok(), "`{text}`");
+            assert_eq!(parse(text, &Length::PERIOD).ok(), micros.parse().ok(), "`{text}`");
             lines += 1;
         }
         assert!(lines > 20, "{lines}");

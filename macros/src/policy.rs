@@ -4,10 +4,12 @@ use proc_macro2::{Ident, TokenStream, TokenTree};
 use quote::ToTokens;
 use syn::{Expr, ExprLit, Lit, LitStr, Path};
 
-use crate::args::{Arguments, Cost, Exempt, Named};
+use crate::args::{Arguments, Cost, Named};
+use crate::ban::Ban;
 use crate::errors::Errors;
+use crate::exempt::Exempt;
 use crate::key::Key;
-use crate::keywords::{Algorithm, Headers, OnError, OnMissingKey, RefundIf};
+use crate::keywords::{Algorithm, Headers, OnError, OnMissingKey, RefundIf, Settle};
 use crate::period::Period;
 
 /// The value of `tollgate::Policy::MAX_QUOTAS`.
@@ -35,6 +37,8 @@ pub(crate) struct Policy {
     pub(crate) exempt: Option<Named<Exempt>>,
     pub(crate) on_blocked: Option<Named<Path>>,
     pub(crate) refund_if: Option<Named<RefundIf>>,
+    pub(crate) settle: Option<Named<Settle>>,
+    pub(crate) ban: Option<Named<Ban>>,
     pub(crate) shadow: Option<Named<()>>,
     pub(crate) wait: Option<Named<Period>>,
     pub(crate) headers: Option<Named<Headers>>,
@@ -114,6 +118,8 @@ impl Policy {
             exempt: arguments.exempt,
             on_blocked: arguments.on_blocked,
             refund_if: arguments.refund_if,
+            settle: arguments.settle,
+            ban: arguments.ban,
             shadow: arguments.shadow,
             wait: arguments.wait,
             headers: arguments.headers,
@@ -131,6 +137,12 @@ impl Policy {
     /// extracted, because the key or the cost depends on them.
     pub(crate) fn is_late(&self) -> bool {
         self.key.is_args() || self.cost.as_ref().is_some_and(|cost| cost.value.is_args())
+    }
+
+    /// Returns `true` if the charge is settled at the handler's `Usage` because the attribute says
+    /// so.
+    pub(crate) fn says_usage(&self) -> bool {
+        matches!(&self.settle, Some(Named { value: Settle::Usage(_), .. }))
     }
 
     /// Returns the expression in `cost = args(…)`.
@@ -161,6 +173,8 @@ impl Policy {
         join(&mut self.exempt, other.exempt, errors);
         join(&mut self.on_blocked, other.on_blocked, errors);
         join(&mut self.refund_if, other.refund_if, errors);
+        join(&mut self.settle, other.settle, errors);
+        join(&mut self.ban, other.ban, errors);
         join(&mut self.shadow, other.shadow, errors);
         join(&mut self.wait, other.wait, errors);
         join(&mut self.headers, other.headers, errors);
@@ -186,6 +200,10 @@ impl Policy {
         }
         if let (Some(_), Some(wait)) = (&self.shadow, &self.wait) {
             errors.at(&wait.name, "a `shadow` limit keeps nobody waiting: remove one of the two");
+        }
+        if let (Some(_), Some(settle)) = (&self.refund_if, &self.settle) {
+            let message = "a charge is either refunded or settled: remove `refund_if` or `settle`";
+            errors.at(&settle.name, message);
         }
         if let (Some(argument), false) = (&self.on_missing_key, self.key.can_be_missing()) {
             let message = format!(
@@ -222,7 +240,8 @@ impl Policy {
             let burst = quota.burst.as_ref().map(|burst| &burst.value);
             [Some(&quota.limit), quota.period.expression(), burst].into_iter().flatten()
         });
-        for expression in quotas.chain(cost) {
+        let ban = self.ban.iter().flat_map(|ban| ban.value.expressions());
+        for expression in quotas.chain(cost).chain(ban) {
             if find_self(expression.to_token_stream()).is_some() {
                 errors.at(expression, "`Self` is not known here: write the type's name");
             }
@@ -257,6 +276,13 @@ impl Policy {
                 "this function has no request of which the cost could be a function: write a \
                  constant in upper case, or an expression of the arguments, such as `cost = \
                  args(items.len())`",
+            );
+        }
+        if let Some(Named { value: Settle::Usage(word), .. }) = &self.settle {
+            errors.at(
+                word,
+                "a `Usage` is counted for a handler's request, and this function has none: write \
+                 a function of its result, such as `settle = self::tokens`",
             );
         }
         if let (Some(wait), false) = (&self.wait, is_async) {

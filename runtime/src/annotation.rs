@@ -1,8 +1,10 @@
 //! The settings that limits of handlers and limits of plain functions have in common.
 
+use std::time::Duration;
+
 use crate::callback::{Callback, set_plain};
 use crate::registry::RegisteredPolicy;
-use crate::{Algorithm, Blocked, OnError, Policy, Quota};
+use crate::{Algorithm, Ban, Blocked, OnError, Policy, Quota};
 
 type BlockedCallback = Callback<fn(&Blocked<'_>), dyn Fn(&Blocked<'_>) + Send + Sync>;
 
@@ -50,6 +52,26 @@ impl Limit {
     #[must_use]
     pub const fn on_error(mut self, mode: OnError) -> Self {
         self.registered.policy_mut().set_on_error(mode);
+        self
+    }
+
+    /// Sets the rule for bans. Without `most`, the longest ban is the default of [`Ban`]. A number that
+    /// is not valid is ignored, because an assertion reports it.
+    #[must_use]
+    pub const fn ban(
+        mut self,
+        after: u32,
+        duration: Duration,
+        grow: u32,
+        most: Option<Duration>,
+    ) -> Self {
+        if let Ok(mut ban) = Ban::try_new(after, duration) {
+            let _ = ban.set_grow(grow);
+            if let Some(most) = most {
+                let _ = ban.set_most(most);
+            }
+            self.registered.policy_mut().set_ban(Some(ban));
+        }
         self
     }
 

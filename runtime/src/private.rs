@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use crate::{Ban, BanError};
+
 pub use crate::annotation::Limit;
 pub use crate::call::{
-    Call, CallLimit, FromRateLimited, LimitedResult, Permit, admit, admit_now, call_once,
+    AfterCall, Call, CallLimit, FromRateLimited, LimitedResult, Permit, admit, admit_now, call_once,
 };
 pub use crate::registry::POLICIES;
 pub use crate::units::{IntoUnits, units};
@@ -22,7 +24,7 @@ pub use crate::http::convert::{IntoAnswer, IntoLimitedResponse, answered, requir
 #[cfg(feature = "axum")]
 pub use crate::http::extract::{Checked, InLast};
 #[cfg(feature = "axum")]
-pub use crate::http::extractor::{Argument, IsNoRateLimit};
+pub use crate::http::extractor::{Argument, IsNoExtractor, Shown};
 #[cfg(feature = "axum")]
 pub use crate::http::handler_future::HandlerFuture;
 #[cfg(feature = "axum")]
@@ -149,6 +151,48 @@ pub const fn cost_error(cost: u32, quotas: &[Quota]) -> Option<&'static str> {
     None
 }
 
+/// Returns the message about an invalid number of refusals in a ban.
+#[must_use]
+pub const fn ban_after_error(after: u32) -> Option<&'static str> {
+    error_text(&Ban::try_new(after, Duration::from_secs(1)))
+}
+
+/// Returns the message about an invalid length of the first ban.
+#[must_use]
+pub const fn ban_for_error(duration: Duration) -> Option<&'static str> {
+    error_text(&Ban::try_new(1, duration))
+}
+
+/// Returns the message about an invalid factor by which bans grow.
+#[must_use]
+pub const fn ban_grow_error(factor: u32) -> Option<&'static str> {
+    let mut ban = Ban::new(1, Duration::from_secs(1));
+    match ban.set_grow(factor) {
+        Err(error) => Some(error.text()),
+        Ok(()) => None,
+    }
+}
+
+/// Returns the message about an invalid length of the longest ban; `None` if it is valid, or if the
+/// first ban is at fault.
+#[must_use]
+pub const fn ban_most_error(duration: Duration, most: Duration) -> Option<&'static str> {
+    match Ban::try_new(1, duration) {
+        Ok(mut ban) => match ban.set_most(most) {
+            Err(error) => Some(error.text()),
+            Ok(()) => None,
+        },
+        Err(_) => None,
+    }
+}
+
+const fn error_text(ban: &Result<Ban, BanError>) -> Option<&'static str> {
+    match ban {
+        Err(error) => Some(error.text()),
+        Ok(_) => None,
+    }
+}
+
 /// Returns the quota of a literal limit and a literal period in microseconds. The attribute has
 /// checked both.
 #[must_use]
@@ -181,6 +225,11 @@ pub fn refuse<R: LimitedResult>(limited: crate::RateLimited) -> R {
 /// Returns `true` if a user's condition returns `true` for a result.
 pub fn holds<R>(result: &R, condition: impl FnOnce(&R) -> bool) -> bool {
     condition(result)
+}
+
+/// Returns the units that a user's function returns for a result.
+pub fn came_to<R>(result: &R, units: impl FnOnce(&R) -> u32) -> u32 {
+    units(result)
 }
 
 /// Returns a value of any type, for branches that are never taken.

@@ -3,11 +3,13 @@
 #![deny(warnings)]
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a test that panics fails, as it should")]
 
+mod bans;
 mod blocks;
 mod functions;
 mod handlers;
 mod options;
 mod rejections;
+mod settlements;
 mod shown;
 mod stacks;
 mod waiting;

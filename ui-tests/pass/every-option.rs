@@ -1,11 +1,13 @@
 #![deny(warnings)]
 
+use std::time::Duration;
+
 use axum::Router;
 use axum::http::request::Parts;
 use axum::response::Response;
 use axum::routing::get;
 use tollgate::http::Refusal;
-use tollgate::{Blocked, rate_limit};
+use tollgate::{Blocked, Usage, rate_limit};
 
 fn exempt(_: &Parts) -> bool {
     false
@@ -41,6 +43,7 @@ fn problem(refusal: &Refusal<'_>) -> impl axum::response::IntoResponse {
     exempt = exempt,
     on_blocked = self::log,
     refund_if = self::refund,
+    ban(after = 5, for = "15m", grow = 2, most = "1d"),
     shadow,
     headers = both,
     refusal = self::slow_down,
@@ -73,6 +76,22 @@ async fn late(text: String) -> String {
     text
 }
 
+const AFTER: u32 = 5;
+const FIRST: Duration = Duration::from_secs(900);
+
+fn tokens(response: &Response) -> u32 {
+    response.status().as_u16().into()
+}
+
+#[rate_limit(100, per = minute, settle = self::tokens, ban(after = AFTER, for = self::FIRST))]
+#[rate_limit(100, per = minute, key = global, settle = usage, ban(for = 60 * 60, after = 2 + 3))]
+async fn settled(_: Usage) {}
+
+#[rate_limit(100, per = minute, key = (args(text), ip), ban(after = 5, for = hour, most = "1d",))]
+async fn settled_late(_: (Usage, ()), text: String) -> String {
+    text
+}
+
 #[rate_limit(100, per = minute, key = (ip, query("q")), headers = ietf, on_missing_key = reject)]
 async fn loud() {}
 
@@ -81,5 +100,7 @@ fn main() {
         .route("/", get(handler))
         .route("/quiet", get(quiet))
         .route("/late", get(late))
+        .route("/settled", get(settled))
+        .route("/settled-late", get(settled_late))
         .route("/loud", get(loud));
 }

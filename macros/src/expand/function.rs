@@ -6,9 +6,10 @@ use syn::ReturnType;
 use syn::spanned::Spanned as _;
 
 use super::{Names, late, limits};
+use crate::args::Named;
 use crate::errors::Errors;
 use crate::item::{Function, erase_impl_trait, return_edge};
-use crate::keywords::RefundIf;
+use crate::keywords::{RefundIf, Settle};
 use crate::policy::Policy;
 
 /// Reports mistakes in the signature: a limited function cannot be `const`, and it must have a
@@ -62,7 +63,7 @@ fn braces(stream: TokenStream, span: Span) -> Group {
 }
 
 /// Generates the parts of a limited function's new body: the check, the original body, and the
-/// refund after it.
+/// adjustment of the charges after it.
 struct Call<'a> {
     policies: &'a [Policy],
     output: &'a ReturnType,
@@ -72,8 +73,7 @@ struct Call<'a> {
 
 impl Call<'_> {
     /// Returns statements that check the limits and, if a limit refuses, return the refusal from
-    /// the function. If charges may be refunded, the statements also bind the permit for the
-    /// refund.
+    /// the function. If charges may be adjusted, the statements also bind the permit for that.
     fn check(&self) -> TokenStream {
         let (policies, tollgate) = (self.policies, self.names.tollgate);
         let count = policies.len();
@@ -91,7 +91,7 @@ impl Call<'_> {
         });
         // Macro hygiene hides names with this span from the user's expressions.
         let site = Span::mixed_site();
-        let permit = if self.refunds() { permit().to_token_stream() } else { quote!(_) };
+        let permit = if self.adjusts() { permit().to_token_stream() } else { quote!(_) };
         let limited = Ident::new("limited", site);
         let ask = if self.is_async {
             quote_spanned!(site=> #tollgate::admit(limits, calls).await)
@@ -136,33 +136,24 @@ impl Call<'_> {
             let without_result = matches!(argument.value, RefundIf::Failure);
             quote!(.refunds(#without_result))
         });
-        quote!(#tollgate::CallLimit::new(#limit, #cost)#wait #refunds)
+        let settles = policy.settle.as_ref().map(|_| quote!(.settles()));
+        quote!(#tollgate::CallLimit::new(#limit, #cost)#wait #refunds #settles)
     }
 
-    /// Returns the body as an expression. If charges may be refunded, the refund follows the body.
+    /// Returns the body as an expression. If charges may be adjusted, that follows the body.
     fn body(&self, body: &TokenStream) -> TokenStream {
-        if !self.refunds() {
+        if !self.adjusts() {
             return quote!({ #body });
         }
         let tollgate = self.names.tollgate;
         let (site, permit) = (Span::mixed_site(), permit());
         let result = Ident::new("result", site);
-        let conditions = self.policies.iter().map(|policy| {
-            match policy.refund_if.as_ref().map(|argument| &argument.value) {
-                None => quote!(false),
-                Some(RefundIf::Failure) => quote!(::core::result::Result::is_err(&#result)),
-                Some(RefundIf::Success) => quote!(::core::result::Result::is_ok(&#result)),
-                Some(RefundIf::Function(path)) => {
-                    let tollgate = tollgate.at(path.span());
-                    quote_spanned!(path.span()=> #tollgate::holds(&#result, #path))
-                }
-            }
-        });
+        let adjustments = self.policies.iter().map(|policy| self.adjustment(policy, &result));
         if self.is_async {
             let edge = return_edge(self.output, tollgate);
             quote_spanned! {site=>
                 let #result = async move { #edge { #body } }.await;
-                #permit.refund(&[#(#conditions),*]).await;
+                #permit.finish(&[#(#adjustments),*]).await;
                 #result
             }
         } else {
@@ -172,20 +163,47 @@ impl Call<'_> {
             };
             quote_spanned! {site=>
                 let #result = #tollgate::call_once(move || -> #output { #body });
-                #permit.refund_now(&[#(#conditions),*]);
+                #permit.finish_now(&[#(#adjustments),*]);
                 #result
             }
         }
     }
 
-    /// Returns `true` if a policy has a `refund_if`, so that charges may be refunded after the
-    /// call.
-    fn refunds(&self) -> bool {
-        self.policies.iter().any(|policy| policy.refund_if.is_some())
+    /// Returns an expression for the adjustment that is due after the call.
+    fn adjustment(&self, policy: &Policy, result: &Ident) -> TokenStream {
+        let tollgate = self.names.tollgate;
+        if let Some(Named { value: Settle::Function(path), .. }) = &policy.settle {
+            let tollgate = tollgate.at(path.span());
+            return quote_spanned! {path.span()=>
+                #tollgate::AfterCall::settle(#tollgate::came_to(&#result, #path))
+            };
+        }
+        let site = Span::mixed_site();
+        match policy.refund_if.as_ref().map(|argument| &argument.value) {
+            None => quote_spanned!(site=> #tollgate::AfterCall::nothing()),
+            Some(RefundIf::Failure) => quote_spanned! {site=>
+                #tollgate::AfterCall::refund_if(::core::result::Result::is_err(&#result))
+            },
+            Some(RefundIf::Success) => quote_spanned! {site=>
+                #tollgate::AfterCall::forgive_if(::core::result::Result::is_ok(&#result))
+            },
+            Some(RefundIf::Function(path)) => {
+                let tollgate = tollgate.at(path.span());
+                quote_spanned! {path.span()=>
+                    #tollgate::AfterCall::refund_if(#tollgate::holds(&#result, #path))
+                }
+            }
+        }
+    }
+
+    /// Returns `true` if a policy has a `refund_if` or `settle`, so that charges may be adjusted
+    /// after the call.
+    fn adjusts(&self) -> bool {
+        self.policies.iter().any(|policy| policy.refund_if.is_some() || policy.settle.is_some())
     }
 }
 
-/// Returns the name of the variable that carries the charges from the check to the refund.
+/// Returns the name of the variable that carries the charges from the check to their adjustment.
 fn permit() -> Ident {
     Ident::new("permit", Span::mixed_site())
 }

@@ -11,11 +11,13 @@ use syn::spanned::Spanned as _;
 use syn::{Attribute, FnArg, Ident, PatType, Type};
 
 use super::late::{self, Places};
-use super::{Names, cfgs, extractors, limits, merged, shown, wrapped};
-use crate::args::{Cost, Exempt, Named};
+use super::shown::Shown;
+use super::{Names, cfgs, extractors, limits, merged, wrapped};
+use crate::args::{Cost, Named};
 use crate::errors::Errors;
+use crate::exempt::Exempt;
 use crate::item::{Function, is_named};
-use crate::keywords::RefundIf;
+use crate::keywords::{RefundIf, Settle};
 use crate::policy::{Policy, find_self};
 
 /// Reports arguments that an axum handler cannot have. Also reports `Self` in the signature if the
@@ -91,8 +93,14 @@ pub(super) fn expand(
         Some(owner) => format_ident!("__rate_limit_{owner}_{name}", span = Span::mixed_site()),
         None => format_ident!("__rate_limit_{name}", span = Span::mixed_site()),
     };
+    let shown = Shown::new(policies, &function, names);
+    let (declarations, late_calls) = match &shown {
+        Some(shown) if !has_early(policies) => shown.for_late(),
+        _ => Default::default(),
+    };
     let (mut beside, mut provider) = if has_early(policies) {
-        (annotated_type(policies, &function, &annotated, names), annotated.into_token_stream())
+        let annotated_type = annotated_type(policies, &function, &annotated, shown.as_ref(), names);
+        (annotated_type, annotated.into_token_stream())
     } else {
         (TokenStream::new(), quote!(()))
     };
@@ -118,7 +126,7 @@ pub(super) fn expand(
             }
             _ => {
                 let guard = merged::guard();
-                let late = late::check(policies, &guard, names);
+                let late = late::check(policies, &guard, (&declarations, &late_calls), names);
                 merged::expand(variant, &provider, &quote!(#check #late), tollgate)
             }
         };
@@ -137,17 +145,17 @@ fn annotated_type(
     policies: &[Policy],
     function: &Function,
     annotated: &Ident,
+    shown: Option<&Shown>,
     names: &Names<'_>,
 ) -> TokenStream {
     let (vis, tollgate) = (&function.vis, names.tollgate);
     // The type is compiled under the same conditions as the handler.
     let cfgs: Vec<&Attribute> = cfgs_of(function).collect();
-    let is_shown = shown::constant(function, names);
-    let shows = is_shown.as_ref().map(|_| shown::name()).map(|name| quote!(.shows(#name)));
+    let (declarations, calls) = shown.map(Shown::for_early).unwrap_or_default();
     let early = policies.iter().enumerate().filter(|(_, policy)| !policy.is_late());
     let limits = early.map(|(index, policy)| {
         let limit = limit(policy, index == 0, Places::default(), names);
-        quote!(#limit #shows)
+        quote!(#limit #calls)
     });
     let limits: Vec<TokenStream> = limits.collect();
     let count = limits.len();
@@ -161,7 +169,7 @@ fn annotated_type(
         #(#cfgs)*
         impl #tollgate::Annotated for #annotated {
             fn limits() -> &'static [#tollgate::HttpLimit] {
-                #is_shown
+                #declarations
                 static #statics: [#tollgate::HttpLimit; #count] = [#(#limits),*];
                 #register
                 &#statics
@@ -209,6 +217,10 @@ pub(super) fn limit(
         };
         quote!(.refund_if(#tollgate::RefundIf::#condition))
     });
+    let settle = policy.settle.as_ref().map(|argument| match &argument.value {
+        Settle::Usage(_) => quote!(.settle_usage()),
+        Settle::Function(path) => quote!(.settle(#path)),
+    });
     let headers = policy.headers.as_ref().map(|argument| {
         let style = argument.value.tokens(tollgate);
         quote!(.headers(#style))
@@ -228,6 +240,6 @@ pub(super) fn limit(
     });
     quote! {
         #tollgate::HttpLimit::new(#limit, #key, #cost)
-            #exempt #refund_if #headers #on_missing_key #refusal #wait
+            #exempt #refund_if #settle #headers #on_missing_key #refusal #wait
     }
 }

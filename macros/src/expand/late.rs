@@ -30,13 +30,20 @@ impl Places {
 
 /// Returns statements that check the limits and, if one refuses, return the response. They replace
 /// the admission in the variable `guard`. Returns nothing if no limit depends on arguments.
-pub(super) fn check(policies: &[Policy], guard: &Ident, names: &Names<'_>) -> TokenStream {
+/// `shown` declares what the `calls` on each limit need (see `shown.rs`).
+pub(super) fn check(
+    policies: &[Policy],
+    guard: &Ident,
+    (shown, calls): (&TokenStream, &TokenStream),
+    names: &Names<'_>,
+) -> TokenStream {
     let tollgate = names.tollgate;
     let mut places = Places::default();
     let mut limits = Vec::new();
     for (index, policy) in policies.iter().enumerate() {
         if policy.is_late() {
-            limits.push(handler::limit(policy, index == 0, places, names));
+            let limit = handler::limit(policy, index == 0, places, names);
+            limits.push(quote!(#limit #calls));
         }
         places = places.after(policy);
     }
@@ -56,6 +63,7 @@ pub(super) fn check(policies: &[Policy], guard: &Ident, names: &Names<'_>) -> To
         // The references end here, so that they are not kept while the check waits.
         let #arguments = #tollgate::ArgumentValues::new(&[#(#args),*], &[#(#costs),*]);
         let #guard = {
+            #shown
             static #statics: [#tollgate::HttpLimit; #count] = [#(#limits),*];
             #register
             match #guard.check_arguments(&#statics, #arguments).await {

@@ -53,17 +53,23 @@ pub(super) fn limit(policy: &Policy, is_first: bool, names: &Names<'_>) -> Token
         quote!(.on_error(#mode))
     });
     let shadow = policy.shadow.as_ref().map(|_| quote!(.shadow()));
+    let assert_ban =
+        |check: &str, arguments: &TokenStream, span| assert(check, arguments, span, tollgate);
+    let ban = policy.ban.as_ref().map(|argument| argument.value.tokens(tollgate, assert_ban));
+    let (ban_constants, ban) = ban.unzip();
+    let ban = ban.map(|numbers| quote!(.ban(#numbers)));
+    let ban_constants = ban_constants.unwrap_or_default();
     let on_blocked = policy.on_blocked.as_ref().map(|argument| {
         let path = &argument.value;
         quote!(.on_blocked(#path))
     });
     let limit = quote! {
         #tollgate::Limit::new(#name, #named, #quotas, (::core::file!(), ::core::line!()))
-            #algorithm #on_error #shadow #on_blocked
+            #algorithm #on_error #ban #shadow #on_blocked
     };
     match constant {
-        Some(constant) => quote!({ #constant #limit }),
-        None => limit,
+        None if ban_constants.is_empty() => limit,
+        constant => quote!({ #constant #ban_constants #limit }),
     }
 }
 

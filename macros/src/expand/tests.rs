@@ -78,8 +78,8 @@ fn handler_mode_with_every_option() {
     let arguments = quote! {
         LIMIT, per = PERIOD, algorithm = gcra, burst = 5, key = (ip, self::tenant), cost = self::weight,
         name = "orders", on_error = open, exempt = self::internal, on_blocked = self::log,
-        refund_if = failure, shadow, headers = both, refusal = self::slow_down,
-        on_missing_key = shared
+        refund_if = failure, ban(after = AFTER, for = "15m", grow = 2, most = LONGEST), shadow,
+        headers = both, refusal = self::slow_down, on_missing_key = shared
     };
     snapshot("handler_with_every_option", arguments, handler());
 }
@@ -95,6 +95,29 @@ fn handler_mode_with_arguments() {
         }
     };
     snapshot("handler_with_arguments", quote!(100, per = 60), item);
+}
+
+/// The only limit is checked after the extraction. It settles at a `Usage` among the arguments.
+#[test]
+fn handler_mode_with_arguments_alone() {
+    let item = quote! {
+        async fn answer(usage: Usage, Json(body): Json<Body>) -> Response {
+            stream(usage, body)
+        }
+    };
+    let arguments =
+        quote!(10_000, per = minute, key = (args(body.team), ip), ban(after = 5, for = 60));
+    snapshot("handler_with_arguments_alone", arguments, item);
+}
+
+#[test]
+fn handler_mode_with_settlements() {
+    let mut item = quote! {
+        #[rate_limit(10_000, per = minute, key = header("x-api-key"), cost = 500, settle = usage)]
+        #[rate_limit(100_000, per = day, key = global, settle = self::tokens)]
+    };
+    item.extend(handler());
+    snapshot("handler_with_settlements", quote!(100, per = 60), item);
 }
 
 #[test]
@@ -133,6 +156,14 @@ fn function_mode_with_a_refund() {
 }
 
 #[test]
+fn function_mode_with_a_settlement() {
+    let mut item = quote!(#[rate_limit(3, per = hour, key = args(self.id), refund_if = success)]);
+    item.extend(function());
+    let arguments = quote!(10, per = second, key = args(), settle = self::parts);
+    snapshot("function_with_settlement", arguments, item);
+}
+
+#[test]
 fn sync_function() {
     let item = quote!(
         fn read(path: &Path) -> io::Result<Vec<u8>> {
@@ -164,7 +195,8 @@ fn impl_block() {
 fn the_default_path_does_not_leak() {
     let options = quote! {
         10, per = PERIOD, algorithm = gcra, burst = BURST, on_error = open, on_blocked = self::log,
-        refund_if = failure, shadow, crate = ::renamed
+        refund_if = failure, ban(after = AFTER, for = LENGTH, most = 60), shadow,
+        crate = ::renamed
     };
     let for_handlers = quote! {
         cost = self::weight, exempt = self::internal, headers = none, refusal = self::answer,
@@ -219,6 +251,8 @@ fn nothing_makes_it_panic() {
         quote!(key = header()),
         quote!(key = args(,)),
         quote!(crate =),
+        quote!(ban(), ban(=), ban(after), ban(for = )),
+        quote!(ban(after = 5 for = 6), settle = usage()),
         quote!([1, 2], { 3 }),
         quote!(1e9, 'a', b"x", -1),
         quote!(per = "", cost = -1, name = ""),
@@ -268,7 +302,7 @@ fn nothing_makes_it_panic() {
 /// an `impl` block. The output must parse: it is a `compile_error!` or an expansion.
 #[test]
 fn no_arguments_make_it_panic() {
-    const WORDS: [&str; 46] = [
+    const WORDS: [&str; 51] = [
         "per",
         "algorithm",
         "burst",
@@ -284,6 +318,11 @@ fn no_arguments_make_it_panic() {
         "shadow",
         "wait",
         "crate",
+        "settle",
+        "usage",
+        "ban",
+        "ban(after = 5, for = \"1h\", grow = X, most = 60)",
+        "(after = , for, = 1, most = -1)",
         "=",
         "=",
         "=",

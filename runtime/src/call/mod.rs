@@ -2,6 +2,7 @@
 //!
 //! The attribute puts a call of [`admit`] or [`admit_now`] in front of the function's body.
 
+mod after_call;
 mod limited;
 
 use std::fmt::Display;
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 
+pub use self::after_call::AfterCall;
 pub use self::limited::{FromRateLimited, LimitedResult, RateLimited};
 use crate::annotation::Limit;
 use crate::decision::Adjustment;
@@ -50,6 +52,15 @@ impl CallLimit {
     pub const fn refunds(mut self, without_result: bool) -> Self {
         self.limit.set_refunds();
         self.refunds_without_result = without_result;
+        self
+    }
+
+    /// Marks the limit as one whose charges are settled after the call. A call that ends without a
+    /// result leaves the charge.
+    #[must_use]
+    pub const fn settles(mut self) -> Self {
+        self.limit.set_refunds();
+        self.limit.set_settles();
         self
     }
 
@@ -141,7 +152,7 @@ impl Call {
     }
 }
 
-/// The permission for one call. It contains the decisions, which are needed to refund the charges.
+/// The permission for one call. It contains the decisions, which are needed to adjust the charges.
 ///
 /// If it is dropped, the call has ended without a result.
 #[derive(Debug)]
@@ -158,44 +169,46 @@ impl Permit {
         Self { limiter: current_limiter(), limits, decisions: SmallVec::new() }
     }
 
-    /// Refunds the charges of the limits for which `which` contains `true`. `which` has one element
-    /// for each limit, in source order. A refund that fails is logged.
-    pub async fn refund(mut self, which: &[bool]) {
+    /// Adjusts the charges after the call. `due` has one element for each limit, in source order. An
+    /// adjustment that fails is logged.
+    pub async fn finish(mut self, due: &[AfterCall]) {
         let mut receipts = Vec::new();
-        for decision in self.take(which.iter().copied()) {
-            if let Settling::Pending(receipt) =
-                self.limiter.settle_now(decision, Adjustment::Refund)
-            {
+        for (decision, adjustment) in self.take(due.iter().copied()) {
+            if let Settling::Pending(receipt) = self.limiter.settle_now(decision, adjustment) {
                 receipts.push(*receipt);
             }
         }
         self.limiter.finish_settlements(receipts).await;
     }
 
-    /// Refunds like [`refund`](Self::refund), in a function that is not async. If the backend has
-    /// to be awaited, the refund goes on in the background.
-    pub fn refund_now(mut self, which: &[bool]) {
-        self.refund_soon(which.iter().copied());
+    /// Adjusts the charges like [`finish`](Self::finish), in a function that is not async. If the
+    /// backend has to be awaited, that goes on in the background.
+    pub fn finish_now(mut self, due: &[AfterCall]) {
+        self.finish_soon(due.iter().copied());
     }
 
-    fn refund_soon(&mut self, which: impl Iterator<Item = bool>) {
-        for decision in self.take(which) {
-            self.limiter.settle_soon(decision, Adjustment::Refund);
+    fn finish_soon(&mut self, due: impl Iterator<Item = AfterCall>) {
+        for (decision, adjustment) in self.take(due) {
+            self.limiter.settle_soon(decision, adjustment);
         }
     }
 
-    /// Removes all decisions, and returns those for which `which` yields `true`. Both are in the
-    /// same order.
-    fn take(&mut self, which: impl Iterator<Item = bool>) -> SmallVec<[Decision; 1]> {
-        let pairs = std::mem::take(&mut self.decisions).into_iter().zip(which);
-        pairs.filter_map(|(decision, is_wanted)| decision.filter(|_| is_wanted)).collect()
+    /// Removes all decisions, and returns those whose charge is to be adjusted. `due` is in the same
+    /// order.
+    fn take(
+        &mut self,
+        due: impl Iterator<Item = AfterCall>,
+    ) -> SmallVec<[(Decision, Adjustment); 1]> {
+        let pairs = std::mem::take(&mut self.decisions).into_iter().zip(due);
+        pairs.filter_map(|(decision, due)| decision.zip(due.adjustment())).collect()
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
         let limits = self.limits;
-        self.refund_soon(limits.iter().map(|limit| limit.refunds_without_result));
+        let due = |limit: &CallLimit| AfterCall::refund_if(limit.refunds_without_result);
+        self.finish_soon(limits.iter().map(due));
     }
 }
 
@@ -208,7 +221,7 @@ pub async fn admit(limits: &'static [CallLimit], calls: Vec<Call>) -> Result<Per
         match limit.charge(&permit.limiter, call).await {
             Ok(decision) => permit.decisions.push(decision),
             Err(limited) => {
-                permit.refund(&vec![true; limits.len()]).await;
+                permit.finish(&vec![AfterCall::refund_if(true); limits.len()]).await;
                 return Err(limited);
             }
         }
@@ -223,7 +236,7 @@ pub fn admit_now(limits: &'static [CallLimit], calls: Vec<Call>) -> Result<Permi
         match limit.charge_now(&permit.limiter, call) {
             Ok(decision) => permit.decisions.push(decision),
             Err(limited) => {
-                permit.refund_soon(repeat(true));
+                permit.finish_soon(repeat(AfterCall::refund_if(true)));
                 return Err(limited);
             }
         }

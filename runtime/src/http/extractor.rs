@@ -10,6 +10,7 @@ use axum::http::request::Parts;
 use smallvec::SmallVec;
 use smol_str::SmolStr;
 
+use super::usage::Usage;
 use crate::{Decision, Outcome, Policy, QuotaState, Source};
 
 /// An extractor of the decisions of a handler's limits: those of its attribute, and those of the
@@ -130,31 +131,72 @@ impl<S: Sync> FromRequestParts<S> for RateLimit {
     }
 }
 
-/// Carries the type of a handler's argument. Generated code reads its constant `IS_RATE_LIMIT`,
-/// which is `true` if the type is [`RateLimit`].
+/// The extractors among a handler's arguments for which its limits have to do something.
+#[derive(Clone, Copy, Debug)]
+pub struct Shown {
+    pub(super) decisions: bool,
+    pub(super) usage: bool,
+}
+
+impl Shown {
+    /// None of the extractors.
+    pub const NOTHING: Self = Self { decisions: false, usage: false };
+    const DECISIONS: Self = Self { decisions: true, usage: false };
+    const USAGE: Self = Self { decisions: false, usage: true };
+
+    /// Returns the extractors of both.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self { decisions: self.decisions || other.decisions, usage: self.usage || other.usage }
+    }
+
+    /// Returns `true` if there is a [`Usage`].
+    #[must_use]
+    pub const fn has_usage(self) -> bool {
+        self.usage
+    }
+}
+
+/// Carries the type of a handler's argument. Generated code reads its constant `SHOWN`, which tells
+/// if the type is [`RateLimit`] or [`Usage`].
 #[derive(Debug)]
 pub struct Argument<T>(PhantomData<T>);
 
-/// Provides the constant `IS_RATE_LIMIT` for all other types. An inherent constant of the same name
-/// takes precedence over this one.
-pub trait IsNoRateLimit {
-    /// `false`: the argument is not the extractor.
-    const IS_RATE_LIMIT: bool = false;
+/// Provides the constant `SHOWN` for all other types. An inherent constant of the same name takes
+/// precedence over this one.
+pub trait IsNoExtractor {
+    /// The argument is none of the extractors.
+    const SHOWN: Shown = Shown::NOTHING;
 }
 
-impl<T> IsNoRateLimit for Argument<T> {}
+impl<T> IsNoExtractor for Argument<T> {}
 
 impl Argument<RateLimit> {
-    /// `true`: the argument is the extractor.
-    pub const IS_RATE_LIMIT: bool = true;
+    /// The argument is the extractor of decisions.
+    pub const SHOWN: Shown = Shown::DECISIONS;
 }
 
 impl Argument<Option<RateLimit>> {
-    /// `true`: the argument is the extractor.
-    pub const IS_RATE_LIMIT: bool = true;
+    /// The argument is the extractor of decisions.
+    pub const SHOWN: Shown = Shown::DECISIONS;
 }
 
 impl<E> Argument<Result<RateLimit, E>> {
-    /// `true`: the argument is the extractor.
-    pub const IS_RATE_LIMIT: bool = true;
+    /// The argument is the extractor of decisions.
+    pub const SHOWN: Shown = Shown::DECISIONS;
+}
+
+impl Argument<Usage> {
+    /// The argument is the extractor with which the handler counts.
+    pub const SHOWN: Shown = Shown::USAGE;
+}
+
+impl Argument<Option<Usage>> {
+    /// The argument is the extractor with which the handler counts.
+    pub const SHOWN: Shown = Shown::USAGE;
+}
+
+impl<E> Argument<Result<Usage, E>> {
+    /// The argument is the extractor with which the handler counts.
+    pub const SHOWN: Shown = Shown::USAGE;
 }

@@ -8,6 +8,7 @@ use axum::http::request::Parts;
 use axum::response::Response;
 
 use super::at_end::AtEnd;
+use super::extractor::Shown;
 use super::refund_if::RefundIf;
 use crate::annotation::Limit;
 use crate::callback::{Callback, set_plain};
@@ -125,6 +126,16 @@ impl HttpLimit {
         self
     }
 
+    /// Settles the cost like [`settle_usage`](Self::settle_usage) if the handler takes a
+    /// [`Usage`](crate::Usage).
+    #[must_use]
+    pub const fn settle_usage_of(mut self, shown: Shown) -> Self {
+        if shown.usage {
+            self.set_at_end(AtEnd::Usage);
+        }
+        self
+    }
+
     pub(super) const fn set_at_end(&mut self, at_end: AtEnd) {
         // The previous value is forgotten and not dropped, because a `const fn` cannot drop values.
         if matches!(at_end, AtEnd::Settle(_) | AtEnd::Usage) {
@@ -162,11 +173,10 @@ impl HttpLimit {
         self
     }
 
-    /// Shows the decisions to handlers, through [`RateLimit`](crate::RateLimit), if `shows` is
-    /// `true`.
+    /// Shows the decisions to the handler if it takes a [`RateLimit`](crate::RateLimit).
     #[must_use]
-    pub const fn shows(mut self, shows: bool) -> Self {
-        self.shows = shows;
+    pub const fn shows(mut self, shown: Shown) -> Self {
+        self.shows = shown.decisions;
         self
     }
 

@@ -38,6 +38,14 @@ async fn send(&mut self, to: &str) -> Result<&Receipt, SendError> {
         { self.deliver(to).await }
     }
         .await;
-    permit.refund(&[::core::result::Result::is_err(&result)]).await;
+    permit
+        .finish(
+            &[
+                ::tollgate::__private::AfterCall::refund_if(
+                    ::core::result::Result::is_err(&result),
+                ),
+            ],
+        )
+        .await;
     result
 }

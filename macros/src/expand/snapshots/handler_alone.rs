@@ -2,24 +2,21 @@
 pub struct __rate_limit_create;
 impl ::tollgate::__private::Annotated for __rate_limit_create {
     fn limits() -> &'static [::tollgate::__private::HttpLimit] {
-        const __TOLLGATE_SHOWS: ::core::primitive::bool = {
+        const __TOLLGATE_SHOWS: ::tollgate::__private::Shown = {
             #[allow(unused_imports)]
-            use ::tollgate::__private::IsNoRateLimit as _;
+            use ::tollgate::__private::IsNoExtractor as _;
             #[allow(unused_mut)]
-            let mut shows = false;
+            let mut shown = ::tollgate::__private::Shown::NOTHING;
             {
-                shows = shows
-                    || <::tollgate::__private::Argument<State<App>>>::IS_RATE_LIMIT;
+                shown = shown.and(<::tollgate::__private::Argument<State<App>>>::SHOWN);
             }
             {
-                shows = shows
-                    || <::tollgate::__private::Argument<Json<Body>>>::IS_RATE_LIMIT;
+                shown = shown.and(<::tollgate::__private::Argument<Json<Body>>>::SHOWN);
             }
             {
-                shows = shows
-                    || <::tollgate::__private::Argument<Permit>>::IS_RATE_LIMIT;
+                shown = shown.and(<::tollgate::__private::Argument<Permit>>::SHOWN);
             }
-            shows
+            shown
         };
         static __TOLLGATE_LIMITS: [::tollgate::__private::HttpLimit; 1usize] = [
             ::tollgate::__private::HttpLimit::new(
@@ -35,7 +32,8 @@ impl ::tollgate::__private::Annotated for __rate_limit_create {
                     ),
                     ::tollgate::__private::Cost::Fixed(1),
                 )
-                .shows(__TOLLGATE_SHOWS),
+                .shows(__TOLLGATE_SHOWS)
+                .settle_usage_of(__TOLLGATE_SHOWS),
         ];
         #[::tollgate::__private::linkme::distributed_slice(
             ::tollgate::__private::POLICIES

@@ -2,21 +2,19 @@
 struct __rate_limit_show;
 impl ::tollgate::__private::Annotated for __rate_limit_show {
     fn limits() -> &'static [::tollgate::__private::HttpLimit] {
-        const __TOLLGATE_SHOWS: ::core::primitive::bool = {
+        const __TOLLGATE_SHOWS: ::tollgate::__private::Shown = {
             #[allow(unused_imports)]
-            use ::tollgate::__private::IsNoRateLimit as _;
+            use ::tollgate::__private::IsNoExtractor as _;
             #[allow(unused_mut)]
-            let mut shows = false;
+            let mut shown = ::tollgate::__private::Shown::NOTHING;
             #[cfg(unix)]
             {
-                shows = shows
-                    || <::tollgate::__private::Argument<Path<u32>>>::IS_RATE_LIMIT;
+                shown = shown.and(<::tollgate::__private::Argument<Path<u32>>>::SHOWN);
             }
             {
-                shows = shows
-                    || <::tollgate::__private::Argument<String>>::IS_RATE_LIMIT;
+                shown = shown.and(<::tollgate::__private::Argument<String>>::SHOWN);
             }
-            shows
+            shown
         };
         static __TOLLGATE_LIMITS: [::tollgate::__private::HttpLimit; 1usize] = [
             ::tollgate::__private::HttpLimit::new(
@@ -32,7 +30,8 @@ impl ::tollgate::__private::Annotated for __rate_limit_show {
                     ),
                     ::tollgate::__private::Cost::Fixed(1),
                 )
-                .shows(__TOLLGATE_SHOWS),
+                .shows(__TOLLGATE_SHOWS)
+                .settle_usage_of(__TOLLGATE_SHOWS),
         ];
         #[::tollgate::__private::linkme::distributed_slice(
             ::tollgate::__private::POLICIES

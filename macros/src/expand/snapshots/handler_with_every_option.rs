@@ -2,79 +2,133 @@
 pub struct __rate_limit_create;
 impl ::tollgate::__private::Annotated for __rate_limit_create {
     fn limits() -> &'static [::tollgate::__private::HttpLimit] {
-        const __TOLLGATE_SHOWS: ::core::primitive::bool = {
+        const __TOLLGATE_SHOWS: ::tollgate::__private::Shown = {
             #[allow(unused_imports)]
-            use ::tollgate::__private::IsNoRateLimit as _;
+            use ::tollgate::__private::IsNoExtractor as _;
             #[allow(unused_mut)]
-            let mut shows = false;
+            let mut shown = ::tollgate::__private::Shown::NOTHING;
             {
-                shows = shows
-                    || <::tollgate::__private::Argument<State<App>>>::IS_RATE_LIMIT;
+                shown = shown.and(<::tollgate::__private::Argument<State<App>>>::SHOWN);
             }
             {
-                shows = shows
-                    || <::tollgate::__private::Argument<Json<Body>>>::IS_RATE_LIMIT;
+                shown = shown.and(<::tollgate::__private::Argument<Json<Body>>>::SHOWN);
             }
-            shows
+            shown
+        };
+        const _: () = {
+            #[allow(unused_imports)]
+            use ::tollgate::__private::IsNoExtractor as _;
+            {
+                if <::tollgate::__private::Argument<State<App>>>::SHOWN.has_usage() {
+                    ::core::panic!(
+                        "the limit would be settled at this `Usage`, and its `refund_if` gives the charge back: remove one of the two"
+                    )
+                }
+            }
+            {
+                if <::tollgate::__private::Argument<Json<Body>>>::SHOWN.has_usage() {
+                    ::core::panic!(
+                        "the limit would be settled at this `Usage`, and its `refund_if` gives the charge back: remove one of the two"
+                    )
+                }
+            }
         };
         static __TOLLGATE_LIMITS: [::tollgate::__private::HttpLimit; 1usize] = [
             ::tollgate::__private::HttpLimit::new(
-                    ::tollgate::__private::Limit::new(
-                            "orders",
-                            "orders",
-                            true,
-                            &[
-                                {
-                                    const __TOLLGATE_LIMIT: ::core::primitive::u32 = LIMIT;
-                                    const __TOLLGATE_PERIOD: ::core::time::Duration = ::tollgate::__private::Period::new(
-                                            PERIOD,
-                                        )
-                                        .get();
-                                    const _: () = if let ::core::option::Option::Some(
-                                        mistake,
-                                    ) = ::tollgate::__private::limit_error(
-                                        __TOLLGATE_LIMIT,
-                                        __TOLLGATE_PERIOD,
-                                    ) {
-                                        ::core::panic!("{}", mistake)
-                                    };
-                                    const _: () = if let ::core::option::Option::Some(
-                                        mistake,
-                                    ) = ::tollgate::__private::period_error(
-                                        __TOLLGATE_LIMIT,
-                                        __TOLLGATE_PERIOD,
-                                    ) {
-                                        ::core::panic!("{}", mistake)
-                                    };
+                    {
+                        const __TOLLGATE_BAN_AFTER: ::core::primitive::u32 = AFTER;
+                        const __TOLLGATE_BAN_FOR: ::core::time::Duration = ::core::time::Duration::from_micros(
+                            900000000u64,
+                        );
+                        const __TOLLGATE_BAN_GROW: ::core::primitive::u32 = 2;
+                        const _: () = if let ::core::option::Option::Some(mistake) = ::tollgate::__private::ban_after_error(
+                            __TOLLGATE_BAN_AFTER,
+                        ) {
+                            ::core::panic!("{}", mistake)
+                        };
+                        const _: () = if let ::core::option::Option::Some(mistake) = ::tollgate::__private::ban_for_error(
+                            __TOLLGATE_BAN_FOR,
+                        ) {
+                            ::core::panic!("{}", mistake)
+                        };
+                        const _: () = if let ::core::option::Option::Some(mistake) = ::tollgate::__private::ban_grow_error(
+                            __TOLLGATE_BAN_GROW,
+                        ) {
+                            ::core::panic!("{}", mistake)
+                        };
+                        const __TOLLGATE_BAN_MOST: ::core::time::Duration = ::tollgate::__private::Period::new(
+                                LONGEST,
+                            )
+                            .get();
+                        const _: () = if let ::core::option::Option::Some(mistake) = ::tollgate::__private::ban_most_error(
+                            __TOLLGATE_BAN_FOR,
+                            __TOLLGATE_BAN_MOST,
+                        ) {
+                            ::core::panic!("{}", mistake)
+                        };
+                        ::tollgate::__private::Limit::new(
+                                "orders",
+                                "orders",
+                                true,
+                                &[
                                     {
-                                        const __TOLLGATE_BURST: ::core::primitive::u32 = 5;
+                                        const __TOLLGATE_LIMIT: ::core::primitive::u32 = LIMIT;
+                                        const __TOLLGATE_PERIOD: ::core::time::Duration = ::tollgate::__private::Period::new(
+                                                PERIOD,
+                                            )
+                                            .get();
                                         const _: () = if let ::core::option::Option::Some(
                                             mistake,
-                                        ) = ::tollgate::__private::burst_error(
-                                            ::tollgate::__private::quota(
-                                                __TOLLGATE_LIMIT,
-                                                __TOLLGATE_PERIOD,
-                                            ),
-                                            __TOLLGATE_BURST,
+                                        ) = ::tollgate::__private::limit_error(
+                                            __TOLLGATE_LIMIT,
+                                            __TOLLGATE_PERIOD,
                                         ) {
                                             ::core::panic!("{}", mistake)
                                         };
-                                        ::tollgate::__private::burst(
-                                            ::tollgate::__private::quota(
-                                                __TOLLGATE_LIMIT,
-                                                __TOLLGATE_PERIOD,
-                                            ),
-                                            __TOLLGATE_BURST,
-                                        )
-                                    }
-                                },
-                            ],
-                            (::core::file!(), ::core::line!()),
-                        )
-                        .algorithm(::tollgate::__private::Algorithm::Gcra)
-                        .on_error(::tollgate::__private::OnError::Open)
-                        .shadow()
-                        .on_blocked(self::log),
+                                        const _: () = if let ::core::option::Option::Some(
+                                            mistake,
+                                        ) = ::tollgate::__private::period_error(
+                                            __TOLLGATE_LIMIT,
+                                            __TOLLGATE_PERIOD,
+                                        ) {
+                                            ::core::panic!("{}", mistake)
+                                        };
+                                        {
+                                            const __TOLLGATE_BURST: ::core::primitive::u32 = 5;
+                                            const _: () = if let ::core::option::Option::Some(
+                                                mistake,
+                                            ) = ::tollgate::__private::burst_error(
+                                                ::tollgate::__private::quota(
+                                                    __TOLLGATE_LIMIT,
+                                                    __TOLLGATE_PERIOD,
+                                                ),
+                                                __TOLLGATE_BURST,
+                                            ) {
+                                                ::core::panic!("{}", mistake)
+                                            };
+                                            ::tollgate::__private::burst(
+                                                ::tollgate::__private::quota(
+                                                    __TOLLGATE_LIMIT,
+                                                    __TOLLGATE_PERIOD,
+                                                ),
+                                                __TOLLGATE_BURST,
+                                            )
+                                        }
+                                    },
+                                ],
+                                (::core::file!(), ::core::line!()),
+                            )
+                            .algorithm(::tollgate::__private::Algorithm::Gcra)
+                            .on_error(::tollgate::__private::OnError::Open)
+                            .ban(
+                                __TOLLGATE_BAN_AFTER,
+                                __TOLLGATE_BAN_FOR,
+                                __TOLLGATE_BAN_GROW,
+                                ::core::option::Option::Some(__TOLLGATE_BAN_MOST),
+                            )
+                            .shadow()
+                            .on_blocked(self::log)
+                    },
                     ::tollgate::__private::Key::from_parts(
                         &[
                             ::tollgate::__private::KeyPart::Ip,

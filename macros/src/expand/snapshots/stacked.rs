@@ -2,20 +2,36 @@
 pub struct __rate_limit_create;
 impl ::tollgate::__private::Annotated for __rate_limit_create {
     fn limits() -> &'static [::tollgate::__private::HttpLimit] {
-        const __TOLLGATE_SHOWS: ::core::primitive::bool = {
+        const __TOLLGATE_SHOWS: ::tollgate::__private::Shown = {
             #[allow(unused_imports)]
-            use ::tollgate::__private::IsNoRateLimit as _;
+            use ::tollgate::__private::IsNoExtractor as _;
             #[allow(unused_mut)]
-            let mut shows = false;
+            let mut shown = ::tollgate::__private::Shown::NOTHING;
             {
-                shows = shows
-                    || <::tollgate::__private::Argument<State<App>>>::IS_RATE_LIMIT;
+                shown = shown.and(<::tollgate::__private::Argument<State<App>>>::SHOWN);
             }
             {
-                shows = shows
-                    || <::tollgate::__private::Argument<Json<Body>>>::IS_RATE_LIMIT;
+                shown = shown.and(<::tollgate::__private::Argument<Json<Body>>>::SHOWN);
             }
-            shows
+            shown
+        };
+        const _: () = {
+            #[allow(unused_imports)]
+            use ::tollgate::__private::IsNoExtractor as _;
+            {
+                if <::tollgate::__private::Argument<State<App>>>::SHOWN.has_usage() {
+                    ::core::panic!(
+                        "this handler has several limits: write `settle = usage` in the attribute of the one that this `Usage` counts for"
+                    )
+                }
+            }
+            {
+                if <::tollgate::__private::Argument<Json<Body>>>::SHOWN.has_usage() {
+                    ::core::panic!(
+                        "this handler has several limits: write `settle = usage` in the attribute of the one that this `Usage` counts for"
+                    )
+                }
+            }
         };
         static __TOLLGATE_LIMITS: [::tollgate::__private::HttpLimit; 2usize] = [
             ::tollgate::__private::HttpLimit::new(

@@ -34,6 +34,13 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     let result = ::tollgate::__private::call_once(move || -> io::Result<Vec<u8>> {
         fs::read(path)
     });
-    permit.refund_now(&[::tollgate::__private::holds(&result, self::is_empty)]);
+    permit
+        .finish_now(
+            &[
+                ::tollgate::__private::AfterCall::refund_if(
+                    ::tollgate::__private::holds(&result, self::is_empty),
+                ),
+            ],
+        );
     result
 }
