@@ -26,6 +26,10 @@ pub mod distributed {}
 #[cfg(feature = "axum")]
 pub mod requests {}
 
+#[doc = include_str!("docs/guide/sign_in.md")]
+#[cfg(feature = "axum")]
+pub mod sign_in {}
+
 #[doc = include_str!("docs/guide/functions.md")]
 pub mod functions {}
 

@@ -26,6 +26,7 @@ mod refused_body;
 mod repeated_names;
 mod retry_after;
 mod several_limits;
+mod sign_in;
 mod token_budget;
 mod unlimited;
 mod usage;
