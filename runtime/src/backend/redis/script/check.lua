@@ -166,6 +166,19 @@ function check(number, key, plan, value)
   end
   if plan.own then return encode_reply({ settle(state, plan) }) end
 
+  if state.ban and set_back_by(state.ban) > 0 then
+    -- The record is stored as it has moved with the clock, also if nothing else changes.
+    if not state.same then
+      finish(state)
+      local raw = begin(number, key, plan, nil, true)
+      follow_clock(raw.ban)
+      raw.dirty = true
+      finish(raw)
+      state = begin(number, key, plan)
+    end
+    if state.ban then follow_clock(state.ban) end
+    state.dirty = state.dirty or state.same
+  end
   local admitted, left = true, ban_left(state.ban)
   if cost > 0 then
     for i = 1, plan.count do

@@ -37,8 +37,17 @@ local function follow(part, quota)
   if owed > part.used then part.owed = owed - part.used end
 end
 
+-- Returns the window at the present time, which takes a part of the debt if this one is over.
+local function window_at(part, quota)
+  if not part.owed or now < part.start + quota.period then return part end
+  local window = { start = part.start, used = part.used, opening = part.opening, owed = part.owed }
+  follow(window, quota)
+  return window
+end
+
 -- Charges units to the window of the present time, or opens one.
-local function charge_window(part, units)
+local function charge_window(part, quota, units)
+  if part.owed and part.start + quota.period <= now then follow(part, quota) end
   if part.used == 0 then part.start = now end
   if part.start == now then part.opening = min(part.opening + units, MAX_UNITS) end
   part.used = min(part.used + units, MAX_UNITS)
@@ -72,10 +81,11 @@ end
 
 -- Charges a debt to a fixed window: it fills the window, and what is left is owed.
 local function charge_fixed_debt(part, quota, units)
+  charge_window(part, quota, 0)
   local fits = min(units, part.owed and 0 or max(quota.limit - part.used, 0))
-  local owed = min((part.owed or 0) + units - fits, MAX_UNITS)
-  part.owed = owed > 0 and owed or nil
-  charge_window(part, fits)
+  charge_window(part, quota, fits)
+  part.owed = min((part.owed or 0) + units - fits, MAX_UNITS)
+  part.owed = part.owed > 0 and owed_of(part, quota) or nil
 end
 
 -- Charges a debt to a bucket: it raises the level to ten years at most.

@@ -8,19 +8,24 @@ end
 
 local function advance(family, part, quota)
   if family == LOG then return advance_log(part, quota) end
-  if part.owed and part.start + quota.period <= now then return follow(part, quota) end
+  -- The windows that a debt takes are stored only with a change.
+  if part.owed and part.start <= now then return end
   return advance_compact(family, part, quota)
 end
 
 local function admits(family, part, quota, cost)
   if family == LOG then return part.used + cost <= quota.limit end
-  if part.owed then return false end
+  if part.owed then
+    part = window_at(part, quota)
+    if part.owed then return false end
+  end
   return admits_compact(family, part, quota, cost)
 end
 
 local function report(family, part, quota, cost, refused, reply)
   if family == LOG then return report_log(part, quota, cost, refused, reply) end
   local at = #reply
+  if part.owed then part = window_at(part, quota) end
   if part.owed then
     reply[at + 1], reply[at + 2] = part.start, part.used + OWES
     reply[at + 3], reply[at + 4] = part.opening, part.owed
@@ -31,7 +36,7 @@ end
 
 local function charge(family, part, quota, cost)
   if family == LOG then return charge_log(part, quota, cost) end
-  if family == FIXED then return charge_window(part, cost) end
+  if family == FIXED then return charge_window(part, quota, cost) end
   charge_compact(family, part, quota, cost)
 end
 
@@ -92,16 +97,19 @@ local function refund(family, part, quota, plan, all_since)
     end
     return true
   elseif family == FIXED then
-    if part.used == cost and part.start == stamp and not part.owed then
-      part.start, part.used, part.opening = 0, 0, 0
-    elseif part.start == stamp and part.opening > cost then
-      part.opening, part.used = part.opening - cost, part.used - cost
-    elseif part.start < stamp and part.used - part.opening >= cost then
-      part.used = part.used - cost
+    local window = window_at(part, quota)
+    if window.used == cost and window.start == stamp and not window.owed then
+      window.start, window.used, window.opening = 0, 0, 0
+    elseif window.start == stamp and window.opening > cost then
+      window.opening, window.used = window.opening - cost, window.used - cost
+    elseif window.start < stamp and window.used - window.opening >= cost then
+      window.used = window.used - cost
     else
       return false
     end
-    if part.owed then fill_up(part, cost) end
+    if window.owed then fill_up(window, cost) end
+    part.start, part.used, part.opening, part.owed =
+      window.start, window.used, window.opening, window.owed
     return true
   end
   return refund_bucket(part, quota, plan)

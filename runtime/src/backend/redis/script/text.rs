@@ -36,7 +36,7 @@ const PIECES: [(&str, &str); 19] = [
 ];
 
 /// The most frequent names, and their short forms in the text that is sent.
-const SHORT_NAMES: [(&str, &str); 36] = [
+const SHORT_NAMES: [(&str, &str); 39] = [
     ("part", "p"),
     ("family", "f"),
     ("quota", "q"),
@@ -73,6 +73,9 @@ const SHORT_NAMES: [(&str, &str); 36] = [
     ("full_fraction", "ff"),
     ("entry", "et"),
     ("has_steps", "hs"),
+    ("require_number", "rn"),
+    ("changed_at", "ca"),
+    ("window", "wd"),
 ];
 
 fn assembled() -> String {
