@@ -36,7 +36,9 @@ use crate::{Decision, Limiter};
 ///     .layer(RateLimitLayer::new(TOKENS).cost(500).settle_usage());
 /// ```
 ///
-/// Without such a limit, or for a request that it does not count, adding has no effect.
+/// The only limit of an annotated handler settles at a `Usage` among the handler's arguments; of several
+/// limits, those with `settle = usage` do ([the attribute's page](crate::rate_limit#settlements)).
+/// Without a limit that settles at it, or for a request that is not counted, adding has no effect.
 #[derive(Clone, Default)]
 pub struct Usage(Arc<UsageState>);
 

@@ -29,6 +29,8 @@ const MAX_BAN: u64 = 10 * Quota::MAX_PERIOD_MICROS;
 ///     .ban(Ban::new(10, Duration::from_secs(3_600)).grow(2));
 /// assert_eq!(LOGIN.get_ban().unwrap().longest(), Duration::from_secs(16 * 3_600));
 /// ```
+///
+/// In the attribute it is written `ban(after = 10, for = "1h", grow = 2)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Ban {
     after: u32,
