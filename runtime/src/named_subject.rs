@@ -184,7 +184,16 @@ impl Meaning {
     )]
     fn add_to<'a>(&'a self, parts: &mut Vec<SubjectPart<'a>>, rules: &SubjectRules<'_>) {
         let subject = match self {
-            Self::All(all) => return all.iter().for_each(|one| one.add_to(parts, rules)),
+            Self::All(all) => {
+                return all.iter().for_each(|one| match one {
+                    // Beside keys of a request, a value in `args(…)` is a subject as theirs are.
+                    Self::Args(values) => {
+                        let subjects = values.iter().map(|value| Subject::of(&[value]));
+                        parts.extend(subjects.map(SubjectPart::Subject));
+                    }
+                    one => one.add_to(parts, rules),
+                });
+            }
             Self::Args(values) => {
                 return parts.extend(values.iter().map(|value| SubjectPart::Value(value)));
             }

@@ -227,16 +227,17 @@ async fn a_limit_behind_that_refuses_gives_all_back() {
 #[tokio::test]
 async fn two_limits_settle_at_the_same_usage() {
     let (limiter, _clock) = limiter();
-    let day = Policy::new("day", Quota::per_day(LIMIT));
+    let hour = Policy::new("hour of two limits", Quota::per_hour(LIMIT));
+    let day = Policy::new("day of two limits", Quota::per_day(LIMIT));
     let router = Router::new()
         .route("/", get(|usage: Usage| async move { usage.add(33) }))
-        .layer(RateLimitLayer::new(TOKENS).cost(RESERVE).settle_usage())
+        .layer(RateLimitLayer::new(hour.clone()).cost(RESERVE).settle_usage())
         .layer(RateLimitLayer::new(day.clone()).cost(2 * RESERVE).settle_usage())
         // The same policy once more counts nothing twice.
-        .layer(RateLimitLayer::new(TOKENS).cost(RESERVE).settle_usage());
+        .layer(RateLimitLayer::new(hour.clone()).cost(RESERVE).settle_usage());
     let router = local(router, &limiter);
     drop(router.oneshot(request("/")).await.unwrap());
-    for policy in [&TOKENS, &day] {
+    for policy in [&hour, &day] {
         let left = limiter.peek(policy, CLIENT, 0).await.unwrap().remaining();
         assert_eq!(LIMIT - left, 33, "{}", policy.name());
     }

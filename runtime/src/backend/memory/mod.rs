@@ -27,13 +27,15 @@ use self::stats::MemoryCounts;
 use super::info::BackendInfo;
 use super::store::{Answers, BoxFuture, Store, StoreHandle, StoreOptions};
 use super::{Backend, Gauges};
+#[cfg(feature = "axum")]
+use crate::Clock;
 use crate::algorithm::{Mode, Settlement};
 use crate::clock::Time;
 use crate::micros::{TimeSpan, Timestamp};
 use crate::operation::{Action, Answer, Operation};
 use crate::stats::MemoryStats;
 use crate::verdict::Verdict;
-use crate::{BackendError, Check, Clock, Outcome, Policy, Settled};
+use crate::{BackendError, Check, Outcome, Policy, Settled};
 
 /// The backend's name in the labels of metrics.
 const NAME: &str = "memory";
