@@ -96,3 +96,13 @@ fn a_token_budget_is_settled_at_what_the_answers_came_to() {
             + "\n"
     );
 }
+
+#[test]
+fn a_sign_in_is_refused_banned_and_unlocked() {
+    let printed = Example::new("sign-in").run();
+    let refused = |span: &str| format!("/sign-in: 429 Too Many Requests, again in {span} s\n");
+    assert_eq!(printed.matches("/sign-in: 401 Unauthorized\n").count(), 5, "{printed}");
+    assert_eq!(printed.matches(&refused("900")).count(), 9, "{printed}");
+    assert!(printed.contains(&refused("3600")), "{printed}");
+    assert!(printed.ends_with("/unlock: 204 No Content\n/sign-in: 200 OK\n"), "{printed}");
+}
