@@ -134,7 +134,8 @@ fn behind_a_slow_server_checks_share_calls() {
     });
 }
 
-/// Over the loopback interface there is no line to speak of: about half of the callers share a call.
+/// Over the loopback interface there is no line to speak of, and many of the callers share a call: the
+/// more, the longer the server takes for one.
 #[test]
 fn beside_the_server_checks_share_calls() {
     let server = RedisServer::start();
@@ -144,7 +145,7 @@ fn beside_the_server_checks_share_calls() {
         checks(&limiter, 1, 50).await;
         for callers in [8, 64, 256] {
             // A call has at most 128 checks. A machine that is busy makes a line seem longer.
-            let wanted = callers.min(128) as f64 / 4.0;
+            let wanted = callers.min(128) as f64 / 6.0;
             let mut best = 0.0_f64;
             for _ in 0..10 {
                 let before = server.calls("evalsha");
