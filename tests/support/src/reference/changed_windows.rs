@@ -21,10 +21,14 @@ impl ChangedWindows {
         self.windows.iter().all(|window| window.is_unused(now))
     }
 
-    /// The windows of a form: of several with one period, the first goes on.
-    fn of(&self, numbers: &[Numbers]) -> Vec<FixedWindow> {
+    /// The windows of a form: of several with one period, the first goes on. Of windows that are not
+    /// in use, none does: by another limit, a debt that is worked off would not be.
+    fn of(&self, numbers: &[Numbers], now: u64) -> Vec<FixedWindow> {
         if self.is_form(numbers) {
             return self.windows.clone();
+        }
+        if self.is_unused(now) {
+            return numbers.iter().map(|numbers| FixedWindow::new(*numbers)).collect();
         }
         let window = |numbers: &Numbers| {
             let same = |window: &&FixedWindow| window.numbers().period == numbers.period;
@@ -38,23 +42,23 @@ impl ChangedWindows {
         numbers.iter().map(window).collect()
     }
 
-    fn judge(&self, numbers: &[Numbers]) -> Reference {
-        let windows = self.of(numbers).into_iter();
+    fn judge(&self, numbers: &[Numbers], now: u64) -> Reference {
+        let windows = self.of(numbers, now).into_iter();
         let windows = windows.map(|window| Box::new(window) as Box<dyn Definition>);
         Reference::of(Algorithm::FixedWindow, numbers, windows.collect())
     }
 
     pub fn charge(&mut self, numbers: &[Numbers], now: u64, cost: u32) -> Expected {
-        let expected = self.judge(numbers).charge(now, cost);
+        let expected = self.judge(numbers, now).charge(now, cost);
         if expected.outcome == Outcome::Allowed && cost > 0 {
-            self.windows = self.of(numbers);
+            self.windows = self.of(numbers, now);
             self.windows.iter_mut().for_each(|window| window.charge(now, cost.into()));
         }
         expected
     }
 
     pub fn peek(&self, numbers: &[Numbers], now: u64, cost: u32) -> Expected {
-        self.judge(numbers).peek(now, cost)
+        self.judge(numbers, now).peek(now, cost)
     }
 
     pub fn give_back(&mut self, now: u64, stamp: u64, units: u32, back: u32) -> bool {
@@ -66,7 +70,7 @@ impl ChangedWindows {
     /// Charges a debt to the form in force; to this one, if there is none.
     pub fn owe(&mut self, numbers: &[Numbers], now: u64, units: u32) {
         if self.windows.is_empty() {
-            self.windows = self.of(numbers);
+            self.windows = self.of(numbers, now);
         }
         self.windows.iter_mut().for_each(|window| window.owe(now, units.into()));
     }
