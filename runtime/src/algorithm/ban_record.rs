@@ -1,13 +1,9 @@
 //! The record of a subject's refusals and bans under one policy. It belongs to the subject, not to a
 //! quota, so it stays as it is when the policy changes its form.
 
+use super::MAX_STEP_BACK;
 use crate::micros::{TimeSpan, Timestamp};
-use crate::{Policy, Quota};
-
-/// The longest step back of the clock that is ignored. Clocks that disagree by as much, such as
-/// those of two cores, do not change a record. After a longer one, all times of the record move back
-/// with the clock, so that no ban lasts longer than it should.
-const MAX_STEP_BACK: TimeSpan = TimeSpan::from_micros(100_000);
+use crate::{Ban, Quota};
 
 /// The refusals that are counted for the next ban, the ban in force, and the number of the bans
 /// before. The default is the record of a subject that was never refused.
@@ -32,13 +28,12 @@ impl BanRecord {
         self.at(now).until.checked_since(now).filter(|span| !span.is_zero())
     }
 
-    /// Counts a refusal under `policy`. Begins a ban if it is the one that is too much. Must not be
+    /// Counts a refusal by these quotas. Begins a ban if it is the one that is too much. Must not be
     /// called during a ban, since refusals within it change nothing.
-    pub(super) fn refuse(&mut self, policy: &Policy, now: Timestamp) {
-        let Some(ban) = policy.counted_ban() else { return };
+    pub(super) fn refuse(&mut self, ban: Ban, quotas: &[Quota], now: Timestamp) {
         *self = self.at(now);
         if self.refusals == 0 || self.counted_until <= now {
-            let longest = policy.quotas().iter().map(Quota::period_micros).max();
+            let longest = quotas.iter().map(Quota::period_micros).max();
             let window = TimeSpan::from_micros(longest.unwrap_or_default());
             self.refusals = 0;
             self.counted_until = now.saturating_add(window);
@@ -91,7 +86,9 @@ impl BanRecord {
         *self = self.at(now);
     }
 
-    /// Returns the record as it is at `now`, which differs only after the clock was set back.
+    /// Returns the record as it is at `now`, which differs only after the clock was set back by more
+    /// than [`MAX_STEP_BACK`]. Then all its times move back with the clock, so that no ban lasts
+    /// longer than it should.
     fn at(&self, now: Timestamp) -> Self {
         let back = self.changed_at.saturating_since(now);
         if back <= MAX_STEP_BACK {

@@ -175,6 +175,7 @@ impl Counters {
 
     /// Counts the refusal of a check, if its policy has a ban. If it begins a ban, the verdict says
     /// so, and `true` is returned.
+    #[cold]
     pub(crate) fn count_refusal(
         &mut self,
         policy: &Policy,
@@ -182,11 +183,9 @@ impl Counters {
         verdict: &mut Verdict,
     ) -> bool {
         let now = now.min(LAST_INSTANT);
-        if policy.counted_ban().is_none() {
-            return false;
-        }
+        let Some(rule) = policy.counted_ban() else { return false };
         let ban = self.ban_mut();
-        ban.refuse(policy, now);
+        ban.refuse(rule, policy.quotas(), now);
         let Some(span) = ban.left(now) else { return false };
         verdict.set_outcome(Outcome::Banned { retry_after: span.to_duration() });
         true

@@ -28,18 +28,14 @@
 
 use smallvec::smallvec;
 
-use super::{Admissions, Counter, QuotaCheck, Settlement, Wait, decide_in_steps, write_verdict};
+use super::{
+    Admissions, Counter, MAX_STEP_BACK, QuotaCheck, Settlement, Wait, decide_in_steps,
+    write_verdict,
+};
 use crate::Quota;
 use crate::micros::{TimeSpan, Timestamp};
 use crate::quota::Drain;
 use crate::verdict::{Level, Period, Reading, Verdict};
-
-/// The longest step back of the clock during which the time of the last charge takes the place of
-/// the present time. Clocks that disagree by as much, such as those of two cores, neither make a
-/// bucket fuller nor drain it, however often a subject meets one and then the other. After a longer
-/// step the clock is taken to have been set back, and the bucket drains on from there: otherwise
-/// nothing would drain until the clock is where it was.
-const MAX_STEP_BACK: TimeSpan = TimeSpan::from_micros(100_000);
 
 /// The fields are packed, so that the state of a key stays within one cache line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -70,6 +66,17 @@ impl Gcra {
         }
     }
 
+    /// Raises the level by `units`, but at most to `most`, unless a debt has raised it further before.
+    /// Returns `true` if it could not take all of them.
+    fn raise(&mut self, now: Timestamp, quota: &Quota, units: u32, most: Drain) -> bool {
+        let before = self.level(now);
+        let level = before.plus(quota.drain_of(units), quota.limit());
+        let is_too_much = level.exceeds(most);
+        let most = if before.exceeds(most) { before } else { most };
+        *self = Self::at_level(now.max(self.last), if is_too_much { most } else { level });
+        is_too_much
+    }
+
     /// Returns `true` if the last charge is later than `now`, because the clock was set back.
     #[inline]
     fn is_ahead_of(&self, now: Timestamp) -> bool {
@@ -89,7 +96,10 @@ impl Gcra {
     }
 
     /// Moves the last charge to `now` with its level, if the clock was set back by more than
-    /// [`MAX_STEP_BACK`].
+    /// [`MAX_STEP_BACK`]: otherwise nothing would drain until the clock is where it was. After a
+    /// shorter step the time of the last charge takes the place of the present time. So clocks that
+    /// disagree by as much neither make a bucket fuller nor drain it, however often a subject meets
+    /// one and then the other.
     #[cold]
     fn step_back(&mut self, now: Timestamp) {
         if self.last.saturating_since(now) > MAX_STEP_BACK {
@@ -132,30 +142,13 @@ impl Counter for Gcra {
     }
 
     fn charge_beyond(&mut self, now: Timestamp, quota: &Quota, units: u32) -> bool {
-        let units = units.min(quota.capacity());
-        let level = self.level(now).plus(quota.drain_of(units), quota.limit());
-        let full = quota.drain_of(quota.capacity());
-        let is_too_much = level.exceeds(full);
-        if is_too_much {
-            // A debt may have filled the bucket beyond its capacity.
-            let before = self.level(now);
-            let level = if before.exceeds(full) { before } else { full };
-            *self = Self::at_level(now.max(self.last), level);
-        } else {
-            *self = Self::at_level(now.max(self.last), level);
-        }
-        is_too_much
+        self.raise(now, quota, units.min(quota.capacity()), quota.drain_of(quota.capacity()))
     }
 
     fn charge_debt(&mut self, now: Timestamp, quota: &Quota, units: u32) {
-        let before = self.level(now);
         let longest = Drain { micros: Quota::MAX_FILL_MICROS, fraction: 0 };
-        let longest = if before.exceeds(longest) { before } else { longest };
         // More units would take longer to drain than the longest debt.
-        let units = units.min(quota.max_burst());
-        let level = before.plus(quota.drain_of(units), quota.limit());
-        let level = if level.exceeds(longest) { longest } else { level };
-        *self = Self::at_level(now.max(self.last), level);
+        self.raise(now, quota, units.min(quota.max_burst()), longest);
     }
 
     /// Returns the units that were in the bucket right after its last charge, rounded up to whole

@@ -37,6 +37,10 @@ use crate::{Algorithm, Outcome, Quota, QuotaState};
 /// by it, so that adding a period cannot overflow.
 const LAST_INSTANT: Timestamp = Timestamp::from_micros(i64::MAX as u64);
 
+/// The longest step back of the clock that is taken for a disagreement of clocks, such as those of two
+/// cores. After a longer step the clock is taken to have been set back.
+const MAX_STEP_BACK: TimeSpan = TimeSpan::from_micros(100_000);
+
 /// A request that one quota has to decide.
 #[derive(Clone, Copy)]
 struct QuotaCheck<'a> {

@@ -1,3 +1,5 @@
+//! The description of a backend.
+
 /// The description of a backend: its name, and which other backends have the same charges.
 ///
 /// ```

@@ -107,8 +107,8 @@ impl fmt::Display for RateLimited {
 }
 
 /// Creates the response of an annotated handler: 429, 413 if the call can never be admitted because
-/// of its cost, 403 if its subject is blocked, or 503 if the limit could not be checked. The options are those of the limiter that was asked
-/// ([`HttpOptions`](crate::HttpOptions)).
+/// of its cost, 403 if its subject is blocked, or 503 if the limit could not be checked. The options
+/// are those of the limiter that was asked ([`HttpOptions`](crate::HttpOptions)).
 #[cfg(feature = "axum")]
 impl axum::response::IntoResponse for RateLimited {
     fn into_response(self) -> axum::response::Response {

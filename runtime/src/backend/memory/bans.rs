@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use smol_str::SmolStr;
 
+use super::slot::Slot;
 use super::{Lock, LockedShard, MemoryBackend, lock};
 use crate::micros::{TimeSpan, Timestamp};
 use crate::{BackendError, Check, Policy};
@@ -64,22 +65,15 @@ impl Bans {
         lifted
     }
 
-    /// Removes the ban of the check's subject that ends at `until`.
-    pub(super) fn remove(&self, check: &Check<'_>, until: Timestamp) {
-        lock(&self.by_end).remove(&BannedKey::new(check, until));
+    /// Removes the ban in force of the check's subject, if there is one. The slot is the subject's.
+    pub(super) fn remove(&self, check: &Check<'_>, slot: &Slot, now: Timestamp) {
+        if let Some(until) = slot.banned_until(now) {
+            lock(&self.by_end).remove(&BannedKey::new(check, until));
+        }
     }
 }
 
 impl MemoryBackend {
-    /// Forgets the refusals of the check's subject, and the bans before the one in force.
-    pub(super) fn forgive(&self, check: &Check<'_>) {
-        let mut locked = self.lock_shard(check);
-        let now = self.now();
-        if let Some(slot) = locked.find(check) {
-            slot.forgive(now);
-        }
-    }
-
     /// Bans the check's subject for a time.
     pub(super) fn ban(&self, check: &Check<'_>, span: TimeSpan) -> Result<(), BackendError> {
         let mut locked = self.lock_shard(check);
@@ -93,9 +87,7 @@ impl MemoryBackend {
                 "the memory backend is full of subjects that are being refused: raise `max_keys`",
             ));
         };
-        if let Some(until) = slot.banned_until(now) {
-            self.bans.remove(check, until);
-        }
+        self.bans.remove(check, slot, now);
         let until = slot.ban(now, span);
         self.record_ban(locked, check, until, now);
         Ok(())
@@ -136,9 +128,7 @@ impl MemoryBackend {
         let mut locked = self.lock_shard(check);
         let now = self.now();
         let Some(slot) = locked.find(check) else { return false };
-        if let Some(until) = slot.banned_until(now) {
-            self.bans.remove(check, until);
-        }
+        self.bans.remove(check, slot, now);
         slot.lift_ban(now)
     }
 

@@ -125,11 +125,7 @@ impl MemoryBackend {
                 Answer::Reset
             }
             Action::Refund { stamp_micros, forgives, .. } => {
-                if forgives {
-                    self.forgive(check);
-                }
-                let refunded = self.settle(check, stamp_micros, 0)?;
-                Answer::Refunded(refunded == Settled::Refunded)
+                Answer::Refunded(self.refund(check, stamp_micros, forgives))
             }
             Action::Settle { stamp_micros, actual, .. } => {
                 Answer::Settled(self.settle(check, stamp_micros, actual)?)
@@ -145,11 +141,25 @@ impl MemoryBackend {
     fn reset(&self, check: &Check<'_>) {
         let mut locked = self.lock_shard(check);
         let now = self.now();
-        if let Some(until) = locked.find(check).and_then(|slot| slot.banned_until(now)) {
-            self.bans.remove(check, until);
+        if let Some(slot) = locked.find(check) {
+            self.bans.remove(check, slot, now);
         }
         let removed = locked.shard.remove(check, locked.hash);
         self.counts.released(removed.into());
+    }
+
+    /// Gives a charge back. If the request has succeeded, also forgets the refusals of its subject, and
+    /// the bans before the one in force. Returns `true` if anything was given back.
+    fn refund(&self, check: &Check<'_>, stamp_micros: u64, forgives: bool) -> bool {
+        let mut locked = self.lock_shard(check);
+        let (now, charged_at) = (self.now(), Timestamp::from_micros(stamp_micros));
+        let Check { policy, cost, .. } = *check;
+        let Some(slot) = locked.find(check) else { return false };
+        if forgives {
+            slot.forgive(now);
+        }
+        let settlement = Settlement { now, charged_at, cost, actual: 0 };
+        slot.settle(policy, settlement) == Settled::Refunded
     }
 
     /// Settles a charge at the units that the request came to. If its key is gone and more is to be
@@ -214,15 +224,10 @@ impl MemoryBackend {
         if rest > 0 && locked.find(check).is_none() {
             let capacities = check.policy.quotas().iter().map(|quota| quota.capacity());
             let fits = check.cost.min(capacities.min().unwrap_or(0));
-            let (check, mut verdict) = (check.with_cost(fits), Verdict::open());
-            match self.add_key(&mut locked, &check, now) {
-                Ok(Some(slot)) => {
-                    slot.charge(&check, now, &mut verdict);
-                }
-                Ok(None) => self.overflow(&check, now, &mut verdict),
-                // A policy that this backend rejects admits nothing in another store either.
-                Err(_) => {}
-            }
+            let mut verdict = Verdict::open();
+            // An error is ignored: a policy that this backend rejects admits nothing in another
+            // store either.
+            let _ = self.charge_new(&mut locked, &check.with_cost(fits), now, &mut verdict);
             rest -= fits;
         }
         if let Some(slot) = locked.find(check) {
@@ -280,14 +285,28 @@ impl MemoryBackend {
             supported(check.policy)?;
             let mut counters = self.overflow.newcomer(check.policy, now);
             counters.decide(check, now, Mode::Peek, verdict);
-        } else if let Some(slot) = self.add_key(&mut locked, check, now)? {
-            if slot.charge(check, now, verdict) {
-                self.record_new_ban(locked, check, now);
-            }
-        } else {
-            self.overflow(check, now, verdict);
+        } else if self.charge_new(&mut locked, check, now, verdict)? {
+            self.record_new_ban(locked, check, now);
         }
         Ok(())
+    }
+
+    /// Charges a subject that has no slot yet, to a slot that is added, or else to the shared counter.
+    /// Returns `true` if a refusal begins a ban.
+    fn charge_new(
+        &self,
+        locked: &mut LockedShard<'_>,
+        check: &Check<'_>,
+        now: Timestamp,
+        verdict: &mut Verdict,
+    ) -> Result<bool, BackendError> {
+        match self.add_key(locked, check, now)? {
+            Some(slot) => Ok(slot.charge(check, now, verdict)),
+            None => {
+                self.overflow(check, now, verdict);
+                Ok(false)
+            }
+        }
     }
 
     /// Adds a slot for a subject that has none yet. Returns `None` if there is no room for it.

@@ -65,7 +65,7 @@ impl Slot {
                     self.refused = cost;
                 }
                 if check.policy.get_ban().is_some() {
-                    return self.count_refusal(check.policy, now, verdict);
+                    return self.counters.count_refusal(check.policy, now, verdict);
                 }
             }
             // A cost that can never be admitted is refused whatever the state of these counters.
@@ -74,23 +74,11 @@ impl Slot {
         false
     }
 
-    /// Counts a refusal under a policy with a ban. Returns `true` if it begins a ban.
-    #[cold]
-    pub(super) fn count_refusal(
-        &mut self,
-        policy: &Policy,
-        now: Timestamp,
-        verdict: &mut Verdict,
-    ) -> bool {
-        self.counters.count_refusal(policy, now, verdict)
-    }
-
     /// Charges a check whose policy has another form than these counters. They follow it only if
     /// the check is admitted and charged.
     #[cold]
     fn charge_translated(&mut self, check: &Check<'_>, now: Timestamp, verdict: &mut Verdict) {
-        self.counters.step_back_ban(now);
-        let mut counters = self.counters.translated(&self.policy, check.policy, now);
+        let mut counters = self.translated(check.policy, now);
         counters.decide(check, now, Mode::Charge, verdict);
         if verdict.is_allowed() && check.cost > 0 {
             self.counters = counters;
@@ -98,12 +86,17 @@ impl Slot {
         }
     }
 
+    /// Returns the counters in the form of `policy`, which is another than theirs.
+    fn translated(&mut self, policy: &Policy, now: Timestamp) -> Counters {
+        self.counters.step_back_ban(now);
+        self.counters.translated(&self.policy, policy, now)
+    }
+
     pub(super) fn peek(&mut self, check: &Check<'_>, now: Timestamp, verdict: &mut Verdict) {
         if self.policy.is_kept_like(check.policy) {
             self.counters.decide(check, now, Mode::Peek, verdict);
         } else {
-            self.counters.step_back_ban(now);
-            let mut counters = self.counters.translated(&self.policy, check.policy, now);
+            let mut counters = self.translated(check.policy, now);
             counters.decide(check, now, Mode::Peek, verdict);
         }
     }

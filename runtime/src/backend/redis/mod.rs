@@ -248,12 +248,12 @@ impl Store for RedisStore {
         Box::pin(self.backend.apply_before(Instant::now() + self.deadline, batch))
     }
 
-    /// Returns `true`: this store enforces the deadline itself. Only it knows if a check that is
-    /// given up was already sent, and it can also stop waiting for a connection.
     fn supports_all(&self) -> bool {
         true
     }
 
+    /// Returns `true`: this store enforces the deadline itself. Only it knows if a check that is
+    /// given up was already sent, and it can also stop waiting for a connection.
     fn has_deadline(&self) -> bool {
         true
     }

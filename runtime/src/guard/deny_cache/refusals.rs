@@ -76,19 +76,14 @@ impl Refusals {
     /// and the key was neither reset nor refunded since the check was sent.
     pub(super) fn learn(&self, sent: SentCheck<'_>, cost: u32, verdict: &Verdict, now: Timestamp) {
         // Neither a cost that can never be admitted nor a blocked subject is admitted later.
-        let retry_after = match verdict.outcome() {
+        let (kind, retry_after) = match verdict.outcome() {
             Outcome::Allowed => return,
-            Outcome::Refused { retry_after } | Outcome::Banned { retry_after } => {
-                TimeSpan::from_duration(retry_after)
-            }
-            Outcome::Never | Outcome::Blocked => TimeSpan::MAX,
+            Outcome::Refused { retry_after } => (Kind::Quota, TimeSpan::from_duration(retry_after)),
+            Outcome::Banned { retry_after } => (Kind::Banned, TimeSpan::from_duration(retry_after)),
+            Outcome::Never => (Kind::Quota, TimeSpan::MAX),
+            Outcome::Blocked => (Kind::Blocked, TimeSpan::MAX),
         };
         let SentCheck { key, epoch, at: asked } = sent;
-        let kind = match verdict.outcome() {
-            Outcome::Blocked => Kind::Blocked,
-            Outcome::Banned { .. } => Kind::Banned,
-            _ => Kind::Quota,
-        };
         let refusal = CachedRefusal {
             // A ban is one of requests of any cost.
             cost: if kind == Kind::Banned { 0 } else { cost },
