@@ -147,14 +147,6 @@ impl Decision {
         Self::without_receipt(Verdict::disabled())
     }
 
-    /// Creates the decision about a charge of `check`. It contains a receipt if the charge can be
-    /// adjusted.
-    pub(crate) fn charged(verdict: Verdict, check: &Check<'_>, origin: ChargeOrigin) -> Self {
-        let mut decision = Self::without_receipt(verdict);
-        decision.add_receipt(check, origin);
-        decision
-    }
-
     /// Adds the receipt of a charge of `check`, if the verdict is that of a charge that can be
     /// adjusted.
     #[inline(always)]

@@ -163,11 +163,9 @@ impl Budget {
             let within = self.charges.iter().filter(|charge| {
                 charge.user == first.user && (first.at..first.at + MINUTE).contains(&charge.at)
             });
-            let sum = |excess: bool| -> u64 {
-                let of = within.clone().filter(|charge| charge.is_excess == excess);
-                of.map(|charge| u64::from(charge.tokens)).sum()
-            };
-            assert!(sum(false) <= u64::from(BUDGET), "{first:?}");
+            let reserved = within.filter(|charge| !charge.is_excess);
+            let sum: u64 = reserved.map(|charge| u64::from(charge.tokens)).sum();
+            assert!(sum <= u64::from(BUDGET), "{first:?}");
         }
     }
 }

@@ -17,13 +17,7 @@ struct Login {
     password: String,
 }
 
-impl Login {
-    /// Returns the account, which may be written in several ways.
-    fn account(&self) -> String {
-        account(&self.email)
-    }
-}
-
+/// Returns the account of an address, which may be written in several ways.
 fn account(email: &str) -> String {
     email.trim().to_lowercase()
 }
@@ -31,7 +25,7 @@ fn account(email: &str) -> String {
 #[rate_limit(
     5,
     per = "15m",
-    key = (args(login.account()), ip),
+    key = (args(account(&login.email)), ip),
     name = "sign-in",
     refund_if = success,
     ban(after = 10, for = "1h", grow = 2)

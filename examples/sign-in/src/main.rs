@@ -7,7 +7,7 @@ use tollgate::testing::{self, Client};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let (limiter, clock) = testing::limiter();
+    let (limiter, _clock) = testing::limiter();
     let client = Client::new(app(), &limiter);
     let post = async |path: &str, body: String| {
         let request = Request::post(path).header(header::CONTENT_TYPE, "application/json");
@@ -29,6 +29,5 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("Support unlocks the account for the address:");
     post("/unlock", r#"{"email":"Alice@example.com","address":"192.0.2.1"}"#.to_owned()).await?;
     post("/sign-in", login("correct horse")).await?;
-    drop(clock);
     Ok(())
 }

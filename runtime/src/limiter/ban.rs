@@ -26,9 +26,8 @@ impl Limiter {
         Ban::span_of(duration).map_err(not_a_ban)?;
         let subject = self.subject_of(&subject);
         let declared = Check::new(policy, &subject, 0);
-        let policy = self.effective_policy_for(&declared);
-        let countable = policy.countable();
-        let check = declared.with_policy(countable.as_ref().unwrap_or(&policy));
+        let policy = self.effective_policy_for(&declared).countable();
+        let check = declared.with_policy(&policy);
         match self.apply(&Operation::ban(check, duration)).await? {
             Answer::Banned => {
                 if let Some(fallback) = &self.shared.fallback {
@@ -55,9 +54,8 @@ impl Limiter {
     ) -> Result<bool, Unavailable> {
         let subject = self.subject_of(&subject);
         let declared = Check::new(policy, &subject, 0);
-        let policy = self.effective_policy_for(&declared);
-        let countable = policy.countable();
-        let check = declared.with_policy(countable.as_ref().unwrap_or(&policy));
+        let policy = self.effective_policy_for(&declared).countable();
+        let check = declared.with_policy(&policy);
         if let Some(fallback) = &self.shared.fallback {
             fallback.unban(&check);
         }

@@ -211,9 +211,8 @@ impl Limiter {
     pub async fn reset(&self, policy: &Policy, subject: impl AsSubject) -> Result<(), Unavailable> {
         let subject = self.subject_of(&subject);
         let declared = Check::new(policy, &subject, 0);
-        let policy = self.effective_policy_for(&declared);
-        let countable = policy.countable();
-        let check = declared.with_policy(countable.as_ref().unwrap_or(&policy));
+        let policy = self.effective_policy_for(&declared).countable();
+        let check = declared.with_policy(&policy);
         if let Some(fallback) = &self.shared.fallback {
             fallback.reset(&check);
         }
@@ -259,21 +258,27 @@ impl Limiter {
         if let Err(error) = self.decide_now(check, decision.verdict_mut())? {
             return Some(Err(error));
         }
+        self.complete(&mut decision, check);
+        Some(Ok(decision))
+    }
+
+    /// Adds to the decision about a charge of `check` what a refund or the response to a refusal
+    /// needs.
+    #[inline(always)]
+    fn complete(&self, decision: &mut Decision, check: &Check<'_>) {
         if decision.is_allowed() {
             decision.add_receipt(check, self.shared.origin);
         } else {
             decision.add_refusal(self.refusing(check.policy));
         }
-        Some(Ok(decision))
     }
 
     /// Creates the decision about a charge of `check` by this limiter.
     #[inline]
     pub(crate) fn charged(&self, verdict: Verdict, check: &Check<'_>) -> Decision {
-        if verdict.is_allowed() {
-            return Decision::charged(verdict, check, self.shared.origin);
-        }
-        Decision::refused(verdict, self.refusing(check.policy))
+        let mut decision = Decision::without_receipt(verdict);
+        self.complete(&mut decision, check);
+        decision
     }
 
     /// Creates the decision of a peek.

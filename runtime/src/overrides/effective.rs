@@ -58,6 +58,15 @@ impl<'a> EffectivePolicy<'a> {
         self.overridden.as_ref().is_none_or(|overridden| overridden.enabled)
     }
 
+    /// Returns the policy with quotas that the arithmetic of counters is made for. A subject of a
+    /// blocked policy can still be reset and banned.
+    pub(crate) fn countable(mut self) -> Self {
+        if let Some(policy) = Policy::countable(&self) {
+            self.replace(Arc::new(Overridden::new(policy, self.is_enabled())));
+        }
+        self
+    }
+
     pub(super) fn replace(&mut self, overridden: Arc<Overridden>) {
         self.overridden = Some(overridden);
     }

@@ -222,7 +222,7 @@ impl Policy {
     }
 
     /// Returns the policy with quotas that the arithmetic of counters is made for; `None` if it has
-    /// such quotas. A subject of a blocked policy can still be reset and banned.
+    /// such quotas.
     pub(crate) fn countable(&self) -> Option<Self> {
         self.has_blocked_quota.then(|| self.clone().with_quotas(&[Quota::PLACEHOLDER]))
     }
