@@ -1,47 +1,15 @@
 //! Bans in a full memory backend: half of its keys may be banned, those stay whose bans end last, and
 //! the other half is there for others.
 
-use std::pin::pin;
-use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use proptest::prelude::*;
-use tollgate::testing::ManualClock;
-use tollgate::{Ban, Clock as _, Decision, Limiter, MemoryBackend, Outcome, Policy, Quota};
+use tollgate::{Ban, Clock as _, Policy, Quota};
 
+use super::bans::{HOUR, SECOND, banned_for, check, is_banned, memory};
+use support::at_once;
 use support::log::Log;
 use support::reference::cases;
-
-const SECOND: Duration = Duration::from_secs(1);
-const HOUR: Duration = Duration::from_secs(3_600);
-
-fn memory(max_keys: usize) -> (Limiter, Arc<MemoryBackend>, ManualClock) {
-    let clock = ManualClock::new();
-    let builder = MemoryBackend::builder().max_keys(max_keys).clock(clock.clone());
-    let backend = Arc::new(builder.build());
-    (Limiter::new(Arc::clone(&backend)), backend, clock)
-}
-
-fn check(limiter: &Limiter, policy: &Policy, subject: &str) -> Decision {
-    limiter.check_now(policy, subject, 1).unwrap().unwrap()
-}
-
-/// The result of what a store in memory answers at once.
-fn now<T>(future: impl Future<Output = T>) -> T {
-    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(result) => result,
-        Poll::Pending => panic!("the memory store made somebody wait"),
-    }
-}
-
-fn is_banned(decision: &Decision) -> bool {
-    matches!(decision.outcome(), Outcome::Banned { .. })
-}
-
-fn banned_for(span: Duration) -> Outcome {
-    Outcome::Banned { retry_after: span }
-}
 
 /// Bans beyond half of the keys, by hand: those that end soonest give way.
 #[tokio::test]
@@ -151,7 +119,7 @@ proptest! {
                 Step::Ban(subject, span) => {
                     let subject = subject.to_string();
                     list.ban(&subject, at, span);
-                    now(limiter.ban(&policy, &subject, Duration::from_micros(span))).unwrap();
+                    at_once(limiter.ban(&policy, &subject, Duration::from_micros(span))).unwrap();
                 }
                 Step::Request(subject) => {
                     let subject = subject.to_string();
@@ -168,20 +136,20 @@ proptest! {
                     let subject = subject.to_string();
                     let was_banned = list.until(&subject, at).is_some();
                     list.remove(&subject);
-                    let unbanned = now(limiter.unban(&policy, &subject)).unwrap();
+                    let unbanned = at_once(limiter.unban(&policy, &subject)).unwrap();
                     prop_assert_eq!(unbanned, was_banned);
                 }
                 Step::Reset(subject) => {
                     let subject = subject.to_string();
                     list.remove(&subject);
-                    now(limiter.reset(&policy, &subject)).unwrap();
+                    at_once(limiter.reset(&policy, &subject)).unwrap();
                 }
                 Step::Pass(micros) => clock.advance(Duration::from_micros(micros)),
             }
             let at = clock.now_micros();
             for subject in 0..12 {
                 let subject = subject.to_string();
-                let peek = now(limiter.peek(&policy, &subject, 1)).unwrap();
+                let peek = at_once(limiter.peek(&policy, &subject, 1)).unwrap();
                 let left = list.until(&subject, at).map(|until| until - at);
                 let expected = left.map(|left| banned_for(Duration::from_micros(left)));
                 prop_assert_eq!(is_banned(&peek).then(|| peek.outcome()), expected);
@@ -207,7 +175,7 @@ fn a_flood_of_bans_pins_no_more_than_half_of_the_keys() {
         clock.advance(2 * SECOND);
         let banned = (0..3 * max_keys)
             .filter(|subject| {
-                is_banned(&now(limiter.peek(&policy, &subject.to_string(), 1)).unwrap())
+                is_banned(&at_once(limiter.peek(&policy, &subject.to_string(), 1)).unwrap())
             })
             .count();
         assert!(banned <= max_keys / 2, "{banned} of {max_keys} keys are banned");

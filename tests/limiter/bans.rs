@@ -13,11 +13,11 @@ use tollgate::{
 
 use support::far::{FarStore, limiter_on, settle};
 
-const SECOND: Duration = Duration::from_secs(1);
+pub(super) const SECOND: Duration = Duration::from_secs(1);
 const MICROSECOND: Duration = Duration::from_micros(1);
-const HOUR: Duration = Duration::from_secs(3_600);
+pub(super) const HOUR: Duration = Duration::from_secs(3_600);
 
-fn memory(max_keys: usize) -> (Limiter, Arc<MemoryBackend>, ManualClock) {
+pub(super) fn memory(max_keys: usize) -> (Limiter, Arc<MemoryBackend>, ManualClock) {
     let clock = ManualClock::new();
     let builder = MemoryBackend::builder().max_keys(max_keys).clock(clock.clone());
     let backend = Arc::new(builder.build());
@@ -29,15 +29,15 @@ fn strict(after: u32) -> Policy {
     Policy::new("strict", Quota::per_hour(1)).ban(Ban::new(after, 10 * SECOND))
 }
 
-fn check(limiter: &Limiter, policy: &Policy, subject: &str) -> Decision {
+pub(super) fn check(limiter: &Limiter, policy: &Policy, subject: &str) -> Decision {
     limiter.check_now(policy, subject, 1).unwrap().unwrap()
 }
 
-fn is_banned(decision: &Decision) -> bool {
+pub(super) fn is_banned(decision: &Decision) -> bool {
     matches!(decision.outcome(), Outcome::Banned { .. })
 }
 
-fn banned_for(span: Duration) -> Outcome {
+pub(super) fn banned_for(span: Duration) -> Outcome {
     Outcome::Banned { retry_after: span }
 }
 

@@ -36,12 +36,7 @@ impl Store for InMemory {
     }
 
     fn wait<T>(&self, future: impl Future<Output = T>) -> T {
-        let mut future = std::pin::pin!(future);
-        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-        match future.as_mut().poll(&mut context) {
-            std::task::Poll::Ready(answer) => answer,
-            std::task::Poll::Pending => panic!("the memory store made somebody wait"),
-        }
+        support::at_once(future)
     }
 }
 

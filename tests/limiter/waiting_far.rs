@@ -1,8 +1,9 @@
 //! Lines before a store that takes a journey to ask: what happens during the journey is not lost.
 
-use std::task::{Context, Poll};
+use std::task::Poll;
 use std::time::Duration;
 
+use support::at_once;
 use support::far::{FarStore, limiter_on};
 use support::line::Waiter;
 use tollgate::{Decision, Limiter, Override, Overrides, Policy, Quota};
@@ -22,16 +23,8 @@ fn pass_a_way(store: &FarStore) {
     store.clock.advance(Duration::from_micros(WAY));
 }
 
-/// The output of what the store answers at once.
-fn now<T>(future: impl Future<Output = T>) -> T {
-    match std::pin::pin!(future).poll(&mut Context::from_waker(std::task::Waker::noop())) {
-        Poll::Ready(answer) => answer,
-        Poll::Pending => panic!("the store made somebody wait"),
-    }
-}
-
 fn check(limiter: &Limiter, cost: u32) -> Decision {
-    now(limiter.check_cost(&POLICY, "s", cost)).unwrap()
+    at_once(limiter.check_cost(&POLICY, "s", cost)).unwrap()
 }
 
 fn answer(waiter: &mut Waiter<'_>) -> Option<Decision> {
@@ -55,8 +48,8 @@ fn what_happens_while_the_answer_is_under_way_is_not_lost() {
         store.set_ways([0, 0]);
         let overridden = |changes| Overrides::new().with("line", changes);
         match happening {
-            "refund" => assert!(now(limiter.refund(all)).unwrap()),
-            "reset" => now(limiter.reset(&POLICY, "s")).unwrap(),
+            "refund" => assert!(at_once(limiter.refund(all)).unwrap()),
+            "reset" => at_once(limiter.reset(&POLICY, "s")).unwrap(),
             "raised" => limiter.set_overrides(overridden(Override::new().limit(11))).unwrap(),
             _ => limiter.set_overrides(overridden(Override::new().enabled(false))).unwrap(),
         }
@@ -77,7 +70,7 @@ fn checks_do_not_overtake_together() {
         assert!(rest.is_allowed() && used.is_allowed());
         let mut waiter = Waiter::new(limiter.wait(&POLICY, "s", 5, 2 * MINUTE));
         assert!(answer(&mut waiter).is_none());
-        assert!(now(limiter.refund(used)).unwrap());
+        assert!(at_once(limiter.refund(used)).unwrap());
         store.set_ways([0, WAY]);
         let check = || Waiter::new(limiter.check(&POLICY, "s"));
         let mut checks = [check(), check()].map(|mut check| {

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Duration;
 
+use support::at_once;
 use support::line::Waiter;
 use support::reference::{for_all_six, has_bucket};
 use support::scaled;
@@ -21,14 +22,6 @@ fn builder() -> (LimiterBuilder, ManualClock) {
     let clock = ManualClock::new();
     let backend = MemoryBackend::builder().clock(clock.clone()).build();
     (Limiter::builder(backend).clock(clock.clone()), clock)
-}
-
-fn now<T>(future: impl Future<Output = T>) -> T {
-    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-    match std::pin::pin!(future).poll(&mut context) {
-        Poll::Ready(answer) => answer,
-        Poll::Pending => panic!("the memory store made somebody wait"),
-    }
 }
 
 fn check(limiter: &Limiter, policy: &Policy, cost: u32) -> Decision {
@@ -93,7 +86,7 @@ fn the_line_moves_when_something_happens_to_its_key() {
         (
             "one refund: the second is the first now, and has no time until its turn",
             Box::new(|limiter, _, mut decisions, _| {
-                assert!(now(limiter.refund(decisions.pop().unwrap())).unwrap());
+                assert!(at_once(limiter.refund(decisions.pop().unwrap())).unwrap());
             }),
             vec![(0, true), (1, false)],
         ),
@@ -101,14 +94,14 @@ fn the_line_moves_when_something_happens_to_its_key() {
             "three refunds",
             Box::new(|limiter, _, decisions, _| {
                 for decision in decisions.into_iter().rev().take(3) {
-                    assert!(now(limiter.refund(decision)).unwrap());
+                    assert!(at_once(limiter.refund(decision)).unwrap());
                 }
             }),
             both.clone(),
         ),
         (
             "reset",
-            Box::new(|limiter, policy, _, _| now(limiter.reset(policy, "s")).unwrap()),
+            Box::new(|limiter, policy, _, _| at_once(limiter.reset(policy, "s")).unwrap()),
             both.clone(),
         ),
         ("the limit raised", Box::new(overridden(raised())), both.clone()),
@@ -227,10 +220,10 @@ fn checks_do_not_overtake() {
         let mut decisions: Vec<_> = (0..10).map(|_| check(&limiter, &policy, 1)).collect();
         let mut line = Line::of([Waiter::new(limiter.wait(&policy, "s", 2, 2 * MINUTE))]);
         for _ in 0..2 {
-            assert!(now(limiter.refund(decisions.pop().unwrap())).unwrap());
+            assert!(at_once(limiter.refund(decisions.pop().unwrap())).unwrap());
             assert!(!check(&limiter, &policy, 1).is_allowed(), "{algorithm}");
-            assert!(!now(limiter.check(&policy, "s")).unwrap().is_allowed(), "{algorithm}");
-            let peeked = now(limiter.peek(&policy, "s", 1)).unwrap();
+            assert!(!at_once(limiter.check(&policy, "s")).unwrap().is_allowed(), "{algorithm}");
+            let peeked = at_once(limiter.peek(&policy, "s", 1)).unwrap();
             assert_eq!(peeked.outcome(), check(&limiter, &policy, 1).outcome(), "{algorithm}");
             // Others, and what costs nothing, are not concerned.
             assert!(limiter.check_now(&policy, "other", 1).unwrap().unwrap().is_allowed());
@@ -239,7 +232,7 @@ fn checks_do_not_overtake() {
         }
         if *algorithm != Algorithm::LeakyBucket {
             // Two were for the one in line, and the third is for the check behind it.
-            assert!(now(limiter.refund(decisions.pop().unwrap())).unwrap());
+            assert!(at_once(limiter.refund(decisions.pop().unwrap())).unwrap());
             assert!(check(&limiter, &policy, 1).is_allowed(), "{algorithm}");
             assert!(!check(&limiter, &policy, 1).is_allowed(), "{algorithm}");
             assert_eq!(line.run(), [(0, true)], "{algorithm}");

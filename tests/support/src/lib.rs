@@ -26,6 +26,8 @@ pub mod subjects;
 pub mod wire;
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
 
 use axum::Router;
 use axum::body::Body;
@@ -43,6 +45,14 @@ pub use self::alone::is_left_to_a_process_of_its_own;
 
 /// The repository.
 pub const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+
+/// The result of what a store answers at once.
+pub fn at_once<T>(future: impl Future<Output = T>) -> T {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(result) => result,
+        Poll::Pending => panic!("the store made somebody wait"),
+    }
+}
 
 /// A limiter on a clock that stands still until told otherwise.
 pub fn limiter() -> (Limiter, ManualClock) {

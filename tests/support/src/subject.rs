@@ -1,8 +1,6 @@
 //! One subject of one policy, wherever it is counted, on a clock that stands until it is set.
 
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tollgate::backend::{self, MemoryBackendBuilder, Operation};
@@ -65,10 +63,7 @@ impl Store for Memory {
     }
 
     fn wait<T>(&self, future: impl Future<Output = T>) -> T {
-        match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(answer) => answer,
-            Poll::Pending => panic!("the memory store made somebody wait"),
-        }
+        crate::at_once(future)
     }
 
     fn check(&self, policy: &Policy, subject: &str, cost: u32) -> Decision {
