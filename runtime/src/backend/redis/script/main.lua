@@ -31,9 +31,10 @@
 -- then for each check a count of numbers, its status and the raw state of each quota, from which
 -- the library computes the remaining units. Numbers are unsigned, little-endian, 8 bytes; the count
 -- is one byte. For a check that failed the count is 255, followed by the length and the text of the
--- error. If the subject is banned, the time left follows the status. If the value of a key could not be read and was replaced, its reply follows a byte 254, and
--- the length and the text of the reason. The last checks of a call that causes much work are not
--- carried out. Their replies are one byte each, 253.
+-- error. If the subject is banned, the time left follows the status. If the value of a key could not
+-- be read and was replaced, its reply follows a byte 254, and the length and the text of the reason.
+-- The last checks of a call that causes much work are not carried out. Their replies are one byte
+-- each, 253.
 
 local values, call, try_call = unpack, redis.call, redis.pcall
 local pack, unpack, sub, byte = struct.pack, struct.unpack, string.sub, string.byte
