@@ -36,7 +36,6 @@ fn split(text: &str, belongs: impl Fn(char) -> bool) -> (&str, &str) {
 }
 
 /// Formats a duration so that [`parse`] reads it back.
-#[cfg(feature = "dashboard")]
 pub(crate) fn format(duration: Duration) -> String {
     let mut rest = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
     let mut text = String::new();

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 
+use crate::policy::Unsupported;
 use crate::{Algorithm, Policy, Quota, StartError};
 
 /// The policies of all annotations that are linked into the program. The linker collects them, so
@@ -97,11 +98,11 @@ pub(crate) fn policies() -> impl Iterator<Item = &'static RegisteredPolicy> {
 /// returns a reason why the limiter cannot apply one of them.
 pub(crate) fn validate<'a>(
     policies: impl Iterator<Item = &'a RegisteredPolicy>,
-    unsupported: impl Fn(&Policy) -> Option<&'static str>,
+    unsupported: impl Fn(&Policy) -> Option<Unsupported>,
 ) -> Result<(), StartError> {
     let mut by_name = HashMap::<&str, &RegisteredPolicy>::new();
     for policy in policies {
-        if let Some(reason) = unsupported(&policy.policy) {
+        if let Some(Unsupported { reason, .. }) = unsupported(&policy.policy) {
             return Err(StartError::Unsupported { name: policy.name().to_owned(), reason });
         }
         let Some(other) = by_name.insert(policy.name(), policy) else { continue };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tollgate::backend::{Action, Answer, Operation, Verdict};
 use tollgate::testing::{ManualClock, assert_conforms};
-use tollgate::{Algorithm, Backend, BackendError, Check, MemoryBackend, Outcome, Policy};
+use tollgate::{Algorithm, Backend, BackendError, Check, MemoryBackend, Outcome, Policy, Settled};
 
 /// What a store may get wrong.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -12,6 +12,17 @@ enum Fault {
     None,
     /// Refunds are not supported, which is allowed.
     GivesNothingBack,
+    /// Settlements and bans are not supported, which is allowed.
+    OnlyCounts,
+    /// Bans are, and settlements are not.
+    OnlyBans,
+    ForgetsDebts,
+    /// It has no rule for bans, and answers as if it had.
+    BansNobody,
+    IgnoresBans,
+    BansForAsLongEachTime,
+    NeverForgives,
+    LiftsNoBan,
     ReversesBatches,
     LosesAnswers,
     JoinsKeys,
@@ -37,7 +48,34 @@ impl Store {
     async fn carry_out(&self, operation: &Operation<'_>) -> Result<Answer, BackendError> {
         let Operation { check, action, .. } = *operation;
         match (self.fault, action) {
-            (Fault::GivesNothingBack, Action::Refund { .. }) => Ok(Answer::Refunded(false)),
+            (Fault::GivesNothingBack, Action::Refund { .. }) => {
+                // Refusals are forgotten all the same.
+                self.answer(Operation::new(check.with_cost(0), action))?;
+                Ok(Answer::Refunded(false))
+            }
+            (Fault::OnlyCounts | Fault::OnlyBans, Action::Settle { .. })
+            | (Fault::OnlyCounts, Action::Ban { .. } | Action::Unban) => Ok(Answer::Unsupported),
+            (Fault::ForgetsDebts, Action::Settle { actual, .. }) if actual > check.cost => {
+                Ok(Answer::Settled(Settled::Charged))
+            }
+            (Fault::BansNobody, Action::Charge) => {
+                let policy = check.policy;
+                let quotas = &policy.quotas()[1..];
+                let plain = Policy::named(policy.name(), policy.quotas()[0]);
+                let plain = quotas.iter().fold(plain, |plain, quota| plain.and(*quota));
+                let plain = plain.algorithm(policy.get_algorithm());
+                self.answer(Operation::charge(Check::new(&plain, check.subject, check.cost)))
+            }
+            (Fault::IgnoresBans, Action::Ban { .. }) => Ok(Answer::Banned),
+            (Fault::BansForAsLongEachTime, Action::Charge) if check.policy.get_ban().is_some() => {
+                let ban = check.policy.get_ban().unwrap().grow(1);
+                let flat = check.policy.clone().ban(ban);
+                self.answer(Operation::charge(Check::new(&flat, check.subject, check.cost)))
+            }
+            (Fault::NeverForgives, Action::Refund { stamp_micros, .. }) => {
+                self.answer(Operation::refund(check, stamp_micros))
+            }
+            (Fault::LiftsNoBan, Action::Unban) => Ok(Answer::Unbanned(false)),
             (Fault::JoinsKeys, _) => {
                 let policy = check.policy;
                 let quotas = policy.quotas();
@@ -127,7 +165,7 @@ async fn said_of(fault: Fault) -> Option<String> {
 
 #[tokio::test]
 async fn passes_stores_that_are_right() {
-    for fault in [Fault::None, Fault::GivesNothingBack] {
+    for fault in [Fault::None, Fault::GivesNothingBack, Fault::OnlyCounts, Fault::OnlyBans] {
         assert_eq!(said_of(fault).await, None, "{fault:?}");
     }
 }
@@ -144,6 +182,12 @@ async fn names_what_is_wrong() {
         (Fault::IsNotAtomic, "each operation is atomic"),
         (Fault::RoundsWaits, "and should answer"),
         (Fault::HasItsOwnClock, "and should answer"),
+        (Fault::ForgetsDebts, "and should answer"),
+        (Fault::BansNobody, "and should answer"),
+        (Fault::IgnoresBans, "and should answer"),
+        (Fault::BansForAsLongEachTime, "and should answer"),
+        (Fault::NeverForgives, "and should answer"),
+        (Fault::LiftsNoBan, "and should answer"),
         (Fault::Fails, "out of order"),
     ] {
         let said = said_of(fault).await.unwrap_or_default();

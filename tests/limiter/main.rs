@@ -14,6 +14,7 @@ mod local_tier;
 mod memory_bound;
 mod other_stores;
 mod outage;
+mod overridden_bans;
 mod per_subject;
 mod refunds;
 mod settle;

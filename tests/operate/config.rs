@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use tollgate::{
-    Config, Limiter, LimiterBuilder, MemoryBackend, OnError, Outcome, Override, Overrides, Policy,
-    Quota, Source, rate_limit,
+    Ban, Config, Limiter, LimiterBuilder, MemoryBackend, OnError, Outcome, Override, Overrides,
+    Policy, Quota, Source, rate_limit,
 };
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -84,6 +84,44 @@ async fn a_file_blocks() {
     }
 }
 
+/// A file gives a limit a rule for bans, in each format, and takes a declared one away.
+#[tokio::test]
+async fn a_file_bans() {
+    let directory = Directory::new("bans");
+    let rule = Ban::new(5, 15 * MINUTE);
+    let grown = rule.grow(2).most(24 * HOUR);
+    for (name, text, expected) in [
+        ("a.toml", "[policies.orders]\nban = { after = 5, for = \"15m\" }", Some(rule)),
+        (
+            "b.toml",
+            "[policies.orders.ban]\nafter = 5\nfor = 900\ngrow = 2\nmost = \"1d\"",
+            Some(grown),
+        ),
+        ("a.json", r#"{"policies": {"orders": {"ban": {"after": 5, "for": "15m"}}}}"#, Some(rule)),
+        ("b.json", r#"{"policies": {"orders": {"ban": false}}}"#, None),
+        (
+            "a.yaml",
+            "policies:\n  orders:\n    ban: { after: 5, for: 15m, grow: 2, most: 1d }",
+            Some(grown),
+        ),
+        ("b.yaml", "policies:\n  orders:\n    ban: false", None),
+        ("c.toml", "[policies.orders]\nban = false", None),
+    ] {
+        let limiter = start(&directory.write(name, text), &[]).unwrap();
+        let overrides = limiter.overrides();
+        assert_eq!(overrides.get("orders").unwrap().get_ban(), Some(expected), "{text}");
+    }
+    let text = "[policies.orders]\nlimit = 1\nban = { after = 2, for = \"1d\" }";
+    let limiter = start(&directory.write("used.toml", text), &[]).unwrap();
+    let mut outcomes = Vec::new();
+    for _ in 0..4 {
+        outcomes.push(limiter.check(&policy(), "ann").await.unwrap().outcome());
+    }
+    assert_eq!(outcomes[0], Outcome::Allowed);
+    assert!(matches!(outcomes[1], Outcome::Refused { .. }));
+    assert!(outcomes[2..].iter().all(|outcome| matches!(outcome, Outcome::Banned { .. })));
+}
+
 /// What is wrong with a file, where it stands and what to do.
 #[test]
 fn what_is_wrong_is_told() {
@@ -154,6 +192,41 @@ fn what_is_wrong_is_told() {
         ("[http]\nnat64_prefixes = [\"::/33\"]", "http.nat64_prefixes", "2001:db8:64::/96"),
         ("[policies.orders]\nlimit = -1", "policies.\"orders\".limit", "-1"),
         ("[policies.orders]\nblock = 1", "policies.\"orders\".block", "`true` or `false`"),
+        ("[policies.orders]\nban = true", "policies.\"orders\".ban", "after = 5, for = \"15m\""),
+        ("[policies.orders]\nban = 5", "policies.\"orders\".ban", "after = 5, for = \"15m\""),
+        ("[policies.orders.ban]\nafter = 5", "policies.\"orders\".ban", "`for`"),
+        ("[policies.orders.ban]\nfor = 5", "policies.\"orders\".ban", "`after`"),
+        (
+            "[policies.orders.ban]\nafter = 5\nfor = 5\ngrows = 2",
+            "policies.\"orders\".ban.grows",
+            "did you mean `grow`?",
+        ),
+        ("[policies.orders.ban]\nafter = -1\nfor = 5", "policies.\"orders\".ban.after", "-1"),
+        (
+            "[policies.orders.ban]\nafter = 5\nfor = \"15 m\"",
+            "policies.\"orders\".ban.for",
+            "text with units",
+        ),
+        (
+            "[policies.orders.ban]\nafter = 0\nfor = 5",
+            "policies.\"orders\".ban.after",
+            "at least 1 refusal",
+        ),
+        (
+            "[policies.orders.ban]\nafter = 1\nfor = \"4000d\"",
+            "policies.\"orders\".ban.for",
+            "at most ten years",
+        ),
+        (
+            "[policies.orders.ban]\nafter = 1\nfor = 5\ngrow = 0",
+            "policies.\"orders\".ban.grow",
+            "at least 1",
+        ),
+        (
+            "[policies.orders.ban]\nafter = 1\nfor = 5\nmost = 4",
+            "policies.\"orders\".ban.most",
+            "as long as the first",
+        ),
         (
             "[policies.orders]\nlimit = 0\nenabled = false",
             "policies.\"orders\".enabled",

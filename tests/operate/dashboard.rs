@@ -8,8 +8,8 @@ use axum::http::{Request, Response, StatusCode};
 use support::FailingBackend;
 use tollgate::testing::{self, ManualClock};
 use tollgate::{
-    CircuitBreaker, Dashboard, Limiter, MemoryBackend, OnError, Override, Overrides, Policy, Quota,
-    rate_limit,
+    Ban, CircuitBreaker, Dashboard, Limiter, MemoryBackend, OnError, Override, Overrides, Policy,
+    Quota, rate_limit,
 };
 use tower::ServiceExt as _;
 
@@ -320,6 +320,47 @@ async fn everybody_is_blocked_and_let_in_again() {
 }
 
 #[tokio::test]
+async fn a_rule_for_bans_is_set_and_taken_away() {
+    let (limiter, _) = limiter();
+    let router = router(Dashboard::new(limiter.clone()).allow_changes(true));
+    assert!(!card(&get(&router, "/limits").await, "declared").contains("bans"));
+    let rule = Ban::new(5, 15 * MINUTE);
+    for (written, rule) in [
+        ("after 5 for 15m", Some(rule)),
+        ("after 5 for 15m grow 2", Some(rule.grow(2))),
+        ("after 5 for 15m most 1d", Some(rule.most(24 * 60 * MINUTE))),
+        ("after 5 for 15m grow 3 most 1d", Some(rule.grow(3).most(24 * 60 * MINUTE))),
+        ("off", None),
+    ] {
+        let form = [("policy", "declared"), ("ban", written)];
+        assert_eq!(post(&router, &form).await.status(), StatusCode::SEE_OTHER, "{written}");
+        let expected = Override::new().ban(rule);
+        assert_eq!(limiter.overrides().get("declared"), Some(&expected), "{written}");
+        let page = get(&router, "/limits").await;
+        let card = card(&page, "declared");
+        assert!(card.contains(&format!("name=\"ban\" value=\"{written}\"")), "{card}");
+        let said =
+            rule.map_or("store fails<br>written".to_owned(), |_| format!("<br>bans {written}"));
+        assert!(card.replace("\n  ", "").contains(&said), "{card}");
+    }
+}
+
+/// The page shows the declared rule, and beside it the one in effect.
+#[tokio::test]
+async fn a_declared_rule_for_bans_is_shown() {
+    let banning = DECLARED.ban(Ban::new(5, MINUTE));
+    let limiter = Limiter::builder(MemoryBackend::new()).declare(banning).build();
+    let router = router(Dashboard::new(limiter.clone()).allow_changes(true));
+    let page = get(&router, "/limits").await;
+    assert!(card(&page, "declared").contains("bans after 5 for 1m"), "{page}");
+    limiter.set_overrides(Overrides::new().with("declared", Override::new().ban(None))).unwrap();
+    let page = get(&router, "/limits").await;
+    let written = "written: 3 per 1m, sliding_window, bans after 5 for 1m";
+    assert!(card(&page, "declared").contains(written), "{page}");
+    assert_eq!(card(&page, "declared").matches("bans after").count(), 1, "{page}");
+}
+
+#[tokio::test]
 async fn several_quotas_are_changed_together() {
     let (limiter, _) = limiter();
     let router = router(Dashboard::new(limiter.clone()).allow_changes(true));
@@ -338,7 +379,7 @@ async fn mistakes_are_told_in_words_and_change_nothing() {
     let router = router(Dashboard::new(limiter.clone()).allow_changes(true));
     let before = Overrides::new().with("declared", Override::new().limit(5));
     limiter.set_overrides(before.clone()).unwrap();
-    let cases: [(&[(&str, &str)], &str); 13] = [
+    let cases: [(&[(&str, &str)], &str); 19] = [
         (&[("limit", "many")], "limit: `many` is no whole number from 0 to 4294967295"),
         (&[("limit", "-1")], "limit: `-1` is no whole number"),
         (&[("limit", "0"), ("block", "off")], "limit: a limit of 0 blocks"),
@@ -349,6 +390,12 @@ async fn mistakes_are_told_in_words_and_change_nothing() {
         (&[("algorithm", "leaky")], "`leaky` is none of `sliding_window`"),
         (&[("shadow", "yes")], "`yes` is none of `on`, `off`"),
         (&[("on_error", "closd")], "`closd` is none of `closed`"),
+        (&[("ban", "5")], "ban: `5` is no rule for bans: write `after 5 for 15m grow 2 most 1d`"),
+        (&[("ban", "on")], "ban: `on` is no rule for bans"),
+        (&[("ban", "after 5 for 15m most 1d grow 2")], "is no rule for bans"),
+        (&[("ban", "after 5 for soon")], "ban: `soon` is no length of time"),
+        (&[("ban", "after 0 for 15m")], "ban: `after`: a ban must come after"),
+        (&[("ban", "after 5 for 15m most 1m")], "ban: `most`: the longest ban"),
         (&[("quotas", "5 a minute")], "write `5 per 1m`"),
         (&[("limit", "5"), ("quotas", "5 per 1m")], "`quotas` says it all"),
         (&[("policy", "used")], "no policy `used` that can be changed"),

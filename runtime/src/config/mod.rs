@@ -2,6 +2,7 @@
 //!
 //! [`Config`](crate::Config) loads a file and the environment, and is the place to start.
 
+mod ban;
 pub(crate) mod configuration;
 mod error;
 mod service_link;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::ban::BanSettings;
 use super::value::{ConfigDuration, Keyword};
 use crate::overrides::written_quota;
 use crate::{Algorithm, CircuitBreaker, LocalTier, OnError, Override};
@@ -244,6 +245,7 @@ pub(super) struct PolicySettings {
     on_error: Option<Keyword<OnError>>,
     enabled: Option<bool>,
     block: Option<bool>,
+    ban: Option<BanSettings>,
 }
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -294,6 +296,12 @@ impl PolicySettings {
         }
         if let Some(block) = self.block {
             changes = changes.block(block);
+        }
+        if let Some(ban) = self.ban {
+            let rule = ban.rule().map_err(|(part, error)| {
+                (format!("policies.{name:?}.ban.{part}"), error.to_string())
+            })?;
+            changes = changes.ban(rule);
         }
         Ok(changes)
     }

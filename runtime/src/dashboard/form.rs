@@ -3,8 +3,8 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::overrides::{Origin, UnknownWord, written_quota};
-use crate::{Algorithm, OnError, Override, Policy, Quota, duration_text};
+use crate::overrides::{Origin, UnknownWord, written_ban, written_quota};
+use crate::{Algorithm, Ban, OnError, Override, Policy, Quota, duration_text};
 
 /// The fields of a form as text. An empty field does not override the policy's declared setting.
 #[derive(Default)]
@@ -21,6 +21,7 @@ pub(super) struct Form {
     pub(super) on_error: String,
     pub(super) enabled: String,
     pub(super) block: String,
+    pub(super) ban: String,
 }
 
 impl Form {
@@ -41,6 +42,7 @@ impl Form {
                 "on_error" => form.on_error = value,
                 "enabled" => form.enabled = value,
                 "block" => form.block = value,
+                "ban" => form.ban = value,
                 // Unknown fields are ignored.
                 _ => {}
             }
@@ -66,6 +68,7 @@ impl Form {
             on_error: on_error.map_or("", OnError::as_str).to_owned(),
             enabled: changes.enabled.map_or("", switch).to_owned(),
             block: changes.block.map_or("", switch).to_owned(),
+            ban: changes.ban.map(ban_text).unwrap_or_default(),
         }
     }
 
@@ -83,6 +86,7 @@ impl Form {
             on_error: parse_field("on_error", &self.on_error, &mut report, keyword),
             enabled: parse_field("enabled", &self.enabled, &mut report, is_on),
             block: parse_field("block", &self.block, &mut report, is_on),
+            ban: parse_field("ban", &self.ban, &mut report, ban),
             origin: Origin::default(),
         };
         if mistakes.is_empty() { Ok(changes) } else { Err(mistakes) }
@@ -106,6 +110,11 @@ fn format_quota(quota: &Quota) -> String {
         burst if burst != quota.limit() => format!("{text} burst {burst}"),
         _ => text,
     }
+}
+
+/// Formats a rule for bans, for example `after 5 for 15m`, or `off` if there is none.
+fn ban_text(rule: Option<Ban>) -> String {
+    rule.map_or(switch(false).to_owned(), |rule| rule.to_string())
 }
 
 pub(super) fn switch(on: bool) -> &'static str {
@@ -152,6 +161,30 @@ fn keyword<T: FromStr<Err = UnknownWord>>(word: &str) -> Result<T, String> {
 fn is_on(word: &str) -> Result<bool, String> {
     let on = [true, false].into_iter().find(|on| switch(*on) == word);
     on.ok_or_else(|| format!("`{word}` is none of `on`, `off`"))
+}
+
+/// Parses a rule such as `after 5 for 15m grow 2 most 1d`, or `off`.
+fn ban(text: &str) -> Result<Option<Ban>, String> {
+    if text == switch(false) {
+        return Ok(None);
+    }
+    let wrong = || {
+        format!("`{text}` is no rule for bans: write `after 5 for 15m grow 2 most 1d`, or `off`")
+    };
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let ["after", after, "for", first, rest @ ..] = &words[..] else { return Err(wrong()) };
+    let (grow, most) = match rest {
+        [] => (None, None),
+        ["grow", grow] => (Some(grow), None),
+        ["most", most] => (None, Some(most)),
+        ["grow", grow, "most", most] => (Some(grow), Some(most)),
+        _ => return Err(wrong()),
+    };
+    let grow = grow.map(|grow| number(grow)).transpose()?;
+    let most = most.map(|most| period(most)).transpose()?;
+    written_ban(number(after)?, period(first)?, grow, most)
+        .map(Some)
+        .map_err(|(part, error)| format!("`{part}`: {error}"))
 }
 
 /// Parses a list such as `5 per 1s, 100 per 1h burst 20`.

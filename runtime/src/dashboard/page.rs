@@ -10,7 +10,7 @@ use super::known::KnownPolicy;
 use super::page_query::PageQuery;
 use crate::stats::BreakerState;
 use crate::subject::Subject;
-use crate::{Algorithm, OnError, Override};
+use crate::{Algorithm, OnError, Override, Policy};
 
 pub(super) const STYLE: &str = include_str!("style.css");
 pub(super) const SCRIPT: &str = include_str!("script.js");
@@ -70,6 +70,8 @@ struct Card {
     is_shadow: bool,
     is_blocked: bool,
     is_overridden: bool,
+    /// The rule by which subjects are banned; empty if there is none.
+    ban: String,
     /// The quotas and the algorithm that the program declares.
     declared: String,
     places: Vec<SmolStr>,
@@ -141,6 +143,15 @@ impl Page {
     }
 }
 
+/// Returns what the program declares of a policy.
+fn written(policy: &Policy) -> String {
+    let written = format!("{}, {}", listed(policy.quotas()), policy.get_algorithm().as_str());
+    match policy.get_ban() {
+        Some(rule) => format!("{written}, bans {rule}"),
+        None => written,
+    }
+}
+
 impl Dashboard {
     fn card(
         &self,
@@ -163,11 +174,8 @@ impl Dashboard {
             is_shadow: effective.is_shadow(),
             is_blocked: effective.is_blocked(),
             is_overridden: changes.is_some(),
-            declared: format!(
-                "{}, {}",
-                listed(declared.quotas()),
-                declared.get_algorithm().as_str()
-            ),
+            ban: effective.get_ban().map(|rule| rule.to_string()).unwrap_or_default(),
+            declared: written(declared),
             places: known.places.clone(),
             rates,
             has_quotas_field: declared.quotas().len() > 1

@@ -308,6 +308,7 @@ impl LimiterBuilder {
             on_error: self.on_error,
             fallback,
             failing: AtomicBool::new(false),
+            lacks_bans: AtomicBool::new(false),
             forbidden_told: AtomicBool::new(false),
             registry: OnceLock::new(),
             queue: Queue::new(clock),

@@ -12,6 +12,7 @@ use super::prospect::Turn;
 use crate::named_subject::AsSubject;
 use crate::operation::{Answer, Operation};
 use crate::overrides::EffectivePolicy;
+use crate::policy::Unsupported;
 use crate::refused_by::RefusedBy;
 use crate::verdict::Verdict;
 use crate::{BackendError, Check, Decision, Policy, Source, StartError, Unavailable};
@@ -401,7 +402,7 @@ impl Limiter {
         check: &Check<'_>,
         verdict: &mut Verdict,
     ) -> Result<(), Unavailable> {
-        if let Some(reason) = self.unsupported(check.policy) {
+        if let Some(Unsupported { reason, .. }) = self.unsupported(check.policy) {
             let name = check.policy.name().to_owned();
             return Err(Arc::new(StartError::Unsupported { name, reason }).into());
         }

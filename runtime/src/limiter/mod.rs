@@ -76,6 +76,8 @@ struct Shared {
     fallback: Option<Fallback>,
     /// `true` if the backend's last answer was a failure. With this, only changes are logged.
     failing: AtomicBool,
+    /// `true` if the store has answered at start that it does not support bans.
+    lacks_bans: AtomicBool,
     /// `true` once the log says that the backend does not permit an operation.
     forbidden_told: AtomicBool,
     /// The result of validating the program's annotations; empty before the first check.

@@ -4,19 +4,26 @@
 use std::sync::atomic::Ordering;
 
 use super::Limiter;
+use super::capabilities::NO_BANS;
 use crate::guard::{Fallback, NO_INSTANCES};
 use crate::operation::{Action, Operation};
 use crate::overrides::EffectivePolicy;
+use crate::policy::Unsupported;
 use crate::verdict::Verdict;
 use crate::{BackendError, Check, OnError, Outcome, Policy, Source, Unavailable};
 
 impl Limiter {
     /// Returns the reason why this limiter cannot apply a policy; `None` if it can.
-    pub(super) fn unsupported(&self, policy: &Policy) -> Option<&'static str> {
+    pub(super) fn unsupported(&self, policy: &Policy) -> Option<Unsupported> {
         let needs_instances = self.shared.can_fail
             && self.shared.fallback.is_none()
             && self.on_error(policy) == OnError::Local;
-        policy.unsupported().or(needs_instances.then_some(NO_INSTANCES))
+        let instances = Unsupported { setting: "on_error", reason: NO_INSTANCES };
+        let needs_bans = policy.get_ban().is_some() && self.lacks_bans();
+        policy
+            .unsupported()
+            .or(needs_instances.then_some(instances))
+            .or(needs_bans.then_some(NO_BANS))
     }
 
     /// Returns the mode by which a policy handles requests while the backend cannot answer.

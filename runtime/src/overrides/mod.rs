@@ -23,6 +23,6 @@ pub(crate) use self::origin::Origin;
 pub(crate) use self::per_subject::SubjectOverrides;
 pub(crate) use self::settings::Override;
 #[cfg(any(feature = "config", feature = "dashboard"))]
-pub(crate) use self::settings::written_quota;
+pub(crate) use self::settings::{written_ban, written_quota};
 pub(crate) use self::table::OverrideTable;
 pub use crate::policy::UnknownWord;

@@ -30,6 +30,13 @@ pub(super) fn narrowed(
         }
         _ => policy.set_blocked(true),
     }
+    if let Some(Some(rule)) = changes.ban {
+        let mut banning = policy.clone();
+        banning.set_ban(Some(base.get_ban().map_or(rule, |own| own.stricter(rule))));
+        if is_supported(&banning) {
+            policy = banning;
+        }
+    }
     let Some(mode) = changes.on_error else { return policy };
     match (mode, base.get_on_error()) {
         (OnError::Open, _) => policy,

@@ -11,6 +11,7 @@ use super::narrowed::narrowed;
 use crate::guard::{BoundedMap, HashedKey};
 use crate::micros::{TimeSpan, Timestamp};
 use crate::named_subject::NamedSubject;
+use crate::policy::Unsupported;
 use crate::{Check, Clock, Policy};
 
 const DEFAULT_MAX_KEYS: usize = 100_000;
@@ -184,7 +185,7 @@ struct Lookup<'a> {
 }
 
 /// A function that returns the reason why the limiter cannot apply a policy; `None` if it can.
-type Unsupported<'a> = &'a dyn Fn(&Policy) -> Option<&'static str>;
+type FindUnsupported<'a> = &'a dyn Fn(&Policy) -> Option<Unsupported>;
 
 impl SubjectOverrides {
     /// Creates the overrides of a limiter. `text` returns the text under which it counts a subject.
@@ -214,7 +215,7 @@ impl SubjectOverrides {
         &self,
         mut policy: EffectivePolicy<'a>,
         subject: &str,
-        unsupported: Unsupported<'_>,
+        unsupported: FindUnsupported<'_>,
     ) -> EffectivePolicy<'a> {
         let lookup = Lookup {
             key: self.cache.key(&Check::new(&policy, subject, 0)),
@@ -244,7 +245,7 @@ impl SubjectOverrides {
     fn derive_for(
         &self,
         lookup: &Lookup<'_>,
-        unsupported: Unsupported<'_>,
+        unsupported: FindUnsupported<'_>,
     ) -> Option<Arc<DerivedPolicy>> {
         let Lookup { key, now } = lookup;
         let HashedKey { policy, subject, .. } = *key;
@@ -292,7 +293,7 @@ impl SubjectOverrides {
         &self,
         base: &Policy,
         changes: &Override,
-        unsupported: Unsupported<'_>,
+        unsupported: FindUnsupported<'_>,
     ) -> Arc<DerivedPolicy> {
         let mut all = self.derived.lock().unwrap_or_else(PoisonError::into_inner);
         let is_it = |it: &&Arc<DerivedPolicy>| it.is_derived_from(base) && it.changes == *changes;
@@ -300,7 +301,9 @@ impl SubjectOverrides {
             return Arc::clone(derived);
         }
         let applied = match changes.apply(base) {
-            Ok(policy) if let Some(reason) = unsupported(&policy) => Err(reason.to_owned()),
+            Ok(policy) if let Some(Unsupported { reason, .. }) = unsupported(&policy) => {
+                Err(reason.to_owned())
+            }
             Ok(policy) => Ok((policy, changes.enabled.unwrap_or(true))),
             Err((key, reason)) => Err(format!("{key}: {reason}")),
         };

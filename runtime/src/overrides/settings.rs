@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use super::origin::Origin;
 use crate::policy::MAX_QUOTAS;
-use crate::{Algorithm, OnError, Policy, Quota, QuotaError};
+#[cfg(any(feature = "config", feature = "dashboard"))]
+use crate::policy::ban::BanError;
+use crate::{Algorithm, Ban, OnError, Policy, Quota, QuotaError};
 
 /// Settings that replace those of a declared policy. A setting that is not given stays as declared.
 ///
@@ -23,6 +25,7 @@ pub struct Override {
     pub(crate) on_error: Option<OnError>,
     pub(crate) enabled: Option<bool>,
     pub(crate) block: Option<bool>,
+    pub(crate) ban: Option<Option<Ban>>,
     pub(crate) origin: Origin,
 }
 
@@ -120,6 +123,15 @@ impl Override {
         self
     }
 
+    /// Sets the rule by which subjects are banned; with `None` nobody is banned by the policy any
+    /// more. Refusals that were counted before count for the new rule, and bans that are under way
+    /// end when they would have ended: [`Limiter::unban`](crate::Limiter::unban) ends them earlier.
+    #[must_use]
+    pub fn ban(mut self, rule: impl Into<Option<Ban>>) -> Self {
+        self.ban = Some(rule.into());
+        self
+    }
+
     /// Returns the number of requests per period, if it is set.
     #[must_use]
     pub const fn get_limit(&self) -> Option<u32> {
@@ -175,6 +187,13 @@ impl Override {
         if self.limit == Some(0) { Some(true) } else { self.block }
     }
 
+    /// Returns the rule by which subjects are banned, if it is set; `Some(None)` if nobody is
+    /// banned.
+    #[must_use]
+    pub const fn get_ban(&self) -> Option<Option<Ban>> {
+        self.ban
+    }
+
     /// Returns the policy with these settings applied.
     pub(super) fn apply(&self, base: &Policy) -> Result<Policy, InvalidKey> {
         if self.limit == Some(0) && self.block == Some(false) {
@@ -209,6 +228,9 @@ impl Override {
         }
         if let Some(on) = block {
             policy.set_blocked(on);
+        }
+        if let Some(rule) = self.ban {
+            policy.set_ban(rule);
         }
         Ok(policy)
     }
@@ -291,6 +313,28 @@ pub(crate) fn written_quota(
     quota(limit, per, burst)
 }
 
+/// Creates a rule for bans that an operator has written. The error contains the name of the invalid
+/// part. `grow` and `most` have defaults.
+#[cfg(any(feature = "config", feature = "dashboard"))]
+pub(crate) fn written_ban(
+    after: u32,
+    first: Duration,
+    grow: Option<u32>,
+    most: Option<Duration>,
+) -> Result<Ban, (&'static str, BanError)> {
+    let mut rule = Ban::try_new(after, first).map_err(|error| match error {
+        BanError::ZeroRefusals => ("after", error),
+        _ => ("for", error),
+    })?;
+    if let Some(factor) = grow {
+        rule.set_grow(factor).map_err(|error| ("grow", error))?;
+    }
+    if let Some(longest) = most {
+        rule.set_most(longest).map_err(|error| ("most", error))?;
+    }
+    Ok(rule)
+}
+
 /// Creates a quota, or returns an error if the values are invalid. The default of `burst` is the
 /// limit.
 fn quota(limit: u32, per: Duration, burst: Option<u32>) -> Result<Quota, QuotaError> {
@@ -306,7 +350,7 @@ pub(super) type InvalidKey = (&'static str, String);
 impl fmt::Display for Override {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { limit, per, burst, quotas, algorithm, shadow, on_error, .. } = self;
-        let Self { enabled, block, .. } = self;
+        let Self { enabled, block, ban, .. } = self;
         let parts = [
             limit.map(|limit| format!("limit={limit}")),
             per.map(|per| format!("per={per:?}")),
@@ -317,6 +361,7 @@ impl fmt::Display for Override {
             on_error.map(|mode| format!("on_error={mode}")),
             enabled.map(|enabled| format!("enabled={enabled}")),
             block.map(|block| format!("block={block}")),
+            ban.map(|rule| rule.map_or("ban=false".to_owned(), |rule| format!("ban=[{rule}]"))),
         ];
         let parts: Vec<String> = parts.into_iter().flatten().collect();
         f.write_str(if parts.is_empty() { "none" } else { "" })?;

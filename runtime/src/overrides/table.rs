@@ -11,6 +11,7 @@ use smol_str::SmolStr;
 use super::effective::Overridden;
 use super::error::OverrideMistake;
 use super::{Override, Overrides, OverridesError};
+use crate::policy::Unsupported;
 use crate::{Policy, suggest};
 
 /// A set of overrides that is replaced all at once. Lookups never wait.
@@ -70,7 +71,7 @@ impl OverrideTable {
         &self,
         change: impl FnOnce(Overrides) -> Overrides,
         declared: impl Iterator<Item = &'a Policy>,
-        unsupported: impl Fn(&Policy) -> Option<&'static str>,
+        unsupported: impl Fn(&Policy) -> Option<Unsupported>,
     ) -> Result<(), OverridesError> {
         let _replacing = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
         let overrides = change(self.overrides());
@@ -113,7 +114,7 @@ impl ActiveOverrides {
 fn apply(
     (name, changes): (&str, &Override),
     declared: &[&Policy],
-    unsupported: impl Fn(&Policy) -> Option<&'static str>,
+    unsupported: impl Fn(&Policy) -> Option<Unsupported>,
 ) -> Result<Vec<OverriddenPolicy>, (Option<&'static str>, String)> {
     let mut policies = Vec::<OverriddenPolicy>::new();
     for &base in declared.iter().filter(|policy| policy.name() == name) {
@@ -121,9 +122,8 @@ fn apply(
             continue;
         }
         let policy = changes.apply(base).map_err(|(key, reason)| (Some(key), reason))?;
-        if let Some(reason) = unsupported(&policy) {
-            let key = if policy.unsupported().is_some() { "algorithm" } else { "on_error" };
-            return Err((Some(key), reason.to_owned()));
+        if let Some(Unsupported { setting, reason }) = unsupported(&policy) {
+            return Err((Some(setting), reason.to_owned()));
         }
         let overridden = Arc::new(Overridden::new(policy, changes.enabled.unwrap_or(true)));
         policies.push(OverriddenPolicy { declared: base.clone(), overridden });

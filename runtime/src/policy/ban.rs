@@ -3,9 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::Quota;
 use crate::error::fmt_with_causes;
 use crate::micros::TimeSpan;
+use crate::{Quota, duration_text};
 
 /// The factor between the length of a ban and the longest one, unless that is set.
 const MOST: u64 = 16;
@@ -146,6 +146,16 @@ impl Ban {
         self.grow
     }
 
+    /// Returns a rule that shuts out whoever `self` or `other` would, and at least for as long.
+    pub(crate) fn stricter(self, other: Self) -> Self {
+        Self {
+            after: self.after.min(other.after),
+            grow: self.grow.max(other.grow),
+            first_micros: self.first_micros.max(other.first_micros),
+            most_micros: self.most_micros.max(other.most_micros),
+        }
+    }
+
     /// Returns the length of the ban that comes after `earlier` others.
     pub(crate) fn length(&self, earlier: u32) -> TimeSpan {
         let growth = u64::from(self.grow).saturating_pow(earlier);
@@ -163,6 +173,24 @@ impl Ban {
             Ok(micros) => Ok(TimeSpan::from_micros(micros)),
             Err(error) => Err(error),
         }
+    }
+}
+
+/// Formats the rule as an operator writes it, for example `after 5 for 15m grow 2 most 1d`. A part that
+/// has its default is left out.
+impl fmt::Display for Ban {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let length = |micros| duration_text::format(Duration::from_micros(micros));
+        write!(f, "after {} for {}", self.after, length(self.first_micros))?;
+        if self.grow != 1 {
+            write!(f, " grow {}", self.grow)?;
+        }
+        if Self::try_new(self.after, self.first())
+            .is_ok_and(|it| it.most_micros != self.most_micros)
+        {
+            write!(f, " most {}", length(self.most_micros))?;
+        }
+        Ok(())
     }
 }
 

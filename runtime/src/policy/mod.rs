@@ -5,6 +5,7 @@ pub(crate) mod ban;
 mod name;
 mod on_error;
 mod unknown_word;
+mod unsupported;
 
 use smol_str::SmolStr;
 
@@ -13,6 +14,7 @@ pub use self::ban::Ban;
 use self::name::{Name, hash_name};
 pub use self::on_error::OnError;
 pub use self::unknown_word::UnknownWord;
+pub(crate) use self::unsupported::Unsupported;
 use crate::Quota;
 
 /// The value of [`Policy::MAX_QUOTAS`].
@@ -340,16 +342,15 @@ impl Policy {
     }
 
     /// Returns the reason why no limiter can apply this policy; `None` if it can be applied.
-    pub(crate) fn unsupported(&self) -> Option<&'static str> {
+    pub(crate) fn unsupported(&self) -> Option<Unsupported> {
         let has_burst = |quota: &Quota| quota.capacity() != quota.limit();
-        if !self.algorithm.has_bucket() && self.quotas().iter().any(has_burst) {
-            Some(
-                "it has a burst, but its algorithm has no bucket: leave the burst out, or use \
-                 `token_bucket`, `leaky_bucket` or `gcra`",
-            )
-        } else {
-            None
-        }
+        let burst = Unsupported {
+            setting: "algorithm",
+            reason: "it has a burst, but its algorithm has no bucket: leave the burst out, or use \
+                     `token_bucket`, `leaky_bucket` or `gcra`",
+        };
+        let is_wrong = !self.algorithm.has_bucket() && self.quotas().iter().any(has_burst);
+        is_wrong.then_some(burst)
     }
 
     /// Returns the policy with `quotas` in place of its own. Quotas beyond the first [`MAX_QUOTAS`]

@@ -1,15 +1,19 @@
 //! A test suite for stores.
 
+mod random;
+
 use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::random::Random;
 use super::ManualClock;
 use crate::operation::{Action, Answer, Operation};
 use crate::verdict::Verdict;
-use crate::{Algorithm, Backend, Check, MemoryBackend, Outcome, Policy, Quota, Source};
+use crate::{Algorithm, Backend, Check, MemoryBackend, Outcome, Policy, Quota, Settled};
 
-/// The number of random sequences of operations for each algorithm.
+/// The number of random sequences of operations for each algorithm, and as many with what the store
+/// supports beyond what all do.
 const TRACES: u32 = 60;
 /// The number of operations in a random sequence.
 const STEPS: u32 = 60;
@@ -28,8 +32,12 @@ const HOUR: Duration = Duration::from_secs(3_600);
 /// this function in a tokio runtime, preferably a multi-threaded one: in a single-threaded one,
 /// requests are concurrent only if the store yields in the middle of an operation.
 ///
-/// A refund may give back fewer units than possible, or none. Everything else must be equal to the
-/// microsecond. The sequences are the same in every run.
+/// Settlements and bans are tested if the store supports them; otherwise it must answer
+/// [`Answer::Unsupported`].
+///
+/// A refund may give back fewer units than possible, or none, and so may a settlement that comes to
+/// less than was charged; what a refund forgives is forgiven all the same. Everything else must
+/// be equal to the microsecond. The sequences are the same in every run.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
@@ -48,7 +56,7 @@ const HOUR: Duration = Duration::from_secs(3_600);
 /// and the expected answer.
 pub async fn assert_conforms(backend: impl Backend, clock: &ManualClock, algorithms: &[Algorithm]) {
     let memory = MemoryBackend::builder().clock(clock.clone()).build();
-    let mut suite = Suite { backend: Arc::new(backend), memory, clock, random: Random(1) };
+    let mut suite = Suite { backend: Arc::new(backend), memory, clock, random: Random::new() };
     let found = suite.run(algorithms).await;
     assert!(found.is_ok(), "{}", found.err().unwrap_or_default());
 }
@@ -61,20 +69,44 @@ struct Suite<'a, B> {
     random: Random,
 }
 
+/// What a store supports beyond charges, peeks, refunds and resets.
+#[derive(Clone, Copy, Default)]
+struct Supported {
+    settlements: bool,
+    bans: bool,
+}
+
 /// The result of a test, or, as the error, the description of the store's mistake.
 type TestResult<T = ()> = Result<T, String>;
 
 impl<B: Backend> Suite<'_, B> {
     async fn run(&mut self, algorithms: &[Algorithm]) -> TestResult {
+        let supported = self.supported().await?;
         for &algorithm in algorithms {
             self.keeps_keys_apart(algorithm).await?;
             self.answers_in_order(algorithm).await?;
             self.admits_no_more_at_once(algorithm).await?;
             for number in 0..TRACES {
-                self.decides_alike(algorithm, number).await?;
+                self.decides_alike(algorithm, number, Supported::default()).await?;
+            }
+            if supported.settlements || supported.bans {
+                for number in TRACES..2 * TRACES {
+                    self.decides_alike(algorithm, number, supported).await?;
+                }
             }
         }
         Ok(())
+    }
+
+    async fn supported(&self) -> TestResult<Supported> {
+        let policy = policy(Algorithm::default(), "supported", Quota::new(1, HOUR));
+        let check = Check::new(&policy, "nobody", 1);
+        let settle = self.ask(Operation::settle(check, 0, 1)).await?;
+        let unban = self.ask(Operation::unban(check)).await?;
+        Ok(Supported {
+            settlements: settle != Answer::Unsupported,
+            bans: unban != Answer::Unsupported,
+        })
     }
 
     async fn keeps_keys_apart(&self, algorithm: Algorithm) -> TestResult {
@@ -165,27 +197,39 @@ impl<B: Backend> Suite<'_, B> {
 
     /// Runs a random sequence of operations for one subject, and compares the store's answers with
     /// those of the memory backend.
-    async fn decides_alike(&mut self, algorithm: Algorithm, number: u32) -> TestResult {
-        let policy = self.random.policy(algorithm, number);
+    async fn decides_alike(
+        &mut self,
+        algorithm: Algorithm,
+        number: u32,
+        supported: Supported,
+    ) -> TestResult {
+        let policy = self.random.policy(algorithm, number, supported);
         let of = |action, cost| Operation { check: Check::new(&policy, "trace", cost), action };
         let quotas = policy.quotas();
-        let longest = quotas.iter().map(Quota::period).max().unwrap_or_default();
+        let spans = quotas.iter().map(Quota::period).chain(policy.get_ban().map(|ban| ban.first()));
+        let longest = spans.max().unwrap_or_default();
         let capacity = quotas.iter().map(Quota::capacity).min().unwrap_or_default();
-        let mut asked = vec![format!("by `{}`, {}:", algorithm.as_str(), listed(quotas))];
+        let ban = policy.get_ban().map(|ban| format!(", banned {ban}")).unwrap_or_default();
+        let mut asked = vec![format!("by `{}`, {}{ban}:", algorithm.as_str(), listed(quotas))];
         let (mut retry_after, mut charged) = (Duration::ZERO, Vec::new());
         for _ in 0..STEPS {
             let pause = self.random.pause(longest, retry_after);
             self.clock.advance(pause);
             // The actions for the store and for the memory backend differ in the charge ids (the
-            // times of the charges) in refunds.
-            let (cost, [action, our_action]) = self.random.action(capacity, &mut charged);
+            // times of the charges) in refunds and settlements.
+            let (cost, [action, our_action]) =
+                self.random.action(capacity, supported, &mut charged);
             asked.push(format!("{pause:?} later {action:?} of {cost}"));
             let answer = self.ask_either_way(of(action, cost)).await?;
             let right = self.right(of(our_action, cost))?;
             match (&answer, &right) {
                 (Answer::Verdict(theirs), Answer::Verdict(ours)) if is_same(theirs, ours) => {
                     match (ours.outcome(), action) {
-                        (Outcome::Refused { retry_after: span }, _) => retry_after = span,
+                        (
+                            Outcome::Refused { retry_after: span }
+                            | Outcome::Banned { retry_after: span },
+                            _,
+                        ) => retry_after = span,
                         (Outcome::Allowed, Action::Charge) if cost > 0 => {
                             charged.push((cost, [theirs, ours].map(Verdict::stamp_micros)));
                         }
@@ -193,8 +237,17 @@ impl<B: Backend> Suite<'_, B> {
                     }
                 }
                 (Answer::Reset, Answer::Reset) => charged.clear(),
+                (Answer::Banned, Answer::Banned) => {}
+                (Answer::Unbanned(theirs), Answer::Unbanned(ours)) if theirs == ours => {}
+                (Answer::Settled(Settled::Charged), Answer::Settled(Settled::Charged))
+                | (Answer::Settled(Settled::Unchanged), Answer::Settled(Settled::Unchanged)) => {}
                 (Answer::Refunded(false), Answer::Refunded(_))
-                | (Answer::Refunded(true), Answer::Refunded(true)) => {
+                | (Answer::Refunded(true), Answer::Refunded(true))
+                | (
+                    Answer::Settled(Settled::Nothing),
+                    Answer::Settled(Settled::Nothing | Settled::Refunded),
+                )
+                | (Answer::Settled(Settled::Refunded), Answer::Settled(Settled::Refunded)) => {
                     let peek = of(Action::Peek, 1);
                     let theirs = self.verdict(peek).await?;
                     let Answer::Verdict(ours) = self.right(peek)? else { return Ok(()) };
@@ -264,80 +317,4 @@ fn is_same(theirs: &Verdict, ours: &Verdict) -> bool {
 fn wrong(asked: &[String], answer: &impl Debug, right: &impl Debug) -> String {
     let asked = asked.join("\n  ");
     format!("{asked}\nthe store answers\n  {answer:?}\nand should answer\n  {right:?}")
-}
-
-/// A [SplitMix64](https://doi.org/10.1145/2714064.2660195) random number generator with a fixed
-/// seed, so that all runs are the same.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// Returns a random number less than `end`, which must be at least 1.
-    fn below(&mut self, end: u64) -> u64 {
-        self.next() % end
-    }
-
-    fn of<T: Copy>(&mut self, values: &[T]) -> T {
-        values[self.below(values.len() as u64) as usize]
-    }
-
-    /// Returns a random policy with one to three quotas. They are small enough to be used up.
-    fn policy(&mut self, algorithm: Algorithm, number: u32) -> Policy {
-        let quota = self.quota(algorithm);
-        let mut all = policy(algorithm, &format!("trace {number}"), quota);
-        for _ in 0..self.below(3) {
-            all = all.and(self.quota(algorithm));
-        }
-        all
-    }
-
-    fn quota(&mut self, algorithm: Algorithm) -> Quota {
-        let limit = self.of(&[1, 2, 3, 5, 7, 10, 30]);
-        let quota = Quota::new(limit, Duration::from_millis(self.of(&[250, 1_000, 7_001, 60_000])));
-        if algorithm.has_bucket() && self.below(2) == 0 {
-            return quota.burst(self.of(&[1, 2, 5, 20]));
-        }
-        quota
-    }
-
-    /// Returns the time until the next action: zero, the time after which a request is just
-    /// admitted again, a microsecond less, or a random time.
-    fn pause(&mut self, longest: Duration, retry_after: Duration) -> Duration {
-        match self.below(8) {
-            0..4 => Duration::ZERO,
-            4 => retry_after,
-            5 => retry_after.saturating_sub(Duration::from_micros(1)),
-            6 => Duration::from_micros(self.below(longest.as_micros() as u64 / 8 + 1)),
-            _ => Duration::from_micros(self.below(longest.as_micros() as u64 * 2)),
-        }
-    }
-
-    /// Returns the next action and its cost. The action is returned twice, with the charge ids of
-    /// the store and with those of the memory backend.
-    fn action(&mut self, capacity: u32, charged: &mut Vec<(u32, [u64; 2])>) -> (u32, [Action; 2]) {
-        match self.below(20) {
-            0 => return (0, [Action::Reset; 2]),
-            1..4 if !charged.is_empty() => {
-                let (cost, stamps) = charged.swap_remove(self.below(charged.len() as u64) as usize);
-                let source = Source::Store;
-                return (
-                    cost,
-                    stamps.map(|stamp_micros| Action::Refund {
-                        stamp_micros,
-                        source,
-                        forgives: false,
-                    }),
-                );
-            }
-            4..7 => return (self.of(&[0, 1, 2, capacity]), [Action::Peek; 2]),
-            _ => {}
-        }
-        (self.of(&[0, 1, 1, 1, 1, 1, 1, 2, capacity, capacity + 1]), [Action::Charge; 2])
-    }
 }

@@ -352,7 +352,7 @@ impl MemoryBackend {
 /// Returns an error if no backend can apply the policy.
 fn supported(policy: &Policy) -> Result<(), BackendError> {
     match policy.unsupported() {
-        Some(reason) => Err(BackendError::rejected(reason)),
+        Some(unsupported) => Err(BackendError::rejected(unsupported.reason)),
         None => Ok(()),
     }
 }

@@ -129,8 +129,8 @@ impl RedisBackend {
         operation: &Operation<'_>,
         deadline: Instant,
     ) -> Result<ReplyReceiver, BackendError> {
-        if let Some(reason) = operation.check.policy.unsupported() {
-            return Err(BackendError::rejected(reason));
+        if let Some(unsupported) = operation.check.policy.unsupported() {
+            return Err(BackendError::rejected(unsupported.reason));
         }
         let (key, plan) = (self.key(operation), Plan::of(operation));
         let (node, slot) = match servers {
