@@ -47,8 +47,8 @@ enum Meaning {
     Known(Subject),
     /// The final text of a subject.
     Counted(SmolStr),
-    /// The values in `args(…)`.
-    Args(SmallVec<[String; 1]>),
+    /// The subjects of the values in `args(…)`.
+    Args(SmallVec<[Subject; 1]>),
     /// An address.
     #[cfg(feature = "axum")]
     Ip(IpAddr),
@@ -123,7 +123,7 @@ impl Subject {
     /// are written in the order of the attribute.
     #[must_use]
     pub fn args<T: Display>(values: impl IntoIterator<Item = T>) -> NamedSubject {
-        NamedSubject(Meaning::Args(values.into_iter().map(|value| value.to_string()).collect()))
+        NamedSubject(Meaning::Args(values.into_iter().map(|value| Self::of(&value)).collect()))
     }
 
     /// Names the subject of a tuple of keys by the subjects of its parts, in the same order. What a
@@ -147,33 +147,9 @@ impl Subject {
 impl NamedSubject {
     /// Returns the subject by these rules, before all subjects are hashed.
     fn subject(&self, rules: &SubjectRules<'_>) -> Subject {
-        let mut parts = Vec::new();
+        let mut parts = SmallVec::new();
         self.0.add_to(&mut parts, rules);
-        match <[SubjectPart<'_>; 1]>::try_from(parts) {
-            Ok([SubjectPart::Subject(subject)]) => subject,
-            Ok([SubjectPart::Value(value)]) => Subject::of(&[&value]),
-            Err(parts) => {
-                let parts: SmallVec<[&dyn Display; 4]> =
-                    parts.iter().map(|part| part as &dyn Display).collect();
-                Subject::of(&parts)
-            }
-        }
-    }
-}
-
-/// A part of a subject that is joined of several.
-enum SubjectPart<'a> {
-    Subject(Subject),
-    /// A value in `args(…)`, which is a part as it is.
-    Value(&'a str),
-}
-
-impl Display for SubjectPart<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Subject(subject) => subject.fmt(f),
-            Self::Value(value) => f.write_str(value),
-        }
+        Subject::joined(&parts)
     }
 }
 
@@ -182,21 +158,10 @@ impl Meaning {
         not(feature = "axum"),
         expect(clippy::only_used_in_recursion, reason = "keys of requests need the rules")
     )]
-    fn add_to<'a>(&'a self, parts: &mut Vec<SubjectPart<'a>>, rules: &SubjectRules<'_>) {
+    fn add_to(&self, parts: &mut SmallVec<[Subject; 4]>, rules: &SubjectRules<'_>) {
         let subject = match self {
-            Self::All(all) => {
-                return all.iter().for_each(|one| match one {
-                    // Beside keys of a request, a value in `args(…)` is a subject as theirs are.
-                    Self::Args(values) => {
-                        let subjects = values.iter().map(|value| Subject::of(&[value]));
-                        parts.extend(subjects.map(SubjectPart::Subject));
-                    }
-                    one => one.add_to(parts, rules),
-                });
-            }
-            Self::Args(values) => {
-                return parts.extend(values.iter().map(|value| SubjectPart::Value(value)));
-            }
+            Self::All(all) => return all.iter().for_each(|one| one.add_to(parts, rules)),
+            Self::Args(values) => return parts.extend(values.iter().cloned()),
             Self::Known(subject) => subject.clone(),
             Self::Counted(text) => Subject::known(text.clone()),
             #[cfg(feature = "axum")]
@@ -207,7 +172,7 @@ impl Meaning {
             #[cfg(feature = "axum")]
             Self::Secret(value) => rules.hash.secret(value),
         };
-        parts.push(SubjectPart::Subject(subject));
+        parts.push(subject);
     }
 }
 

@@ -2,10 +2,11 @@
 //! and never contains a secret.
 
 use std::borrow::Cow;
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::net::IpAddr;
 
 use sha2::{Digest, Sha256};
+use smallvec::SmallVec;
 use smol_str::{SmolStr, SmolStrBuilder, ToSmolStr as _, format_smolstr};
 
 /// The largest length of a subject, in bytes. A longer subject is replaced by its hash, so that
@@ -24,20 +25,38 @@ const MARK: char = '~';
 pub struct Subject(SmolStr);
 
 impl Subject {
-    /// Creates a subject that joins several parts. Different parts never result in the same
-    /// subject.
-    pub(crate) fn of(parts: &[&dyn fmt::Display]) -> Self {
-        if let [part] = parts {
-            return Self::bounded(part.to_smolstr());
+    /// Creates the subject of one value.
+    pub(crate) fn of(value: &dyn fmt::Display) -> Self {
+        Self::bounded(value.to_smolstr())
+    }
+
+    /// Creates the subject of several values: that of each, joined. So a value is the same part
+    /// wherever it stands, alone or beside the subjects of other keys.
+    pub(crate) fn of_all(values: &[&dyn fmt::Display]) -> Self {
+        if let [value] = values {
+            return Self::of(value);
+        }
+        let subjects: SmallVec<[Self; 4]> = values.iter().map(|value| Self::of(value)).collect();
+        Self::joined(&subjects)
+    }
+
+    /// Joins subjects into one. A single subject stays the same. Different subjects never result in
+    /// the same one.
+    pub(crate) fn joined(subjects: &[Self]) -> Self {
+        if let [subject] = subjects {
+            return subject.clone();
         }
         let mut joined = SmolStrBuilder::new();
-        for (index, part) in parts.iter().enumerate() {
+        for (index, Self(text)) in subjects.iter().enumerate() {
             if index > 0 {
                 joined.push('|');
             }
-            // Writing to the builder never fails. If the part's own `Display` fails, the text that
-            // it has written so far is used.
-            let _ = write!(Escaped(&mut joined), "{part}");
+            for char in text.chars() {
+                if matches!(char, '|' | '\\') {
+                    joined.push('\\');
+                }
+                joined.push(char);
+            }
         }
         Self::bounded(joined.finish())
     }
@@ -83,7 +102,7 @@ impl Subject {
         if is_address || text == Self::everybody().as_str() {
             return Self::hashed(text);
         }
-        Self::of(&[&text])
+        Self::of(&text)
     }
 
     /// Creates a subject from the text of one.
@@ -131,21 +150,21 @@ impl fmt::Display for Subject {
 /// Creates the subject of this text, like a key function that returns it.
 impl From<&str> for Subject {
     fn from(text: &str) -> Self {
-        Self::of(&[&text])
+        Self::of(&text)
     }
 }
 
 /// Creates the subject of this text, like a key function that returns it.
 impl From<String> for Subject {
     fn from(text: String) -> Self {
-        Self::of(&[&text])
+        Self::of(&text)
     }
 }
 
 /// Creates the subject of the address as it is: unlike the key `ip`, it does not count by prefixes.
 impl From<IpAddr> for Subject {
     fn from(address: IpAddr) -> Self {
-        Self::of(&[&address])
+        Self::of(&address)
     }
 }
 
@@ -181,21 +200,6 @@ fn is_prefix(text: &str) -> bool {
     text.contains(':') && text.split(':').all(is_group)
 }
 
-/// A writer that escapes the separator `|` within parts.
-struct Escaped<'a>(&'a mut SmolStrBuilder);
-
-impl fmt::Write for Escaped<'_> {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        for char in text.chars() {
-            if matches!(char, '|' | '\\') {
-                self.0.push('\\');
-            }
-            self.0.push(char);
-        }
-        Ok(())
-    }
-}
-
 /// A type that a key function may return. A result of `None` means that the request lacks the key,
 /// and it is then refused by default.
 #[diagnostic::on_unimplemented(
@@ -224,7 +228,7 @@ macro_rules! displayed {
     ($($ty:ty),*) => {$(
         impl IntoSubject for $ty {
             fn into_subject(self) -> Option<Subject> {
-                Some(Subject::of(&[&self]))
+                Some(Subject::of(&self))
             }
         }
     )*};
@@ -242,24 +246,24 @@ mod tests {
 
     fn of(parts: &[String]) -> Subject {
         let parts: Vec<&dyn fmt::Display> = parts.iter().map(|part| part as _).collect();
-        Subject::of(&parts)
+        Subject::of_all(&parts)
     }
 
     #[test]
     fn one_part_is_itself_and_several_are_joined() {
-        assert_eq!(Subject::of(&[&"a|b"]).as_str(), "a|b");
-        assert_eq!(Subject::of(&[&"a", &7]).as_str(), "a|7");
-        assert_eq!(Subject::of(&[&"a|b", &"c\\"]).as_str(), "a\\|b|c\\\\");
-        assert_eq!(Subject::of(&[]).as_str(), "");
+        assert_eq!(Subject::of(&"a|b").as_str(), "a|b");
+        assert_eq!(Subject::of_all(&[&"a", &7]).as_str(), "a|7");
+        assert_eq!(Subject::of_all(&[&"a|b", &"c\\"]).as_str(), "a\\|b|c\\\\");
+        assert_eq!(Subject::of_all(&[]).as_str(), "");
     }
 
     #[test]
     fn what_is_long_or_odd_is_hashed_and_marked() {
         // `printf ü | sha256sum`, the first half.
-        assert_eq!(Subject::of(&[&"ü"]).as_str(), "~607474ca475a9724d7360aba71a56d5d");
-        assert_eq!(Subject::of(&[&"a".repeat(129)]).as_str().len(), 33);
-        assert_eq!(Subject::of(&[&"a".repeat(128)]).as_str().len(), 128);
-        assert!(Subject::of(&[&"~missing"]) != Subject::missing());
+        assert_eq!(Subject::of(&"ü").as_str(), "~607474ca475a9724d7360aba71a56d5d");
+        assert_eq!(Subject::of(&"a".repeat(129)).as_str().len(), 33);
+        assert_eq!(Subject::of(&"a".repeat(128)).as_str().len(), 128);
+        assert!(Subject::of(&"~missing") != Subject::missing());
     }
 
     #[test]
@@ -304,7 +308,7 @@ mod tests {
 
         #[test]
         fn different_texts_make_different_subjects(a in "[~aü]{0,3}", b in "[~aü]{0,3}") {
-            let same = Subject::of(&[&a]) == Subject::of(&[&b]);
+            let same = Subject::of(&a) == Subject::of(&b);
             prop_assert_eq!(a == b, same);
             // A client cannot send the hash of another subject as text, either.
             let hash = of(&[a]);

@@ -65,6 +65,15 @@ fn kinds() -> Vec<Kind> {
     async fn args_and_more(Query(words): Words) -> Result<(), RateLimited> {
         Ok(())
     }
+    #[rate_limit(1, per = hour, name = "by name: args alone", key = args(words["q"], words["q"]))]
+    async fn args_alone(Query(words): Words) -> Result<(), RateLimited> {
+        Ok(())
+    }
+    #[rate_limit(1, per = hour, name = "by name: args stacked", key = args(words["q"], words["q"]))]
+    #[rate_limit(1_000, per = hour, name = "by name: beside args", key = global)]
+    async fn args_stacked(Query(words): Words) -> Result<(), RateLimited> {
+        Ok(())
+    }
     let function = |policy, handler, name| Kind { policy, handler, key: None, name };
     vec![
         kind!("by name: ip", [ip], Key::ip(), |case| Subject::ip(case.address)),
@@ -115,6 +124,8 @@ fn kinds() -> Vec<Kind> {
             |case| Subject::all([Subject::without_key(), Subject::path_param("id", &case.two)])
         ),
         function("by name: args", get(args), |case| Subject::args([&case.one])),
+        function("by name: args alone", get(args_alone), |case| Subject::args([&case.one; 2])),
+        function("by name: args stacked", get(args_stacked), |case| Subject::args([&case.one; 2])),
         function("by name: args and more", get(args_and_more), |case| {
             let args = Subject::args([case.one.clone(), case.one.len().to_string()]);
             let key = Subject::header("x-key", &case.one);

@@ -142,7 +142,7 @@ impl Call {
     /// Creates the call from the values in `key = args(…)`.
     #[must_use]
     pub fn new(key: &[&dyn Display]) -> Self {
-        Self { subject: Subject::of(key), cost: None }
+        Self { subject: Subject::of_all(key), cost: None }
     }
 
     /// Sets the cost: the value in `cost = args(…)`.

@@ -24,7 +24,7 @@ impl ArgumentValues {
     /// Collects the values of the expressions in keys and in costs.
     #[must_use]
     pub fn new(keys: &[&dyn Display], costs: &[u32]) -> Self {
-        let subjects = keys.iter().map(|value| Subject::of(&[value])).collect();
+        let subjects = keys.iter().map(|value| Subject::of(value)).collect();
         Self { subjects, costs: SmallVec::from_slice(costs) }
     }
 }

@@ -255,16 +255,8 @@ impl Subjects {
 
     /// Joins the subjects into one, or returns `None` if the request is exempt. A single subject is
     /// returned unchanged.
-    fn join(mut self) -> Option<Subject> {
-        if self.is_exempt {
-            return None;
-        }
-        if self.found.len() == 1 {
-            return self.found.pop();
-        }
-        let parts: SmallVec<[&dyn Display; 4]> =
-            self.found.iter().map(|subject| subject as _).collect();
-        Some(Subject::of(&parts))
+    fn join(self) -> Option<Subject> {
+        (!self.is_exempt).then(|| Subject::joined(&self.found))
     }
 }
 

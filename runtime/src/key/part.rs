@@ -76,5 +76,5 @@ pub(super) async fn path_param(name: &'static str, parts: &mut Parts) -> Result<
 pub fn extension<T: Display + Send + Sync + 'static>(parts: &Parts) -> Resolved<'_> {
     let missing = || KeyError::NoExtension(std::any::type_name::<T>());
     let extension = parts.extensions.get::<T>();
-    Resolved::Now(extension.map(|value| Subject::of(&[value])).ok_or_else(missing))
+    Resolved::Now(extension.map(|value| Subject::of(value)).ok_or_else(missing))
 }
