@@ -15,12 +15,13 @@ use crate::period::{Length, Period, parse_expression};
 use crate::suggest;
 
 /// The name of every named argument, with an example of its use for error messages.
-const GRAMMAR: [(&str, &str); 20] = [
+const GRAMMAR: [(&str, &str); 21] = [
     ("per", "per = 60"),
     ("algorithm", "algorithm = sliding_window"),
     ("burst", "burst = 20"),
     ("key", "key = ip"),
     ("cost", "cost = 1"),
+    ("quota", "quota = self::plan"),
     ("name", "name = \"…\""),
     ("group", "group = \"…\""),
     ("skip_on_error", "skip_on_error"),
@@ -48,6 +49,7 @@ pub(crate) struct Arguments {
     pub(crate) burst: Option<Named<Expr>>,
     pub(crate) key: Option<Named<Key>>,
     pub(crate) cost: Option<Named<Cost>>,
+    pub(crate) quota: Option<Named<Path>>,
     pub(crate) name: Option<Named<LitStr>>,
     pub(crate) group: Option<Named<LitStr>>,
     pub(crate) on_error: Option<Named<OnError>>,
@@ -153,6 +155,7 @@ impl Arguments {
             "burst" => self.burst = Some(named(name, parse_count(input, "burst")?)),
             "key" => self.key = Some(named(name, Key::parse(input)?)),
             "cost" => self.cost = Some(named(name, Cost::parse(input)?)),
+            "quota" => self.quota = Some(named(name, parse_path(input, grammar)?)),
             "name" => self.name = Some(named(name, parse_text(input, grammar)?)),
             "group" => self.group = Some(named(name, parse_text(input, grammar)?)),
             "on_error" => {

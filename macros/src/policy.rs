@@ -51,6 +51,8 @@ pub(crate) struct Quota {
     pub(crate) limit: Expr,
     pub(crate) period: Period,
     pub(crate) burst: Option<Named<Expr>>,
+    /// The function that finds another quota for a request.
+    pub(crate) function: Option<Named<Path>>,
 }
 
 /// Returns the mode, and the policies in the order in which they are checked. Returns `None` if an
@@ -105,8 +107,12 @@ impl Policy {
             Mode::Handler => Key::ip(),
             Mode::Function { .. } => Key::no_args(),
         };
-        let quota =
-            Quota { limit: arguments.limit?, period: arguments.per?, burst: arguments.burst };
+        let quota = Quota {
+            limit: arguments.limit?,
+            period: arguments.per?,
+            burst: arguments.burst,
+            function: arguments.quota,
+        };
         Some(Self {
             quotas: vec![quota],
             key: arguments.key.map_or_else(default_key, |key| key.value),
@@ -255,6 +261,13 @@ impl Policy {
                 &self.key,
                 "a function that is not async is no handler and has no request: write `key = \
                  args(…)` with what it is called with, or no key for one limit on all calls",
+            );
+        }
+        for function in self.quotas.iter().filter_map(|quota| quota.function.as_ref()) {
+            errors.at(
+                &function.name,
+                "`quota` finds the quota of a request, and this function has none: remove it, or \
+                 compute the quotas of subjects by `PerSubject`",
             );
         }
         if let Some(exempt) = &self.exempt {

@@ -30,6 +30,8 @@ pub use crate::http::handler_future::HandlerFuture;
 #[cfg(feature = "axum")]
 pub use crate::http::limit::{Annotated, Cost, HttpLimit};
 #[cfg(feature = "axum")]
+pub use crate::http::plan::look_up;
+#[cfg(feature = "axum")]
 pub use crate::http::refund_if::RefundIf;
 #[cfg(feature = "axum")]
 pub use crate::key::{Key, KeyPart, Network, OnMissingKey, extension, resolve};

@@ -20,6 +20,7 @@ mod http_options;
 mod layer;
 mod layer_placement;
 mod one_limiter;
+mod plans;
 mod read_alike;
 mod refusals;
 mod refused_body;

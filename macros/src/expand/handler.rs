@@ -234,12 +234,19 @@ pub(super) fn limit(
         let tollgate = tollgate.at(path.span());
         quote_spanned!(path.span()=> .refusal(|refusal| #tollgate::answered(#path(refusal))))
     });
+    let quotas = policy.quotas.iter().enumerate().filter_map(|(index, quota)| {
+        let path = &quota.function.as_ref()?.value;
+        let tollgate = tollgate.at(path.span());
+        Some(
+            quote_spanned!(path.span()=> .quota(#index, |parts| #tollgate::look_up(&#path, parts))),
+        )
+    });
     let wait = policy.wait.as_ref().map(|argument| {
         let max_wait = argument.value.tokens(tollgate);
         quote!(.wait(#max_wait))
     });
     quote! {
         #tollgate::HttpLimit::new(#limit, #key, #cost)
-            #exempt #refund_if #settle #headers #on_missing_key #refusal #wait
+            #exempt #refund_if #settle #headers #on_missing_key #refusal #wait #(#quotas)*
     }
 }

@@ -88,7 +88,7 @@ fn path(policy: &Policy, is_first: bool, names: &Names<'_>) -> TokenStream {
 }
 
 fn quota(quota: &Quota, tollgate: &CratePath) -> TokenStream {
-    let Quota { limit, period, burst } = quota;
+    let Quota { limit, period, burst, .. } = quota;
     if let (Some((_, micros)), None) = (quota.literal(), burst) {
         return quote!(#tollgate::literal_quota(#limit, #micros));
     }

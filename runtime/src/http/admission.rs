@@ -200,7 +200,7 @@ pub(super) fn check(
 ) -> CheckNow<Result<Admission, RefusedRequest>> {
     let records_count = records_count && counted::has_layers();
     let [limit] = limits else { return CheckNow::Waits(None) };
-    if keeps_head || limit.waits() || !limit.key.is_immediate() {
+    if keeps_head || !limit.is_immediate() {
         return CheckNow::Waits(None);
     }
     let checked = with_limiter(parts, |limiter| {

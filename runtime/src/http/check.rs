@@ -8,6 +8,7 @@ use axum::http::request::Parts;
 use super::counted::{Cost, Count};
 use super::granted::{Granted, fields};
 use super::limit::HttpLimit;
+use super::plan::NotFound;
 use super::refused::{RefusedRequest, Refusing};
 use crate::global::with_current_limiter;
 use crate::key::{KeyError, KeyOptions};
@@ -15,7 +16,7 @@ use crate::overrides::{EffectivePolicy, Overridden};
 use crate::response::{HeaderValues, Reason};
 use crate::subject::Subject;
 use crate::verdict::Verdict;
-use crate::{Blocked, Check, Decision, Limiter, Unavailable};
+use crate::{Blocked, Check, Decision, Limiter, Policy, Unavailable};
 
 /// The outcome of the check of a request against a limit.
 ///
@@ -54,6 +55,10 @@ pub(super) enum CheckNow<T> {
 /// A check for which the backend has to be awaited. The functions of the user have been called for
 /// it, and are not called again.
 pub(super) struct PendingCheck {
+    /// The policy with the quota that was found for this request; `None` if it has none.
+    planned: Option<Arc<Overridden>>,
+    /// The reason why no such quota was found, though there may be one.
+    not_found: Option<NotFound>,
     /// The policy with its override applied; `None` if it has no override.
     overridden: Option<Arc<Overridden>>,
     subject: Subject,
@@ -62,12 +67,19 @@ pub(super) struct PendingCheck {
 
 impl PendingCheck {
     fn new(policy: EffectivePolicy<'_>, subject: Subject, cost: Cost) -> Self {
-        Self { overridden: policy.into_overridden(), subject, cost }
+        let overridden = policy.into_overridden();
+        Self { planned: None, not_found: None, overridden, subject, cost }
     }
 
     /// Returns the policy in effect.
     pub(super) fn policy<'a>(&self, limit: &'a HttpLimit) -> EffectivePolicy<'a> {
         EffectivePolicy::new(limit.policy(), self.overridden.clone())
+    }
+
+    /// Returns the policy that is in effect if no override is: that of the request's quota, or the
+    /// declared one.
+    fn planned<'a>(&'a self, limit: &'a HttpLimit) -> &'a Policy {
+        self.planned.as_ref().map_or(limit.policy(), |planned| planned.policy())
     }
 
     /// Returns the check by this policy.
@@ -110,7 +122,7 @@ impl<'a, R> Checker<'a, R> {
         parts: &mut Parts,
         grant: impl Fn(Granted) -> G,
     ) -> CheckOutcome<G, R> {
-        if self.limit.key.is_immediate() && !self.limit.waits() {
+        if self.limit.is_immediate() {
             return match self.check_now(parts, &grant) {
                 Some(CheckNow::Done(outcome)) => outcome,
                 Some(CheckNow::Waits(Some(pending))) => self.wait(parts, *pending, grant).await,
@@ -143,13 +155,32 @@ impl<'a, R> Checker<'a, R> {
             Err(error) => return Err(WithoutKey { policy, error }),
         };
         let subject = self.limiter.hidden(subject.as_str()).unwrap_or(subject);
+        let (planned, not_found) = match self.plan(parts).await {
+            Ok(planned) => (planned, None),
+            Err(error) => (None, Some(error)),
+        };
+        let policy = match &planned {
+            Some(planned) => self.limiter.effective_policy_of_plan(self.limit.policy(), planned),
+            None => policy,
+        };
         let policy = self.limiter.effective_policy_of_subject(policy, subject.as_str());
         if !policy.is_enabled() {
             return Ok(None);
         }
         let check = Check::new(&policy, subject.as_str(), self.limit.cost_of(parts));
         let cost = Cost::of(&check, self.limiter, &parts.extensions, self.records_count);
-        Ok(cost.map(|cost| PendingCheck::new(policy, subject, cost)))
+        Ok(cost.map(|cost| {
+            let pending = PendingCheck::new(policy, subject, cost);
+            PendingCheck { planned, not_found, ..pending }
+        }))
+    }
+
+    /// Returns the policy with the quota that the limit's function finds for the request, if there is
+    /// one.
+    async fn plan(&self, parts: &Parts) -> Result<Option<Arc<Overridden>>, NotFound> {
+        let Some(plans) = &self.limit.plans else { return Ok(None) };
+        let quotas = plans.quotas(self.limit.policy(), parts).await?;
+        Ok(quotas.map(|quotas| self.limiter.with_quotas(self.limit.policy(), quotas)))
     }
 
     /// Returns the outcome of a request that lacks the key.
@@ -162,9 +193,12 @@ impl<'a, R> Checker<'a, R> {
     pub(super) async fn wait<G>(
         &self,
         parts: &Parts,
-        pending: PendingCheck,
+        mut pending: PendingCheck,
         grant: impl FnOnce(Granted) -> G,
     ) -> CheckOutcome<G, R> {
+        if let Some(error) = pending.not_found.take() {
+            return self.without_quota(parts, &pending, error, grant).await;
+        }
         if let Some(max_wait) = self.limit.wait {
             return self.wait_in_line(parts, pending, max_wait, grant).await;
         }
@@ -172,6 +206,22 @@ impl<'a, R> Checker<'a, R> {
         let check = pending.check(&policy);
         let mut verdict = Verdict::open();
         let decided = self.limiter.decide(&check, &mut verdict).await;
+        let counted = CountedRequest { policy: &policy, check, count: pending.cost.count, parts };
+        self.conclude(counted, decided, &mut verdict, grant)
+    }
+
+    /// Decides about a request whose quota could not be found, by the policy's `on_error`.
+    async fn without_quota<G>(
+        &self,
+        parts: &Parts,
+        pending: &PendingCheck,
+        error: NotFound,
+        grant: impl FnOnce(Granted) -> G,
+    ) -> CheckOutcome<G, R> {
+        let policy = pending.policy(self.limit);
+        let check = pending.check(&policy);
+        let mut verdict = Verdict::open();
+        let decided = self.limiter.decide_without_quota(&check, error, &mut verdict).await;
         let counted = CountedRequest { policy: &policy, check, count: pending.cost.count, parts };
         self.conclude(counted, decided, &mut verdict, grant)
     }
@@ -184,8 +234,8 @@ impl<'a, R> Checker<'a, R> {
         max_wait: Duration,
         grant: impl FnOnce(Granted) -> G,
     ) -> CheckOutcome<G, R> {
-        let declared =
-            Check::new(self.limit.policy(), pending.subject.as_str(), pending.cost.units);
+        let planned = pending.planned(self.limit);
+        let declared = Check::new(planned, pending.subject.as_str(), pending.cost.units);
         let (policy, waited) = self.limiter.charge_in_line(&declared, max_wait).await;
         if !policy.is_enabled() {
             return CheckOutcome::Uncounted;

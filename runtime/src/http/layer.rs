@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::http::Method;
 use axum::http::request::Parts;
@@ -13,6 +14,7 @@ use super::counted::set_has_layers;
 use super::layer_limit::{LayerLimit, LayerOptions};
 use super::layer_placement::Placement;
 use super::limit::{Cost, HttpLimit, Networks};
+use super::plan::{Plans, QuotaFunction};
 use super::refund_if::RefundIf;
 use super::service::RateLimitService;
 use crate::callback::Callback;
@@ -171,6 +173,41 @@ impl RateLimitLayer {
     #[must_use]
     pub fn settle_usage(self) -> Self {
         self.with_end(AtEnd::Usage)
+    }
+
+    /// Asks `function` for another quota for each request, in the place of the policy's quota, or of
+    /// its first if it has several: see [`QuotaFunction`]. Overrides are applied after it.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use axum::http::request::Parts;
+    /// use tollgate::{Key, Policy, Quota, RateLimitLayer};
+    ///
+    /// const API: Policy = Policy::new("api", Quota::per_minute(100));
+    ///
+    /// #[derive(Clone)]
+    /// struct Plan {
+    ///     per_minute: u32,
+    /// }
+    ///
+    /// /// The plan that the authentication has found.
+    /// fn quota_of_plan(parts: &Parts) -> Option<Quota> {
+    ///     let plan = parts.extensions.get::<Plan>()?;
+    ///     Quota::try_new(plan.per_minute, Duration::from_secs(60)).ok()
+    /// }
+    ///
+    /// let layer = RateLimitLayer::new(API).key(Key::header("x-api-key")).quota(quota_of_plan);
+    /// ```
+    #[must_use]
+    pub fn quota<M>(self, function: impl QuotaFunction<M>) -> Self {
+        self.with(|limit| limit.plans = Some(Plans::shared(function)))
+    }
+
+    /// Lets a request wait until the limit admits it, for up to `max_wait`: see [`Limiter::wait`]. The
+    /// body is not read meanwhile. A client that hangs up gives up its place.
+    #[must_use]
+    pub fn wait(self, max_wait: Duration) -> Self {
+        self.with(|limit| limit.wait = Some(max_wait))
     }
 
     /// Sets the style of the header fields, in place of the limiter's setting.

@@ -46,8 +46,10 @@ impl LayerLimit {
         self.0.skip.contains(parts)
     }
 
-    pub(super) fn has_async_key(&self) -> bool {
-        self.0.has_async_key
+    /// Returns `true` if a request has to be awaited before the backend is asked.
+    pub(super) fn has_to_wait(&self) -> bool {
+        let LayerOptions { has_async_key, limit, .. } = &*self.0;
+        *has_async_key || limit.wait.is_some() || limit.plans.is_some()
     }
 
     /// Calls `function` with the layer's own limiter if it has one, or else with the request's.

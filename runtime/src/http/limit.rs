@@ -9,6 +9,7 @@ use axum::response::Response;
 
 use super::at_end::AtEnd;
 use super::extractor::Shown;
+use super::plan::{LookedUp, Plans};
 use super::refund_if::RefundIf;
 use crate::annotation::Limit;
 use crate::callback::{Callback, set_plain};
@@ -37,6 +38,8 @@ pub struct HttpLimit {
     pub(super) refusal: Option<RefusalCallback>,
     /// The longest time for which a request waits in the queue; `None` if it does not wait.
     pub(super) wait: Option<Duration>,
+    /// The functions that find other quotas for a request; `None` if there are none.
+    pub(super) plans: Option<Plans>,
     /// `true` if the decisions are shown to handlers, through [`RateLimit`](crate::RateLimit).
     pub(super) shows: bool,
     pub(super) header_cache: HeaderCache,
@@ -85,6 +88,7 @@ impl HttpLimit {
             on_missing_key: None,
             refusal: None,
             wait: None,
+            plans: None,
             shows: false,
             header_cache,
         }
@@ -173,6 +177,21 @@ impl HttpLimit {
         self
     }
 
+    /// Asks `function` for another quota in the place of the policy's quota number `index`.
+    #[must_use]
+    pub const fn quota(
+        mut self,
+        index: usize,
+        function: for<'a> fn(&'a Parts) -> LookedUp<'a>,
+    ) -> Self {
+        match &mut self.plans {
+            Some(plans) => plans.set(index, function),
+            // `None` is forgotten and not dropped, because a `const fn` cannot drop values.
+            none => std::mem::forget(none.replace(Plans::one(index, function))),
+        }
+        self
+    }
+
     /// Shows the decisions to the handler if it takes a [`RateLimit`](crate::RateLimit).
     #[must_use]
     pub const fn shows(mut self, shown: Shown) -> Self {
@@ -189,10 +208,11 @@ impl HttpLimit {
         self.common.policy()
     }
 
-    /// Returns `true` if a request may wait in the queue.
+    /// Returns `true` if a request never has to be awaited before the backend is asked: for a key, for
+    /// a quota, or in the queue.
     #[inline]
-    pub(super) fn waits(&self) -> bool {
-        self.wait.is_some()
+    pub(super) fn is_immediate(&self) -> bool {
+        self.wait.is_none() && self.plans.is_none() && self.key.is_immediate()
     }
 
     /// Returns `true` if every request has the same cost.

@@ -53,7 +53,7 @@ where
         let limit = &self.limit;
         let checked = if limit.skips(&parts) {
             Some(CheckNow::Done(CheckOutcome::Uncounted))
-        } else if limit.has_async_key() {
+        } else if limit.has_to_wait() {
             None
         } else {
             limit.with_limiter(&parts, |limiter| {

@@ -13,6 +13,8 @@ use crate::backend::store::{StoreHandle, StoreOptions};
 use crate::decision::ChargeOrigin;
 use crate::guard::{Fallback, GuardOptions, GuardedStore};
 use crate::named_subject::{AsSubject as _, NamedSubject, SubjectRules};
+#[cfg(feature = "axum")]
+use crate::overrides::DerivedPolicies;
 use crate::overrides::{OverrideTable, SubjectOverrides};
 use crate::subject_hash::{Pepper, PepperError, SubjectHash};
 use crate::telemetry::{NearLimit, ShadowLog, Telemetry};
@@ -317,6 +319,8 @@ impl LimiterBuilder {
             backend_name,
             gauges,
             overrides: self.overrides,
+            #[cfg(feature = "axum")]
+            plans: DerivedPolicies::default(),
             declared: self.declared,
             subjects,
             hash,

@@ -29,6 +29,8 @@ use crate::backend::Gauges;
 use crate::backend::store::Store;
 use crate::decision::ChargeOrigin;
 use crate::guard::{Circuit, Fallback};
+#[cfg(feature = "axum")]
+use crate::overrides::DerivedPolicies;
 use crate::overrides::{OverrideTable, SubjectOverrides};
 use crate::registry::{self, RegisteredPolicy};
 #[cfg(feature = "axum")]
@@ -89,6 +91,9 @@ struct Shared {
     /// Reads the backend's own statistics; `None` if it has none.
     gauges: Option<Arc<dyn Gauges>>,
     overrides: OverrideTable,
+    /// The policies with quotas that functions of requests have returned.
+    #[cfg(feature = "axum")]
+    plans: DerivedPolicies,
     /// The policies that can be overridden, in addition to those of annotations.
     declared: Vec<Policy>,
     subjects: Option<SubjectOverrides>,

@@ -1,11 +1,16 @@
 //! Overrides of a limiter: they put other settings into effect than the program declares.
 
+#[cfg(feature = "axum")]
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Limiter;
-use crate::overrides::EffectivePolicy;
-use crate::overrides::OverridesError;
+#[cfg(feature = "axum")]
+use crate::overrides::Overridden;
+use crate::overrides::{EffectivePolicy, OverridesError};
 use crate::{Check, Overrides, Policy};
+#[cfg(feature = "axum")]
+use crate::{Override, Quota};
 
 impl Limiter {
     /// Replaces all overrides at once. The new overrides apply to requests that are checked from
@@ -52,7 +57,28 @@ impl Limiter {
     /// subjects are not applied yet.
     #[inline]
     pub(crate) fn effective_policy<'a>(&self, policy: &'a Policy) -> EffectivePolicy<'a> {
-        EffectivePolicy::new(policy, self.shared.overrides.find(policy))
+        let overridden = self.shared.overrides.find(policy, &|policy| self.unsupported(policy));
+        EffectivePolicy::new(policy, overridden)
+    }
+
+    /// Returns a policy with the quotas that a function has returned for a request in the place of its
+    /// own. If they cannot be applied, that is logged, and the policy admits no more than by either.
+    #[cfg(feature = "axum")]
+    pub(crate) fn with_quotas(&self, policy: &Policy, quotas: Vec<Quota>) -> Arc<Overridden> {
+        let changes = Override::new().quotas(quotas);
+        self.shared.plans.overridden(policy, &changes, &|policy| self.unsupported(policy))
+    }
+
+    /// Returns the policy in effect of a request for which another quota was found. `planned` is the
+    /// result of [`with_quotas`](Self::with_quotas).
+    #[cfg(feature = "axum")]
+    pub(crate) fn effective_policy_of_plan<'a>(
+        &self,
+        declared: &'a Policy,
+        planned: &Arc<Overridden>,
+    ) -> EffectivePolicy<'a> {
+        let overridden = self.effective_policy(planned.policy()).into_overridden();
+        EffectivePolicy::new(declared, Some(overridden.unwrap_or_else(|| Arc::clone(planned))))
     }
 
     /// Returns the policy in effect for a subject. `policy` is the result of

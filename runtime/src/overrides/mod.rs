@@ -5,6 +5,7 @@
 //! those of several.
 
 pub(crate) mod by_name;
+mod derived;
 mod effective;
 mod error;
 mod narrowed;
@@ -14,6 +15,8 @@ pub(crate) mod settings;
 mod table;
 
 pub(crate) use self::by_name::Overrides;
+#[cfg(feature = "axum")]
+pub(crate) use self::derived::DerivedPolicies;
 pub(crate) use self::effective::EffectivePolicy;
 #[cfg(feature = "axum")]
 pub(crate) use self::effective::Overridden;

@@ -2,24 +2,19 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Override;
-use super::effective::{EffectivePolicy, Overridden};
-use super::narrowed::narrowed;
+use super::derived::{DerivedPolicies, DerivedPolicy, FindUnsupported};
+use super::effective::EffectivePolicy;
 use crate::guard::{BoundedMap, HashedKey};
 use crate::micros::{TimeSpan, Timestamp};
 use crate::named_subject::NamedSubject;
-use crate::policy::Unsupported;
 use crate::{Check, Clock, Policy};
 
 const DEFAULT_MAX_KEYS: usize = 100_000;
 const DEFAULT_MAX_AGE: Duration = Duration::from_secs(60);
-/// The largest number of derived policies that are remembered for other subjects to share. Programs
-/// have few plans.
-const MAX_DERIVED: usize = 64;
-
 /// The shortest time after which the function is called again for somebody who waits.
 const LEAST_RELOOK: TimeSpan = TimeSpan::from_micros(1_000_000);
 
@@ -152,9 +147,7 @@ pub(crate) struct SubjectOverrides {
     clock: Arc<dyn Clock>,
     cache: BoundedMap<CachedResult>,
     /// The derived policies. Subjects with the same plan share one.
-    derived: Mutex<Vec<Arc<DerivedPolicy>>>,
-    /// The text of the last invalid override, so that it is logged only once.
-    invalid: Mutex<String>,
+    derived: DerivedPolicies,
 }
 
 /// A cached result of the function: the policy derived from it, or `None` if the policy does not
@@ -165,27 +158,11 @@ struct CachedResult {
     called_at: Timestamp,
 }
 
-/// The policy `base` with the override `changes` applied.
-struct DerivedPolicy {
-    base: Policy,
-    changes: Override,
-    overridden: Arc<Overridden>,
-}
-
-impl DerivedPolicy {
-    fn is_derived_from(&self, policy: &Policy) -> bool {
-        self.base == *policy
-    }
-}
-
 /// A lookup of the policy in effect for a subject.
 struct Lookup<'a> {
     key: HashedKey<'a>,
     now: Timestamp,
 }
-
-/// A function that returns the reason why the limiter cannot apply a policy; `None` if it can.
-type FindUnsupported<'a> = &'a dyn Fn(&Policy) -> Option<Unsupported>;
 
 impl SubjectOverrides {
     /// Creates the overrides of a limiter. `text` returns the text under which it counts a subject.
@@ -205,8 +182,7 @@ impl SubjectOverrides {
             max_age: TimeSpan::from_duration(max_age),
             clock,
             cache: BoundedMap::new(max_keys),
-            derived: Mutex::default(),
-            invalid: Mutex::default(),
+            derived: DerivedPolicies::default(),
         }
     }
 
@@ -255,13 +231,13 @@ impl SubjectOverrides {
             // The override of the policy has changed since the call, so the subject's override is
             // applied again.
             Some((Some(derived), called_at)) => {
-                (Some(self.derive(policy, &derived.changes, unsupported)), called_at)
+                (Some(self.derived.derive(policy, &derived.changes, unsupported)), called_at)
             }
             None => {
                 let named = self.named.get(policy.name()).and_then(|all| all.get(subject));
                 // No lock is taken here, because the function may be slow.
                 let changes = named.cloned().or_else(|| (self.function)(policy, subject));
-                (changes.map(|changes| self.derive(policy, &changes, unsupported)), *now)
+                (changes.map(|changes| self.derived.derive(policy, &changes, unsupported)), *now)
             }
         };
         let result = CachedResult { derived: derived.clone(), called_at };
@@ -285,56 +261,5 @@ impl SubjectOverrides {
         // If the clock has gone back, the result counts as too old.
         let is_fresh = now.checked_since(result.called_at).is_some_and(|age| age < self.max_age);
         is_fresh.then(|| (result.derived.clone(), result.called_at))
-    }
-
-    /// Returns the policy with the override applied. If the override is invalid, logs that, and
-    /// returns the policy [`narrowed`] by it.
-    fn derive(
-        &self,
-        base: &Policy,
-        changes: &Override,
-        unsupported: FindUnsupported<'_>,
-    ) -> Arc<DerivedPolicy> {
-        let mut all = self.derived.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_it = |it: &&Arc<DerivedPolicy>| it.is_derived_from(base) && it.changes == *changes;
-        if let Some(derived) = all.iter().find(is_it) {
-            return Arc::clone(derived);
-        }
-        let applied = match changes.apply(base) {
-            Ok(policy) if let Some(Unsupported { reason, .. }) = unsupported(&policy) => {
-                Err(reason.to_owned())
-            }
-            Ok(policy) => Ok((policy, changes.enabled.unwrap_or(true))),
-            Err((key, reason)) => Err(format!("{key}: {reason}")),
-        };
-        let (policy, is_enabled) = applied.unwrap_or_else(|reason| {
-            self.log_once(base, changes, reason);
-            (narrowed(base, changes, |policy| unsupported(policy).is_none()), true)
-        });
-        let derived = Arc::new(DerivedPolicy {
-            base: base.clone(),
-            changes: changes.clone(),
-            overridden: Arc::new(Overridden::new(policy, is_enabled)),
-        });
-        if all.len() >= MAX_DERIVED {
-            all.remove(0);
-        }
-        all.push(Arc::clone(&derived));
-        derived
-    }
-
-    /// Logs an invalid override, unless it is the same as the one that was logged last.
-    fn log_once(&self, policy: &Policy, changes: &Override, reason: String) {
-        let policy = policy.name();
-        let text = format!("{policy}: {changes}: {reason}");
-        let mut invalid = self.invalid.lock().unwrap_or_else(PoisonError::into_inner);
-        if *invalid != text {
-            tracing::error!(
-                policy, %changes, reason,
-                "a subject's override is invalid: the subject gets no more than the policy and \
-                 the override both admit"
-            );
-            *invalid = text;
-        }
     }
 }

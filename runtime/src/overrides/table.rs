@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use foldhash::fast::RandomState;
 use smol_str::SmolStr;
 
+use super::derived::{DerivedPolicies, FindUnsupported};
 use super::effective::Overridden;
 use super::error::OverrideMistake;
 use super::{Override, Overrides, OverridesError};
@@ -22,6 +23,9 @@ pub(crate) struct OverrideTable {
     /// `true` if all policies are switched off, whatever the overrides say.
     is_switched_off: bool,
     active: ArcSwap<ActiveOverrides>,
+    /// The overrides, applied to policies that are not declared as they are, though one of their name
+    /// is: a declared policy with a quota that a function of the request has returned.
+    others: DerivedPolicies,
     /// The lock that is taken during an update, so that no change is lost and the audit log
     /// contains the changes in order.
     replacing: Mutex<()>,
@@ -48,15 +52,29 @@ impl OverrideTable {
 
     /// Returns the policy with its override applied; `None` if it has no override.
     #[inline]
-    pub(crate) fn find(&self, policy: &Policy) -> Option<Arc<Overridden>> {
-        if self.any.load(Ordering::Relaxed) { self.find_any(policy) } else { None }
+    pub(crate) fn find(
+        &self,
+        policy: &Policy,
+        unsupported: FindUnsupported<'_>,
+    ) -> Option<Arc<Overridden>> {
+        if self.any.load(Ordering::Relaxed) { self.find_any(policy, unsupported) } else { None }
     }
 
-    fn find_any(&self, policy: &Policy) -> Option<Arc<Overridden>> {
+    fn find_any(
+        &self,
+        policy: &Policy,
+        unsupported: FindUnsupported<'_>,
+    ) -> Option<Arc<Overridden>> {
         if self.is_switched_off {
             return Some(Arc::new(Overridden::new(policy.clone(), false)));
         }
-        self.active.load().find(policy)
+        let active = self.active.load();
+        let policies = active.by_name.get(policy.name())?;
+        if let Some(found) = policies.iter().find(|it| it.declared == *policy) {
+            return Some(Arc::clone(&found.overridden));
+        }
+        let changes = active.overrides.get(policy.name())?;
+        Some(self.others.overridden(policy, changes, unsupported))
     }
 
     /// Returns the present overrides.
@@ -97,15 +115,6 @@ impl OverrideTable {
         self.any.store(any, Ordering::Relaxed);
         audit(&old.overrides, &self.active.load().overrides);
         Ok(())
-    }
-}
-
-impl ActiveOverrides {
-    fn find(&self, policy: &Policy) -> Option<Arc<Overridden>> {
-        let policies = self.by_name.get(policy.name())?;
-        let same = policies.iter().find(|it| it.declared == *policy);
-        let found = same.or(policies.first())?;
-        Some(Arc::clone(&found.overridden))
     }
 }
 
