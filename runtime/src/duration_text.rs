@@ -14,6 +14,7 @@ const UNITS: [(&str, u64); 6] = [
 
 /// Parses whole numbers, each followed by a unit, with the longest unit first. Returns `None` for
 /// any other text. The attribute accepts the same texts.
+#[cfg(any(feature = "config", feature = "dashboard", feature = "redis"))]
 pub(crate) fn parse(text: &str) -> Option<Duration> {
     let mut micros = None;
     let mut units = UNITS.iter();
@@ -31,6 +32,7 @@ pub(crate) fn parse(text: &str) -> Option<Duration> {
     micros.map(Duration::from_micros)
 }
 
+#[cfg(any(feature = "config", feature = "dashboard", feature = "redis"))]
 fn split(text: &str, belongs: impl Fn(char) -> bool) -> (&str, &str) {
     text.split_at(text.find(|c| !belongs(c)).unwrap_or(text.len()))
 }
@@ -48,7 +50,7 @@ pub(crate) fn format(duration: Duration) -> String {
     text
 }
 
-#[cfg(test)]
+#[cfg(all(test, any(feature = "config", feature = "dashboard", feature = "redis")))]
 mod tests {
     use super::*;
 

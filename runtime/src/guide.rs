@@ -26,6 +26,10 @@ pub mod distributed {}
 #[cfg(feature = "axum")]
 pub mod requests {}
 
+#[doc = include_str!("docs/guide/plans.md")]
+#[cfg(all(feature = "axum", feature = "config"))]
+pub mod plans {}
+
 #[doc = include_str!("docs/guide/sign_in.md")]
 #[cfg(feature = "axum")]
 pub mod sign_in {}

@@ -13,7 +13,6 @@ pub mod config;
 #[cfg(feature = "dashboard")]
 mod dashboard;
 mod decision;
-#[cfg(any(feature = "config", feature = "dashboard", feature = "redis"))]
 mod duration_text;
 mod error;
 mod global;

@@ -31,4 +31,5 @@ mod sign_in;
 mod token_budget;
 mod unlimited;
 mod usage;
+mod waiting_at_the_door;
 mod wall_time;

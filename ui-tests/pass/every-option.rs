@@ -7,7 +7,7 @@ use axum::http::request::Parts;
 use axum::response::Response;
 use axum::routing::get;
 use tollgate::http::Refusal;
-use tollgate::{Blocked, Usage, rate_limit};
+use tollgate::{Blocked, Quota, Usage, rate_limit};
 
 fn exempt(_: &Parts) -> bool {
     false
@@ -15,6 +15,15 @@ fn exempt(_: &Parts) -> bool {
 
 fn weight(_: &Parts) -> u32 {
     1
+}
+
+fn plan(parts: &Parts) -> Result<Option<Quota>, std::fmt::Error> {
+    if parts.headers.contains_key("x-pro") { Ok(Some(Quota::per_minute(500))) } else { Ok(None) }
+}
+
+async fn awaited(parts: &Parts) -> Option<Quota> {
+    std::future::ready(()).await;
+    plan(parts).ok().flatten()
 }
 
 fn log(_: &Blocked<'_>) {}
@@ -38,6 +47,7 @@ fn problem(refusal: &Refusal<'_>) -> impl axum::response::IntoResponse {
     burst = 20,
     key = header("x-api-key"),
     cost = self::weight,
+    quota = self::plan,
     name = "everything",
     on_error = closed,
     exempt = exempt,
@@ -71,7 +81,7 @@ async fn quiet() {}
     on_missing_key = shared,
 )]
 #[rate_limit(100, per = minute, key = args(text), shadow)]
-#[rate_limit(100, per = minute, wait = "1s")]
+#[rate_limit(100, per = minute, quota = awaited, wait = "1s")]
 async fn late(text: String) -> String {
     text
 }

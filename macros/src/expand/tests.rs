@@ -77,7 +77,7 @@ fn handler_mode_with_cfg() {
 fn handler_mode_with_every_option() {
     let arguments = quote! {
         LIMIT, per = PERIOD, algorithm = gcra, burst = 5, key = (ip, self::tenant), cost = self::weight,
-        name = "orders", on_error = open, exempt = self::internal, on_blocked = self::log,
+        quota = self::plan, name = "orders", on_error = open, exempt = self::internal, on_blocked = self::log,
         refund_if = failure, ban(after = AFTER, for = "15m", grow = 2, most = LONGEST), shadow,
         headers = both, refusal = self::slow_down, on_missing_key = shared
     };

@@ -147,6 +147,10 @@ impl ::tollgate::__private::Annotated for __rate_limit_create {
                 .refusal(|refusal| ::tollgate::__private::answered(
                     self::slow_down(refusal),
                 ))
+                .quota(
+                    0usize,
+                    |parts| ::tollgate::__private::look_up(&self::plan, parts),
+                )
                 .shows(__TOLLGATE_SHOWS),
         ];
         #[::tollgate::__private::linkme::distributed_slice(
