@@ -368,3 +368,43 @@ async fn plans_change_on_redis_as_in_memory() {
         assert_eq!(admitted(&router, "other", "none", 9).await, 2);
     }
 }
+
+/// A request waits by its own quota, and by the override of that.
+#[tokio::test]
+async fn whoever_waits_does_so_by_the_plan() {
+    #[rate_limit(
+        2, per = minute, key = header("x-key"), quota = awaited, wait = "10m", name = "plans in line"
+    )]
+    async fn handler() {}
+    let layer = RateLimitLayer::new(Policy::new("plans in line", Quota::per_minute(2)));
+    let layer = layer.key(Key::header("x-key")).wait(10 * MINUTE).quota(plan);
+    for (router, has_override) in [
+        (Router::new().route("/", get(handler)), false),
+        (Router::new().route("/", get(async || ())).layer(layer), false),
+        (Router::new().route("/", get(handler)), true),
+    ] {
+        let (limiter, clock) = limiter();
+        if has_override {
+            let overrides = Overrides::new().with("plans in line", Override::new().per(2 * MINUTE));
+            limiter.set_overrides(overrides).unwrap();
+        }
+        let period = if has_override { 2 * MINUTE } else { MINUTE };
+        let router = local(router, &limiter);
+        assert_eq!(admitted(&router, "a", "4", 4).await, 4);
+        let (router, fifth) = (router.clone(), request("a", "4"));
+        let fifth = tokio::spawn(async move { send(&router, fifth).await.status() });
+        let turns = async |count| {
+            for _ in 0..count {
+                tokio::task::yield_now().await;
+            }
+        };
+        turns(50).await;
+        clock.advance(period - Duration::from_micros(1));
+        turns(50).await;
+        assert!(!fifth.is_finished());
+        clock.advance(Duration::from_micros(1));
+        turns(50).await;
+        assert!(fifth.is_finished());
+        assert_eq!(fifth.await.unwrap(), StatusCode::OK);
+    }
+}
