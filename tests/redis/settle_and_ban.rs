@@ -372,3 +372,34 @@ fn the_ring_of_a_long_log_is_not_written_by_refusals() {
     assert!(!stats.contains("cmdstat_set:"), "{stats}");
     assert!(stats.contains("cmdstat_setrange:calls=40,"), "{stats}");
 }
+
+/// A refund finds that all is over, and gives nothing back. The key stays, in memory and on Redis, and
+/// with it the instant since when a part that is set aside later is known to count.
+#[test]
+fn a_refund_of_nothing_leaves_the_key_as_it_is() {
+    let counter = |limit, period| Numbers { limit, period, burst: None };
+    let form = |numbers| ((Algorithm::SlidingWindowCounter, numbers), None);
+    let second = 1_884_967;
+    let ruled = vec![
+        form(vec![counter(27, second), counter(18, second), counter(5, 10_000)]),
+        form(vec![counter(5, 10_000), counter(9, 10_000)]),
+        form(vec![counter(19, second), counter(26, 10_000), counter(10, 10_000)]),
+    ];
+    let refund = |back| Step::Refund { back, forgives: false };
+    let long_after = 316_224_000_000_000;
+    let steps = [
+        (long_after + 170_917_737, Step::Charge(1, 4)),
+        (0, Step::Charge(2, 1)),
+        (2_408_987, refund(0)),
+        (11_710, Step::Charge(0, 1)),
+        (3, Step::Charge(1, 1)),
+        (1_315_884, Step::Charge(0, 1)),
+        (0, Step::Charge(0, 1)),
+        (0, Step::Charge(1, 1)),
+        (664_000, refund(3)),
+    ];
+    let gaps = steps.iter().map(|(gap, _)| Gap::Micros(*gap)).collect();
+    let steps = steps.iter().map(|(_, step)| vec![*step]).collect();
+    let traces = Traces { gaps, traces: vec![(ruled, steps)] };
+    assert_eq!(compare(&Timed::start(), &traces).unwrap()[4], 1);
+}

@@ -61,7 +61,8 @@ local check, finish, recover
 -- Writes the state to its key. If that fails, none of the state's checks had any effect. They get
 -- the error as their reply, or are carried out once more if the value turns out to be unreadable.
 function finish(state)
-  if not state.dirty then return end
+  -- Time alone does not empty a key: it expires, and until then tells since when it is there.
+  if not state.dirty and not (state.advanced and end_of(state) > now) then return end
   local done, failure = pcall(write, state)
   if done then return end
   local text, key = text_of(failure), state.key
@@ -140,7 +141,7 @@ local function settle(state, plan)
   for _, part in ipairs(state.aside) do
     local quota = quota_of(part.family, part)
     advance(part.family, part, quota)
-    state.dirty = state.dirty or part.dirty
+    state.advanced = state.advanced or part.dirty
     any = refund(part.family, part, quota, plan, state.changed_at) or any
   end
   if any then state.dirty = true end

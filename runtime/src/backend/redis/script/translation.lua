@@ -308,7 +308,7 @@ local function load(key, plan, value, raw)
         and (part.width == 4 or part.used <= RESOLUTION) then to_list(part) end
       advance(state.family, part, part.quota)
     end
-    state.dirty = state.dirty or part.dirty
+    state.advanced = state.advanced or part.dirty
     folded = folded or part.folded
   end
   if folded then
@@ -319,6 +319,6 @@ local function load(key, plan, value, raw)
     end
   end
   -- A translation is stored only by a charge.
-  if not same and not own then state.dirty = false end
+  if not same and not own then state.advanced = false end
   return state
 end
