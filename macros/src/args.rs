@@ -7,6 +7,7 @@ use syn::parse::{ParseStream, Parser as _};
 use syn::{Expr, ExprLit, Lit, LitStr, Path, Token, parenthesized};
 
 use crate::ban::{self, Ban};
+use crate::calendar::Per;
 use crate::errors::Errors;
 use crate::exempt::Exempt;
 use crate::key::Key;
@@ -44,7 +45,7 @@ const GRAMMAR: [(&str, &str); 21] = [
 #[derive(Default)]
 pub(crate) struct Arguments {
     pub(crate) limit: Option<Expr>,
-    pub(crate) per: Option<Period>,
+    pub(crate) per: Option<Per>,
     pub(crate) algorithm: Option<Named<Algorithm>>,
     pub(crate) burst: Option<Named<Expr>>,
     pub(crate) key: Option<Named<Key>>,
@@ -150,7 +151,7 @@ impl Arguments {
         }
         let grammar = grammar_of(text);
         match text {
-            "per" => self.per = Some(Period::parse(input, &Length::PERIOD)?),
+            "per" => self.per = Some(Per::parse(input)?),
             "algorithm" => self.algorithm = Some(named(name, Algorithm::parse(input)?)),
             "burst" => self.burst = Some(named(name, parse_count(input, "burst")?)),
             "key" => self.key = Some(named(name, Key::parse(input)?)),

@@ -9,6 +9,7 @@ use proc_macro::TokenStream;
 mod args;
 mod argument_names;
 mod ban;
+mod calendar;
 mod crate_path;
 mod errors;
 mod exempt;

@@ -144,6 +144,7 @@ pub(crate) fn parse_expression(input: ParseStream<'_>) -> syn::Result<Expr> {
 /// message if the word is unknown. Returns `None` if the word is the name of a constant.
 fn unit(word: &Ident, noun: &str) -> Option<Result<u64, String>> {
     const UNITS: [&str; 4] = ["second", "minute", "hour", "day"];
+    const CALENDAR: [&str; 3] = ["week", "month", "year"];
     let text = word.to_string();
     let seconds = match text.as_str() {
         "second" => 1,
@@ -153,6 +154,9 @@ fn unit(word: &Ident, noun: &str) -> Option<Result<u64, String>> {
         _ if suggest::is_constant(word) => return None,
         _ => {
             let hint = match suggest::nearest(&text, &UNITS) {
+                _ if noun == Length::PERIOD.noun && CALENDAR.contains(&&*text) => {
+                    format!("write `calendar({text})` for that of the calendar")
+                }
                 Some(nearest) => format!("did you mean `{nearest}`?"),
                 None => format!(
                     "write `second`, `minute`, `hour` or `day`, and a constant of your own as a \

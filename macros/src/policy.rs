@@ -6,6 +6,7 @@ use syn::{Expr, ExprLit, Lit, LitStr, Path};
 
 use crate::args::{Arguments, Cost, Named};
 use crate::ban::Ban;
+use crate::calendar::Per;
 use crate::errors::Errors;
 use crate::exempt::Exempt;
 use crate::key::Key;
@@ -49,7 +50,7 @@ pub(crate) struct Policy {
 /// A quota of a policy.
 pub(crate) struct Quota {
     pub(crate) limit: Expr,
-    pub(crate) period: Period,
+    pub(crate) period: Per,
     pub(crate) burst: Option<Named<Expr>>,
     /// The function that finds another quota for a request.
     pub(crate) function: Option<Named<Path>>,
@@ -218,9 +219,13 @@ impl Policy {
             );
             errors.at(&argument.name, message);
         }
+        self.check_calendars(errors);
         let has_bucket = self.algorithm.as_ref().is_some_and(|argument| argument.value.has_bucket);
-        for burst in self.quotas.iter().filter_map(|quota| quota.burst.as_ref()) {
-            if !has_bucket {
+        for quota in &self.quotas {
+            let Some(burst) = &quota.burst else { continue };
+            if quota.period.calendar().is_some() {
+                errors.at(&burst.name, "a period of the calendar has no burst: remove it");
+            } else if !has_bucket {
                 let algorithm = self.algorithm.as_ref();
                 let algorithm = algorithm.map_or_else(
                     || "sliding_window".to_owned(),
@@ -232,6 +237,28 @@ impl Policy {
                 );
                 errors.at(&burst.name, message);
             }
+        }
+    }
+
+    /// Reports periods of the calendar with another algorithm than the one that has them.
+    fn check_calendars(&self, errors: &mut Errors) {
+        let mut calendars = self.quotas.iter().filter_map(|quota| quota.period.calendar());
+        let Some(calendar) = calendars.next() else { return };
+        match &self.algorithm {
+            None => errors.at(
+                &calendar.word,
+                "a period of the calendar is for fixed windows: write `algorithm = fixed_window`, \
+                 too",
+            ),
+            Some(algorithm) if algorithm.value.word != "fixed_window" => {
+                let word = &algorithm.value.word;
+                let message = format!(
+                    "`{word}` has no period of the calendar: write `algorithm = fixed_window`, or a \
+                     period with a length, such as `per = day`"
+                );
+                errors.at(word, message);
+            }
+            Some(_) => {}
         }
     }
 
@@ -309,9 +336,10 @@ impl Quota {
     /// Literals were checked when they were parsed.
     pub(crate) fn literal(&self) -> Option<(u64, u64)> {
         match (&self.limit, &self.period) {
-            (Expr::Lit(ExprLit { lit: Lit::Int(limit), .. }), Period::Micros(micros, _)) => {
-                limit.base10_parse().ok().map(|limit| (limit, *micros))
-            }
+            (
+                Expr::Lit(ExprLit { lit: Lit::Int(limit), .. }),
+                Per::Length(Period::Micros(micros, _)),
+            ) => limit.base10_parse().ok().map(|limit| (limit, *micros)),
             _ => None,
         }
     }
@@ -328,11 +356,7 @@ impl Quota {
     }
 
     fn text(&self) -> String {
-        let period = match &self.period {
-            Period::Micros(micros, _) => micros.to_string(),
-            Period::Const(expression) => expression.to_token_stream().to_string(),
-        };
-        format!("{} per {period}", self.limit.to_token_stream())
+        format!("{} per {}", self.limit.to_token_stream(), self.period.text())
     }
 }
 

@@ -10,7 +10,7 @@ pub use crate::call::{
 };
 pub use crate::registry::POLICIES;
 pub use crate::units::{IntoUnits, units};
-pub use crate::{Algorithm, Blocked, OnError, Quota, RegisteredPolicy, Subject};
+pub use crate::{Algorithm, Blocked, Calendar, OnError, Quota, RegisteredPolicy, Subject};
 pub use linkme;
 
 #[cfg(feature = "axum")]
@@ -120,6 +120,30 @@ pub const fn period_error(limit: u32, period: Duration) -> Option<&'static str> 
     }
 }
 
+/// Returns the message about an invalid limit of a calendar's period.
+#[must_use]
+pub const fn calendar_limit_error(limit: u32) -> Option<&'static str> {
+    limit_error(limit, Duration::from_secs(24 * 60 * 60))
+}
+
+/// Returns the message about an unknown time zone.
+#[must_use]
+pub const fn zone_error(zone: &str) -> Option<&'static str> {
+    #[cfg(feature = "calendar")]
+    return match Quota::try_calendar(1, Calendar::Day, zone) {
+        Err(error) => Some(error.text()),
+        Ok(_) => None,
+    };
+    #[cfg(not(feature = "calendar"))]
+    {
+        let _ = zone;
+        Some(
+            "a period of the calendar needs the feature `calendar` of the crate `tollgate`: add it \
+             in `Cargo.toml`",
+        )
+    }
+}
+
 /// Returns the message about an invalid burst; `None` if the burst is valid for this quota.
 #[must_use]
 pub const fn burst_error(mut quota: Quota, burst: u32) -> Option<&'static str> {
@@ -210,6 +234,18 @@ pub const fn quota(limit: u32, period: Duration) -> Quota {
         Ok(quota) => quota,
         Err(_) => Quota::PLACEHOLDER,
     }
+}
+
+/// Returns the quota of a calendar. An invalid quota is replaced by a placeholder, because assertions
+/// report the mistake at its place in the attribute.
+#[must_use]
+pub const fn calendar_quota(limit: u32, calendar: Calendar, zone: &str) -> Quota {
+    #[cfg(feature = "calendar")]
+    if let Ok(quota) = Quota::try_calendar(limit, calendar, zone) {
+        return quota;
+    }
+    let _ = (limit, calendar, zone);
+    Quota::PLACEHOLDER
 }
 
 /// Returns the quota with a burst. An invalid burst is ignored, because an assertion reports it.

@@ -7,6 +7,7 @@ mod banned_keys;
 mod bans;
 mod blocked;
 mod blocks;
+mod calendars;
 mod capabilities;
 mod conformance;
 mod invalid_overrides;

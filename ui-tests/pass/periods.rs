@@ -8,6 +8,7 @@ use tollgate::rate_limit;
 
 const SECONDS: u32 = 60;
 const LONG: u64 = 3_600;
+const ZONE: &str = "Asia/Kathmandu";
 const SHORT: Duration = Duration::from_millis(250);
 
 #[rate_limit(1, per = 60)]
@@ -26,6 +27,11 @@ async fn f() {}
 async fn g() {}
 #[rate_limit(1, per = (2 + 3) * 60)]
 async fn h() {}
+#[rate_limit(1, per = calendar(month), algorithm = fixed_window)]
+async fn i() {}
+#[rate_limit(self::LONG as u32, per = calendar(day, "Europe/Berlin"), algorithm = fixed_window)]
+#[rate_limit(1, per = calendar(week, ZONE,))]
+async fn j() {}
 
 fn main() {
     let _: Router = Router::new()
@@ -36,5 +42,7 @@ fn main() {
         .route("/e", get(e))
         .route("/f", get(f))
         .route("/g", get(g))
-        .route("/h", get(h));
+        .route("/h", get(h))
+        .route("/i", get(i))
+        .route("/j", get(j));
 }

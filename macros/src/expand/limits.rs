@@ -7,6 +7,7 @@ use syn::spanned::Spanned as _;
 
 use super::Names;
 use crate::args::{Cost, Named};
+use crate::calendar::{Calendar, Per};
 use crate::crate_path::CratePath;
 use crate::policy::{Policy, Quota};
 
@@ -92,7 +93,12 @@ fn quota(quota: &Quota, tollgate: &CratePath) -> TokenStream {
     if let (Some((_, micros)), None) = (quota.literal(), burst) {
         return quote!(#tollgate::literal_quota(#limit, #micros));
     }
-    let (limit_span, period_span) = (limit.span(), period.span());
+    let limit_span = limit.span();
+    let period = match period {
+        Per::Length(period) => period,
+        Per::Calendar(calendar) => return calendar_quota(limit, calendar, tollgate),
+    };
+    let period_span = period.span();
     let period = period.tokens(tollgate);
     let arguments = quote!(__TOLLGATE_LIMIT, __TOLLGATE_PERIOD);
     let assert_limit = assert("limit_error", &arguments, limit_span, tollgate);
@@ -116,6 +122,21 @@ fn quota(quota: &Quota, tollgate: &CratePath) -> TokenStream {
         #assert_limit
         #assert_period
         #value
+    }}
+}
+
+/// Returns a quota of a calendar. It has no burst, or that was reported.
+fn calendar_quota(limit: &Expr, calendar: &Calendar, tollgate: &CratePath) -> TokenStream {
+    let (unit, zone, zone_span) = calendar.tokens(tollgate);
+    let arguments = quote!(__TOLLGATE_LIMIT);
+    let assert_limit = assert("calendar_limit_error", &arguments, limit.span(), tollgate);
+    let assert_zone = assert("zone_error", &quote!(__TOLLGATE_ZONE), zone_span, tollgate);
+    quote! {{
+        const __TOLLGATE_LIMIT: ::core::primitive::u32 = #limit;
+        const __TOLLGATE_ZONE: &::core::primitive::str = #zone;
+        #assert_limit
+        #assert_zone
+        #tollgate::calendar_quota(__TOLLGATE_LIMIT, #unit, __TOLLGATE_ZONE)
     }}
 }
 

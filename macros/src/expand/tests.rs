@@ -129,6 +129,13 @@ fn stacked() {
 }
 
 #[test]
+fn calendars() {
+    let mut item = quote!(#[rate_limit(5, per = calendar(day, "Europe/Berlin"))]);
+    item.extend(handler());
+    snapshot("calendars", quote!(100, per = calendar(month), algorithm = fixed_window), item);
+}
+
+#[test]
 fn function_mode() {
     snapshot(
         "function",

@@ -12,11 +12,14 @@
 //! they are asked for, and stored only with a change: so a refusal or a peek under another limit
 //! changes nothing, and a wait that was told stays exact.
 //!
+//! The window of a quota with a calendar is that of the calendar in which its first admission is. It
+//! admits at most the limit, and opens and ends with the calendar's, whenever its first admission was.
+//!
 //! [Redis, `INCR`, "Pattern: Rate limiter 2"]: https://redis.io/docs/latest/commands/incr/
 
 use smallvec::smallvec;
 
-use super::{Admissions, Counter, Settlement};
+use super::{Admissions, Counter, MAX_STEP_BACK, Settlement};
 use crate::Quota;
 use crate::micros::{TimeSpan, Timestamp};
 use crate::verdict::Reading;
@@ -47,17 +50,12 @@ impl FixedWindow {
     }
 
     fn end(&self, quota: &Quota) -> Timestamp {
-        self.start + quota.period_span()
+        quota.window_end(self.start)
     }
 
     /// Returns the units that the windows after this one have to take.
     fn owed(&self, quota: &Quota) -> u32 {
         self.owed.min(quota.max_owed())
-    }
-
-    /// Returns the time from the end of this window until the debt is worked off.
-    fn debt_span(&self, quota: &Quota) -> TimeSpan {
-        quota.period_span() * u64::from(self.owed(quota).div_ceil(quota.limit()))
     }
 
     /// Returns the window at `now`, which takes a part of the debt if this one is over.
@@ -71,7 +69,7 @@ impl FixedWindow {
     #[cold]
     fn following(&self, now: Timestamp, quota: &Quota) -> Self {
         let limit = u64::from(quota.limit());
-        let passed = (now - self.start).intervals(quota.period_span());
+        let (passed, start) = quota.windows_passed(self.start, now);
         let taken = (passed - 1).saturating_mul(limit);
         let owed = u64::from(self.owed(quota)).saturating_sub(taken);
         if owed == 0 {
@@ -79,8 +77,30 @@ impl FixedWindow {
         }
         // The limit and the units owed fit into `u32`.
         let used = owed.min(limit) as u32;
-        let start = self.start + quota.period_span() * passed;
         Self { start, used, opening: used, owed: owed as u32 - used }
+    }
+
+    /// Returns `true` if the window stays the one that it is at `now`, which is before the window's
+    /// first admission. A window of a calendar stays if that is a disagreement of clocks at its
+    /// bound: in the window before, its admissions would be forgotten at once.
+    fn is_kept_at(&self, now: Timestamp, quota: &Quota) -> bool {
+        quota.calendar_period().is_some_and(|calendar| {
+            self.start() - now <= MAX_STEP_BACK && calendar.window(self.start).start > now
+        })
+    }
+
+    /// Takes `back` units out of a window of a calendar, whose place does not depend on its first
+    /// admission. The charge must not be older than that: it would be one of a time before the clock
+    /// was set back.
+    fn give_back(&mut self, quota: &Quota, charged_at: Timestamp, back: u32) -> bool {
+        let is_within = self.start() <= charged_at && charged_at < self.end(quota);
+        if is_within && self.used >= back {
+            self.used -= back;
+            self.opening = self.opening.min(self.used);
+            true
+        } else {
+            false
+        }
     }
 }
 
@@ -90,8 +110,10 @@ impl Counter for FixedWindow {
             return;
         }
         if now < self.start() {
-            self.start = now;
-            self.opening = self.used;
+            if !self.is_kept_at(now, quota) {
+                self.start = now;
+                self.opening = self.used;
+            }
         } else if self.owed == 0 && self.end(quota) <= now {
             *self = Self::default();
         }
@@ -108,7 +130,7 @@ impl Counter for FixedWindow {
             let full = owed / quota.limit();
             let lacks_room = owed % quota.limit() > quota.limit() - cost;
             let windows = u64::from(full) + u64::from(lacks_room);
-            window.end(quota) + quota.period_span() * windows - now
+            quota.window_end_after(window.start, windows) - now
         }
     }
 
@@ -168,7 +190,11 @@ impl Counter for FixedWindow {
     fn refund(&mut self, quota: &Quota, refund: Settlement) -> bool {
         let mut window = self.at(refund.now, quota);
         let (start, charged_at, back) = (window.start, refund.charged_at, refund.back());
-        if window.used == back && start == charged_at && window.owed == 0 {
+        if quota.calendar_period().is_some() {
+            if !window.give_back(quota, charged_at, back) {
+                return false;
+            }
+        } else if window.used == back && start == charged_at && window.owed == 0 {
             window = Self::default();
         } else if start == charged_at && window.opening > back {
             window.opening -= back;
@@ -182,6 +208,9 @@ impl Counter for FixedWindow {
         let moved = window.owed.min(back);
         window.owed -= moved;
         window.used += moved;
+        if window.used == 0 {
+            window = Self::default();
+        }
         *self = window;
         true
     }
@@ -190,6 +219,6 @@ impl Counter for FixedWindow {
         if self.used == 0 {
             return Timestamp::EPOCH;
         }
-        self.end(quota) + self.debt_span(quota)
+        quota.window_end_after(self.start, self.owed(quota).div_ceil(quota.limit()).into())
     }
 }

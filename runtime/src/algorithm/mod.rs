@@ -247,7 +247,8 @@ impl QuotaCounter {
     /// Returns the longest time for which a charge can be in use, whatever else is charged.
     fn longest_use(&self, quota: &Quota) -> TimeSpan {
         match self {
-            Self::SlidingWindow(_) | Self::FixedWindow(_) => quota.period_span(),
+            Self::SlidingWindow(_) => quota.period_span(),
+            Self::FixedWindow(_) => quota.longest_span(),
             Self::SlidingWindowCounter(_) => quota.period_span() * 2,
             Self::Bucket(_) => TimeSpan::from_micros(quota.drain_of(quota.capacity()).ceil()),
         }

@@ -169,7 +169,7 @@ impl Part {
 
     fn is_like(&self, other: &Self) -> bool {
         std::mem::discriminant(&self.counter) == std::mem::discriminant(&other.counter)
-            && self.quota.period_micros() == other.quota.period_micros()
+            && self.quota.has_period_of(&other.quota)
             && (!matches!(self.counter, QuotaCounter::Bucket(_))
                 || self.quota.is_kept_like(&other.quota))
     }
@@ -208,7 +208,7 @@ impl Part {
 /// `algorithm`.
 fn serves(counter: &QuotaCounter, own: &Quota, algorithm: Algorithm, quota: &Quota) -> bool {
     counter.serves(algorithm)
-        && own.period_micros() == quota.period_micros()
+        && own.has_period_of(quota)
         && (!algorithm.has_bucket() || own.is_kept_like(quota))
 }
 

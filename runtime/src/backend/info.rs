@@ -12,6 +12,7 @@
 pub struct BackendInfo {
     pub(super) name: &'static str,
     pub(super) identity: Option<String>,
+    pub(super) calendars: bool,
 }
 
 impl BackendInfo {
@@ -19,7 +20,7 @@ impl BackendInfo {
     /// charges: limiters share it by an [`Arc`](std::sync::Arc).
     #[must_use]
     pub fn new(name: &'static str) -> Self {
-        Self { name, identity: None }
+        Self { name, identity: None, calendars: false }
     }
 
     /// Sets a text that all backends of this type with the same charges have, and no others: such as
@@ -28,6 +29,16 @@ impl BackendInfo {
     #[must_use]
     pub fn identity(mut self, identity: impl Into<String>) -> Self {
         self.identity = Some(identity.into());
+        self
+    }
+
+    /// Says that the backend counts by [calendars](crate::Quota::calendar), such as one that asks a
+    /// [`MemoryBackend`](crate::MemoryBackend). A limiter does not apply policies with such quotas
+    /// with any other backend.
+    #[cfg(feature = "calendar")]
+    #[must_use]
+    pub fn calendars(mut self) -> Self {
+        self.calendars = true;
         self
     }
 }

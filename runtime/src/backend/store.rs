@@ -72,9 +72,9 @@ pub trait Backend: Send + Sync + 'static {
         Self: Sized,
     {
         let _ = options;
-        let BackendInfo { name, identity } = self.info();
+        let BackendInfo { name, identity, calendars } = self.info();
         let identity = identity_of(&self, identity);
-        StoreHandle(Box::new(Custom { name, identity, backend: self }))
+        StoreHandle(Box::new(Custom { name, identity, calendars, backend: self }))
     }
 }
 
@@ -151,6 +151,11 @@ pub(crate) trait Store: Send + Sync {
         self.inner().is_some_and(|inner| inner.supports_all())
     }
 
+    /// Returns `true` if the store counts by calendars.
+    fn supports_calendars(&self) -> bool {
+        self.inner().is_some_and(|inner| inner.supports_calendars())
+    }
+
     /// Returns `true` if the store enforces the deadline of operations itself. If it returns
     /// `false`, a guard enforces the deadline.
     fn has_deadline(&self) -> bool {
@@ -217,11 +222,28 @@ pub(crate) fn next_answer(
     })
 }
 
+/// The reason for rejecting a policy with a period of the calendar, if the store has none.
+pub(crate) const NO_CALENDARS: &str = "it has a period of the calendar, and the limiter's backend does \
+     not support those: use a period with a length, or another backend";
+
 /// A store that calls a [`Backend`] of another crate.
 struct Custom<B> {
     name: &'static str,
     identity: u64,
+    calendars: bool,
     backend: Arc<B>,
+}
+
+impl<B> Custom<B> {
+    /// Returns the error of a check by a calendar, if the backend has none: it would count in windows
+    /// of another kind.
+    #[inline]
+    fn supports(&self, check: &Check<'_>) -> Result<(), BackendError> {
+        match check.policy.has_calendar() && !self.calendars {
+            true => Err(BackendError::rejected(NO_CALENDARS)),
+            false => Ok(()),
+        }
+    }
 }
 
 impl<B: Backend> Store for Custom<B> {
@@ -230,16 +252,41 @@ impl<B: Backend> Store for Custom<B> {
         check: &Check<'_>,
         verdict: &mut Verdict,
     ) -> Option<Result<(), BackendError>> {
+        if let Err(error) = self.supports(check) {
+            return Some(Err(error));
+        }
         let answer = self.backend.apply_now(&Operation::charge(*check))?;
         Some(answer.and_then(|answer| answer.into_verdict(verdict)))
     }
 
     fn apply_now(&self, operation: &Operation<'_>) -> Option<Result<Answer, BackendError>> {
+        if let Err(error) = self.supports(&operation.check) {
+            return Some(Err(error));
+        }
         self.backend.apply_now(operation)
     }
 
     fn apply<'a>(&'a self, batch: &'a [Operation<'a>]) -> BoxFuture<'a, Answers> {
-        Box::pin(self.backend.apply(batch))
+        if batch.iter().all(|operation| self.supports(&operation.check).is_ok()) {
+            return Box::pin(self.backend.apply(batch));
+        }
+        Box::pin(async move {
+            let mut answers = Vec::new();
+            for operation in batch {
+                answers.push(match self.supports(&operation.check) {
+                    Ok(()) => {
+                        let answers = self.backend.apply(std::slice::from_ref(operation)).await;
+                        next_answer(&mut answers.into_iter())
+                    }
+                    Err(error) => Err(error),
+                });
+            }
+            answers
+        })
+    }
+
+    fn supports_calendars(&self) -> bool {
+        self.calendars
     }
 
     fn identity(&self) -> u64 {

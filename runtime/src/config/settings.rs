@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::ban::BanSettings;
-use super::value::{ConfigDuration, Keyword};
+use super::value::{ConfigDuration, ConfigPeriod, Keyword};
 use crate::overrides::written_quota;
 use crate::{Algorithm, CircuitBreaker, LocalTier, OnError, Override};
 
@@ -237,7 +237,7 @@ impl HttpSettings {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct PolicySettings {
     limit: Option<u32>,
-    per: Option<ConfigDuration>,
+    per: Option<ConfigPeriod>,
     burst: Option<u32>,
     quotas: Option<Vec<QuotaSettings>>,
     algorithm: Option<Keyword<Algorithm>>,
@@ -252,7 +252,7 @@ pub(super) struct PolicySettings {
 #[serde(deny_unknown_fields)]
 struct QuotaSettings {
     limit: u32,
-    per: ConfigDuration,
+    per: ConfigPeriod,
     burst: Option<u32>,
 }
 
@@ -264,20 +264,19 @@ impl PolicySettings {
         if let Some(limit) = self.limit {
             changes = changes.limit(limit);
         }
-        if let Some(ConfigDuration(per)) = self.per {
-            changes = changes.per(per);
+        if let Some(ConfigPeriod(per)) = &self.per {
+            changes = per.set(changes);
         }
         if let Some(burst) = self.burst {
             changes = changes.burst(burst);
         }
         if let Some(quotas) = &self.quotas {
             let mut all = Vec::new();
-            for (index, QuotaSettings { limit, per: ConfigDuration(per), burst }) in
+            for (index, QuotaSettings { limit, per: ConfigPeriod(per), burst }) in
                 quotas.iter().enumerate()
             {
-                let quota = written_quota(*limit, *per, *burst).map_err(|error| {
-                    (format!("policies.{name:?}.quotas[{index}]"), error.to_string())
-                })?;
+                let quota = written_quota(*limit, per, *burst)
+                    .map_err(|error| (format!("policies.{name:?}.quotas[{index}]"), error))?;
                 all.push(quota);
             }
             changes = changes.quotas(all);

@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
-use serde::de::{self, Deserialize, Deserializer, Visitor};
+use serde::Deserialize;
+use serde::de::{self, Deserializer, IntoDeserializer, MapAccess, Visitor};
 
+use crate::calendar::Calendar;
 #[cfg(feature = "axum")]
 use crate::key::{ForwardedHeader, OnMissingKey};
+use crate::overrides::WrittenPeriod;
 #[cfg(feature = "axum")]
 use crate::response::{HeaderStyle, LegacyReset};
 use crate::{Algorithm, OnError, duration_text};
@@ -44,6 +47,66 @@ impl<'de> Deserialize<'de> for ConfigDuration {
                 duration_text::parse(text)
                     .map(ConfigDuration)
                     .ok_or_else(|| E::invalid_value(unexpected, &self))
+            }
+        }
+
+        deserializer.deserialize_any(Reader)
+    }
+}
+
+/// A period: a length, or a unit of the calendar in a time zone, such as
+/// `{ calendar = "month", zone = "Europe/Berlin" }`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ConfigPeriod(pub(super) WrittenPeriod);
+
+/// A unit of the calendar. Without a zone, it is that of UTC.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CalendarSettings {
+    calendar: Keyword<Calendar>,
+    zone: Option<String>,
+}
+
+impl<'de> Deserialize<'de> for ConfigPeriod {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+
+        fn length<'de, E: de::Error>(
+            value: impl IntoDeserializer<'de, E>,
+        ) -> Result<ConfigPeriod, E> {
+            let ConfigDuration(length) = ConfigDuration::deserialize(value.into_deserializer())?;
+            Ok(ConfigPeriod(WrittenPeriod::Length(length)))
+        }
+
+        impl<'de> Visitor<'de> for Reader {
+            type Value = ConfigPeriod;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(
+                    "whole seconds, or text with units from long to short, such as \"250ms\", \
+                     \"1m\" or \"1h30m\", or a calendar, such as { calendar = \"month\", zone = \
+                     \"Europe/Berlin\" }",
+                )
+            }
+
+            fn visit_u64<E: de::Error>(self, seconds: u64) -> Result<ConfigPeriod, E> {
+                length(seconds)
+            }
+
+            fn visit_i64<E: de::Error>(self, seconds: i64) -> Result<ConfigPeriod, E> {
+                length(seconds)
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<ConfigPeriod, E> {
+                length(text)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<ConfigPeriod, A::Error> {
+                let map = de::value::MapAccessDeserializer::new(map);
+                let CalendarSettings { calendar: Keyword(calendar), zone } =
+                    CalendarSettings::deserialize(map)?;
+                let zone = zone.as_deref().unwrap_or("UTC").into();
+                Ok(ConfigPeriod(WrittenPeriod::Calendar(calendar, zone)))
             }
         }
 
@@ -111,6 +174,7 @@ macro_rules! keywords_by_name {
 keywords_by_name! { Algorithm OnError }
 
 keywords! {
+    Calendar { "day" Day, "week" Week, "month" Month, "year" Year }
     #[cfg(feature = "axum")]
     HeaderStyle { "ietf" Ietf, "legacy" Legacy, "both" Both, "none" None }
     #[cfg(feature = "axum")]

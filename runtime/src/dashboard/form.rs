@@ -3,7 +3,8 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::overrides::{Origin, UnknownWord, written_ban, written_quota};
+use crate::calendar::{Calendar, CalendarPeriod};
+use crate::overrides::{Origin, UnknownWord, WrittenPeriod, written_ban, written_quota};
 use crate::{Algorithm, Ban, OnError, Override, Policy, Quota, duration_text};
 
 /// The fields of a form as text. An empty field does not override the policy's declared setting.
@@ -60,7 +61,10 @@ impl Form {
             policy: policy.name().to_owned(),
             resets: false,
             limit: text(*limit),
-            per: per.map(duration_text::format).unwrap_or_default(),
+            per: per
+                .map(duration_text::format)
+                .or_else(|| calendar_text(changes))
+                .unwrap_or_default(),
             burst: text(*burst),
             quotas: quotas.as_deref().map(listed).unwrap_or_default(),
             algorithm: algorithm.map_or("", Algorithm::as_str).to_owned(),
@@ -76,9 +80,9 @@ impl Form {
     pub(super) fn changes(&self) -> Result<Override, Vec<String>> {
         let mut mistakes = Vec::new();
         let mut report = |mistake| mistakes.push(mistake);
+        let per = parse_field("per", &self.per, &mut report, period);
         let changes = Override {
             limit: parse_field("limit", &self.limit, &mut report, number),
-            per: parse_field("per", &self.per, &mut report, period),
             burst: parse_field("burst", &self.burst, &mut report, number),
             quotas: parse_field("quotas", &self.quotas, &mut report, quotas),
             algorithm: parse_field("algorithm", &self.algorithm, &mut report, keyword),
@@ -88,7 +92,9 @@ impl Form {
             block: parse_field("block", &self.block, &mut report, is_on),
             ban: parse_field("ban", &self.ban, &mut report, ban),
             origin: Origin::default(),
+            ..Override::new()
         };
+        let changes = per.map_or(changes.clone(), |per| per.set(changes));
         if mistakes.is_empty() { Ok(changes) } else { Err(mistakes) }
     }
 }
@@ -105,7 +111,11 @@ fn format_quota(quota: &Quota) -> String {
         // A limit of 0 is how a block is written in a list.
         return "0 per 1s".to_owned();
     }
-    let text = format!("{} per {}", quota.limit(), duration_text::format(quota.period()));
+    let period = match quota.calendar_period() {
+        Some(calendar) => calendar.to_string(),
+        None => duration_text::format(quota.period()),
+    };
+    let text = format!("{} per {period}", quota.limit());
     match quota.capacity() {
         burst if burst != quota.limit() => format!("{text} burst {burst}"),
         _ => text,
@@ -144,7 +154,34 @@ fn number(text: &str) -> Result<u32, String> {
     u32::from_str(text).map_err(wrong)
 }
 
-fn period(text: &str) -> Result<Duration, String> {
+/// Formats the unit of the calendar that an override sets, for example `month in Europe/Berlin`.
+fn calendar_text(changes: &Override) -> Option<String> {
+    let (calendar, zone) = changes.get_calendar()?;
+    Some(match CalendarPeriod::parse(calendar, zone) {
+        Ok(period) => period.to_string(),
+        Err(_) => format!("{calendar} in {zone}"),
+    })
+}
+
+/// Parses a length of time, or a unit of the calendar, such as `month` or `month in Europe/Berlin`.
+fn period(text: &str) -> Result<WrittenPeriod, String> {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let calendar = match words[..] {
+        [unit] => Some((unit, "UTC")),
+        [unit, "in", zone] => Some((unit, zone)),
+        _ => None,
+    };
+    let unit = |word: &str| Calendar::ALL.iter().copied().find(|unit| unit.as_str() == word);
+    if let Some((calendar, zone)) = calendar.and_then(|(word, zone)| Some((unit(word)?, zone))) {
+        return CalendarPeriod::parse(calendar, zone)
+            .map(|_| WrittenPeriod::Calendar(calendar, zone.into()));
+    }
+    length(text).map(WrittenPeriod::Length).map_err(|error| {
+        format!("{error}, or a unit of the calendar, such as `month` or `day in Europe/Berlin`")
+    })
+}
+
+fn length(text: &str) -> Result<Duration, String> {
     let seconds = u64::from_str(text).ok().map(Duration::from_secs);
     seconds.or_else(|| duration_text::parse(text)).ok_or_else(|| {
         format!(
@@ -181,8 +218,8 @@ fn ban(text: &str) -> Result<Option<Ban>, String> {
         _ => return Err(wrong()),
     };
     let grow = grow.map(|grow| number(grow)).transpose()?;
-    let most = most.map(|most| period(most)).transpose()?;
-    written_ban(number(after)?, period(first)?, grow, most)
+    let most = most.map(|most| length(most)).transpose()?;
+    written_ban(number(after)?, length(first)?, grow, most)
         .map(Some)
         .map_err(|(part, error)| format!("`{part}`: {error}"))
 }
@@ -191,9 +228,11 @@ fn ban(text: &str) -> Result<Option<Ban>, String> {
 fn quotas(text: &str) -> Result<Vec<Quota>, String> {
     let one = |text: &str| {
         let words: Vec<&str> = text.split_whitespace().collect();
-        let (limit, per, burst) = match words[..] {
-            [limit, "per", per] => (limit, per, None),
-            [limit, "per", per, "burst", burst] => (limit, per, Some(burst)),
+        let (limit, per, burst) = match &words[..] {
+            [limit, "per", per @ .., "burst", burst] if !per.is_empty() => {
+                (limit, per, Some(burst))
+            }
+            [limit, "per", per @ ..] if !per.is_empty() => (limit, per, None),
             _ => {
                 let text = text.trim();
                 return Err(format!(
@@ -201,8 +240,8 @@ fn quotas(text: &str) -> Result<Vec<Quota>, String> {
                 ));
             }
         };
-        let burst = burst.map(number).transpose()?;
-        written_quota(number(limit)?, period(per)?, burst)
+        let burst = burst.map(|burst| number(burst)).transpose()?;
+        written_quota(number(limit)?, &period(&per.join(" "))?, burst)
             .map_err(|error| format!("`{}`: {error}", text.trim()))
     };
     text.split(',').map(one).collect()

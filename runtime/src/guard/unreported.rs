@@ -65,7 +65,7 @@ impl UnreportedCharge {
             let fill = u128::from(quota.capacity()) * u128::from(quota.period_micros())
                 / u128::from(quota.limit());
             let fill = TimeSpan::from_micros(u64::try_from(fill).unwrap_or(u64::MAX));
-            fill.max(quota.period_span())
+            fill.max(quota.longest_span())
         });
         now < self.last.saturating_add(spans.max().unwrap_or_default())
     }

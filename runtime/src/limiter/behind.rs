@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::Limiter;
 use super::prospect::{Ahead, Turn};
 use super::queue::Passage;
+use crate::micros::Timestamp;
 use crate::operation::Operation;
 use crate::verdict::Verdict;
 use crate::{Check, Decision, Outcome, Source, Unavailable};
@@ -109,7 +110,8 @@ pub(super) fn put_behind(verdict: &mut Verdict, turn: &Turn) -> bool {
         Outcome::Refused { retry_after } => Some(retry_after),
         Outcome::Never | Outcome::Blocked | Outcome::Banned { .. } => None,
     };
-    if let Some(retry_after) = told.and_then(|told| turn.wait(told)) {
+    let now = Timestamp::from_micros(verdict.stamp_micros());
+    if let Some(retry_after) = told.and_then(|told| turn.wait(now, told)) {
         verdict.set_outcome(Outcome::Refused { retry_after });
     }
     verdict.is_allowed()

@@ -19,6 +19,17 @@ const NO_SETTLEMENTS: &str = "it settles charges, and the limiter's backend does
      leave the settlement out, or use another backend";
 
 impl Limiter {
+    /// Returns an error if a declared policy has a period of the calendar that this limiter cannot
+    /// apply. Those of annotations have been validated.
+    pub(super) fn check_calendars(&self) -> Result<(), StartError> {
+        let mut declared = self.shared.declared.iter().filter(|policy| policy.has_calendar());
+        let error = declared.find_map(|policy| {
+            let Unsupported { reason, .. } = self.unsupported(policy)?;
+            Some(StartError::Unsupported { name: policy.name().to_owned(), reason })
+        });
+        error.map_or(Ok(()), Err)
+    }
+
     /// Returns an error if the store does not support what a known policy needs, as it is in effect.
     /// A failure of the store is not reported: it is an outage like any other.
     pub(super) async fn check_capabilities(&self) -> Result<(), StartError> {

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use super::Limiter;
 use super::capabilities::NO_BANS;
+use crate::backend::store::NO_CALENDARS;
 use crate::guard::{Fallback, NO_INSTANCES};
 use crate::operation::{Action, Operation};
 use crate::overrides::EffectivePolicy;
@@ -20,8 +21,11 @@ impl Limiter {
             && self.on_error(policy) == OnError::Local;
         let instances = Unsupported { setting: "on_error", reason: NO_INSTANCES };
         let needs_bans = policy.get_ban().is_some() && self.lacks_bans();
+        let needs_calendars = policy.has_calendar() && !self.shared.store.supports_calendars();
+        let calendars = Unsupported { setting: "per", reason: NO_CALENDARS };
         policy
             .unsupported()
+            .or(needs_calendars.then_some(calendars))
             .or(needs_instances.then_some(instances))
             .or(needs_bans.then_some(NO_BANS))
     }

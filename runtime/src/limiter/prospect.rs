@@ -3,7 +3,11 @@
 
 use std::time::Duration;
 
+use smallvec::SmallVec;
+
 use crate::algorithm::spaced;
+use crate::calendar::CalendarPeriod;
+use crate::micros::{TimeSpan, Timestamp};
 use crate::{Algorithm, Check, Policy, Quota};
 
 /// The places before a caller in line, at least one.
@@ -22,7 +26,7 @@ pub(super) fn can_pass(check: &Check<'_>, ahead: Ahead, span: Duration) -> bool 
     let span = span.as_micros();
     check.policy.quotas().iter().all(|quota| {
         let [limit, burst] = [quota.limit(), quota.capacity()].map(u128::from);
-        let period = u128::from(quota.period_micros());
+        let period = u128::from(quota.shortest_micros());
         let most = match check.policy.get_algorithm() {
             Algorithm::SlidingWindow => limit.saturating_mul(span / period + 1),
             // Counts the windows that begin during the wait, and the present window.
@@ -51,6 +55,8 @@ pub(super) struct Turn {
     cost: u32,
     /// The time that passes between the instant which the store tells and that of the turn.
     further: Duration,
+    /// The numbers of windows of calendars that pass, too.
+    windows: SmallVec<[(CalendarPeriod, u64); 1]>,
     /// `true` if the check may be admitted at once.
     may_pass: bool,
 }
@@ -83,24 +89,30 @@ impl Turn {
 
     fn spaced(check: &Check<'_>, further: Duration) -> Self {
         let policy = Some(spaced(check.policy, check.cost));
-        Self { policy, cost: check.cost, further, may_pass: false }
+        Self { policy, cost: check.cost, further, windows: SmallVec::new(), may_pass: false }
     }
 
     fn of_units(check: &Check<'_>, ahead: Ahead) -> Self {
         let total = ahead.units + u64::from(check.cost);
         let capacity = check.policy.quotas().iter().map(Quota::capacity).min().unwrap_or(0);
         let cost = u32::try_from(total).unwrap_or(u32::MAX).min(capacity);
+        let rest = |quota: &Quota| total.saturating_sub(quota.capacity().into());
+        let windows_of = |quota: &Quota| rest(quota).div_ceil(quota.limit().into());
+        let calendars = check.policy.quotas().iter().filter_map(|quota| {
+            let windows = windows_of(quota);
+            quota.calendar_period().filter(|_| windows > 0).map(|calendar| (calendar, windows))
+        });
         let further = longest(check.policy, |quota| {
-            let rest = total.saturating_sub(quota.capacity().into());
+            if quota.calendar_period().is_some() {
+                return Duration::ZERO;
+            }
             match check.policy.get_algorithm() {
-                Algorithm::TokenBucket | Algorithm::Gcra => refill(quota, rest),
-                _ => {
-                    let windows = rest.div_ceil(quota.limit().into());
-                    Duration::from_micros(windows.saturating_mul(quota.period_micros()))
-                }
+                Algorithm::TokenBucket | Algorithm::Gcra => refill(quota, rest(quota)),
+                _ => Duration::from_micros(windows_of(quota).saturating_mul(quota.period_micros())),
             }
         });
-        Self { policy: None, cost, further, may_pass: total <= capacity.into() }
+        let windows = calendars.collect();
+        Self { policy: None, cost, further, windows, may_pass: total <= capacity.into() }
     }
 
     /// Returns the check to peek at.
@@ -108,10 +120,15 @@ impl Turn {
         check.with_policy(self.policy.as_ref().unwrap_or(check.policy)).with_cost(self.cost)
     }
 
-    /// Returns the time until the check's turn, if the store admits the question after `told`;
-    /// `None` if the check may pass.
-    pub(super) fn wait(&self, told: Duration) -> Option<Duration> {
-        let wait = told.saturating_add(self.further);
+    /// Returns the time from `now` until the check's turn, if the store admits the question after
+    /// `told`; `None` if the check may pass.
+    pub(super) fn wait(&self, now: Timestamp, told: Duration) -> Option<Duration> {
+        let admitted_at = now.saturating_add(TimeSpan::from_duration(told));
+        let span = |(calendar, windows): &(CalendarPeriod, u64)| {
+            calendar.end_after(admitted_at, windows - 1).saturating_since(admitted_at).to_duration()
+        };
+        let further = self.windows.iter().map(span).max().unwrap_or_default().max(self.further);
+        let wait = told.saturating_add(further);
         // A refusal says to come later, be it only after those who are about to go.
         (!self.may_pass || !wait.is_zero()).then(|| wait.max(Duration::from_micros(1)))
     }
@@ -190,7 +207,7 @@ mod tests {
                 *algorithm != Algorithm::LeakyBucket
             );
             for turn in [Turn::of_plain(&check, ahead), Turn::of_waiter(&check, ahead)] {
-                assert!(turn.wait(Duration::MAX) > Some(SECOND));
+                assert!(turn.wait(Timestamp::EPOCH, Duration::MAX) > Some(SECOND));
             }
         }
     }

@@ -13,6 +13,8 @@ mod origin;
 pub(crate) mod per_subject;
 pub(crate) mod settings;
 mod table;
+#[cfg(any(feature = "config", feature = "dashboard"))]
+mod written;
 
 pub(crate) use self::by_name::Overrides;
 #[cfg(feature = "axum")]
@@ -25,7 +27,7 @@ pub use self::error::{OverrideMistake, OverridesError};
 pub(crate) use self::origin::Origin;
 pub(crate) use self::per_subject::SubjectOverrides;
 pub(crate) use self::settings::Override;
-#[cfg(any(feature = "config", feature = "dashboard"))]
-pub(crate) use self::settings::{written_ban, written_quota};
 pub(crate) use self::table::OverrideTable;
+#[cfg(any(feature = "config", feature = "dashboard"))]
+pub(crate) use self::written::{WrittenPeriod, written_ban, written_quota};
 pub use crate::policy::UnknownWord;

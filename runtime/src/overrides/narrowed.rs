@@ -8,8 +8,9 @@
 use std::time::Duration;
 
 use super::Override;
+use crate::calendar::{Calendar, CalendarPeriod};
 use crate::policy::MAX_QUOTAS;
-use crate::{OnError, Policy, Quota};
+use crate::{Algorithm, OnError, Policy, Quota};
 
 /// Returns a policy that admits at most as much as `base`, and at most as much as the invalid
 /// override `changes` could mean. A limit or a burst of 0 admits nothing. `is_supported` returns
@@ -51,27 +52,66 @@ pub(super) fn narrowed(
 /// Returns the quotas that the override could mean, or `None` if it means that nothing is admitted.
 /// A setting for one quota could mean each quota of the policy.
 fn meant_by(base: &Policy, changes: &Override) -> Option<Vec<Quota>> {
-    let Override { limit, per, burst, quotas, .. } = changes;
+    let Override { limit, per, burst, quotas, calendar, .. } = changes;
+    let algorithm = base.get_algorithm();
     let mut meant = quotas.clone().unwrap_or_default();
     if base.quotas().iter().chain(&meant).any(Quota::is_blocked) {
         return None;
     }
-    if limit.is_some() || per.is_some() || burst.is_some() {
+    if limit.is_some() || per.is_some() || burst.is_some() || calendar.is_some() {
         for quota in base.quotas() {
             let own = (quota.capacity() != quota.limit()).then_some(quota.capacity());
-            meant.push(valid(
-                limit.unwrap_or(quota.limit()),
-                per.unwrap_or(quota.period()),
-                burst.or(own),
-            )?);
+            let limit = limit.unwrap_or(quota.limit());
+            let burst = burst.or(own);
+            let known = match calendar {
+                Some((unit, zone)) => CalendarPeriod::parse(*unit, zone).ok(),
+                None => quota.calendar_period().filter(|_| per.is_none()),
+            };
+            meant.push(match (known, calendar) {
+                (Some(known), _) => of_calendar(limit.min(burst.unwrap_or(limit)), known)?,
+                // The zone is not known, so it could be any.
+                (None, Some((unit, _))) => {
+                    without_calendar(algorithm, limit.min(burst.unwrap_or(limit)), *unit)?
+                }
+                (None, None) => valid(limit, per.unwrap_or(quota.period()), burst)?,
+            });
         }
     }
-    if !base.get_algorithm().has_bucket() {
+    let meant = meant.into_iter().map(|quota| match quota.calendar_period() {
+        Some(calendar) => {
+            let limit = quota.limit().min(quota.capacity());
+            match algorithm {
+                Algorithm::FixedWindow => of_calendar(limit, calendar),
+                _ => without_calendar(algorithm, limit, calendar.calendar()),
+            }
+        }
         // Without a bucket, a burst bounds the limit.
-        let flat = |quota: Quota| valid(quota.limit().min(quota.capacity()), quota.period(), None);
-        return meant.into_iter().map(flat).collect();
+        None if !algorithm.has_bucket() => {
+            valid(quota.limit().min(quota.capacity()), quota.period(), None)
+        }
+        None => Some(quota),
+    });
+    meant.collect()
+}
+
+fn of_calendar(limit: u32, calendar: CalendarPeriod) -> Option<Quota> {
+    Quota::try_of_calendar(limit, calendar).ok()
+}
+
+/// Returns a quota whose period has a length, and that admits at most `limit` in each window of any
+/// calendar of this unit; `None` if it admits nothing. By the bounds of the algorithms, which are
+/// those of any window of one period.
+fn without_calendar(algorithm: Algorithm, limit: u32, calendar: Calendar) -> Option<Quota> {
+    let period = Duration::from_micros(calendar.longest_micros());
+    match algorithm {
+        Algorithm::SlidingWindow => valid(limit, period, None),
+        Algorithm::SlidingWindowCounter | Algorithm::FixedWindow => {
+            valid(limit.div_ceil(2), period, None)
+        }
+        Algorithm::TokenBucket | Algorithm::LeakyBucket | Algorithm::Gcra => {
+            valid(limit, period, Some(limit.min(1)))
+        }
     }
-    Some(meant)
 }
 
 /// Returns the largest valid quota that admits at most as much as these numbers would; `None` if
@@ -100,7 +140,7 @@ fn micros(span: Duration) -> u128 {
 fn stacked(quotas: Vec<Quota>) -> Vec<Quota> {
     let mut stacked = Vec::<Quota>::new();
     for quota in quotas {
-        match stacked.iter_mut().find(|it| it.period() == quota.period()) {
+        match stacked.iter_mut().find(|it| it.has_period_of(&quota)) {
             Some(same) => *same = narrower(same, &quota),
             None => stacked.push(quota),
         }
@@ -115,6 +155,17 @@ fn stacked(quotas: Vec<Quota>) -> Vec<Quota> {
 /// Returns a quota that admits at most as much as each of the two.
 fn narrower(one: &Quota, other: &Quota) -> Quota {
     let limit = one.limit().min(other.limit());
+    match [one, other].map(Quota::calendar_period) {
+        [None, None] => {}
+        [Some(calendar), _] if one.has_period_of(other) => {
+            return of_calendar(limit, calendar).unwrap_or(*one);
+        }
+        // Windows that do not open together: half of the limit is for each of two.
+        _ => {
+            let quota = valid(limit.div_ceil(2), one.period().max(other.period()), None);
+            return quota.unwrap_or(*one);
+        }
+    }
     let burst = one.capacity().min(other.capacity());
     let quota = valid(limit, one.period().max(other.period()), Some(burst));
     // Numbers of valid quotas are valid.

@@ -3,10 +3,11 @@
 use std::fmt;
 use std::time::Duration;
 
+use smol_str::SmolStr;
+
 use super::origin::Origin;
+use crate::calendar::{Calendar, CalendarPeriod};
 use crate::policy::MAX_QUOTAS;
-#[cfg(any(feature = "config", feature = "dashboard"))]
-use crate::policy::ban::BanError;
 use crate::{Algorithm, Ban, OnError, Policy, Quota, QuotaError};
 
 /// Settings that replace those of a declared policy. A setting that is not given stays as declared.
@@ -18,6 +19,7 @@ use crate::{Algorithm, Ban, OnError, Policy, Quota, QuotaError};
 pub struct Override {
     pub(crate) limit: Option<u32>,
     pub(crate) per: Option<Duration>,
+    pub(crate) calendar: Option<(Calendar, SmolStr)>,
     pub(crate) burst: Option<u32>,
     pub(crate) quotas: Option<Vec<Quota>>,
     pub(crate) algorithm: Option<Algorithm>,
@@ -54,7 +56,16 @@ impl Override {
     /// Sets the length of the period.
     #[must_use]
     pub fn per(mut self, period: Duration) -> Self {
-        self.per = Some(period);
+        (self.per, self.calendar) = (Some(period), None);
+        self
+    }
+
+    /// Sets the period to a unit of the calendar in the time zone of this name, such as
+    /// `Europe/Berlin` or `UTC`. Only [`Algorithm::FixedWindow`] has such periods. An unknown zone is
+    /// an error when the override is applied, and so is any without the feature `calendar`.
+    #[must_use]
+    pub fn calendar(mut self, calendar: Calendar, zone: impl AsRef<str>) -> Self {
+        (self.per, self.calendar) = (None, Some((calendar, zone.as_ref().into())));
         self
     }
 
@@ -142,6 +153,12 @@ impl Override {
     #[must_use]
     pub const fn get_per(&self) -> Option<Duration> {
         self.per
+    }
+
+    /// Returns the unit of the calendar and the name of the time zone, if they are set.
+    #[must_use]
+    pub fn get_calendar(&self) -> Option<(Calendar, &str)> {
+        self.calendar.as_ref().map(|(calendar, zone)| (*calendar, zone.as_str()))
     }
 
     /// Returns the size of the bucket in units, if it is set.
@@ -240,6 +257,21 @@ impl Override {
         self.limit.filter(|limit| *limit > 0)
     }
 
+    fn sets_period(&self) -> bool {
+        self.per.is_some() || self.calendar.is_some()
+    }
+
+    /// Returns the calendar of the period, which is set or declared, unless a length is set.
+    fn calendar_of(&self, base: &Quota) -> Result<Option<CalendarPeriod>, InvalidKey> {
+        match &self.calendar {
+            Some((calendar, zone)) => {
+                let calendar = CalendarPeriod::parse(*calendar, zone);
+                calendar.map(Some).map_err(|reason| ("per", reason))
+            }
+            None => Ok(base.calendar_period().filter(|_| self.per.is_none())),
+        }
+    }
+
     fn quotas_of(&self, base: &Policy) -> Result<Vec<Quota>, InvalidKey> {
         let is_limit_given = match self.quotas {
             Some(_) => self.limit.is_some(),
@@ -248,7 +280,7 @@ impl Override {
         };
         let single = [
             ("limit", is_limit_given),
-            ("per", self.per.is_some()),
+            ("per", self.sets_period()),
             ("burst", self.burst.is_some()),
         ];
         let single = single.into_iter().find_map(|(key, is_set)| is_set.then_some(key));
@@ -277,18 +309,22 @@ impl Override {
     }
 
     fn quota_of(&self, base: &Quota) -> Result<Quota, InvalidKey> {
-        if base.is_blocked() && self.per.is_none() {
+        if base.is_blocked() && !self.sets_period() {
             let reason = "this policy is declared as blocked, so it has no period: say `per`, too";
             return Err(("per", reason.to_owned()));
         }
         let limit = self.counted_limit().unwrap_or(base.limit());
         let per = self.per.unwrap_or(base.period());
         let own_burst = (base.capacity() != base.limit()).then_some(base.capacity());
-        quota(limit, per, self.burst.or(own_burst)).map_err(|error| {
+        let bare = match self.calendar_of(base)? {
+            Some(calendar) => Quota::try_of_calendar(limit, calendar),
+            None => Quota::try_new(limit, per),
+        };
+        bare.and_then(|quota| with_burst(quota, self.burst.or(own_burst))).map_err(|error| {
             let key = match error {
                 QuotaError::ZeroLimit => "limit",
                 QuotaError::RateTooHigh if self.per.is_none() => "limit",
-                QuotaError::BurstTooLarge if self.burst.is_none() && self.per.is_some() => "per",
+                QuotaError::BurstTooLarge if self.burst.is_none() && self.sets_period() => "per",
                 QuotaError::BurstTooLarge if self.burst.is_none() => "limit",
                 QuotaError::ZeroBurst | QuotaError::BurstTooLarge => "burst",
                 _ => "per",
@@ -298,48 +334,9 @@ impl Override {
     }
 }
 
-/// Creates a quota that an operator has written, or returns an error if the values are invalid. The
-/// default of `burst` is the limit.
-#[cfg(any(feature = "config", feature = "dashboard"))]
-pub(crate) fn written_quota(
-    limit: u32,
-    per: Duration,
-    burst: Option<u32>,
-) -> Result<Quota, QuotaError> {
-    if limit == 0 {
-        // The period is of no use, but a wrong one is a mistake all the same.
-        return quota(1, per, burst.filter(|burst| *burst == 0)).map(|_| Quota::BLOCKED);
-    }
-    quota(limit, per, burst)
-}
-
-/// Creates a rule for bans that an operator has written. The error contains the name of the invalid
-/// part. `grow` and `most` have defaults.
-#[cfg(any(feature = "config", feature = "dashboard"))]
-pub(crate) fn written_ban(
-    after: u32,
-    first: Duration,
-    grow: Option<u32>,
-    most: Option<Duration>,
-) -> Result<Ban, (&'static str, BanError)> {
-    let mut rule = Ban::try_new(after, first).map_err(|error| match error {
-        BanError::ZeroRefusals => ("after", error),
-        _ => ("for", error),
-    })?;
-    if let Some(factor) = grow {
-        rule.set_grow(factor).map_err(|error| ("grow", error))?;
-    }
-    if let Some(longest) = most {
-        rule.set_most(longest).map_err(|error| ("most", error))?;
-    }
-    Ok(rule)
-}
-
-/// Creates a quota, or returns an error if the values are invalid. The default of `burst` is the
-/// limit.
-fn quota(limit: u32, per: Duration, burst: Option<u32>) -> Result<Quota, QuotaError> {
-    let mut quota = Quota::try_new(limit, per)?;
-    quota.set_burst(burst.unwrap_or(limit))?;
+/// Sets a burst, or returns an error if it is invalid. The default is the limit.
+pub(super) fn with_burst(mut quota: Quota, burst: Option<u32>) -> Result<Quota, QuotaError> {
+    quota.set_burst(burst.unwrap_or(quota.limit()))?;
     Ok(quota)
 }
 
@@ -350,10 +347,11 @@ pub(super) type InvalidKey = (&'static str, String);
 impl fmt::Display for Override {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { limit, per, burst, quotas, algorithm, shadow, on_error, .. } = self;
-        let Self { enabled, block, ban, .. } = self;
+        let Self { enabled, block, ban, calendar, .. } = self;
         let parts = [
             limit.map(|limit| format!("limit={limit}")),
             per.map(|per| format!("per={per:?}")),
+            calendar.as_ref().map(|(calendar, zone)| format!("per=[{calendar} in {zone}]")),
             burst.map(|burst| format!("burst={burst}")),
             quotas.as_ref().map(|quotas| format!("quotas=[{}]", Listed(quotas))),
             algorithm.map(|algorithm| format!("algorithm={algorithm}")),
@@ -381,7 +379,7 @@ impl fmt::Display for Listed<'_> {
                 f.write_str("blocked")?;
                 continue;
             }
-            write!(f, "{} per {:?}", quota.limit(), quota.period())?;
+            write!(f, "{} per {}", quota.limit(), quota.period_text())?;
             if quota.capacity() != quota.limit() {
                 write!(f, " burst {}", quota.capacity())?;
             }

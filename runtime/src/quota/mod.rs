@@ -1,5 +1,6 @@
 //! The quota: a limit on the number of requests per period.
 
+mod calendar;
 mod drain;
 mod error;
 
@@ -8,6 +9,7 @@ use std::time::Duration;
 
 pub(crate) use self::drain::Drain;
 pub use self::error::QuotaError;
+use crate::calendar::CalendarPeriod;
 use crate::micros::TimeSpan;
 
 const MICROS_PER_SECOND: u64 = 1_000_000;
@@ -27,6 +29,9 @@ pub struct Quota {
     /// The number of units of the burst that one request may use. It equals `burst`, except for
     /// requests that leave a queue at even intervals.
     usable: u32,
+    /// The unit of the calendar with which the period begins; `None` if it has a length of its own.
+    calendar: Option<CalendarPeriod>,
+    /// The length of the period, for one of a calendar the longest.
     period_micros: u64,
     /// The time to replenish one unit.
     interval: Drain,
@@ -167,6 +172,7 @@ impl Quota {
             limit,
             burst: limit,
             usable: limit,
+            calendar: None,
             period_micros,
             interval: Drain::of(1, limit, period_micros),
             usable_drain: Drain::of(limit, limit, period_micros),
@@ -231,7 +237,7 @@ impl Quota {
         self.limit
     }
 
-    /// Returns the length of the period.
+    /// Returns the length of the period. Periods of a calendar differ, and this is the longest.
     #[must_use]
     pub const fn period(&self) -> Duration {
         Duration::from_micros(self.period_micros)
@@ -265,6 +271,7 @@ impl Quota {
         // the requests of one subject.
         (self.limit, self.burst, self.period_micros)
             == (other.limit, other.burst, other.period_micros)
+            && self.calendar == other.calendar
     }
 
     /// Returns the number of units of the bucket that one request may use. It is at most the
@@ -279,7 +286,9 @@ impl Quota {
     /// then.
     pub(crate) fn share(self, instances: u32) -> Self {
         let share = |units: u32| units.div_ceil(instances.max(1));
-        Self::of(share(self.limit), self.period_micros).with_capacity(share(self.burst))
+        Self::of(share(self.limit), self.period_micros)
+            .with_calendar(self.calendar)
+            .with_capacity(share(self.burst))
     }
 
     pub(crate) const fn period_micros(&self) -> u64 {
@@ -323,69 +332,9 @@ impl Eq for Quota {}
 
 impl Hash for Quota {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        (self.limit, self.burst, self.period_micros).hash(state);
+        (self.limit, self.burst, self.period_micros, self.calendar).hash(state);
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-
-    #[test]
-    fn accepts_the_whole_range_and_nothing_beyond() {
-        let micros = Duration::from_micros;
-        let cases = [
-            (1, micros(1_000), Ok(())),
-            (1_000, micros(1_000), Ok(())),
-            (1, 366 * DAY, Ok(())),
-            (u32::MAX, micros(4_294_967_295), Ok(())),
-            (0, DAY, Err(QuotaError::ZeroLimit)),
-            (1, Duration::ZERO, Err(QuotaError::ZeroPeriod)),
-            (1, Duration::from_nanos(1_000_001), Err(QuotaError::FractionalMicros)),
-            (1, micros(999), Err(QuotaError::PeriodTooShort)),
-            (1, 366 * DAY + micros(1), Err(QuotaError::PeriodTooLong)),
-            (1, Duration::MAX - Duration::from_nanos(999_999_999), Err(QuotaError::PeriodTooLong)),
-            (1_001, micros(1_000), Err(QuotaError::RateTooHigh)),
-            (u32::MAX, micros(4_294_967_294), Err(QuotaError::RateTooHigh)),
-        ];
-        for (limit, period, expected) in cases {
-            assert_eq!(
-                Quota::try_new(limit, period).map(|_| ()),
-                expected,
-                "{limit} per {period:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn common_periods() {
-        const QUOTAS: [Quota; 4] = [
-            Quota::per_second(1_000_000),
-            Quota::per_minute(60_000_000),
-            Quota::per_hour(3_600_000_000),
-            Quota::per_day(u32::MAX),
-        ];
-        let periods = QUOTAS.map(|quota| quota.period().as_secs());
-        assert_eq!(periods, [1, 60, 3_600, 86_400]);
-        let limits = QUOTAS.map(|quota| quota.limit());
-        assert_eq!(limits, [1_000_000, 60_000_000, 3_600_000_000, u32::MAX]);
-        assert_eq!(Quota::per_minute(7).burst(9), Quota::new(7, DAY / 1_440).burst(9));
-        let wrong: [fn() -> Quota; 4] = [
-            || Quota::per_second(1_000_001),
-            || Quota::per_minute(0),
-            || Quota::per_hour(3_600_000_001),
-            || Quota::per_day(0),
-        ];
-        for quota in wrong {
-            assert!(std::panic::catch_unwind(quota).is_err());
-        }
-    }
-
-    #[test]
-    fn keeps_its_numbers() {
-        const QUOTA: Quota = Quota::new(7, Duration::from_millis(250));
-        assert_eq!((QUOTA.limit(), QUOTA.period()), (7, Duration::from_millis(250)));
-    }
-}
+mod tests;

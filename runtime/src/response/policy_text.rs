@@ -52,7 +52,7 @@ impl PolicyText {
         let quotas = quota_names(policy).zip(policy.quotas()).map(|(name, quota)| QuotaText {
             item: format!("{};r=", structured_string(&name)),
             capacity: told_capacity(policy, quota),
-            text: format!("{} per {:?}", quota.limit(), quota.period()),
+            text: format!("{} per {}", quota.limit(), quota.period_text()),
             name_json: json_string(&name),
             name: name.into_owned(),
         });
@@ -73,7 +73,8 @@ fn quota_names(policy: &Policy) -> impl Iterator<Item = Cow<'_, str>> {
         if is_single {
             Cow::Borrowed(label)
         } else {
-            Cow::Owned(format!("{label}-{:?}", quota.period()))
+            let period = quota.period_text().replace(" in ", "-");
+            Cow::Owned(format!("{label}-{period}"))
         }
     })
 }
@@ -104,10 +105,10 @@ pub(super) fn policy_field(policy: &Policy) -> String {
 
 /// Formats the parameter `w`, the time in seconds in which `capacity` units of the quota are
 /// replenished. Returns an empty string if that is not a whole number of seconds, because the field
-/// does not allow fractions.
+/// does not allow fractions, and for periods of a calendar, because their lengths differ.
 fn window(quota: &Quota, capacity: u32) -> String {
-    if capacity == 0 {
-        // Nothing is replenished.
+    if capacity == 0 || quota.get_calendar().is_some() {
+        // Nothing is replenished, or not in a time that is always the same.
         return String::new();
     }
     let micros = u128::from(capacity) * u128::from(quota.period_micros());

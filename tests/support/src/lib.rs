@@ -5,6 +5,7 @@
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a test that panics fails, as it should")]
 #![allow(clippy::new_without_default, reason = "tests call `new`, and nothing is generic over it")]
 
+pub mod almanac;
 mod alone;
 pub mod body_count;
 pub mod climb;

@@ -407,6 +407,10 @@ impl Store for Arc<MemoryBackend> {
         true
     }
 
+    fn supports_calendars(&self) -> bool {
+        true
+    }
+
     fn identity(&self) -> u64 {
         self.identity
     }

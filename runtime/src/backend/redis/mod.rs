@@ -67,7 +67,7 @@ use self::script::{Plan, ScriptReply};
 use self::servers::Servers;
 use super::identity::identity_of;
 use super::info::BackendInfo;
-use super::store::{Answers, BoxFuture, Store, StoreHandle, StoreOptions};
+use super::store::{Answers, BoxFuture, NO_CALENDARS, Store, StoreHandle, StoreOptions};
 use super::{Backend, Gauges};
 use crate::algorithm::verdict_from_raw;
 use crate::micros::{TimeSpan, Timestamp};
@@ -131,6 +131,9 @@ impl RedisBackend {
     ) -> Result<ReplyReceiver, BackendError> {
         if let Some(unsupported) = operation.check.policy.unsupported() {
             return Err(BackendError::rejected(unsupported.reason));
+        }
+        if operation.check.policy.has_calendar() {
+            return Err(BackendError::rejected(NO_CALENDARS));
         }
         let (key, plan) = (self.key(operation), Plan::of(operation));
         let (node, slot) = match servers {

@@ -6,6 +6,7 @@
 //! found by asking it again and again, not by a formula.
 
 mod bans;
+mod calendar;
 mod changed_buckets;
 mod changed_windows;
 mod fixed_window;
@@ -24,6 +25,7 @@ use std::time::Duration;
 use tollgate::{Algorithm, Outcome, QuotaState, Settled};
 
 pub use self::bans::{BanNumbers, Banned, bans, spans};
+pub use self::calendar::CalendarNumbers;
 pub use self::changed_buckets::ChangedBuckets;
 pub use self::changed_windows::ChangedWindows;
 pub use self::listed::Listed;
@@ -99,6 +101,13 @@ impl Reference {
     pub fn new(algorithm: Algorithm, numbers: &[Numbers]) -> Self {
         let definitions = numbers.iter().map(|numbers| define(algorithm, *numbers)).collect();
         Self::of(algorithm, numbers, definitions)
+    }
+
+    /// Fixed windows, each with the windows of an almanac, or of a length.
+    pub fn of_calendars(quotas: &[CalendarNumbers]) -> Self {
+        let numbers: Vec<Numbers> = quotas.iter().map(CalendarNumbers::numbers).collect();
+        let definitions = quotas.iter().map(|quota| quota.define()).collect();
+        Self::of(Algorithm::FixedWindow, &numbers, definitions)
     }
 
     /// Quotas by definitions that know already what was charged.

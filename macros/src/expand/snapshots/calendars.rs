@@ -1,0 +1,123 @@
+#[doc(hidden)]
+pub struct __rate_limit_create;
+impl ::tollgate::__private::Annotated for __rate_limit_create {
+    fn limits() -> &'static [::tollgate::__private::HttpLimit] {
+        const __TOLLGATE_SHOWS: ::tollgate::__private::Shown = {
+            #[allow(unused_imports)]
+            use ::tollgate::__private::IsNoExtractor as _;
+            #[allow(unused_mut)]
+            let mut shown = ::tollgate::__private::Shown::NOTHING;
+            {
+                shown = shown.and(<::tollgate::__private::Argument<State<App>>>::SHOWN);
+            }
+            {
+                shown = shown.and(<::tollgate::__private::Argument<Json<Body>>>::SHOWN);
+            }
+            shown
+        };
+        static __TOLLGATE_LIMITS: [::tollgate::__private::HttpLimit; 1usize] = [
+            ::tollgate::__private::HttpLimit::new(
+                    ::tollgate::__private::Limit::new(
+                            ::core::concat!(::core::module_path!(), "::create"),
+                            "create",
+                            false,
+                            &[
+                                {
+                                    const __TOLLGATE_LIMIT: ::core::primitive::u32 = 100;
+                                    const __TOLLGATE_ZONE: &::core::primitive::str = "UTC";
+                                    const _: () = if let ::core::option::Option::Some(
+                                        mistake,
+                                    ) = ::tollgate::__private::calendar_limit_error(
+                                        __TOLLGATE_LIMIT,
+                                    ) {
+                                        ::core::panic!("{}", mistake)
+                                    };
+                                    const _: () = if let ::core::option::Option::Some(
+                                        mistake,
+                                    ) = ::tollgate::__private::zone_error(__TOLLGATE_ZONE) {
+                                        ::core::panic!("{}", mistake)
+                                    };
+                                    ::tollgate::__private::calendar_quota(
+                                        __TOLLGATE_LIMIT,
+                                        ::tollgate::__private::Calendar::Month,
+                                        __TOLLGATE_ZONE,
+                                    )
+                                },
+                                {
+                                    const __TOLLGATE_LIMIT: ::core::primitive::u32 = 5;
+                                    const __TOLLGATE_ZONE: &::core::primitive::str = "Europe/Berlin";
+                                    const _: () = if let ::core::option::Option::Some(
+                                        mistake,
+                                    ) = ::tollgate::__private::calendar_limit_error(
+                                        __TOLLGATE_LIMIT,
+                                    ) {
+                                        ::core::panic!("{}", mistake)
+                                    };
+                                    const _: () = if let ::core::option::Option::Some(
+                                        mistake,
+                                    ) = ::tollgate::__private::zone_error(__TOLLGATE_ZONE) {
+                                        ::core::panic!("{}", mistake)
+                                    };
+                                    ::tollgate::__private::calendar_quota(
+                                        __TOLLGATE_LIMIT,
+                                        ::tollgate::__private::Calendar::Day,
+                                        __TOLLGATE_ZONE,
+                                    )
+                                },
+                            ],
+                            (::core::file!(), ::core::line!()),
+                        )
+                        .algorithm(::tollgate::__private::Algorithm::FixedWindow),
+                    ::tollgate::__private::Key::from_part(
+                        ::tollgate::__private::KeyPart::Ip,
+                    ),
+                    ::tollgate::__private::Cost::Fixed(1),
+                )
+                .shows(__TOLLGATE_SHOWS)
+                .settle_usage_of(__TOLLGATE_SHOWS),
+        ];
+        #[::tollgate::__private::linkme::distributed_slice(
+            ::tollgate::__private::POLICIES
+        )]
+        #[linkme(crate = ::tollgate::__private::linkme)]
+        static __TOLLGATE_REGISTERED_0: &::tollgate::__private::RegisteredPolicy = __TOLLGATE_LIMITS[0usize]
+            .limit()
+            .registered();
+        &__TOLLGATE_LIMITS
+    }
+}
+#[cfg(not(doc))]
+::tollgate::__private::arguments! {
+    in_parts report_in_parts State < App >, _; in_request report_in_request Json < Body
+    >, _;
+}
+#[cfg(doc)]
+/// Documented.
+#[tracing::instrument]
+pub async fn create(
+    State(app): State<App>,
+    Json(body): Json<Body>,
+) -> Result<impl IntoResponse, Error> {
+    app.create(body).await
+}
+#[cfg(not(doc))]
+/// Documented.
+pub fn create(
+    app: ::tollgate::__private::InLast,
+    body: ::tollgate::__private::Checked<__rate_limit_create, (State<App>, Json<Body>)>,
+) -> impl ::core::future::Future<Output = ::tollgate::__private::Response> {
+    #[allow(clippy::unused_async)]
+    #[tracing::instrument]
+    async fn create(
+        State(app): State<App>,
+        Json(body): Json<Body>,
+    ) -> Result<impl IntoResponse, Error> {
+        app.create(body).await
+    }
+    let ::tollgate::__private::Checked(admission, (argument_0, argument_1), _) = body;
+    ::tollgate::__private::HandlerFuture::new(
+        admission,
+        create(argument_0, argument_1),
+        ::tollgate::__private::IntoLimitedResponse::into_limited,
+    )
+}

@@ -1,0 +1,6 @@
+use tollgate::rate_limit;
+
+#[rate_limit(100, per = month, algorithm = fixed_window)]
+async fn handler() {}
+
+fn main() {}
