@@ -15,8 +15,8 @@ use axum::routing::get;
 use support::{FailingBackend, ROOT};
 use tollgate::http::{KeyError, NoClientAddr};
 use tollgate::{
-    Algorithm, BackendError, ClientAddr, Config, HttpOptions, Limiter, MemoryBackend, OnError,
-    Override, Overrides, Policy, Quota, RateLimited, RedisBackend, rate_limit, testing,
+    Algorithm, BackendError, Calendar, ClientAddr, Config, HttpOptions, Limiter, MemoryBackend,
+    OnError, Override, Overrides, Policy, Quota, RateLimited, RedisBackend, rate_limit, testing,
 };
 
 const POLICY: Policy = Policy::new("error_texts", Quota::per_minute(1));
@@ -137,6 +137,10 @@ async fn rows() -> Vec<Row> {
             &["at least 16 bytes"],
         ),
         row(("QuotaError", error(Quota::try_new(0, Duration::from_secs(1)))), &["at least 1"]),
+        row(
+            ("QuotaError", error(Quota::try_calendar(1, Calendar::Day, "Atlantis"))),
+            &["the time zone is not known", "`Europe/Berlin`"],
+        ),
         row(
             ("BanError", error(tollgate::Ban::try_new(0, Duration::from_secs(1)))),
             &["at least 1"],

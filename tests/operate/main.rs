@@ -2,6 +2,7 @@
 
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a test that panics fails, as it should")]
 
+mod calendars;
 mod config;
 mod dashboard;
 mod deployment;

@@ -203,7 +203,9 @@ impl fmt::Debug for CalendarPeriod {
 /// Returns the message about a zone that is not known, with the nearest that is.
 #[cfg(feature = "calendar")]
 fn unknown_zone(zone: &str) -> String {
-    let hint = suggest::nearest(zone, zones::names().iter().copied());
+    let mut names = zones::names().iter().copied();
+    let same = names.clone().find(|name| name.eq_ignore_ascii_case(zone));
+    let hint = same.or_else(|| suggest::nearest(zone, &mut names));
     let hint = hint.map_or_else(
         || "write a name of the IANA database, such as `Europe/Berlin`, or `UTC`".to_owned(),
         |nearest| format!("did you mean `{nearest}`?"),

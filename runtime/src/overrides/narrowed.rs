@@ -28,6 +28,13 @@ pub(super) fn narrowed(
         Some(meant) if changes.block != Some(true) => {
             let quotas = base.quotas().iter().copied().chain(meant).collect();
             policy = policy.with_quotas(&stacked(quotas));
+            if !base.has_calendar() && policy.has_calendar() && !is_supported(&policy) {
+                // The store has no calendars.
+                policy = match lengths_of(&policy) {
+                    Some(quotas) => policy.with_quotas(&stacked(quotas)),
+                    None => policy,
+                };
+            }
         }
         _ => policy.set_blocked(true),
     }
@@ -96,6 +103,17 @@ fn meant_by(base: &Policy, changes: &Override) -> Option<Vec<Quota>> {
 
 fn of_calendar(limit: u32, calendar: CalendarPeriod) -> Option<Quota> {
     Quota::try_of_calendar(limit, calendar).ok()
+}
+
+/// Returns the policy's quotas, each calendar replaced by a length; `None` if one admits nothing then.
+fn lengths_of(policy: &Policy) -> Option<Vec<Quota>> {
+    let quotas = policy.quotas().iter().map(|quota| match quota.calendar_period() {
+        Some(calendar) => {
+            without_calendar(policy.get_algorithm(), quota.limit(), calendar.calendar())
+        }
+        None => Some(*quota),
+    });
+    quotas.collect()
 }
 
 /// Returns a quota whose period has a length, and that admits at most `limit` in each window of any

@@ -2,5 +2,6 @@
 
 mod as_defined;
 mod bounds;
+mod clock;
 mod forms;
 mod overridden;
