@@ -20,6 +20,8 @@ use tower::ServiceExt as _;
 const SPACE: Duration = Duration::from_millis(100);
 const SECOND: Duration = Duration::from_secs(1);
 
+type PendingAnswer = Pin<Box<dyn Future<Output = Response<Body>>>>;
+
 /// What has happened: which body was read first, by the number of its request.
 type Log = Arc<Mutex<Vec<usize>>>;
 
@@ -84,7 +86,7 @@ struct Door {
     clock: ManualClock,
     read: Log,
     handled: Log,
-    waiting: Vec<Option<Pin<Box<dyn Future<Output = Response<Body>>>>>>,
+    waiting: Vec<Option<PendingAnswer>>,
     answers: Vec<Option<Response<Body>>>,
 }
 

@@ -123,7 +123,7 @@ pub struct Awaited<R>(PhantomData<R>);
 
 impl<F, R> QuotaFunction<Awaited<R>> for F
 where
-    F: for<'a> AsyncFunction<'a, Output = R> + Send + Sync + 'static,
+    F: for<'a> AsyncQuotaFunction<'a, Output = R> + Send + Sync + 'static,
     R: QuotaAnswer,
 {
     fn look_up<'a>(&self, parts: &'a Parts) -> LookedUp<'a> {
@@ -134,14 +134,14 @@ where
 
 /// An async function of a request's head. A trait of one lifetime can name the future, which borrows
 /// the head.
-pub trait AsyncFunction<'a> {
+pub trait AsyncQuotaFunction<'a> {
     type Output;
     type Future: Future<Output = Self::Output> + Send + 'a;
 
     fn call(&self, parts: &'a Parts) -> Self::Future;
 }
 
-impl<'a, F, T> AsyncFunction<'a> for F
+impl<'a, F, T> AsyncQuotaFunction<'a> for F
 where
     F: Fn(&'a Parts) -> T,
     T: Future + Send + 'a,
