@@ -20,6 +20,7 @@ mod far_future;
 mod forms;
 mod given_up;
 mod local_tier;
+mod lone_caller;
 mod one_call;
 mod other_stores;
 mod outage;

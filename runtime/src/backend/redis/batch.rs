@@ -47,10 +47,7 @@ pub(super) async fn send(
     load: bool,
     virtual_micros: Option<u64>,
 ) -> RedisResult<Vec<Value>> {
-    let command = |call: &ScriptCall| -> Cmd {
-        let checks = call.requests.iter().map(|request| (&*request.key, &request.plan));
-        script::call(checks, virtual_micros)
-    };
+    let command = |call: &ScriptCall| command(call, virtual_micros);
     if let [call] = calls
         && !call.asking
         && !load
@@ -78,6 +75,12 @@ pub(super) async fn send(
         }
     }
     Ok(values)
+}
+
+/// Returns the command that carries out a call.
+pub(super) fn command(call: &ScriptCall, virtual_micros: Option<u64>) -> Cmd {
+    let checks = call.requests.iter().map(|request| (&*request.key, &request.plan));
+    script::call(checks, virtual_micros)
 }
 
 fn is_script_missing(value: &Value) -> bool {

@@ -4,11 +4,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::runtime::Id;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::connector::{Connector, PooledConnection, SharedHandle};
 use super::failure::{RequestError, with_last};
+use super::socket::LentSocket;
 use super::trouble::{Measured, Trouble};
 use crate::stats::RedisStats;
 
@@ -95,6 +97,18 @@ impl SharedConnection {
         // This returns the connection to its pool, which tests it before it hands it out again.
         *current = None;
         None
+    }
+
+    /// Lends the socket of the current connection to a caller in the present runtime, which is the
+    /// one with this number. Returns it with the number of the connection; `None` if it cannot be
+    /// lent, or is to be replaced.
+    pub(super) fn lend(&self, runtime: Id) -> Option<(u64, LentSocket)> {
+        let current = self.current.try_lock().ok()?;
+        let connection = current.as_ref()?;
+        if !self.connector.is_unlost(connection) || self.connector.is_old(connection) {
+            return None;
+        }
+        Some((connection.id(), connection.socket()?.lend(runtime)?))
     }
 
     /// Makes a new connection in the background. The old one is used until then, and goes on to be

@@ -14,6 +14,7 @@ use super::failure::RequestError;
 use super::manager::{ConnectionManager, LastUser};
 use super::sentinel::Sentinels;
 use super::server_connection::{ConnectFailure, ServerConnection};
+use super::socket::Socket;
 use crate::error::with_causes;
 use crate::stats::RedisStats;
 
@@ -65,6 +66,11 @@ impl PooledConnection {
         self.id
     }
 
+    /// Returns the connection's socket; `None` if it cannot be lent.
+    pub(super) fn socket(&self) -> Option<&Arc<Socket>> {
+        self.connection.socket()
+    }
+
     /// Closes the connection, instead of returning it to its pool.
     pub(super) fn discard(self) {
         drop(Object::take(self.connection));
@@ -77,8 +83,14 @@ impl Connector {
         Self { options, endpoint, pool, losses, user }
     }
 
-    /// Returns `true` if no connection was lost since this one was known to be alive.
+    /// Returns `true` if no connection was lost since this one was known to be alive, and it is not
+    /// closed.
     pub(super) fn is_usable(&self, connection: &PooledConnection) -> bool {
+        self.is_unlost(connection) && connection.socket().is_none_or(|socket| socket.is_open())
+    }
+
+    /// Returns `true` if no connection was lost since this one was known to be alive.
+    pub(super) fn is_unlost(&self, connection: &PooledConnection) -> bool {
         connection.losses == self.losses.load(Ordering::Acquire)
     }
 

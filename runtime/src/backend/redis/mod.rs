@@ -9,7 +9,9 @@
 //! - The node's `worker` sends many requests as one `batch`, in one round trip, over the shared
 //!   `connection`, for which `connector` has a pool. The pool's `manager` makes them by way of
 //!   `stream` and `tls`, with the `credentials` of the moment.
-//! - All of this runs on the thread of `driver`. `trouble` has what it tells the callers.
+//! - A caller that is alone carries out its call itself: `lone_caller` has it as a `direct_call`, an
+//!   `exchange` over the connection's `socket`.
+//! - All of this but that runs on the thread of `driver`. `trouble` has what it tells the callers.
 //! - `preflight` and `rights` look at the servers when the limiter starts.
 //! - `reply` delivers the answers to the callers, and `failure` decides which requests may be sent
 //!   again.
@@ -25,11 +27,14 @@ mod connect_options;
 mod connection;
 mod connector;
 mod credentials;
+mod direct_call;
 mod discovery;
 mod driver;
+mod exchange;
 mod failure;
 mod flight;
 mod info;
+mod lone_caller;
 mod manager;
 mod mode;
 mod node;
@@ -40,11 +45,13 @@ mod remedy;
 mod reply;
 mod request;
 mod rights;
+mod round_trip;
 mod script;
 mod sentinel;
 mod server_connection;
 mod servers;
 mod settings;
+mod socket;
 mod stream;
 mod tls;
 mod trouble;
@@ -62,6 +69,7 @@ pub use self::builder::RedisBackendBuilder;
 use self::cluster::slot_of;
 pub use self::credentials::RedisCredentials;
 use self::discovery::{Discovery, ServerGauges};
+use self::lone_caller::LoneCaller;
 use self::request::{ReplyReceiver, Request};
 use self::script::{Plan, ScriptReply};
 use self::servers::Servers;
@@ -122,13 +130,15 @@ impl RedisBackend {
         key.into_bytes().into()
     }
 
-    /// Queues an operation at the node that serves its key. Returns the receiver of the reply.
+    /// Queues an operation at the node that serves its key. If its caller is alone there and
+    /// `is_single` is `true`, begins its call instead.
     fn submit(
         &self,
         servers: &Servers,
         operation: &Operation<'_>,
         deadline: Instant,
-    ) -> Result<ReplyReceiver, BackendError> {
+        is_single: bool,
+    ) -> Result<Submitted, BackendError> {
         if let Some(unsupported) = operation.check.policy.unsupported() {
             return Err(BackendError::rejected(unsupported.reason));
         }
@@ -147,8 +157,15 @@ impl RedisBackend {
             }
         };
         let (request, receiver) = Request::new(key, plan, slot, deadline);
-        node.submit(request);
-        Ok(receiver)
+        let request = if is_single { node.begin_alone(request) } else { Err(request) };
+        let caller = match request {
+            Ok(caller) => Some(caller),
+            Err(request) => {
+                node.submit(request);
+                None
+            }
+        };
+        Ok(Submitted { caller, receiver })
     }
 
     /// Connects, and verifies that the servers can serve checks.
@@ -189,16 +206,32 @@ impl RedisBackend {
         {
             return fail_all(error);
         }
-        let receivers: Vec<_> =
-            batch.iter().map(|operation| self.submit(servers, operation, deadline)).collect();
+        let submit = |operation| self.submit(servers, operation, deadline, batch.len() == 1);
+        let submitted: Vec<_> = batch.iter().map(submit).collect();
         let mut answers = Vec::with_capacity(batch.len());
-        for (receiver, operation) in receivers.into_iter().zip(batch) {
-            answers.push(match receiver {
-                Ok(receiver) => receiver.receive().await.and_then(|reply| answer(operation, reply)),
+        for (submitted, operation) in submitted.into_iter().zip(batch) {
+            answers.push(match submitted {
+                Ok(it) => it.receive().await.and_then(|reply| answer(operation, reply)),
                 Err(error) => Err(error),
             });
         }
         answers
+    }
+}
+
+/// An operation on its way.
+struct Submitted {
+    /// The caller, if it carries out the call itself.
+    caller: Option<LoneCaller>,
+    receiver: ReplyReceiver,
+}
+
+impl Submitted {
+    async fn receive(self) -> Result<ScriptReply, BackendError> {
+        match self.caller {
+            Some(caller) => caller.receive(self.receiver).await,
+            None => self.receiver.receive().await,
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The node: a single server, the master that sentinels report, or a node of a cluster.
 
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use redis::{Cmd, Value};
 
 use super::connection::SharedConnection;
 use super::connector::Connector;
+use super::direct_call::DirectCall;
 use super::driver::LazyDriver;
 use super::failure::RequestError;
 use super::pace::Pace;
@@ -43,6 +44,10 @@ pub(super) struct Node {
     overtaken: AtomicUsize,
     /// The duration of the last round trip that ended with an answer; `None` before the first.
     answered: Mutex<Option<Duration>>,
+    /// The call on its way that its caller carries out.
+    direct: Mutex<Option<DirectCall>>,
+    /// The number of calls of one check, one after another, while no other was on its way.
+    pub(super) lone_calls: AtomicU32,
     round_trips: AtomicU64,
     /// The number of checks that were sent in these round trips.
     checks: AtomicU64,
@@ -79,6 +84,8 @@ impl Node {
             pace: Mutex::new(Pace::new(0)),
             overtaken: AtomicUsize::new(0),
             answered: Mutex::default(),
+            direct: Mutex::default(),
+            lone_calls: AtomicU32::new(0),
             round_trips: AtomicU64::new(0),
             checks: AtomicU64::new(0),
         })
@@ -99,6 +106,11 @@ impl Node {
         self.pace.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Locks the call that its caller carries out. The queue is locked after it, if both are.
+    pub(super) fn direct(&self) -> MutexGuard<'_, Option<DirectCall>> {
+        self.direct.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Counts the calls of a connection as overtaken. Returns `false` if there are too many.
     pub(super) fn try_overtake(&self) -> bool {
         let add = |count| (count < MAX_OVERTAKEN).then_some(count + 1);
@@ -109,6 +121,13 @@ impl Node {
     pub(super) fn end_overtaken(&self) {
         self.overtaken.fetch_sub(1, Ordering::AcqRel);
         self.queue.notify_idle();
+    }
+
+    /// Counts a call of one check while no other was on its way. Any other call begins anew.
+    pub(super) fn count_alone(&self, is_alone: bool) {
+        let count = self.lone_calls.load(Ordering::Relaxed);
+        let count = if is_alone { count.saturating_add(1) } else { 0 };
+        self.lone_calls.store(count, Ordering::Relaxed);
     }
 
     /// Counts a round trip and the checks that were sent in it.
@@ -133,7 +152,11 @@ impl Node {
         let (shared, command) = (Arc::clone(&self.connection), command.clone());
         let reply = async move {
             let mut handle = shared.get().await.map_err(RequestError::into_error)?;
+            let owed = handle.connection.owe();
             let value = handle.connection.send_packed_command(&command).await;
+            if let Some(owed) = owed {
+                owed.paid();
+            }
             match value.and_then(Value::extract_error) {
                 Ok(value) => Ok(value),
                 Err(error) => Err(RequestError::from_driver(&error).into_error()),
@@ -153,11 +176,14 @@ impl Node {
 
     /// Rejects further requests, waits until all present ones have been answered, and closes the
     /// connections.
-    pub(super) async fn close(&self) {
+    pub(super) async fn close(self: &Arc<Self>) {
+        self.queue.close();
+        // The caller's runtime may go on with it late, or never.
+        self.start_to_take_over();
         loop {
             // Made before the look, so that the end of a call in between is not missed.
             let idle = self.queue.idle();
-            self.queue.close().await;
+            self.queue.ended().await;
             if self.overtaken.load(Ordering::Acquire) == 0 {
                 break;
             }

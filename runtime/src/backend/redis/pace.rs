@@ -133,6 +133,11 @@ impl Pace {
         self.answered.is_none_or(|answered| now.saturating_duration_since(answered) >= silence)
     }
 
+    /// Returns `true` if the shortest round trip is known, and shorter than this.
+    pub(super) fn is_shorter_than(&self, time: Duration) -> bool {
+        self.line().is_some_and(|line| line < time)
+    }
+
     /// Notes that so many calls of the script were sent together, with so many checks.
     pub(super) fn send(&mut self, now: Instant, calls: usize, checks: usize) {
         let [calls, checks] = [calls, checks].map(|count| u32::try_from(count).unwrap_or(u32::MAX));

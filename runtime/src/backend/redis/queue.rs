@@ -32,6 +32,8 @@ pub(super) struct RequestQueue {
 struct QueueState {
     requests: VecDeque<Request>,
     has_worker: bool,
+    /// `true` while a caller that is alone carries out its call itself.
+    has_direct: bool,
     closed: bool,
 }
 
@@ -66,6 +68,35 @@ impl RequestQueue {
         }
         self.added.notify_one();
         state.needs_worker()
+    }
+
+    /// Begins a call that its caller carries out. Returns `false` if the caller is not alone.
+    pub(super) fn begin_direct(&self) -> bool {
+        let mut state = self.lock();
+        let is_alone = !state.has_worker && state.requests.is_empty();
+        let begins = is_alone && !state.has_direct && !state.closed;
+        state.has_direct |= begins;
+        begins
+    }
+
+    /// Ends this call, or leaves it to the worker.
+    pub(super) fn end_direct(&self) {
+        let mut state = self.lock();
+        state.has_direct = false;
+        let is_waited_for = state.closed;
+        drop(state);
+        if is_waited_for {
+            self.notify_idle();
+        }
+    }
+
+    /// Returns `true` if the caller has to start a worker that takes the direct call over.
+    #[must_use]
+    pub(super) fn take_direct_over(&self) -> bool {
+        let mut state = self.lock();
+        let needs_worker = state.has_direct && !state.has_worker;
+        state.has_worker |= needs_worker;
+        needs_worker
     }
 
     /// Removes the next requests to send from the queue and returns them, without the cancelled
@@ -124,14 +155,18 @@ impl RequestQueue {
         self.lock().has_worker
     }
 
-    /// Rejects further requests, and waits until all present ones have been answered.
-    pub(super) async fn close(&self) {
+    /// Rejects further requests.
+    pub(super) fn close(&self) {
+        self.lock().closed = true;
+    }
+
+    /// Waits until all requests have been answered, after further ones are rejected.
+    pub(super) async fn ended(&self) {
         loop {
             let idle = self.idle();
             {
-                let mut state = self.lock();
-                state.closed = true;
-                if !state.has_worker {
+                let state = self.lock();
+                if !state.has_worker && !state.has_direct {
                     return;
                 }
             }

@@ -21,7 +21,6 @@ impl BatchReply {
     /// Returns `true` if every call was answered as a whole, so that the delivery only has to pass
     /// on the answers and no request has to be sent again.
     pub(super) fn is_answered(&self) -> bool {
-        let is_whole = |value: &Value| answer(value).is_some_and(|it| Answers::deferred(it) == 0);
         self.values.len() == self.calls.len() && self.values.iter().all(is_whole)
     }
 
@@ -45,6 +44,11 @@ impl BatchReply {
         }
         retry
     }
+}
+
+/// Returns `true` if the value answers every check of a call.
+pub(super) fn is_whole(value: &Value) -> bool {
+    answer(value).is_some_and(|it| Answers::deferred(it) == 0)
 }
 
 /// Returns the script's answer to a call; `None` if the server said something else.

@@ -12,6 +12,7 @@ use tokio::task::AbortHandle;
 
 use super::address::ServerAddress;
 use super::remedy;
+use super::socket::{OwedReply, Socket};
 use super::stream;
 use super::tls::TlsClient;
 use crate::error::with_causes;
@@ -20,6 +21,8 @@ use crate::error::with_causes;
 #[derive(Clone)]
 pub(super) struct ServerConnection {
     connection: MultiplexedConnection,
+    /// The socket; `None` if it cannot be lent.
+    socket: Option<Arc<Socket>>,
     _driver: Arc<Driver>,
 }
 
@@ -40,17 +43,28 @@ impl ServerConnection {
         login: &RedisConnectionInfo,
         config: AsyncConnectionConfig,
     ) -> Result<Self, ConnectFailure> {
-        let stream = stream::connect(address, tls).await.map_err(|error| {
+        let connected = stream::connect(address, tls).await.map_err(|error| {
             let is_lasting = is_refused_by_tls(&error);
             ConnectFailure { is_lasting, ..ConnectFailure::passing(with_causes(&error)) }
         })?;
+        let (stream, socket) = connected;
         match MultiplexedConnection::new_with_config(login, stream, config).await {
             Ok((connection, driver)) => {
                 let driver = Driver(tokio::spawn(driver).abort_handle());
-                Ok(Self { connection, _driver: Arc::new(driver) })
+                Ok(Self { connection, socket, _driver: Arc::new(driver) })
             }
             Err(error) => Err(ConnectFailure::of_login(&error, tls)),
         }
+    }
+
+    pub(super) fn socket(&self) -> Option<&Arc<Socket>> {
+        self.socket.as_ref()
+    }
+
+    /// Keeps the socket at home until the reply to what is sent now is there; `None` if it is always
+    /// there.
+    pub(super) fn owe(&self) -> Option<OwedReply> {
+        self.socket.as_ref().map(Socket::owe)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use redis::io::tcp::socket2::{SockRef, TcpKeepalive};
@@ -10,6 +11,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 use super::address::ServerAddress;
+use super::socket::{HomeStream, Socket};
 use super::tls::TlsClient;
 
 /// The time after which an idle connection is probed, and between the probes. Load balancers and
@@ -21,16 +23,17 @@ pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
-/// Connects to a server; over TLS if `tls` is given.
+/// Connects to a server; over TLS if `tls` is given. Returns the stream, and its socket if that can
+/// be lent.
 pub(super) async fn connect(
     address: &ServerAddress,
     tls: Option<&TlsClient>,
-) -> io::Result<Box<dyn Stream>> {
+) -> io::Result<(Box<dyn Stream>, Option<Arc<Socket>>)> {
     let (host, port) = match address {
         ServerAddress::Tcp { host, port } => (host, *port),
         #[cfg(unix)]
         ServerAddress::Socket(path) => {
-            return Ok(Box::new(tokio::net::UnixStream::connect(path).await?));
+            return Ok((Box::new(tokio::net::UnixStream::connect(path).await?), None));
         }
         #[cfg(not(unix))]
         ServerAddress::Socket(_) => {
@@ -44,9 +47,12 @@ pub(super) async fn connect(
     tcp.set_nodelay(true)?;
     let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE_INTERVAL);
     SockRef::from(&tcp).set_tcp_keepalive(&keepalive)?;
-    let Some(tls) = tls else { return Ok(Box::new(tcp)) };
+    let Some(tls) = tls else {
+        let socket = Socket::new(tcp);
+        return Ok((Box::new(HomeStream(Arc::clone(&socket))), Some(socket)));
+    };
     let name = tls.name(host).map_err(io::Error::other)?;
-    Ok(Box::new(tls.connector().await.connect(name, tcp).await?))
+    Ok((Box::new(tls.connector().await.connect(name, tcp).await?), None))
 }
 
 /// Connects to all addresses of a host at once, and returns the first connection, so that an address

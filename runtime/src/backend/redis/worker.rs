@@ -12,13 +12,13 @@ use super::batch::{self, ScriptCall};
 use super::connector::SharedHandle;
 use super::failure::RequestError;
 use super::flight::Flight;
+use super::lone_caller;
 use super::mode;
 use super::node::Node;
 use super::pace::Departure;
-use super::queue::MAX_CHECKS;
 use super::reply::BatchReply;
 use super::request::Request;
-use super::trouble::Measured;
+use super::round_trip::RoundTrip;
 
 const MIN_BACKOFF: Duration = Duration::from_millis(1);
 const MAX_BACKOFF: Duration = Duration::from_millis(50);
@@ -50,9 +50,16 @@ impl Node {
         }
     }
 
+    /// Starts a worker that takes the direct call over, unless one has been started.
+    pub(super) fn start_to_take_over(self: &Arc<Self>) {
+        if self.queue.take_direct_over() {
+            self.spawn_worker();
+        }
+    }
+
     /// Delivers the reply of a call. Returns the requests to send again, each with its failure. What
     /// the server said is noted as its trouble also if nobody waits for it any more.
-    fn deliver(&self, reply: BatchReply) -> Vec<(Request, RequestError)> {
+    pub(super) fn deliver(&self, reply: BatchReply) -> Vec<(Request, RequestError)> {
         let is_answered = !reply.values.is_empty();
         let mut failed = reply.deliver();
         match failed.last() {
@@ -75,17 +82,6 @@ impl Node {
             return 1;
         }
         self.batch_limit.load(Ordering::Relaxed)
-    }
-
-    /// Adapts the size of calls to the number of checks that the server carries out in one.
-    fn adapt(&self, reply: &BatchReply) {
-        let limit = self.batch_limit.load(Ordering::Relaxed);
-        let limit = match reply.carried_out() {
-            (checks, 0) if checks < limit => return,
-            (_, 0) => limit * 2,
-            (checks, deferred) => checks - deferred,
-        };
-        self.batch_limit.store(limit.clamp(1, MAX_CHECKS), Ordering::Relaxed);
     }
 
     /// Returns the time from which others may overtake a call: after a part of the time that is left,
@@ -119,6 +115,7 @@ impl Drop for WorkerGuard {
 /// Sends the queued requests, batch after batch, until the queue is empty and all are answered.
 async fn run(mut guard: WorkerGuard) {
     let mut worker = Worker::new(Arc::clone(&guard.node));
+    worker.take_over().await;
     loop {
         let has_sent = worker.follow().await;
         if let Some(reply) = worker.undelivered.take() {
@@ -157,8 +154,6 @@ struct Worker {
 
 impl Worker {
     fn new(node: Arc<Node>) -> Self {
-        // A worker before this one may have been stopped early.
-        node.pace().abandon();
         Self {
             node,
             flight: Flight::default(),
@@ -167,6 +162,18 @@ impl Worker {
             load_script: false,
             backoff: MIN_BACKOFF,
         }
+    }
+
+    /// Takes over the call that its caller carries out, if there is one.
+    async fn take_over(&mut self) {
+        let Some(call) = self.node.take_direct() else {
+            // A worker before this one may have been stopped early.
+            return self.node.pace().abandon();
+        };
+        let (connection, deadline) = (call.connection, call.deadline);
+        self.flight.patient_until = Some(self.node.patient_until(deadline));
+        let rest = lone_caller::carry_on(Arc::clone(&self.node), call);
+        self.flight.start(connection, deadline, rest).await;
     }
 
     /// Sends the next batch over the present connection, behind the calls on their way, if it is its
@@ -218,6 +225,8 @@ impl Worker {
         let calls = calls(&self.node, batch);
         self.node.pace().connect(handle.id);
         self.node.pace().send(Instant::now(), calls.len(), checks);
+        let is_alone = self.flight.is_empty() && checks == 1;
+        self.node.count_alone(is_alone);
         if self.flight.is_empty() {
             self.flight.patient_until = Some(self.node.patient_until(deadline));
         }
@@ -303,7 +312,7 @@ fn depend(batch: &[Request], event: u64) {
 }
 
 /// Notes the reply to the first call for the pace of those after it.
-fn note(node: &Node, reply: &BatchReply) {
+pub(super) fn note(node: &Node, reply: &BatchReply) {
     let (now, mut pace) = (Instant::now(), node.pace());
     match reply.carried_out() {
         _ if reply.is_answered() => pace.answer(now),
@@ -329,38 +338,20 @@ async fn send_batch(
     let Some(deadline) = requests().map(|request| request.deadline).max() else {
         return BatchReply { calls, values: Vec::new(), failure: unknown("nobody asks") };
     };
-    let (since, checks) = (Instant::now(), requests().count());
-    node.record_round_trip(checks);
+    let trip =
+        RoundTrip { connection: handle.id, since: Instant::now(), checks: requests().count() };
+    node.record_round_trip(trip.checks);
     let micros = node.virtual_time.as_ref().map(|clock| clock.now_micros());
+    let owed = handle.connection.owe();
     let sent = batch::send(&mut handle.connection, &calls, load_script, micros);
     let sent = timeout_at(deadline, sent).await;
-    let is_answered = sent.is_ok();
-    node.connection.trouble.measure(Measured::RoundTrip(checks, since.elapsed()));
-    let (values, failure) = match sent {
-        Ok(Ok(values)) => {
-            node.record_answer(since.elapsed());
-            (values, unknown("the server answered too little"))
-        }
-        Ok(Err(error)) => (Vec::new(), RequestError::from_driver(&error)),
-        Err(_) => (Vec::new(), unknown("no answer before the deadline")),
-    };
-    if values.is_empty() && !failure.is_retryable() {
-        // Replies that still arrive on this connection belong to requests that have already failed.
-        node.connection.discard(handle.id).await;
-        match is_answered {
-            true => node.connection.trouble.set_failed(Some(failure.reason())),
-            false => node.connection.trouble.set_unanswered(failure.reason()),
-        }
-        if let Some(router) = node.router.as_ref().and_then(Weak::upgrade) {
-            router.refresh_soon();
-        }
+    if let (Some(owed), Ok(_)) = (owed, &sent) {
+        owed.paid();
     }
-    let reply = BatchReply { calls, values, failure };
-    node.adapt(&reply);
-    reply
+    trip.end(&node, calls, sent).await
 }
 
-fn calls(node: &Node, batch: Vec<Request>) -> Vec<ScriptCall> {
+pub(super) fn calls(node: &Node, batch: Vec<Request>) -> Vec<ScriptCall> {
     if node.router.is_none() { batch::single_call(batch) } else { batch::calls_by_slot(batch) }
 }
 
