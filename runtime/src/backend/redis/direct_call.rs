@@ -2,7 +2,7 @@
 //! lent.
 
 use std::future::poll_fn;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use redis::{RedisResult, Value};
 use tokio::time::error::Elapsed;
@@ -22,11 +22,24 @@ pub(super) struct DirectCall {
     pub(super) exchange: Exchange,
     /// What the exchange came to, if it was more than an answer.
     pub(super) outcome: Option<RedisResult<Value>>,
+    /// Wakes the caller.
+    pub(super) caller: Option<Waker>,
+}
+
+/// The place of a node's direct call.
+#[derive(Default)]
+pub(super) struct DirectPlace {
+    pub(super) call: Option<DirectCall>,
+    /// The time at which the watch looks at the deadline of the call; `None` while there is no watch.
+    pub(super) next_look: Option<Instant>,
 }
 
 impl DirectCall {
     /// Goes on with the exchange. Returns `true` once it has come to something.
     pub(super) fn poll(&mut self, context: &mut Context<'_>) -> bool {
+        if !self.caller.as_ref().is_some_and(|caller| caller.will_wake(context.waker())) {
+            self.caller = Some(context.waker().clone());
+        }
         if self.outcome.is_none()
             && let Poll::Ready(outcome) = self.exchange.poll(context)
         {

@@ -10,6 +10,8 @@ use super::socket::LentSocket;
 
 /// The space for what is read at once. Any reply to one check fits into it.
 const SPACE: usize = 512;
+/// The longest line of a reply.
+const MAX_LINE: usize = 64 * 1024;
 
 /// A command that is being written, or whose reply is being read.
 pub(super) struct Exchange {
@@ -52,31 +54,35 @@ impl Exchange {
                 Some(length) if length == self.received.len() => {
                     return Poll::Ready(parse_redis_value(&self.received));
                 }
-                Some(length) if length > self.received.len() => {}
-                None if self.received.len() < SPACE => {}
-                _ => return Poll::Ready(Err(nonsense().into())),
+                Some(length) if length < self.received.len() => break,
+                None if !is_of_script(&self.received) => break,
+                _ => {}
             }
         }
+        let reason = "the server's answer makes no sense";
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, reason).into()))
     }
 }
 
-/// Returns the length of the reply that begins like this; `None` if it cannot be told yet, or if it
-/// is a reply that the script never gives.
+/// Returns `true` if this is the beginning of a reply to a call of a script: a text or an error.
+fn is_of_script(received: &[u8]) -> bool {
+    let is_short = received.len() < MAX_LINE;
+    is_short && received.first().is_none_or(|first| b"$!-+:_".contains(first))
+}
+
+/// Returns the length of the reply that begins like this; `None` if it cannot be told yet, or if the
+/// server never replies like this to a call of a script.
 fn length(received: &[u8]) -> Option<usize> {
-    let line = received.windows(2).position(|bytes| bytes == b"\r\n")? + 2;
-    let first = received.get(..line - 2)?;
-    match first {
+    let line = received.windows(2).position(|bytes| bytes == b"\r\n")?;
+    let after = line + 2;
+    match received.get(..line)? {
         [b'$' | b'!', digits @ ..] => {
             let length: usize = std::str::from_utf8(digits).ok()?.parse().ok()?;
-            line.checked_add(length)?.checked_add(2)
+            after.checked_add(length)?.checked_add(2)
         }
-        [b'-' | b'+' | b':' | b'_', ..] => Some(line),
+        [b'-' | b'+' | b':' | b'_', ..] => Some(after),
         _ => None,
     }
-}
-
-fn nonsense() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, "the server's answer makes no sense")
 }
 
 #[cfg(test)]

@@ -6,17 +6,17 @@
 //! plain answer, and the call of a caller that no longer waits. So all that can go wrong with a call
 //! goes its one way, through the worker.
 
-use std::pin::pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::Context;
+use std::future::poll_fn;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::runtime::{Handle, Id, RuntimeFlavor};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 use super::batch;
-use super::direct_call::DirectCall;
+use super::direct_call::{DirectCall, DirectPlace};
 use super::exchange::Exchange;
 use super::node::Node;
 use super::reply::{self, BatchReply};
@@ -33,8 +33,8 @@ const TO_BE_ALONE: u32 = 16;
 /// for the reply.
 const LONG_LINE: Duration = Duration::from_millis(1);
 
-/// The number of such calls in the process so far.
-static DIRECT_CALLS: AtomicU64 = AtomicU64::new(0);
+/// The shortest time between two looks at the deadline of the direct call.
+const MIN_PAUSE: Duration = Duration::from_millis(1);
 
 /// A caller that carries out its own call.
 pub(super) struct LoneCaller {
@@ -54,8 +54,8 @@ impl Node {
         if !self.pace().is_shorter_than(LONG_LINE) {
             return Err(request);
         }
-        let mut direct = self.direct();
-        if !self.queue.begin_direct() {
+        let mut place = self.direct();
+        if !self.is_watched(&mut place, request.deadline) || !self.queue.begin_direct() {
             return Err(request);
         }
         let Some((connection, socket)) = self.connection.lend(runtime) else {
@@ -82,20 +82,67 @@ impl Node {
             pace.connect(connection);
             pace.send(since, 1, 1);
         }
-        let number = DIRECT_CALLS.fetch_add(1, Ordering::Relaxed);
-        let outcome = None;
-        *direct =
-            Some(DirectCall { number, connection, since, deadline, calls, exchange, outcome });
+        let number = self.direct_calls.fetch_add(1, Ordering::Relaxed);
+        let (outcome, caller) = (None, None);
+        let call =
+            DirectCall { number, connection, since, deadline, calls, exchange, outcome, caller };
+        place.call = Some(call);
         Ok(LoneCaller { node: Arc::clone(self), number, is_done: false })
     }
 
     /// Takes the direct call that is on its way over from its caller.
     pub(super) fn take_direct(&self) -> Option<DirectCall> {
-        let mut direct = self.direct();
-        let call = direct.take()?;
+        let mut call = self.direct().call.take()?;
         self.queue.end_direct();
         self.lone_calls.store(0, Ordering::Relaxed);
+        // From here on the caller itself sees to its deadline.
+        if let Some(caller) = call.caller.take() {
+            caller.wake();
+        }
         Some(call)
+    }
+
+    /// Returns `true` if the deadline of a direct call is watched. A timer for each call would cost
+    /// the caller's runtime more than what a direct call saves.
+    fn is_watched(self: &Arc<Self>, place: &mut DirectPlace, deadline: Instant) -> bool {
+        if let Some(next_look) = place.next_look {
+            return next_look <= deadline;
+        }
+        let Ok(driver) = self.driver.get() else { return false };
+        place.next_look = Some(deadline);
+        drop(driver.spawn(watch(Arc::downgrade(self), deadline)));
+        true
+    }
+}
+
+/// Lets the worker take over the direct call that misses its deadline. Ends when there was none for
+/// about the time between a call and its deadline.
+async fn watch(node: Weak<Node>, mut next_look: Instant) {
+    let mut pause = next_look.saturating_duration_since(Instant::now()).max(MIN_PAUSE);
+    let mut last = None;
+    loop {
+        sleep_until(next_look).await;
+        let Some(node) = node.upgrade() else { return };
+        let mut place = node.direct();
+        let (now, calls) = (Instant::now(), node.direct_calls.load(Ordering::Relaxed));
+        next_look = match &place.call {
+            Some(call) if call.deadline > now => {
+                pause = call.deadline.saturating_duration_since(call.since).max(MIN_PAUSE);
+                call.deadline
+            }
+            Some(_) => {
+                node.start_to_take_over();
+                place.next_look = None;
+                return;
+            }
+            None if last == Some(calls) => {
+                place.next_look = None;
+                return;
+            }
+            None => now + pause,
+        };
+        last = Some(calls);
+        place.next_look = Some(next_look);
     }
 }
 
@@ -105,31 +152,26 @@ impl LoneCaller {
         mut self,
         receiver: ReplyReceiver,
     ) -> Result<ScriptReply, BackendError> {
-        let mut receiving = pin!(receiver.receive());
-        std::future::poll_fn(|context| {
-            self.poll(context);
-            receiving.as_mut().poll(context)
-        })
-        .await
+        poll_fn(|context| self.poll(context)).await;
+        receiver.receive().await
     }
 
-    /// Goes on with the call, and delivers its reply if it is a plain answer.
-    fn poll(&mut self, context: &mut Context<'_>) {
+    /// Goes on with the call until its reply is delivered, or the worker has the call.
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
         if self.is_done {
-            return;
+            return Poll::Ready(());
         }
-        let mut direct = self.node.direct();
-        let Some(call) = direct.as_mut().filter(|call| call.number == self.number) else {
-            // The worker has it.
+        let mut place = self.node.direct();
+        let Some(call) = place.call.as_mut().filter(|call| call.number == self.number) else {
             self.is_done = true;
-            return;
+            return Poll::Ready(());
         };
         if !call.poll(context) {
-            return;
+            return Poll::Pending;
         }
         self.is_done = true;
         let is_plain = matches!(&call.outcome, Some(Ok(value)) if reply::is_whole(value));
-        if is_plain && let Some(call) = direct.take() {
+        if is_plain && let Some(call) = place.call.take() {
             let DirectCall { connection, since, calls, exchange, outcome, .. } = call;
             exchange.end();
             let values = outcome.and_then(Result::ok).into_iter().collect();
@@ -141,14 +183,15 @@ impl LoneCaller {
         } else {
             self.node.start_to_take_over();
         }
+        Poll::Ready(())
     }
 }
 
 impl Drop for LoneCaller {
     fn drop(&mut self) {
         if !self.is_done {
-            let direct = self.node.direct();
-            if direct.as_ref().is_some_and(|call| call.number == self.number) {
+            let place = self.node.direct();
+            if place.call.as_ref().is_some_and(|call| call.number == self.number) {
                 self.node.start_to_take_over();
             }
         }

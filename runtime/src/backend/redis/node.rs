@@ -9,7 +9,7 @@ use redis::{Cmd, Value};
 
 use super::connection::SharedConnection;
 use super::connector::Connector;
-use super::direct_call::DirectCall;
+use super::direct_call::DirectPlace;
 use super::driver::LazyDriver;
 use super::failure::RequestError;
 use super::pace::Pace;
@@ -45,7 +45,9 @@ pub(super) struct Node {
     /// The duration of the last round trip that ended with an answer; `None` before the first.
     answered: Mutex<Option<Duration>>,
     /// The call on its way that its caller carries out.
-    direct: Mutex<Option<DirectCall>>,
+    direct: Mutex<DirectPlace>,
+    /// The number of such calls so far.
+    pub(super) direct_calls: AtomicU64,
     /// The number of calls of one check, one after another, while no other was on its way.
     pub(super) lone_calls: AtomicU32,
     round_trips: AtomicU64,
@@ -85,6 +87,7 @@ impl Node {
             overtaken: AtomicUsize::new(0),
             answered: Mutex::default(),
             direct: Mutex::default(),
+            direct_calls: AtomicU64::new(0),
             lone_calls: AtomicU32::new(0),
             round_trips: AtomicU64::new(0),
             checks: AtomicU64::new(0),
@@ -107,7 +110,7 @@ impl Node {
     }
 
     /// Locks the call that its caller carries out. The queue is locked after it, if both are.
-    pub(super) fn direct(&self) -> MutexGuard<'_, Option<DirectCall>> {
+    pub(super) fn direct(&self) -> MutexGuard<'_, DirectPlace> {
         self.direct.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -134,7 +134,7 @@ impl Socket {
             // The task has to wait for what there is to read, too.
             state.wake();
         }
-        state.is_wanted = fetch && matches!(state.place, Place::Lent);
+        state.is_wanted |= fetch && matches!(state.place, Place::Lent);
         match &mut state.place {
             Place::Home(stream) => work(Pin::new(stream), context),
             Place::Away(..) | Place::Lent => Poll::Pending,
@@ -213,7 +213,7 @@ impl LentSocket {
             Some(runtime) => Place::Away(stream, runtime),
             None => Place::Home(stream),
         };
-        if runtime.is_none() || state.is_wanted {
+        if std::mem::take(&mut state.is_wanted) || runtime.is_none() {
             state.wake();
         }
     }
