@@ -20,7 +20,7 @@ pub(super) struct DirectCall {
     pub(super) deadline: Instant,
     pub(super) calls: Vec<ScriptCall>,
     pub(super) exchange: Exchange,
-    /// What the exchange came to, if it was more than an answer.
+    /// The result of the exchange, if it is more than an answer.
     pub(super) outcome: Option<RedisResult<Value>>,
     /// Wakes the caller.
     pub(super) caller: Option<Waker>,

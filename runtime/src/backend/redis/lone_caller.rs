@@ -23,7 +23,6 @@ use super::reply::{self, BatchReply};
 use super::request::{ReplyReceiver, Request};
 use super::round_trip::RoundTrip;
 use super::script::ScriptReply;
-use super::worker;
 use crate::BackendError;
 
 /// The number of calls alone after which the next caller counts as alone. Moving the socket between
@@ -72,7 +71,7 @@ impl Node {
             return Err(request);
         }
         let (since, deadline) = (Instant::now(), request.deadline);
-        let calls = worker::calls(self, vec![request]);
+        let calls = self.calls(vec![request]);
         let micros = self.virtual_time.as_ref().map(|clock| clock.now_micros());
         let command = calls.first().map(|call| batch::command(call, micros).get_packed_command());
         let exchange = Exchange::new(socket, command.unwrap_or_default());
@@ -177,7 +176,7 @@ impl LoneCaller {
             let values = outcome.and_then(Result::ok).into_iter().collect();
             let trip = RoundTrip { connection, since, checks: 1 };
             let reply = trip.answered(&self.node, calls, values);
-            worker::note(&self.node, &reply);
+            self.node.note(&reply);
             self.node.deliver(reply);
             self.node.queue.end_direct();
         } else {

@@ -21,13 +21,13 @@ use tokio::runtime::{Handle, Id};
 static WITHOUT_IO: Mutex<Option<Id>> = Mutex::new(None);
 
 pub(super) struct Socket {
-    state: Mutex<State>,
+    state: Mutex<SocketState>,
     /// The runtime of the task that drives the connection.
     home: Handle,
 }
 
-struct State {
-    place: Place,
+struct SocketState {
+    place: Whereabouts,
     /// The number of those that wait for a reply at home.
     owed: usize,
     /// `true` if the task that drives the connection waits for the socket, to write.
@@ -36,7 +36,7 @@ struct State {
     driver: Option<Waker>,
 }
 
-enum Place {
+enum Whereabouts {
     Home(TcpStream),
     /// Registered with this runtime, but not in use.
     Away(TcpStream, Id),
@@ -47,8 +47,8 @@ enum Place {
 impl Socket {
     /// Creates the socket of a connection that is driven by the present runtime.
     pub(super) fn new(stream: TcpStream) -> Arc<Self> {
-        let place = Place::Home(stream);
-        let state = State { place, owed: 0, is_wanted: false, driver: None };
+        let place = Whereabouts::Home(stream);
+        let state = SocketState { place, owed: 0, is_wanted: false, driver: None };
         Arc::new(Self { state: Mutex::new(state), home: Handle::current() })
     }
 
@@ -57,11 +57,11 @@ impl Socket {
     pub(super) fn is_open(&self) -> bool {
         let mut state = self.lock();
         match &state.place {
-            Place::Away(stream, _) if !is_quiet(stream) => {
+            Whereabouts::Away(stream, _) if !is_quiet(stream) => {
                 state.close();
                 false
             }
-            Place::Closed => false,
+            Whereabouts::Closed => false,
             _ => true,
         }
     }
@@ -79,9 +79,10 @@ impl Socket {
         if state.owed > 0 || *without_io() == Some(runtime) {
             return None;
         }
-        let stream = match std::mem::replace(&mut state.place, Place::Lent) {
-            Place::Away(stream, at) if at == runtime && is_quiet(&stream) => stream,
-            Place::Home(stream) if is_quiet(&stream) => match self.send_away(stream, runtime) {
+        let stream = match std::mem::replace(&mut state.place, Whereabouts::Lent) {
+            Whereabouts::Away(stream, at) if at == runtime && is_quiet(&stream) => stream,
+            Whereabouts::Home(stream) if is_quiet(&stream) => match self.send_away(stream, runtime)
+            {
                 Ok(stream) => stream,
                 Err(place) => {
                     state.place = place;
@@ -89,7 +90,7 @@ impl Socket {
                     return None;
                 }
             },
-            Place::Away(stream, _) if !is_quiet(&stream) => {
+            Whereabouts::Away(stream, _) if !is_quiet(&stream) => {
                 state.close();
                 return None;
             }
@@ -103,16 +104,16 @@ impl Socket {
     }
 
     /// Registers the stream with the present runtime. On failure, returns where it is then.
-    fn send_away(&self, stream: TcpStream, runtime: Id) -> Result<TcpStream, Place> {
+    fn send_away(&self, stream: TcpStream, runtime: Id) -> Result<TcpStream, Whereabouts> {
         let parts = stream.into_std().and_then(|stream| Ok((stream.try_clone()?, stream)));
-        let Ok((spare, stream)) = parts else { return Err(Place::Closed) };
+        let Ok((spare, stream)) = parts else { return Err(Whereabouts::Closed) };
         // A runtime without I/O says so only by a panic.
         if let Ok(Ok(stream)) = catch_unwind(AssertUnwindSafe(|| TcpStream::from_std(stream))) {
             return Ok(stream);
         }
         *without_io() = Some(runtime);
         let _home = self.home.enter();
-        Err(TcpStream::from_std(spare).map_or(Place::Closed, Place::Home))
+        Err(TcpStream::from_std(spare).map_or(Whereabouts::Closed, Whereabouts::Home))
     }
 
     /// Lets the task that drives the connection use the stream, after it has brought it home.
@@ -127,18 +128,21 @@ impl Socket {
         if !state.driver.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
             state.driver = Some(context.waker().clone());
         }
-        if fetch && matches!(state.place, Place::Away(..)) {
-            if let Place::Away(stream, _) = std::mem::replace(&mut state.place, Place::Closed) {
-                state.place = self.bring_home(stream).map_or(Place::Closed, Place::Home);
+        if fetch && matches!(state.place, Whereabouts::Away(..)) {
+            if let Whereabouts::Away(stream, _) =
+                std::mem::replace(&mut state.place, Whereabouts::Closed)
+            {
+                state.place =
+                    self.bring_home(stream).map_or(Whereabouts::Closed, Whereabouts::Home);
             }
             // The task has to wait for what there is to read, too.
             state.wake();
         }
-        state.is_wanted |= fetch && matches!(state.place, Place::Lent);
+        state.is_wanted |= fetch && matches!(state.place, Whereabouts::Lent);
         match &mut state.place {
-            Place::Home(stream) => work(Pin::new(stream), context),
-            Place::Away(..) | Place::Lent => Poll::Pending,
-            Place::Closed => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
+            Whereabouts::Home(stream) => work(Pin::new(stream), context),
+            Whereabouts::Away(..) | Whereabouts::Lent => Poll::Pending,
+            Whereabouts::Closed => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
         }
     }
 
@@ -149,14 +153,14 @@ impl Socket {
         TcpStream::from_std(stream)
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, SocketState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl SocketState {
     fn close(&mut self) {
-        self.place = Place::Closed;
+        self.place = Whereabouts::Closed;
         self.wake();
     }
 
@@ -210,8 +214,8 @@ impl LentSocket {
         };
         let mut state = socket.lock();
         state.place = match runtime {
-            Some(runtime) => Place::Away(stream, runtime),
-            None => Place::Home(stream),
+            Some(runtime) => Whereabouts::Away(stream, runtime),
+            None => Whereabouts::Home(stream),
         };
         if std::mem::take(&mut state.is_wanted) || runtime.is_none() {
             state.wake();

@@ -74,6 +74,24 @@ impl Node {
         failed
     }
 
+    /// Notes the reply to the first call for the pace of those after it.
+    pub(super) fn note(&self, reply: &BatchReply) {
+        let (now, mut pace) = (Instant::now(), self.pace());
+        match reply.carried_out() {
+            _ if reply.is_answered() => pace.answer(now),
+            (_, deferred) if deferred > 0 => pace.defer(now),
+            _ => pace.fail(),
+        }
+    }
+
+    /// Returns the calls that carry out requests.
+    pub(super) fn calls(&self, batch: Vec<Request>) -> Vec<ScriptCall> {
+        match self.router {
+            Some(_) => batch::calls_by_slot(batch),
+            None => batch::single_call(batch),
+        }
+    }
+
     /// Returns the maximum number of checks in the next call. If the connection has been silent for
     /// a while, nobody knows if it is still there. Then one check goes first, and the others follow
     /// on its answer, or on another connection.
@@ -207,7 +225,7 @@ impl Worker {
         match self.node.connection.get_by(last_deadline(&batch)).await {
             Ok(handle) => self.send(handle, batch).await,
             Err(failure) => {
-                let calls = calls(&self.node, batch);
+                let calls = self.node.calls(batch);
                 self.undelivered = Some(BatchReply { calls, values: Vec::new(), failure });
             }
         }
@@ -222,7 +240,7 @@ impl Worker {
             return;
         }
         let (deadline, checks) = (last_deadline(&batch), batch.len());
-        let calls = calls(&self.node, batch);
+        let calls = self.node.calls(batch);
         self.node.pace().connect(handle.id);
         self.node.pace().send(Instant::now(), calls.len(), checks);
         let is_alone = self.flight.is_empty() && checks == 1;
@@ -251,7 +269,7 @@ impl Worker {
         tokio::select! {
             biased;
             reply = flight.first_reply() => {
-                note(node, &reply);
+                node.note(&reply);
                 flight.patient_until = flight.deadline().map(|last| node.patient_until(last));
                 self.undelivered = Some(reply);
             }
@@ -311,16 +329,6 @@ fn depend(batch: &[Request], event: u64) {
     batch.iter().filter(|it| it.deadline > now).for_each(|request| request.set_event(event));
 }
 
-/// Notes the reply to the first call for the pace of those after it.
-pub(super) fn note(node: &Node, reply: &BatchReply) {
-    let (now, mut pace) = (Instant::now(), node.pace());
-    match reply.carried_out() {
-        _ if reply.is_answered() => pace.answer(now),
-        (_, deferred) if deferred > 0 => pace.defer(now),
-        _ => pace.fail(),
-    }
-}
-
 /// Returns the latest deadline of the requests.
 fn last_deadline(batch: &[Request]) -> Instant {
     batch.iter().map(|request| request.deadline).max().unwrap_or_else(Instant::now)
@@ -349,10 +357,6 @@ async fn send_batch(
         owed.paid();
     }
     trip.end(&node, calls, sent).await
-}
-
-pub(super) fn calls(node: &Node, batch: Vec<Request>) -> Vec<ScriptCall> {
-    if node.router.is_none() { batch::single_call(batch) } else { batch::calls_by_slot(batch) }
 }
 
 /// Sends requests again that had no effect, to the servers that now serve them.
