@@ -52,7 +52,7 @@ impl Exchange {
             self.received.extend_from_slice(buffer.filled());
             match length(&self.received) {
                 Some(length) if length == self.received.len() => {
-                    return Poll::Ready(parse_redis_value(&self.received));
+                    return Poll::Ready(value(&self.received));
                 }
                 Some(length) if length < self.received.len() => break,
                 None if !is_of_script(&self.received) => break,
@@ -68,6 +68,17 @@ impl Exchange {
 fn is_of_script(received: &[u8]) -> bool {
     let is_short = received.len() < MAX_LINE;
     is_short && received.first().is_none_or(|first| b"$!-+:_".contains(first))
+}
+
+/// Returns the value of a whole reply.
+fn value(reply: &[u8]) -> RedisResult<Value> {
+    match reply {
+        [b'$', rest @ .., b'\r', b'\n'] => {
+            let line = rest.iter().position(|byte| *byte == b'\n').unwrap_or_default();
+            Ok(Value::BulkString(rest.iter().copied().skip(line + 1).collect()))
+        }
+        _ => parse_redis_value(reply),
+    }
 }
 
 /// Returns the length of the reply that begins like this; `None` if it cannot be told yet, or if the
@@ -87,7 +98,7 @@ fn length(received: &[u8]) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::length;
+    use super::{length, value};
 
     #[test]
     fn a_reply_is_complete_at_its_last_byte() {
@@ -105,6 +116,7 @@ mod tests {
                 assert!(told.is_none_or(|length| length == reply.len()), "{end} of {reply:?}");
             }
             assert_eq!(length(reply), Some(reply.len()));
+            assert_eq!(value(reply), redis::parse_redis_value(reply));
         }
         assert_eq!(length(b"*1\r\n:1\r\n"), None);
     }

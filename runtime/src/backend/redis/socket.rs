@@ -11,11 +11,16 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use redis::io::tcp::socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::runtime::{Handle, Id};
+use tokio::time::Instant;
+
+/// The time for which nobody looks if the connection is still open, after a reply has come through it.
+const JUST_NOW: Duration = Duration::from_micros(100);
 
 /// The last runtime that turned out to have no I/O.
 static WITHOUT_IO: Mutex<Option<Id>> = Mutex::new(None);
@@ -38,8 +43,8 @@ struct SocketState {
 
 enum Whereabouts {
     Home(TcpStream),
-    /// Registered with this runtime, but not in use.
-    Away(TcpStream, Id),
+    /// Registered with this runtime, but not in use since then.
+    Away(TcpStream, Id, Instant),
     Lent,
     Closed,
 }
@@ -57,7 +62,7 @@ impl Socket {
     pub(super) fn is_open(&self) -> bool {
         let mut state = self.lock();
         match &state.place {
-            Whereabouts::Away(stream, _) if !is_quiet(stream) => {
+            Whereabouts::Away(stream, ..) if !is_quiet(stream) => {
                 state.close();
                 false
             }
@@ -80,7 +85,11 @@ impl Socket {
             return None;
         }
         let stream = match std::mem::replace(&mut state.place, Whereabouts::Lent) {
-            Whereabouts::Away(stream, at) if at == runtime && is_quiet(&stream) => stream,
+            Whereabouts::Away(stream, at, since)
+                if at == runtime && (since.elapsed() < JUST_NOW || is_quiet(&stream)) =>
+            {
+                stream
+            }
             Whereabouts::Home(stream) if is_quiet(&stream) => match self.send_away(stream, runtime)
             {
                 Ok(stream) => stream,
@@ -90,7 +99,7 @@ impl Socket {
                     return None;
                 }
             },
-            Whereabouts::Away(stream, _) if !is_quiet(&stream) => {
+            Whereabouts::Away(stream, ..) if !is_quiet(&stream) => {
                 state.close();
                 return None;
             }
@@ -129,7 +138,7 @@ impl Socket {
             state.driver = Some(context.waker().clone());
         }
         if fetch && matches!(state.place, Whereabouts::Away(..)) {
-            if let Whereabouts::Away(stream, _) =
+            if let Whereabouts::Away(stream, ..) =
                 std::mem::replace(&mut state.place, Whereabouts::Closed)
             {
                 state.place =
@@ -214,7 +223,7 @@ impl LentSocket {
         };
         let mut state = socket.lock();
         state.place = match runtime {
-            Some(runtime) => Whereabouts::Away(stream, runtime),
+            Some(runtime) => Whereabouts::Away(stream, runtime, Instant::now()),
             None => Whereabouts::Home(stream),
         };
         if std::mem::take(&mut state.is_wanted) || runtime.is_none() {
