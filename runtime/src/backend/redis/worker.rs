@@ -270,6 +270,9 @@ impl Worker {
             biased;
             reply = flight.first_reply() => {
                 node.note(&reply);
+                if !node.queue.is_empty() {
+                    node.count_alone(false);
+                }
                 flight.patient_until = flight.deadline().map(|last| node.patient_until(last));
                 self.undelivered = Some(reply);
             }
