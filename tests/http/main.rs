@@ -9,7 +9,6 @@ mod asked_once;
 mod before_the_body;
 mod by_name;
 mod by_name_cases;
-mod calendars;
 mod client_addr;
 mod client_address;
 mod counted_once;

@@ -1,4 +1,7 @@
-//! Handlers whose periods begin when the calendar says: what clients are told.
+//! Handlers whose periods begin when the calendar says: what clients are told. These limits are in a
+//! program of their own, because one with them does not start on a store that knows no calendars.
+
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a test that panics fails, as it should")]
 
 use axum::Router;
 use axum::routing::get;
