@@ -81,8 +81,8 @@ type TestResult<T = ()> = Result<T, String>;
 
 impl<B: Backend> Suite<'_, B> {
     async fn run(&mut self, algorithms: &[Algorithm]) -> TestResult {
-        let supported = self.supported().await?;
         for &algorithm in algorithms {
+            let supported = self.supported(algorithm).await?;
             self.keeps_keys_apart(algorithm).await?;
             self.answers_in_order(algorithm).await?;
             self.admits_no_more_at_once(algorithm).await?;
@@ -98,8 +98,8 @@ impl<B: Backend> Suite<'_, B> {
         Ok(())
     }
 
-    async fn supported(&self) -> TestResult<Supported> {
-        let policy = policy(Algorithm::default(), "supported", Quota::new(1, HOUR));
+    async fn supported(&self, algorithm: Algorithm) -> TestResult<Supported> {
+        let policy = policy(algorithm, "supported", Quota::new(1, HOUR));
         let check = Check::new(&policy, "nobody", 1);
         let settle = self.ask(Operation::settle(check, 0, 1)).await?;
         let unban = self.ask(Operation::unban(check)).await?;
