@@ -189,39 +189,25 @@ impl<'a, R> Checker<'a, R> {
         CheckOutcome::Refused((self.refuse)(self.refusing(parts, policy, Reason::NoKey(*error))))
     }
 
-    /// Waits for the backend.
+    /// Waits for the backend. If the request's quota could not be found, the policy's `on_error`
+    /// decides.
     pub(super) async fn wait<G>(
         &self,
         parts: &Parts,
         mut pending: PendingCheck,
         grant: impl FnOnce(Granted) -> G,
     ) -> CheckOutcome<G, R> {
-        if let Some(error) = pending.not_found.take() {
-            return self.without_quota(parts, &pending, error, grant).await;
-        }
-        if let Some(max_wait) = self.limit.wait {
+        let not_found = pending.not_found.take();
+        if let (Some(max_wait), None) = (self.limit.wait, &not_found) {
             return self.wait_in_line(parts, pending, max_wait, grant).await;
         }
         let policy = pending.policy(self.limit);
         let check = pending.check(&policy);
         let mut verdict = Verdict::open();
-        let decided = self.limiter.decide(&check, &mut verdict).await;
-        let counted = CountedRequest { policy: &policy, check, count: pending.cost.count, parts };
-        self.conclude(counted, decided, &mut verdict, grant)
-    }
-
-    /// Decides about a request whose quota could not be found, by the policy's `on_error`.
-    async fn without_quota<G>(
-        &self,
-        parts: &Parts,
-        pending: &PendingCheck,
-        error: NotFound,
-        grant: impl FnOnce(Granted) -> G,
-    ) -> CheckOutcome<G, R> {
-        let policy = pending.policy(self.limit);
-        let check = pending.check(&policy);
-        let mut verdict = Verdict::open();
-        let decided = self.limiter.decide_without_quota(&check, error, &mut verdict).await;
+        let decided = match not_found {
+            Some(error) => self.limiter.decide_without_quota(&check, error, &mut verdict).await,
+            None => self.limiter.decide(&check, &mut verdict).await,
+        };
         let counted = CountedRequest { policy: &policy, check, count: pending.cost.count, parts };
         self.conclude(counted, decided, &mut verdict, grant)
     }
