@@ -8,6 +8,8 @@ mod instructions;
 mod macros;
 mod memory;
 mod redis;
+#[cfg(feature = "permits")]
+mod permits;
 #[cfg(feature = "telemetry")]
 mod telemetry;
 
@@ -35,9 +37,11 @@ fn main() -> ExitCode {
         Some("memory") => memory::run(&arguments.next().unwrap_or_default()),
         Some("memory-of") => memory::bytes_per_key_of(&arguments.next().unwrap_or_default()),
         Some("redis") => redis::run(&arguments.next().unwrap_or_default()),
+        #[cfg(feature = "permits")]
+        Some("permits") => permits::run(),
         #[cfg(feature = "telemetry")]
         Some("telemetry") => telemetry::run(),
-        _ => Err("say which comparison to run: memory, http, redis, macros or instructions, or telemetry with the feature of that name".into()),
+        _ => Err("say which comparison to run: memory, http, redis, macros or instructions, or permits or telemetry with the feature of that name".into()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
