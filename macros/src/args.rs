@@ -16,7 +16,7 @@ use crate::period::{Length, Period, parse_expression};
 use crate::suggest;
 
 /// The name of every named argument, with an example of its use for error messages.
-const GRAMMAR: [(&str, &str); 21] = [
+const GRAMMAR: [(&str, &str); 23] = [
     ("per", "per = 60"),
     ("algorithm", "algorithm = sliding_window"),
     ("burst", "burst = 20"),
@@ -32,6 +32,8 @@ const GRAMMAR: [(&str, &str); 21] = [
     ("refund_if", "refund_if = failure"),
     ("settle", "settle = self::tokens"),
     ("ban", ban::GRAMMAR),
+    ("in_flight", "in_flight = 20"),
+    ("hold", "hold = \"60s\""),
     ("shadow", "shadow"),
     ("wait", "wait = \"2s\""),
     ("headers", "headers = ietf"),
@@ -59,6 +61,8 @@ pub(crate) struct Arguments {
     pub(crate) refund_if: Option<Named<RefundIf>>,
     pub(crate) settle: Option<Named<Settle>>,
     pub(crate) ban: Option<Named<Ban>>,
+    pub(crate) in_flight: Option<Named<Expr>>,
+    pub(crate) hold: Option<Named<Period>>,
     pub(crate) shadow: Option<Named<()>>,
     pub(crate) wait: Option<Named<Period>>,
     pub(crate) headers: Option<Named<Headers>>,
@@ -167,6 +171,10 @@ impl Arguments {
             "on_blocked" => self.on_blocked = Some(named(name, parse_path(input, grammar)?)),
             "refund_if" => self.refund_if = Some(named(name, RefundIf::parse(input)?)),
             "settle" => self.settle = Some(named(name, Settle::parse(input)?)),
+            "in_flight" => {
+                self.in_flight = Some(named(name, parse_count(input, "number in flight")?));
+            }
+            "hold" => self.hold = Some(named(name, Period::parse(input, &Length::HOLD)?)),
             "wait" => self.wait = Some(named(name, Period::parse(input, &Length::WAIT)?)),
             "headers" => self.headers = Some(named(name, Headers::parse(input)?)),
             "refusal" => self.refusal = Some(named(name, parse_path(input, grammar)?)),

@@ -25,6 +25,9 @@ pub(crate) struct Length {
     too_long: &'static str,
 }
 
+/// The message of the library's `InFlightError::Hold`.
+const HOLD_RANGE: &str = "permits must be held for 100 ms to one day, in whole microseconds";
+
 impl Length {
     pub(crate) const PERIOD: Self = Self {
         argument: "per",
@@ -42,6 +45,14 @@ impl Length {
         too_short: "the wait must be at least 1 ms",
         too_long: "the wait must be at most 366 days",
     };
+    pub(crate) const HOLD: Self = Self {
+        argument: "hold",
+        noun: "hold",
+        max_seconds: 24 * 60 * 60,
+        zero: HOLD_RANGE,
+        too_short: HOLD_RANGE,
+        too_long: HOLD_RANGE,
+    };
     pub(crate) const BAN: Self = Self {
         argument: "for",
         noun: "duration",
@@ -53,7 +64,7 @@ impl Length {
     pub(crate) const LONGEST_BAN: Self = Self { argument: "most", ..Self::BAN };
 }
 
-/// The length of a period, of a wait or of a ban.
+/// The length of a period, of a wait, of a ban or of the time for which permits are held.
 #[derive(Clone)]
 pub(crate) enum Period {
     /// The value of a literal or a word in microseconds, and its location.

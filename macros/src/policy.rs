@@ -40,6 +40,8 @@ pub(crate) struct Policy {
     pub(crate) refund_if: Option<Named<RefundIf>>,
     pub(crate) settle: Option<Named<Settle>>,
     pub(crate) ban: Option<Named<Ban>>,
+    pub(crate) in_flight: Option<Named<Expr>>,
+    pub(crate) hold: Option<Named<Period>>,
     pub(crate) shadow: Option<Named<()>>,
     pub(crate) wait: Option<Named<Period>>,
     pub(crate) headers: Option<Named<Headers>>,
@@ -96,11 +98,18 @@ pub(crate) fn policies(
 
 impl Policy {
     fn new(arguments: Arguments, mode: Mode, errors: &mut Errors) -> Option<Self> {
+        // A value with a mistake is missing here.
+        if arguments.has("in_flight") && arguments.in_flight.is_none() {
+            return None;
+        }
+        // A limit on requests in flight needs no other.
+        let is_alone =
+            arguments.has("in_flight") && !["limit", "per"].iter().any(|it| arguments.has(it));
         for (name, message) in [
             ("limit", "the limit is missing: write `#[rate_limit(100, per = 60)]`"),
             ("per", "`per` is missing: write `per = 60` for a period of 60 seconds"),
         ] {
-            if !arguments.has(name) {
+            if !is_alone && !arguments.has(name) {
                 errors.push(syn::Error::new(arguments.span(), message));
             }
         }
@@ -108,14 +117,23 @@ impl Policy {
             Mode::Handler => Key::ip(),
             Mode::Function { .. } => Key::no_args(),
         };
-        let quota = Quota {
-            limit: arguments.limit?,
-            period: arguments.per?,
-            burst: arguments.burst,
-            function: arguments.quota,
-        };
+        let mut quotas = Vec::new();
+        if is_alone {
+            let burst = arguments.burst.as_ref().map(|burst| &burst.name);
+            let function = arguments.quota.as_ref().map(|function| &function.name);
+            for name in burst.into_iter().chain(function) {
+                errors.at(name, without_quota(name));
+            }
+        } else {
+            quotas.push(Quota {
+                limit: arguments.limit?,
+                period: arguments.per?,
+                burst: arguments.burst,
+                function: arguments.quota,
+            });
+        }
         Some(Self {
-            quotas: vec![quota],
+            quotas,
             key: arguments.key.map_or_else(default_key, |key| key.value),
             algorithm: arguments.algorithm,
             cost: arguments.cost,
@@ -127,6 +145,8 @@ impl Policy {
             refund_if: arguments.refund_if,
             settle: arguments.settle,
             ban: arguments.ban,
+            in_flight: arguments.in_flight,
+            hold: arguments.hold,
             shadow: arguments.shadow,
             wait: arguments.wait,
             headers: arguments.headers,
@@ -182,6 +202,8 @@ impl Policy {
         join(&mut self.refund_if, other.refund_if, errors);
         join(&mut self.settle, other.settle, errors);
         join(&mut self.ban, other.ban, errors);
+        join(&mut self.in_flight, other.in_flight, errors);
+        join(&mut self.hold, other.hold, errors);
         join(&mut self.shadow, other.shadow, errors);
         join(&mut self.wait, other.wait, errors);
         join(&mut self.headers, other.headers, errors);
@@ -195,6 +217,7 @@ impl Policy {
             quota.check(errors);
         }
         self.check_options(errors);
+        self.check_in_flight(errors);
         self.check_self(errors);
         if let Mode::Function { is_async } = mode {
             self.check_function(is_async, errors);
@@ -240,6 +263,31 @@ impl Policy {
         }
     }
 
+    /// Reports options that have no meaning without a limit per period, or without one on requests in
+    /// flight.
+    fn check_in_flight(&self, errors: &mut Errors) {
+        if let (None, Some(hold)) = (&self.in_flight, &self.hold) {
+            errors.at(
+                &hold.name,
+                "`hold` is for a limit on requests in flight: write `in_flight = 20`, too, or \
+                 remove it",
+            );
+        }
+        if !self.quotas.is_empty() {
+            return;
+        }
+        let names = [
+            self.algorithm.as_ref().map(|argument| &argument.name),
+            self.cost.as_ref().map(|argument| &argument.name),
+            self.refund_if.as_ref().map(|argument| &argument.name),
+            self.settle.as_ref().map(|argument| &argument.name),
+            self.ban.as_ref().map(|argument| &argument.name),
+        ];
+        for name in names.into_iter().flatten() {
+            errors.at(name, without_quota(name));
+        }
+    }
+
     /// Reports periods of the calendar with another algorithm than the one that has them.
     fn check_calendars(&self, errors: &mut Errors) {
         let mut calendars = self.quotas.iter().filter_map(|quota| quota.period.calendar());
@@ -274,7 +322,9 @@ impl Policy {
             [Some(&quota.limit), quota.period.expression(), burst].into_iter().flatten()
         });
         let ban = self.ban.iter().flat_map(|ban| ban.value.expressions());
-        for expression in quotas.chain(cost).chain(ban) {
+        let in_flight = self.in_flight.iter().map(|limit| &limit.value);
+        let hold = self.hold.iter().filter_map(|hold| hold.value.expression());
+        for expression in quotas.chain(cost).chain(ban).chain(in_flight).chain(hold) {
             if find_self(expression.to_token_stream()).is_some() {
                 errors.at(expression, "`Self` is not known here: write the type's name");
             }
@@ -358,6 +408,14 @@ impl Quota {
     fn text(&self) -> String {
         format!("{} per {}", self.limit.to_token_stream(), self.period.text())
     }
+}
+
+/// Returns the message about an option of a limit that only counts requests in flight.
+fn without_quota(name: &Ident) -> String {
+    format!(
+        "`{name}` is for a limit per period, and this one only counts the requests in flight, each \
+         as one: remove it, or write such a limit, too, as in `100, per = 60, in_flight = 20`"
+    )
 }
 
 fn join<T>(option: &mut Option<Named<T>>, other: Option<Named<T>>, errors: &mut Errors) {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::callback::{Callback, set_plain};
 use crate::registry::RegisteredPolicy;
-use crate::{Algorithm, Ban, Blocked, OnError, Policy, Quota};
+use crate::{Algorithm, Ban, Blocked, InFlight, OnError, Policy, Quota};
 
 type BlockedCallback = Callback<fn(&Blocked<'_>), dyn Fn(&Blocked<'_>) + Send + Sync>;
 
@@ -19,7 +19,7 @@ pub struct Limit {
 impl Limit {
     /// Creates the limit of the policy `name`, which clients see as `label`. `named` is `true` if
     /// the annotation sets the name, and `false` if the name is the function's path. `quotas`
-    /// contains 1 to [`Policy::MAX_QUOTAS`] quotas. The annotation is in `file`, at `line`.
+    /// contains at most [`Policy::MAX_QUOTAS`] quotas. The annotation is in `file`, at `line`.
     ///
     /// A single call sets all of these, because each call in the generated code takes time to
     /// compile for every annotation.
@@ -31,8 +31,8 @@ impl Limit {
         quotas: &[Quota],
         (file, line): (&'static str, u32),
     ) -> Self {
-        let mut policy = Policy::new(name, quotas[0]).labelled(label);
-        let mut index = 1;
+        let mut policy = Policy::without_limits(name).labelled(label);
+        let mut index = 0;
         while index < quotas.len() {
             policy = policy.and(quotas[index]);
             index += 1;
@@ -71,6 +71,19 @@ impl Limit {
                 let _ = ban.set_most(most);
             }
             self.registered.policy_mut().set_ban(Some(ban));
+        }
+        self
+    }
+
+    /// Limits the requests in flight. Without `hold`, permits are held as long as the default of
+    /// [`InFlight`] says. A number that is not valid is ignored, because an assertion reports it.
+    #[must_use]
+    pub const fn in_flight(mut self, limit: u32, hold: Option<Duration>) -> Self {
+        if let Ok(mut in_flight) = InFlight::try_new(limit) {
+            if let Some(hold) = hold {
+                let _ = in_flight.set_hold(hold);
+            }
+            self.registered.policy_mut().set_in_flight(Some(in_flight));
         }
         self
     }

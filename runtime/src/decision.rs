@@ -5,6 +5,7 @@ use std::time::Duration;
 use smol_str::SmolStr;
 
 use crate::operation::{Action, Operation};
+use crate::permit::Permit;
 use crate::refused_by::RefusedBy;
 use crate::verdict::Verdict;
 use crate::{Check, Outcome, Policy, QuotaState, Source};
@@ -16,6 +17,9 @@ use crate::{Check, Outcome, Policy, QuotaState, Source};
 /// not [`Clone`], so that no charge is refunded twice. Only a limiter that asks the same store can
 /// do that.
 ///
+/// If the policy limits the requests [in flight](crate::InFlight), the decision also is the request's
+/// permit: it is released when the decision is dropped, refunded or settled.
+///
 /// [`Limiter::refund`]: crate::Limiter::refund
 /// [`Limiter::settle`]: crate::Limiter::settle
 #[derive(Debug)]
@@ -23,6 +27,8 @@ use crate::{Check, Outcome, Policy, QuotaState, Source};
 pub struct Decision {
     verdict: Verdict,
     trace: Trace,
+    /// The permit of a request in flight; `None` if it was given none.
+    permit: Option<Permit>,
 }
 
 /// What a decision keeps of its check.
@@ -139,7 +145,7 @@ impl Decision {
     /// refund.
     #[inline]
     pub(crate) fn without_receipt(verdict: Verdict) -> Self {
-        Self { verdict, trace: Trace::Nothing }
+        Self { verdict, trace: Trace::Nothing, permit: None }
     }
 
     /// Creates the decision that admits a request because its policy is switched off.
@@ -151,7 +157,7 @@ impl Decision {
     /// adjusted.
     #[inline(always)]
     pub(crate) fn add_receipt(&mut self, check: &Check<'_>, origin: ChargeOrigin) {
-        if self.verdict.is_refundable() {
+        if self.verdict.is_refundable() && !check.policy.quotas().is_empty() {
             let Check { policy, subject, cost, .. } = *check;
             let charge = Charge { policy: policy.clone(), subject: subject.into(), cost, origin };
             self.trace = Trace::Charge(charge);
@@ -164,9 +170,21 @@ impl Decision {
         self.trace = Trace::Refusal(by);
     }
 
+    /// Sets the permit of the request.
+    #[inline]
+    pub(crate) fn set_permit(&mut self, permit: Option<Permit>) {
+        self.permit = permit;
+    }
+
+    /// Moves the permit out of the decision.
+    #[inline]
+    pub(crate) fn take_permit(&mut self) -> Option<Permit> {
+        self.permit.take()
+    }
+
     /// Creates the decision that refuses a request by this limit.
     pub(crate) fn refused(verdict: Verdict, by: RefusedBy) -> Self {
-        Self { verdict, trace: Trace::Refusal(by) }
+        Self { verdict, trace: Trace::Refusal(by), permit: None }
     }
 
     /// Turns the decision of a peek into the refusal of a caller that found the queue too long or
@@ -178,7 +196,8 @@ impl Decision {
             Outcome::Never | Outcome::Blocked | Outcome::Banned { .. } => self,
             Outcome::Allowed | Outcome::Refused { .. } => {
                 let outcome = Outcome::Refused { retry_after };
-                Self { verdict: self.verdict.with_outcome(outcome), trace: self.trace }
+                let verdict = self.verdict.with_outcome(outcome);
+                Self { verdict, trace: self.trace, permit: None }
             }
         }
     }
@@ -209,8 +228,9 @@ impl Decision {
         self.outcome().retry_after()
     }
 
-    /// Returns the state of each quota of the policy, in the order of declaration. It is empty if
-    /// the states are not known (see [`Source::Open`]).
+    /// Returns the state of each quota of the policy, in the order of declaration. That of its limit on
+    /// requests [in flight](crate::InFlight) comes last. It is empty if the states are not known (see
+    /// [`Source::Open`]).
     #[must_use]
     pub fn quotas(&self) -> &[QuotaState] {
         self.verdict.quotas()
@@ -241,7 +261,7 @@ impl Decision {
     }
 
     pub(crate) fn into_receipt(self, adjustment: Adjustment) -> Option<Receipt> {
-        let Self { verdict, trace } = self;
+        let Self { verdict, trace, permit: _ } = self;
         let Trace::Charge(Charge { policy, subject, cost, origin }) = trace else { return None };
         let (stamp_micros, source) = (verdict.stamp_micros(), verdict.source());
         let fallback_mark = verdict.fallback_mark();

@@ -130,6 +130,7 @@ pub enum Action {
 /// A store's answer to an [`Operation`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
+#[expect(clippy::large_enum_variant, reason = "nearly all answers are verdicts")]
 pub enum Answer {
     /// The answer to a charge or a peek.
     Verdict(Verdict),

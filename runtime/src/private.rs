@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use crate::{Ban, BanError};
+use crate::{Ban, BanError, InFlight};
 
 pub use crate::annotation::Limit;
 pub use crate::call::{
-    AfterCall, Call, CallLimit, FromRateLimited, LimitedResult, Permit, admit, admit_now, call_once,
+    AfterCall, Call, CallGrants, CallLimit, FromRateLimited, LimitedResult, admit, admit_now,
+    call_once,
 };
 pub use crate::registry::POLICIES;
 pub use crate::units::{IntoUnits, units};
@@ -209,6 +210,25 @@ pub const fn ban_most_error(duration: Duration, most: Duration) -> Option<&'stat
             Ok(()) => None,
         },
         Err(_) => None,
+    }
+}
+
+/// Returns the message about an invalid number of requests in flight.
+#[must_use]
+pub const fn in_flight_error(limit: u32) -> Option<&'static str> {
+    match InFlight::try_new(limit) {
+        Err(error) => Some(error.text()),
+        Ok(_) => None,
+    }
+}
+
+/// Returns the message about an invalid time for which permits are held.
+#[must_use]
+pub const fn hold_error(duration: Duration) -> Option<&'static str> {
+    let mut in_flight = InFlight::new(1);
+    match in_flight.set_hold(duration) {
+        Err(error) => Some(error.text()),
+        Ok(()) => None,
     }
 }
 

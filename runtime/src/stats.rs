@@ -17,6 +17,9 @@ pub struct LimiterStats {
     /// The number of refunds that failed or were lost, so that their charges stay: the backend could
     /// not answer, or the runtime ended while a refund was on its way.
     pub lost_refunds: u64,
+    /// The number of permits that requests in flight hold now in this process (see
+    /// [`InFlight`](crate::InFlight)).
+    pub in_flight: u64,
     /// Statistics of the backend; `None` if it is not a [`MemoryBackend`](crate::MemoryBackend).
     pub memory: Option<MemoryStats>,
     /// Statistics of the backend; `None` if it is not a [`RedisBackend`](crate::RedisBackend).

@@ -91,7 +91,11 @@ impl Call<'_> {
         });
         // Macro hygiene hides names with this span from the user's expressions.
         let site = Span::mixed_site();
-        let permit = if self.adjusts() { permit().to_token_stream() } else { quote!(_) };
+        let permit = match (self.adjusts(), self.holds()) {
+            (true, _) => permit().to_token_stream(),
+            (false, true) => Ident::new("_permit", site).to_token_stream(),
+            (false, false) => quote!(_),
+        };
         let limited = Ident::new("limited", site);
         let ask = if self.is_async {
             quote_spanned!(site=> #tollgate::admit(limits, calls).await)
@@ -194,6 +198,12 @@ impl Call<'_> {
                 }
             }
         }
+    }
+
+    /// Returns `true` if a policy counts the calls in flight, so that the call holds a permit until it
+    /// ends.
+    fn holds(&self) -> bool {
+        self.policies.iter().any(|policy| policy.in_flight.is_some())
     }
 
     /// Returns `true` if a policy has a `refund_if` or `settle`, so that charges may be adjusted

@@ -60,18 +60,41 @@ pub(super) fn limit(policy: &Policy, is_first: bool, names: &Names<'_>) -> Token
     let (ban_constants, ban) = ban.unzip();
     let ban = ban.map(|numbers| quote!(.ban(#numbers)));
     let ban_constants = ban_constants.unwrap_or_default();
+    let (in_flight_constants, in_flight) = in_flight(policy, tollgate);
     let on_blocked = policy.on_blocked.as_ref().map(|argument| {
         let path = &argument.value;
         quote!(.on_blocked(#path))
     });
     let limit = quote! {
         #tollgate::Limit::new(#name, #named, #quotas, (::core::file!(), ::core::line!()))
-            #algorithm #on_error #ban #shadow #on_blocked
+            #algorithm #on_error #ban #in_flight #shadow #on_blocked
     };
     match constant {
-        None if ban_constants.is_empty() => limit,
-        constant => quote!({ #constant #ban_constants #limit }),
+        None if ban_constants.is_empty() && in_flight_constants.is_empty() => limit,
+        constant => quote!({ #constant #ban_constants #in_flight_constants #limit }),
     }
+}
+
+/// Returns assertions about the limit on requests in flight, and the call that sets it.
+fn in_flight(policy: &Policy, tollgate: &CratePath) -> (TokenStream, TokenStream) {
+    let Some(Named { value: limit, .. }) = &policy.in_flight else { return Default::default() };
+    let assert_limit =
+        assert("in_flight_error", &quote!(__TOLLGATE_IN_FLIGHT), limit.span(), tollgate);
+    let mut constants = quote! {
+        const __TOLLGATE_IN_FLIGHT: ::core::primitive::u32 = #limit;
+        #assert_limit
+    };
+    let mut hold = quote!(::core::option::Option::None);
+    if let Some(Named { value, .. }) = &policy.hold {
+        let (duration, span) = (value.tokens(tollgate), value.span());
+        let assert_hold = assert("hold_error", &quote!(__TOLLGATE_HOLD), span, tollgate);
+        constants.extend(quote! {
+            const __TOLLGATE_HOLD: ::core::time::Duration = #duration;
+            #assert_hold
+        });
+        hold = quote!(::core::option::Option::Some(__TOLLGATE_HOLD));
+    }
+    (constants, quote!(.in_flight(__TOLLGATE_IN_FLIGHT, #hold)))
 }
 
 /// Returns the policy's name and its label, separated by a comma. Both are made from the function's

@@ -10,6 +10,7 @@ mod fixed_window;
 #[cfg(feature = "redis")]
 mod from_store;
 mod gcra;
+mod in_flight;
 mod leaky_bucket;
 mod log;
 mod sliding_window;
@@ -24,6 +25,7 @@ use self::fixed_window::FixedWindow;
 #[cfg(feature = "redis")]
 pub(crate) use self::from_store::verdict_from_raw;
 use self::gcra::Gcra;
+pub(crate) use self::in_flight::{peek_permits, take_permit};
 use self::leaky_bucket::LeakyBucket;
 pub(crate) use self::leaky_bucket::spaced;
 use self::sliding_window::SlidingWindow;

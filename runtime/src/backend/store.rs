@@ -156,6 +156,11 @@ pub(crate) trait Store: Send + Sync {
         self.inner().is_some_and(|inner| inner.supports_calendars())
     }
 
+    /// Returns the permits of requests in flight that this store gives; `None` if it gives none.
+    fn permits(&self) -> Option<&dyn Permits> {
+        self.inner()?.permits()
+    }
+
     /// Returns `true` if the store enforces the deadline of operations itself. If it returns
     /// `false`, a guard enforces the deadline.
     fn has_deadline(&self) -> bool {
@@ -202,6 +207,24 @@ pub(crate) trait Store: Send + Sync {
     }
 }
 
+/// The permits of requests in flight that a store gives. A charge under a policy that limits those
+/// takes one if it is admitted and its cost is not 0. No method waits or fails.
+pub(crate) trait Permits {
+    /// Counts a permit that another part of the limiter has given while the store did not answer.
+    fn adopt(&self, check: &Check<'_>);
+
+    /// Releases a permit.
+    fn release(&self, check: &Check<'_>);
+
+    /// Calls `add` with the policy's name and the number of the permits of each subject that this
+    /// process holds.
+    fn each_held(&self, add: &mut dyn FnMut(&str, u32));
+}
+
+/// The reason for rejecting a policy that limits requests in flight, if the store cannot count them.
+pub(crate) const NO_PERMITS: &str = "it limits the requests in flight, and the limiter's backend does \
+     not support that: use the memory or the Redis backend";
+
 impl dyn Store + '_ {
     /// Carries out one operation, and waits if necessary.
     pub(crate) async fn apply_one(
@@ -235,13 +258,16 @@ struct Custom<B> {
 }
 
 impl<B> Custom<B> {
-    /// Returns the error of a check by a calendar, if the backend has none: it would count in windows
-    /// of another kind.
+    /// Returns the error of a check that the backend would not count rightly: by a calendar, if it has
+    /// none, or of requests in flight.
     #[inline]
     fn supports(&self, check: &Check<'_>) -> Result<(), BackendError> {
-        match check.policy.has_calendar() && !self.calendars {
-            true => Err(BackendError::rejected(NO_CALENDARS)),
-            false => Ok(()),
+        if check.policy.has_calendar() && !self.calendars {
+            return Err(BackendError::rejected(NO_CALENDARS));
+        }
+        match check.policy.get_in_flight() {
+            Some(_) => Err(BackendError::rejected(NO_PERMITS)),
+            None => Ok(()),
         }
     }
 }

@@ -4,6 +4,7 @@
 
 mod after_call;
 mod limited;
+mod permit;
 
 use std::fmt::Display;
 use std::iter::repeat;
@@ -152,11 +153,12 @@ impl Call {
     }
 }
 
-/// The permission for one call. It contains the decisions, which are needed to adjust the charges.
+/// The decisions that have admitted one call. They are needed to adjust the charges, and hold the
+/// permits of a call in flight.
 ///
 /// If it is dropped, the call has ended without a result.
 #[derive(Debug)]
-pub struct Permit {
+pub struct CallGrants {
     limiter: Limiter,
     limits: &'static [CallLimit],
     /// One decision for each limit so far, in source order; `None` for a limit in shadow mode that
@@ -164,7 +166,7 @@ pub struct Permit {
     decisions: SmallVec<[Option<Decision>; 1]>,
 }
 
-impl Permit {
+impl CallGrants {
     fn new(limits: &'static [CallLimit]) -> Self {
         Self { limiter: current_limiter(), limits, decisions: SmallVec::new() }
     }
@@ -204,7 +206,7 @@ impl Permit {
     }
 }
 
-impl Drop for Permit {
+impl Drop for CallGrants {
     fn drop(&mut self) {
         let limits = self.limits;
         let due = |limit: &CallLimit| AfterCall::refund_if(limit.refunds_without_result);
@@ -215,33 +217,39 @@ impl Drop for Permit {
 /// Charges a call to each limit in source order. `calls` contains the call's values for each limit. If
 /// a limit refuses, the charges to the limits before it are refunded; a refund that fails is
 /// logged.
-pub async fn admit(limits: &'static [CallLimit], calls: Vec<Call>) -> Result<Permit, RateLimited> {
-    let mut permit = Permit::new(limits);
+pub async fn admit(
+    limits: &'static [CallLimit],
+    calls: Vec<Call>,
+) -> Result<CallGrants, RateLimited> {
+    let mut grants = CallGrants::new(limits);
     for (limit, call) in limits.iter().zip(&calls) {
-        match limit.charge(&permit.limiter, call).await {
-            Ok(decision) => permit.decisions.push(decision),
+        match limit.charge(&grants.limiter, call).await {
+            Ok(decision) => grants.decisions.push(decision),
             Err(limited) => {
-                permit.finish(&vec![AfterCall::refund_if(true); limits.len()]).await;
+                grants.finish(&vec![AfterCall::refund_if(true); limits.len()]).await;
                 return Err(limited);
             }
         }
     }
-    Ok(permit)
+    Ok(grants)
 }
 
 /// Charges a call like [`admit`], for a function that is not async.
-pub fn admit_now(limits: &'static [CallLimit], calls: Vec<Call>) -> Result<Permit, RateLimited> {
-    let mut permit = Permit::new(limits);
+pub fn admit_now(
+    limits: &'static [CallLimit],
+    calls: Vec<Call>,
+) -> Result<CallGrants, RateLimited> {
+    let mut grants = CallGrants::new(limits);
     for (limit, call) in limits.iter().zip(&calls) {
-        match limit.charge_now(&permit.limiter, call) {
-            Ok(decision) => permit.decisions.push(decision),
+        match limit.charge_now(&grants.limiter, call) {
+            Ok(decision) => grants.decisions.push(decision),
             Err(limited) => {
-                permit.finish_soon(repeat(AfterCall::refund_if(true)));
+                grants.finish_soon(repeat(AfterCall::refund_if(true)));
                 return Err(limited);
             }
         }
     }
-    Ok(permit)
+    Ok(grants)
 }
 
 /// Calls `body`. The parameter's type makes the closure an `FnOnce`. If generated code called the

@@ -246,6 +246,7 @@ pub(super) struct PolicySettings {
     enabled: Option<bool>,
     block: Option<bool>,
     ban: Option<BanSettings>,
+    in_flight: Option<u32>,
 }
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -301,6 +302,9 @@ impl PolicySettings {
                 (format!("policies.{name:?}.ban.{part}"), error.to_string())
             })?;
             changes = changes.ban(rule);
+        }
+        if let Some(limit) = self.in_flight {
+            changes = changes.in_flight(limit);
         }
         Ok(changes)
     }

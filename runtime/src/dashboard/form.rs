@@ -23,6 +23,7 @@ pub(super) struct Form {
     pub(super) enabled: String,
     pub(super) block: String,
     pub(super) ban: String,
+    pub(super) in_flight: String,
 }
 
 impl Form {
@@ -44,6 +45,7 @@ impl Form {
                 "enabled" => form.enabled = value,
                 "block" => form.block = value,
                 "ban" => form.ban = value,
+                "in_flight" => form.in_flight = value,
                 // Unknown fields are ignored.
                 _ => {}
             }
@@ -73,6 +75,7 @@ impl Form {
             enabled: changes.enabled.map_or("", switch).to_owned(),
             block: changes.block.map_or("", switch).to_owned(),
             ban: changes.ban.map(ban_text).unwrap_or_default(),
+            in_flight: text(changes.in_flight),
         }
     }
 
@@ -91,6 +94,7 @@ impl Form {
             enabled: parse_field("enabled", &self.enabled, &mut report, is_on),
             block: parse_field("block", &self.block, &mut report, is_on),
             ban: parse_field("ban", &self.ban, &mut report, ban),
+            in_flight: parse_field("in_flight", &self.in_flight, &mut report, number),
             origin: Origin::default(),
             ..Override::new()
         };

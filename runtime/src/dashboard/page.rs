@@ -82,6 +82,9 @@ struct Card {
     is_submitted: bool,
     /// `true` if the form has the field `quotas`, which contains all quotas of the policy.
     has_quotas_field: bool,
+    limits_in_flight: bool,
+    /// The number of permits that requests in flight hold in this process.
+    held: u64,
 }
 
 impl Notice {
@@ -145,11 +148,23 @@ impl Page {
 
 /// Returns what the program declares of a policy.
 fn written(policy: &Policy) -> String {
-    let written = format!("{}, {}", listed(policy.quotas()), policy.get_algorithm().as_str());
+    let written = limits(policy);
+    let written = match policy.quotas() {
+        [] => written,
+        _ => format!("{written}, {}", policy.get_algorithm().as_str()),
+    };
     match policy.get_ban() {
         Some(rule) => format!("{written}, bans {rule}"),
         None => written,
     }
+}
+
+/// Returns the quotas of a policy, and its limit on requests in flight.
+fn limits(policy: &Policy) -> String {
+    let quotas = (!policy.quotas().is_empty()).then(|| listed(policy.quotas()));
+    let in_flight = policy.get_in_flight().map(|it| it.to_string());
+    let limits: Vec<String> = quotas.into_iter().chain(in_flight).collect();
+    limits.join(", ")
 }
 
 impl Dashboard {
@@ -167,7 +182,7 @@ impl Dashboard {
             .then(|| submitted.unwrap_or_else(|| Form::for_policy(declared, changes)));
         Card {
             name: declared.name().to_smolstr(),
-            quotas: listed(effective.quotas()),
+            quotas: limits(&effective),
             algorithm: effective.get_algorithm().as_str(),
             on_error: self.limiter.on_error(&effective).as_str(),
             is_enabled: effective.is_enabled(),
@@ -181,9 +196,20 @@ impl Dashboard {
             has_quotas_field: declared.quotas().len() > 1
                 || changes.is_some_and(|changes| changes.quotas.is_some())
                 || form.as_ref().is_some_and(|form| !form.quotas.is_empty()),
+            limits_in_flight: declared.get_in_flight().is_some(),
+            held: self.held_under(declared.name()),
             form,
             is_submitted,
         }
+    }
+
+    /// Returns the number of permits that requests in flight hold in this process under a policy.
+    fn held_under(&self, name: &str) -> u64 {
+        let mut sum = 0;
+        self.limiter.each_permit_held(&mut |policy, held| {
+            sum += if policy == name { u64::from(held) } else { 0 };
+        });
+        sum
     }
 
     /// Returns the subject as the page shows it: in clear text, or as the beginning of its hash

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 
 use super::unreported::{UnreportedCharge, UnreportedCharges};
-use crate::backend::store::Store;
+use crate::backend::store::{Permits as _, Store};
 use crate::micros::Timestamp;
 use crate::operation::{Answer, Operation};
 use crate::verdict::Verdict;
@@ -50,7 +50,14 @@ impl Fallback {
     }
 
     fn share(&self, policy: &Policy) -> Policy {
-        policy.clone().map_quotas(|quota| quota.share(self.instances))
+        let mut share = policy.clone().map_quotas(|quota| quota.share(self.instances));
+        share.set_in_flight(policy.get_in_flight().map(|it| it.share(self.instances)));
+        share
+    }
+
+    /// Releases a permit that was given or recorded here.
+    pub(crate) fn release(&self, check: &Check<'_>) {
+        self.memory.release(check);
     }
 
     /// Records a charge that the backend admitted, as far as this process's share can still admit

@@ -93,14 +93,15 @@ impl UnreportedCharges {
 
     /// Adds a charge. Returns its number; 0 if it is not stored.
     pub(super) fn add(&self, check: &Check<'_>, now: Timestamp) -> u64 {
-        if check.cost == 0 {
+        // A policy without quotas counts only what is in flight.
+        if check.cost == 0 || check.policy.quotas().is_empty() {
             return 0;
         }
         let mut debts = self.lock();
         let number = debts.last_number + 1;
         let charge = UnreportedCharge {
-            // A refused report is not the refusal of a request.
-            policy: check.policy.clone().without_ban(),
+            // A report is no request: it is not refused, and holds no permit.
+            policy: check.policy.clone().without_ban().without_in_flight(),
             subject: check.subject.into(),
             units: check.cost,
             last: now,

@@ -233,6 +233,7 @@ pub(super) fn check_later<'a>(
             grants.show(&mut parts.extensions);
             // A limit that depends on the arguments may settle at the usage that one of them is.
             Usage::of(&mut parts.extensions);
+            grants.open_permit(&mut parts.extensions);
             let (parts, body) = (parts.clone(), Body::empty());
             return Ok(Admission(State::Extracting(Box::new(Extracting { grants, parts, body }))));
         };

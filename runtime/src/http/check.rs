@@ -198,11 +198,13 @@ impl<'a, R> Checker<'a, R> {
         grant: impl FnOnce(Granted) -> G,
     ) -> CheckOutcome<G, R> {
         let not_found = pending.not_found.take();
-        if let (Some(max_wait), None) = (self.limit.wait, &not_found) {
+        let policy = pending.policy(self.limit);
+        let without_permit = pending.cost.without_permit(&policy);
+        if let (Some(max_wait), None, None) = (self.limit.wait, &not_found, &without_permit) {
             return self.wait_in_line(parts, pending, max_wait, grant).await;
         }
-        let policy = pending.policy(self.limit);
         let check = pending.check(&policy);
+        let check = check.with_policy(without_permit.as_ref().unwrap_or(&policy));
         let mut verdict = Verdict::open();
         let decided = match not_found {
             Some(error) => self.limiter.decide_without_quota(&check, error, &mut verdict).await,
@@ -228,7 +230,7 @@ impl<'a, R> Checker<'a, R> {
         }
         let check = declared.with_policy(&policy);
         let counted = CountedRequest { policy: &policy, check, count: pending.cost.count, parts };
-        let decision = match waited {
+        let mut decision = match waited {
             Ok(decision) => decision,
             Err(error) => return self.conclude(counted, Err(error), &mut Verdict::open(), grant),
         };
@@ -236,9 +238,10 @@ impl<'a, R> Checker<'a, R> {
         if !verdict.is_allowed() {
             return self.conclude(counted, Ok(()), &mut verdict, grant);
         }
+        let mut granted = self.granted(counted, &verdict);
+        granted.permit = decision.take_permit();
         // The decision has the policy by which the charge was made, which is another one for a
         // leaky bucket, and is refunded by that.
-        let mut granted = self.granted(counted, &mut verdict);
         granted.decision = self.keeps_decision.then(|| Box::new(decision));
         CheckOutcome::Granted(grant(granted))
     }
@@ -271,7 +274,9 @@ impl<'a, R> Checker<'a, R> {
             let check = Check::new(&policy, subject, self.limit.cost_of(parts));
             let cost = Cost::of(&check, self.limiter, &parts.extensions, self.records_count);
             let Some(cost) = cost else { return CheckNow::Done(CheckOutcome::Uncounted) };
-            let check = check.with_cost(cost.units);
+            let without_permit = cost.without_permit(&policy);
+            let in_effect = without_permit.as_ref().unwrap_or(&policy);
+            let check = check.with_cost(cost.units).with_policy(in_effect);
             let mut verdict = Verdict::open();
             let Some(decided) = self.limiter.decide_now(&check, &mut verdict) else {
                 let pending = PendingCheck::new(policy, Subject::plain(subject), cost);
@@ -315,7 +320,15 @@ impl<'a, R> Checker<'a, R> {
             }
         }
         if verdict.is_allowed() {
-            return CheckOutcome::Granted(grant(self.granted(counted, verdict)));
+            let mut granted = self.granted(counted, verdict);
+            if self.keeps_decision {
+                let mut decision = Box::new(self.limiter.charged(verdict.take(), &check));
+                granted.permit = decision.take_permit();
+                granted.decision = Some(decision);
+            } else {
+                granted.permit = self.limiter.permit_of(&check, verdict);
+            }
+            return CheckOutcome::Granted(grant(granted));
         }
         let decision = Decision::without_receipt(verdict.take());
         let blocked = Blocked { check, decision: &decision, request: Some(parts) };
@@ -325,7 +338,9 @@ impl<'a, R> Checker<'a, R> {
             let decision = self.keeps_decision.then(|| Box::new(decision));
             let overridden = policy.overridden().cloned();
             let headers = HeaderValues::NOTHING;
-            let granted = Granted { headers, decision, overridden, usage: None, count: None };
+            let permit = None;
+            let granted =
+                Granted { headers, decision, overridden, permit, usage: None, count: None };
             return CheckOutcome::Granted(grant(granted));
         }
         let counted = count.filter(|count| count.is_again).map(|count| count.id);
@@ -342,15 +357,14 @@ impl<'a, R> Checker<'a, R> {
         Refusing { limit: self.limit, limiter: self.limiter, parts, policy, reason, counted: None }
     }
 
-    /// Prepares the data that completes the response of an admitted request.
+    /// Prepares the data that completes the response of an admitted request, without its decision and
+    /// its permit.
     #[inline]
-    fn granted(&self, counted: CountedRequest<'_>, verdict: &mut Verdict) -> Granted {
-        let CountedRequest { policy, check, count, .. } = counted;
+    fn granted(&self, counted: CountedRequest<'_>, verdict: &Verdict) -> Granted {
+        let CountedRequest { policy, count, .. } = counted;
         let headers = fields(self.limit, self.limiter, policy.is_shadow(), verdict);
-        let decision =
-            self.keeps_decision.then(|| Box::new(self.limiter.charged(verdict.take(), &check)));
         let overridden = policy.overridden().cloned();
-        Granted { headers, decision, overridden, usage: None, count }
+        Granted { headers, decision: None, overridden, permit: None, usage: None, count }
     }
 }
 

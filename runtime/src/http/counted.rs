@@ -167,12 +167,23 @@ impl Cost {
         if before.is_some() {
             policies.set_repeated();
         }
-        if before.is_some_and(|before| before >= check.cost) {
+        // Without quotas there are no units, and the first limit has the request's permit.
+        let has_quotas = !check.policy.quotas().is_empty();
+        if before.is_some_and(|before| before >= check.cost || !has_quotas) {
             return None;
         }
         let (units, is_again) = (check.cost - before.unwrap_or(0), before.is_some());
         let count = (records || is_again).then_some(Count { id, is_again, cost: check.cost });
         Some(Self { units, count })
+    }
+}
+
+impl Cost {
+    /// Returns the policy by which to charge a request that an earlier limit has counted, if that holds
+    /// a permit for it already; `None` if the policy is the one in effect.
+    pub(super) fn without_permit(&self, policy: &Policy) -> Option<Policy> {
+        let is_again = self.count.is_some_and(|count| count.is_again);
+        (is_again && policy.get_in_flight().is_some()).then(|| policy.clone().without_in_flight())
     }
 }
 

@@ -9,6 +9,7 @@ use super::counted::{self, Count};
 use super::limit::HttpLimit;
 use super::usage::{Usage, UsageShare};
 use crate::overrides::Overridden;
+use crate::permit::Permit;
 use crate::response::{HeaderStyle, HeaderValues, PolicyText};
 use crate::verdict::Verdict;
 use crate::{Decision, Limiter, Policy};
@@ -20,6 +21,8 @@ pub(super) struct Granted {
     pub(super) decision: Option<Box<Decision>>,
     /// The policy with its override applied; `None` if it has no override.
     pub(super) overridden: Option<Arc<Overridden>>,
+    /// The permit of the request while it is in flight; `None` if it has none.
+    pub(super) permit: Option<Permit>,
     /// The units at which the charge is settled; `None` if the limit does not settle by them.
     pub(super) usage: Option<Usage>,
     /// The count of the request, for limits behind this one; `None` if it need not be recorded.

@@ -10,24 +10,29 @@ use smallvec::SmallVec;
 use super::extractor::RateLimit;
 use super::granted::Granted;
 use super::limit::HttpLimit;
+use super::permit::open_permit;
 use super::usage::Usage;
-use super::watched_body::AtBodyEnd;
+use super::watched_body::{Adjustments, AtBodyEnd};
 use crate::Limiter;
 use crate::decision::{Adjustment, Receipt};
 use crate::limiter::Settling;
+use crate::permit::Permit;
 
 /// The limits that have admitted a request, each with the data that is needed to complete the
 /// response.
 ///
 /// The record ends with the response, or without one: if it is dropped before that, because of a
 /// panic, a timeout or a client that has gone, the charges of limits that refund failures are
-/// refunded.
+/// refunded. Permits are released then, too.
 ///
 /// `L` refers to a limit: a static of a handler, or the limit that the clones of a layer share.
 pub(super) struct Grants<L: Deref<Target = HttpLimit>> {
     granted: SmallVec<[(L, Granted); 1]>,
     /// The limiter for refunds; `None` if no charge may be refunded, or after the end.
     limiter: Option<Limiter>,
+    /// The permits of the request while it is in flight, which its handler may extract; `None` if it has
+    /// none.
+    permit: Option<Permit>,
 }
 
 impl<L: Deref<Target = HttpLimit>> Grants<L> {
@@ -35,12 +40,12 @@ impl<L: Deref<Target = HttpLimit>> Grants<L> {
     #[inline]
     pub(super) fn one(limit: L, limiter: &Limiter, granted: Granted) -> Box<Self> {
         let limiter = limit.at_end.is_some().then(|| limiter.clone());
-        Box::new(Self { granted: SmallVec::from_buf([(limit, granted)]), limiter })
+        Box::new(Self { granted: SmallVec::from_buf([(limit, granted)]), limiter, permit: None })
     }
 
     /// Creates an empty record for the checks of several limits.
     pub(super) fn none(limiter: &Limiter) -> Box<Self> {
-        Box::new(Self { granted: SmallVec::new(), limiter: Some(limiter.clone()) })
+        Box::new(Self { granted: SmallVec::new(), limiter: Some(limiter.clone()), permit: None })
     }
 
     /// Adds a limit that has admitted the request.
@@ -56,10 +61,20 @@ impl<L: Deref<Target = HttpLimit>> Grants<L> {
         }
     }
 
+    /// Puts a permit among the request's extensions before its head is kept, for limits that depend on the
+    /// handler's arguments, one of which it may be.
+    pub(super) fn open_permit(&mut self, extensions: &mut Extensions) {
+        self.permit.get_or_insert_with(|| open_permit(extensions));
+    }
+
     /// Adds to the request's extensions what the handler's extractors find there: the decisions of
-    /// limits that show them, for [`RateLimit`], and the [`Usage`] at which a limit settles.
+    /// limits that show them, for [`RateLimit`], the [`Usage`] at which a limit settles, and the
+    /// [`Permit`] of the request.
     pub(super) fn show(&mut self, extensions: &mut Extensions) {
         for (limit, granted) in &mut self.granted {
+            if let Some(given) = granted.permit.take() {
+                self.permit.get_or_insert_with(|| open_permit(extensions)).add(given);
+            }
             if limit.settles_usage() {
                 granted.usage = Some(Usage::of(extensions));
             }
@@ -119,19 +134,23 @@ impl<L: Deref<Target = HttpLimit>> Grants<L> {
     }
 
     /// Completes the response: adds the header fields, and watches its body for limits that refund
-    /// failures or settle at the end.
+    /// failures, settle at the end, or count what is in flight.
     #[inline]
     fn complete(&mut self, response: &mut Response) {
         for (limit, granted) in &mut self.granted {
             granted.add_headers(limit, response);
         }
-        if let Some(limiter) = self.limiter.take() {
+        let permit = self.permit.take().filter(|permit| !permit.is_empty());
+        let adjustments = self.limiter.take().map(|limiter| {
             let (mut refunds, mut usage) = (SmallVec::new(), None);
             for (limit, mut granted) in std::mem::take(&mut self.granted) {
                 usage = granted.leave_to_usage(&limiter).or(usage);
                 refunds.extend(granted.decision.filter(|_| limit.refunds_without_response()));
             }
-            AtBodyEnd { limiter, refunds, usage }.watch(response);
+            Adjustments { limiter, refunds, usage }
+        });
+        if permit.is_some() || adjustments.is_some() {
+            AtBodyEnd { adjustments, permit }.watch(response);
         }
     }
 }

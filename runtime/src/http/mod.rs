@@ -27,6 +27,7 @@ mod layer_limit;
 mod layer_placement;
 pub(crate) mod limit;
 mod limiter_layer;
+mod permit;
 pub(crate) mod plan;
 pub(crate) mod refund_if;
 mod refused;

@@ -11,11 +11,21 @@ use smallvec::SmallVec;
 
 use super::usage::Usage;
 use crate::decision::Adjustment;
+use crate::permit::Permit;
 use crate::{Decision, Limiter};
+
+/// Things that the end of a response's body decides.
+#[derive(Debug)]
+pub(super) struct AtBodyEnd {
+    /// The changes of charges; `None` if there are none.
+    pub(super) adjustments: Option<Adjustments>,
+    /// The permit of the request, which is released then.
+    pub(super) permit: Option<Permit>,
+}
 
 /// The changes of charges that the end of a response's body decides.
 #[derive(Debug)]
-pub(super) struct AtBodyEnd {
+pub(super) struct Adjustments {
     pub(super) limiter: Limiter,
     /// The charges that are refunded if the body breaks.
     pub(super) refunds: SmallVec<[Box<Decision>; 1]>,
@@ -28,10 +38,14 @@ impl AtBodyEnd {
     /// end, does at once what is to be done.
     pub(super) fn watch(mut self, response: &mut Response) {
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            // The connection goes on after the response. Its last handle to the usage settles it.
-            self.usage = None;
+            // The connection goes on after the response. The last handle to the usage settles it, and
+            // the last to the permit releases that.
+            if let Some(adjustments) = &mut self.adjustments {
+                adjustments.usage = None;
+            }
         }
-        if self.refunds.is_empty() && self.usage.is_none() {
+        let is_settled = |it: &Adjustments| it.refunds.is_empty() && it.usage.is_none();
+        if self.permit.is_none() && self.adjustments.as_ref().is_none_or(is_settled) {
             return;
         }
         if response.body().is_end_stream() {
@@ -42,18 +56,20 @@ impl AtBodyEnd {
     }
 
     fn end(self, is_broken: bool) {
+        let Some(Adjustments { limiter, refunds, usage }) = self.adjustments else { return };
         if is_broken {
-            for decision in self.refunds {
-                self.limiter.settle_soon(*decision, Adjustment::Refund);
+            for decision in refunds {
+                limiter.settle_soon(*decision, Adjustment::Refund);
             }
         }
-        if let Some(usage) = self.usage {
+        if let Some(usage) = usage {
             usage.settle();
         }
     }
 }
 
-/// A body that refunds charges if it fails, and settles others when it ends. A client that goes away
+/// A body that refunds charges if it fails, settles others when it ends, and holds the permit of its
+/// request until then. A client that goes away
 /// before the end is no failure of the body, and cannot be told from a client that needs no more of
 /// it.
 #[derive(Debug)]

@@ -8,6 +8,9 @@ use crate::operation::{Answer, Operation};
 use crate::policy::ban::{Ban, BanError};
 use crate::{BackendError, Check, Policy, Unavailable};
 
+const NO_QUOTA: &str = "a ban stands beside what a quota counts, and this policy only limits requests \
+     in flight: give it a quota, or block the subject by an override";
+
 impl Limiter {
     /// Bans `subject` under `policy` for `duration`: every request of it is refused until then
     /// ([`Outcome::Banned`](crate::Outcome::Banned)). A ban that ends later stays. The policy needs
@@ -15,8 +18,8 @@ impl Limiter {
     ///
     /// # Errors
     ///
-    /// If the backend cannot answer or cannot ban, or if `duration` is shorter than 1 ms, longer than
-    /// ten years or not a whole number of microseconds. The policy's `on_error` does not apply.
+    /// If the backend cannot answer or cannot ban, if the policy has no quota, or if `duration` is
+    /// shorter than 1 ms, longer than ten years or not a whole number of microseconds. The policy's `on_error` does not apply.
     pub async fn ban(
         &self,
         policy: &Policy,
@@ -28,6 +31,9 @@ impl Limiter {
         let declared = Check::new(policy, &subject, 0);
         let policy = self.effective_policy_for(&declared).countable();
         let check = declared.with_policy(&policy);
+        if policy.quotas().is_empty() {
+            return Err(BackendError::rejected(NO_QUOTA).into());
+        }
         match self.apply(&Operation::ban(check, duration)).await? {
             Answer::Banned => {
                 if let Some(fallback) = &self.shared.fallback {
@@ -56,6 +62,9 @@ impl Limiter {
         let declared = Check::new(policy, &subject, 0);
         let policy = self.effective_policy_for(&declared).countable();
         let check = declared.with_policy(&policy);
+        if policy.quotas().is_empty() {
+            return Ok(false);
+        }
         if let Some(fallback) = &self.shared.fallback {
             fallback.unban(&check);
         }

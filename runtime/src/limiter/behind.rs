@@ -53,7 +53,7 @@ impl Limiter {
         let answer = self.shared.store.apply_now(&peek)?;
         let peeked = answer.and_then(|answer| answer.into_verdict(verdict));
         match self.conclude(&peek, peeked, verdict) {
-            Ok(()) if put_behind(verdict, &turn) => self.ask_now_apart(check, verdict),
+            Ok(()) if put_behind(verdict, check, &turn) => self.ask_now_apart(check, verdict),
             concluded => Some(concluded),
         }
     }
@@ -88,7 +88,7 @@ impl Limiter {
     ) -> Result<Verdict, Unavailable> {
         self.validated()?;
         let mut verdict = self.peek_verdict(turn.question(check)).await?;
-        put_behind(&mut verdict, turn);
+        put_behind(&mut verdict, check, turn);
         Ok(verdict)
     }
 }
@@ -100,7 +100,7 @@ fn could_take(check: &Check<'_>) -> bool {
 
 /// Turns the store's verdict on the question of a turn into that on the check itself. Returns `true`
 /// if the check is admitted.
-pub(super) fn put_behind(verdict: &mut Verdict, turn: &Turn) -> bool {
+pub(super) fn put_behind(verdict: &mut Verdict, check: &Check<'_>, turn: &Turn) -> bool {
     if verdict.source() == Source::Open {
         // The store has failed, so those in line go on as well.
         return true;
@@ -111,7 +111,8 @@ pub(super) fn put_behind(verdict: &mut Verdict, turn: &Turn) -> bool {
         Outcome::Never | Outcome::Blocked | Outcome::Banned { .. } => None,
     };
     let now = Timestamp::from_micros(verdict.stamp_micros());
-    if let Some(retry_after) = told.and_then(|told| turn.wait(now, told)) {
+    let waits = told.map(|told| turn.wait(now, told).max(turn.wait_for_permit(check, verdict)));
+    if let Some(retry_after) = waits.flatten() {
         verdict.set_outcome(Outcome::Refused { retry_after });
     }
     verdict.is_allowed()

@@ -19,10 +19,12 @@ const NO_SETTLEMENTS: &str = "it settles charges, and the limiter's backend does
      leave the settlement out, or use another backend";
 
 impl Limiter {
-    /// Returns an error if a declared policy has a period of the calendar that this limiter cannot
-    /// apply. Those of annotations have been validated.
-    pub(super) fn check_calendars(&self) -> Result<(), StartError> {
-        let mut declared = self.shared.declared.iter().filter(|policy| policy.has_calendar());
+    /// Returns an error if a declared policy has a period of the calendar, or limits requests in flight,
+    /// and this limiter cannot apply that. Those of annotations have been validated.
+    pub(super) fn check_declared(&self) -> Result<(), StartError> {
+        let is_special =
+            |policy: &&Policy| policy.has_calendar() || policy.get_in_flight().is_some();
+        let mut declared = self.shared.declared.iter().filter(is_special);
         let error = declared.find_map(|policy| {
             let Unsupported { reason, .. } = self.unsupported(policy)?;
             Some(StartError::Unsupported { name: policy.name().to_owned(), reason })

@@ -192,19 +192,20 @@ impl Limiter {
                 *answer = Some(late);
             }
         }
-        let answers = answers.into_iter().zip(&turns);
+        let answers = answers.into_iter().zip(&turns).zip(checks);
         answers
-            .map(|(answer, turn)| {
+            .map(|((answer, turn), check)| {
                 let mut verdict = answer?.ok()?.verdict()?;
                 if let Some(turn) = turn {
-                    put_behind(&mut verdict, turn);
+                    put_behind(&mut verdict, check, turn);
                 }
                 Some(verdict)
             })
             .collect()
     }
 
-    /// Resets the counters of `subject` for `policy`, as if nothing had been charged.
+    /// Resets the counters of `subject` for `policy`, as if nothing had been charged. Requests in flight
+    /// keep their permits.
     ///
     /// # Errors
     ///
@@ -214,6 +215,10 @@ impl Limiter {
         let declared = Check::new(policy, &subject, 0);
         let policy = self.effective_policy_for(&declared).countable();
         let check = declared.with_policy(&policy);
+        if policy.quotas().is_empty() {
+            // Permits are not reset: their requests are still in flight.
+            return Ok(());
+        }
         if let Some(fallback) = &self.shared.fallback {
             fallback.reset(&check);
         }
@@ -269,6 +274,8 @@ impl Limiter {
     fn complete(&self, decision: &mut Decision, check: &Check<'_>) {
         if decision.is_allowed() {
             decision.add_receipt(check, self.shared.origin);
+            let permit = self.permit_of(check, decision.verdict());
+            decision.set_permit(permit);
         } else {
             decision.add_refusal(self.refusing(check.policy));
         }

@@ -9,6 +9,7 @@ mod gate;
 mod observe;
 mod outage;
 mod overrides;
+mod permits;
 mod prospect;
 mod queue;
 mod settlement;
@@ -163,7 +164,7 @@ impl Limiter {
     /// backend cannot serve them. If the backend is away and a limit is closed.
     pub async fn initialize(&self) -> Result<(), StartError> {
         registry::validate(Self::policies(), |policy| self.unsupported(policy))?;
-        self.check_calendars()?;
+        self.check_declared()?;
         match self.shared.store.initialize().await.map_err(StartError::from) {
             Err(error) if error.is_away() && !self.has_closed_limit() => {
                 tracing::error!(

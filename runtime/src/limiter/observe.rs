@@ -22,10 +22,12 @@ impl Limiter {
             backend: self.shared.backend_name,
             breaker: self.shared.circuit.as_deref().map(Circuit::stats),
             lost_refunds: self.lost_settlements(),
+            in_flight: 0,
             memory: None,
             #[cfg(feature = "redis")]
             redis: None,
         };
+        self.each_permit_held(&mut |_, held| stats.in_flight += u64::from(held));
         match self.shared.gauges.as_ref().map(|gauges| gauges.read()) {
             Some(BackendStats::Memory(memory)) => stats.memory = Some(memory),
             #[cfg(feature = "redis")]

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use super::Limiter;
 use super::capabilities::NO_BANS;
-use crate::backend::store::NO_CALENDARS;
+use crate::backend::store::{NO_CALENDARS, NO_PERMITS};
 use crate::guard::{Fallback, NO_INSTANCES};
 use crate::operation::{Action, Operation};
 use crate::overrides::EffectivePolicy;
@@ -21,11 +21,15 @@ impl Limiter {
             && self.on_error(policy) == OnError::Local;
         let instances = Unsupported { setting: "on_error", reason: NO_INSTANCES };
         let needs_bans = policy.get_ban().is_some() && self.lacks_bans();
+        let needs_permits =
+            policy.get_in_flight().is_some() && self.shared.store.permits().is_none();
+        let permits = Unsupported { setting: "in_flight", reason: NO_PERMITS };
         let needs_calendars = policy.has_calendar() && !self.shared.store.supports_calendars();
         let calendars = Unsupported { setting: "per", reason: NO_CALENDARS };
         policy
             .unsupported()
             .or(needs_calendars.then_some(calendars))
+            .or(needs_permits.then_some(permits))
             .or(needs_instances.then_some(instances))
             .or(needs_bans.then_some(NO_BANS))
     }
@@ -163,6 +167,9 @@ impl Limiter {
                 Ok(())
             }
             (OnError::Local, Some(fallback)) if fallback.decide(operation, verdict) => {
+                if operation.action == Action::Charge && verdict.is_allowed() {
+                    self.adopt_permit(check);
+                }
                 // A charge that the backend may have executed is not reported to it, so that it is
                 // not charged twice.
                 if operation.action == Action::Charge

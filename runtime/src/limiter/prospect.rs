@@ -8,13 +8,16 @@ use smallvec::SmallVec;
 use crate::algorithm::spaced;
 use crate::calendar::CalendarPeriod;
 use crate::micros::{TimeSpan, Timestamp};
-use crate::{Algorithm, Check, Policy, Quota};
+use crate::verdict::Verdict;
+use crate::{Algorithm, Check, Policy, Quota, QuotaState};
 
 /// The places before a caller in line, at least one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Ahead {
     /// Their total cost.
     pub(super) units: u64,
+    /// Their number.
+    pub(super) callers: usize,
     /// The cost of the last of them.
     pub(super) last: u32,
 }
@@ -59,6 +62,8 @@ pub(super) struct Turn {
     windows: SmallVec<[(CalendarPeriod, u64); 1]>,
     /// `true` if the check may be admitted at once.
     may_pass: bool,
+    /// The number of callers ahead. Each takes a permit, if the policy limits requests in flight.
+    callers: usize,
 }
 
 impl Turn {
@@ -75,7 +80,7 @@ impl Turn {
             let room = beside.saturating_sub(quota.capacity().into());
             refill(quota, ahead.units - u64::from(ahead.last) + room)
         });
-        Self::spaced(check, further)
+        Self::spaced(check, ahead, further)
     }
 
     /// Returns the question for a check that leaves the line because its patience has ended or does
@@ -84,17 +89,18 @@ impl Turn {
         if check.policy.get_algorithm() != Algorithm::LeakyBucket {
             return Self::of_units(check, ahead);
         }
-        Self::spaced(check, longest(check.policy, |quota| refill(quota, ahead.units)))
+        Self::spaced(check, ahead, longest(check.policy, |quota| refill(quota, ahead.units)))
     }
 
-    fn spaced(check: &Check<'_>, further: Duration) -> Self {
-        let policy = Some(spaced(check.policy, check.cost));
-        Self { policy, cost: check.cost, further, windows: SmallVec::new(), may_pass: false }
+    fn spaced(check: &Check<'_>, ahead: Ahead, further: Duration) -> Self {
+        let (policy, callers) = (Some(spaced(check.policy, check.cost)), ahead.callers);
+        let windows = SmallVec::new();
+        Self { policy, cost: check.cost, further, windows, may_pass: false, callers }
     }
 
     fn of_units(check: &Check<'_>, ahead: Ahead) -> Self {
         let total = ahead.units + u64::from(check.cost);
-        let capacity = check.policy.quotas().iter().map(Quota::capacity).min().unwrap_or(0);
+        let capacity = check.policy.quotas().iter().map(Quota::capacity).min().unwrap_or(u32::MAX);
         let cost = u32::try_from(total).unwrap_or(u32::MAX).min(capacity);
         let rest = |quota: &Quota| total.saturating_sub(quota.capacity().into());
         let windows_of = |quota: &Quota| rest(quota).div_ceil(quota.limit().into());
@@ -112,12 +118,21 @@ impl Turn {
             }
         });
         let windows = calendars.collect();
-        Self { policy: None, cost, further, windows, may_pass: total <= capacity.into() }
+        let may_pass = check.policy.quotas().is_empty() || total <= capacity.into();
+        Self { policy: None, cost, further, windows, may_pass, callers: ahead.callers }
     }
 
     /// Returns the check to peek at.
     pub(super) fn question<'a>(&'a self, check: &Check<'a>) -> Check<'a> {
         check.with_policy(self.policy.as_ref().unwrap_or(check.policy)).with_cost(self.cost)
+    }
+
+    /// Returns the time after which the check may be asked again if no permit is free for it, because
+    /// those ahead take as many as are; `None` if one is, or if it needs none.
+    pub(super) fn wait_for_permit(&self, check: &Check<'_>, verdict: &Verdict) -> Option<Duration> {
+        let in_flight = check.policy.get_in_flight()?;
+        let free = verdict.quotas().last().map_or(0, QuotaState::remaining);
+        (u64::from(free) <= self.callers as u64).then(|| in_flight.get_retry_after())
     }
 
     /// Returns the time from `now` until the check's turn, if the store admits the question after
@@ -152,7 +167,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn ahead(units: u64) -> Ahead {
-        Ahead { units, last: 1 }
+        Ahead { units, callers: units as usize, last: 1 }
     }
 
     /// The least span within which the policy can admit so many, found by trying each millisecond.
@@ -201,7 +216,7 @@ mod tests {
         for algorithm in Algorithm::ALL {
             let policy = Policy::new("p", quota).algorithm(*algorithm);
             let check = Check::new(&policy, "s", u32::MAX);
-            let ahead = Ahead { units: 1 << 62, last: u32::MAX };
+            let ahead = Ahead { units: 1 << 62, callers: 1, last: u32::MAX };
             assert_eq!(
                 can_pass(&check, ahead, Duration::MAX),
                 *algorithm != Algorithm::LeakyBucket

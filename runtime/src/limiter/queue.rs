@@ -36,6 +36,8 @@ struct Line {
     wanted: u64,
     /// The total cost of the checks that are being decided behind the line.
     passing: u64,
+    /// The number of these checks.
+    passing_callers: usize,
 }
 
 struct Place {
@@ -57,7 +59,8 @@ impl Place {
 impl Line {
     fn new(hash: u64, check: &Check<'_>) -> Self {
         let (policy, subject) = (check.policy.name_handle(), SmolStr::from(check.subject));
-        Self { hash, policy, subject, places: BTreeMap::new(), next: 0, wanted: 0, passing: 0 }
+        let places = BTreeMap::new();
+        Self { hash, policy, subject, places, next: 0, wanted: 0, passing: 0, passing_callers: 0 }
     }
 
     fn is_of(&self, check: &Check<'_>) -> bool {
@@ -77,16 +80,18 @@ impl Line {
         let ahead = ahead.filter(|place| place.cost <= most && place.until > now);
         let mut ahead = ahead.map(|place| place.cost);
         let units = ahead.clone().map(u64::from).sum();
-        Some(Ahead { units, last: ahead.next_back().unwrap_or(0) })
+        let callers = ahead.clone().count();
+        Some(Ahead { units, callers, last: ahead.next_back().unwrap_or(0) })
     }
 
     fn ahead_of_newcomer(&self) -> Option<Ahead> {
         let (_, last) = self.places.last_key_value()?;
-        Some(Ahead { units: self.wanted + self.passing, last: last.cost })
+        let callers = self.places.len() + self.passing_callers;
+        Some(Ahead { units: self.wanted + self.passing, callers, last: last.cost })
     }
 
     fn is_unused(&self) -> bool {
-        self.places.is_empty() && self.passing == 0
+        self.places.is_empty() && self.passing_callers == 0
     }
 }
 
@@ -140,6 +145,7 @@ impl Queue {
         let line = lines.find_mut(hash, |line| line.is_of(check))?;
         let ahead = line.ahead_of_newcomer()?;
         line.passing += u64::from(check.cost);
+        line.passing_callers += 1;
         Some(Passage { queue: self, check: *check, hash, ahead })
     }
 
@@ -262,6 +268,7 @@ impl Drop for Passage<'_> {
         };
         let line = entry.get_mut();
         line.passing -= u64::from(self.check.cost);
+        line.passing_callers -= 1;
         if line.is_unused() {
             drop(entry.remove());
             self.queue.gate.remove(self.hash);
@@ -290,7 +297,7 @@ mod tests {
         let check = Check::new(&policy, "s", 2);
         let mut places: Vec<_> = (0..1_000).map(|_| queue.join(&check, u64::MAX)).collect();
         assert!(!queue.is_empty());
-        assert_eq!(queue.ahead_of(&check), Some(Ahead { units: 2_000, last: 2 }));
+        assert_eq!(queue.ahead_of(&check), Some(Ahead { units: 2_000, callers: 1_000, last: 2 }));
         assert_eq!(queue.ahead_of(&Check::new(&policy, "t", 2)), None);
         while !places.is_empty() {
             drop(places.remove(places.len() * 5 / 7));
@@ -337,7 +344,7 @@ mod tests {
         assert!(!is_notified(&first));
         queue.notify_all();
         assert!(is_notified(&first) && is_notified(&second));
-        assert_eq!(second.look(&policy), Some(Ahead { units: 1, last: 1 }));
+        assert_eq!(second.look(&policy), Some(Ahead { units: 1, callers: 1, last: 1 }));
         drop(first);
         assert!(is_notified(&second));
     }

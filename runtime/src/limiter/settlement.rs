@@ -20,6 +20,7 @@ use crate::{BackendError, Decision, Settled, Source, Unavailable};
 const MAX_PENDING: usize = 16 * 1024;
 
 /// The beginning of a settlement.
+#[expect(clippy::large_enum_variant, reason = "it is matched where it is made")]
 pub(crate) enum Settling {
     /// The settlement has ended. The verdict shows the state of the quotas after it; `None` if
     /// nothing has changed, or if the state is not known.

@@ -9,7 +9,7 @@ use crate::algorithm::spaced;
 use crate::clock::first_of;
 use crate::overrides::EffectivePolicy;
 use crate::verdict::Verdict;
-use crate::{Algorithm, Check, Decision, Outcome, Policy, Unavailable};
+use crate::{Algorithm, Check, Decision, Outcome, Policy, QuotaState, Unavailable};
 
 impl Limiter {
     /// Charges a check as soon as the policy in effect admits it, and waits for that up to
@@ -38,6 +38,7 @@ impl Limiter {
         // The policy in force when the caller's prospect was last judged.
         let mut judged: Option<Box<Policy>> = None;
         let mut was_refused = false;
+        let mut pauses = Pauses::new();
         loop {
             let policy = self.effective_policy_for(check);
             // Of a request, only the first refusal counts for a ban.
@@ -52,7 +53,7 @@ impl Limiter {
             }
             let taken = place.get_or_insert_with(|| queue.join(check, until));
             let stays = match taken.look(&policy) {
-                None => match self.ask_as_first(&in_effect, until).await? {
+                None => match self.ask_as_first(&in_effect, until, &mut pauses).await? {
                     ControlFlow::Break(decision) => return Ok(decision),
                     ControlFlow::Continue(span) => {
                         was_refused = true;
@@ -86,6 +87,7 @@ impl Limiter {
         &self,
         check: &Check<'_>,
         until: u64,
+        pauses: &mut Pauses,
     ) -> Result<ControlFlow<Decision, Duration>, Unavailable> {
         let decision = if check.policy.get_algorithm() == Algorithm::LeakyBucket {
             let spaced = spaced(check.policy, check.cost);
@@ -93,13 +95,23 @@ impl Limiter {
         } else {
             self.charge_unobserved(check).await?
         };
-        Ok(match decision.outcome() {
-            Outcome::Refused { retry_after }
-                if self.shared.queue.instant_in(retry_after) <= until =>
-            {
-                ControlFlow::Continue(retry_after)
+        let queue = &self.shared.queue;
+        let stays = match decision.outcome() {
+            Outcome::Refused { .. } if lacks_permit(check.policy, &decision) => {
+                // The time that the refusal tells is a guess. Who releases a permit in this process
+                // notifies the first in line.
+                let (told, left) = (quotas_wait(check.policy, &decision), queue.until(until));
+                let pause = if self.shared.can_fail { pauses.next() } else { Duration::MAX };
+                (!left.is_zero() && told <= left).then(|| told.max(pause).min(left))
             }
-            _ => ControlFlow::Break(decision),
+            Outcome::Refused { retry_after } if queue.instant_in(retry_after) <= until => {
+                Some(retry_after)
+            }
+            _ => None,
+        };
+        Ok(match stays {
+            Some(span) => ControlFlow::Continue(span),
+            None => ControlFlow::Break(decision),
         })
     }
 
@@ -109,5 +121,36 @@ impl Limiter {
         let mut verdict = Verdict::open();
         self.ask(check, &mut verdict).await?;
         Ok(self.charged(verdict, check))
+    }
+}
+
+/// Returns `true` if no permit was free for a request that was refused.
+fn lacks_permit(policy: &Policy, decision: &Decision) -> bool {
+    let limits_in_flight = policy.get_in_flight().is_some();
+    limits_in_flight && decision.quotas().last().is_some_and(QuotaState::is_exceeded)
+}
+
+/// Returns the time until the quotas of a policy admit the request; [`Duration::MAX`] if they never do.
+fn quotas_wait(policy: &Policy, decision: &Decision) -> Duration {
+    let states = decision.quotas().iter().take(policy.quotas().len());
+    let exceeded = states.filter(|state| state.is_exceeded());
+    exceeded.map(|state| state.retry_after().unwrap_or(Duration::MAX)).max().unwrap_or_default()
+}
+
+/// The pauses after which the first in line asks a store again that other processes share, because
+/// these do not tell when they release a permit: 10 ms, and twice as long each time, up to 250 ms.
+struct Pauses(Duration);
+
+impl Pauses {
+    const LONGEST: Duration = Duration::from_millis(250);
+
+    fn new() -> Self {
+        Self(Duration::from_millis(10))
+    }
+
+    fn next(&mut self) -> Duration {
+        let pause = self.0;
+        self.0 = (pause * 2).min(Self::LONGEST);
+        pause
     }
 }

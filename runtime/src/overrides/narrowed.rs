@@ -38,6 +38,15 @@ pub(super) fn narrowed(
         }
         _ => policy.set_blocked(true),
     }
+    if let Some(declared) = base.get_in_flight() {
+        // Without a quota, a limit can only have been meant for the requests in flight.
+        let limit = changes.limit.filter(|_| base.quotas().is_empty());
+        let meant = [changes.in_flight, limit].into_iter().flatten().min().unwrap_or(u32::MAX);
+        match meant.min(declared.limit()) {
+            0 => policy.set_blocked(true),
+            least => policy.set_in_flight(Some(declared.with_limit(least))),
+        }
+    }
     if let Some(Some(rule)) = changes.ban {
         let mut banning = policy.clone();
         banning.set_ban(Some(base.get_ban().map_or(rule, |own| own.stricter(rule))));

@@ -8,7 +8,7 @@ use smol_str::SmolStr;
 use super::origin::Origin;
 use crate::calendar::{Calendar, CalendarPeriod};
 use crate::policy::MAX_QUOTAS;
-use crate::{Algorithm, Ban, OnError, Policy, Quota, QuotaError};
+use crate::{Algorithm, Ban, InFlight, OnError, Policy, Quota, QuotaError};
 
 /// Settings that replace those of a declared policy. A setting that is not given stays as declared.
 ///
@@ -28,6 +28,7 @@ pub struct Override {
     pub(crate) enabled: Option<bool>,
     pub(crate) block: Option<bool>,
     pub(crate) ban: Option<Option<Ban>>,
+    pub(crate) in_flight: Option<u32>,
     pub(crate) origin: Origin,
 }
 
@@ -143,6 +144,15 @@ impl Override {
         self
     }
 
+    /// Sets how many requests of a subject can be in flight at the same time, at least 1. The policy has
+    /// to be declared with such a limit ([`Policy::in_flight`](crate::Policy::in_flight)). Permits
+    /// that are held stay held, also if they are more.
+    #[must_use]
+    pub fn in_flight(mut self, limit: u32) -> Self {
+        self.in_flight = Some(limit);
+        self
+    }
+
     /// Returns the number of requests per period, if it is set.
     #[must_use]
     pub const fn get_limit(&self) -> Option<u32> {
@@ -211,6 +221,12 @@ impl Override {
         self.ban
     }
 
+    /// Returns the number of requests that can be in flight at the same time, if it is set.
+    #[must_use]
+    pub const fn get_in_flight(&self) -> Option<u32> {
+        self.in_flight
+    }
+
     /// Returns the policy with these settings applied.
     pub(super) fn apply(&self, base: &Policy) -> Result<Policy, InvalidKey> {
         if self.limit == Some(0) && self.block == Some(false) {
@@ -248,6 +264,9 @@ impl Override {
         }
         if let Some(rule) = self.ban {
             policy.set_ban(rule);
+        }
+        if let Some(limit) = self.in_flight {
+            policy.set_in_flight(Some(in_flight_of(base, limit)?));
         }
         Ok(policy)
     }
@@ -295,6 +314,11 @@ impl Override {
             (Some(quotas), None) => Ok(quotas.clone()),
             (None, None) => Ok(base.quotas().to_vec()),
             (None, Some(key)) => match base.quotas() {
+                [] => Err((
+                    key,
+                    "this policy has no quota: it limits requests in flight, which `in_flight` changes"
+                        .to_owned(),
+                )),
                 [quota] => Ok(vec![self.quota_of(quota)?]),
                 quotas => Err((
                     key,
@@ -334,6 +358,20 @@ impl Override {
     }
 }
 
+/// Returns the limit on requests in flight of the policy `base`, with another number.
+fn in_flight_of(base: &Policy, limit: u32) -> Result<InFlight, InvalidKey> {
+    let invalid = |reason: &str| ("in_flight", reason.to_owned());
+    let declared = base.get_in_flight().ok_or_else(|| {
+        invalid("this policy is declared without a limit on requests in flight, so nothing holds permits")
+    })?;
+    if limit == 0 {
+        return Err(invalid(
+            "at least 1 request must be allowed in flight: to admit nobody, block",
+        ));
+    }
+    Ok(declared.with_limit(limit))
+}
+
 /// Sets a burst, or returns an error if it is invalid. The default is the limit.
 pub(super) fn with_burst(mut quota: Quota, burst: Option<u32>) -> Result<Quota, QuotaError> {
     quota.set_burst(burst.unwrap_or(quota.limit()))?;
@@ -347,7 +385,7 @@ pub(super) type InvalidKey = (&'static str, String);
 impl fmt::Display for Override {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { limit, per, burst, quotas, algorithm, shadow, on_error, .. } = self;
-        let Self { enabled, block, ban, calendar, .. } = self;
+        let Self { enabled, block, ban, calendar, in_flight, .. } = self;
         let parts = [
             limit.map(|limit| format!("limit={limit}")),
             per.map(|per| format!("per={per:?}")),
@@ -360,6 +398,7 @@ impl fmt::Display for Override {
             enabled.map(|enabled| format!("enabled={enabled}")),
             block.map(|block| format!("block={block}")),
             ban.map(|rule| rule.map_or("ban=false".to_owned(), |rule| format!("ban=[{rule}]"))),
+            in_flight.map(|limit| format!("in_flight={limit}")),
         ];
         let parts: Vec<String> = parts.into_iter().flatten().collect();
         f.write_str(if parts.is_empty() { "none" } else { "" })?;

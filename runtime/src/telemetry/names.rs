@@ -7,6 +7,8 @@ pub(super) const NEAR_LIMIT: &str = "tollgate_near_limit_total";
 pub(super) const CHECK_SECONDS: &str = "tollgate_check_seconds";
 pub(super) const WAIT_SECONDS: &str = "tollgate_wait_seconds";
 
+pub(super) const IN_FLIGHT: &str = "tollgate_in_flight";
+
 pub(super) const BREAKER_STATE: &str = "tollgate_breaker_state";
 pub(super) const BREAKER_OPENINGS: &str = "tollgate_breaker_openings_total";
 pub(super) const BREAKER_PROBES: &str = "tollgate_breaker_probes_total";
@@ -38,6 +40,7 @@ pub(super) fn describe() {
     describe_counter!(NEAR_LIMIT, Unit::Count, "Admissions that left little of a quota");
     describe_histogram!(CHECK_SECONDS, Unit::Seconds, "Durations of checks");
     describe_histogram!(WAIT_SECONDS, Unit::Seconds, "Durations of waits in a queue");
+    describe_gauge!(IN_FLIGHT, Unit::Count, "Permits that requests in flight hold");
 
     describe_gauge!(BREAKER_STATE, Unit::Count, "1 for the circuit breaker's state, else 0");
     describe_counter!(BREAKER_OPENINGS, Unit::Count, "Times that the circuit breaker opened");

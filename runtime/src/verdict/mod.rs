@@ -15,7 +15,7 @@ pub use self::outcome::Outcome;
 pub use self::quota_state::QuotaState;
 pub(crate) use self::reading::{Period, Reading};
 pub use self::source::Source;
-use crate::policy::MAX_QUOTAS;
+use crate::policy::MAX_STATES;
 
 /// A store's answer to a charge or a peek: the outcome, and the state of each quota after it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -25,7 +25,7 @@ pub struct Verdict {
     stamp_micros: u64,
     /// See [`fallback_mark`](Self::fallback_mark).
     fallback_mark: u64,
-    states: ArrayVec<QuotaState, MAX_QUOTAS>,
+    states: ArrayVec<QuotaState, MAX_STATES>,
 }
 
 impl Verdict {
@@ -110,8 +110,7 @@ impl Verdict {
     ///
     /// # Panics
     ///
-    /// If there are [`Policy::MAX_QUOTAS`](crate::Policy::MAX_QUOTAS) states already, as many as a
-    /// policy can have quotas.
+    /// If there are more than [`Policy::MAX_QUOTAS`](crate::Policy::MAX_QUOTAS) states already.
     #[inline]
     pub fn push(&mut self, state: QuotaState) {
         self.states.push(state);
@@ -143,7 +142,8 @@ impl Verdict {
         self.stamp_micros
     }
 
-    /// Returns the state of each quota, in the order of declaration.
+    /// Returns the state of each quota, in the order of declaration. That of a limit on requests in
+    /// flight comes last.
     #[must_use]
     pub fn quotas(&self) -> &[QuotaState] {
         &self.states

@@ -3,10 +3,12 @@
 mod bans;
 mod builder;
 mod overflow;
+pub(crate) mod permits;
 pub(crate) mod policies;
 mod shard;
 mod slot;
 mod stats;
+mod store;
 mod table;
 
 use std::fmt;
@@ -20,15 +22,11 @@ use spin::mutex::{SpinMutex, SpinMutexGuard};
 use self::bans::Bans;
 pub use self::builder::MemoryBackendBuilder;
 use self::overflow::Overflow;
+use self::permits::HeldPermits;
 use self::policies::SharedPolicies;
 use self::shard::MemoryShard;
 use self::slot::Slot;
 use self::stats::MemoryCounts;
-use super::info::BackendInfo;
-use super::store::{Answers, BoxFuture, Store, StoreHandle, StoreOptions};
-use super::{Backend, Gauges};
-#[cfg(feature = "axum")]
-use crate::Clock;
 use crate::algorithm::{Mode, Settlement};
 use crate::clock::Time;
 use crate::micros::{TimeSpan, Timestamp};
@@ -36,9 +34,6 @@ use crate::operation::{Action, Answer, Operation};
 use crate::stats::MemoryStats;
 use crate::verdict::Verdict;
 use crate::{BackendError, Check, Outcome, Policy, Settled};
-
-/// The backend's name in the labels of metrics.
-const NAME: &str = "memory";
 
 /// A store of counters in this process's memory: exact, and of bounded size.
 ///
@@ -67,6 +62,7 @@ pub struct MemoryBackend {
     policies: SharedPolicies,
     overflow: Overflow,
     bans: Bans,
+    permits: HeldPermits,
     counts: Arc<MemoryCounts>,
 }
 
@@ -187,6 +183,13 @@ impl MemoryBackend {
     }
 
     fn peek(&self, check: &Check<'_>, verdict: &mut Verdict) {
+        match check.policy.get_in_flight() {
+            None => self.peek_quotas(check, verdict),
+            Some(_) => self.peek_with_permits(check, verdict),
+        }
+    }
+
+    fn peek_quotas(&self, check: &Check<'_>, verdict: &mut Verdict) {
         let mut locked = self.lock_shard(check);
         let now = self.now();
         match locked.find(check) {
@@ -200,6 +203,14 @@ impl MemoryBackend {
 
     #[inline]
     fn charge(&self, check: &Check<'_>, verdict: &mut Verdict) -> Result<(), BackendError> {
+        match check.policy.get_in_flight() {
+            None => self.charge_quotas(check, verdict),
+            Some(in_flight) => self.charge_with_permit(check, in_flight, verdict),
+        }
+    }
+
+    #[inline]
+    fn charge_quotas(&self, check: &Check<'_>, verdict: &mut Verdict) -> Result<(), BackendError> {
         let mut locked = self.lock_shard(check);
         let now = self.now();
         match locked.find(check) {
@@ -218,6 +229,12 @@ impl MemoryBackend {
     /// Records a charge that another store has admitted, as far as the quotas can still admit it.
     /// Returns the time of the record, which identifies it when the charge is refunded.
     pub(crate) fn record(&self, check: &Check<'_>) -> Timestamp {
+        if check.policy.get_in_flight().is_some() {
+            self.permits.take(check);
+        }
+        if check.policy.quotas().is_empty() {
+            return self.now();
+        }
         let mut locked = self.lock_shard(check);
         let now = self.now();
         let mut rest = check.cost;
@@ -360,72 +377,6 @@ fn supported(policy: &Policy) -> Result<(), BackendError> {
 impl Default for MemoryBackend {
     fn default() -> Self {
         Self::new()
-    }
-}
-
-impl Backend for MemoryBackend {
-    async fn apply(&self, batch: &[Operation<'_>]) -> Vec<Result<Answer, BackendError>> {
-        batch.iter().map(|operation| self.answer(operation)).collect()
-    }
-
-    fn apply_now(&self, operation: &Operation<'_>) -> Option<Result<Answer, BackendError>> {
-        Some(self.answer(operation))
-    }
-
-    fn info(&self) -> BackendInfo {
-        BackendInfo::new(NAME)
-    }
-
-    fn into_store(self: Arc<Self>, _: StoreOptions) -> StoreHandle {
-        StoreHandle(Box::new(self))
-    }
-}
-
-impl Store for Arc<MemoryBackend> {
-    #[inline]
-    fn charge_now(
-        &self,
-        check: &Check<'_>,
-        verdict: &mut Verdict,
-    ) -> Option<Result<(), BackendError>> {
-        Some(self.charge(check, verdict))
-    }
-
-    fn apply_now(&self, operation: &Operation<'_>) -> Option<Result<Answer, BackendError>> {
-        Some(self.answer(operation))
-    }
-
-    fn apply<'a>(&'a self, batch: &'a [Operation<'a>]) -> BoxFuture<'a, Answers> {
-        Box::pin(Backend::apply(&**self, batch))
-    }
-
-    fn is_immediate(&self) -> bool {
-        true
-    }
-
-    fn supports_all(&self) -> bool {
-        true
-    }
-
-    fn supports_calendars(&self) -> bool {
-        true
-    }
-
-    fn identity(&self) -> u64 {
-        self.identity
-    }
-
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    fn gauges(&self) -> Option<Arc<dyn Gauges>> {
-        Some(Arc::clone(&self.counts) as _)
-    }
-
-    #[cfg(feature = "axum")]
-    fn clock(&self) -> Option<Arc<dyn Clock>> {
-        Some(self.time.to_shared())
     }
 }
 

@@ -79,7 +79,7 @@ pub(super) async fn send(
 
 /// Returns the command that carries out a call.
 pub(super) fn command(call: &ScriptCall, virtual_micros: Option<u64>) -> Cmd {
-    let checks = call.requests.iter().map(|request| (&*request.key, &request.plan));
+    let checks = call.requests.iter().map(|request| (&request.keys, &request.plan));
     script::call(checks, virtual_micros)
 }
 

@@ -14,6 +14,7 @@ use super::connector::{Connector, Endpoint};
 use super::credentials::{CredentialSource, Provider, RedisCredentials, Secret};
 use super::discovery::Discovery;
 use super::node::Node;
+use super::permits::HeldPermits;
 use super::sentinel::Sentinels;
 use super::servers::Servers;
 use super::settings::RedisSettings;
@@ -266,7 +267,8 @@ impl RedisBackendBuilder {
         let key_prefix = key_prefix.unwrap_or_else(|| DEFAULT_KEY_PREFIX.to_owned());
         // The script's text is put together now, so that no check waits for it.
         super::script::prepare();
-        Ok(RedisBackend { key_prefix, place, deadline, servers })
+        let permits = HeldPermits::new(key_prefix.clone(), Arc::clone(&servers), deadline);
+        Ok(RedisBackend { key_prefix, place, deadline, servers, permits })
     }
 }
 

@@ -20,6 +20,7 @@
 //! A node reaches its cluster only through the trait `Router`.
 
 mod address;
+mod answer;
 mod batch;
 mod builder;
 mod cluster;
@@ -39,6 +40,7 @@ mod manager;
 mod mode;
 mod node;
 mod pace;
+mod permits;
 mod preflight;
 mod queue;
 mod remedy;
@@ -65,25 +67,25 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use self::answer::{answer, limits_in_flight};
 pub use self::builder::RedisBackendBuilder;
 use self::cluster::slot_of;
 pub use self::credentials::RedisCredentials;
 use self::discovery::{Discovery, ServerGauges};
 use self::lone_caller::LoneCaller;
+use self::permits::{HeldPermits, PermitOnItsWay};
 use self::request::{ReplyReceiver, Request};
-use self::script::{Plan, ScriptReply};
+use self::script::{Keys, Plan};
 use self::servers::Servers;
 use super::identity::identity_of;
 use super::info::BackendInfo;
-use super::store::{Answers, BoxFuture, NO_CALENDARS, Store, StoreHandle, StoreOptions};
+use super::store::{Answers, BoxFuture, NO_CALENDARS, Permits, Store, StoreHandle, StoreOptions};
 use super::{Backend, Gauges};
-use crate::algorithm::verdict_from_raw;
-use crate::micros::{TimeSpan, Timestamp};
-use crate::operation::{Action, Answer, Operation};
+use crate::operation::{Answer, Operation};
 use crate::stats::RedisStats;
 use crate::subject::Subject;
 use crate::verdict::Verdict;
-use crate::{BackendError, Check, Outcome, Settled};
+use crate::{BackendError, Check, Outcome};
 
 /// The backend's name in the labels of metrics.
 const NAME: &str = "redis";
@@ -95,6 +97,7 @@ pub struct RedisBackend {
     place: String,
     deadline: Duration,
     servers: Arc<Discovery>,
+    permits: Arc<HeldPermits>,
 }
 
 impl RedisBackend {
@@ -145,18 +148,16 @@ impl RedisBackend {
         if operation.check.policy.has_calendar() {
             return Err(BackendError::rejected(NO_CALENDARS));
         }
-        let (key, plan) = (self.key(operation), Plan::of(operation));
-        let (node, slot) = match servers {
-            Servers::Single(node) => (Arc::clone(node), 0),
-            Servers::Cluster(cluster) => {
-                let slot = slot_of(&key);
-                let node = cluster.route(slot).or_else(|| cluster.masters().into_iter().next());
-                let node = node
-                    .ok_or_else(|| BackendError::not_executed("no node of the cluster is known"))?;
-                (node, slot)
-            }
-        };
-        let (request, receiver) = Request::new(key, plan, slot, deadline);
+        let (key, mut plan) = (self.key(operation), Plan::of(operation));
+        let (node, slot) = servers.serving(&key)?;
+        let mut keys = Keys { counters: key, permits: None };
+        let mut taking = None;
+        if limits_in_flight(operation) {
+            keys.permits = Some(self.permits.key(&keys.counters, servers)?);
+            let (permits, taken) = self.permits.ask(&keys, operation);
+            (plan, taking) = (plan.with_permits(&permits), taken);
+        }
+        let (request, receiver) = Request::new(keys, plan, slot, deadline);
         let request = if is_single { node.begin_alone(request) } else { Err(request) };
         let caller = match request {
             Ok(caller) => Some(caller),
@@ -165,7 +166,7 @@ impl RedisBackend {
                 None
             }
         };
-        Ok(Submitted { caller, receiver })
+        Ok(Submitted { caller, receiver, taking })
     }
 
     /// Connects, and verifies that the servers can serve checks.
@@ -211,7 +212,7 @@ impl RedisBackend {
         let mut answers = Vec::with_capacity(batch.len());
         for (submitted, operation) in submitted.into_iter().zip(batch) {
             answers.push(match submitted {
-                Ok(it) => it.receive().await.and_then(|reply| answer(operation, reply)),
+                Ok(it) => it.answer(operation).await,
                 Err(error) => Err(error),
             });
         }
@@ -224,14 +225,21 @@ struct Submitted {
     /// The caller, if it carries out the call itself.
     caller: Option<LoneCaller>,
     receiver: ReplyReceiver,
+    /// The permit that it may take; `None` if it takes none.
+    taking: Option<PermitOnItsWay>,
 }
 
 impl Submitted {
-    async fn receive(self) -> Result<ScriptReply, BackendError> {
-        match self.caller {
+    async fn answer(self, operation: &Operation<'_>) -> Result<Answer, BackendError> {
+        let reply = match self.caller {
             Some(caller) => caller.receive(self.receiver).await,
             None => self.receiver.receive().await,
+        };
+        let answer = answer(operation, reply?)?;
+        if let (Some(taking), Answer::Verdict(verdict)) = (self.taking, &answer) {
+            taking.answered(verdict.outcome() == Outcome::Allowed);
         }
+        Ok(answer)
     }
 }
 
@@ -249,6 +257,7 @@ impl Backend for RedisBackend {
     }
 
     async fn close(&self) {
+        self.permits.close(self.deadline).await;
         for node in self.servers.known().iter().flat_map(Servers::nodes) {
             node.close().await;
         }
@@ -271,6 +280,20 @@ struct RedisStore {
     deadline: Duration,
 }
 
+impl Permits for RedisBackend {
+    fn adopt(&self, check: &Check<'_>) {
+        self.permits.adopt(&self.key(&Operation::peek(*check)), check);
+    }
+
+    fn release(&self, check: &Check<'_>) {
+        self.permits.release(&self.key(&Operation::peek(*check)));
+    }
+
+    fn each_held(&self, add: &mut dyn FnMut(&str, u32)) {
+        self.permits.each_held(add);
+    }
+}
+
 impl Store for RedisStore {
     fn charge_now(&self, _: &Check<'_>, _: &mut Verdict) -> Option<Result<(), BackendError>> {
         None
@@ -286,6 +309,10 @@ impl Store for RedisStore {
 
     fn supports_all(&self) -> bool {
         true
+    }
+
+    fn permits(&self) -> Option<&dyn Permits> {
+        Some(&*self.backend)
     }
 
     /// Returns `true`: this store enforces the deadline itself. Only it knows if a check that is
@@ -319,54 +346,6 @@ impl Store for RedisStore {
     fn close(&self) -> BoxFuture<'_, ()> {
         Box::pin(Backend::close(&*self.backend))
     }
-}
-
-/// Interprets the script's reply to an operation.
-fn answer(operation: &Operation<'_>, reply: ScriptReply) -> Result<Answer, BackendError> {
-    let ScriptReply { now, numbers, replaced: _ } = reply;
-    let mut numbers = numbers.into_iter();
-    let status = numbers.next();
-    let answer = match operation.action {
-        Action::Charge | Action::Peek => {
-            status.and_then(|status| verdict(&operation.check, now, status, numbers))
-        }
-        Action::Reset => Some(Answer::Reset),
-        Action::Refund { .. } => status.map(|status| Answer::Refunded(status == 1)),
-        Action::Settle { .. } => status.and_then(settled).map(Answer::Settled),
-        Action::Ban { .. } => status.map(|_| Answer::Banned),
-        Action::Unban => status.map(|status| Answer::Unbanned(status == 1)),
-    };
-    answer.ok_or_else(|| BackendError::useless("the server's answer makes no sense"))
-}
-
-fn settled(status: u64) -> Option<Settled> {
-    [Settled::Nothing, Settled::Refunded, Settled::Charged, Settled::Unchanged]
-        .get(usize::try_from(status).ok()?)
-        .copied()
-}
-
-/// The bit of a status that says that the subject is banned. The time left is the next number.
-const BANNED: u64 = 1 << 48;
-
-fn verdict(
-    check: &Check<'_>,
-    now: u64,
-    status: u64,
-    mut raw: impl Iterator<Item = u64>,
-) -> Option<Answer> {
-    let left = if status & BANNED == 0 { None } else { Some(TimeSpan::from_micros(raw.next()?)) };
-    let status = status & !BANNED;
-    // The script only reads the state for a cost that can never be admitted (see `Plan`), so its
-    // status is not a decision about that cost.
-    let admitted = status & 1 == 1 && !check.can_never_pass();
-    let now = Timestamp::from_micros(now);
-    // The rest of the status is the time by which the clock is behind a bucket's last charge.
-    let floor = now.saturating_add(TimeSpan::from_micros(status >> 1));
-    let mut verdict = verdict_from_raw(check, [now, floor], admitted, raw)?;
-    if let Some(left) = left {
-        verdict.set_outcome(Outcome::Banned { retry_after: left.to_duration() });
-    }
-    Some(Answer::Verdict(verdict))
 }
 
 impl fmt::Debug for RedisBackend {

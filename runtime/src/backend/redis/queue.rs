@@ -182,15 +182,16 @@ impl RequestQueue {
 }
 
 impl QueueState {
-    /// Removes the next requests, without the cancelled ones, and at most `most`.
+    /// Removes the next requests, without the cancelled ones, and at most `most`, apart from reports.
     fn take(&mut self, most: usize) -> Vec<Request> {
         let mut bytes = 0;
         let most = most.min(MAX_CHECKS);
         let mut batch = Vec::with_capacity(self.requests.len().min(most));
-        while batch.len() < most
-            && let Some(request) = self
-                .requests
-                .pop_front_if(|request| batch.is_empty() || bytes + request.len() <= MAX_BYTES)
+        while batch.len() < MAX_CHECKS
+            && let Some(request) = self.requests.pop_front_if(|request| {
+                (batch.len() < most || request.is_report)
+                    && (batch.is_empty() || bytes + request.len() <= MAX_BYTES)
+            })
         {
             if request.is_wanted() {
                 bytes += request.len();
@@ -217,7 +218,7 @@ mod tests {
 
     use super::*;
     use crate::backend::redis::request::ReplyReceiver;
-    use crate::backend::redis::script::Plan;
+    use crate::backend::redis::script::{Keys, Plan};
     use crate::error::Execution;
     use crate::operation::Operation;
     use crate::{Check, Policy, Quota};
@@ -225,7 +226,7 @@ mod tests {
     fn request() -> (Request, ReplyReceiver) {
         let policy = Policy::new("p", Quota::new(1, Duration::from_secs(1)));
         let plan = Plan::of(&Operation::charge(Check::new(&policy, "s", 1)));
-        Request::new(Box::default(), plan, 0, Instant::now() + Duration::from_secs(60))
+        Request::new(Keys::default(), plan, 0, Instant::now() + Duration::from_secs(60))
     }
 
     #[test]

@@ -92,7 +92,7 @@ fn deliver(
         match answers.next() {
             Some(Ok(reply)) => {
                 if let Some(reason) = &reply.replaced {
-                    tell_replaced(&request.key, reason);
+                    tell_replaced(&request.keys.counters, reason);
                 }
                 request.respond(Ok(reply));
             }
@@ -124,7 +124,7 @@ mod tests {
 
     use super::*;
     use crate::backend::redis::batch::single_call;
-    use crate::backend::redis::script::Plan;
+    use crate::backend::redis::script::{Keys, Plan};
     use crate::operation::Operation;
     use crate::{Check, Policy, Quota};
 
@@ -135,7 +135,7 @@ mod tests {
         let (requests, _receivers): (Vec<_>, Vec<_>) = (0..requests)
             .map(|_| {
                 let plan = Plan::of(&Operation::charge(Check::new(&policy, "s", 1)));
-                Request::new(Box::default(), plan, 0, deadline)
+                Request::new(Keys::default(), plan, 0, deadline)
             })
             .unzip();
         let reply = BatchReply {

@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use super::failure::{RequestError, with_last};
-use super::script::{Plan, ScriptReply};
+use super::script::{Keys, Plan, ScriptReply};
 use super::trouble::Trouble;
 use crate::BackendError;
 
@@ -38,22 +38,25 @@ impl Progress {
 }
 
 pub(super) struct Request {
-    pub(super) key: Box<[u8]>,
+    pub(super) keys: Keys,
     pub(super) plan: Plan,
-    /// The cluster slot of the key; 0 for a server that is not in a cluster.
+    /// The cluster slot of the keys; 0 for a server that is not in a cluster.
     pub(super) slot: u16,
     pub(super) deadline: Instant,
     /// `true` to send `ASKING` first, because the slot is being moved to the node.
     pub(super) asking: bool,
     /// `true` to send the request in a call of its own, without other keys of its slot.
     pub(super) unbatched: bool,
+    /// `true` if it reports permits: nobody is late because of it, so it need not go alone on a connection
+    /// of which nobody knows if it is still there.
+    pub(super) is_report: bool,
     progress: Arc<Progress>,
     reply: oneshot::Sender<Result<ScriptReply, RequestError>>,
 }
 
 impl Request {
     pub(super) fn new(
-        key: Box<[u8]>,
+        keys: Keys,
         plan: Plan,
         slot: u16,
         deadline: Instant,
@@ -66,13 +69,15 @@ impl Request {
             server: OnceLock::new(),
         });
         let receiver = ReplyReceiver { deadline, progress: Arc::clone(&progress), reply: receiver };
-        let (asking, unbatched) = (false, false);
-        (Self { key, plan, slot, deadline, asking, unbatched, progress, reply }, receiver)
+        let (asking, unbatched, is_report) = (false, false, false);
+        let request =
+            Self { keys, plan, slot, deadline, asking, unbatched, is_report, progress, reply };
+        (request, receiver)
     }
 
     /// Returns the approximate number of bytes that the request adds to a call.
     pub(super) fn len(&self) -> usize {
-        self.key.len() + self.plan.len() + 16
+        self.keys.len() + self.plan.len() + 16
     }
 
     /// Notes that the request waits at a server with these troubles.

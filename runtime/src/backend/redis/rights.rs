@@ -8,7 +8,7 @@ use redis::Value;
 
 use super::failure::RequestError;
 use super::node::Node;
-use super::script::{self, Answers, Plan, Unanswered};
+use super::script::{self, Answers, Keys, PermitArguments, Plan, Unanswered};
 use crate::operation::{Action, Operation};
 use crate::policy::MAX_QUOTAS;
 use crate::{Algorithm, BackendError, Ban, Check, Policy, Quota, Source};
@@ -86,7 +86,7 @@ async fn run_every_path(node: &Node, stem: &str) -> Result<(), BackendError> {
                 let counted = matches!(step, Step::CountedCharge);
                 let policy = if counted { &policy.clone().ban(Ban::new(2, BAN)) } else { policy };
                 let operation = Operation { check: Check::new(policy, "", 1), action };
-                (format!("{stem}{index}"), Plan::of(&operation))
+                (keys_of(format!("{stem}{index}")), Plan::of(&operation))
             })
             .collect();
         for batch in operations.chunks(BATCH) {
@@ -102,18 +102,39 @@ async fn run_every_path(node: &Node, stem: &str) -> Result<(), BackendError> {
         (Action::Reset, 1, 5),
     ] {
         let plan = Plan::of(&Operation { check: Check::new(&large, "", cost), action });
-        run(node, &[(format!("{stem}large"), plan)], Some(seconds * 1_000_000)).await?;
+        run(node, &[(keys_of(format!("{stem}large")), plan)], Some(seconds * 1_000_000)).await?;
     }
+    let permits = PermitArguments {
+        owner: [1; 8],
+        number: 1,
+        have: 0,
+        keep: 0,
+        limit: 1,
+        hold_micros: 1_000_000,
+    };
+    let take = Plan::of(&Operation::charge(Check::new(&large, "", 1))).with_permits(&permits);
+    let report = Plan::report(&PermitArguments { number: 2, ..permits });
+    let keys = Keys {
+        counters: format!("{stem}large").into_bytes().into(),
+        permits: Some(format!("{stem}permits").into_bytes().into()),
+    };
+    run(node, &[(keys.clone(), take), (keys, report)], virtual_micros).await?;
+    let reset = Plan::of(&Operation::reset(Check::new(&large, "", 1)));
+    run(node, &[(keys_of(format!("{stem}large")), reset)], virtual_micros).await?;
     Ok(())
 }
 
-/// Carries out operations, each a key and a plan, and returns the time of the answer.
+fn keys_of(counters: String) -> Keys {
+    Keys { counters: counters.into_bytes().into(), permits: None }
+}
+
+/// Carries out operations, each its keys and a plan, and returns the time of the answer.
 async fn run(
     node: &Node,
-    operations: &[(String, Plan)],
+    operations: &[(Keys, Plan)],
     virtual_micros: Option<u64>,
 ) -> Result<u64, BackendError> {
-    let checks = operations.iter().map(|(key, plan)| (key.as_bytes(), plan));
+    let checks = operations.iter().map(|(keys, plan)| (keys, plan));
     let reply = node.query(&script::call(checks, virtual_micros), REPLY_TIMEOUT).await?;
     let mut micros = 0;
     if let Value::BulkString(bytes) = &reply {

@@ -28,14 +28,30 @@ pub(super) fn load() -> Cmd {
     command
 }
 
-/// Returns the command that runs the script on `checks`, each a key and a plan, in their order.
+/// The keys of a check: that of its counters, and that of the permits of its subject; `None` if it
+/// neither takes nor reports any.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Keys {
+    pub(super) counters: Box<[u8]>,
+    pub(super) permits: Option<Box<[u8]>>,
+}
+
+impl Keys {
+    pub(super) fn len(&self) -> usize {
+        self.counters.len() + self.permits.as_ref().map_or(0, |key| key.len())
+    }
+}
+
+/// Returns the command that runs the script on `checks`, each its keys and a plan, in their order.
 pub(super) fn call<'a>(
-    checks: impl ExactSizeIterator<Item = (&'a [u8], &'a Plan)> + Clone,
+    checks: impl ExactSizeIterator<Item = (&'a Keys, &'a Plan)> + Clone,
     virtual_micros: Option<u64>,
 ) -> Cmd {
     let mut plans: Vec<&Plan> = Vec::new();
     let mut indexes = Vec::with_capacity(checks.len());
-    for (_, plan) in checks.clone() {
+    let mut has_permits = false;
+    for (keys, plan) in checks.clone() {
+        has_permits |= keys.permits.is_some();
         // Most batches have checks of one or two policies.
         let index = plans.iter().position(|other| *other == plan).unwrap_or_else(|| {
             plans.push(plan);
@@ -46,9 +62,12 @@ pub(super) fn call<'a>(
         indexes.push(index as u8 + 1);
     }
     let mut command = redis::cmd("EVALSHA");
-    command.arg(SCRIPT.get_hash()).arg(checks.len());
-    for (key, _) in checks {
-        command.arg(key);
+    command.arg(SCRIPT.get_hash()).arg(checks.len() * if has_permits { 2 } else { 1 });
+    for (keys, _) in checks.clone() {
+        command.arg(&*keys.counters);
+    }
+    for (keys, _) in checks.filter(|_| has_permits) {
+        command.arg(keys.permits.as_ref().unwrap_or(&keys.counters));
     }
     match virtual_micros {
         Some(micros) => command.arg(micros),
@@ -153,7 +172,9 @@ const DEFERRED: u8 = 253;
 /// - for each quota: the time to replenish the cost (8), with its fraction (4);
 /// - for a charge that a ban counts: the number of refusals before a ban and the factor by which bans
 ///   grow (4 each), and the lengths of the first and of the longest one (8 each);
-/// - for a settlement: the units that the request came to (4).
+/// - for a settlement: the units that the request came to (4);
+/// - for a check that takes permits, and for a report on them: what [`PermitArguments`] has, in its
+///   order.
 ///
 /// A ban is as long as the time in the place of the charge's.
 #[derive(Debug, PartialEq, Eq)]
@@ -166,7 +187,53 @@ const COUNTED_CHARGE: u8 = 7;
 /// takes more than ten years to fill.
 const MAX_MICROS: u64 = 1 << 52;
 
+/// The action of a report on the permits that this process holds.
+const REPORT: u8 = 9;
+/// The number that is added to the action of a check which takes a permit.
+const WITH_PERMIT: u8 = 16;
+
+/// The account of the permits that this process holds of a subject, as an operation states it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PermitArguments {
+    /// The number of this process.
+    pub(super) owner: [u8; 8],
+    /// The number of the operation, larger than those of all before it.
+    pub(super) number: u64,
+    /// The permits that the process holds for certain.
+    pub(super) have: u32,
+    /// Those that it may hold: also those for which it has not yet an answer. The one that this
+    /// operation takes is in neither number.
+    pub(super) keep: u32,
+    pub(super) limit: u32,
+    /// The time for which the permits stay without a renewal, in microseconds.
+    pub(super) hold_micros: u64,
+}
+
 impl Plan {
+    /// Creates the plan of a report on permits.
+    pub(super) fn report(permits: &PermitArguments) -> Self {
+        let mut plan = vec![1, REPORT + WITH_PERMIT, 0, 0];
+        // There is no cost and no charge to refund.
+        plan.extend([0; 12]);
+        Self(plan.into()).with_permits(permits)
+    }
+
+    /// Adds what the operation says of permits.
+    pub(super) fn with_permits(self, permits: &PermitArguments) -> Self {
+        let PermitArguments { owner, number, have, keep, limit, hold_micros } = *permits;
+        let mut plan = self.0.into_vec();
+        if let Some(action) = plan.get_mut(1) {
+            *action = *action % WITH_PERMIT + WITH_PERMIT;
+        }
+        plan.extend(owner);
+        plan.extend((number as f64).to_le_bytes());
+        for count in [have, keep, limit] {
+            plan.extend(count.to_le_bytes());
+        }
+        plan.extend(encoded_micros(hold_micros));
+        Self(plan.into())
+    }
+
     pub(super) fn of(operation: &Operation<'_>) -> Self {
         let quotas = operation.check.policy.quotas();
         let cost = operation.check.cost;

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::cluster::Cluster;
+use super::cluster::{Cluster, slot_of};
 use super::info::ServerInfo;
 use super::node::Node;
+use crate::BackendError;
 use crate::stats::{RedisStats, ServerStats};
 
 /// Timeout for a server's reply to `INFO`.
@@ -24,6 +25,19 @@ impl Servers {
         match self {
             Self::Single(node) => vec![Arc::clone(node)],
             Self::Cluster(cluster) => cluster.nodes(),
+        }
+    }
+
+    /// Returns the node that serves a key, and the key's slot, which is 0 outside of a cluster.
+    pub(super) fn serving(&self, key: &[u8]) -> Result<(Arc<Node>, u16), BackendError> {
+        match self {
+            Self::Single(node) => Ok((Arc::clone(node), 0)),
+            Self::Cluster(cluster) => {
+                let slot = slot_of(key);
+                let node = cluster.route(slot).or_else(|| cluster.masters().into_iter().next());
+                let unknown = || BackendError::not_executed("no node of the cluster is known");
+                Ok((node.ok_or_else(unknown)?, slot))
+            }
         }
     }
 

@@ -408,7 +408,7 @@ mod tests {
     use crate::backend::redis::connector::{Connector, Endpoint};
     use crate::backend::redis::credentials::{CredentialSettings, CredentialSource};
     use crate::backend::redis::request::ReplyReceiver;
-    use crate::backend::redis::script::Plan;
+    use crate::backend::redis::script::{Keys, Plan};
     use crate::error::Execution;
     use crate::operation::Operation;
     use crate::{Check, Policy, Quota};
@@ -428,7 +428,7 @@ mod tests {
     fn request() -> (Request, ReplyReceiver) {
         let policy = Policy::new("p", Quota::new(1, Duration::from_secs(1)));
         let plan = Plan::of(&Operation::charge(Check::new(&policy, "s", 1)));
-        Request::new(Box::default(), plan, 0, Instant::now() + Duration::from_secs(60))
+        Request::new(Keys::default(), plan, 0, Instant::now() + Duration::from_secs(60))
     }
 
     #[tokio::test]

@@ -56,7 +56,7 @@ local function used_up(key, plan, checks)
   return state
 end
 
-local check, finish, recover
+local check, check_permit, finish, recover
 
 -- Writes the state to its key. If that fails, none of the state's checks had any effect. They get
 -- the error as their reply, or are carried out once more if the value turns out to be unreadable.
@@ -150,6 +150,7 @@ end
 
 -- Carries out a check. `value` is the beginning of the key's value, if that is known.
 function check(number, key, plan, value)
+  if plan.permit then return check_permit(number, key, plan) end
   local action, family, cost = plan.action, plan.family, plan.cost
   local state = states[key]
   if state and not serves(state, plan) then

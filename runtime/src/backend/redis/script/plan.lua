@@ -12,6 +12,19 @@ local function width_of(limit, period)
   return limit <= RESOLUTION and period < STEPS and 4 or 12
 end
 
+-- Reads what a plan says of permits. Its quotas are asked by a plan without permits: `inner` to charge
+-- them, and `looks` only to look.
+local function read_permit(plan, action, text)
+  local permit = { takes = action == CHARGE, reports = action == REPORT }
+  permit.owner, permit.number, permit.have, permit.keep, permit.limit, permit.hold =
+    unpack('<c8dI4I4I4d', text, #text - 35)
+  plan.permit, plan.inner, plan.looks = permit, {}, {}
+  for name, value in pairs(plan) do
+    if name ~= 'permit' then plan.inner[name], plan.looks[name] = value, value end
+  end
+  plan.looks.action, plan.looks.rule = PEEK, nil
+end
+
 -- Reads what follows the costs in the plans of some actions.
 local function read_rest(plan, text, at)
   local action = plan.action
@@ -35,6 +48,8 @@ local function plan_of(number)
   if not plan then
     local text = plans[number + 2]
     local family, action, count, spaced, cost, stamp, at = unpack('<BBBBI4d', text)
+    local has_permit = action >= WITH_PERMIT
+    action = action % WITH_PERMIT
     local quotas = sub(text, at, at + count * 28 - 1)
     plan = {
       family = family, action = action, count = count, cost = cost, stamp = stamp, quotas = quotas,
@@ -56,7 +71,8 @@ local function plan_of(number)
         granule = granule_of(limit, period), width = width_of(limit, period),
       }
     end
-    if action >= REFUND then read_rest(plan, text, costs_at) end
+    if action >= REFUND and action ~= REPORT then read_rest(plan, text, costs_at) end
+    if has_permit then read_permit(plan, plan.action, text) end
     decoded[number] = plan
   end
   return plan

@@ -39,6 +39,7 @@ local function build_slow_path()
   include 'codec.lua'
   include 'translation.lua'
   include 'check.lua'
+  include 'permits.lua'
   include 'failure.lua'
   return { check = check, recover = recover, finish_all = finish_all }
 end
@@ -48,7 +49,7 @@ end
 function check_slowly(number, key, value, failure)
   local plan, done, reply = plan_of(byte(plan_numbers, number)), not failure, nil
   if done and (plan.family == COUNTER or plan.family == FIXED) and plan.count == 1
-    and plan.action == CHARGE and not seen[key] then
+    and plan.action == CHARGE and not plan.permit and not seen[key] then
     done, reply = pcall(check_compact, key, plan)
     if reply and done then return reply end
     failure = reply

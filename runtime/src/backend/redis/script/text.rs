@@ -13,7 +13,7 @@ pub(super) static TEXT: LazyLock<String> = LazyLock::new(assembled);
 const MAIN: &str = include_str!("main.lua");
 
 /// The files that are included, each with its name after `include`.
-const PIECES: [(&str, &str); 19] = [
+const PIECES: [(&str, &str); 20] = [
     ("plan.lua", include_str!("plan.lua")),
     ("counter.lua", include_str!("counter.lua")),
     ("bucket.lua", include_str!("bucket.lua")),
@@ -32,6 +32,7 @@ const PIECES: [(&str, &str); 19] = [
     ("codec.lua", include_str!("codec.lua")),
     ("translation.lua", include_str!("translation.lua")),
     ("check.lua", include_str!("check.lua")),
+    ("permits.lua", include_str!("permits.lua")),
     ("failure.lua", include_str!("failure.lua")),
 ];
 
