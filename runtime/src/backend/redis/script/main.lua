@@ -9,6 +9,7 @@
 --   dispatch.lua              all four algorithms, refunds, and debts
 --   debt.lua                  the debt of a fixed window, and the debts of the others
 --   ban.lua                   ban_record.rs
+--   permits.lua               in_flight.rs
 --   translation.lua           translation.rs, for state of another form of the policy
 --
 -- `script/text.rs` replaces each `include` line by the file that it names, and each name after
@@ -22,7 +23,8 @@
 -- before it has changed anything. Their calls give an error as a value, so that they need not be
 -- called by `pcall`, which would need a function.
 --
--- KEYS[i]  the key of the i-th check
+-- KEYS[i]  the key of the i-th check; if a check takes or reports permits, as many keys follow, of
+--          the permits of each
 -- ARGV[1]  the time, in tests; empty: the server's time
 -- ARGV[2]  a byte for each check: the number of its plan
 -- ARGV[3…] the plans: an action and the quotas, encoded by `Plan` in `script.rs`
@@ -43,6 +45,8 @@ local floor, ceil = math.floor, math.ceil
 -- The version of the stored state, and the number of bytes in it before the quotas.
 constant VERSION = 3
 constant HEADER = 12
+-- The bytes of a process's entry among the permits of a subject.
+constant HOLDER = 36
 -- The algorithms: sliding window, sliding window counter, fixed window, and the buckets.
 constant LOG = 1
 constant COUNTER = 2
@@ -67,6 +71,9 @@ constant UNBAN = 6
 -- A charge under a policy with a ban, and a refund that forgives.
 constant COUNTED_CHARGE = 7
 constant FORGIVE = 8
+-- A process reports the permits that it holds. Other actions take one if this is added to them.
+constant REPORT = 9
+constant WITH_PERMIT = 16
 constant MAX_UNITS = 4294967295
 constant MAX_TIME = 9007199254740992
 constant MAX_PERIOD = 31622400000000
@@ -90,7 +97,7 @@ constant SMALL = 256
 constant MAX_STEP_BACK = 100000
 -- The work, by estimate in microseconds, after which a call carries out no more checks, because
 -- nobody else is served meanwhile.
-constant MAX_WORK = 1000
+constant MAX_WORK = 450
 
 local virtual = ARGV[1] ~= ''
 local now
@@ -111,14 +118,14 @@ local slow_path
 
 -- Carries out a check that is no fast one; nil until a check needs it.
 local check_slowly
-local number, count = 0, #keys
+local number, count = 0, #plan_numbers
 -- The plan of the last check, by its number: the algorithm if a check by it can be a fast one, and
 -- otherwise 0; its quota; and the beginning and the expiry of the value that an admission stores.
 local current, family, cost, limit, capacity, period, full_span, cost_span, cost_fraction
 local usable_span, usable_fraction, is_wide, granule, beginning, expiry
 
 while number < count and work < MAX_WORK do
-  number, work = number + 1, work + 4
+  number, work = number + 1, work + 3
   local key, index = keys[number], byte(plan_numbers, number)
   if index ~= current then
     include 'fast_plan.lua'
