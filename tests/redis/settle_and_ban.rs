@@ -403,3 +403,53 @@ fn a_refund_of_nothing_leaves_the_key_as_it_is() {
     let traces = Traces { gaps, traces: vec![(ruled, steps)] };
     assert_eq!(compare(&Timed::start(), &traces).unwrap()[4], 1);
 }
+
+/// A refusal that is counted writes a value in place beside a log of another quota whose units, those of
+/// a debt, have just expired, and whose header is shorter then.
+#[test]
+fn a_log_that_time_has_emptied_is_written_as_a_whole() {
+    let fixed = |limit, period| Numbers { limit, period, burst: None };
+    let second = 1_884_967;
+    let windows = vec![fixed(1_100, 1_000_000), fixed(1_065, second), fixed(21, 10_000)];
+    let logs = vec![fixed(19, 1_000_000), fixed(5, second)];
+    let ruled = vec![
+        ((Algorithm::FixedWindow, windows), None),
+        ((Algorithm::SlidingWindow, logs), Some((1, 1, 3, 8))),
+    ];
+    let steps = [
+        (717006, Step::Charge(3, 153)),
+        (2, Step::Peek(2, 11)),
+        (917969, Step::Charge(3, 77)),
+        (90911, Step::Charge(0, 1)),
+        (0, Step::Peek(0, 1)),
+        (0, Step::Charge(3, 1)),
+        (0, Step::Peek(2, 1)),
+        (116640000, Step::Charge(2, 1)),
+        (0, Step::Charge(0, 8)),
+        (0, Step::Charge(2, 1)),
+        (1900779, Step::Charge(3, 1)),
+        (0, Step::Settle { back: 3, more: 4294967295 }),
+        (0, Step::Charge(2, 11)),
+        (0, Step::Settle { back: 0, more: 9 }),
+        (0, Step::Settle { back: 1, more: -4 }),
+        (0, Step::Charge(2, 5)),
+        (1846000, Step::Charge(2, 1)),
+        (0, Step::Ban(344963)),
+        (0, Step::Charge(3, 1)),
+        (0, Step::Charge(1, 1)),
+        (0, Step::Settle { back: 2, more: 558 }),
+        (0, Step::Charge(0, 200)),
+        (1, Step::Settle { back: 3, more: 6 }),
+        (0, Step::Charge(2, 7)),
+        (0, Step::Charge(2, 1)),
+        (0, Step::Charge(1, 88)),
+        (597230, Step::Charge(1, 1)),
+        (0, Step::Charge(3, 1)),
+        (0, Step::Refund { back: 2, forgives: true }),
+        (814094, Step::Peek(3, 1)),
+    ];
+    let gaps = steps.iter().map(|(gap, _)| Gap::Micros(*gap)).collect();
+    let steps = steps.iter().map(|(_, step)| vec![*step]).collect();
+    let traces = Traces { gaps, traces: vec![(ruled, steps)] };
+    compare(&Timed::start(), &traces).unwrap();
+}

@@ -99,7 +99,7 @@ local function decode_part(family, text, at, charged_at)
       part.used, part.first_time, part.first_units, part.last_time, part.last_units, at =
         unpack('<I4dI4dI4', text, at)
     end
-    part.count = count
+    part.count, part.stored_width = count, part.width
   else
     local a, b, c
     part.limit, part.capacity, part.period, a, b, c, at = unpack('<I4I4ddI4I4', text, at)
@@ -351,7 +351,8 @@ local function write(state)
     local count = max(part.count - 1, 0)
     stored, wanted = stored + part.slots * part.width, wanted + count * part.width
     slice = max(slice, part.period / 16)
-    rewrite = rewrite or part.list or count > part.slots
+    -- A log that time has emptied may have steps again, and then a shorter header.
+    rewrite = rewrite or part.list or count > part.slots or part.width ~= part.stored_width
   end
   -- A tail is written in place if it is as long as before, or the first one at the end of the value.
   if not rewrite and #tail ~= #stored_tail then
