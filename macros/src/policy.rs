@@ -102,9 +102,14 @@ impl Policy {
         if arguments.has("in_flight") && arguments.in_flight.is_none() {
             return None;
         }
+        let has_quota = arguments.has("limit") || arguments.has("per");
+        if arguments.has("hold") && !arguments.has("in_flight") && !has_quota {
+            let mistake = arguments.hold.map(|hold| without_in_flight(&hold.name));
+            mistake.into_iter().for_each(|error| errors.push(error));
+            return None;
+        }
         // A limit on requests in flight needs no other.
-        let is_alone =
-            arguments.has("in_flight") && !["limit", "per"].iter().any(|it| arguments.has(it));
+        let is_alone = arguments.has("in_flight") && !has_quota;
         for (name, message) in [
             ("limit", "the limit is missing: write `#[rate_limit(100, per = 60)]`"),
             ("per", "`per` is missing: write `per = 60` for a period of 60 seconds"),
@@ -267,11 +272,7 @@ impl Policy {
     /// flight.
     fn check_in_flight(&self, errors: &mut Errors) {
         if let (None, Some(hold)) = (&self.in_flight, &self.hold) {
-            errors.at(
-                &hold.name,
-                "`hold` is for a limit on requests in flight: write `in_flight = 20`, too, or \
-                 remove it",
-            );
+            errors.push(without_in_flight(&hold.name));
         }
         if !self.quotas.is_empty() {
             return;
@@ -408,6 +409,13 @@ impl Quota {
     fn text(&self) -> String {
         format!("{} per {}", self.limit.to_token_stream(), self.period.text())
     }
+}
+
+/// Returns the error about a `hold` without the permits that it is about.
+fn without_in_flight(hold: &Ident) -> syn::Error {
+    let message = "`hold` is for a limit on requests in flight: write `in_flight = 20`, too, or \
+                   remove it";
+    syn::Error::new(hold.span(), message)
 }
 
 /// Returns the message about an option of a limit that only counts requests in flight.

@@ -26,6 +26,10 @@ pub mod distributed {}
 #[cfg(feature = "axum")]
 pub mod requests {}
 
+#[doc = include_str!("docs/guide/in_flight.md")]
+#[cfg(all(feature = "axum", feature = "config", feature = "dashboard", feature = "redis"))]
+pub mod in_flight {}
+
 #[doc = include_str!("docs/guide/plans.md")]
 #[cfg(all(feature = "axum", feature = "config"))]
 pub mod plans {}

@@ -4,6 +4,8 @@ use std::fs;
 use std::time::Duration;
 
 use reqwest::{Client, Response};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use crate::example::{Example, Running};
 use support::redis::RedisServer;
@@ -45,6 +47,68 @@ async fn quickstart_says_no_the_sixth_time() {
     assert_eq!(health.text().await.unwrap(), "ok\n");
     example.signal("INT");
     example.finish();
+}
+
+/// Exports that are refused wait until an earlier one has ended, by its last byte or because its client
+/// has gone. Streams of events and sockets are refused until then.
+#[tokio::test]
+async fn exports_and_streams_are_so_many_at_a_time() {
+    let mut example = Example::new("exports").variable("PORT", "0").start();
+    let address = example.line_with("http://");
+    let address = address.split(". Try").next().unwrap();
+    let client = Client::new();
+    let get = async |path: &str| client.get(format!("http://{address}{path}")).send().await.unwrap();
+
+    let held = [get("/export/1000000").await, get("/export/1000000").await];
+    let told = held.each_ref().map(|response| header(response, "ratelimit"));
+    assert_eq!(told, ["\"export\";r=1", "\"export\";r=0"]);
+    let waits = async { get("/export/2").await };
+    let goes = async {
+        // The line is joined before this goes on, unless the machine is slow.
+        tokio::task::yield_now().await;
+        drop(held);
+    };
+    let (third, ()) = tokio::join!(waits, goes);
+    assert_eq!((third.status().as_u16(), header(&third, "ratelimit-policy")), (
+        200,
+        "\"export\";q=2;qu=\"concurrent-requests\""
+    ));
+    assert_eq!(third.text().await.unwrap(), "row 1\nrow 2\n");
+
+    let first = get("/events").await;
+    let second = get("/events").await;
+    let policy = "\"events-60s\";q=20;w=60, \"events-in-flight\";q=2;qu=\"concurrent-requests\"";
+    assert_eq!(header(&second, "ratelimit-policy"), policy);
+    assert_eq!((first.status().as_u16(), second.status().as_u16()), (200, 200));
+    assert_eq!(get("/events").await.status(), 429);
+    drop(first);
+    eventually("a stream is held without its client", async || {
+        get("/events").await.status() == 200
+    })
+    .await;
+
+    let socket = handshake(address).await;
+    assert_eq!(socket.0, 101);
+    assert_eq!(handshake(address).await.0, 429);
+    drop(socket);
+    eventually("a socket is held without its client", async || {
+        handshake(address).await.0 == 101
+    })
+    .await;
+    example.signal("INT");
+    example.finish();
+}
+
+/// Asks for a WebSocket. Returns the status, and the connection, which is the socket if that is 101.
+async fn handshake(address: &str) -> (u16, TcpStream) {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let head = "GET /socket HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+                sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut line = [0; 12];
+    stream.read_exact(&mut line).await.unwrap();
+    let status = str::from_utf8(&line).unwrap().strip_prefix("HTTP/1.1 ").unwrap();
+    (status.parse().unwrap(), stream)
 }
 
 #[tokio::test]

@@ -15,8 +15,8 @@ use axum::routing::get;
 use support::{FailingBackend, ROOT};
 use tollgate::http::{KeyError, NoClientAddr};
 use tollgate::{
-    Algorithm, BackendError, Calendar, ClientAddr, Config, HttpOptions, Limiter, MemoryBackend,
-    OnError, Override, Overrides, Policy, Quota, RateLimited, RedisBackend, rate_limit, testing,
+    Algorithm, BackendError, Calendar, ClientAddr, Config, HttpOptions, InFlight, Limiter,
+    MemoryBackend, OnError, Override, Overrides, Policy, Quota, RateLimited, RedisBackend, rate_limit, testing,
 };
 
 const POLICY: Policy = Policy::new("error_texts", Quota::per_minute(1));
@@ -145,6 +145,7 @@ async fn rows() -> Vec<Row> {
             ("BanError", error(tollgate::Ban::try_new(0, Duration::from_secs(1)))),
             &["at least 1"],
         ),
+        row(("InFlightError", error(InFlight::try_new(0))), &["at least 1 request"]),
         row(
             ("UnknownWord", error("token_bukket".parse::<Algorithm>())),
             &["`token_bukket` is none of", "did you mean `token_bucket`?"],

@@ -7,6 +7,7 @@ mod config;
 mod dashboard;
 mod deployment;
 mod error_texts;
+mod in_flight;
 mod joined_http_options;
 mod overrides;
 mod secrets;

@@ -7,7 +7,7 @@ use axum::http::request::Parts;
 use axum::response::Response;
 use axum::routing::get;
 use tollgate::http::Refusal;
-use tollgate::{Blocked, Quota, Usage, rate_limit};
+use tollgate::{Blocked, Permit, Quota, RateLimited, Usage, rate_limit};
 
 fn exempt(_: &Parts) -> bool {
     false
@@ -54,6 +54,8 @@ fn problem(refusal: &Refusal<'_>) -> impl axum::response::IntoResponse {
     on_blocked = self::log,
     refund_if = self::refund,
     ban(after = 5, for = "15m", grow = 2, most = "1d"),
+    in_flight = 20,
+    hold = "10m",
     shadow,
     headers = both,
     refusal = self::slow_down,
@@ -102,6 +104,39 @@ async fn settled_late(_: (Usage, ()), text: String) -> String {
     text
 }
 
+const MOST: u32 = 5;
+const HOLD: Duration = Duration::from_millis(100);
+
+#[rate_limit(
+    in_flight = self::MOST,
+    hold = HOLD,
+    key = header("x-api-key"),
+    name = "exports",
+    on_error = local,
+    exempt = exempt,
+    on_blocked = self::log,
+    wait = "5s",
+    headers = both,
+    refusal = self::slow_down,
+    on_missing_key = shared,
+)]
+#[rate_limit(in_flight = 2 + 3, key = (args(text), ip), hold = day, shadow)]
+#[rate_limit(in_flight = 1, group = "all of them")]
+#[rate_limit(100, per = minute, cost = 5)]
+async fn in_flight(_: Permit, text: String) -> String {
+    text
+}
+
+#[rate_limit(in_flight = 4, hold = 60 * 60, key = args(tenant), wait = "1s", skip_on_error)]
+async fn import(tenant: &str) -> Result<&str, RateLimited> {
+    Ok(tenant)
+}
+
+#[rate_limit(in_flight = 4)]
+fn read() -> Result<(), RateLimited> {
+    Ok(())
+}
+
 #[rate_limit(100, per = minute, key = (ip, query("q")), headers = ietf, on_missing_key = reject)]
 async fn loud() {}
 
@@ -112,5 +147,8 @@ fn main() {
         .route("/late", get(late))
         .route("/settled", get(settled))
         .route("/settled-late", get(settled_late))
+        .route("/in-flight", get(in_flight))
         .route("/loud", get(loud));
+    drop(import("a"));
+    read().unwrap();
 }

@@ -135,6 +135,27 @@ fn calendars() {
     snapshot("calendars", quote!(100, per = calendar(month), algorithm = fixed_window), item);
 }
 
+/// The limit of the first key has no quota, and that of the second is one decision with its quota.
+#[test]
+fn handler_mode_in_flight() {
+    let mut item = quote! {
+        #[rate_limit(in_flight = MOST, hold = HOLD, key = global, wait = "5s")]
+        #[rate_limit(5, per = second, key = global)]
+    };
+    item.extend(handler());
+    snapshot("handler_in_flight", quote!(in_flight = 20), item);
+}
+
+/// The permit is held until the end of the body, also if nothing else follows that.
+#[test]
+fn function_mode_in_flight() {
+    snapshot(
+        "function_in_flight",
+        quote!(in_flight = 2, hold = "10m", key = args(self.id)),
+        function(),
+    );
+}
+
 #[test]
 fn function_mode() {
     snapshot(
@@ -202,8 +223,8 @@ fn impl_block() {
 fn the_default_path_does_not_leak() {
     let options = quote! {
         10, per = PERIOD, algorithm = gcra, burst = BURST, on_error = open, on_blocked = self::log,
-        refund_if = failure, ban(after = AFTER, for = LENGTH, most = 60), shadow,
-        crate = ::renamed
+        refund_if = failure, ban(after = AFTER, for = LENGTH, most = 60), in_flight = MOST,
+        hold = HOLD, shadow, crate = ::renamed
     };
     let for_handlers = quote! {
         cost = self::weight, exempt = self::internal, headers = none, refusal = self::answer,
@@ -260,6 +281,7 @@ fn nothing_makes_it_panic() {
         quote!(crate =),
         quote!(ban(), ban(=), ban(after), ban(for = )),
         quote!(ban(after = 5 for = 6), settle = usage()),
+        quote!(in_flight, hold = , in_flight()),
         quote!([1, 2], { 3 }),
         quote!(1e9, 'a', b"x", -1),
         quote!(per = "", cost = -1, name = ""),
@@ -309,7 +331,7 @@ fn nothing_makes_it_panic() {
 /// an `impl` block. The output must parse: it is a `compile_error!` or an expansion.
 #[test]
 fn no_arguments_make_it_panic() {
-    const WORDS: [&str; 51] = [
+    const WORDS: [&str; 54] = [
         "per",
         "algorithm",
         "burst",
@@ -327,6 +349,9 @@ fn no_arguments_make_it_panic() {
         "crate",
         "settle",
         "usage",
+        "in_flight",
+        "in_flight = 20",
+        "hold",
         "ban",
         "ban(after = 5, for = \"1h\", grow = X, most = 60)",
         "(after = , for, = 1, most = -1)",

@@ -183,7 +183,10 @@ impl Dashboard {
         Card {
             name: declared.name().to_smolstr(),
             quotas: limits(&effective),
-            algorithm: effective.get_algorithm().as_str(),
+            algorithm: match effective.quotas() {
+                [] => "",
+                _ => effective.get_algorithm().as_str(),
+            },
             on_error: self.limiter.on_error(&effective).as_str(),
             is_enabled: effective.is_enabled(),
             is_shadow: effective.is_shadow(),
@@ -193,7 +196,7 @@ impl Dashboard {
             declared: written(declared),
             places: known.places.clone(),
             rates,
-            has_quotas_field: declared.quotas().len() > 1
+            has_quotas_field: declared.quotas().len() != 1
                 || changes.is_some_and(|changes| changes.quotas.is_some())
                 || form.as_ref().is_some_and(|form| !form.quotas.is_empty()),
             limits_in_flight: declared.get_in_flight().is_some(),

@@ -13,9 +13,9 @@ pub struct LocalTier {
     /// cache.
     pub(super) max_age: Option<Duration>,
     pub(super) max_keys: usize,
-    /// The maximum number of permits in one lease. If it is less than 2, there are no leases.
+    /// The maximum number of units in one lease. If it is less than 2, there are no leases.
     pub(super) lease: u32,
-    /// The longest time for which the permits of a lease may be spent.
+    /// The longest time for which the units of a lease may be spent.
     pub(super) hold: Duration,
 }
 
@@ -49,7 +49,7 @@ impl LocalTier {
         self
     }
 
-    /// Sets the maximum number of permits that a lease of a hot key contains. With 0 (the default)
+    /// Sets the maximum number of units that a lease of a hot key contains. With 0 (the default)
     /// or 1 there are no leases.
     #[must_use]
     pub fn lease(mut self, max: u32) -> Self {
@@ -57,7 +57,7 @@ impl LocalTier {
         self
     }
 
-    /// Sets the longest time for which the permits of a lease may be spent; 1 second by default. It
+    /// Sets the longest time for which the units of a lease may be spent; 1 second by default. It
     /// is never more than a tenth of the policy's shortest period.
     #[must_use]
     pub fn hold(mut self, hold: Duration) -> Self {

@@ -1,0 +1,6 @@
+use tollgate::rate_limit;
+
+#[rate_limit(in_flight = 20, hold = "1m", in_flight = 10, hold = "2m")]
+async fn handler() {}
+
+fn main() {}

@@ -1,0 +1,12 @@
+use tollgate::rate_limit;
+
+#[rate_limit(in_flight)]
+async fn word() {}
+
+#[rate_limit(in_flight = , hold = "1m")]
+async fn no_value() {}
+
+#[rate_limit(in_flight(20))]
+async fn parentheses() {}
+
+fn main() {}
