@@ -132,7 +132,7 @@ impl Arguments {
             self.parse_named(name, input)
         } else if word && (input.peek2(Token![,]) || is_last(input)) {
             self.parse_word(input.call(Ident::parse_any)?)
-        } else if word && is_ban(input) {
+        } else if word && has_parts(input) {
             self.parse_ban(input.call(Ident::parse_any)?, input)
         } else {
             self.parse_limit(input)
@@ -213,7 +213,9 @@ impl Arguments {
     fn parse_ban(&mut self, name: Ident, input: ParseStream<'_>) -> syn::Result<()> {
         let text = self.mark_present(&name)?;
         if text != "ban" {
-            let message = format!("`{name}` takes a value: write `{}`", grammar_of(text));
+            let grammar = grammar_of(text);
+            let kind = if grammar == text { "no value" } else { "a value" };
+            let message = format!("`{name}` takes {kind}: write `{grammar}`");
             return Err(syn::Error::new(name.span(), message));
         }
         let ban = Ban::parse(&name, input)?;
@@ -393,8 +395,9 @@ fn is_last(input: ParseStream<'_>) -> bool {
     ahead.call(Ident::parse_any).is_ok() && ahead.is_empty()
 }
 
-/// Returns `true` if the next word has parentheses with named parts, as only `ban` has.
-fn is_ban(input: ParseStream<'_>) -> bool {
+/// Returns `true` if the next word has parentheses, as only `ban` has, and is the name of an argument or
+/// has named parts in them. Other such words are functions that compute the limit.
+fn has_parts(input: ParseStream<'_>) -> bool {
     let ahead = input.fork();
     let is_named = |content: ParseStream<'_>| {
         content.peek(Ident::peek_any) && content.peek2(Token![=]) && !content.peek2(Token![==])
@@ -406,7 +409,7 @@ fn is_ban(input: ParseStream<'_>) -> bool {
                 parenthesized!(content in ahead);
                 Ok::<_, syn::Error>(is_named(&content))
             })();
-            word == "ban" || parts.unwrap_or(false)
+            GRAMMAR.iter().any(|(known, _)| word == known) || parts.unwrap_or(false)
         }
         _ => false,
     }

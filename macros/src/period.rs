@@ -19,6 +19,7 @@ pub(crate) struct Length {
     argument: &'static str,
     /// The word for the value in messages.
     noun: &'static str,
+    min_micros: u64,
     max_seconds: u64,
     zero: &'static str,
     too_short: &'static str,
@@ -32,6 +33,7 @@ impl Length {
     pub(crate) const PERIOD: Self = Self {
         argument: "per",
         noun: "period",
+        min_micros: 1_000,
         max_seconds: MAX_SECONDS,
         zero: "the period must be longer than zero",
         too_short: "the period must be at least 1 ms",
@@ -40,6 +42,7 @@ impl Length {
     pub(crate) const WAIT: Self = Self {
         argument: "wait",
         noun: "wait",
+        min_micros: 1_000,
         max_seconds: MAX_SECONDS,
         zero: "the wait must be longer than zero",
         too_short: "the wait must be at least 1 ms",
@@ -48,6 +51,7 @@ impl Length {
     pub(crate) const HOLD: Self = Self {
         argument: "hold",
         noun: "hold",
+        min_micros: 100_000,
         max_seconds: 24 * 60 * 60,
         zero: HOLD_RANGE,
         too_short: HOLD_RANGE,
@@ -56,6 +60,7 @@ impl Length {
     pub(crate) const BAN: Self = Self {
         argument: "for",
         noun: "duration",
+        min_micros: 1_000,
         max_seconds: 10 * MAX_SECONDS,
         zero: "a ban must last at least 1 ms",
         too_short: "a ban must last at least 1 ms",
@@ -76,7 +81,7 @@ pub(crate) enum Period {
 impl Period {
     /// Parses the value of an argument that is a length of this use.
     pub(crate) fn parse(input: ParseStream<'_>, length: &Length) -> syn::Result<Self> {
-        let &Length { argument, noun, max_seconds, .. } = length;
+        let &Length { argument, noun, min_micros, max_seconds, .. } = length;
         let value = parse_expression(input)?;
         let too_long = || length.too_long.to_owned();
         let micros = match &value {
@@ -99,7 +104,7 @@ impl Period {
         };
         let micros = micros.and_then(|micros| match micros {
             0 => Err(length.zero.to_owned()),
-            1..1_000 => Err(length.too_short.to_owned()),
+            _ if micros < min_micros => Err(length.too_short.to_owned()),
             _ if micros > max_seconds * MICROS_PER_SECOND => Err(too_long()),
             _ => Ok(micros),
         });

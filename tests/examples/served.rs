@@ -57,7 +57,8 @@ async fn exports_and_streams_are_so_many_at_a_time() {
     let address = example.line_with("http://");
     let address = address.split(". Try").next().unwrap();
     let client = Client::new();
-    let get = async |path: &str| client.get(format!("http://{address}{path}")).send().await.unwrap();
+    let get =
+        async |path: &str| client.get(format!("http://{address}{path}")).send().await.unwrap();
 
     let held = [get("/export/1000000").await, get("/export/1000000").await];
     let told = held.each_ref().map(|response| header(response, "ratelimit"));
@@ -69,10 +70,10 @@ async fn exports_and_streams_are_so_many_at_a_time() {
         drop(held);
     };
     let (third, ()) = tokio::join!(waits, goes);
-    assert_eq!((third.status().as_u16(), header(&third, "ratelimit-policy")), (
-        200,
-        "\"export\";q=2;qu=\"concurrent-requests\""
-    ));
+    assert_eq!(
+        (third.status().as_u16(), header(&third, "ratelimit-policy")),
+        (200, "\"export\";q=2;qu=\"concurrent-requests\"")
+    );
     assert_eq!(third.text().await.unwrap(), "row 1\nrow 2\n");
 
     let first = get("/events").await;
@@ -91,10 +92,8 @@ async fn exports_and_streams_are_so_many_at_a_time() {
     assert_eq!(socket.0, 101);
     assert_eq!(handshake(address).await.0, 429);
     drop(socket);
-    eventually("a socket is held without its client", async || {
-        handshake(address).await.0 == 101
-    })
-    .await;
+    eventually("a socket is held without its client", async || handshake(address).await.0 == 101)
+        .await;
     example.signal("INT");
     example.finish();
 }

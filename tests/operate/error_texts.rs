@@ -16,7 +16,8 @@ use support::{FailingBackend, ROOT};
 use tollgate::http::{KeyError, NoClientAddr};
 use tollgate::{
     Algorithm, BackendError, Calendar, ClientAddr, Config, HttpOptions, InFlight, Limiter,
-    MemoryBackend, OnError, Override, Overrides, Policy, Quota, RateLimited, RedisBackend, rate_limit, testing,
+    MemoryBackend, OnError, Override, Overrides, Policy, Quota, RateLimited, RedisBackend,
+    rate_limit, testing,
 };
 
 const POLICY: Policy = Policy::new("error_texts", Quota::per_minute(1));

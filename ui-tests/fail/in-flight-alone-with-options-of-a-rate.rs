@@ -16,6 +16,7 @@ async fn refunds() {}
 
 #[rate_limit(in_flight = 20, key = args(name), cost = args(name.len()))]
 async fn function(name: &str) -> Result<(), tollgate::RateLimited> {
+    println!("{name}");
     Ok(())
 }
 

@@ -9,4 +9,7 @@ async fn no_value() {}
 #[rate_limit(in_flight(20))]
 async fn parentheses() {}
 
+#[rate_limit(100, per = 60, in_flight = 2, hold("1m"), shadow())]
+async fn beside_a_rate() {}
+
 fn main() {}
