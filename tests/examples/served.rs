@@ -65,8 +65,10 @@ async fn exports_and_streams_are_so_many_at_a_time() {
     assert_eq!(told, ["\"export\";r=1", "\"export\";r=0"]);
     let waits = async { get("/export/2").await };
     let goes = async {
-        // The line is joined before this goes on, unless the machine is slow.
-        tokio::task::yield_now().await;
+        // By the time of these answers, the third is in line.
+        for _ in 0..10 {
+            assert_eq!(get("/nowhere").await.status(), 404);
+        }
         drop(held);
     };
     let (third, ()) = tokio::join!(waits, goes);
@@ -88,8 +90,14 @@ async fn exports_and_streams_are_so_many_at_a_time() {
     })
     .await;
 
-    let socket = handshake(address).await;
+    let mut socket = handshake(address).await;
     assert_eq!(socket.0, 101);
+    // Its task is at work: it returns the empty message, without the mask that a client's has.
+    socket.1.write_all(&[0x81, 0x80, 0, 0, 0, 0]).await.unwrap();
+    let mut end = [0; 2];
+    while end != [0x81, 0] {
+        end = [end[1], socket.1.read_u8().await.unwrap()];
+    }
     assert_eq!(handshake(address).await.0, 429);
     drop(socket);
     eventually("a socket is held without its client", async || handshake(address).await.0 == 101)

@@ -113,7 +113,7 @@ fn types_cross_threads() {
     are::<(tollgate::Limiter, tollgate::LimiterBuilder, tollgate::MemoryBackend)>();
     are::<(tollgate::RedisBackend, tollgate::Config, tollgate::Dashboard, tollgate::PerSubject)>();
     are::<(tollgate::Policy, tollgate::Quota, tollgate::Subject, tollgate::Key)>();
-    are::<(tollgate::Decision, tollgate::RateLimited, tollgate::Unavailable)>();
+    are::<(tollgate::Decision, tollgate::Permit, tollgate::RateLimited, tollgate::Unavailable)>();
     are::<(tollgate::BackendError, tollgate::StartError, tollgate::Overrides)>();
     are::<(tollgate::RateLimit, tollgate::RateLimitLayer, tollgate::HttpOptions)>();
     are::<(tollgate::backend::Verdict, tollgate::backend::Answer, tollgate::config::ConfigError)>();
