@@ -18,7 +18,7 @@ use crate::{Check, Policy};
 /// protocols has no body, so the handler of a WebSocket moves its permit into the task that serves
 /// the socket:
 ///
-#[cfg_attr(feature = "axum", doc = "```")]
+#[cfg_attr(feature = "axum", doc = "```standalone_crate")]
 #[cfg_attr(not(feature = "axum"), doc = "```ignore")]
 /// use axum::response::Response;
 /// use tollgate::{Permit, rate_limit};

@@ -10,6 +10,7 @@ mod fleet;
 mod functions;
 mod lives;
 mod observer;
+mod options;
 mod outage;
 mod settings;
 mod waiting;
