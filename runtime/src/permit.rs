@@ -16,11 +16,10 @@ use crate::{Check, Policy};
 /// it is an extractor of the permits of the handler's limits and of the layers in front of it. They are
 /// released when the response's body has ended and the last clone is dropped. An answer that switches
 /// protocols has no body, so the handler of a WebSocket moves its permit into the task that serves
-/// the socket:
+/// the socket, as this one does with the task that writes a file:
 ///
 #[cfg_attr(feature = "axum", doc = "```standalone_crate")]
 #[cfg_attr(not(feature = "axum"), doc = "```ignore")]
-/// use axum::response::Response;
 /// use tollgate::{Permit, rate_limit};
 ///
 /// #[rate_limit(in_flight = 10)]

@@ -21,9 +21,8 @@ impl Limiter {
     /// }
     /// ```
     ///
-    /// If the policy does not limit requests in flight, is in shadow mode or switched off, or if its
-    /// `on_error` admits the request while the backend fails, the permit [is
-    /// empty](Permit::is_empty).
+    /// If the policy does not limit requests in flight or is switched off, if it would refuse but for its
+    /// shadow mode, or if it is open while the backend fails, the permit [is empty](Permit::is_empty).
     ///
     /// # Errors
     ///
