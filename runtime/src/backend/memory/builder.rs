@@ -7,7 +7,7 @@ use foldhash::quality::RandomState;
 
 use super::bans::Bans;
 use super::overflow::Overflow;
-use super::permits::HeldPermits;
+use super::permits::PermitTable;
 use super::policies::SharedPolicies;
 use super::{MemoryBackend, PaddedShard};
 use crate::Clock;
@@ -70,7 +70,7 @@ impl MemoryBackendBuilder {
             policies: SharedPolicies::default(),
             overflow: Overflow::default(),
             bans: Bans::new(self.max_keys),
-            permits: HeldPermits::default(),
+            permits: PermitTable::default(),
             counts: Arc::default(),
         }
     }

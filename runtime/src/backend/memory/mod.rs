@@ -22,7 +22,7 @@ use spin::mutex::{SpinMutex, SpinMutexGuard};
 use self::bans::Bans;
 pub use self::builder::MemoryBackendBuilder;
 use self::overflow::Overflow;
-use self::permits::HeldPermits;
+use self::permits::PermitTable;
 use self::policies::SharedPolicies;
 use self::shard::MemoryShard;
 use self::slot::Slot;
@@ -62,7 +62,7 @@ pub struct MemoryBackend {
     policies: SharedPolicies,
     overflow: Overflow,
     bans: Bans,
-    permits: HeldPermits,
+    permits: PermitTable,
     counts: Arc<MemoryCounts>,
 }
 

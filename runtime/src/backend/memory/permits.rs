@@ -20,7 +20,7 @@ use crate::{BackendError, Check, InFlight, Outcome};
 const SHARDS: usize = 64;
 
 /// The permits that are held, by policy and subject.
-pub(crate) struct HeldPermits {
+pub(crate) struct PermitTable {
     hasher: RandomState,
     shards: Box<[PaddedPermits]>,
 }
@@ -44,14 +44,14 @@ impl KeyPermits {
     }
 }
 
-impl Default for HeldPermits {
+impl Default for PermitTable {
     fn default() -> Self {
         let shards = (0..SHARDS).map(|_| PaddedPermits::default()).collect();
         Self { hasher: RandomState::default(), shards }
     }
 }
 
-impl HeldPermits {
+impl PermitTable {
     /// Calls `decide` with the number of permits that the check's subject holds, and adds one if it
     /// returns `true`. No other permit of the subject is given or released meanwhile.
     pub(crate) fn take_if(&self, check: &Check<'_>, decide: impl FnOnce(u32) -> bool) {
