@@ -54,10 +54,12 @@ impl PolicyText {
         let quotas = described(policy).map(|(name, capacity, told)| QuotaText {
             item: format!("{};r=", structured_string(&name)),
             capacity,
-            has_times: matches!(told, Described::Quota(_)),
+            has_times: matches!(told, DescribedLimit::Quota(_)),
             text: match told {
-                Described::Quota(quota) => format!("{} per {}", quota.limit(), quota.period_text()),
-                Described::InFlight => format!("{capacity} at a time"),
+                DescribedLimit::Quota(quota) => {
+                    format!("{} per {}", quota.limit(), quota.period_text())
+                }
+                DescribedLimit::InFlight => format!("{capacity} at a time"),
             },
             name_json: json_string(&name),
             name: name.into_owned(),
@@ -72,7 +74,7 @@ impl PolicyText {
 
 /// The limit that an item of the fields describes.
 #[derive(Clone, Copy)]
-enum Described<'a> {
+enum DescribedLimit<'a> {
     Quota(&'a Quota),
     /// The limit on requests in flight.
     InFlight,
@@ -81,18 +83,18 @@ enum Described<'a> {
 /// Returns what clients are told of a policy, in the order of a verdict's states: of each the name,
 /// and the number of units. The name is the policy's label if there is one item, or else the label
 /// and the period of the quota.
-fn described(policy: &Policy) -> impl Iterator<Item = (Cow<'_, str>, u32, Described<'_>)> {
+fn described(policy: &Policy) -> impl Iterator<Item = (Cow<'_, str>, u32, DescribedLimit<'_>)> {
     let label = policy.label();
-    let quotas = policy.quotas().iter().map(Described::Quota);
+    let quotas = policy.quotas().iter().map(DescribedLimit::Quota);
     let in_flight = policy.get_in_flight();
     let is_single = policy.quotas().len() + usize::from(in_flight.is_some()) == 1;
     let limit = in_flight.map_or(0, |it| if policy.is_blocked() { 0 } else { it.limit() });
-    quotas.chain(in_flight.map(|_| Described::InFlight)).map(move |told| {
+    quotas.chain(in_flight.map(|_| DescribedLimit::InFlight)).map(move |told| {
         let (capacity, ending) = match told {
-            Described::Quota(quota) => {
+            DescribedLimit::Quota(quota) => {
                 (told_capacity(policy, quota), quota.period_text().replace(" in ", "-"))
             }
-            Described::InFlight => (limit, "in-flight".to_owned()),
+            DescribedLimit::InFlight => (limit, "in-flight".to_owned()),
         };
         let name = match is_single {
             true => Cow::Borrowed(label),
@@ -121,8 +123,8 @@ pub(super) fn policy_field(policy: &Policy) -> String {
     for (name, capacity, told) in described(policy) {
         let separator = if field.is_empty() { "" } else { ", " };
         let unit = match told {
-            Described::Quota(quota) => window(quota, capacity),
-            Described::InFlight => r#";qu="concurrent-requests""#.to_owned(),
+            DescribedLimit::Quota(quota) => window(quota, capacity),
+            DescribedLimit::InFlight => r#";qu="concurrent-requests""#.to_owned(),
         };
         let _ = write!(field, "{separator}{};q={capacity}{unit}", structured_string(&name));
     }
