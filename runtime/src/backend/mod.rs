@@ -16,7 +16,9 @@ pub(crate) use self::gauges::Gauges;
 pub use self::info::BackendInfo;
 pub use self::memory::MemoryBackendBuilder;
 #[cfg(feature = "redis")]
-pub use self::redis::{RedisBackendBuilder, RedisCredentials};
+pub use self::redis::{
+    RedisBackendBuilder, RedisCredentials, StoredForm, StoredKey, StoredKeys, StoredState,
+};
 pub(crate) use self::store::Backend;
 pub use crate::error::Execution;
 pub use crate::operation::{Action, Answer, Operation};

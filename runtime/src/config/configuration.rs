@@ -119,6 +119,25 @@ impl Config {
         Ok(overrides)
     }
 
+    /// Returns the builder of the configured Redis, for tools that look at what is stored there;
+    /// `None` if no URL is configured.
+    #[cfg(feature = "redis")]
+    #[must_use]
+    pub fn redis(&self) -> Option<crate::backend::RedisBackendBuilder> {
+        let backend = &self.settings().backend;
+        Some(backend.redis(backend.url.as_deref()?))
+    }
+
+    /// Returns the configured options for HTTP, by which subjects have their text.
+    ///
+    /// # Errors
+    ///
+    /// If a setting is invalid, which [`load`](Self::load) tells, too.
+    #[cfg(feature = "axum")]
+    pub fn http(&self) -> Result<crate::HttpOptions, ConfigError> {
+        self.settings().http.options().map_err(|invalid| self.invalid(invalid))
+    }
+
     pub(super) fn settings(&self) -> &Settings {
         &self.loaded.settings
     }

@@ -13,6 +13,7 @@
 //!   `exchange` over the connection's `socket`.
 //! - All of this but that runs on the thread of `driver`. `trouble` has what it tells the callers.
 //! - `preflight` and `rights` look at the servers when the limiter starts.
+//! - `stored_keys` lists the keys, named by `key_name`, for tools; `stored_form` reads their form.
 //! - `reply` delivers the answers to the callers, and `failure` decides which requests may be sent
 //!   again.
 //!
@@ -35,6 +36,7 @@ mod exchange;
 mod failure;
 mod flight;
 mod info;
+mod key_name;
 mod lone_caller;
 mod manager;
 mod mode;
@@ -54,13 +56,14 @@ mod server_connection;
 mod servers;
 mod settings;
 mod socket;
+mod stored_form;
+mod stored_keys;
 mod stream;
 mod tls;
 mod trouble;
 mod url;
 mod worker;
 
-use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -77,13 +80,14 @@ use self::permits::{HeldPermits, PermitOnItsWay};
 use self::request::{ReplyReceiver, Request};
 use self::script::{Keys, Plan};
 use self::servers::Servers;
+pub use self::stored_form::StoredForm;
+pub use self::stored_keys::{StoredKey, StoredKeys, StoredState};
 use super::identity::identity_of;
 use super::info::BackendInfo;
 use super::store::{Answers, BoxFuture, NO_CALENDARS, Permits, Store, StoreHandle, StoreOptions};
 use super::{Backend, Gauges};
 use crate::operation::{Answer, Operation};
 use crate::stats::RedisStats;
-use crate::subject::Subject;
 use crate::verdict::Verdict;
 use crate::{BackendError, Check, Outcome};
 
@@ -123,14 +127,9 @@ impl RedisBackend {
         self.servers.stats()
     }
 
-    /// Returns the key of a subject. The length marks the end of the policy's name, so that no two
-    /// pairs of policy and subject have the same key. A cluster would take the slot from what stands
-    /// in braces, and so who chooses the text could put all keys on one node.
     fn key(&self, operation: &Operation<'_>) -> Box<[u8]> {
         let Check { policy, subject, .. } = operation.check;
-        let (name, subject) = (without_braces(policy.name()), without_braces(subject));
-        let key = format!("{}{}:{name}:{subject}", self.key_prefix, name.len());
-        key.into_bytes().into()
+        key_name::of(&self.key_prefix, policy.name(), subject)
     }
 
     /// Queues an operation at the node that serves its key. If its caller is alone there and
@@ -351,14 +350,6 @@ impl Store for RedisStore {
 impl fmt::Debug for RedisBackend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisBackend").field("key_prefix", &self.key_prefix).finish_non_exhaustive()
-    }
-}
-
-/// Returns the text, or its hash if it has braces.
-fn without_braces(text: &str) -> Cow<'_, str> {
-    match text.contains(['{', '}']) {
-        true => Cow::Owned(Subject::hashed(text).to_string()),
-        false => Cow::Borrowed(text),
     }
 }
 

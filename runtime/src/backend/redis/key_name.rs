@@ -1,0 +1,97 @@
+//! The names of the keys in Redis, each of a policy and a subject.
+
+use std::borrow::Cow;
+
+use crate::subject::Subject;
+
+/// Returns the key of a subject. The length marks the end of the policy's name, so that no two
+/// pairs of policy and subject have the same key. A cluster would take the slot from what stands
+/// in braces, and so who chooses the text could put all keys on one node.
+pub(super) fn of(prefix: &str, policy: &str, subject: &str) -> Box<[u8]> {
+    let (policy, subject) = (without_braces(policy), without_braces(subject));
+    let key = format!("{prefix}{}:{policy}:{subject}", policy.len());
+    key.into_bytes().into()
+}
+
+/// Returns the policy and the subject in a key; `None` if it is not one of these keys.
+pub(super) fn parts<'a>(prefix: &str, key: &'a [u8]) -> Option<(&'a str, &'a str)> {
+    let rest = std::str::from_utf8(key.strip_prefix(prefix.as_bytes())?).ok()?;
+    let (length, rest) = rest.split_once(':')?;
+    let is_length = length.bytes().all(|byte| byte.is_ascii_digit()) && !length.starts_with('0');
+    let (policy, rest) = rest.split_at_checked(is_length.then(|| length.parse().ok())??)?;
+    Some((policy, rest.strip_prefix(':')?))
+}
+
+/// Returns `true` for the key of a subject's permits, whose hash tag is that of its counters.
+pub(super) fn is_of_permits(prefix: &str, key: &[u8]) -> bool {
+    let rest = key.strip_prefix(prefix.as_bytes()).and_then(|rest| rest.strip_prefix(b"{"));
+    let counters = rest.and_then(|rest| rest.strip_suffix(b"}"));
+    counters.is_some_and(|counters| parts(prefix, counters).is_some())
+}
+
+/// Returns the pattern of the keys with this prefix, or of those of one policy.
+pub(super) fn pattern(prefix: &str, policy: Option<&str>) -> Vec<u8> {
+    let policy = policy.map(without_braces);
+    let beginning = match policy {
+        Some(policy) => format!("{prefix}{}:{policy}:", policy.len()),
+        None => prefix.to_owned(),
+    };
+    let mut pattern = Vec::with_capacity(beginning.len() + 1);
+    for byte in beginning.bytes() {
+        if matches!(byte, b'*' | b'?' | b'[' | b']' | b'^' | b'-' | b'\\') {
+            pattern.push(b'\\');
+        }
+        pattern.push(byte);
+    }
+    pattern.push(b'*');
+    pattern
+}
+
+/// Returns the text, or its hash if it has braces.
+fn without_braces(text: &str) -> Cow<'_, str> {
+    match text.contains(['{', '}']) {
+        true => Cow::Owned(Subject::hashed(text).to_string()),
+        false => Cow::Borrowed(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_key_is_taken_apart_into_what_it_was_made_of(
+            prefix in "[a-z:{}0-9]{0,8}",
+            policy in "[a-z0-9:äü ]{1,12}",
+            subject in "[a-z0-9:|~ ]{0,12}",
+        ) {
+            let key = of(&prefix, &policy, &subject);
+            prop_assert_eq!(parts(&prefix, &key), Some((&*policy, &*subject)));
+        }
+    }
+
+    #[test]
+    fn other_keys_are_told_apart() {
+        for key in ["a", "t:", "t:5", "t:5:login", "t:6:login:", "t:05:login:a", "t:x:login:a"] {
+            assert_eq!(parts("t:", key.as_bytes()), None, "{key}");
+        }
+        assert!(is_of_permits("t:", b"t:{t:5:login:a}"));
+        for key in ["t:{t:5:login:a", "t:5:login:{a}", "t:{a}", "{t:5:login:a}"] {
+            assert!(!is_of_permits("t:", key.as_bytes()), "{key}");
+        }
+        // The length is one of bytes, and may not lead into a character.
+        assert_eq!(parts("t:", "t:1:ä:a".as_bytes()), None);
+        assert_eq!(parts("t:", b"t:99999999999999999999:a:a"), None);
+        assert_eq!(parts("t:", b"t:5:log\xff\xfe:a"), None);
+    }
+
+    #[test]
+    fn characters_with_a_meaning_in_patterns_have_none() {
+        let pattern = |policy| String::from_utf8(pattern("t*:", policy)).unwrap();
+        assert_eq!(pattern(None), "t\\*:*");
+        assert_eq!(pattern(Some("a[b]?")), "t\\*:5:a\\[b\\]\\?:*");
+    }
+}
