@@ -6,9 +6,12 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use lexopt::{Arg, Parser, ValueExt};
+use time::UtcOffset;
 use tollgate::{Algorithm, Quota};
 
-use super::line::Key;
+use super::client::Clients;
+use super::instant;
+use super::key::Key;
 use super::sample::{Format, Sample};
 
 pub(crate) const HELP: &str = "\
@@ -17,13 +20,22 @@ Replays an access log through limits, to show who would have been refused.
 Usage: tollgate plan [OPTIONS] LOG   LOG is `-` for standard input
        tollgate plan --sample LINES [OPTIONS] > access.log
 
-The log is in the common or combined format or in JSON lines, which is found line by line.
+The format of the log is recognised, and said before it is replayed: common, combined,
+vhost_combined (Apache, nginx), JSON lines, Traefik, Envoy, HAProxy, Squid, W3C (IIS,
+CloudFront), and the load balancers of AWS.
 
   -l, --limit LIMITS       requests/period, several by commas: 100/60s,500/1h
                            (10, 30, 100, 300 and 1000 a minute)
   -a, --algorithm NAMES    several by commas (sliding_window)
   -k, --key KEY            whose requests are counted: ip, user, path, agent, global, or the
-                           name of a field of JSON lines, as in `request.host` (ip)
+                           name of a field, as in `request.host` (ip)
+      --trusted-proxies N  the networks of your proxies, by commas: the client is who they name
+      --forwarded FIELD    the field with the addresses that they pass on (x_forwarded_for, by
+                           the names that servers give it)
+      --fields NAMES       the names of fields that have none in the log, by commas and in their
+                           order: those in quotes behind the size, or HAProxy's captured headers
+                           (referer,agent,x_forwarded_for)
+      --zone OFFSET        the zone of times that have none, as in +02:00 (UTC)
       --top N              how many of the refused to name for each limit (5)
       --memory MIB         the most that counters may take (256)
       --svg FILE           where to draw the plot (plan.svg)
@@ -47,6 +59,13 @@ pub(crate) struct Plan {
     pub(crate) limits: Vec<Limit>,
     pub(crate) algorithms: Vec<Algorithm>,
     pub(crate) key: Key,
+    pub(crate) trusted_proxies: Vec<String>,
+    /// The field with the addresses that proxies pass on.
+    pub(crate) forwarded: Option<String>,
+    /// The names of fields that have none in the log.
+    pub(crate) fields: Option<Vec<String>>,
+    /// The zone of times that have none.
+    pub(crate) zone: UtcOffset,
     pub(crate) top: usize,
     pub(crate) memory_mib: usize,
     pub(crate) svg: PathBuf,
@@ -76,6 +95,10 @@ pub(crate) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Task, lex
         limits: list("10/60s,30/60s,100/60s,300/60s,1000/60s")?,
         algorithms: vec![Algorithm::SlidingWindow],
         key: Key::Ip,
+        trusted_proxies: Vec::new(),
+        forwarded: None,
+        fields: None,
+        zone: UtcOffset::UTC,
         top: 5,
         memory_mib: 256,
         svg: PathBuf::from("plan.svg"),
@@ -90,7 +113,14 @@ pub(crate) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Task, lex
                 let names = parser.value()?.string()?;
                 plan.algorithms = names.split(',').map(algorithm).collect::<Result<_, _>>()?;
             }
-            Arg::Short('k') | Arg::Long("key") => plan.key = Key::of(&parser.value()?.string()?),
+            Arg::Short('k') | Arg::Long("key") => plan.key = Key::of(&parser.value()?.string()?)?,
+            Arg::Long("trusted-proxies") => {
+                plan.trusted_proxies = names(&mut parser)?;
+                Clients::options(&plan.trusted_proxies)?;
+            }
+            Arg::Long("forwarded") => plan.forwarded = Some(parser.value()?.string()?),
+            Arg::Long("fields") => plan.fields = Some(names(&mut parser)?),
+            Arg::Long("zone") => plan.zone = zone(&parser.value()?.string()?)?,
             Arg::Long("top") => plan.top = parser.value()?.parse()?,
             Arg::Long("memory") => plan.memory_mib = parser.value()?.parse()?,
             Arg::Long("svg") => plan.svg = parser.value()?.into(),
@@ -141,6 +171,16 @@ pub(crate) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Task, lex
             Ok(Task::Plan(Plan { log, ..plan }))
         }
     }
+}
+
+fn names(parser: &mut Parser) -> Result<Vec<String>, lexopt::Error> {
+    let names = parser.value()?.string()?;
+    Ok(names.split(',').map(|name| name.trim().to_owned()).collect())
+}
+
+fn zone(text: &str) -> Result<UtcOffset, String> {
+    instant::offset(text)
+        .ok_or_else(|| format!("`{text}` is no offset of a time zone: write +02:00, or UTC"))
 }
 
 fn list(limits: &str) -> Result<Vec<Limit>, lexopt::Error> {

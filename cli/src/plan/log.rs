@@ -29,6 +29,24 @@ pub(crate) struct Line<'a> {
     pub(crate) text: Result<&'a str, &'static str>,
 }
 
+/// A line that is kept.
+pub(crate) struct OwnedLine {
+    pub(crate) number: u64,
+    pub(crate) text: Result<String, &'static str>,
+}
+
+impl Line<'_> {
+    pub(crate) fn to_owned(&self) -> OwnedLine {
+        OwnedLine { number: self.number, text: self.text.map(str::to_owned) }
+    }
+}
+
+impl OwnedLine {
+    pub(crate) fn line(&self) -> Line<'_> {
+        Line { number: self.number, text: self.text.as_deref().map_err(|why| *why) }
+    }
+}
+
 impl Log {
     /// # Errors
     ///

@@ -1,6 +1,6 @@
 //! The log's requests, put to limits at the time at which they came.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::hash::RandomState;
 
 use tollgate::testing::ManualClock;
@@ -24,7 +24,10 @@ pub(crate) struct Replay {
     pub(crate) policies: Vec<Replayed>,
     /// The most that their counters may take, but for one subject of each.
     most_bytes: usize,
-    pub(crate) formats: BTreeSet<&'static str>,
+    /// The requests in each format.
+    pub(crate) formats: BTreeMap<&'static str, u64>,
+    /// The requests whose times have no zone.
+    pub(crate) without_zone: u64,
     pub(crate) requests: u64,
     /// The requests of which the log does not say whose they are. No limit counts them.
     pub(crate) without_subject: u64,
@@ -64,7 +67,8 @@ impl Replay {
             clock,
             policies,
             most_bytes,
-            formats: BTreeSet::new(),
+            formats: BTreeMap::new(),
+            without_zone: 0,
             requests: 0,
             without_subject: 0,
             subjects: Distinct::new(hasher),

@@ -5,8 +5,8 @@ use std::net::Ipv4Addr;
 use std::str::FromStr;
 
 use time::OffsetDateTime;
-
-use super::line::LOG_TIME;
+use time::format_description::StaticFormatDescription;
+use time::macros::format_description;
 
 /// How long a request comes after the one before, on average: 200 a second.
 const STEP_MICROS: u64 = 5_000;
@@ -14,6 +14,11 @@ const STEP_MICROS: u64 = 5_000;
 const LONGEST_REQUEST_MICROS: u64 = 2_000_000;
 /// Noon of 10 October 2025.
 const START_MICROS: u64 = 1_760_097_600_000_000;
+
+/// As in `10/Oct/2025:13:55:36 +0000`.
+const LOG_TIME: StaticFormatDescription = format_description!(
+    "[day]/[month repr:short]/[year]:[hour]:[minute]:[second] [offset_hour sign:mandatory][offset_minute]"
+);
 
 const PATHS: [&str; 6] = ["/", "/login", "/items", "/items/42", "/search?q=hats", "/health"];
 const AGENTS: [&str; 3] = [

@@ -3,8 +3,8 @@
 use std::io::{self, Write};
 
 use indicatif::HumanCount;
-use time::OffsetDateTime;
 use time::macros::format_description;
+use time::{OffsetDateTime, UtcOffset};
 
 use super::args::Plan;
 use super::counters::Lost;
@@ -31,6 +31,10 @@ pub(crate) fn write(
     if replay.without_subject > 0 {
         let (count, key) = (HumanCount(replay.without_subject), plan.key.name());
         writeln!(output, "  requests without the key {key}, left out: {count}")?;
+    }
+    if replay.without_zone > 0 {
+        let (count, zone) = (HumanCount(replay.without_zone), zone(plan.zone));
+        writeln!(output, "  requests whose times have no zone, read as {zone}: {count}")?;
     }
     if late > 0 {
         let count = HumanCount(late);
@@ -70,7 +74,12 @@ fn summary(plan: &Plan, replay: &Replay) -> String {
     let Some((first, last)) = replay.span else {
         return format!("{}: no requests to replay", plan.log.display());
     };
-    let formats = replay.formats.iter().copied().collect::<Vec<_>>().join(", ");
+    let is_mixed = replay.formats.len() > 1;
+    let formats = replay.formats.iter().map(|(name, count)| match is_mixed {
+        true => format!("{name} {}", HumanCount(*count)),
+        false => (*name).to_owned(),
+    });
+    let formats = formats.collect::<Vec<_>>().join(", ");
     format!(
         "{}: {requests} requests of {} {} ({formats}), {} to {}",
         plan.log.display(),
@@ -92,10 +101,7 @@ fn most_refused(output: &mut impl Write, policy: &Replayed, top: usize) -> io::R
     };
     writeln!(output, "  {}{note}", policy.name())?;
     for (subject, refused) in policy.most_refused.top(top) {
-        // What a client sent must not steer a terminal.
-        let subject: String =
-            subject.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
-        writeln!(output, "    {:>13}  {subject}", HumanCount(refused).to_string())?;
+        writeln!(output, "    {:>13}  {}", HumanCount(refused).to_string(), shown(subject))?;
     }
     Ok(())
 }
@@ -142,10 +148,25 @@ pub(crate) fn percent(share: f64) -> String {
     if share > 0.0 && share < 0.05 { "<0.1%".to_owned() } else { format!("{share:.1}%") }
 }
 
-fn instant(micros: u64) -> String {
+pub(crate) fn instant(micros: u64) -> String {
     let format = format_description!("[year]-[month]-[day] [hour]:[minute]:[second] UTC");
     let time = i64::try_from(micros / 1_000_000).ok();
     let time = time.and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok());
     let shown = time.and_then(|time| time.format(format).ok());
     shown.unwrap_or_else(|| format!("{micros} µs"))
+}
+
+/// Returns text that a client sent, so that it does not steer a terminal.
+pub(crate) fn shown(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+/// Returns a time zone as in `UTC`, or `UTC+02:00`.
+pub(crate) fn zone(zone: UtcOffset) -> String {
+    let (hours, minutes, _) = zone.as_hms();
+    let sign = if zone.is_negative() { '-' } else { '+' };
+    if zone.is_utc() {
+        return "UTC".to_owned();
+    }
+    format!("UTC{sign}{:02}:{:02}", hours.unsigned_abs(), minutes.unsigned_abs())
 }

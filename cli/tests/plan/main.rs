@@ -2,64 +2,18 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that panics fails, as it should")]
 
+mod folder;
+mod formats;
+
 use std::collections::{HashMap, VecDeque};
 use std::fs;
 use std::io::Write as _;
-use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::process::Stdio;
+
+use folder::{Folder, said};
 
 /// 10 October 2025, 12:00.
 const NOON: u64 = 1_760_097_600;
-
-/// A folder for a log and its plot.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Self {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let name = format!("tollgate-test-plan-{}-{number}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-
-    fn log(&self, text: impl AsRef<[u8]>) {
-        fs::write(self.0.join("access.log"), text).unwrap();
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
-        command.arg("plan").args(arguments).current_dir(&self.0).stdin(Stdio::null());
-        command
-    }
-
-    fn run(&self, arguments: &[&str]) -> Output {
-        self.command(arguments).output().unwrap()
-    }
-
-    /// What it prints if it is content.
-    fn prints(&self, arguments: &[&str]) -> String {
-        let output = self.run(arguments);
-        assert!(output.status.success(), "{}", said(&output));
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    fn plot(&self) -> String {
-        fs::read_to_string(self.0.join("plan.svg")).unwrap()
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
 
 /// What a row of the table says.
 #[derive(Debug, PartialEq, Eq)]
@@ -256,7 +210,7 @@ fn a_malformed_line_is_counted_and_named() {
     );
     for said in [
         "malformed lines, left out: 7",
-        "line 2: neither the common or combined format nor JSON",
+        "line 2: it is in no format that is known",
         "line 5: its JSON cannot be read",
         "line 6: its time cannot be read",
         "line 7: it has no time",
@@ -446,11 +400,25 @@ fn a_long_subject_takes_its_room_once() {
 fn an_empty_log_and_one_from_standard_input() {
     let folder = Folder::new();
     folder.log("");
-    let printed = folder.prints(&["access.log"]);
-    assert_eq!(printed, "access.log: no requests to replay\n");
-    assert!(!folder.0.join("plan.svg").exists());
-    folder.log("nothing\n");
-    assert!(folder.prints(&["access.log"]).contains("malformed lines, left out: 1"));
+    for (log, arguments, printed, reason) in [
+        ("", &[][..], "access.log: no requests to replay\n", "the log has no requests"),
+        ("nothing\n", &[], "malformed lines, left out: 1", "no line could be read"),
+        (&common(0, "-"), &[], "without the key ip, left out: 1", "no request has the key"),
+        (&common(0, "192.0.2.1"), &["-k", "user"], "without the key user", "name another by --key"),
+    ] {
+        folder.log(log);
+        let output = folder.run(&[arguments, &["access.log"]].concat());
+        assert_eq!(output.status.code(), Some(1), "{log}");
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(text.contains(printed), "{log}: {text}");
+        assert!(
+            said(&output).contains(&format!("nothing to replay: {reason}"))
+                || said(&output).contains(reason),
+            "{log}: {}",
+            said(&output)
+        );
+        assert!(!folder.0.join("plan.svg").exists());
+    }
 
     let mut child = folder
         .command(&["-l", "1/60s", "-"])
@@ -491,6 +459,13 @@ fn what_cannot_be_done_is_said() {
         ),
         (&["--memory", "0", "access.log"], 2, "--memory takes a number of MiB, at least 1"),
         (&["--memory", "much", "access.log"], 2, "much"),
+        (&["--zone", "CET", "access.log"], 2, "`CET` is no offset of a time zone: write +02:00"),
+        (&["--trusted-proxies", "ten", "access.log"], 2, "ten"),
+        (
+            &["--key", "request.headers.X-Forwarded-For", "access.log"],
+            2,
+            "name your proxies by --trusted-proxies and the field by --forwarded",
+        ),
         (&["--clients", "5", "access.log"], 2, "--clients is for --sample"),
         (&["--sample", "5", "access.log"], 2, "leave out LOG"),
         (&["--sample", "5", "--clients", "0"], 2, "--clients takes a number from 1 to 16777216"),
