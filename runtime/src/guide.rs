@@ -49,6 +49,10 @@ pub mod clients {}
 #[cfg(feature = "axum")]
 pub mod security {}
 
+#[doc = include_str!("docs/guide/command.md")]
+#[cfg(all(feature = "axum", feature = "config", feature = "redis"))]
+pub mod command {}
+
 #[doc = include_str!("docs/guide/backends.md")]
 pub mod backends {}
 
