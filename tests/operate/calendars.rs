@@ -1,13 +1,15 @@
 //! Periods of the calendar by configuration, on the dashboard and with stores that have none.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
+use support::redis::RedisServer;
 use tollgate::backend::{Answer, BackendInfo, Operation};
 use tollgate::{
-    Algorithm, Backend, BackendError, Calendar, Config, Dashboard, Limiter, MemoryBackend, OnError,
+    Algorithm, Backend, BackendError, Calendar, Config, Dashboard, Limiter, MemoryBackend,
     Override, Overrides, Policy, Quota, RedisBackend,
 };
 use tower::ServiceExt as _;
@@ -179,16 +181,19 @@ async fn a_store_without_calendars_counts_by_none() {
     assert_eq!(limiter.check(&MONTHLY, "s").await.unwrap().remaining(), 9);
 }
 
-/// It is said before anybody connects.
 #[tokio::test]
-async fn redis_has_none_yet() {
-    let redis = || RedisBackend::builder("redis://127.0.0.1:1").build().unwrap();
-    let limiter = Limiter::builder(redis()).declare(MONTHLY).on_error(OnError::Open).build();
-    let error = limiter.initialize().await.unwrap_err();
-    assert!(!error.is_away());
-    assert_eq!(error.to_string(), format!("the policy `monthly` cannot be applied: {NONE}"));
-    let limiter = Limiter::builder(redis()).declare(PLAIN).build();
-    let calendar = Override::new().calendar(Calendar::Day, "UTC");
-    let error = limiter.set_overrides(Overrides::new().with("calendars", calendar)).unwrap_err();
-    assert_eq!(error.to_string(), format!("policies.\"calendars\".per: {NONE}"));
+async fn redis_has_them() {
+    let server = RedisServer::start();
+    let backend = RedisBackend::builder(&server.url()).deadline(Duration::from_secs(20));
+    let limiter =
+        Limiter::builder(backend.build().unwrap()).declare(MONTHLY).declare(PLAIN).build();
+    limiter.initialize().await.unwrap();
+    assert_eq!(limiter.check(&MONTHLY, "s").await.unwrap().remaining(), 9);
+    assert_eq!(limiter.check(&PLAIN, "s").await.unwrap().remaining(), 9);
+    let calendar = Override::new().calendar(Calendar::Day, "UTC").limit(5);
+    limiter.set_overrides(Overrides::new().with("calendars", calendar)).unwrap();
+    assert!(limiter.check(&PLAIN, "s").await.unwrap().remaining() < 5);
+    // A backend of another crate that asks Redis may say so, too.
+    let info = RedisBackend::builder("redis://127.0.0.1:1").build().unwrap().info();
+    assert_eq!(info.clone().calendars(), info);
 }

@@ -11,6 +11,7 @@ mod access_tls;
 mod by_name;
 #[path = "../http/by_name_cases.rs"]
 mod by_name_cases;
+mod calendars;
 mod clock_jumps;
 mod conformance;
 mod deep_logs;

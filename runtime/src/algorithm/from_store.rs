@@ -4,7 +4,8 @@
 use smallvec::SmallVec;
 
 use super::{
-    FixedWindow, Gcra, QuotaCheck, QuotaCounter, SlidingWindow, SlidingWindowCounter, Wait,
+    FixedWindow, Gcra, MAX_STEP_BACK, QuotaCheck, QuotaCounter, SlidingWindow,
+    SlidingWindowCounter, Wait,
 };
 use crate::micros::Timestamp;
 use crate::policy::MAX_QUOTAS;
@@ -74,7 +75,12 @@ fn counter_from_raw(
             let (used, owes) = (used & !OWES, used & OWES > 0);
             let (used, opening) = (u32::try_from(used).ok()?, units(raw)?);
             let owed = if owes { units(raw)? } else { 0 };
-            if (used > 0 && !counts(start)) || (used == 0 && owes) {
+            let is_in_window = || match quota.calendar_period() {
+                None => counts(start),
+                // The window of a bound at which clocks disagree begins soon.
+                Some(_) => start <= now + MAX_STEP_BACK && quota.window_end(start) > now,
+            };
+            if (used > 0 && !is_in_window()) || (used == 0 && owes) {
                 return None;
             }
             QuotaCounter::FixedWindow(FixedWindow::from_raw(start, [used, opening, owed]))

@@ -10,11 +10,9 @@ use std::time::Duration;
 use super::gauges::Gauges;
 use super::identity::identity_of;
 use super::info::BackendInfo;
-#[cfg(feature = "axum")]
-use crate::Clock;
 use crate::operation::{Answer, Operation};
 use crate::verdict::Verdict;
-use crate::{BackendError, Check};
+use crate::{BackendError, Check, Clock};
 
 /// A store of counters.
 ///
@@ -334,7 +332,6 @@ impl<B: Backend> Store for Custom<B> {
 
 /// The argument of [`Backend::into_store`]. Other crates cannot name this type, so they cannot
 /// override that method.
-#[derive(Debug)]
 pub struct StoreOptions {
     /// The limiter's deadline for operations; `None` if none was set.
     #[cfg_attr(
@@ -342,10 +339,22 @@ pub struct StoreOptions {
         expect(dead_code, reason = "only Redis keeps a deadline of its own")
     )]
     pub(crate) deadline: Option<Duration>,
+    /// The limiter's clock.
+    #[cfg_attr(
+        not(feature = "redis"),
+        expect(dead_code, reason = "only Redis is told what this process believes the time to be")
+    )]
+    pub(crate) clock: Arc<dyn Clock>,
 }
 
 /// The result of [`Backend::into_store`]: the backend as a store.
 pub struct StoreHandle(pub(crate) Box<dyn Store>);
+
+impl fmt::Debug for StoreOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoreOptions").finish_non_exhaustive()
+    }
+}
 
 impl fmt::Debug for StoreHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

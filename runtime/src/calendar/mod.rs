@@ -88,6 +88,13 @@ pub(crate) struct CalendarWindow {
     pub(crate) number: i64,
 }
 
+impl CalendarWindow {
+    #[cfg(feature = "calendar")]
+    fn contains(&self, at: Timestamp) -> bool {
+        self.start <= at && at < self.end
+    }
+}
+
 impl CalendarPeriod {
     /// Returns the period of this unit in the zone of this name; `None` if there is no such zone.
     #[cfg(feature = "calendar")]
@@ -165,6 +172,24 @@ impl CalendarPeriod {
         return windows::start_of(self, window.number.saturating_add_unsigned(further + 1));
         #[cfg(not(feature = "calendar"))]
         match self.0 {}
+    }
+
+    /// Returns the window before the one that contains `at`, that one, and the one after it.
+    #[cfg(feature = "redis")]
+    pub(crate) fn around(self, at: Timestamp) -> [CalendarWindow; 3] {
+        #[cfg(feature = "calendar")]
+        return windows::around(self, at);
+        #[cfg(not(feature = "calendar"))]
+        match (self.0, at) {}
+    }
+
+    /// Returns the window with this number.
+    #[cfg(feature = "redis")]
+    pub(crate) fn numbered(self, number: i64) -> CalendarWindow {
+        #[cfg(feature = "calendar")]
+        return windows::numbered(self, number);
+        #[cfg(not(feature = "calendar"))]
+        match (self.0, number) {}
     }
 
     /// Returns a length in microseconds that no window of the period exceeds.

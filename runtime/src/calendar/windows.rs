@@ -25,14 +25,18 @@ thread_local! {
         const { [const { Cell::new(None) }; REMEMBERED] };
 }
 
+#[cfg(feature = "redis")]
+thread_local! {
+    /// The windows around the instant that was asked for last.
+    static AROUND: Cell<Option<(CalendarPeriod, [CalendarWindow; 3])>> = const { Cell::new(None) };
+}
+
 /// Returns the window of `period` that contains `at`.
 pub(super) fn containing(period: CalendarPeriod, at: Timestamp) -> CalendarWindow {
     RECENT.with(|recent| {
         let place = &recent[usize::from(period.0.get()) % REMEMBERED];
         match place.get() {
-            Some((known, window)) if known == period && window.start <= at && at < window.end => {
-                window
-            }
+            Some((known, window)) if known == period && window.contains(at) => window,
             _ => {
                 let window = find(period, at);
                 place.set(Some((period, window)));
@@ -50,6 +54,31 @@ pub(super) fn start_of(period: CalendarPeriod, number: i64) -> Timestamp {
         .unwrap_or(NEAR_END);
     let after = u64::try_from(number.saturating_sub(end)).unwrap_or_default();
     start.saturating_add(length(period).saturating_mul(after))
+}
+
+/// Returns the window before the one that contains `at`, that one, and the one after it.
+#[cfg(feature = "redis")]
+pub(super) fn around(period: CalendarPeriod, at: Timestamp) -> [CalendarWindow; 3] {
+    AROUND.with(|around| match around.get() {
+        Some((known, windows)) if known == period && windows[1].contains(at) => windows,
+        _ => {
+            let window = find(period, at);
+            let before = match window.start {
+                Timestamp::EPOCH => window,
+                start => find(period, start - TimeSpan::ONE),
+            };
+            let windows = [before, window, find(period, window.end)];
+            around.set(Some((period, windows)));
+            windows
+        }
+    })
+}
+
+/// Returns the window with this number.
+#[cfg(feature = "redis")]
+pub(super) fn numbered(period: CalendarPeriod, number: i64) -> CalendarWindow {
+    let [start, end] = [number, number.saturating_add(1)].map(|number| start_of(period, number));
+    CalendarWindow { start, end, number }
 }
 
 fn find(period: CalendarPeriod, at: Timestamp) -> CalendarWindow {

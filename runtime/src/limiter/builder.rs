@@ -263,7 +263,8 @@ impl LimiterBuilder {
         expect(unused_mut, reason = "without metrics nothing is set here")
     )]
     pub fn build(mut self) -> Limiter {
-        let options = StoreOptions { deadline: self.guards.deadline };
+        let options =
+            StoreOptions { deadline: self.guards.deadline, clock: Arc::clone(&self.guards.clock) };
         let StoreHandle(store) = (self.into_store)(options);
         let (backend_name, gauges) = (store.name(), store.gauges());
         #[cfg(feature = "metrics")]

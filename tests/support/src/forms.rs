@@ -119,18 +119,22 @@ pub struct Forms<S> {
 
 impl<S: Store> Forms<S> {
     pub fn new(store: S, subject: String, forms: &[Form]) -> Self {
-        store.clock().set_micros(START);
         let policies =
             forms.iter().map(|(algorithm, numbers)| Numbers::policy(*algorithm, numbers));
-        Self {
-            store,
-            subject,
-            policies: policies.collect(),
-            numbers: forms.iter().map(|(_, numbers)| numbers.clone()).collect(),
-            now: START,
-            granted: Vec::new(),
-            admitted: Vec::new(),
-        }
+        let numbers = forms.iter().map(|(_, numbers)| numbers.clone()).collect();
+        Self::of((store, subject), START, policies.collect(), numbers)
+    }
+
+    /// From other policies, each with its numbers.
+    pub fn of(
+        (store, subject): (S, String),
+        now: u64,
+        policies: Vec<Policy>,
+        numbers: Vec<Vec<Numbers>>,
+    ) -> Self {
+        store.clock().set_micros(now);
+        let (granted, admitted) = (Vec::new(), Vec::new());
+        Self { store, subject, policies, numbers, now, granted, admitted }
     }
 
     /// Bans by these numbers, under each of the forms.
@@ -233,7 +237,12 @@ impl<S: Store> Forms<S> {
     }
 
     fn pass(&mut self, micros: u64) -> FormAnswer {
-        self.now += micros;
+        self.set(self.now + micros)
+    }
+
+    /// Sets the clock, also back.
+    pub fn set(&mut self, now: u64) -> FormAnswer {
+        self.now = now;
         self.store.clock().set_micros(self.now);
         FormAnswer::Nothing
     }

@@ -8,6 +8,9 @@
 pub mod almanac;
 mod alone;
 pub mod body_count;
+pub mod calendar_bounds;
+pub mod calendar_forms;
+pub mod calendar_traces;
 pub mod climb;
 pub mod clock_jumps;
 pub mod counts_kept;

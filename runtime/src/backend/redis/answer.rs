@@ -18,7 +18,7 @@ pub(super) fn answer(
     operation: &Operation<'_>,
     reply: ScriptReply,
 ) -> Result<Answer, BackendError> {
-    let ScriptReply { now, mut numbers, replaced: _ } = reply;
+    let ScriptReply { now, mut numbers, note: _ } = reply;
     let has_permits = limits_in_flight(operation);
     // The number of permits that the subject had before stands at the end.
     let held = if has_permits { numbers.pop() } else { None };

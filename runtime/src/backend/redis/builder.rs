@@ -16,11 +16,12 @@ use super::discovery::Discovery;
 use super::node::Node;
 use super::permits::HeldPermits;
 use super::sentinel::Sentinels;
+use super::server_time::ServerTime;
 use super::servers::Servers;
 use super::settings::RedisSettings;
 use super::tls::{Pem, TlsClient, TlsSettings};
 use super::url::{Location, RedisUrl};
-use crate::{BackendError, Clock};
+use crate::{BackendError, Clock, SystemClock};
 
 const DEFAULT_KEY_PREFIX: &str = "tollgate:";
 const DEFAULT_POOL_SIZE: usize = 4;
@@ -268,7 +269,8 @@ impl RedisBackendBuilder {
         // The script's text is put together now, so that no check waits for it.
         super::script::prepare();
         let permits = HeldPermits::new(key_prefix.clone(), Arc::clone(&servers), deadline);
-        Ok(RedisBackend { key_prefix, place, deadline, servers, permits })
+        let time = ServerTime::new(Arc::new(SystemClock::new()));
+        Ok(RedisBackend { key_prefix, place, deadline, servers, permits, time })
     }
 }
 

@@ -57,9 +57,56 @@ fn without_braces(text: &str) -> Cow<'_, str> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use proptest::prelude::*;
 
     use super::*;
+    use crate::backend::redis::cluster::slot_of;
+
+    fn slots(prefix: &str, names: &[&str], subject: impl Fn(usize) -> String) -> usize {
+        let mut slots = HashSet::new();
+        for name in names {
+            for number in 0..100 {
+                let subject = subject(number);
+                let key = of(prefix, name, &subject);
+                slots.insert(slot_of(&key));
+            }
+        }
+        slots.len()
+    }
+
+    #[test]
+    fn nothing_in_a_subject_or_a_name_steers_the_slot() {
+        for names in [["login", "search"], ["{a}", "b{a}"], ["{", "}"]] {
+            for shape in ["{a}N", "x{a}N", "{a}{N}", "}N", "a}N", "{N", "N"] {
+                // A brace that the prefix leaves open ends nowhere, either.
+                for prefix in ["tollgate:", "toll{gate:", "toll}gate:"] {
+                    let slots =
+                        slots(prefix, &names, |number| shape.replace('N', &number.to_string()));
+                    assert!(slots > 190, "{slots}: {prefix} {names:?} {shape}");
+                }
+            }
+        }
+        // Who writes a tag into the prefix wants one slot.
+        assert_eq!(slots("{tollgate}:", &["login"], |number| number.to_string()), 1);
+    }
+
+    #[test]
+    fn keys_stay_apart() {
+        // Braces are hashed. A colon separates the parts of a key, and could be in any of them.
+        let texts = [
+            "a", "{a}", "a}", "{a", "{", "}", "{}", "a{", "~{", "a:a", "a:", ":a", ":", "a:a:a",
+            "1:a", "a:1:a", "",
+        ];
+        let mut keys = HashSet::new();
+        for name in texts {
+            for subject in texts {
+                let key = of("tollgate:", name, subject);
+                assert!(keys.insert(key), "{name} {subject}");
+            }
+        }
+    }
 
     proptest! {
         #[test]

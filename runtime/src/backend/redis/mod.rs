@@ -5,6 +5,9 @@
 //!
 //! - `discovery` tells if there is a cluster, and `cluster` finds the `node` that serves its key. A
 //!   single server is one node.
+//! - If its policy counts by a calendar, it has the `windows` of the `server_time`, as far as this
+//!   process knows that. The server's time decides, and if it lacks windows, the operation is asked
+//!   once more.
 //! - The operation waits as a `request` in the node's `queue`.
 //! - The node's `worker` sends many requests as one `batch`, in one round trip, over the shared
 //!   `connection`, for which `connector` has a pool. The pool's `manager` makes them by way of
@@ -15,7 +18,7 @@
 //! - `preflight` and `rights` look at the servers when the limiter starts.
 //! - `stored_keys` lists the keys, named by `key_name`, for tools; `stored_form` reads their form.
 //! - `reply` delivers the answers to the callers, and `failure` decides which requests may be sent
-//!   again.
+//!   again. `answer` says what a reply means.
 //!
 //! Imports go one way: cluster and worker use the node, and the node its queue and its connection.
 //! A node reaches its cluster only through the trait `Router`.
@@ -53,15 +56,18 @@ mod round_trip;
 mod script;
 mod sentinel;
 mod server_connection;
+mod server_time;
 mod servers;
 mod settings;
 mod socket;
 mod stored_form;
 mod stored_keys;
 mod stream;
+mod submitted;
 mod tls;
 mod trouble;
 mod url;
+mod windows;
 mod worker;
 
 use std::fmt;
@@ -70,26 +76,32 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use self::answer::{answer, limits_in_flight};
+use self::answer::limits_in_flight;
 pub use self::builder::RedisBackendBuilder;
 use self::cluster::slot_of;
 pub use self::credentials::RedisCredentials;
 use self::discovery::{Discovery, ServerGauges};
-use self::lone_caller::LoneCaller;
-use self::permits::{HeldPermits, PermitOnItsWay};
-use self::request::{ReplyReceiver, Request};
+use self::permits::HeldPermits;
+use self::request::Request;
 use self::script::{Keys, Plan};
+use self::server_time::ServerTime;
 use self::servers::Servers;
 pub use self::stored_form::StoredForm;
 pub use self::stored_keys::{StoredKey, StoredKeys, StoredState};
+use self::submitted::{Lacking, Received, Submitted};
+use self::windows::{AskedWindows, windows_of};
 use super::identity::identity_of;
 use super::info::BackendInfo;
-use super::store::{Answers, BoxFuture, NO_CALENDARS, Permits, Store, StoreHandle, StoreOptions};
+use super::store::{Answers, BoxFuture, Permits, Store, StoreHandle, StoreOptions};
 use super::{Backend, Gauges};
 use crate::operation::{Answer, Operation};
 use crate::stats::RedisStats;
 use crate::verdict::Verdict;
-use crate::{BackendError, Check, Outcome};
+use crate::{BackendError, Check};
+
+/// The number of times that a check is sent with other windows of calendars. More are needed only if
+/// the server's clock jumps from one to the next.
+const MAX_ROUNDS: u32 = 8;
 
 /// The backend's name in the labels of metrics.
 const NAME: &str = "redis";
@@ -102,6 +114,7 @@ pub struct RedisBackend {
     deadline: Duration,
     servers: Arc<Discovery>,
     permits: Arc<HeldPermits>,
+    time: ServerTime,
 }
 
 impl RedisBackend {
@@ -127,37 +140,43 @@ impl RedisBackend {
         self.servers.stats()
     }
 
+    /// Returns the key of an operation's subject.
     fn key(&self, operation: &Operation<'_>) -> Box<[u8]> {
         let Check { policy, subject, .. } = operation.check;
         key_name::of(&self.key_prefix, policy.name(), subject)
     }
 
-    /// Queues an operation at the node that serves its key. If its caller is alone there and
-    /// `is_single` is `true`, begins its call instead.
-    fn submit(
-        &self,
-        servers: &Servers,
-        operation: &Operation<'_>,
-        deadline: Instant,
-        is_single: bool,
-    ) -> Result<Submitted, BackendError> {
-        if let Some(unsupported) = operation.check.policy.unsupported() {
+    /// Queues an operation at the node that serves its key. If its caller is alone there, begins its
+    /// call instead.
+    fn submit(&self, way: &Way<'_>, operation: &Operation<'_>) -> Result<Submitted, BackendError> {
+        let policy = operation.check.policy;
+        if let Some(unsupported) = policy.unsupported() {
             return Err(BackendError::rejected(unsupported.reason));
         }
-        if operation.check.policy.has_calendar() {
-            return Err(BackendError::rejected(NO_CALENDARS));
+        let mut plan = Plan::of(operation);
+        if policy.has_calendar() {
+            plan = plan.with_windows(&windows_of(policy, way.time.believed()));
         }
-        let (key, mut plan) = (self.key(operation), Plan::of(operation));
-        let (node, slot) = servers.serving(&key)?;
+        self.submit_plan(way, operation, plan)
+    }
+
+    fn submit_plan(
+        &self,
+        way: &Way<'_>,
+        operation: &Operation<'_>,
+        mut plan: Plan,
+    ) -> Result<Submitted, BackendError> {
+        let key = self.key(operation);
+        let (node, slot) = way.servers.serving(&key)?;
         let mut keys = Keys { counters: key, permits: None };
         let mut taking = None;
         if limits_in_flight(operation) {
-            keys.permits = Some(self.permits.key(&keys.counters, servers)?);
+            keys.permits = Some(self.permits.key(&keys.counters, way.servers)?);
             let (permits, taken) = self.permits.ask(&keys, operation);
             (plan, taking) = (plan.with_permits(&permits), taken);
         }
-        let (request, receiver) = Request::new(keys, plan, slot, deadline);
-        let request = if is_single { node.begin_alone(request) } else { Err(request) };
+        let (request, receiver) = Request::new(keys, plan, slot, way.deadline);
+        let request = if way.is_single { node.begin_alone(request) } else { Err(request) };
         let caller = match request {
             Ok(caller) => Some(caller),
             Err(request) => {
@@ -166,6 +185,50 @@ impl RedisBackend {
             }
         };
         Ok(Submitted { caller, receiver, taking })
+    }
+
+    /// Sends the operations once more that lack windows of calendars: with those around the server's
+    /// time, and the others that it asks for. Nothing of these operations was executed.
+    #[cold]
+    async fn ask_again(
+        &self,
+        way: &Way<'_>,
+        batch: &[Operation<'_>],
+        mut lacking: Vec<Lacking>,
+        answers: &mut [Result<Answer, BackendError>],
+    ) {
+        for _ in 0..MAX_ROUNDS {
+            let mut submitted = Vec::new();
+            for Lacking { index, reply, mut asked } in lacking.drain(..) {
+                let Some((now, wanted)) = reply.wanted() else { continue };
+                if wanted.is_empty() {
+                    way.time.learn(now);
+                }
+                if !asked.add(wanted) {
+                    let text = "the server asks for windows of calendars that make no sense";
+                    answers[index] = Err(BackendError::useless(text));
+                    continue;
+                }
+                let operation = &batch[index];
+                let plan = Plan::of(operation)
+                    .with_windows(&windows_of(operation.check.policy, now))
+                    .with_windows(asked.list());
+                submitted.push((index, asked, self.submit_plan(way, operation, plan)));
+            }
+            for (index, asked, submitted) in submitted {
+                answers[index] = match Submitted::receive(submitted, &batch[index]).await {
+                    Ok(Received::Answer(answer)) => Ok(answer),
+                    Ok(Received::Lacking(reply)) => {
+                        lacking.push(Lacking { index, reply, asked });
+                        continue;
+                    }
+                    Err(error) => Err(error),
+                };
+            }
+            if lacking.is_empty() {
+                return;
+            }
+        }
     }
 
     /// Connects, and verifies that the servers can serve checks.
@@ -194,7 +257,12 @@ impl RedisBackend {
     }
 
     /// Carries out a batch. Operations that are not answered by `deadline` fail.
-    async fn apply_before(&self, deadline: Instant, batch: &[Operation<'_>]) -> Answers {
+    async fn apply_before(
+        &self,
+        deadline: Instant,
+        time: &ServerTime,
+        batch: &[Operation<'_>],
+    ) -> Answers {
         let fail_all =
             |error: BackendError| batch.iter().map(|_| Err(error.for_another())).collect();
         let servers = match self.servers.get_by(deadline).await {
@@ -206,49 +274,47 @@ impl RedisBackend {
         {
             return fail_all(error);
         }
-        let submit = |operation| self.submit(servers, operation, deadline, batch.len() == 1);
+        let way = Way { servers, deadline, time, is_single: batch.len() == 1 };
+        let submit = |operation| self.submit(&way, operation);
         let submitted: Vec<_> = batch.iter().map(submit).collect();
         let mut answers = Vec::with_capacity(batch.len());
+        let mut lacking = Vec::new();
         for (submitted, operation) in submitted.into_iter().zip(batch) {
-            answers.push(match submitted {
-                Ok(it) => it.answer(operation).await,
+            answers.push(match Submitted::receive(submitted, operation).await {
+                Ok(Received::Answer(answer)) => Ok(answer),
+                Ok(Received::Lacking(reply)) => {
+                    let (index, asked) = (answers.len(), AskedWindows::default());
+                    lacking.push(Lacking { index, reply, asked });
+                    let text = "the server's time changes from one call to the next";
+                    Err(BackendError::not_executed(text))
+                }
                 Err(error) => Err(error),
             });
+        }
+        if !lacking.is_empty() {
+            Box::pin(self.ask_again(&way, batch, lacking, &mut answers)).await;
         }
         answers
     }
 }
 
-/// An operation on its way.
-struct Submitted {
-    /// The caller, if it carries out the call itself.
-    caller: Option<LoneCaller>,
-    receiver: ReplyReceiver,
-    /// The permit that it may take; `None` if it takes none.
-    taking: Option<PermitOnItsWay>,
-}
-
-impl Submitted {
-    async fn answer(self, operation: &Operation<'_>) -> Result<Answer, BackendError> {
-        let reply = match self.caller {
-            Some(caller) => caller.receive(self.receiver).await,
-            None => self.receiver.receive().await,
-        };
-        let answer = answer(operation, reply?)?;
-        if let (Some(taking), Answer::Verdict(verdict)) = (self.taking, &answer) {
-            taking.answered(verdict.outcome() == Outcome::Allowed);
-        }
-        Ok(answer)
-    }
+/// The way of a batch to the servers.
+struct Way<'a> {
+    servers: &'a Servers,
+    deadline: Instant,
+    time: &'a ServerTime,
+    /// `true` if the batch has one operation, so that its caller may be alone.
+    is_single: bool,
 }
 
 impl Backend for RedisBackend {
     async fn apply(&self, batch: &[Operation<'_>]) -> Vec<Result<Answer, BackendError>> {
-        self.apply_before(Instant::now() + self.deadline, batch).await
+        self.apply_before(Instant::now() + self.deadline, &self.time, batch).await
     }
 
     fn info(&self) -> BackendInfo {
-        BackendInfo::new(NAME).identity(format!("{} {}", self.place, self.key_prefix))
+        let info = BackendInfo::new(NAME).identity(format!("{} {}", self.place, self.key_prefix));
+        BackendInfo { calendars: true, ..info }
     }
 
     async fn initialize(&self) -> Result<(), BackendError> {
@@ -268,15 +334,17 @@ impl Backend for RedisBackend {
             identity: identity_of(&self, self.info().identity),
             backend: self,
             deadline,
+            time: ServerTime::new(options.clock),
         }))
     }
 }
 
-/// The backend as the store of a limiter, which may have set a deadline of its own.
+/// The backend as the store of a limiter, which may have set a deadline and a clock of its own.
 struct RedisStore {
     identity: u64,
     backend: Arc<RedisBackend>,
     deadline: Duration,
+    time: ServerTime,
 }
 
 impl Permits for RedisBackend {
@@ -303,7 +371,12 @@ impl Store for RedisStore {
     }
 
     fn apply<'a>(&'a self, batch: &'a [Operation<'a>]) -> BoxFuture<'a, Answers> {
-        Box::pin(self.backend.apply_before(Instant::now() + self.deadline, batch))
+        let deadline = Instant::now() + self.deadline;
+        Box::pin(self.backend.apply_before(deadline, &self.time, batch))
+    }
+
+    fn supports_calendars(&self) -> bool {
+        true
     }
 
     fn supports_all(&self) -> bool {
@@ -350,61 +423,5 @@ impl Store for RedisStore {
 impl fmt::Debug for RedisBackend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisBackend").field("key_prefix", &self.key_prefix).finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::HashSet;
-
-    use super::*;
-    use crate::{Policy, Quota};
-
-    fn slots(prefix: &str, names: &[&str], subject: impl Fn(usize) -> String) -> usize {
-        let backend = RedisBackend::builder("redis://h").key_prefix(prefix).build().unwrap();
-        let mut slots = HashSet::new();
-        for name in names {
-            let policy = Policy::named(*name, Quota::per_minute(1));
-            for number in 0..100 {
-                let subject = subject(number);
-                let operation = Operation::peek(Check::new(&policy, &subject, 1));
-                slots.insert(slot_of(&backend.key(&operation)));
-            }
-        }
-        slots.len()
-    }
-
-    #[test]
-    fn nothing_in_a_subject_or_a_name_steers_the_slot() {
-        for names in [["login", "search"], ["{a}", "b{a}"], ["{", "}"]] {
-            for shape in ["{a}N", "x{a}N", "{a}{N}", "}N", "a}N", "{N", "N"] {
-                // A brace that the prefix leaves open ends nowhere, either.
-                for prefix in ["tollgate:", "toll{gate:", "toll}gate:"] {
-                    let slots =
-                        slots(prefix, &names, |number| shape.replace('N', &number.to_string()));
-                    assert!(slots > 190, "{slots}: {prefix} {names:?} {shape}");
-                }
-            }
-        }
-        // Who writes a tag into the prefix wants one slot.
-        assert_eq!(slots("{tollgate}:", &["login"], |number| number.to_string()), 1);
-    }
-
-    #[test]
-    fn keys_stay_apart() {
-        let backend = RedisBackend::builder("redis://h").build().unwrap();
-        // Braces are hashed. A colon separates the parts of a key, and could be in any of them.
-        let texts = [
-            "a", "{a}", "a}", "{a", "{", "}", "{}", "a{", "~{", "a:a", "a:", ":a", ":", "a:a:a",
-            "1:a", "a:1:a", "",
-        ];
-        let mut keys = HashSet::new();
-        for name in texts {
-            let policy = Policy::named(name, Quota::per_minute(1));
-            for subject in texts {
-                let operation = Operation::peek(Check::new(&policy, subject, 1));
-                assert!(keys.insert(backend.key(&operation)), "{name} {subject}");
-            }
-        }
     }
 }

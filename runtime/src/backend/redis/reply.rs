@@ -5,7 +5,7 @@ use redis::Value;
 use super::batch::ScriptCall;
 use super::failure::RequestError;
 use super::request::Request;
-use super::script::{Answers, Unanswered};
+use super::script::{Answers, Note, Unanswered};
 use crate::Subject;
 
 /// The replies to the calls of one batch.
@@ -91,7 +91,7 @@ fn deliver(
     for request in requests {
         match answers.next() {
             Some(Ok(reply)) => {
-                if let Some(reason) = &reply.replaced {
+                if let Some(Note::Replaced(reason)) = reply.note.as_deref() {
                     tell_replaced(&request.keys.counters, reason);
                 }
                 request.respond(Ok(reply));

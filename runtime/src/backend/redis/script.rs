@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 use redis::{Cmd, Script};
 use smallvec::SmallVec;
 
-use crate::micros::TimeSpan;
+use crate::micros::{TimeSpan, Timestamp};
 use crate::operation::{Action, Operation};
 use crate::{Algorithm, Quota};
 
@@ -84,10 +84,30 @@ pub(super) fn call<'a>(
 #[derive(Debug)]
 pub(super) struct ScriptReply {
     pub(super) now: u64,
-    /// The reason why the value of the key could not be read, and was replaced; `None` if it was.
-    pub(super) replaced: Option<Box<str>>,
+    /// A note that few replies have.
+    pub(super) note: Option<Box<Note>>,
     /// Up to 4 numbers are stored inline, which is enough for one quota.
     pub(super) numbers: SmallVec<[u64; 4]>,
+}
+
+/// A note on the way of a check.
+#[derive(Debug)]
+pub(super) enum Note {
+    /// The value of the key could not be read, for this reason, and was replaced.
+    Replaced(Box<str>),
+    /// The check was not carried out, because these windows of calendars did not come with it.
+    Wanted(Box<[u8]>),
+}
+
+impl ScriptReply {
+    /// Returns the server's time, and the list of the windows of calendars for which the check has to be
+    /// sent once more; `None` if it was carried out.
+    pub(super) fn wanted(&self) -> Option<(Timestamp, &[u8])> {
+        match self.note.as_deref()? {
+            Note::Wanted(list) => Some((Timestamp::from_micros(self.now), list)),
+            Note::Replaced(_) => None,
+        }
+    }
 }
 
 /// The reason why a check of a call has no reply.
@@ -123,11 +143,15 @@ impl<'a> Answers<'a> {
         Some(taken)
     }
 
+    /// Takes bytes, which stand after their number.
+    fn take_counted(&mut self) -> Option<&'a [u8]> {
+        let length = self.take(4)?.try_into().ok()?;
+        self.take(u32::from_le_bytes(length) as usize)
+    }
+
     /// Takes a text, which stands after its length.
     fn take_text(&mut self) -> Option<String> {
-        let length = self.take(4)?.try_into().ok()?;
-        let text = self.take(u32::from_le_bytes(length) as usize)?;
-        Some(String::from_utf8_lossy(text).into_owned())
+        self.take_counted().map(|text| String::from_utf8_lossy(text).into_owned())
     }
 }
 
@@ -136,18 +160,22 @@ impl Iterator for Answers<'_> {
 
     fn next(&mut self) -> Option<Self::Item> {
         let mut first = self.take(1)?;
-        let mut replaced = None;
+        let mut note = None;
         if first == [REPLACED] {
-            replaced = Some(self.take_text()?.into());
+            note = Some(Box::new(Note::Replaced(self.take_text()?.into())));
             first = self.take(1)?;
         }
         match first {
             [FAILED] => Some(Err(Unanswered::Failed(self.take_text()?))),
             [DEFERRED] => Some(Err(Unanswered::Deferred)),
+            [WANTED] => {
+                let note = Some(Box::new(Note::Wanted(self.take_counted()?.into())));
+                Some(Ok(ScriptReply { now: self.now, note, numbers: SmallVec::new() }))
+            }
             count => {
                 let numbers = self.take(usize::from(*count.first()?) * 8)?.as_chunks().0;
                 let numbers = numbers.iter().map(|number| u64::from_le_bytes(*number)).collect();
-                Some(Ok(ScriptReply { now: self.now, replaced, numbers }))
+                Some(Ok(ScriptReply { now: self.now, note, numbers }))
             }
         }
     }
@@ -160,6 +188,8 @@ const FAILED: u8 = 255;
 const REPLACED: u8 = 254;
 /// The reply to a check that was not carried out.
 const DEFERRED: u8 = 253;
+/// The byte before the list of the windows of calendars that a check lacked.
+const WANTED: u8 = 252;
 
 /// The action and the quotas of an operation, encoded for the script; `script/plan.lua` decodes it.
 /// All numbers are little-endian, and times are doubles, in microseconds:
@@ -173,6 +203,8 @@ const DEFERRED: u8 = 253;
 /// - for a charge that a ban counts: the number of refusals before a ban and the factor by which bans
 ///   grow (4 each), and the lengths of the first and of the longest one (8 each);
 /// - for a settlement: the units that the request came to (4);
+/// - windows of calendars, as [`windows`](super::windows) encodes them: first those of the quotas that
+///   have a calendar, in their order. Their capacity above is 0;
 /// - for a check that takes permits, and for a report on them: what [`PermitArguments`] has, in its
 ///   order.
 ///
@@ -273,7 +305,8 @@ impl Plan {
         for quota in quotas {
             let (span, fraction) = span(quota, quota.capacity());
             plan.extend(quota.limit().to_le_bytes());
-            plan.extend(quota.capacity().to_le_bytes());
+            let has_length = quota.calendar_period().is_none();
+            plan.extend((if has_length { quota.capacity() } else { 0 }).to_le_bytes());
             plan.extend(encoded_micros(quota.period_micros()));
             plan.extend(encoded_micros(span));
             plan.extend(fraction.to_le_bytes());
@@ -293,6 +326,11 @@ impl Plan {
             plan.extend(actual.to_le_bytes());
         }
         Self(plan.into())
+    }
+
+    /// Returns the plan with these windows of calendars.
+    pub(super) fn with_windows(self, windows: &[u8]) -> Self {
+        Self([&self.0, windows].concat().into())
     }
 
     pub(super) fn len(&self) -> usize {

@@ -13,7 +13,7 @@ use crate::guard::bounded_map::HashedKey;
 use crate::micros::{TimeSpan, Timestamp};
 use crate::operation::Operation;
 use crate::verdict::Verdict;
-use crate::{BackendError, Check, Outcome, Source};
+use crate::{BackendError, Check, Outcome, Policy, Source};
 
 impl SharedLeases {
     /// Charges a check: to the key's lease if it has enough permits, and otherwise to the store.
@@ -100,7 +100,8 @@ impl SharedLeases {
         let asked = self.now();
         let answer = match self.charge_at_store(&key, units).await {
             Ok(mut verdict) if verdict.outcome() == Outcome::Allowed => {
-                let hold = self.limits.of(&key.policy).hold;
+                let hold =
+                    self.limits.of(&key.policy).hold.min(left_of_windows(&key.policy, &verdict));
                 let grant = Grant::new(units, units - cost, asked, hold, &verdict);
                 grant.write(Source::Store, &mut verdict);
                 self.finish_refill(&key, epoch, Some(grant));
@@ -191,6 +192,15 @@ impl SharedLeases {
     pub(super) fn now(&self) -> Timestamp {
         Timestamp::now(&self.clock)
     }
+}
+
+/// Returns the time until the first window of a calendar ends, in which the store has charged a lease;
+/// a very long time if there is none. Permits of that window must not be spent in the one after it.
+fn left_of_windows(policy: &Policy, verdict: &Verdict) -> TimeSpan {
+    let states = policy.quotas().iter().zip(verdict.quotas());
+    let of_calendars = states.filter(|(quota, _)| quota.calendar_period().is_some());
+    let left = of_calendars.map(|(_, state)| TimeSpan::from_duration(state.reset_after()));
+    left.min().unwrap_or(TimeSpan::MAX)
 }
 
 /// A refill, with everything that its task needs.

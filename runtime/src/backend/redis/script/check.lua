@@ -48,6 +48,7 @@ local function used_up(key, plan, checks)
       part.start, part.previous = now, quota.limit
     elseif family == FIXED then
       part.start, part.used, part.opening = now, quota.limit, quota.limit
+      if part.calendar then set_window(part, part.today) end
     else
       part.tat, part.fraction = now + quota.full_span, quota.full_fraction
     end
@@ -91,6 +92,7 @@ end
 
 -- Loads a state for a check.
 local function begin(number, key, plan, value, raw)
+  windows, wanted = plan.windows, nil
   local state = load(key, plan, value, raw)
   state.plan_family = plan.family
   states[key] = state
@@ -160,6 +162,10 @@ function check(number, key, plan, value)
   if action == RESET then
     call('DEL', key)
     return encode_reply({ 1 })
+  end
+  if plan.calendars then
+    build_calendars()
+    require_windows(plan)
   end
   if state then
     state.checks[#state.checks + 1] = number

@@ -3,7 +3,8 @@
 -- the policy has had another form not long ago, there follow the time of the first change that is
 -- remembered, the times since when the parts are complete, and the parts that are set aside, each
 -- after its algorithm and its times. Their number and one more is in the fourth byte, which is
--- otherwise 0. The rings of logs follow.
+-- otherwise 0. The rings of logs follow. A window of a calendar has the capacity 0, and after its
+-- state its ends, its number, and the calendar after its length.
 --
 -- If the fourth byte is 128 more, there is a tail at the end: a time, and bytes to be kept until
 -- then. If the first of these bytes is below 8, it says what there is: a sum of 1 for the record of
@@ -28,6 +29,8 @@ local function new_part(family, quota)
     part.start, part.current, part.previous = now - now % quota.period, 0, 0
   elseif family == FIXED then
     part.start, part.used, part.opening = 0, 0, 0
+    part.calendar, part.today = quota.calendar, quota.today
+    if part.calendar then part.from, part.till, part.number = 0, 0, 0 end
   else
     part.tat, part.fraction = 0, 0
   end
@@ -58,8 +61,8 @@ end
 -- Requires that the state of a quota is one that some policy could have.
 local function require_sense(family, part, charged_at)
   local limit, capacity, period = part.limit, part.capacity, part.period
-  require_that(limit > 0 and capacity > 0 and period >= 1000 and period <= MAX_PERIOD
-    and period % 1 == 0)
+  require_that(limit > 0 and (capacity > 0 or part.calendar) and period >= 1000
+    and period <= MAX_PERIOD and period % 1 == 0)
   if family == LOG then
     require_number(part.first_time)
     require_number(part.last_time)
@@ -78,6 +81,12 @@ local function require_sense(family, part, charged_at)
   else
     require_number(part.start)
     require_that(family == COUNTER or part.opening <= part.used)
+    if part.calendar then
+      require_number(part.from)
+      require_number(part.till)
+      require_number(part.number)
+      require_that(part.used == 0 or part.from <= part.start and part.start < part.till)
+    end
   end
 end
 
@@ -104,6 +113,10 @@ local function decode_part(family, text, at, charged_at)
     local a, b, c
     part.limit, part.capacity, part.period, a, b, c, at = unpack('<I4I4ddI4I4', text, at)
     set_numbers(family, part, a, b, c)
+    if family == FIXED and part.capacity == 0 then
+      build_calendars()
+      part.from, part.till, part.number, part.calendar, at = unpack('<dddBc0', text, at)
+    end
   end
   require_sense(family, part, charged_at)
   return part, at
@@ -165,8 +178,10 @@ local function decode_tail(stored, text)
       if owed > 0 then
         require_that(part.family == FIXED and part.used > 0)
         part.owed = owed
+        if part.calendar then find_today(part) end
       end
     end
+    if wanted then ask() end
     -- Under a lower limit, debts that are worked off would not be.
     local ends = 0
     for _, part in ipairs(stored) do ends = max(ends, empty_at(part.family, part, part)) end
@@ -268,7 +283,10 @@ end
 local function encode_part(family, part)
   if family ~= LOG then
     local a, b, c = stored_numbers(family, part)
-    return pack('<I4I4ddI4I4', part.limit, part.capacity, part.period, a, b, c)
+    local text = pack('<I4I4ddI4I4', part.limit, part.capacity, part.period, a, b, c)
+    if not part.calendar then return text end
+    return text
+      .. pack('<dddBc0', part.from, part.till, part.number, #part.calendar, part.calendar)
   elseif part.width == 4 then
     return pack('<I4I4dI2I2I2d', part.limit, part.first_time % STEPS, part.period,
       part.head, part.count, part.slots, part.last_time)

@@ -22,10 +22,16 @@ local function owed_of(part, quota)
   return min(part.owed, quota.limit * floor(MAX_FILL / quota.period))
 end
 
+-- Returns true if the window of a part is over.
+local function is_over(part, quota)
+  if part.calendar then return is_past(part) end
+  return part.start + quota.period <= now
+end
+
 -- Moves to the window at the present time, which takes the rest of the debt, if any is left.
 local function follow(part, quota)
-  local limit, period = quota.limit, quota.period
-  local passed = floor((now - part.start) / period)
+  local limit, period, today = quota.limit, quota.period, part.today
+  local passed = part.calendar and today.number - part.number or floor((now - part.start) / period)
   local owed = owed_of(part, quota) - (passed - 1) * limit
   part.dirty, part.owed = true, nil
   if owed <= 0 then
@@ -34,21 +40,32 @@ local function follow(part, quota)
   end
   part.start, part.used = part.start + period * passed, min(owed, limit)
   part.opening = part.used
+  if part.calendar then
+    part.start = today.from
+    set_window(part, today)
+  end
   if owed > part.used then part.owed = owed - part.used end
 end
 
 -- Returns the window at the present time, which takes a part of the debt if this one is over.
 local function window_at(part, quota)
-  if not part.owed or now < part.start + quota.period then return part end
-  local window = { start = part.start, used = part.used, opening = part.opening, owed = part.owed }
+  if not part.owed or not is_over(part, quota) then return part end
+  local window = {
+    start = part.start, used = part.used, opening = part.opening, owed = part.owed,
+    calendar = part.calendar, from = part.from, till = part.till, number = part.number,
+    today = part.today,
+  }
   follow(window, quota)
   return window
 end
 
 -- Charges units to the window of the present time, or opens one.
 local function charge_window(part, quota, units)
-  if part.owed and part.start + quota.period <= now then follow(part, quota) end
-  if part.used == 0 then part.start = now end
+  if part.owed and is_over(part, quota) then follow(part, quota) end
+  if part.used == 0 then
+    part.start = now
+    if part.calendar then set_window(part, part.today) end
+  end
   if part.start == now then part.opening = min(part.opening + units, MAX_UNITS) end
   part.used = min(part.used + units, MAX_UNITS)
 end

@@ -2,12 +2,13 @@
 
 -- Returns true if the part is the state of the quota `other` under the other family.
 local function is_like(family, part, other_family, other)
-  return family == other_family and part.period == other.period
+  return family == other_family and part.period == other.period and part.calendar == other.calendar
     and (family ~= BUCKET or (part.limit == other.limit and part.capacity == other.capacity))
 end
 
 local function advance(family, part, quota)
   if family == LOG then return advance_log(part, quota) end
+  if part.calendar then return advance_calendar(part) end
   -- The windows that a debt takes are stored only with a change.
   if part.owed and part.start <= now then return end
   return advance_compact(family, part, quota)
@@ -98,7 +99,9 @@ local function refund(family, part, quota, plan, all_since)
     return true
   elseif family == FIXED then
     local window = window_at(part, quota)
-    if window.used == cost and window.start == stamp and not window.owed then
+    if part.calendar then
+      if not give_back(window, stamp, cost) then return false end
+    elseif window.used == cost and window.start == stamp and not window.owed then
       window.start, window.used, window.opening = 0, 0, 0
     elseif window.start == stamp and window.opening > cost then
       window.opening, window.used = window.opening - cost, window.used - cost
@@ -108,8 +111,10 @@ local function refund(family, part, quota, plan, all_since)
       return false
     end
     if window.owed then fill_up(window, cost) end
+    if window.used == 0 then window.start, window.opening = 0, 0 end
     part.start, part.used, part.opening, part.owed =
       window.start, window.used, window.opening, window.owed
+    if part.calendar then set_window(part, window) end
     return true
   end
   return refund_bucket(part, quota, plan)
@@ -117,6 +122,7 @@ end
 
 local function empty_at(family, part, quota)
   if family == LOG then return part.count > 0 and part.last_time + quota.period or 0 end
+  if part.calendar then return calendar_empty_at(part, quota) end
   local ends = compact_empty_at(family, part, quota)
   if part.owed then ends = ends + ceil(owed_of(part, quota) / quota.limit) * quota.period end
   return ends

@@ -1,10 +1,15 @@
 -- Checks that end with an error: they get its text as their reply. If a value cannot be read, it is
--- replaced, and the check is carried out once more.
+-- replaced, and the check is carried out once more. If a window of a calendar is missing, the reply
+-- says which.
 
 -- Takes the place of a check's reply, after the check has raised an error.
 function recover(number, failure)
   -- A translation computes at earlier times.
   now = clock
+  if type(failure) == 'table' and failure.wanted then
+    replies[number + 1] = encode_text(252, failure.wanted)
+    return
+  end
   local key, text = keys[number], text_of(failure)
   local state, plan = states[key], plan_of(byte(plan_numbers, number))
   local checks = state and state.checks or {}

@@ -7,6 +7,7 @@
 --   compact.lua               the algorithms whose state is a few numbers
 --   log.lua                   sliding_window.rs and log.rs
 --   dispatch.lua              all four algorithms, refunds, and debts
+--   calendar.lua              the windows of calendars
 --   debt.lua                  the debt of a fixed window, and the debts of the others
 --   ban.lua                   ban_record.rs
 --   permits.lua               in_flight.rs
@@ -35,6 +36,8 @@
 -- is one byte. For a check that failed the count is 255, followed by the length and the text of the
 -- error. If the subject is banned, the time left follows the status. If the value of a key could not
 -- be read and was replaced, its reply follows a byte 254, and the length and the text of the reason.
+-- If windows of calendars are missing, the check has not been carried out, and its reply is a byte
+-- 252, and the length and the list of what is missing.
 -- The last checks of a call that causes much work are not carried out. Their replies are one byte
 -- each, 253.
 
@@ -74,11 +77,18 @@ constant FORGIVE = 8
 -- A process reports the permits that it holds. Other actions take one if this is added to them.
 constant REPORT = 9
 constant WITH_PERMIT = 16
+-- The bytes that a plan has about permits.
+constant PERMIT = 36
+-- The kinds of a window that is missing: that of an instant, or the one with a number.
+constant OF_INSTANT = 1
+constant OF_NUMBER = 2
 constant MAX_UNITS = 4294967295
 constant MAX_TIME = 9007199254740992
 constant MAX_PERIOD = 31622400000000
 -- Ten years: the longest time that a bucket or a fixed window takes to work off a debt.
 constant MAX_FILL = 316224000000000
+-- The most by which a window of a calendar is longer than its period.
+constant MAX_MORE = 86400000000
 -- The bit of a status that tells of a ban. The time left is the next number.
 constant BANNED = 281474976710656
 -- What is added to the units of a fixed window in a reply, if the units that it owes follow.

@@ -17,7 +17,7 @@ end
 local function read_permit(plan, action, text)
   local permit = { takes = action == CHARGE, reports = action == REPORT }
   permit.owner, permit.number, permit.have, permit.keep, permit.limit, permit.hold =
-    unpack('<c8dI4I4I4d', text, #text - 35)
+    unpack('<c8dI4I4I4d', text, #text - PERMIT + 1)
   plan.permit, plan.inner, plan.looks = permit, {}, {}
   for name, value in pairs(plan) do
     if name ~= 'permit' then plan.inner[name], plan.looks[name] = value, value end
@@ -25,7 +25,7 @@ local function read_permit(plan, action, text)
   plan.looks.action, plan.looks.rule = PEEK, nil
 end
 
--- Reads what follows the costs in the plans of some actions.
+-- Reads what follows the costs in the plans of some actions. Returns the place after it.
 local function read_rest(plan, text, at)
   local action = plan.action
   if action == COUNTED_CHARGE then
@@ -33,14 +33,17 @@ local function read_rest(plan, text, at)
     rule.after, rule.grow, rule.first, rule.most = unpack('<I4I4dd', text, at)
     for i = 1, plan.count do window = max(window, plan[i].period) end
     rule.window, plan.rule, plan.action = window, rule, CHARGE
-    return
+    return at + 24
   end
   -- These find the state in its own form. `back` is the units to give back; negative if they are a
   -- debt. Without any, the quotas stay as the last change has left them.
   plan.own, plan.back = true, plan.cost
-  if action == SETTLE then plan.back = plan.cost - unpack('<I4', text, at) end
+  if action == SETTLE then
+    plan.back, at = plan.cost - unpack('<I4', text, at), at + 4
+  end
   plan.raw = action == BAN or action == UNBAN or plan.back == 0
   if action == FORGIVE then plan.action, plan.forgives = REFUND, true end
+  return at
 end
 
 local function plan_of(number)
@@ -71,7 +74,14 @@ local function plan_of(number)
         granule = granule_of(limit, period), width = width_of(limit, period),
       }
     end
-    if action >= REFUND and action ~= REPORT then read_rest(plan, text, costs_at) end
+    if action >= REFUND and action ~= REPORT then costs_at = read_rest(plan, text, costs_at) end
+    local ends = has_permit and #text - PERMIT or #text
+    if costs_at <= ends then
+      plan.calendars = sub(text, costs_at, ends)
+      plan.quotas = quotas .. plan.calendars
+    end
+    plan.is_compact = (family == COUNTER or family == FIXED) and count == 1
+      and plan.action == CHARGE and not plan.calendars and not has_permit
     if has_permit then read_permit(plan, plan.action, text) end
     decoded[number] = plan
   end

@@ -32,8 +32,17 @@ include 'compact.lua'
 include 'compact_check.lua'
 
 local function build_slow_path()
+  -- The windows that came with the check, by calendar; the list of those that are missing; and the
+  -- functions of calendar.lua, which are made when a calendar is met.
+  local windows, wanted, want, ask, window_of, require_windows, set_window, find_today, find_end
+  local is_past, advance_calendar, calendar_empty_at, give_back
   include 'log.lua'
   include 'debt.lua'
+  local function build_calendars()
+    if not want then
+      include 'calendar.lua'
+    end
+  end
   include 'dispatch.lua'
   include 'ban.lua'
   include 'codec.lua'
@@ -48,8 +57,7 @@ end
 -- reply only to the checks of its key.
 function check_slowly(number, key, value, failure)
   local plan, done, reply = plan_of(byte(plan_numbers, number)), not failure, nil
-  if done and (plan.family == COUNTER or plan.family == FIXED) and plan.count == 1
-    and plan.action == CHARGE and not plan.permit and not seen[key] then
+  if done and plan.is_compact and not seen[key] then
     done, reply = pcall(check_compact, key, plan)
     if reply and done then return reply end
     failure = reply

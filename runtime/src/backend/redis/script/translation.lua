@@ -74,6 +74,15 @@ end
 -- new quota is not charged to its log.
 local function replay(family, part, quota, at, units)
   if units == 0 or family == LOG and at + quota.period <= now then return end
+  if part.calendar then
+    -- The units of earlier windows are not in use.
+    if at < quota.today.from then return end
+    part.today = window_of(part.calendar, at)
+    if not part.today then
+      want(part.calendar, OF_INSTANT, at)
+      ask()
+    end
+  end
   local present = now
   now = at
   part.floor = at
@@ -109,6 +118,7 @@ local function derived(family, quota, source)
   else
     replay(family, part, quota, source.last, units_of(source))
   end
+  part.today = quota.today
   part.floor = max(now, source.last)
   return part
 end
@@ -152,6 +162,10 @@ end
 -- if no units were in use.
 local function translate(plan, stored)
   local family, known, parts, aside, was_empty = plan.family, {}, {}, {}, true
+  for _, part in ipairs(stored) do
+    if part.calendar then find_end(part) end
+  end
+  if wanted then ask() end
   for _, part in ipairs(stored) do
     local ends = empty_at(part.family, part, part)
     was_empty = was_empty and ends <= now
@@ -283,8 +297,10 @@ local function load(key, plan, value, raw)
   state.changed_at = stored.changed and stored.changed_at or nil
   local parts, aside = {}, {}
   for i, part in ipairs(stored) do
+    if part.calendar then find_today(part, own and (plan.back or 0) < 0) end
     if i > stored.count then aside[#aside + 1] = part else parts[i] = part end
   end
+  if wanted then ask() end
   state.rewrite = #aside > 0 or stored.changed
   if not state.native and not own then
     local was_empty
