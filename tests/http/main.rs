@@ -6,6 +6,7 @@ mod alike;
 mod answers;
 mod arguments;
 mod asked_once;
+mod awaited_plans;
 mod before_the_body;
 mod by_name;
 mod by_name_cases;

@@ -85,22 +85,26 @@ impl CallLimit {
         let subject = limiter.subject_of(&call.subject);
         let declared = self.check(&subject, call);
         let (policy, charged) = match self.wait {
-            Some(max_wait) => limiter.charge_in_line(&declared, max_wait).await,
-            None => {
-                let policy = limiter.effective_policy_for(&declared);
-                let charged = limiter.charge(&policy, &declared.with_policy(&policy)).await;
-                (policy, charged)
-            }
+            Some(max_wait) => limiter.charge_in_line(&declared, max_wait, None).await,
+            None => match limiter.effective_policy_for(&declared) {
+                Ok(policy) => {
+                    let charged = limiter.charge(&policy, &declared.with_policy(&policy)).await;
+                    (policy, charged)
+                }
+                Err(_) => Box::pin(limiter.charge_found(&declared)).await,
+            },
         };
         self.permit(limiter, &declared.with_policy(&policy), charged)
     }
 
     /// Charges a call like [`charge`](Self::charge), for a function that is not async. Also fails
-    /// if the backend cannot answer without waiting.
+    /// if the backend cannot answer without waiting, or the override of the subject has to be awaited.
     fn charge_now(&self, limiter: &Limiter, call: &Call) -> Result<Option<Decision>, RateLimited> {
         let subject = limiter.subject_of(&call.subject);
         let declared = self.check(&subject, call);
-        let policy = limiter.effective_policy_for(&declared);
+        let policy = limiter
+            .effective_policy_for(&declared)
+            .map_err(|policy| RateLimited::cannot_wait(limiter.refusing(&policy)))?;
         let check = declared.with_policy(&policy);
         let charged = limiter.charge_now(&policy, &check);
         let charged = charged.ok_or_else(|| RateLimited::cannot_wait(limiter.refusing(&policy)))?;

@@ -210,7 +210,7 @@ pub(super) fn check(
     match checked {
         Some(CheckNow::Done(outcome)) => CheckNow::Done(admit(outcome, parts, records_count)),
         Some(CheckNow::Waits(pending)) => CheckNow::Waits(pending),
-        // An immediate key is resolved now, so this does not happen.
+        // The override of the subject has to be awaited.
         None => CheckNow::Waits(None),
     }
 }

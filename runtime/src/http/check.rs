@@ -8,11 +8,12 @@ use axum::http::request::Parts;
 use super::counted::{Cost, Count};
 use super::granted::{Granted, fields};
 use super::limit::HttpLimit;
-use super::plan::NotFound;
 use super::refused::{RefusedRequest, Refusing};
 use crate::global::with_current_limiter;
 use crate::key::{KeyError, KeyOptions};
-use crate::overrides::{EffectivePolicy, Overridden};
+use crate::limiter::FoundPolicy;
+use crate::operation::Operation;
+use crate::overrides::{EffectivePolicy, FailedLookup, Overridden};
 use crate::response::{HeaderValues, Reason};
 use crate::subject::Subject;
 use crate::verdict::Verdict;
@@ -57,8 +58,8 @@ pub(super) enum CheckNow<T> {
 pub(super) struct PendingCheck {
     /// The policy with the quota that was found for this request; `None` if it has none.
     planned: Option<Arc<Overridden>>,
-    /// The reason why no such quota was found, though there may be one.
-    not_found: Option<NotFound>,
+    /// The reason why no such quota, or no override of the subject, was found, though there may be one.
+    not_found: Option<FailedLookup>,
     /// The policy with its override applied; `None` if it has no override.
     overridden: Option<Arc<Overridden>>,
     subject: Subject,
@@ -122,7 +123,7 @@ impl<'a, R> Checker<'a, R> {
         parts: &mut Parts,
         grant: impl Fn(Granted) -> G,
     ) -> CheckOutcome<G, R> {
-        if self.limit.is_immediate() {
+        if self.limit.is_immediate() && !self.limiter.awaits_subjects() {
             return match self.check_now(parts, &grant) {
                 Some(CheckNow::Done(outcome)) => outcome,
                 Some(CheckNow::Waits(Some(pending))) => self.wait(parts, *pending, grant).await,
@@ -163,7 +164,10 @@ impl<'a, R> Checker<'a, R> {
             Some(planned) => self.limiter.effective_policy_of_plan(self.limit.policy(), planned),
             None => policy,
         };
-        let policy = self.limiter.effective_policy_of_subject(policy, subject.as_str());
+        let found =
+            self.limiter.find_policy_of_subject(policy, subject.as_str(), Some(&*parts)).await;
+        let FoundPolicy { policy, failed } = found;
+        let not_found = not_found.or(failed);
         if !policy.is_enabled() {
             return Ok(None);
         }
@@ -177,7 +181,7 @@ impl<'a, R> Checker<'a, R> {
 
     /// Returns the policy with the quota that the limit's function finds for the request, if there is
     /// one.
-    async fn plan(&self, parts: &Parts) -> Result<Option<Arc<Overridden>>, NotFound> {
+    async fn plan(&self, parts: &Parts) -> Result<Option<Arc<Overridden>>, FailedLookup> {
         let Some(plans) = &self.limit.plans else { return Ok(None) };
         let quotas = plans.quotas(self.limit.policy(), parts).await?;
         Ok(quotas.map(|quotas| self.limiter.with_quotas(self.limit.policy(), quotas)))
@@ -207,7 +211,10 @@ impl<'a, R> Checker<'a, R> {
         let check = check.with_policy(without_permit.as_ref().unwrap_or(&policy));
         let mut verdict = Verdict::open();
         let decided = match not_found {
-            Some(error) => self.limiter.decide_without_quota(&check, error, &mut verdict).await,
+            Some(failed) => {
+                let operation = Operation::charge(check);
+                self.limiter.decide_unfound(&operation, failed, &mut verdict).await
+            }
             None => self.limiter.decide(&check, &mut verdict).await,
         };
         let counted = CountedRequest { policy: &policy, check, count: pending.cost.count, parts };
@@ -224,7 +231,7 @@ impl<'a, R> Checker<'a, R> {
     ) -> CheckOutcome<G, R> {
         let planned = pending.planned(self.limit);
         let declared = Check::new(planned, pending.subject.as_str(), pending.cost.units);
-        let (policy, waited) = self.limiter.charge_in_line(&declared, max_wait).await;
+        let (policy, waited) = self.limiter.charge_in_line(&declared, max_wait, Some(parts)).await;
         if !policy.is_enabled() {
             return CheckOutcome::Uncounted;
         }
@@ -246,12 +253,16 @@ impl<'a, R> Checker<'a, R> {
         CheckOutcome::Granted(grant(granted))
     }
 
-    /// Checks a request without waiting. Returns `None` if the key has to be awaited.
+    /// Checks a request without waiting. Returns `None` if the key has to be awaited, or the override of
+    /// the subject.
     pub(super) fn check_now<G>(
         &self,
         parts: &Parts,
         grant: impl FnOnce(Granted) -> G,
     ) -> Option<CheckNow<CheckOutcome<G, R>>> {
+        if self.limiter.awaits_subjects() {
+            return None;
+        }
         let policy = self.limiter.effective_policy(self.limit.policy());
         if !policy.is_enabled() || self.limit.is_exempt(parts, &self.limiter.http().address) {
             return Some(CheckNow::Done(CheckOutcome::Uncounted));
@@ -267,7 +278,9 @@ impl<'a, R> Checker<'a, R> {
             };
             let hidden = self.limiter.hidden(subject);
             let subject = hidden.as_ref().map_or(subject, Subject::as_str);
-            let policy = self.limiter.effective_policy_of_subject(policy, subject);
+            // Overrides that have to be awaited were told apart above.
+            let (Ok(policy) | Err(policy)) =
+                self.limiter.effective_policy_of_subject(policy, subject);
             if !policy.is_enabled() {
                 return CheckNow::Done(CheckOutcome::Uncounted);
             }

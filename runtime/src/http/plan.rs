@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use axum::http::request::Parts;
 
+use crate::overrides::FailedLookup;
 use crate::policy::MAX_QUOTAS;
 use crate::{Policy, Quota};
 
@@ -61,7 +62,7 @@ impl Plans {
         &self,
         policy: &Policy,
         parts: &Parts,
-    ) -> Result<Option<Vec<Quota>>, NotFound> {
+    ) -> Result<Option<Vec<Quota>>, FailedLookup> {
         let mut quotas = policy.quotas().to_vec();
         let mut is_changed = false;
         for (index, quota) in quotas.iter_mut().enumerate() {
@@ -76,7 +77,11 @@ impl Plans {
                 Some(LookedUp::Now(found)) => found,
                 Some(LookedUp::Later(future)) => future.await,
             };
-            if let Some(found) = found.map_err(NotFound)? {
+            let found = found.map_err(|error| {
+                let error = Box::new(NotFound(error));
+                FailedLookup { setting: "quota", error }
+            })?;
+            if let Some(found) = found {
                 *quota = found;
                 is_changed = true;
             }
@@ -88,7 +93,7 @@ impl Plans {
 /// The error of a function that could not find a quota.
 #[derive(Debug, thiserror::Error)]
 #[error("the quota of the request could not be found")]
-pub(super) struct NotFound(#[source] BoxError);
+struct NotFound(#[source] BoxError);
 
 /// A function that returns another quota for a request, in the place of the declared one: that of a
 /// customer's plan, for instance. It takes the request's head (`&Parts`), and returns

@@ -29,7 +29,7 @@ impl Limiter {
         Ban::span_of(duration).map_err(not_a_ban)?;
         let subject = self.subject_of(&subject);
         let declared = Check::new(policy, &subject, 0);
-        let policy = self.effective_policy_for(&declared).countable();
+        let policy = self.countable_policy_for(&declared);
         let check = declared.with_policy(&policy);
         if policy.quotas().is_empty() {
             return Err(BackendError::rejected(NO_QUOTA).into());
@@ -60,7 +60,7 @@ impl Limiter {
     ) -> Result<bool, Unavailable> {
         let subject = self.subject_of(&subject);
         let declared = Check::new(policy, &subject, 0);
-        let policy = self.effective_policy_for(&declared).countable();
+        let policy = self.countable_policy_for(&declared);
         let check = declared.with_policy(&policy);
         if policy.quotas().is_empty() {
             return Ok(false);

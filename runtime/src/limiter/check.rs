@@ -8,6 +8,7 @@ use tracing::Instrument as _;
 use super::Limiter;
 #[cfg(feature = "axum")]
 use super::behind::put_behind;
+use super::overrides::FoundPolicy;
 use super::prospect::Turn;
 use crate::named_subject::AsSubject;
 use crate::operation::{Answer, Operation};
@@ -45,15 +46,21 @@ impl Limiter {
     ) -> Result<Decision, Unavailable> {
         let subject = self.subject_of(&subject);
         let declared = Check::new(policy, &subject, cost);
-        let policy = self.effective_policy_for(&declared);
+        let (policy, charged) = match self.effective_policy_for(&declared) {
+            Ok(policy) => {
+                let charged = self.charge(&policy, &declared.with_policy(&policy)).await;
+                (policy, charged)
+            }
+            Err(_) => Box::pin(self.charge_found(&declared)).await,
+        };
         let check = declared.with_policy(&policy);
-        let charged = self.charge(&policy, &check).await;
         let decision = charged.or_else(|error| self.undecided(&check, error))?;
         self.notify_refusal(&check, &decision);
         Ok(decision)
     }
 
-    /// Charges `cost` units if the backend can answer without waiting. Returns `None` if it cannot;
+    /// Charges `cost` units if the backend can answer without waiting. Returns `None` if it cannot, or if
+    /// the override of the subject has to be awaited ([`PerSubject::awaiting`](crate::PerSubject::awaiting));
     /// then nothing was charged.
     ///
     /// # Errors
@@ -68,7 +75,7 @@ impl Limiter {
     ) -> Option<Result<Decision, Unavailable>> {
         let subject = self.subject_of(&subject);
         let declared = Check::new(policy, &subject, cost);
-        let policy = self.effective_policy_for(&declared);
+        let policy = self.effective_policy_for(&declared).ok()?;
         let check = declared.with_policy(&policy);
         let charged = self.charge_now(&policy, &check);
         match charged {
@@ -103,7 +110,7 @@ impl Limiter {
     ) -> Result<Decision, Unavailable> {
         let subject = self.subject_of(&subject);
         let check = Check::new(policy, &subject, cost);
-        let (policy, waited) = self.charge_in_line(&check, max_wait).await;
+        let (policy, waited) = self.charge_in_line(&check, max_wait, None).await;
         let check = check.with_policy(&policy);
         let waited = waited.or_else(|error| self.undecided(&check, error));
         waited.inspect(|decision| self.notify_refusal(&check, decision))
@@ -123,11 +130,19 @@ impl Limiter {
     ) -> Result<Decision, Unavailable> {
         let subject = self.subject_of(&subject);
         let declared = Check::new(policy, &subject, cost);
-        let policy = self.effective_policy_for(&declared);
+        let FoundPolicy { policy, failed } = self.find_policy_for(&declared, None).await;
         if !policy.is_enabled() {
             return Ok(Decision::disabled());
         }
         let check = declared.with_policy(&policy);
+        if let Some(failed) = failed {
+            let mut verdict = Verdict::open();
+            let operation = Operation::peek(check);
+            return match self.decide_unfound(&operation, failed, &mut verdict).await {
+                Ok(()) => Ok(self.found(verdict, &check)),
+                Err(error) => self.undecided(&check, error),
+            };
+        }
         if let Err(error) = self.validated() {
             return self.undecided(&check, error);
         }
@@ -213,7 +228,7 @@ impl Limiter {
     pub async fn reset(&self, policy: &Policy, subject: impl AsSubject) -> Result<(), Unavailable> {
         let subject = self.subject_of(&subject);
         let declared = Check::new(policy, &subject, 0);
-        let policy = self.effective_policy_for(&declared).countable();
+        let policy = self.countable_policy_for(&declared);
         let check = declared.with_policy(&policy);
         if policy.quotas().is_empty() {
             // Permits are not reset: their requests are still in flight.
@@ -321,7 +336,6 @@ impl Limiter {
     }
 
     /// Decides about a check, stores the verdict in `verdict`, and reports it to telemetry.
-    #[cfg(feature = "axum")]
     #[inline]
     pub(crate) async fn decide(
         &self,

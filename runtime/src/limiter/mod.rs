@@ -14,6 +14,7 @@ mod prospect;
 mod queue;
 mod settlement;
 mod subject;
+mod unfound;
 mod wait;
 
 use std::fmt;
@@ -21,6 +22,8 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 
 pub use self::builder::LimiterBuilder;
+#[cfg(feature = "axum")]
+pub(crate) use self::overrides::FoundPolicy;
 use self::queue::Queue;
 use self::settlement::BackgroundSettlements;
 pub(crate) use self::settlement::Settling;

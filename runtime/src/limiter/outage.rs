@@ -74,32 +74,6 @@ impl Limiter {
         }
     }
 
-    /// Decides about a check whose quota could not be found. The store is not at fault, so that is
-    /// no outage, but the policy's `on_error` decides, too. By [`OnError::Local`] the declared quota
-    /// counts: in this process, or if the store is in this process, there.
-    #[cfg(feature = "axum")]
-    pub(crate) async fn decide_without_quota(
-        &self,
-        check: &Check<'_>,
-        error: impl std::error::Error + Send + Sync + 'static,
-        verdict: &mut Verdict,
-    ) -> Result<(), Unavailable> {
-        let mode = self.on_error(check.policy);
-        tracing::error!(
-            policy = check.policy.name(),
-            error = &error as &dyn std::error::Error,
-            "the function of `quota` failed; the limit does what its `on_error` says: {mode}"
-        );
-        if mode == OnError::Local && self.shared.fallback.is_none() {
-            return self.decide(check, verdict).await;
-        }
-        let timer = self.shared.telemetry.start_timer();
-        let failure = Err(BackendError::rejected(error));
-        let decided = self.conclude(&Operation::charge(*check), failure, verdict);
-        self.observe(timer, check, decided.as_ref().err(), verdict);
-        decided
-    }
-
     fn answered(&self, operation: &Operation<'_>, verdict: &mut Verdict) {
         // Answers of the deny cache and of leases do not show that the backend works.
         if verdict.source() == Source::Store {

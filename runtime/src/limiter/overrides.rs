@@ -7,7 +7,9 @@ use std::time::Duration;
 use super::Limiter;
 #[cfg(feature = "axum")]
 use crate::overrides::Overridden;
-use crate::overrides::{EffectivePolicy, OverridesError};
+#[cfg(feature = "axum")]
+use crate::overrides::SubjectOverrides;
+use crate::overrides::{EffectivePolicy, FailedLookup, OverridesError, RequestHead};
 use crate::{Check, Overrides, Policy};
 #[cfg(feature = "axum")]
 use crate::{Override, Quota};
@@ -81,20 +83,65 @@ impl Limiter {
         EffectivePolicy::new(declared, Some(overridden.unwrap_or_else(|| Arc::clone(planned))))
     }
 
+    /// Returns `true` if the policy in effect for a subject may have to be awaited.
+    #[cfg(feature = "axum")]
+    #[inline]
+    pub(crate) fn awaits_subjects(&self) -> bool {
+        self.shared.subjects.as_ref().is_some_and(SubjectOverrides::is_awaited)
+    }
+
     /// Returns the policy in effect for a subject. `policy` is the result of
-    /// [`effective_policy`](Self::effective_policy).
+    /// [`effective_policy`](Self::effective_policy). The error is that policy, if an override of the
+    /// subject has to be awaited.
     #[inline]
     pub(crate) fn effective_policy_of_subject<'a>(
         &self,
         policy: EffectivePolicy<'a>,
         subject: &str,
-    ) -> EffectivePolicy<'a> {
+    ) -> Result<EffectivePolicy<'a>, EffectivePolicy<'a>> {
         match &self.shared.subjects {
             Some(subjects) if policy.is_enabled() => {
                 subjects.effective_for(policy, subject, &|policy| self.unsupported(policy))
             }
-            _ => policy,
+            _ => Ok(policy),
         }
+    }
+
+    /// Returns the policy in effect for a subject, and awaits its override where necessary. `policy` is
+    /// the result of [`effective_policy`](Self::effective_policy).
+    pub(crate) async fn find_policy_of_subject<'a>(
+        &self,
+        policy: EffectivePolicy<'a>,
+        subject: &str,
+        request: Option<&RequestHead>,
+    ) -> FoundPolicy<'a> {
+        let policy = match self.effective_policy_of_subject(policy, subject) {
+            Ok(policy) => return FoundPolicy { policy, failed: None },
+            Err(policy) => policy,
+        };
+        let Some(subjects) = &self.shared.subjects else {
+            return FoundPolicy { policy, failed: None };
+        };
+        let asked = subjects.ask(&Check::new(&policy, subject, 0), request).await;
+        match asked {
+            Ok(asked) => {
+                let unsupported = |policy: &Policy| self.unsupported(policy);
+                let policy = subjects.accept(policy, subject, asked, &unsupported);
+                FoundPolicy { policy, failed: None }
+            }
+            Err(failed) => FoundPolicy { policy, failed: Some(failed) },
+        }
+    }
+
+    /// Returns the policy in effect for the subject of a check, and awaits its override where necessary.
+    /// The check contains the declared policy.
+    pub(crate) async fn find_policy_for<'a>(
+        &self,
+        check: &Check<'a>,
+        request: Option<&RequestHead>,
+    ) -> FoundPolicy<'a> {
+        let policy = self.effective_policy(check.policy);
+        self.find_policy_of_subject(policy, check.subject, request).await
     }
 
     /// Returns the time for which the policy in effect for the subject of a check does not change
@@ -110,9 +157,25 @@ impl Limiter {
     }
 
     /// Returns the policy in effect for the subject of a check. The check contains the declared
-    /// policy.
+    /// policy. The error is the policy without an override of the subject, if that has to be awaited.
     #[inline]
-    pub(crate) fn effective_policy_for<'a>(&self, check: &Check<'a>) -> EffectivePolicy<'a> {
+    pub(crate) fn effective_policy_for<'a>(
+        &self,
+        check: &Check<'a>,
+    ) -> Result<EffectivePolicy<'a>, EffectivePolicy<'a>> {
         self.effective_policy_of_subject(self.effective_policy(check.policy), check.subject)
     }
+
+    /// Returns the policy under which the state of a check's subject is found, whatever its quotas are.
+    /// The check contains the declared policy.
+    pub(super) fn countable_policy_for<'a>(&self, check: &Check<'a>) -> EffectivePolicy<'a> {
+        self.effective_policy_for(check).unwrap_or_else(|policy| policy).countable()
+    }
+}
+
+/// The policy in effect for a subject.
+pub(crate) struct FoundPolicy<'a> {
+    /// If the override of the subject could not be found, the policy without it.
+    pub(crate) policy: EffectivePolicy<'a>,
+    pub(crate) failed: Option<FailedLookup>,
 }

@@ -7,7 +7,7 @@ use super::Limiter;
 use super::prospect::can_pass;
 use crate::algorithm::spaced;
 use crate::clock::first_of;
-use crate::overrides::EffectivePolicy;
+use crate::overrides::{EffectivePolicy, RequestHead};
 use crate::verdict::Verdict;
 use crate::{Algorithm, Check, Decision, Outcome, Policy, QuotaState, Unavailable};
 
@@ -19,18 +19,22 @@ impl Limiter {
         &self,
         check: &Check<'a>,
         max_wait: Duration,
+        request: Option<&RequestHead>,
     ) -> (EffectivePolicy<'a>, Result<Decision, Unavailable>) {
         let timer = self.shared.telemetry.start_timer();
-        let waited = self.wait_in_line(check, max_wait).await;
-        let policy = self.effective_policy_for(check);
+        let mut policy = self.effective_policy(check.policy);
+        let waited = self.wait_in_line(check, max_wait, request, &mut policy).await;
         self.observe_wait(timer, &check.with_policy(&policy), &waited);
         (policy, waited)
     }
 
-    async fn wait_in_line(
+    /// Waits in line. `in_effect` becomes the policy by which the check was looked at last.
+    async fn wait_in_line<'a>(
         &self,
-        check: &Check<'_>,
+        check: &Check<'a>,
         max_wait: Duration,
+        request: Option<&RequestHead>,
+        in_effect: &mut EffectivePolicy<'a>,
     ) -> Result<Decision, Unavailable> {
         let queue = &self.shared.queue;
         let until = queue.instant_in(max_wait);
@@ -40,20 +44,25 @@ impl Limiter {
         let mut was_refused = false;
         let mut pauses = Pauses::new();
         loop {
-            let policy = self.effective_policy_for(check);
+            let found = self.find_policy_for(check, request).await;
+            *in_effect = found.policy;
+            let policy = &*in_effect;
+            if let Some(failed) = found.failed {
+                return self.charge_unfound(&check.with_policy(policy), failed).await;
+            }
             // Of a request, only the first refusal counts for a ban.
             let uncounted = (was_refused && policy.get_ban().is_some())
-                .then(|| Box::new((*policy).clone().without_ban()));
-            let in_effect = check.with_policy(uncounted.as_deref().unwrap_or(&policy));
+                .then(|| Box::new((**policy).clone().without_ban()));
+            let in_force = check.with_policy(uncounted.as_deref().unwrap_or(policy));
             if !policy.is_enabled() {
                 return Ok(Decision::disabled());
             }
-            if check.cost == 0 || policy.is_blocked() || in_effect.can_never_pass() {
-                return self.charge_unobserved(&in_effect).await;
+            if check.cost == 0 || policy.is_blocked() || in_force.can_never_pass() {
+                return self.charge_unobserved(&in_force).await;
             }
             let taken = place.get_or_insert_with(|| queue.join(check, until));
-            let stays = match taken.look(&policy) {
-                None => match self.ask_as_first(&in_effect, until, &mut pauses).await? {
+            let stays = match taken.look(policy) {
+                None => match self.ask_as_first(&in_force, until, &mut pauses).await? {
                     ControlFlow::Break(decision) => return Ok(decision),
                     ControlFlow::Continue(span) => {
                         was_refused = true;
@@ -63,15 +72,15 @@ impl Limiter {
                 Some(ahead) => {
                     let left = queue.until(until);
                     let is_judged = judged.as_ref().is_some_and(|by| policy.counts_like(by));
-                    let is_hopeless = !is_judged && !can_pass(&in_effect, ahead, left);
+                    let is_hopeless = !is_judged && !can_pass(&in_force, ahead, left);
                     if is_hopeless || left.is_zero() {
                         // Those behind need not wait until the store has told the time to retry.
                         drop(place);
-                        let refusal = self.refuse_in_line(&in_effect, ahead).await?;
+                        let refusal = self.refuse_in_line(&in_force, ahead).await?;
                         return Ok(refusal.refused_for(left));
                     }
                     if !is_judged {
-                        judged = Some(Box::new((*policy).clone()));
+                        judged = Some(Box::new((**policy).clone()));
                     }
                     left
                 }

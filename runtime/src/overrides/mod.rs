@@ -12,6 +12,7 @@ mod narrowed;
 mod origin;
 pub(crate) mod per_subject;
 pub(crate) mod settings;
+mod subject_function;
 mod table;
 #[cfg(any(feature = "config", feature = "dashboard"))]
 mod written;
@@ -27,6 +28,8 @@ pub use self::error::{OverrideMistake, OverridesError};
 pub(crate) use self::origin::Origin;
 pub(crate) use self::per_subject::SubjectOverrides;
 pub(crate) use self::settings::Override;
+pub(crate) use self::subject_function::{FailedLookup, RequestHead};
+pub use self::subject_function::{SubjectAnswer, SubjectFunction, SubjectLookup};
 pub(crate) use self::table::OverrideTable;
 #[cfg(any(feature = "config", feature = "dashboard"))]
 pub(crate) use self::written::{WrittenPeriod, written_ban, written_quota};

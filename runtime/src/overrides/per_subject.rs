@@ -8,6 +8,10 @@ use std::time::Duration;
 use super::Override;
 use super::derived::{DerivedPolicies, DerivedPolicy, FindUnsupported};
 use super::effective::EffectivePolicy;
+use super::subject_function::{
+    AwaitedOverride, FailedLookup, FoundOverride, RequestHead, SubjectAnswer, SubjectFunction,
+    SubjectLookup, SubjectNotFound,
+};
 use crate::guard::{BoundedMap, HashedKey};
 use crate::micros::{TimeSpan, Timestamp};
 use crate::named_subject::NamedSubject;
@@ -19,6 +23,14 @@ const DEFAULT_MAX_AGE: Duration = Duration::from_secs(60);
 const LEAST_RELOOK: TimeSpan = TimeSpan::from_micros(1_000_000);
 
 type SubjectFn = dyn Fn(&Policy, &str) -> Option<Override> + Send + Sync;
+type AwaitedFn = dyn for<'a> Fn(SubjectLookup<'a>) -> AwaitedOverride<'a> + Send + Sync;
+
+/// The function that is asked for the override of a subject.
+#[derive(Clone)]
+enum SubjectSource {
+    Now(Arc<SubjectFn>),
+    Awaited(Arc<AwaitedFn>),
+}
 
 /// Overrides that depend on the subject, for example on a customer's plan. Pass them to
 /// [`LimiterBuilder::per_subject`](crate::LimiterBuilder::per_subject).
@@ -52,12 +64,13 @@ type SubjectFn = dyn Fn(&Policy, &str) -> Option<Override> + Send + Sync;
 /// burst of 0 it is blocked ([`Outcome::Blocked`](crate::Outcome)).
 ///
 /// The results are cached for a bounded number of subjects and for a bounded time. The function is
-/// called during a request, so it has to be quick: look the plan up in memory. Callers that wait
+/// called during a request, so it has to be quick: look the plan up in memory, or in an async function
+/// ([`awaiting`](Self::awaiting)). Callers that wait
 /// (see [`Limiter::wait`](crate::Limiter::wait)) ask again when the cached result is too old, but at
 /// most once a second.
 #[derive(Clone)]
 pub struct PerSubject {
-    function: Arc<SubjectFn>,
+    function: SubjectSource,
     named: Vec<NamedOverride>,
     max_age: Duration,
     max_keys: usize,
@@ -86,8 +99,60 @@ impl PerSubject {
     pub fn new(
         function: impl Fn(&Policy, &str) -> Option<Override> + Send + Sync + 'static,
     ) -> Self {
+        Self::of(SubjectSource::Now(Arc::new(function)))
+    }
+
+    /// Creates the settings with an async function, which may look the plan up elsewhere, and sees the
+    /// request where there is one: at handlers and layers. For a function and
+    /// [`Limiter::check`](crate::Limiter::check) it is asked without one.
+    ///
+    /// ```
+    /// use tollgate::overrides::SubjectLookup;
+    /// use tollgate::{Limiter, MemoryBackend, Override, PerSubject};
+    ///
+    /// # #[derive(Clone)] struct Database;
+    /// # impl Database {
+    /// #     async fn plan(&self, _: &str) -> Result<Option<u32>, std::io::Error> { Ok(Some(1_000)) }
+    /// # }
+    /// # let database = Database;
+    /// let plans = PerSubject::awaiting(move |lookup: SubjectLookup<'_>| {
+    ///     let (database, customer) = (database.clone(), lookup.subject().to_owned());
+    ///     async move {
+    ///         let plan = database.plan(&customer).await?;
+    ///         Ok::<_, std::io::Error>(plan.map(|limit| Override::new().limit(limit)))
+    ///     }
+    /// });
+    /// let limiter = Limiter::builder(MemoryBackend::new()).per_subject(plans).build();
+    /// ```
+    ///
+    /// What it returns is cached as the results of a plain function are: by policy and subject, and for
+    /// [`max_age`](Self::max_age). So what it takes from a request must be the same for all requests of
+    /// the subject. Of several requests that come before the first answer each asks. Errors are not
+    /// cached.
+    ///
+    /// After an error, the limit does what its [`on_error`](crate::OnError) says, as if the store had
+    /// failed; by [`OnError::Local`](crate::OnError::Local) it counts by the policy without an override of
+    /// the subject, in this process. The circuit breaker does not count it.
+    ///
+    /// [`Limiter::check_now`](crate::Limiter::check_now) and functions that are not async cannot wait: they
+    /// know only what is cached, and otherwise have not asked. [`Limiter::reset`](crate::Limiter::reset)
+    /// and bans need no override and do not ask. The function is called within the time of the request,
+    /// and no deadline of the limiter ends it.
+    #[must_use]
+    pub fn awaiting<F, R>(function: F) -> Self
+    where
+        F: for<'a> SubjectFunction<'a, Output = R> + Send + Sync + 'static,
+        R: SubjectAnswer,
+    {
+        Self::of(SubjectSource::Awaited(Arc::new(move |lookup| {
+            let answer = function.call(lookup);
+            Box::pin(async move { answer.await.found() })
+        })))
+    }
+
+    fn of(function: SubjectSource) -> Self {
         let (max_age, max_keys) = (DEFAULT_MAX_AGE, DEFAULT_MAX_KEYS);
-        Self { function: Arc::new(function), named: Vec::new(), max_age, max_keys }
+        Self { function, named: Vec::new(), max_age, max_keys }
     }
 
     /// Adds an override of the policy of this name for one subject, for which the function is not
@@ -140,7 +205,7 @@ impl fmt::Debug for PerSubject {
 
 /// The overrides of single subjects in one limiter: the function, and a cache of its results.
 pub(crate) struct SubjectOverrides {
-    function: Arc<SubjectFn>,
+    function: SubjectSource,
     /// The overrides of subjects that are named, by policy and text.
     named: HashMap<String, HashMap<String, Override>>,
     max_age: TimeSpan,
@@ -156,6 +221,12 @@ struct CachedResult {
     derived: Option<Arc<DerivedPolicy>>,
     /// The time at which the function was called.
     called_at: Timestamp,
+}
+
+/// The override that an awaited function has returned, and the time at which it was asked.
+pub(crate) struct AskedOverride {
+    changes: Option<Override>,
+    asked_at: Timestamp,
 }
 
 /// A lookup of the policy in effect for a subject.
@@ -186,18 +257,68 @@ impl SubjectOverrides {
         }
     }
 
-    /// Returns the policy in effect for this subject.
+    /// Returns `true` if the function has to be awaited.
+    #[cfg(feature = "axum")]
+    #[inline]
+    pub(crate) fn is_awaited(&self) -> bool {
+        matches!(self.function, SubjectSource::Awaited(_))
+    }
+
+    /// Returns the policy in effect for this subject. The error is the policy without an override of
+    /// the subject, if the function has to be awaited for that.
     pub(crate) fn effective_for<'a>(
         &self,
         mut policy: EffectivePolicy<'a>,
         subject: &str,
         unsupported: FindUnsupported<'_>,
-    ) -> EffectivePolicy<'a> {
+    ) -> Result<EffectivePolicy<'a>, EffectivePolicy<'a>> {
         let lookup = Lookup {
             key: self.cache.key(&Check::new(&policy, subject, 0)),
             now: Timestamp::now(&self.clock),
         };
-        if let Some(derived) = self.derive_for(&lookup, unsupported) {
+        match self.derive_for(&lookup, unsupported) {
+            None => return Err(policy),
+            Some(None) => {}
+            Some(Some(derived)) => policy.replace(Arc::clone(&derived.overridden)),
+        }
+        Ok(policy)
+    }
+
+    /// Awaits the function, and returns its answer.
+    pub(crate) async fn ask(
+        &self,
+        check: &Check<'_>,
+        request: Option<&RequestHead>,
+    ) -> Result<AskedOverride, FailedLookup> {
+        let asked_at = Timestamp::now(&self.clock);
+        let found: FoundOverride = match &self.function {
+            SubjectSource::Now(function) => Ok(function(check.policy, check.subject)),
+            SubjectSource::Awaited(function) => {
+                let Check { policy, subject, .. } = *check;
+                function(SubjectLookup { policy, subject, request }).await
+            }
+        };
+        match found {
+            Ok(changes) => Ok(AskedOverride { changes, asked_at }),
+            Err(error) => {
+                Err(FailedLookup { setting: "PerSubject", error: Box::new(SubjectNotFound(error)) })
+            }
+        }
+    }
+
+    /// Returns the policy in effect for a subject of which this is the override, and caches that.
+    pub(crate) fn accept<'a>(
+        &self,
+        mut policy: EffectivePolicy<'a>,
+        subject: &str,
+        asked: AskedOverride,
+        unsupported: FindUnsupported<'_>,
+    ) -> EffectivePolicy<'a> {
+        let AskedOverride { changes, asked_at } = asked;
+        let derived = changes.map(|changes| self.derived.derive(&policy, &changes, unsupported));
+        let key = self.cache.key(&Check::new(&policy, subject, 0));
+        self.store(&key, CachedResult { derived: derived.clone(), called_at: asked_at });
+        if let Some(derived) = derived {
             policy.replace(Arc::clone(&derived.overridden));
         }
         policy
@@ -218,16 +339,20 @@ impl SubjectOverrides {
         }
     }
 
+    /// Returns the policy that a subject has in the place of the one in effect, or `None` in it if the
+    /// policy does not change. Returns `None` if the function has to be awaited.
     fn derive_for(
         &self,
         lookup: &Lookup<'_>,
         unsupported: FindUnsupported<'_>,
-    ) -> Option<Arc<DerivedPolicy>> {
+    ) -> Option<Option<Arc<DerivedPolicy>>> {
         let Lookup { key, now } = lookup;
         let HashedKey { policy, subject, .. } = *key;
         let (derived, called_at) = match self.cached(lookup) {
-            Some((None, _)) => return None,
-            Some((Some(derived), _)) if derived.is_derived_from(policy) => return Some(derived),
+            Some((None, _)) => return Some(None),
+            Some((Some(derived), _)) if derived.is_derived_from(policy) => {
+                return Some(Some(derived));
+            }
             // The override of the policy has changed since the call, so the subject's override is
             // applied again.
             Some((Some(derived), called_at)) => {
@@ -236,12 +361,20 @@ impl SubjectOverrides {
             None => {
                 let named = self.named.get(policy.name()).and_then(|all| all.get(subject));
                 // No lock is taken here, because the function may be slow.
-                let changes = named.cloned().or_else(|| (self.function)(policy, subject));
+                let changes = match (named, &self.function) {
+                    (Some(changes), _) => Some(changes.clone()),
+                    (None, SubjectSource::Now(function)) => function(policy, subject),
+                    (None, SubjectSource::Awaited(_)) => return None,
+                };
                 (changes.map(|changes| self.derived.derive(policy, &changes, unsupported)), *now)
             }
         };
-        let result = CachedResult { derived: derived.clone(), called_at };
-        let shared = self.cache.share(policy);
+        self.store(key, CachedResult { derived: derived.clone(), called_at });
+        Some(derived)
+    }
+
+    fn store(&self, key: &HashedKey<'_>, result: CachedResult) {
+        let shared = self.cache.share(key.policy);
         let mut shard = self.cache.shard(key);
         match shard.find(key) {
             Some(entry) => entry.value = result,
@@ -249,7 +382,6 @@ impl SubjectOverrides {
                 shard.insert(key, shared, result, |_| false);
             }
         }
-        derived
     }
 
     /// Returns the cached result and the time of its call. Returns `None` if there is none or it is
