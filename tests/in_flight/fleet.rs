@@ -195,7 +195,7 @@ fn lease(server: &RedisServer, permits: u32) -> (f64, Option<f64>) {
     let keys: Vec<String> = server.ask("KEYS *{*");
     let value: Option<Vec<u8>> = keys.first().and_then(|key| server.ask(&format!("GET {key}")));
     let number = |bytes: &[u8]| f64::from_le_bytes(bytes.try_into().unwrap());
-    let entries = value.iter().flat_map(|value| value[1..].chunks(36));
+    let entries = value.iter().flat_map(|value| value[1..].chunks(44));
     let mut ends = entries
         .filter(|entry| entry[16..20] == permits.to_le_bytes())
         .map(|entry| number(&entry[20..28]) + number(&entry[28..36]));
@@ -274,7 +274,7 @@ fn a_partition_that_is_longer_than_a_lease_gives_the_permits_once_more() {
 fn stored(server: &RedisServer) -> u32 {
     let keys: Vec<String> = server.ask("KEYS *{*");
     let value: Option<Vec<u8>> = keys.first().and_then(|key| server.ask(&format!("GET {key}")));
-    let entries = value.iter().flat_map(|value| value[1..].chunks(36));
+    let entries = value.iter().flat_map(|value| value[1..].chunks(44));
     entries.map(|entry| u32::from_le_bytes(entry[16..20].try_into().unwrap())).sum()
 }
 
@@ -362,4 +362,33 @@ fn permits_survive_an_outage_on_both_sides() {
         limiter.close().await;
         assert_eq!((stored(&server), limiter.stats().in_flight), (0, 0));
     });
+}
+
+/// A release is known at the server however many checks of the process are on their way all the time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_release_is_known_while_others_ask_without_a_pause() {
+    let server = RedisServer::start();
+    let limiter = builder(&server.url()).build();
+    let policy = policy(Duration::from_secs(3_600));
+    let mut held = Vec::new();
+    for _ in 0..LIMIT {
+        held.push(limiter.permit(&policy, "s").await.unwrap());
+    }
+    let mut tasks = JoinSet::new();
+    for _ in 0..TASKS {
+        let (limiter, policy) = (limiter.clone(), policy.clone());
+        tasks.spawn(async move {
+            // Each gets one in its time, and goes on to ask until all have had one.
+            for _ in 0..3 {
+                while limiter.permit(&policy, "s").await.is_err() {}
+            }
+        });
+    }
+    // All but one place stays taken, so that most of them are refused.
+    held.pop();
+    let all = async { while tasks.join_next().await.is_some() {} };
+    tokio::time::timeout(PATIENCE * 3, all).await.unwrap();
+    drop(held);
+    limiter.close().await;
+    assert_eq!(stored(&server), 0);
 }

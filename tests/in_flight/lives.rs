@@ -1,7 +1,7 @@
 //! Random lives of requests against a list of those in flight: in memory and on Redis the same
 //! requests are admitted, and at the end nothing is left.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -236,15 +236,20 @@ fn several_processes_are_those_of_the_list() {
     let runtime = Runtime::new().unwrap();
     let server = RedisServer::start();
     let connection = RefCell::new(server.connection());
+    let case = Cell::new(0);
     let step = (0..3_usize, 0..10_u32, any::<usize>(), 1..HOLD / 2);
     let ran = cases(40, 2_000).run(&prop::collection::vec(step, 1..80), |steps| {
         let mut connection = connection.borrow_mut();
         let _: () = redis::cmd("FLUSHALL").query(&mut connection).unwrap();
         let clock = ManualClock::new();
+        // The processes of the case before may still report what they have released.
+        case.set(case.get() + 1);
+        let prefix = format!("case-{}:", case.get());
         let policy =
             Policy::in_flight_only("fleet", InFlight::new(4).hold(Duration::from_micros(HOLD)));
         let process = |_| {
             let backend = RedisBackend::builder(&server.url())
+                .key_prefix(&*prefix)
                 .virtual_time(clock.clone())
                 .deadline(Duration::from_secs(20));
             Limiter::new(Arc::new(backend.build().unwrap()))
@@ -275,7 +280,7 @@ fn several_processes_are_those_of_the_list() {
                     let known = (0..3).filter(counted).map(|it| (renewed[it], held[it].len()));
                     let mut known: Vec<_> = known.filter(|(_, count)| *count > 0).collect();
                     known.sort_unstable();
-                    eventually("the release is told", || stored(&mut connection) == known);
+                    eventually("the release is told", || stored(&mut connection, &prefix) == known);
                 }
                 _ => clock.advance(Duration::from_micros(micros)),
             }
@@ -287,13 +292,14 @@ fn several_processes_are_those_of_the_list() {
 
 /// Returns what the server has stored: for each process the time of its last operation and the number
 /// of its permits.
-fn stored(connection: &mut redis::Connection) -> Vec<(u64, usize)> {
-    let keys: Vec<String> = redis::cmd("KEYS").arg("*{*").query(connection).unwrap();
+fn stored(connection: &mut redis::Connection, prefix: &str) -> Vec<(u64, usize)> {
+    let pattern = format!("{prefix}{{*");
+    let keys: Vec<String> = redis::cmd("KEYS").arg(pattern).query(connection).unwrap();
     let Some(key) = keys.first() else { return Vec::new() };
     let value: Option<Vec<u8>> = redis::cmd("GET").arg(key).query(connection).unwrap();
     let number = |bytes: &[u8]| f64::from_le_bytes(bytes.try_into().unwrap()) as u64;
     let count = |bytes: &[u8]| u32::from_le_bytes(bytes.try_into().unwrap()) as usize;
-    let entries = value.iter().flat_map(|value| value[1..].chunks(36));
+    let entries = value.iter().flat_map(|value| value[1..].chunks(44));
     let mut stored: Vec<_> =
         entries.map(|entry| (number(&entry[20..28]), count(&entry[16..20]))).collect();
     stored.sort_unstable();

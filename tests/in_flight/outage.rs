@@ -22,7 +22,7 @@ fn limiter(proxy: &Proxy) -> Limiter {
 fn stored(server: &RedisServer) -> u32 {
     let keys: Vec<String> = server.ask("KEYS *{*");
     let value: Option<Vec<u8>> = keys.first().and_then(|key| server.ask(&format!("GET {key}")));
-    let entries = value.iter().flat_map(|value| value[1..].chunks(36));
+    let entries = value.iter().flat_map(|value| value[1..].chunks(44));
     entries.map(|entry| u32::from_le_bytes(entry[16..20].try_into().unwrap())).sum()
 }
 

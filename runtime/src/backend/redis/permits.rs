@@ -1,8 +1,8 @@
 //! The permits of requests in flight that this process holds, and their renewal.
 //!
 //! The server stores how many permits each process holds of a subject, as a lease. Every operation on
-//! a subject tells it how many these are by the account here, and so renews the lease and makes
-//! good what was lost on the way. A task reports the subjects for which nothing else is sent: soon
+//! a subject tells it what this process has released by the account here, and what it holds, and so
+//! renews the lease and makes good what was lost on the way. A task reports the subjects for which nothing else is sent: soon
 //! after a release, and otherwise three times in the length of the lease. Reports leave together,
 //! and share round trips with the checks.
 
@@ -61,6 +61,11 @@ struct SubjectPermits {
     held: u32,
     /// The operations on their way that may take a permit.
     asking: u32,
+    /// The number of permits released so far, and of the operations before the first of this subject, so
+    /// that it never goes back.
+    released: u64,
+    /// `true` if the answer to an operation was lost, and nothing has made that good since.
+    lacks_answer: bool,
     limit: u32,
     hold_micros: u64,
     /// The number of the operation after which the account changed in a way that the server does not
@@ -78,6 +83,8 @@ impl SubjectPermits {
     /// Returns the time of the next report; `None` if there is nothing to report.
     fn due(&self) -> Option<Instant> {
         match (self.changed_after, self.held) {
+            // Only when nothing is on its way can a report say what an answer would have said.
+            (Some(_), _) if self.lacks_answer && self.asking > 0 => Some(self.renewed + PAUSE),
             (Some(_), _) => Some(self.renewed),
             (None, 0) => None,
             (None, _) => Some(self.renewed + self.renewal()),
@@ -88,11 +95,14 @@ impl SubjectPermits {
         self.held == 0 && self.asking == 0 && self.changed_after.is_none()
     }
 
-    /// Notes the answer to the operation of this number.
-    fn answered(&mut self, number: u64) {
+    /// Notes the answer to the operation of this number. `is_exact` is `true` if it said all that this
+    /// process holds.
+    fn answered(&mut self, number: u64, is_exact: bool) {
         self.renewed = Instant::now();
-        if self.changed_after.is_some_and(|after| after < number) {
-            self.changed_after = None;
+        if self.changed_after.is_some_and(|after| after < number)
+            && (is_exact || !self.lacks_answer)
+        {
+            (self.changed_after, self.lacks_answer) = (None, false);
         }
     }
 }
@@ -152,17 +162,19 @@ impl HeldPermits {
         let limit = in_flight.map_or(u32::MAX, |it| it.limit());
         let hold_micros = in_flight.map_or(0, |it| it.hold_micros());
         let known = account.subjects.get(&keys.counters);
-        let (have, asking) = known.map_or((0, 0), |subject| (subject.held, subject.asking));
-        let keep = have.saturating_add(asking);
-        let permits = PermitArguments { owner: self.owner, number, have, keep, limit, hold_micros };
+        let (have, is_exact, released) =
+            known.map_or((0, true, number), |it| (it.held, it.asking == 0, it.released));
+        let owner = self.owner;
+        let permits =
+            PermitArguments { owner, number, have, is_exact, limit, hold_micros, released };
         if !takes {
             return (permits, None);
         }
         let subject = account.subject(&keys.counters, check);
         subject.asking += 1;
         (subject.limit, subject.hold_micros) = (limit, hold_micros);
-        let of = Arc::clone(self);
-        (permits, Some(PermitOnItsWay { of, key: keys.counters.clone(), number, is_given: None }))
+        let (of, key) = (Arc::clone(self), keys.counters.clone());
+        (permits, Some(PermitOnItsWay { of, key, number, is_exact, is_given: None }))
     }
 
     /// Adds a permit that was given elsewhere.
@@ -182,6 +194,7 @@ impl HeldPermits {
         let last = account.last;
         let Some(subject) = account.subjects.get_mut(key) else { return };
         subject.held = subject.held.saturating_sub(1);
+        subject.released += 1;
         subject.changed_after = Some(last);
         let due = subject.renewed;
         self.tell(account, due);
@@ -255,14 +268,14 @@ impl HeldPermits {
         let mut sent = Vec::with_capacity(due.len());
         for (key, permits) in due {
             let Ok(receiver) = self.submit(servers, &key, &permits, deadline) else { return false };
-            sent.push((key, permits.number, receiver));
+            sent.push((key, permits, receiver));
         }
         let mut all = true;
-        for (key, number, receiver) in sent {
+        for (key, permits, receiver) in sent {
             let is_answered = receiver.receive().await.is_ok();
             all &= is_answered;
             if is_answered && let Some(subject) = self.lock().subjects.get_mut(&key) {
-                subject.answered(number);
+                subject.answered(permits.number, permits.is_exact);
             }
         }
         all
@@ -291,11 +304,13 @@ impl HeldPermits {
 
 impl Account {
     fn subject(&mut self, key: &[u8], check: &Check<'_>) -> &mut SubjectPermits {
-        let in_flight = check.policy.get_in_flight();
+        let (in_flight, last) = (check.policy.get_in_flight(), self.last);
         self.subjects.entry(key.into()).or_insert_with(|| SubjectPermits {
             policy: check.policy.name_handle(),
             held: 0,
             asking: 0,
+            released: last,
+            lacks_answer: false,
             limit: in_flight.map_or(u32::MAX, |it| it.limit()),
             hold_micros: in_flight.map_or(0, |it| it.hold_micros()),
             changed_after: None,
@@ -318,9 +333,11 @@ impl Account {
         let reports: Vec<_> = near
             .zip(numbers)
             .map(|((key, subject), number)| {
-                let SubjectPermits { held: have, asking, limit, hold_micros, .. } = *subject;
-                let keep = have.saturating_add(asking);
-                (key.clone(), PermitArguments { owner, number, have, keep, limit, hold_micros })
+                let SubjectPermits { held: have, limit, hold_micros, released, .. } = *subject;
+                let is_exact = subject.asking == 0;
+                let permits =
+                    PermitArguments { owner, number, have, is_exact, limit, hold_micros, released };
+                (key.clone(), permits)
             })
             .collect();
         self.last += reports.len() as u64;
@@ -347,6 +364,7 @@ pub(super) struct PermitOnItsWay {
     of: Arc<HeldPermits>,
     key: Box<[u8]>,
     number: u64,
+    is_exact: bool,
     /// `None` if the answer is not known.
     is_given: Option<bool>,
 }
@@ -367,9 +385,9 @@ impl Drop for PermitOnItsWay {
         match self.is_given {
             Some(is_given) => {
                 subject.held += u32::from(is_given);
-                subject.answered(self.number);
+                subject.answered(self.number, self.is_exact);
             }
-            None => subject.changed_after = Some(last),
+            None => (subject.changed_after, subject.lacks_answer) = (Some(last), true),
         }
         if let Some(due) = subject.due() {
             self.of.tell(account, due);

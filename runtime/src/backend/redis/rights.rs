@@ -108,9 +108,10 @@ async fn run_every_path(node: &Node, stem: &str) -> Result<(), BackendError> {
         owner: [1; 8],
         number: 1,
         have: 0,
-        keep: 0,
+        is_exact: true,
         limit: 1,
         hold_micros: 1_000_000,
+        released: 0,
     };
     let take = Plan::of(&Operation::charge(Check::new(&large, "", 1))).with_permits(&permits);
     let report = Plan::report(&PermitArguments { number: 2, ..permits });

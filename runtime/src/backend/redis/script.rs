@@ -233,12 +233,13 @@ pub(super) struct PermitArguments {
     pub(super) number: u64,
     /// The permits that the process holds for certain.
     pub(super) have: u32,
-    /// Those that it may hold: also those for which it has not yet an answer. The one that this
-    /// operation takes is in neither number.
-    pub(super) keep: u32,
+    /// `true` if no other operation that takes one is on its way, so that it holds no more.
+    pub(super) is_exact: bool,
     pub(super) limit: u32,
     /// The time for which the permits stay without a renewal, in microseconds.
     pub(super) hold_micros: u64,
+    /// The permits that the process has released so far.
+    pub(super) released: u64,
 }
 
 impl Plan {
@@ -252,17 +253,18 @@ impl Plan {
 
     /// Adds what the operation says of permits.
     pub(super) fn with_permits(self, permits: &PermitArguments) -> Self {
-        let PermitArguments { owner, number, have, keep, limit, hold_micros } = *permits;
+        let PermitArguments { owner, number, have, is_exact, limit, .. } = *permits;
         let mut plan = self.0.into_vec();
         if let Some(action) = plan.get_mut(1) {
             *action = *action % WITH_PERMIT + WITH_PERMIT;
         }
         plan.extend(owner);
         plan.extend((number as f64).to_le_bytes());
-        for count in [have, keep, limit] {
+        for count in [have, u32::from(is_exact), limit] {
             plan.extend(count.to_le_bytes());
         }
-        plan.extend(encoded_micros(hold_micros));
+        plan.extend(encoded_micros(permits.hold_micros));
+        plan.extend((permits.released as f64).to_le_bytes());
         Self(plan.into())
     }
 

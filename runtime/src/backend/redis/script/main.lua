@@ -49,7 +49,7 @@ local floor, ceil = math.floor, math.ceil
 constant VERSION = 3
 constant HEADER = 12
 -- The bytes of a process's entry among the permits of a subject.
-constant HOLDER = 36
+constant HOLDER = 44
 -- The algorithms: sliding window, sliding window counter, fixed window, and the buckets.
 constant LOG = 1
 constant COUNTER = 2
@@ -78,7 +78,7 @@ constant FORGIVE = 8
 constant REPORT = 9
 constant WITH_PERMIT = 16
 -- The bytes that a plan has about permits.
-constant PERMIT = 36
+constant PERMIT = 44
 -- The kinds of a window that is missing: that of an instant, or the one with a number.
 constant OF_INSTANT = 1
 constant OF_NUMBER = 2

@@ -16,8 +16,8 @@ end
 -- them, and `looks` only to look.
 local function read_permit(plan, action, text)
   local permit = { takes = action == CHARGE, reports = action == REPORT }
-  permit.owner, permit.number, permit.have, permit.keep, permit.limit, permit.hold =
-    unpack('<c8dI4I4I4d', text, #text - PERMIT + 1)
+  permit.owner, permit.number, permit.have, permit.is_exact, permit.limit, permit.hold,
+    permit.released = unpack('<c8dI4I4I4dd', text, #text - PERMIT + 1)
   plan.permit, plan.inner, plan.looks = permit, {}, {}
   for name, value in pairs(plan) do
     if name ~= 'permit' then plan.inner[name], plan.looks[name] = value, value end
