@@ -33,8 +33,8 @@ impl BackendInfo {
     }
 
     /// Says that the backend counts by [calendars](crate::Quota::calendar), such as one that asks a
-    /// [`MemoryBackend`](crate::MemoryBackend) or a Redis. A limiter does not apply policies with such quotas
-    /// with any other backend.
+    /// [`MemoryBackend`](crate::MemoryBackend) or a Redis. A limiter does not apply policies with such
+    /// quotas with any other backend.
     #[cfg(feature = "calendar")]
     #[must_use]
     pub fn calendars(mut self) -> Self {

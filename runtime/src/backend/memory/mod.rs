@@ -3,7 +3,7 @@
 mod bans;
 mod builder;
 mod overflow;
-pub(crate) mod permits;
+mod permits;
 pub(crate) mod policies;
 mod shard;
 mod slot;

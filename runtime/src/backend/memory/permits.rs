@@ -20,7 +20,7 @@ use crate::{BackendError, Check, InFlight, Outcome};
 const SHARDS: usize = 64;
 
 /// The permits that are held, by policy and subject.
-pub(crate) struct PermitTable {
+pub(super) struct PermitTable {
     hasher: RandomState,
     shards: Box<[PaddedPermits]>,
 }
@@ -54,7 +54,7 @@ impl Default for PermitTable {
 impl PermitTable {
     /// Calls `decide` with the number of permits that the check's subject holds, and adds one if it
     /// returns `true`. No other permit of the subject is given or released meanwhile.
-    pub(crate) fn take_if(&self, check: &Check<'_>, decide: impl FnOnce(u32) -> bool) {
+    fn take_if(&self, check: &Check<'_>, decide: impl FnOnce(u32) -> bool) {
         let hash = self.hash(check);
         let mut shard = lock(&self.shard(hash).0);
         match shard.entry(hash, |permits| permits.is_of(check), |permits| permits.hash) {
@@ -74,12 +74,12 @@ impl PermitTable {
     }
 
     /// Adds a permit, whatever the limit.
-    pub(crate) fn take(&self, check: &Check<'_>) {
+    pub(super) fn take(&self, check: &Check<'_>) {
         self.take_if(check, |_| true);
     }
 
     /// Releases a permit.
-    pub(crate) fn release(&self, check: &Check<'_>) {
+    fn release(&self, check: &Check<'_>) {
         let hash = self.hash(check);
         let mut shard = lock(&self.shard(hash).0);
         if let Ok(mut entry) = shard.find_entry(hash, |permits| permits.is_of(check)) {

@@ -22,7 +22,13 @@ pub(super) fn parts<'a>(prefix: &str, key: &'a [u8]) -> Option<(&'a str, &'a str
     Some((policy, rest.strip_prefix(':')?))
 }
 
-/// Returns `true` for the key of a subject's permits, whose hash tag is that of its counters.
+/// Returns the key of a subject's permits, by that of its counters. In a cluster both have to be in one
+/// slot, so the one is the hash tag of the other; unless the prefix has one.
+pub(super) fn of_permits(prefix: &str, counters: &[u8]) -> Box<[u8]> {
+    [prefix.as_bytes(), b"{", counters, b"}"].concat().into()
+}
+
+/// Returns `true` for a key of permits.
 pub(super) fn is_of_permits(prefix: &str, key: &[u8]) -> bool {
     let rest = key.strip_prefix(prefix.as_bytes()).and_then(|rest| rest.strip_prefix(b"{"));
     let counters = rest.and_then(|rest| rest.strip_suffix(b"}"));
@@ -117,6 +123,7 @@ mod tests {
         ) {
             let key = of(&prefix, &policy, &subject);
             prop_assert_eq!(parts(&prefix, &key), Some((&*policy, &*subject)));
+            prop_assert!(is_of_permits(&prefix, &of_permits(&prefix, &key)));
         }
     }
 

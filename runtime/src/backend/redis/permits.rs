@@ -16,8 +16,10 @@ use smol_str::SmolStr;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::cluster::slot_of;
 use super::discovery::Discovery;
 use super::driver::LazyDriver;
+use super::key_name;
 use super::request::{ReplyReceiver, Request};
 use super::script::{Keys, PermitArguments, Plan};
 use super::servers::Servers;
@@ -127,23 +129,22 @@ impl HeldPermits {
         })
     }
 
-    /// Returns the key of the permits of a subject, by that of its counters. In a cluster both have to
-    /// be in one slot, so the one is the hash tag of the other; unless the prefix has one.
+    /// Returns the key of the permits of a subject, by that of its counters.
     pub(super) fn key(
         &self,
         counters: &[u8],
         servers: &Servers,
     ) -> Result<Box<[u8]>, BackendError> {
-        let key = [self.key_prefix.as_bytes(), b"{", counters, b"}"].concat();
+        let key = key_name::of_permits(&self.key_prefix, counters);
         if let Servers::Cluster(_) = servers
-            && super::slot_of(&key) != super::slot_of(counters)
+            && slot_of(&key) != slot_of(counters)
         {
             return Err(BackendError::rejected(
                 "a limit on requests in flight needs a key prefix without braces, or with one hash \
                  tag such as `{limits}:`",
             ));
         }
-        Ok(key.into())
+        Ok(key)
     }
 
     /// Returns what an operation says of the permits, and the note that it may take one; `None` if it
@@ -158,9 +159,7 @@ impl HeldPermits {
         let mut account = self.lock();
         account.last += 1;
         let number = account.last;
-        let in_flight = check.policy.get_in_flight();
-        let limit = in_flight.map_or(u32::MAX, |it| it.limit());
-        let hold_micros = in_flight.map_or(0, |it| it.hold_micros());
+        let (limit, hold_micros) = terms_of(check);
         let known = account.subjects.get(&keys.counters);
         let (have, is_exact, released) =
             known.map_or((0, true, number), |it| (it.held, it.asking == 0, it.released));
@@ -304,15 +303,15 @@ impl HeldPermits {
 
 impl Account {
     fn subject(&mut self, key: &[u8], check: &Check<'_>) -> &mut SubjectPermits {
-        let (in_flight, last) = (check.policy.get_in_flight(), self.last);
+        let ((limit, hold_micros), last) = (terms_of(check), self.last);
         self.subjects.entry(key.into()).or_insert_with(|| SubjectPermits {
             policy: check.policy.name_handle(),
             held: 0,
             asking: 0,
             released: last,
             lacks_answer: false,
-            limit: in_flight.map_or(u32::MAX, |it| it.limit()),
-            hold_micros: in_flight.map_or(0, |it| it.hold_micros()),
+            limit,
+            hold_micros,
             changed_after: None,
             renewed: Instant::now(),
         })
@@ -343,6 +342,12 @@ impl Account {
         self.last += reports.len() as u64;
         reports
     }
+}
+
+/// Returns the number of permits and the time for which they are held, by the policy of a check.
+fn terms_of(check: &Check<'_>) -> (u32, u64) {
+    let in_flight = check.policy.get_in_flight();
+    in_flight.map_or((u32::MAX, 0), |it| (it.limit(), it.hold_micros()))
 }
 
 /// Reports as long as there is something to report.
