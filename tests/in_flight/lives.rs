@@ -16,6 +16,8 @@ use tollgate::{
     RedisBackend, Source,
 };
 
+use super::stored::entries_with;
+
 const SECOND: Duration = Duration::from_secs(1);
 const SUBJECTS: [&str; 3] = ["a", "b", "c"];
 
@@ -293,15 +295,8 @@ fn several_processes_are_those_of_the_list() {
 /// Returns what the server has stored: for each process the time of its last operation and the number
 /// of its permits.
 fn stored(connection: &mut redis::Connection, prefix: &str) -> Vec<(u64, usize)> {
-    let pattern = format!("{prefix}{{*");
-    let keys: Vec<String> = redis::cmd("KEYS").arg(pattern).query(connection).unwrap();
-    let Some(key) = keys.first() else { return Vec::new() };
-    let value: Option<Vec<u8>> = redis::cmd("GET").arg(key).query(connection).unwrap();
-    let number = |bytes: &[u8]| f64::from_le_bytes(bytes.try_into().unwrap()) as u64;
-    let count = |bytes: &[u8]| u32::from_le_bytes(bytes.try_into().unwrap()) as usize;
-    let entries = value.iter().flat_map(|value| value[1..].chunks(44));
-    let mut stored: Vec<_> =
-        entries.map(|entry| (number(&entry[20..28]), count(&entry[16..20]))).collect();
+    let entries = entries_with(connection, prefix).into_iter();
+    let mut stored: Vec<_> = entries.map(|entry| (entry.renewed, entry.permits as usize)).collect();
     stored.sort_unstable();
     stored
 }

@@ -13,4 +13,5 @@ mod observer;
 mod options;
 mod outage;
 mod settings;
+mod stored;
 mod waiting;

@@ -7,6 +7,8 @@ use support::redis::{Fault, Proxy, RedisServer, eventually};
 use tokio::runtime::Runtime;
 use tollgate::{InFlight, Limiter, LocalTier, OnError, Policy, RedisBackend, Source};
 
+use super::stored::permits;
+
 fn policy(mode: OnError) -> Policy {
     let in_flight = InFlight::new(2).hold(Duration::from_secs(2));
     Policy::in_flight_only("outage", in_flight).on_error(mode)
@@ -16,14 +18,6 @@ fn limiter(proxy: &Proxy) -> Limiter {
     let backend = RedisBackend::builder(&proxy.url()).deadline(Duration::from_millis(300));
     let builder = Limiter::builder(backend.build().unwrap()).local_tier(LocalTier::none());
     builder.instances(1).build()
-}
-
-/// Returns the number of permits that the server has stored.
-fn stored(server: &RedisServer) -> u32 {
-    let keys: Vec<String> = server.ask("KEYS *{*");
-    let value: Option<Vec<u8>> = keys.first().and_then(|key| server.ask(&format!("GET {key}")));
-    let entries = value.iter().flat_map(|value| value[1..].chunks(44));
-    entries.map(|entry| u32::from_le_bytes(entry[16..20].try_into().unwrap())).sum()
 }
 
 #[test]
@@ -49,9 +43,9 @@ fn each_mode_does_what_it_says() {
             assert_eq!(admitted, [true, true, false], "{fault:?}");
             proxy.set(Fault::None);
             // What an answer did not tell, and what was given here, is set right.
-            eventually("the server knows three", || stored(&server) == 3);
+            eventually("the server knows three", || permits(&server) == 3);
             drop((held, open, local));
-            eventually("nothing is left", || stored(&server) == 0);
+            eventually("nothing is left", || permits(&server) == 0);
             limiter.close().await;
         }
     });
@@ -74,7 +68,7 @@ fn calls_that_are_given_up_leave_nothing() {
             }
             proxy.set(Fault::None);
             assert_eq!(limiter.stats().in_flight, 0);
-            eventually("nothing is left", || stored(&server) == 0);
+            eventually("nothing is left", || permits(&server) == 0);
         }
         limiter.close().await;
     });
