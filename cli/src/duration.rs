@@ -36,14 +36,7 @@ pub(crate) fn shown(duration: Duration) -> String {
         600_000..172_800_000 => 60_000,
         _ => 3_600_000,
     };
-    let mut rest = millis.div_ceil(unit).saturating_mul(unit);
-    let mut text = String::new();
-    for (unit, length) in UNITS {
-        if rest >= length {
-            text.push_str(&format!("{}{unit}", rest / length));
-            rest %= length;
-        }
-    }
+    let text = in_units(millis.div_ceil(unit).saturating_mul(unit));
     if text.is_empty() { "0s".to_owned() } else { text }
 }
 
@@ -51,15 +44,20 @@ pub(crate) fn shown(duration: Duration) -> String {
 pub(crate) fn exact(period: Duration) -> String {
     let micros = period.as_micros() % 1_000;
     let millis = Duration::from_micros(u64::try_from(period.as_micros() - micros).unwrap_or(0));
-    let mut rest = u64::try_from(millis.as_millis()).unwrap_or(u64::MAX);
-    let mut text = String::new();
+    let text = in_units(u64::try_from(millis.as_millis()).unwrap_or(u64::MAX));
+    if micros > 0 { format!("{text}{micros}us") } else { text }
+}
+
+/// Writes milliseconds in all units of which there is one; nothing for 0.
+fn in_units(millis: u64) -> String {
+    let (mut rest, mut text) = (millis, String::new());
     for (unit, length) in UNITS {
         if rest >= length {
             text.push_str(&format!("{}{unit}", rest / length));
             rest %= length;
         }
     }
-    if micros > 0 { format!("{text}{micros}us") } else { text }
+    text
 }
 
 #[cfg(test)]

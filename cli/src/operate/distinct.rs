@@ -18,8 +18,7 @@ pub(crate) struct Distinct {
 impl Distinct {
     /// Returns `true` if the key is new. Beyond [`MOST`], all are.
     pub(crate) fn insert(&mut self, key: &StoredKey) -> bool {
-        let is_full = self.found.len() >= MOST;
-        is_full || self.found.insert(self.hasher.hash_one((key.policy(), key.subject())))
+        self.is_full() || self.found.insert(self.hasher.hash_one((key.policy(), key.subject())))
     }
 
     pub(crate) fn is_full(&self) -> bool {

@@ -10,8 +10,7 @@ use crate::duration;
 
 /// Returns the algorithm by its name; those that store the same have one.
 pub(crate) fn algorithm(form: &StoredForm) -> String {
-    let names: Vec<&str> = form.algorithms().iter().copied().map(Algorithm::as_str).collect();
-    names.join("/")
+    names(form).join("/")
 }
 
 /// Writes a form: `sliding_window 100/1m, 1000/1h`.
