@@ -33,13 +33,18 @@ fn quota(quota: &Quota) -> String {
         capacity if capacity == quota.limit() => String::new(),
         capacity => format!(" with a burst of {capacity}"),
     };
-    format!("{}/{}{burst}", quota.limit(), duration::exact(quota.period()))
+    let period = match quota.get_calendar() {
+        Some((unit, zone)) => format!("{unit} in {zone}"),
+        None => duration::exact(quota.period()),
+    };
+    format!("{}/{period}{burst}", quota.limit())
 }
 
 fn quota_json(quota: &Quota) -> Value {
     json!({
         "limit": quota.limit(),
         "period": quota.period().as_secs_f64(),
+        "calendar": quota.get_calendar().map(|(unit, zone)| [unit.as_str(), zone]),
         "burst": quota.capacity(),
     })
 }

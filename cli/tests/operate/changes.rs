@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use serde_json::json;
 use support::redis::RedisServer;
-use tollgate::{Algorithm, Ban, Outcome, Policy, Quota};
+use tollgate::{Algorithm, Ban, Calendar, Outcome, Policy, Quota};
 
 use crate::command::{done, object, runtime, says, service};
 
@@ -32,6 +33,19 @@ fn policies() -> Vec<Policy> {
     }
     let burst = Quota::new(5, HOUR).burst(11);
     policies.push(Policy::new("burst", burst).algorithm(Algorithm::TokenBucket));
+    let zones = ["UTC", "America/Argentina/ComodRivadavia", "Asia/Kathmandu", "Europe/Berlin"];
+    let mut calendars = Calendar::ALL.iter().zip(zones).map(|(unit, zone)| {
+        let quota = Quota::calendar(5, *unit, zone);
+        (quota, Policy::named(format!("{unit} in {zone}"), quota).algorithm(Algorithm::FixedWindow))
+    });
+    let (of_days, day) = calendars.next().unwrap();
+    policies.push(day);
+    let mixed = Policy::new("calendars and a period", of_days).and(Quota::new(7, HOUR));
+    let mixed = calendars.fold(mixed, |mixed, (quota, policy)| {
+        policies.push(policy);
+        if mixed.quotas().len() < Policy::MAX_QUOTAS { mixed.and(quota) } else { mixed }
+    });
+    policies.push(mixed.algorithm(Algorithm::FixedWindow));
     policies
 }
 
@@ -56,6 +70,9 @@ fn it_looks_as_the_service_does() {
                 assert_eq!(seen["limit"], quota.limit(), "{found}");
                 assert_eq!(seen["burst"], quota.capacity(), "{found}");
                 assert_eq!(seen["period"], quota.period().as_secs_f64(), "{found}");
+                let calendar =
+                    quota.get_calendar().map(|(unit, zone)| json!([unit.as_str(), zone]));
+                assert_eq!(seen["calendar"], json!(calendar), "{found}");
                 assert_eq!(seen["remaining"], state.remaining(), "{found} {costs:?}");
             }
             let names = found["form"]["algorithms"].as_array().unwrap();

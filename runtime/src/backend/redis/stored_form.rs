@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use super::windows;
 use crate::{Algorithm, Policy, Quota};
 
 /// The number of bytes at the beginning of a state that contain its form: a header, and a part for
 /// each quota.
 pub(super) const LONGEST: usize = 12 + Policy::MAX_QUOTAS * LONGEST_PART;
-/// The length of the longest part: a log whose entries have units.
-const LONGEST_PART: usize = 50;
+/// The length of the longest part, which counts by a calendar and has its name.
+const LONGEST_PART: usize = 57 + u8::MAX as usize;
 
 /// The version of the stored state, as in `script/main.lua`.
 const VERSION: u8 = 3;
@@ -58,7 +59,8 @@ impl StoredForm {
         value.micros()?;
         let quotas = (0..count).map(|_| match family {
             Family::Log => value.log(),
-            _ => value.numbers(),
+            Family::Fixed => value.fixed(),
+            Family::Counter | Family::Bucket => value.numbers(),
         });
         Some(Self { family, quotas: quotas.collect::<Option<_>>()? })
     }
@@ -141,6 +143,18 @@ impl StateReader<'_> {
         let (limit, capacity, period) = (self.u32()?, self.u32()?, self.micros()?);
         self.take::<16>()?;
         quota(limit, capacity, period)
+    }
+
+    /// Reads the part of a fixed window, and passes over its numbers. That of a calendar has the
+    /// capacity 0, and its window and its name at the end.
+    fn fixed(&mut self) -> Option<Quota> {
+        let Some([_, _, _, _, 0, 0, 0, 0]) = self.0.first_chunk() else { return self.numbers() };
+        let limit = self.u32()?;
+        self.take::<52>()?;
+        let [length] = self.take()?;
+        let (name, rest) = self.0.split_at_checked(length.into())?;
+        self.0 = rest;
+        Quota::try_of_calendar(limit, windows::period_of(name)?).ok()
     }
 }
 

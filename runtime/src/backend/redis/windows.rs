@@ -89,7 +89,7 @@ fn name_of(period: CalendarPeriod) -> SmallVec<[u8; 40]> {
 }
 
 /// Returns the calendar of this name; `None` if it is not known.
-fn period_of(name: &[u8]) -> Option<CalendarPeriod> {
+pub(super) fn period_of(name: &[u8]) -> Option<CalendarPeriod> {
     let (first, zone) = name.split_first()?;
     let unit = Calendar::ALL.iter().copied().find(|unit| letter(*unit) == *first)?;
     let period = CalendarPeriod::parse(unit, str::from_utf8(zone).ok()?).ok()?;
