@@ -4,7 +4,7 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use support::redis::{Fault, Proxy, RedisCluster, RedisServer, eventually};
 use support::scaled;
@@ -20,6 +20,8 @@ use super::stored;
 const PROCESSES: usize = 4;
 const TASKS: usize = 50;
 const LIMIT: u32 = 20;
+/// How often a task asks for a permit at least.
+const ROUNDS: usize = 30;
 /// The reply of a server on a loaded machine takes its time.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -97,11 +99,11 @@ fn the_other_process() {
         let mut words = order.split(' ');
         let (order, rest) = (words.next().unwrap(), words.next());
         match order {
-            // Takes and releases permits until told otherwise, in so many rounds of each task.
+            // Takes and releases permits for so many seconds.
             "work" => {
-                let rounds: usize = rest.unwrap().parse().unwrap();
+                let end = Instant::now() + Duration::from_secs(rest.unwrap().parse().unwrap());
                 let policy = policy(Duration::from_secs(5));
-                let worked = runtime.block_on(work(&limiter, &policy, &observer, rounds));
+                let worked = runtime.block_on(work(&limiter, &policy, &observer, end));
                 println!("answer {worked}");
             }
             // Takes as many as it gets, and keeps them.
@@ -124,19 +126,22 @@ fn the_other_process() {
     }
 }
 
-/// Returns how often somebody was at work.
+/// Works until `end`, and a few times in any case. Returns how often somebody was at work.
 async fn work(
     limiter: &Limiter,
     policy: &Policy,
     observer: &Arc<Mutex<Observer>>,
-    rounds: usize,
+    end: Instant,
 ) -> usize {
     let mut tasks = JoinSet::new();
     for task in 0..TASKS {
         let (limiter, policy, observer) = (limiter.clone(), policy.clone(), Arc::clone(observer));
         tasks.spawn(async move {
             let mut worked = 0;
-            for round in 0..rounds {
+            for round in 0.. {
+                if round >= ROUNDS && Instant::now() >= end {
+                    break;
+                }
                 // Some wait for a turn, others come again.
                 let permit = match (task + round) % 3 {
                     0 => {
@@ -164,10 +169,10 @@ async fn work(
 
 fn together(url: &str) {
     let seen = RedisServer::start();
-    let rounds = scaled(30, 3_000);
+    let seconds = scaled(0, 60);
     let mut others: Vec<Other> =
         (0..PROCESSES).map(|number| Other::start(url, &seen.url(), number)).collect();
-    others.iter_mut().for_each(|other| other.tell(&format!("work {rounds}")));
+    others.iter_mut().for_each(|other| other.tell(&format!("work {seconds}")));
     let worked: usize =
         others.iter_mut().map(|other| other.answer().parse::<usize>().unwrap()).sum();
     let (most, reports) = Observer::of(&seen, "test").most();

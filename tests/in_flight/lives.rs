@@ -101,12 +101,14 @@ fn policy(quota: Option<u32>) -> Policy {
     }
 }
 
-async fn run(limiter: &Limiter, clock: &ManualClock, quota: Option<u32>, steps: &[Step]) {
+/// Returns the number of lives.
+async fn run(limiter: &Limiter, clock: &ManualClock, quota: Option<u32>, steps: &[Step]) -> u32 {
     let policy = policy(quota);
     let now = || tollgate::Clock::now_micros(clock);
     let mut model =
         Model { limit: 3, quota, now: now(), charges: Vec::new(), held: [0; SUBJECTS.len()] };
     let mut lives: Vec<Life> = Vec::new();
+    let mut begun = 0;
     for (number, step) in steps.iter().enumerate() {
         model.now = now();
         let mut end = |lives: &mut Vec<Life>, index: &usize| {
@@ -134,6 +136,7 @@ async fn run(limiter: &Limiter, clock: &ManualClock, quota: Option<u32>, steps: 
                 assert_eq!(state.remaining(), model.left(subject), "step {number}, {step:?}");
                 if charges && admitted {
                     let charge = takes.then(|| model.charges.len() - 1);
+                    begun += u32::from(takes);
                     lives.push(Life { subject, cost, has_permit: takes, charge, decision });
                 }
             }
@@ -179,6 +182,7 @@ async fn run(limiter: &Limiter, clock: &ManualClock, quota: Option<u32>, steps: 
     }
     drop(lives);
     assert_eq!(limiter.stats().in_flight, 0);
+    begun
 }
 
 fn cases(quick: u32, full: u32) -> TestRunner {
@@ -193,14 +197,17 @@ fn traces() -> impl Strategy<Value = (Option<u32>, Vec<Step>)> {
 #[test]
 fn in_memory_they_are_those_of_the_list() {
     let runtime = Runtime::new().unwrap();
-    let ran = cases(400, 40_000).run(&traces(), |(quota, steps)| {
+    let lives = Cell::new(0);
+    let ran = cases(400, 100_000).run(&traces(), |(quota, steps)| {
         let clock = ManualClock::new();
         let backend = MemoryBackend::builder().clock(clock.clone()).build();
         let limiter = Limiter::builder(backend).declare(policy(quota)).build();
-        runtime.block_on(run(&limiter, &clock, quota, &steps));
+        lives.set(lives.get() + runtime.block_on(run(&limiter, &clock, quota, &steps)));
         Ok(())
     });
     ran.unwrap();
+    println!("{} lives", lives.get());
+    assert!(lives.get() >= scaled(3_000, 1_000_000), "{} lives", lives.get());
 }
 
 #[test]
