@@ -1,9 +1,12 @@
 //! The decision about one request, as the limiter returns it, and the receipt of its charge.
 
+mod trace;
+
 use std::time::Duration;
 
 use smol_str::SmolStr;
 
+use self::trace::{Charge, Trace, TraceBox};
 use crate::operation::{Action, Operation};
 use crate::permit::Permit;
 use crate::refused_by::RefusedBy;
@@ -26,29 +29,9 @@ use crate::{Check, Outcome, Policy, QuotaState, Source};
 #[must_use = "a refused request must not go on"]
 pub struct Decision {
     verdict: Verdict,
-    trace: Trace,
+    trace: TraceBox,
     /// The permit of a request in flight; `None` if it was given none.
     permit: Option<Permit>,
-}
-
-/// What a decision keeps of its check.
-#[derive(Debug)]
-enum Trace {
-    Nothing,
-    /// The charge, to refund it.
-    Charge(Charge),
-    /// The limit that refused, to answer the refusal.
-    Refusal(RefusedBy),
-}
-
-/// The charge of a decision that can be refunded. The verdict contains the rest of its
-/// [`Receipt`].
-#[derive(Debug)]
-struct Charge {
-    policy: Policy,
-    subject: SmolStr,
-    cost: u32,
-    origin: ChargeOrigin,
 }
 
 /// The identity of the limiter that made a decision, and of the store that it asked. A charge can
@@ -145,7 +128,7 @@ impl Decision {
     /// refund.
     #[inline]
     pub(crate) fn without_receipt(verdict: Verdict) -> Self {
-        Self { verdict, trace: Trace::Nothing, permit: None }
+        Self { verdict, trace: TraceBox::default(), permit: None }
     }
 
     /// Creates the decision that admits a request because its policy is switched off.
@@ -159,15 +142,16 @@ impl Decision {
     pub(crate) fn add_receipt(&mut self, check: &Check<'_>, origin: ChargeOrigin) {
         if self.verdict.is_refundable() && !check.policy.quotas().is_empty() {
             let Check { policy, subject, cost, .. } = *check;
-            let charge = Charge { policy: policy.clone(), subject: subject.into(), cost, origin };
-            self.trace = Trace::Charge(charge);
+            let subject = subject.into();
+            self.trace
+                .set(|| Trace::Charge(Charge { policy: policy.clone(), subject, cost, origin }));
         }
     }
 
     /// Adds the limit that refused the request.
     #[inline]
     pub(crate) fn add_refusal(&mut self, by: RefusedBy) {
-        self.trace = Trace::Refusal(by);
+        self.trace.set(|| Trace::Refusal(by));
     }
 
     /// Sets the permit of the request.
@@ -184,7 +168,9 @@ impl Decision {
 
     /// Creates the decision that refuses a request by this limit.
     pub(crate) fn refused(verdict: Verdict, by: RefusedBy) -> Self {
-        Self { verdict, trace: Trace::Refusal(by), permit: None }
+        let mut decision = Self::without_receipt(verdict);
+        decision.add_refusal(by);
+        decision
     }
 
     /// Turns the decision of a peek into the refusal of a caller that found the queue too long or
@@ -254,7 +240,7 @@ impl Decision {
     /// Returns the limit that refused the request; `None` if it is not known, as for decisions that
     /// no program owns.
     pub(crate) fn refused_by(&self) -> Option<&RefusedBy> {
-        match &self.trace {
+        match self.trace.get()? {
             Trace::Refusal(by) => Some(by),
             Trace::Nothing | Trace::Charge(_) => None,
         }
@@ -262,7 +248,8 @@ impl Decision {
 
     pub(crate) fn into_receipt(self, adjustment: Adjustment) -> Option<Receipt> {
         let Self { verdict, trace, permit: _ } = self;
-        let Trace::Charge(Charge { policy, subject, cost, origin }) = trace else { return None };
+        let Some(Trace::Charge(charge)) = trace.into_trace() else { return None };
+        let Charge { policy, subject, cost, origin } = charge;
         let (stamp_micros, source) = (verdict.stamp_micros(), verdict.source());
         let fallback_mark = verdict.fallback_mark();
         Some(Receipt {

@@ -47,6 +47,23 @@ fn warm_checks_allocate_nothing() {
     assert_eq!(allocations_of_hours(), 0);
 }
 
+/// Nor do checks whose decisions are kept for a while, unless a thread keeps more at once than ever.
+#[test]
+fn decisions_at_once_allocate_nothing() {
+    let limiter = Limiter::new(MemoryBackend::new());
+    let policy = Policy::new("kept", Quota::new(1 << 20, Duration::from_secs(60)));
+    let policy = policy.algorithm(Algorithm::Gcra);
+    let mut kept = Vec::with_capacity(32);
+    let mut check = |at_once: usize| {
+        for _ in 0..at_once {
+            kept.push(limiter.check_now(&policy, SUBJECTS[0], 1).unwrap().unwrap());
+        }
+        assert!(kept.drain(..).all(|decision| decision.is_allowed()));
+    };
+    check(32);
+    assert_eq!(allocations(|| (1..=32).for_each(&mut check)), 0);
+}
+
 /// A log counts time from an instant that is moved on before it is too long ago. There is one
 /// admission a minute, and an hour's fit.
 fn allocations_of_hours() -> u64 {

@@ -75,12 +75,13 @@ impl Limiter {
     ) -> Option<Result<Decision, Unavailable>> {
         let subject = self.subject_of(&subject);
         let declared = Check::new(policy, &subject, cost);
-        let policy = self.effective_policy_for(&declared).ok()?;
+        let mut charged = Some(Ok(Decision::disabled()));
+        let Ok(policy) = self.effective_policy_for(&declared) else { return None };
         let check = declared.with_policy(&policy);
-        let charged = self.charge_now(&policy, &check);
-        match charged {
-            Some(Err(error)) => return Some(self.undecided(&check, error)),
-            Some(Ok(ref decision)) => self.notify_refusal(&check, decision),
+        self.charge_into(&policy, &check, &mut charged);
+        match &mut charged {
+            Some(Ok(decision)) => self.notify_refusal(&check, decision),
+            Some(Err(error)) => charged = Some(self.undecided(&check, error.clone())),
             None => {}
         }
         charged
@@ -271,16 +272,30 @@ impl Limiter {
         policy: &EffectivePolicy<'_>,
         check: &Check<'_>,
     ) -> Option<Result<Decision, Unavailable>> {
+        let mut charged = Some(Ok(Decision::disabled()));
+        self.charge_into(policy, check, &mut charged);
+        charged
+    }
+
+    /// Charges a check like [`charge_now`](Self::charge_now). `charged` is that of a policy that is
+    /// switched off. Moving a decision takes as long as a part of the check, so it is written in place.
+    #[inline(always)]
+    fn charge_into(
+        &self,
+        policy: &EffectivePolicy<'_>,
+        check: &Check<'_>,
+        charged: &mut Option<Result<Decision, Unavailable>>,
+    ) {
+        let Some(Ok(decision)) = charged else { return };
         if !policy.is_enabled() {
-            return Some(Ok(Decision::disabled()));
+            return;
         }
-        // A decision is large, and moving it takes longer than the check. So it is written in place.
-        let mut decision = Decision::without_receipt(Verdict::open());
-        if let Err(error) = self.decide_now(check, decision.verdict_mut())? {
-            return Some(Err(error));
+        decision.verdict_mut().set_source(Source::Open);
+        match self.decide_now(check, decision.verdict_mut()) {
+            Some(Ok(())) => self.complete(decision, check),
+            Some(Err(error)) => *charged = Some(Err(error)),
+            None => *charged = None,
         }
-        self.complete(&mut decision, check);
-        Some(Ok(decision))
     }
 
     /// Adds to the decision about a charge of `check` what a refund or the response to a refusal

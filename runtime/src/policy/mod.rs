@@ -39,7 +39,7 @@ pub(crate) const MAX_STATES: usize = MAX_QUOTAS + 1;
 ///     .and(Quota::new(20, Duration::from_secs(3600)));
 /// assert_eq!(LOGIN.quotas().len(), 2);
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Debug, PartialEq, Eq, Hash)]
 pub struct Policy {
     name: Name,
     name_hash: u64,
@@ -66,6 +66,15 @@ pub struct Policy {
     lease: Option<u32>,
     ban: Option<Ban>,
     in_flight: Option<InFlight>,
+}
+
+/// Decisions contain a clone of their policy. It is written to its place at once only if this is
+/// compiled into that.
+impl Clone for Policy {
+    #[inline(always)]
+    fn clone(&self) -> Self {
+        Self { name: self.name.clone(), ..*self }
+    }
 }
 
 impl Policy {
