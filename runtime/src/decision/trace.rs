@@ -22,7 +22,7 @@ thread_local! {
     static SPARE: RefCell<ArrayVec<Box<Trace>, SPARES>> = const { RefCell::new(ArrayVec::new_const()) };
 }
 
-/// What a decision keeps of its check.
+/// The part of a check that its decision keeps.
 #[derive(Debug)]
 pub(super) enum Trace {
     Nothing,

@@ -14,6 +14,7 @@ use super::counted;
 use super::grants::{Grants, UnfinishedGrants};
 use super::limit::{Annotated, HttpLimit};
 use super::refused::{FirstRefusal, LimitBehind, RefusedRequest};
+use super::request_grant::{PlainGrant, RequestGrant};
 use super::usage::Usage;
 use crate::overrides::EffectivePolicy;
 use crate::{Check, Limiter, Source};
@@ -31,6 +32,8 @@ enum State {
     /// No limit has counted the request, or its response is complete.
     #[default]
     Nothing,
+    /// The handler has not responded yet, and then only header fields are added.
+    Plain(PlainGrant<&'static HttpLimit>),
     /// The handler has not responded yet.
     Granted(Box<dyn Finish>),
     /// The arguments are being extracted, and then other limits depend on them.
@@ -123,6 +126,10 @@ impl Admission {
         context: &mut Context<'_>,
     ) -> Poll<Response> {
         let granted = match std::mem::take(&mut self.0) {
+            State::Plain(granted) => {
+                granted.finish(&mut response);
+                return Poll::Ready(response);
+            }
             State::Granted(granted) => Some(granted),
             // The extractor of an argument has rejected the request.
             State::Extracting(extracting) => Some(extracting.grants as Box<dyn Finish>),
@@ -163,6 +170,9 @@ impl Admission {
 impl fmt::Debug for Admission {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
+            State::Plain(granted) => {
+                f.debug_tuple("Admission").field(&[granted.limit().policy().name()]).finish()
+            }
             State::Granted(granted) => f.debug_tuple("Admission").field(granted).finish(),
             // The head is not shown, because headers contain credentials.
             State::Extracting(extracting) => {
@@ -204,11 +214,17 @@ pub(super) fn check(
         return CheckNow::Waits(None);
     }
     let checked = with_limiter(parts, |limiter| {
-        let grant = |granted| Grants::one(limit, limiter, granted);
+        let grant = |granted| RequestGrant::new(limit, limiter, granted);
         checker(limiter, limit, records_count).check_now(parts, grant)
     });
     match checked {
-        Some(CheckNow::Done(outcome)) => CheckNow::Done(admit(outcome, parts, records_count)),
+        Some(CheckNow::Done(outcome)) => {
+            CheckNow::Done(outcome.answered().map(|grant| match grant {
+                Some(RequestGrant::Plain(grant)) => Admission(State::Plain(grant)),
+                Some(RequestGrant::Full(grants)) => admit(grants, parts, records_count),
+                None => Admission::default(),
+            }))
+        }
         Some(CheckNow::Waits(pending)) => CheckNow::Waits(pending),
         // The override of the subject has to be awaited.
         None => CheckNow::Waits(None),
@@ -237,28 +253,18 @@ pub(super) fn check_later<'a>(
             let (parts, body) = (parts.clone(), Body::empty());
             return Ok(Admission(State::Extracting(Box::new(Extracting { grants, parts, body }))));
         };
-        let outcome = wait(limit, parts, *pending, records_count).await;
-        admit(outcome, parts, records_count)
+        let grants = wait(limit, parts, *pending, records_count).await.answered()?;
+        Ok(grants.map_or_else(Admission::default, |grants| admit(grants, parts, records_count)))
     })
 }
 
-/// Converts the outcome of the checks into the admission, and records the counts of the request if
+/// Converts the record of the checks into the admission, and records the counts of the request if
 /// `records_count` is `true`.
-#[inline]
-fn admit(
-    outcome: CheckOutcome<HandlerGrants, RefusedRequest>,
-    parts: &mut Parts,
-    records_count: bool,
-) -> Result<Admission, RefusedRequest> {
-    match outcome.answered()? {
-        Some(grants) => {
-            if records_count {
-                grants.record_counts(&mut parts.extensions);
-            }
-            Ok(Admission::new(grants, parts))
-        }
-        None => Ok(Admission::default()),
+fn admit(grants: HandlerGrants, parts: &mut Parts, records_count: bool) -> Admission {
+    if records_count {
+        grants.record_counts(&mut parts.extensions);
     }
+    Admission::new(grants, parts)
 }
 
 type HandlerGrants = Box<Grants<&'static HttpLimit>>;

@@ -33,6 +33,7 @@ pub(crate) mod refund_if;
 mod refused;
 mod refused_body;
 mod rejection;
+mod request_grant;
 mod service;
 mod skip;
 pub(crate) mod usage;

@@ -14,9 +14,9 @@ use tower_service::Service;
 
 use super::check::{CheckNow, CheckOutcome, Checker, PendingCheck};
 use super::counted::Policies;
-use super::grants::Grants;
 use super::layer_limit::LayerLimit;
 use super::refused::{RefusedRequest, Refusing};
+use super::request_grant::RequestGrant;
 use crate::Limiter;
 
 /// A service with a limit in front of it.
@@ -57,21 +57,21 @@ where
             None
         } else {
             limit.with_limiter(&parts, |limiter| {
-                let grant = |granted| Grants::one(limit.clone(), limiter, granted);
+                let grant = |granted| RequestGrant::new(limit.clone(), limiter, granted);
                 checker(limit, limiter).check_now(&parts, grant)
             })
         };
         match checked {
-            Some(CheckNow::Done(CheckOutcome::Granted(mut grants))) => {
-                let request = admitted_request(Some(&mut grants), parts, body);
+            Some(CheckNow::Done(CheckOutcome::Granted(mut grant))) => {
+                let request = admitted_request(Some(&mut grant), parts, body);
                 let policies = Policies::of(limit.policy());
                 let future = policies.run(|| self.inner.call(request));
-                ResponseState::Inner { future, grants: Some(grants), policies }
+                ResponseState::Inner { future, grant: Some(grant), policies }
             }
             Some(CheckNow::Done(CheckOutcome::Uncounted)) => {
                 let policies = Policies::of(limit.policy());
                 let future = self.inner.call(Request::from_parts(parts, body));
-                ResponseState::Inner { future, grants: None, policies }
+                ResponseState::Inner { future, grant: None, policies }
             }
             Some(CheckNow::Done(CheckOutcome::Refused(refused))) => {
                 ResponseState::Refused { response: Some(refused.respond(&parts, body)) }
@@ -121,22 +121,22 @@ where
     R::Error: Into<BoxError>,
 {
     let limiter = limit.with_limiter(&parts, Limiter::clone);
-    let grant = |granted| Grants::one(limit.clone(), &limiter, granted);
+    let grant = |granted| RequestGrant::new(limit.clone(), &limiter, granted);
     let checker = checker(&limit, &limiter);
     let outcome = match pending {
         Some(pending) => checker.wait(&parts, *pending, grant).await,
         None => checker.check(&mut parts, grant).await,
     };
-    let mut grants = match outcome.answered() {
-        Ok(grants) => grants,
+    let mut grant = match outcome.answered() {
+        Ok(grant) => grant,
         Err(refused) => return Ok(*refused.respond(&parts, body)),
     };
-    let request = admitted_request(grants.as_deref_mut(), parts, body);
+    let request = admitted_request(grant.as_mut(), parts, body);
     let policies = Policies::of(limit.policy());
     let mut future = pin!(policies.run(|| inner.call(request)));
     let run = poll_fn(|context| policies.run(|| future.as_mut().poll(context)));
     let mut response = run.await?.map(Body::new);
-    if let Some(unfinished) = grants.and_then(|grants| grants.finish(&mut response)) {
+    if let Some(unfinished) = grant.and_then(|grant| grant.finish(&mut response)) {
         unfinished.finish(&mut response).await;
     }
     Ok(response)
@@ -152,13 +152,12 @@ fn checker<'a>(limit: &'a LayerLimit, limiter: &'a Limiter) -> Checker<'a, Refus
 /// and limits behind this one have to know.
 #[inline]
 fn admitted_request<B>(
-    grants: Option<&mut Grants<LayerLimit>>,
+    grant: Option<&mut RequestGrant<LayerLimit>>,
     mut parts: Parts,
     body: B,
 ) -> Request<B> {
-    if let Some(grants) = grants {
-        grants.show(&mut parts.extensions);
-        grants.record_counts(&mut parts.extensions);
+    if let Some(grant) = grant {
+        grant.prepare(&mut parts.extensions);
     }
     Request::from_parts(parts, body)
 }
@@ -180,7 +179,7 @@ pin_project! {
         Inner {
             #[pin]
             future: F,
-            grants: Option<Box<Grants<LayerLimit>>>,
+            grant: Option<RequestGrant<LayerLimit>>,
             policies: Policies,
         },
         /// The request is refused with this response.
@@ -213,13 +212,13 @@ where
         let mut this = self.project();
         loop {
             let next = match this.state.as_mut().project() {
-                ResponseStateProjection::Inner { future, grants, policies } => {
-                    let polled = match grants {
+                ResponseStateProjection::Inner { future, grant, policies } => {
+                    let polled = match grant {
                         Some(_) => policies.run(|| future.poll(context)),
                         None => future.poll(context),
                     };
                     let mut response = ready!(polled)?.map(Body::new);
-                    let unfinished = grants.take().and_then(|grants| grants.finish(&mut response));
+                    let unfinished = grant.take().and_then(|grant| grant.finish(&mut response));
                     let Some(unfinished) = unfinished else { return Poll::Ready(Ok(response)) };
                     let future = async move {
                         unfinished.finish(&mut response).await;

@@ -9,6 +9,7 @@ mod gate;
 mod observe;
 mod outage;
 mod overrides;
+mod peek;
 mod permits;
 mod prospect;
 mod queue;

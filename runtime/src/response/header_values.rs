@@ -2,7 +2,6 @@
 
 use axum::http::HeaderMap;
 use axum::response::Response;
-use smallvec::SmallVec;
 
 use super::header_style::{HeaderStyle, LegacyReset};
 use super::limit_field::{LIMIT, POLICY, limit_field};
@@ -21,7 +20,28 @@ pub(crate) struct HeaderValues {
     reset: LegacyReset,
     /// The wall time of the decision, in microseconds since the Unix epoch; 0 if no field tells it.
     wall_micros: u64,
-    quotas: SmallVec<[QuotaState; 1]>,
+    quotas: States,
+}
+
+/// The states of the quotas. Most policies have one. This is half as large as a vector with a place for
+/// one, and it is moved with each request.
+#[derive(Debug)]
+enum States {
+    None,
+    One(QuotaState),
+    Several(Box<[QuotaState]>),
+}
+
+const _: () = assert!(size_of::<States>() == size_of::<QuotaState>());
+
+impl States {
+    fn as_slice(&self) -> &[QuotaState] {
+        match self {
+            Self::None => &[],
+            Self::One(state) => std::slice::from_ref(state),
+            Self::Several(states) => states,
+        }
+    }
 }
 
 impl HeaderValues {
@@ -29,7 +49,7 @@ impl HeaderValues {
         style: HeaderStyle::None,
         reset: LegacyReset::Epoch,
         wall_micros: 0,
-        quotas: SmallVec::new_const(),
+        quotas: States::None,
     };
 
     /// Stores what the fields need of a verdict that admits the request. The verdict is needed even
@@ -37,8 +57,9 @@ impl HeaderValues {
     #[inline]
     pub(crate) fn new(verdict: &Verdict, style: HeaderStyle, reset: &ResetTime) -> Self {
         let quotas = match *verdict.quotas() {
-            [state] => SmallVec::from_buf([state]),
-            ref quotas => SmallVec::from_slice(quotas),
+            [] => States::None,
+            [state] => States::One(state),
+            ref states => States::Several(states.into()),
         };
         let wall_micros = reset.wall_micros(verdict, style);
         Self { style, reset: reset.meaning, wall_micros, quotas }
@@ -52,7 +73,7 @@ impl HeaderValues {
             text,
             style: self.style,
             outcome: Some(Outcome::Allowed),
-            quotas: &self.quotas,
+            quotas: self.quotas.as_slice(),
             wall_micros: self.wall_micros,
             has_fixed_cost: false,
         };
