@@ -17,6 +17,8 @@ mod decision;
 mod duration_text;
 mod error;
 mod global;
+#[cfg(feature = "tonic")]
+pub mod grpc;
 mod guard;
 pub mod guide;
 #[cfg(feature = "axum")]
@@ -28,6 +30,8 @@ mod micros;
 mod named_subject;
 #[cfg(feature = "axum")]
 mod once_each;
+#[cfg(feature = "utoipa")]
+pub mod openapi;
 mod operation;
 pub mod overrides;
 mod permit;

@@ -112,16 +112,26 @@ impl fmt::Display for RateLimited {
 #[cfg(feature = "axum")]
 impl axum::response::IntoResponse for RateLimited {
     fn into_response(self) -> axum::response::Response {
-        use crate::http::refuse_call;
+        self.answered(crate::http::refuse_call)
+    }
+}
+
+#[cfg(feature = "axum")]
+impl RateLimited {
+    /// Returns the response that `answer` makes of the limit and the reason.
+    pub(crate) fn answered(
+        &self,
+        answer: fn(Option<&RefusedBy>, crate::response::Reason<'_>) -> axum::response::Response,
+    ) -> axum::response::Response {
         use crate::response::Reason;
 
-        let Inner { limit, cause } = *self.0;
-        let reason = match &cause {
+        let Inner { limit, cause } = &*self.0;
+        let reason = match cause {
             Cause::Refused(decision) => Reason::of(decision),
             Cause::Unavailable(unavailable) => Reason::Unavailable(unavailable),
             Cause::CannotWait => Reason::CannotWait,
         };
-        refuse_call(limit.as_ref(), reason)
+        answer(limit.as_ref(), reason)
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::response::Response;
 
 use super::refund_if::RefundIf;
+use super::success::Success;
 use crate::callback::Callback;
 use crate::decision::Adjustment;
 
@@ -50,6 +51,13 @@ impl AtEnd {
             }
             Self::Usage => None,
         }
+    }
+
+    /// Returns `true` if the charge is forgiven when the trailers of this response say that the
+    /// request has succeeded.
+    pub(super) fn forgives_by_trailers(&self, response: &Response) -> bool {
+        matches!(self, Self::Refund(RefundIf::Success))
+            && Success::of_head(response) == Success::InTrailers
     }
 
     /// Returns `true` if the charge is refunded when there is no response, or when the response

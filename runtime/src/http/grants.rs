@@ -142,12 +142,16 @@ impl<L: Deref<Target = HttpLimit>> Grants<L> {
         }
         let permit = self.permit.take().filter(|permit| !permit.is_empty());
         let adjustments = self.limiter.take().map(|limiter| {
-            let (mut refunds, mut usage) = (SmallVec::new(), None);
+            let mut due = Adjustments::none(limiter);
             for (limit, mut granted) in std::mem::take(&mut self.granted) {
-                usage = granted.leave_to_usage(&limiter).or(usage);
-                refunds.extend(granted.decision.filter(|_| limit.refunds_without_response()));
+                due.usage = granted.leave_to_usage(&due.limiter).or(due.usage);
+                if limit.refunds_without_response() {
+                    due.on_failure.extend(granted.decision);
+                } else if limit.forgives_by_trailers(response) {
+                    due.on_success.extend(granted.decision);
+                }
             }
-            Adjustments { limiter, refunds, usage }
+            due
         });
         if permit.is_some() || adjustments.is_some() {
             AtBodyEnd { adjustments, permit }.watch(response);

@@ -255,6 +255,12 @@ impl HttpLimit {
         self.at_end.as_ref()?.adjustment_after(response)
     }
 
+    /// Returns `true` if the cost is forgiven when the trailers of this response say that the request
+    /// has succeeded.
+    pub(super) fn forgives_by_trailers(&self, response: &Response) -> bool {
+        self.at_end.as_ref().is_some_and(|it| it.forgives_by_trailers(response))
+    }
+
     /// Returns `true` if the cost is refunded when there is no response, or when the response
     /// breaks.
     pub(super) fn refunds_without_response(&self) -> bool {

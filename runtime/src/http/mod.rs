@@ -36,14 +36,19 @@ mod rejection;
 mod request_grant;
 mod service;
 mod skip;
+mod success;
 pub(crate) mod usage;
 mod watched_body;
 
 pub(crate) use self::call_refusal::refuse_call;
+#[cfg(feature = "tonic")]
+pub(crate) use self::call_refusal::refuse_grpc_call;
 pub use self::client_addr::NoClientAddr;
 pub use self::extractor::PolicyDecision;
 pub use self::limiter_layer::{LimiterBody, LimiterFuture, LimiterLayer, LimiterService};
 pub use self::plan::QuotaFunction;
 pub use self::service::{RateLimitService, ResponseFuture};
 pub use crate::key::{ForwardedHeader, KeyError, OnMissingKey};
-pub use crate::response::{HeaderStyle, HttpOptionsError, LegacyReset, Problem, Reason, Refusal};
+pub use crate::response::{
+    GrpcStatus, HeaderStyle, HttpOptionsError, LegacyReset, Problem, Reason, Refusal,
+};

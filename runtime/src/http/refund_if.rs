@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use axum::response::Response;
 
+use super::success::Success;
 use crate::callback::Callback;
 
 /// The condition under which a request's charge is refunded.
 #[derive(Clone, Debug)]
 pub enum RefundIf {
-    /// The response is an error of the client (4xx) or of the server (5xx), its body breaks, or
-    /// there is no response at all.
+    /// The response is an error of the client (4xx) or of the server (5xx) or has a gRPC status that
+    /// is not `OK`, its body breaks, or there is no response at all.
     Failure,
     /// The response is no error.
     Success,
@@ -39,11 +40,9 @@ impl RefundIf {
 
     /// Returns `true` if the charge is refunded after this response.
     pub(super) fn holds_after(&self, response: &Response) -> bool {
-        let status = response.status();
-        let is_failure = status.is_client_error() || status.is_server_error();
         match self {
-            Self::Failure => is_failure,
-            Self::Success => !is_failure,
+            Self::Failure => Success::of_head(response) == Success::No,
+            Self::Success => Success::of_head(response) == Success::Yes,
             Self::Function(Condition(function)) => function.call(response),
         }
     }

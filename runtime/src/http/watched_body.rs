@@ -9,6 +9,7 @@ use axum::response::Response;
 use http_body::{Frame, SizeHint};
 use smallvec::SmallVec;
 
+use super::success::Success;
 use super::usage::Usage;
 use crate::decision::Adjustment;
 use crate::permit::Permit;
@@ -27,10 +28,35 @@ pub(super) struct AtBodyEnd {
 #[derive(Debug)]
 pub(super) struct Adjustments {
     pub(super) limiter: Limiter,
-    /// The charges that are refunded if the body breaks.
-    pub(super) refunds: SmallVec<[Box<Decision>; 1]>,
+    /// The charges that are refunded if the body breaks, or if its trailers say that the request has
+    /// failed.
+    pub(super) on_failure: SmallVec<[Box<Decision>; 1]>,
+    /// The charges that are forgiven if the trailers say that the request has succeeded.
+    pub(super) on_success: SmallVec<[Box<Decision>; 1]>,
     /// The units at which others are settled, however the body ends.
     pub(super) usage: Option<Usage>,
+}
+
+impl Adjustments {
+    /// Creates the record of no changes.
+    pub(super) fn none(limiter: Limiter) -> Self {
+        Self { limiter, on_failure: SmallVec::new(), on_success: SmallVec::new(), usage: None }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.on_failure.is_empty() && self.on_success.is_empty() && self.usage.is_none()
+    }
+}
+
+/// The end of a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum BodyEnd {
+    /// It has ended, and says nothing of the request's success that the head has not said.
+    Plain,
+    /// Its trailers say that the request has succeeded.
+    Succeeded,
+    /// It has broken, or its trailers say that the request has failed.
+    Failed,
 }
 
 impl AtBodyEnd {
@@ -44,23 +70,26 @@ impl AtBodyEnd {
                 adjustments.usage = None;
             }
         }
-        let is_settled = |it: &Adjustments| it.refunds.is_empty() && it.usage.is_none();
-        if self.permit.is_none() && self.adjustments.as_ref().is_none_or(is_settled) {
+        if self.permit.is_none() && self.adjustments.as_ref().is_none_or(Adjustments::is_empty) {
             return;
         }
         if response.body().is_end_stream() {
-            return self.end(false);
+            return self.end(BodyEnd::Plain);
         }
         let body = std::mem::take(response.body_mut());
         *response.body_mut() = Body::new(WatchedBody { body, at_end: Some(self) });
     }
 
-    fn end(self, is_broken: bool) {
-        let Some(Adjustments { limiter, refunds, usage }) = self.adjustments else { return };
-        if is_broken {
-            for decision in refunds {
-                limiter.settle_soon(*decision, Adjustment::Refund);
-            }
+    fn end(self, end: BodyEnd) {
+        let Some(due) = self.adjustments else { return };
+        let Adjustments { limiter, on_failure, on_success, usage } = due;
+        let (decisions, adjustment) = match end {
+            BodyEnd::Plain => (SmallVec::new(), Adjustment::Refund),
+            BodyEnd::Succeeded => (on_success, Adjustment::Forgive),
+            BodyEnd::Failed => (on_failure, Adjustment::Refund),
+        };
+        for decision in decisions {
+            limiter.settle_soon(*decision, adjustment);
         }
         if let Some(usage) = usage {
             usage.settle();
@@ -68,7 +97,7 @@ impl AtBodyEnd {
     }
 }
 
-/// A body that refunds charges if it fails, settles others when it ends, and holds the permit of its
+/// A body that refunds charges if it fails, forgives some if it succeeds, settles others when it ends, and holds the permit of its
 /// request until then. A client that goes away
 /// before the end is no failure of the body, and cannot be told from a client that needs no more of
 /// it.
@@ -80,9 +109,9 @@ struct WatchedBody {
 }
 
 impl WatchedBody {
-    fn end(&mut self, is_broken: bool) {
+    fn end(&mut self, end: BodyEnd) {
         if let Some(at_end) = self.at_end.take() {
-            at_end.end(is_broken);
+            at_end.end(end);
         }
     }
 }
@@ -97,9 +126,16 @@ impl HttpBody for WatchedBody {
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let polled = Pin::new(&mut self.body).poll_frame(context);
         match &polled {
-            Poll::Ready(Some(Err(_))) => self.end(true),
-            Poll::Ready(None) => self.end(false),
-            Poll::Ready(Some(Ok(_))) | Poll::Pending => {}
+            Poll::Ready(Some(Err(_))) => self.end(BodyEnd::Failed),
+            Poll::Ready(None) => self.end(BodyEnd::Plain),
+            // Nothing comes after trailers.
+            Poll::Ready(Some(Ok(frame))) => match frame.trailers_ref().and_then(Success::by_status)
+            {
+                Some(Success::Yes) => self.end(BodyEnd::Succeeded),
+                Some(_) => self.end(BodyEnd::Failed),
+                None => {}
+            },
+            Poll::Pending => {}
         }
         polled
     }
@@ -116,6 +152,6 @@ impl HttpBody for WatchedBody {
 impl Drop for WatchedBody {
     /// Ends the body without its last frame. It has failed if it has panicked.
     fn drop(&mut self) {
-        self.end(std::thread::panicking());
+        self.end(if std::thread::panicking() { BodyEnd::Failed } else { BodyEnd::Plain });
     }
 }

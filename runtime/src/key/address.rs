@@ -6,7 +6,7 @@ use axum::extract::ConnectInfo;
 use axum::extract::connect_info::MockConnectInfo;
 use axum::http::header::FORWARDED;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue};
 
 use super::address_text::{self, AddressText};
 use super::forwarded;
@@ -54,7 +54,20 @@ fn peer(parts: &Parts, options: &AddressOptions) -> Option<IpAddr> {
     let own = || options.peer.as_ref().and_then(|peer| peer(parts));
     let real = || extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
     let mock = || extensions.get::<MockConnectInfo<SocketAddr>>().map(|info| info.0.ip());
-    own().or_else(real).or_else(mock)
+    own().or_else(real).or_else(|| tonic_peer(extensions)).or_else(mock)
+}
+
+/// Returns the address that tonic's server tells, also of connections by TLS.
+#[cfg(feature = "tonic")]
+fn tonic_peer(extensions: &Extensions) -> Option<IpAddr> {
+    use tonic::transport::server::TcpConnectInfo;
+
+    Some(extensions.get::<TcpConnectInfo>()?.remote_addr()?.ip())
+}
+
+#[cfg(not(feature = "tonic"))]
+fn tonic_peer(_: &Extensions) -> Option<IpAddr> {
+    None
 }
 
 /// Returns the address that the header names to a trusted `peer`. If the header names nobody, or

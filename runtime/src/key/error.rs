@@ -91,7 +91,8 @@ impl KeyError {
                  `into_make_service_with_connect_info::<SocketAddr>()`. For a Unix socket or a \
                  listener of your own, which axum cannot serve like that, add the outermost layer \
                  `Extension(ConnectInfo(SocketAddr::from(([127, 0, 0, 1], 0))))`, or name the \
-                 peer by `HttpOptions::peer`. In tests use `tollgate::testing::Client`, or add \
+                 peer by `HttpOptions::peer`. For tonic's server switch on the feature `tonic`. In \
+                 tests use `tollgate::testing::Client`, or add \
                  the layer `MockConnectInfo(SocketAddr)`"
                     .to_owned(),
             ),

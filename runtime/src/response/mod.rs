@@ -3,6 +3,9 @@
 //! This module does not use a limiter, because the limiter itself contains [`HttpOptions`].
 
 mod effective_http_options;
+mod grpc_details;
+mod grpc_request;
+mod grpc_status;
 mod header_cache;
 mod header_style;
 mod header_values;
@@ -14,17 +17,21 @@ mod options;
 mod passing_refusal;
 mod policy_text;
 mod problem;
+pub(crate) mod problem_type;
 mod refusal;
 mod refusal_body;
 mod refusal_context;
 mod refused_body;
 mod reset_time;
-mod seconds;
+pub(crate) mod seconds;
 mod structured;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use self::effective_http_options::EffectiveHttpOptions;
+pub(crate) use self::grpc_request::is_grpc;
+pub(crate) use self::grpc_status::GRPC_STATUS;
+pub use self::grpc_status::GrpcStatus;
 pub(crate) use self::header_cache::HeaderCache;
 pub use self::header_style::{HeaderStyle, LegacyReset};
 pub(crate) use self::header_values::HeaderValues;

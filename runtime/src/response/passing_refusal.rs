@@ -6,11 +6,12 @@ use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::Response;
 
+use super::grpc_status::GrpcStatus;
 use super::header_style::LegacyReset;
 use super::legacy_headers::LEGACY_LIMIT;
 use super::limit_field::{LIMIT, POLICY, limit_field};
 use super::limit_state::LimitState;
-use super::seconds::wait_seconds;
+use super::seconds::told_seconds;
 
 /// The account of a refusal, which its response carries in its extensions. The limits in front of
 /// the one that refused have admitted the request, so they add their own fields to the response, and
@@ -76,13 +77,11 @@ impl PassingRefusal {
         if let Some(seconds) = retry_after {
             headers.insert(RETRY_AFTER, seconds.into());
         }
+        if let Some(status) = response.extensions().get::<GrpcStatus>().cloned() {
+            status.raise(wait, response);
+        }
         response.extensions_mut().insert(Self { wait, retry_after });
     }
-}
-
-/// Returns the value of `Retry-After`, in seconds. It is at least 1, so that no client retries at once.
-pub(super) fn told_seconds(wait: Duration) -> u64 {
-    wait_seconds(wait).max(1)
 }
 
 /// Adds the policy of a limit to a response.

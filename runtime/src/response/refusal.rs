@@ -81,6 +81,8 @@ pub struct Refusal<'a> {
     has_fixed_cost: bool,
     /// `true` if the client is told nothing of the limit that refuses.
     hides_limit: bool,
+    /// `true` if the refusal is that of a call, and its answer has to be a gRPC status.
+    pub(super) is_grpc_call: bool,
     /// The limits behind the refusing one, as peeks have found them.
     pub(super) behind: &'a [LimitState<'a>],
     /// The time until the same request succeeds; `None` if waiting does not help.
@@ -102,6 +104,7 @@ impl<'a> Refusal<'a> {
             request,
             has_fixed_cost: false,
             hides_limit: false,
+            is_grpc_call: false,
             behind: &[],
             wait,
         }
@@ -117,6 +120,12 @@ impl<'a> Refusal<'a> {
     /// describe it, either.
     pub(crate) fn described_by(self, style: HeaderStyle) -> Self {
         Self { hides_limit: style == HeaderStyle::None, ..self }
+    }
+
+    /// Makes the answer a gRPC status, though there is no request that asks for one.
+    #[cfg(feature = "tonic")]
+    pub(crate) fn by_grpc(self) -> Self {
+        Self { is_grpc_call: true, ..self }
     }
 
     /// Adds the limits that the request would have met behind the refusing one, each with the

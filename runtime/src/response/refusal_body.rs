@@ -4,26 +4,19 @@
 use axum::http::StatusCode;
 
 use super::header_style::HeaderStyle;
-use super::passing_refusal::told_seconds;
 use super::policy_text::QuotaText;
 use super::problem::Problem;
+use super::problem_type::{BLANK, BLOCKED, QUOTA_EXCEEDED, REDUCED_CAPACITY};
 use super::refusal::{Reason, Refusal};
+use super::seconds::told_seconds;
 use crate::key::KeyError;
 use crate::{Decision, Outcome, QuotaState};
 
-const QUOTA_EXCEEDED: &str = "https://iana.org/assignments/http-problem-types#quota-exceeded";
 const QUOTA_EXCEEDED_TITLE: &str =
     "Request cannot be satisfied as assigned quota has been exceeded";
-const REDUCED_CAPACITY: &str =
-    "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity";
 const REDUCED_CAPACITY_TITLE: &str =
     "Request cannot be satisfied due to temporary server capacity constraints";
-/// The type of the problem that a client is blocked, which no registry of problem types has. It is an
-/// identifier and leads nowhere.
-const BLOCKED: &str = "urn:problem-type:tollgate:blocked";
 const BLOCKED_TITLE: &str = "Request cannot be satisfied as its client is blocked";
-/// The type of a problem whose meaning is that of its status code (RFC 9457 §4.2.1).
-const BLANK: &str = "about:blank";
 
 /// The start of a body, up to the text of the member `detail`. A test compares the complete body
 /// with [`Problem`].
@@ -137,13 +130,18 @@ impl Refusal<'_> {
     /// Appends the text of the member `detail`. Only if the reason is a missing key may the text
     /// contain characters that JSON must escape.
     fn push_detail(&self, detail: &mut Vec<u8>) {
+        self.push_reason(detail);
+        self.push_wait(detail);
+    }
+
+    /// Appends the reason in words, without the time to retry.
+    pub(super) fn push_reason(&self, detail: &mut Vec<u8>) {
         let mut push = |text: &str| detail.extend_from_slice(text.as_bytes());
         match self.reason {
             Reason::QuotaExceeded(_) => {
                 let own = self.decision().map(Decision::outcome);
                 if let Some(Outcome::Banned { .. }) = own {
-                    push("This client is banned, for now");
-                    return self.push_wait(detail);
+                    return push("This client is banned, for now");
                 }
                 let is_never = |outcome| outcome == Some(Outcome::Never);
                 let never =
@@ -164,7 +162,6 @@ impl Refusal<'_> {
             }
             Reason::NoKey(error) => push(&no_key_detail(error)),
         }
-        self.push_wait(detail);
     }
 
     /// Appends the time to retry, and ends the sentence.

@@ -7,6 +7,7 @@ use axum::http::header::CACHE_CONTROL;
 use axum::response::{IntoResponse as _, Response};
 
 use super::effective_http_options::{EffectiveHttpOptions, RefusalFunction};
+use super::grpc_status::GRPC_STATUS;
 use super::header_style::HeaderStyle;
 use super::limit_state::LimitState;
 use super::passing_refusal::{PassingRefusal, add_policy, add_state};
@@ -35,8 +36,12 @@ impl RefusalContext<'_> {
         let mut response = match (self.function, limiter_function) {
             (Some(function), _) => function(refusal),
             (None, Some(function)) => function(refusal),
-            (None, None) => problem::response(refusal.status(), refusal.problem_json()),
+            (None, None) => default_response(refusal),
         };
+        if refusal.is_grpc_call && !response.headers().contains_key(GRPC_STATUS) {
+            // The function has made a response of HTTP, of which no status can be made.
+            response = default_response(refusal);
+        }
         let headers = response.headers_mut();
         // RFC 6585 §4: a cache must not store a 429.
         headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
@@ -82,6 +87,14 @@ impl RefusalContext<'_> {
         {
             fields.set(headers);
         }
+    }
+}
+
+/// Creates the response to a refusal for which the user has no function.
+fn default_response(refusal: &Refusal<'_>) -> Response {
+    match refusal.grpc_status() {
+        Some(status) => status.into_response(),
+        None => problem::response(refusal.status(), refusal.problem_json()),
     }
 }
 
