@@ -41,6 +41,14 @@ pub mod sign_in {}
 #[doc = include_str!("docs/guide/functions.md")]
 pub mod functions {}
 
+#[doc = include_str!("docs/guide/grpc.md")]
+#[cfg(feature = "tonic")]
+pub mod grpc {}
+
+#[doc = include_str!("docs/guide/openapi.md")]
+#[cfg(feature = "utoipa")]
+pub mod openapi {}
+
 #[doc = include_str!("docs/guide/clients.md")]
 #[cfg(feature = "axum")]
 pub mod clients {}

@@ -49,6 +49,31 @@ async fn quickstart_says_no_the_sixth_time() {
     example.finish();
 }
 
+/// The document says what the service then answers.
+#[tokio::test]
+async fn openapi_tells_what_is_refused() {
+    let mut example = Example::new("openapi").variable("PORT", "0").start();
+    let address = example.line_with("http://");
+    let address = address.split(". Try").next().unwrap();
+    let client = Client::new();
+    let document = client.get(format!("http://{address}/openapi.json")).send().await.unwrap();
+    let document: serde_json::Value =
+        serde_json::from_str(&document.text().await.unwrap()).unwrap();
+    let told = &document["paths"]["/orders"]["get"]["responses"]["429"];
+    assert!(told["headers"]["Retry-After"].is_object(), "{document}");
+    let url = format!("http://{address}/orders");
+    let order = async || client.get(&url).header("x-api-key", "me").send().await.unwrap();
+    for _ in 0..5 {
+        assert_eq!(order().await.status(), 200);
+    }
+    let refused = order().await;
+    assert_eq!(refused.status(), 429);
+    assert!(header(&refused, "retry-after").parse::<u32>().unwrap() >= 1);
+    assert!(told["content"][header(&refused, "content-type")].is_object(), "{document}");
+    example.signal("INT");
+    example.finish();
+}
+
 /// Exports that are refused wait until an earlier one has ended, by its last byte or because its client
 /// has gone. Streams of events and sockets are refused until then.
 #[tokio::test]

@@ -70,10 +70,19 @@ fn answer(text: String) -> Result<String, Status> {
     if text == FAIL { Err(Status::not_found("no such text")) } else { Ok(text) }
 }
 
-/// A method with a limit of its own, by the attribute alone: the status is made of the refusal.
-#[rate_limit(2, per = 60, name = "method", key = args(request.get_ref()))]
-async fn limited(request: Request<String>) -> Result<Response<String>, Status> {
-    answer(request.into_inner()).map(Response::new)
+/// The trait of a service, as tonic generates it.
+#[tonic::async_trait]
+trait Methods {
+    async fn limited(&self, request: Request<String>) -> Result<Response<String>, Status>;
+}
+
+/// A method has a limit of its own by the attribute alone: the status is made of the refusal.
+#[tonic::async_trait]
+impl Methods for Echo {
+    #[rate_limit(2, per = 60, name = "method", key = args(request.get_ref()))]
+    async fn limited(&self, request: Request<String>) -> Result<Response<String>, Status> {
+        answer(request.into_inner()).map(Response::new)
+    }
 }
 
 /// A function of the service that methods call, which knows nothing of gRPC.
@@ -115,7 +124,7 @@ impl Service<http::Request<Body>> for Echo {
                     };
                     grpc.unary(service_fn(move |request| Box::pin(echo(request))), request).await
                 }
-                "Limited" => grpc.unary(service_fn(limited), request).await,
+                "Limited" => grpc.unary(service_fn(|request| Echo.limited(request)), request).await,
                 "Calls" => {
                     let calls = |request: Request<String>| async move {
                         function().await?;

@@ -12,7 +12,7 @@ use crate::{Decision, Outcome, Unavailable};
 /// ([`Decision::into_result`]): the limit is reached, or could not be checked.
 ///
 /// The function's own error type must be convertible from it: implement `From<RateLimited>` for
-/// that type.
+/// that type. With the feature `tonic`, `tonic::Status` is.
 ///
 /// ```
 /// use tollgate::{RateLimited, rate_limit};

@@ -44,6 +44,9 @@ use crate::{Blocked, Limiter, Policy};
 /// that are added later. A layer that is added to a router without routes limits only requests that
 /// match no route. A warning is logged then.
 ///
+/// Requests of gRPC are refused by gRPC: as `RESOURCE_EXHAUSTED` and others, with a
+/// `google.rpc.RetryInfo` ([`GrpcStatus`](crate::http::GrpcStatus)).
+///
 /// The layer uses the limiter that [`limiter`](Self::limiter) has set. Without that, it uses the
 /// request's limiter ([`Limiter::layer`]), or else the scoped or the global one. The responses have
 /// axum's body type, which wraps the body of the inner service.
@@ -145,14 +148,16 @@ impl RateLimitLayer {
         self.with_end(AtEnd::Refund(RefundIf::closure(function)))
     }
 
-    /// Refunds the cost if the request fails: if the response's status is 4xx or 5xx, if its body
-    /// breaks, or if there is no response, because of a panic, a timeout, or a client that has gone.
+    /// Refunds the cost if the request fails: if the response's status is 4xx or 5xx, or one of gRPC
+    /// that is not `OK`, if its body breaks, or if there is no response, because of a panic, a timeout,
+    /// or a client that has gone.
     #[must_use]
     pub fn refund_if_failure(self) -> Self {
         self.with_end(AtEnd::Refund(RefundIf::Failure))
     }
 
-    /// Refunds the cost after a response whose status is neither 4xx nor 5xx. If the policy has a
+    /// Refunds the cost after a response whose status is neither 4xx nor 5xx, nor one of gRPC that is
+    /// not `OK`. If the policy has a
     /// [`Ban`](crate::Ban), such a response also forgives the refusals and bans before it.
     #[must_use]
     pub fn refund_if_success(self) -> Self {

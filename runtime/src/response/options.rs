@@ -169,9 +169,9 @@ impl HttpOptions {
     }
 
     /// Calls `function` to find the address of the connection's other end. Set it if the server
-    /// does not provide `ConnectInfo<SocketAddr>`: for Unix sockets, TLS acceptors, tonic, AWS
-    /// Lambda, or a listener of your own. If `function` returns `None`, `ConnectInfo<SocketAddr>`
-    /// is used.
+    /// does not provide `ConnectInfo<SocketAddr>`: for Unix sockets, TLS acceptors, AWS Lambda, or
+    /// a listener of your own. If `function` returns `None`, `ConnectInfo<SocketAddr>` is used, or with
+    /// the feature `tonic` the address that tonic's server tells.
     ///
     /// The address may be that of a proxy, so `trusted_proxies` apply to it. The function must not
     /// read what clients can send, such as headers.
@@ -282,8 +282,9 @@ impl HttpOptions {
     }
 
     /// Responds to refusals with the result of `function`. `Retry-After` and `Cache-Control` are
-    /// added if the result lacks them; a `Retry-After` of the function's own stays as it is. The header fields that describe the limit (see
-    /// [`headers`](Self::headers)) are always added.
+    /// added if the result lacks them; a `Retry-After` of the function's own stays as it is. The header
+    /// fields that describe the limit (see [`headers`](Self::headers)) are always added. Requests of
+    /// gRPC need another result: see [`Refusal::grpc_status`](crate::http::Refusal::grpc_status).
     ///
     /// ```
     /// use tollgate::http::Refusal;
