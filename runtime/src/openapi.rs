@@ -1,4 +1,4 @@
-//! LimitResponses in OpenAPI documents, with [utoipa](https://docs.rs/utoipa).
+//! Responses of limits in OpenAPI documents, with [utoipa](https://docs.rs/utoipa).
 //!
 //! Each type stands for the responses that a limit gives by itself, with their header fields and
 //! their problem details. Name one behind the other responses of a path:
@@ -6,7 +6,11 @@
 //! ```
 //! use tollgate::{openapi, rate_limit};
 //!
-//! #[utoipa::path(get, path = "/orders", responses((status = 200, body = String), openapi::LimitResponses))]
+//! #[utoipa::path(
+//!     get,
+//!     path = "/orders",
+//!     responses((status = 200, description = "The orders.", body = String), openapi::LimitResponses)
+//! )]
 //! #[rate_limit(100, per = 60, key = header("x-api-key"))]
 //! async fn list_orders() -> &'static str {
 //!     "…"
@@ -138,69 +142,110 @@ impl ToSchema for Problem {
     }
 }
 
-/// Defines the types that stand for one response.
-macro_rules! responses {
-    ($($(#[$doc:meta])* $name:ident: $described:expr;)*) => {
-        $(
-            $(#[$doc])*
-            #[derive(Clone, Copy, Debug)]
-            pub struct $name;
-
-            impl IntoResponses for $name {
-                fn responses() -> BTreeMap<String, RefOr<Response>> {
-                    let described: DocumentedResponse = $described;
-                    let status = described.status.as_str().to_owned();
-                    BTreeMap::from([(status, RefOr::T(described.response()))])
-                }
-            }
-        )*
-
-        impl IntoResponses for LimitResponses {
-            fn responses() -> BTreeMap<String, RefOr<Response>> {
-                [$($name::responses()),*].into_iter().flatten().collect()
-            }
-        }
-    };
-}
+type ResponseMap = BTreeMap<String, RefOr<Response>>;
 
 /// All responses of limits.
 #[derive(Clone, Copy, Debug)]
 pub struct LimitResponses;
 
-responses! {
-    /// 400: the request lacks the key of its limit.
-    BadRequest: DocumentedResponse {
-        status: StatusCode::BAD_REQUEST,
-        reason: "The request lacks what its limit counts by.",
-        problem: BLANK,
-        fields: &[Field::Policy],
-    };
-    /// 403: the client is blocked.
-    Forbidden: DocumentedResponse {
-        status: StatusCode::FORBIDDEN,
-        reason: "The client is blocked.",
-        problem: BLOCKED,
-        fields: &[Field::Policy],
-    };
-    /// 413: the request costs more than its limit can ever admit.
-    ContentTooLarge: DocumentedResponse {
-        status: StatusCode::PAYLOAD_TOO_LARGE,
-        reason: "The request alone is more than its limit allows.",
-        problem: QUOTA_EXCEEDED,
-        fields: &[Field::Policy, Field::State],
-    };
-    /// 429: the limit is reached, or the client is banned for now.
-    TooManyRequests: DocumentedResponse {
-        status: StatusCode::TOO_MANY_REQUESTS,
-        reason: "The limit of this request is reached.",
-        problem: QUOTA_EXCEEDED,
-        fields: &[Field::Policy, Field::State, Field::RetryAfter],
-    };
-    /// 503: the limit cannot be checked.
-    ServiceUnavailable: DocumentedResponse {
-        status: StatusCode::SERVICE_UNAVAILABLE,
-        reason: "The limit of this request cannot be checked.",
-        problem: REDUCED_CAPACITY,
-        fields: &[Field::Policy, Field::RetryAfter],
-    };
+/// 400: the request lacks the key of its limit.
+#[derive(Clone, Copy, Debug)]
+pub struct BadRequest;
+
+/// 403: the client is blocked.
+#[derive(Clone, Copy, Debug)]
+pub struct Forbidden;
+
+/// 413: the request costs more than its limit can ever admit.
+#[derive(Clone, Copy, Debug)]
+pub struct ContentTooLarge;
+
+/// 429: the limit is reached, or the client is banned for now.
+#[derive(Clone, Copy, Debug)]
+pub struct TooManyRequests;
+
+/// 503: the limit cannot be checked.
+#[derive(Clone, Copy, Debug)]
+pub struct ServiceUnavailable;
+
+const BAD_REQUEST: DocumentedResponse = DocumentedResponse {
+    status: StatusCode::BAD_REQUEST,
+    reason: "The request lacks what its limit counts by.",
+    problem: BLANK,
+    fields: &[Field::Policy],
+};
+
+const FORBIDDEN: DocumentedResponse = DocumentedResponse {
+    status: StatusCode::FORBIDDEN,
+    reason: "The client is blocked.",
+    problem: BLOCKED,
+    fields: &[Field::Policy],
+};
+
+const CONTENT_TOO_LARGE: DocumentedResponse = DocumentedResponse {
+    status: StatusCode::PAYLOAD_TOO_LARGE,
+    reason: "The request alone is more than its limit allows.",
+    problem: QUOTA_EXCEEDED,
+    fields: &[Field::Policy, Field::State],
+};
+
+const TOO_MANY_REQUESTS: DocumentedResponse = DocumentedResponse {
+    status: StatusCode::TOO_MANY_REQUESTS,
+    reason: "The limit of this request is reached.",
+    problem: QUOTA_EXCEEDED,
+    fields: &[Field::Policy, Field::State, Field::RetryAfter],
+};
+
+const SERVICE_UNAVAILABLE: DocumentedResponse = DocumentedResponse {
+    status: StatusCode::SERVICE_UNAVAILABLE,
+    reason: "The limit of this request cannot be checked.",
+    problem: REDUCED_CAPACITY,
+    fields: &[Field::Policy, Field::RetryAfter],
+};
+
+fn responses<const N: usize>(described: [DocumentedResponse; N]) -> ResponseMap {
+    let entry = |it: DocumentedResponse| (it.status.as_str().to_owned(), RefOr::T(it.response()));
+    described.into_iter().map(entry).collect()
+}
+
+impl IntoResponses for LimitResponses {
+    fn responses() -> ResponseMap {
+        responses([
+            BAD_REQUEST,
+            FORBIDDEN,
+            CONTENT_TOO_LARGE,
+            TOO_MANY_REQUESTS,
+            SERVICE_UNAVAILABLE,
+        ])
+    }
+}
+
+impl IntoResponses for BadRequest {
+    fn responses() -> ResponseMap {
+        responses([BAD_REQUEST])
+    }
+}
+
+impl IntoResponses for Forbidden {
+    fn responses() -> ResponseMap {
+        responses([FORBIDDEN])
+    }
+}
+
+impl IntoResponses for ContentTooLarge {
+    fn responses() -> ResponseMap {
+        responses([CONTENT_TOO_LARGE])
+    }
+}
+
+impl IntoResponses for TooManyRequests {
+    fn responses() -> ResponseMap {
+        responses([TOO_MANY_REQUESTS])
+    }
+}
+
+impl IntoResponses for ServiceUnavailable {
+    fn responses() -> ResponseMap {
+        responses([SERVICE_UNAVAILABLE])
+    }
 }

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use axum::body::Body;
+use axum::http::{HeaderValue, Response};
+use axum::response::IntoResponse as _;
 use support::limiter;
 use tollgate::http::Refusal;
 use tollgate::{Key, RateLimitLayer};
@@ -31,17 +34,28 @@ async fn a_layer_raises_the_delay_of_a_refusal_that_passes_it() {
     }
 }
 
-/// A message of the user's own stays as it is when a layer raises the delay.
+/// Texts of the user's own stay as they are when a layer raises the delay: a message instead of the
+/// default one, and fields that are written over those of the status.
 #[tokio::test]
-async fn a_message_of_the_users_own_stays() {
-    let (limiter, _clock) = limiter();
-    let outer = RateLimitLayer::new(policy("outer", 2, 60)).key(Key::global());
-    let inner = RateLimitLayer::new(policy("inner", 1, 1)).key(Key::global());
-    let own = |refusal: &Refusal<'_>| refusal.grpc_status().unwrap().message("Slow down.");
-    let served = Served::start((limiter.layer(), (outer, inner.refusal(own)))).await;
-    let client = served.client().await;
-    client.call("Unary", "text").await.unwrap();
-    let status = client.call("Unary", "text").await.unwrap_err();
-    assert_eq!(status.message(), "Slow down.");
-    assert_eq!(retry_delay(&status), Some(Duration::from_secs(60)));
+async fn what_the_user_has_written_stays() {
+    type Own = fn(&Refusal<'_>) -> Response<Body>;
+    let message: Own =
+        |refusal| refusal.grpc_status().unwrap().message("Slow down.").into_response();
+    let field: Own = |refusal| {
+        let mut response = refusal.grpc_status().unwrap().into_response();
+        let message = HeaderValue::from_static("Slow down.");
+        response.headers_mut().insert("grpc-message", message);
+        response
+    };
+    for own in [message, field] {
+        let (limiter, _clock) = limiter();
+        let outer = RateLimitLayer::new(policy("outer", 2, 60)).key(Key::global());
+        let inner = RateLimitLayer::new(policy("inner", 1, 1)).key(Key::global());
+        let served = Served::start((limiter.layer(), (outer, inner.refusal(own)))).await;
+        let client = served.client().await;
+        client.call("Unary", "text").await.unwrap();
+        let status = client.call("Unary", "text").await.unwrap_err();
+        assert_eq!(status.message(), "Slow down.");
+        assert_eq!(retry_delay(&status), Some(Duration::from_secs(60)));
+    }
 }

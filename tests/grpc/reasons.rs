@@ -34,6 +34,13 @@ async fn each_reason_has_its_status() {
     for (layer, code, message, delay) in [
         (one(), Code::ResourceExhausted, "Limit of 1 per 60s reached; retry in 60s.", Some(MINUTE)),
         (
+            RateLimitLayer::new(policy("p", 1, 90 * 86_400)),
+            Code::ResourceExhausted,
+            "Limit of 1 per 7776000s reached; retry in 2147483s.",
+            // Longer waits are none for clients on Node.js.
+            Some(Duration::from_secs(2_147_483)),
+        ),
+        (
             one().cost_of(|_| 2),
             Code::ResourceExhausted,
             "This request alone is more than the limit of 1 per 60s allows.",
