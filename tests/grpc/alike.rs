@@ -2,10 +2,12 @@
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{Request, Response};
+use axum::http::{HeaderMap, Request, Response, StatusCode};
 use axum::routing::post;
 use support::{header, limiter, local, send, text};
-use tollgate::{Policy, Quota, RateLimitLayer, rate_limit};
+use tollgate::{Key, Policy, Quota, RateLimitLayer, rate_limit};
+
+use crate::service::Echo;
 
 const LAYER: Policy = Policy::new("door", Quota::per_minute(1));
 
@@ -91,4 +93,44 @@ async fn other_requests_are_answered_by_http() {
             assert_eq!(body, Some("application/problem+json"), "{door}, {content_type}");
         }
     }
+}
+
+/// tonic's translator of gRPC-Web stands in front of the limit, where the limit sees gRPC, or behind it.
+/// A client reads the same.
+#[tokio::test]
+async fn the_translator_of_grpc_web_makes_no_difference() {
+    use tonic_web::GrpcWebLayer;
+    use tower::{Layer as _, ServiceExt as _};
+
+    type Body = tonic::body::Body;
+
+    let request = || {
+        let request = Request::post("http://localhost/test.Echo/Unary");
+        let request = request.header("content-type", "application/grpc-web+proto");
+        // A message of five bytes, not compressed.
+        request.body(Body::new(axum::body::Body::from(&b"\0\0\0\0\x05hello"[..]))).unwrap()
+    };
+    let (limiter, _clock) = limiter();
+    let limit = |name| {
+        let layer = RateLimitLayer::new(Policy::new(name, Quota::per_minute(1)));
+        layer.key(Key::global()).limiter(limiter.clone())
+    };
+    let in_front = GrpcWebLayer::new().layer(limit("in front").layer(Echo));
+    let behind = limit("behind").layer(GrpcWebLayer::new().layer(Echo));
+    let mut told = Vec::new();
+    for _ in 0..2 {
+        let in_front = in_front.clone().oneshot(request()).await.unwrap();
+        let behind = behind.clone().oneshot(request()).await.unwrap();
+        let field = |headers: &HeaderMap, name: &str| headers.get(name).cloned();
+        for headers in [in_front.headers(), behind.headers()] {
+            assert_eq!(headers["content-type"], "application/grpc-web+proto");
+            let names = ["grpc-status", "grpc-message", "grpc-status-details-bin", "retry-after"];
+            told.push(names.map(|name| field(headers, name)));
+        }
+        assert_eq!((in_front.status(), behind.status()), (StatusCode::OK, StatusCode::OK));
+    }
+    assert!(told[..2].iter().flatten().all(Option::is_none), "{told:?}");
+    assert_eq!(told[2][0].as_ref().unwrap(), "8");
+    assert!(told[2].iter().all(Option::is_some), "{told:?}");
+    assert_eq!(told[2], told[3]);
 }
