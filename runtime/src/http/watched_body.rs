@@ -97,10 +97,9 @@ impl AtBodyEnd {
     }
 }
 
-/// A body that refunds charges if it fails, forgives some if it succeeds, settles others when it ends, and holds the permit of its
-/// request until then. A client that goes away
-/// before the end is no failure of the body, and cannot be told from a client that needs no more of
-/// it.
+/// A body that refunds charges if it fails, forgives some if it succeeds, settles others when it ends,
+/// and holds the permit of its request until then. A client that goes away before the end is no failure
+/// of the body, and cannot be told from a client that needs no more of it.
 #[derive(Debug)]
 struct WatchedBody {
     body: Body,
