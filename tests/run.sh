@@ -34,6 +34,20 @@ install() {
 # Servers are often where only root looks.
 PATH="$PATH:/usr/sbin:/sbin"
 
+missing=()
+command -v redis-server >/dev/null || missing+=(redis-server)
+command -v nginx >/dev/null || missing+=(nginx)
+if [ "${#missing[@]}" -eq 0 ]; then
+    echo "Nothing has to be installed: redis-server and nginx are there."
+else
+    echo "This installs ${missing[*]} from the system's packages, as root, and downloads crates." \
+        "Interrupt it now if that is not wanted."
+fi
+case "${TOLLGATE_TEST_SCALE:-quick}" in
+    full) echo "The tests at full length take hours." ;;
+    *) echo "The first run takes about 10 minutes on two cores, half of them building; a later one about 5." ;;
+esac
+
 command -v redis-server >/dev/null || install redis-server redis redis redis >&2
 redis-server --version
 command -v nginx >/dev/null || install nginx-light nginx nginx nginx >&2

@@ -96,7 +96,7 @@ impl Period {
                  `{argument} = \"250ms\"`"
             )),
             Expr::Unary(_) => Err(format!("a {noun} is not negative: write `{argument} = 60`")),
-            Expr::Path(path) if let Some(word) = path.path.get_ident() => match unit(word, noun) {
+            Expr::Path(path) => match path.path.get_ident().and_then(|word| unit(word, noun)) {
                 Some(result) => result,
                 None => return Ok(Self::Const(value)),
             },

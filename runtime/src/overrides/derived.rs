@@ -51,10 +51,10 @@ impl DerivedPolicies {
             return Arc::clone(derived);
         }
         let applied = match changes.apply(base) {
-            Ok(policy) if let Some(Unsupported { reason, .. }) = unsupported(&policy) => {
-                Err(reason.to_owned())
-            }
-            Ok(policy) => Ok((policy, changes.enabled.unwrap_or(true))),
+            Ok(policy) => match unsupported(&policy) {
+                Some(Unsupported { reason, .. }) => Err(reason.to_owned()),
+                None => Ok((policy, changes.enabled.unwrap_or(true))),
+            },
             Err((key, reason)) => Err(format!("{key}: {reason}")),
         };
         let (policy, is_enabled) = applied.unwrap_or_else(|reason| {

@@ -20,7 +20,7 @@ impl MemoryCounts {
     /// Counts one more key, and returns `true`. If there are `max_keys` already, returns `false`.
     pub(super) fn reserve(&self, max_keys: usize) -> bool {
         let reserve = |keys| (keys < max_keys).then_some(keys + 1);
-        self.keys.try_update(Ordering::Relaxed, Ordering::Relaxed, reserve).is_ok()
+        self.keys.fetch_update(Ordering::Relaxed, Ordering::Relaxed, reserve).is_ok()
     }
 
     pub(super) fn released(&self, keys: usize) {

@@ -188,10 +188,10 @@ impl QueueState {
         let most = most.min(MAX_CHECKS);
         let mut batch = Vec::with_capacity(self.requests.len().min(most));
         while batch.len() < MAX_CHECKS
-            && let Some(request) = self.requests.pop_front_if(|request| {
-                (batch.len() < most || request.is_report)
-                    && (batch.is_empty() || bytes + request.len() <= MAX_BYTES)
-            })
+            && let Some(next) = self.requests.front()
+            && (batch.len() < most || next.is_report)
+            && (batch.is_empty() || bytes + next.len() <= MAX_BYTES)
+            && let Some(request) = self.requests.pop_front()
         {
             if request.is_wanted() {
                 bytes += request.len();

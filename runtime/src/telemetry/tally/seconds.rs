@@ -32,7 +32,9 @@ impl Seconds {
             slot.fetch_add(1, Ordering::Relaxed);
         } else {
             let counted = |seen| if seen & !COUNT == tag(second) { seen } else { tag(second) };
-            slot.update(Ordering::Relaxed, Ordering::Relaxed, |seen| counted(seen) + 1);
+            let count = |seen| Some(counted(seen) + 1);
+            // It never fails, because there is always a next value.
+            let _ = slot.fetch_update(Ordering::Relaxed, Ordering::Relaxed, count);
         }
     }
 
