@@ -1,14 +1,50 @@
 //! The guide: a page for each question that comes up between the first limit and production. All
 //! code in it is compiled, and run where possible.
 //!
-//! The reference covers other topics: [`rate_limit`](macro@crate::rate_limit) describes the
-//! attribute, [`testing`](crate::testing) describes tests of limited handlers,
-//! [`OnError`](crate::OnError) describes the behaviour while a store fails, and
-//! [`LocalTier`](crate::LocalTier) describes decisions that are made without asking the store.
+//! # By task
+//!
+//! | to do | page |
+//! |---|---|
+//! | go to production | [the checklist](production) |
+//! | find the number to write | [the command `tollgate`](command), [algorithms] |
+//! | count by something else than the address | [keys] |
+//! | know who the client is behind nginx, HAProxy, a CDN, on a Unix socket | [behind a proxy](behind_a_proxy) |
+//! | share limits among processes | [distributed use](distributed), [`RedisBackend`](crate::RedisBackend) |
+//! | survive the store's failure | [`OnError`](crate::OnError), [`LocalTier`](crate::LocalTier) |
+//! | know when a request is counted, given back, cut off | [requests] |
+//! | limit how many are open at a time | [requests in flight](in_flight) |
+//! | place limits among routes, 404s, streams of events, WebSockets | [routes] |
+//! | serve scripts of other sites, and people | [CORS and browsers](browsers) |
+//! | choose header fields, and know who obeys them | [clients] |
+//! | protect sign-in | [sign-in](sign_in) |
+//! | budget tokens, rows, bytes | [settlements](macro@crate::rate_limit#settlements), [in functions](functions#calls-of-different-cost) |
+//! | give customers different limits | [plans] |
+//! | limit functions, jobs and calls to others | [functions], [outgoing calls](outgoing) |
+//! | use another framework than axum | [other frameworks](other_frameworks) |
+//! | limit gRPC | [gRPC](grpc) |
+//! | describe limits in an OpenAPI document | [OpenAPI](openapi) |
+//! | test limits | [`testing`](crate::testing) |
+//! | change limits while the program runs | [`Config`](crate::Config), [`Dashboard`](crate::Dashboard) |
+//! | watch them | [`Metrics`](crate::Metrics), [`telemetry`](crate::telemetry) |
+//! | know what an attacker can do | [security] |
+//! | write a store | [backends] |
+//! | come from another library | [`tower_governor`](from_tower_governor), [`axum-governor`](from_axum_governor), [`limitador`](from_limitador), [`fastapi_traffic`](from_python) |
+//!
+//! The attribute is described at [`rate_limit`](macro@crate::rate_limit).
 
 #[doc = include_str!("docs/guide/algorithms.md")]
 #[doc = include_str!("docs/guide/algorithms.svg")]
 pub mod algorithms {}
+
+#[doc = include_str!("docs/guide/production.md")]
+#[cfg(all(
+    feature = "axum",
+    feature = "config",
+    feature = "dashboard",
+    feature = "metrics",
+    feature = "redis"
+))]
+pub mod production {}
 
 #[doc = include_str!("docs/guide/keys.md")]
 #[cfg(feature = "axum")]
@@ -25,6 +61,14 @@ pub mod distributed {}
 #[doc = include_str!("docs/guide/requests.md")]
 #[cfg(feature = "axum")]
 pub mod requests {}
+
+#[doc = include_str!("docs/guide/routes.md")]
+#[cfg(feature = "axum")]
+pub mod routes {}
+
+#[doc = include_str!("docs/guide/browsers.md")]
+#[cfg(feature = "axum")]
+pub mod browsers {}
 
 #[doc = include_str!("docs/guide/in_flight.md")]
 #[cfg(all(feature = "axum", feature = "config", feature = "dashboard", feature = "redis"))]
@@ -49,6 +93,13 @@ pub mod grpc {}
 #[cfg(feature = "utoipa")]
 pub mod openapi {}
 
+#[doc = include_str!("docs/guide/outgoing.md")]
+pub mod outgoing {}
+
+#[doc = include_str!("docs/guide/other_frameworks.md")]
+#[cfg(feature = "axum")]
+pub mod other_frameworks {}
+
 #[doc = include_str!("docs/guide/clients.md")]
 #[cfg(feature = "axum")]
 pub mod clients {}
@@ -71,6 +122,10 @@ pub mod from_tower_governor {}
 #[doc = include_str!("docs/guide/from_axum_governor.md")]
 #[cfg(feature = "axum")]
 pub mod from_axum_governor {}
+
+#[doc = include_str!("docs/guide/from_limitador.md")]
+#[cfg(all(feature = "axum", feature = "config", feature = "dashboard", feature = "redis"))]
+pub mod from_limitador {}
 
 #[doc = include_str!("docs/guide/from_python.md")]
 #[cfg(all(feature = "axum", feature = "redis"))]
