@@ -302,6 +302,8 @@ async fn the_dashboard_is_behind_its_password_and_sees_the_traffic() {
     let url = line.split_once(" as admin").unwrap().0;
     let client = Client::new();
     assert_eq!(client.get(url).send().await.unwrap().status(), 401);
+    // A slash at the end is a frequent slip of the hand.
+    assert_eq!(client.get(format!("{url}/")).send().await.unwrap().status(), 401);
     eventually("it shows no traffic", async || {
         let page = client.get(url).header("authorization", "Basic YWRtaW46b25seSBhbiBleGFtcGxl");
         let page = page.send().await.unwrap().text().await.unwrap();

@@ -70,7 +70,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .route("/export", get(export))
         .route("/report", get(report))
         .layer(limiter.layer())
-        .nest("/admin/limits", dashboard.layer(from_fn(operators_only)));
+        // In contrast to `nest`, with and without a slash at the end.
+        .nest_service("/admin/limits", dashboard.layer(from_fn(operators_only)));
     let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
     let address = listener.local_addr()?;
     tokio::spawn(async move { axum::serve(listener, app).await });

@@ -95,7 +95,7 @@ impl Dashboard {
     }
 
     /// Returns a router that serves the page. Nest it at any path, behind a layer that restricts
-    /// access.
+    /// access: by `Router::nest_service`, so that the path with a slash at its end works, too.
     pub fn into_router<S: Clone + Send + Sync + 'static>(self) -> Router<S> {
         let served = Arc::new(Served { headers: headers(), dashboard: self });
         Router::new()
