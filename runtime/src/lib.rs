@@ -1,4 +1,6 @@
-#![doc = include_str!("../README.md")]
+#![doc = include_str!("docs/front.md")]
+// Rustdoc of docs.rs says of each item by which feature it is there.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod algorithm;
 mod annotation;
@@ -107,3 +109,8 @@ pub use self::unavailable::Unavailable;
 pub use self::verdict::{Outcome, QuotaState, Source};
 #[doc = include_str!("docs/rate_limit.md")]
 pub use tollgate_macros::rate_limit;
+
+/// The snippets of README are compiled with those of the documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

@@ -3,6 +3,15 @@
 use crate::example::Example;
 use support::redis::{RedisCluster, RedisServer, Sentinels};
 
+/// Returns the first line that a page of the documentation shows of what an example prints.
+fn shown(page: &str, example: &str) -> String {
+    let page = std::path::Path::new(support::ROOT).join("runtime/src/docs").join(page);
+    let page = std::fs::read_to_string(page).unwrap();
+    let (_, after) = page.split_once(&format!("`cargo run -p {example}`")).unwrap();
+    let (_, block) = after.split_once("```text\n").unwrap();
+    block.lines().next().unwrap().to_owned()
+}
+
 #[test]
 fn functions_refuse_or_wait() {
     let printed = Example::new("functions").run();
@@ -12,6 +21,7 @@ fn functions_refuse_or_wait() {
 
 #[test]
 fn distributed_admits_exactly_the_limit() {
+    assert_eq!(shown("guide/distributed.md", "distributed"), "Successes: 100, Rate limited: 50");
     assert!(Example::new("distributed").run().contains("Successes: 100, Rate limited: 50"));
     let server = RedisServer::start();
     let printed = Example::new("distributed").variable("REDIS_URL", &server.url()).run();
@@ -39,6 +49,7 @@ fn cluster_counts_each_subject_on_its_node() {
 fn outage_is_survived() {
     let printed = Example::new("outage").argument("1").run();
     assert!(printed.contains("Requests were answered all the time"), "{printed}");
+    assert!(printed.contains(&shown("outages.md", "outage")), "{printed}");
     for state in ["killed", "hangs", "local (local)", "open (open)"] {
         assert!(printed.contains(state), "{state}: {printed}");
     }
@@ -47,6 +58,7 @@ fn outage_is_survived() {
 #[test]
 fn config_is_followed() {
     let printed = Example::new("config").run();
+    assert!(printed.contains(&shown("configuration.md", "config")), "{printed}");
     for said in [
         "of 20 searches 5 pass, of 20 exports 20",
         "the limit is 8 now: of 20 more searches 3 pass",
@@ -59,6 +71,7 @@ fn config_is_followed() {
 #[test]
 fn two_tiers_save_calls() {
     let printed = Example::new("two_tier").run();
+    assert!(printed.contains(&shown("local_tier.md", "two_tier")), "{printed}");
     let calls = |line: &str| {
         let of = printed.lines().find_map(|it| it.strip_prefix(line)).unwrap();
         of.split_whitespace().nth(1).unwrap().parse::<u32>().unwrap()

@@ -1,6 +1,6 @@
 //! Somebody who has nothing but the README: a new crate outside the workspace, built from the
-//! README's own snippets on what would be published, gets a limited handler, then Redis, then a key
-//! of its own, then a test. What would be published builds with every feature, too.
+//! README's own snippets on what would be published, gets a limited handler, then Redis and nginx, then
+//! a key of its own, then a test. What would be published builds with every feature, too.
 
 use std::fs;
 use std::net::TcpListener;
@@ -175,47 +175,132 @@ impl Drop for Service {
     }
 }
 
+/// The lines of the response that README shows, as `curl -i` prints them.
+async fn as_shown(shown: &str, response: Response) -> String {
+    let mut lines = vec![format!("HTTP/1.1 {}", response.status())];
+    for line in shown.lines().skip(1) {
+        let Some((name, _)) = line.split_once(": ") else { break };
+        let value = response.headers().get(name).map_or("nothing", |value| value.to_str().unwrap());
+        lines.push(format!("{name}: {value}"));
+    }
+    lines.push(String::new());
+    lines.push(response.text().await.unwrap());
+    lines.iter().map(|line| format!("{line}\n")).collect()
+}
+
+/// nginx with README's location, by which it sends requests to both services in turn.
+struct Nginx {
+    child: Child,
+    port: u16,
+    folder: PathBuf,
+}
+
+impl Nginx {
+    fn start(location: &str, services: [String; 2]) -> Self {
+        let folder = std::env::temp_dir().join(format!("tollgate-nginx-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let location = replaced(location, "http://127.0.0.1:3000", "http://services");
+        let path = folder.display();
+        let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+            .map(|name| format!("{name}_temp_path {path}/{name};\n"))
+            .concat();
+        let configuration = format!(
+            "daemon off;\npid {path}/pid;\nerror_log {path}/errors;\nevents {{}}\nhttp {{\n\
+             access_log off;\n{temporary}\
+             upstream services {{ server {}; server {}; }}\n\
+             server {{\nlisten 127.0.0.1:{port};\n{location}}}\n}}\n",
+            services[0], services[1]
+        );
+        fs::write(folder.join("nginx.conf"), configuration).unwrap();
+        let mut nginx = Command::new("nginx");
+        nginx.arg("-p").arg(&folder).arg("-c").arg(folder.join("nginx.conf"));
+        // Servers are often where only root looks.
+        let path = std::env::var("PATH").unwrap_or_default();
+        nginx.env("PATH", format!("{path}:/usr/sbin:/sbin"));
+        nginx.arg("-e").arg(folder.join("errors")).stdin(Stdio::null());
+        let child = nginx.spawn().unwrap();
+        let nginx = Self { child, port, folder };
+        eventually("nginx listens", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
+        nginx
+    }
+
+    /// How many of `count` requests of a client at this address are admitted, and how many refused.
+    async fn admitted(&self, from: &str, count: usize) -> [usize; 2] {
+        let client = Client::builder().local_address(Some(from.parse().unwrap())).build().unwrap();
+        let mut counts = [0, 0];
+        for _ in 0..count {
+            let response = client.get(format!("http://127.0.0.1:{}/", self.port)).send().await;
+            match response.unwrap().status().as_u16() {
+                200 => counts[0] += 1,
+                429 => counts[1] += 1,
+                other => panic!("{other}"),
+            }
+        }
+        counts
+    }
+}
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        // Its workers end with it only by its own hand.
+        let _ = Command::new("kill").arg(self.child.id().to_string()).status();
+        let _ = self.child.wait();
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
 #[tokio::test]
 async fn the_readme_is_enough() {
     let (new, client) = (NewCrate::new(), Client::new());
     let one_dependency = "tollgate = { version = \"0.1\" }";
 
-    // A handler, limited in memory.
-    let program = snippet("A complete program", "axum::serve");
+    // A handler, limited in memory. What README shows of the sixth response is the sixth response.
+    let program = snippet("A service", "axum::serve");
     let service = Service::start(&new, one_dependency, &program);
     assert_eq!(service.admitted(&client, "a", 5).await, 5);
-    let refused = service.get(&client, "a").await;
-    assert_eq!(refused.status(), 429);
-    assert_eq!(refused.headers()["ratelimit-policy"], "\"greet\";q=5;w=10");
+    let shown = snippet("A service", "429 Too Many Requests");
+    assert_eq!(as_shown(&shown, service.get(&client, "a").await).await, shown);
     drop(service);
 
-    // Redis: another backend, and two processes share what it counts.
+    // Redis: another backend, and two processes share what it counts. nginx is in front of both, and
+    // says who its clients are.
     let server = RedisServer::start();
-    let with_redis = snippet("One budget for many processes", "features = [\"redis\"]");
-    let limiter = snippet("One budget for many processes", "RedisBackend::from_url");
-    let limiter = replaced(&limiter, "redis://redis:6379/0", &server.url());
-    let limiter = limiter.lines().next().unwrap();
-    let program = replaced(&program, "let limiter = Limiter::new(MemoryBackend::new());", limiter);
-    let program = replaced(&program, "MemoryBackend", "RedisBackend");
+    let heading = "Redis, and nginx in front";
+    let with_redis = snippet(heading, "features = [\"redis\"]");
+    let limiter = snippet(heading, "RedisBackend::from_url");
+    let limiter = replaced(&limiter, "redis://127.0.0.1:6379/0", &server.url());
+    let program = replaced(
+        &program,
+        "set_limiter(Limiter::new(MemoryBackend::new()))",
+        "set_limiter(limiter().await?)",
+    );
+    let program = replaced(
+        &program,
+        "use tollgate::{Limiter, MemoryBackend, get_limiter",
+        "use tollgate::{get_limiter",
+    );
+    let program = format!("{program}\n{limiter}");
     let first = Service::start(&new, &with_redis, &program);
     let second = Service::start(&new, &with_redis, &program);
-    assert_eq!(first.admitted(&client, "a", 3).await, 3);
-    assert_eq!(second.admitted(&client, "a", 4).await, 2);
-    assert_eq!(first.get(&client, "a").await.status(), 429);
-    drop((first, second));
+    let location = snippet(heading, "proxy_set_header");
+    let address = |service: &Service| service.url.trim_start_matches("http://").replace('/', "");
+    let nginx = Nginx::start(&location, [address(&first), address(&second)]);
+    assert_eq!(nginx.admitted("127.0.0.1", 7).await, [5, 2]);
+    assert_eq!(nginx.admitted("127.0.0.2", 1).await, [1, 0]);
+    drop((nginx, first, second));
 
-    // A key of its own: the host that is asked for, as the README counts by another header.
-    let taste = snippet("The attribute", "key = header(");
-    let key = taste.split_once("key = header(\"x-api-key\")").map(|_| "key = header(\"host\")");
-    let program = replaced(&program, "per = 10)]", &format!("per = 10, {})]", key.unwrap()));
+    // A key of its own: the host that is asked for, as the front page counts by another header.
+    let key = "key = header(\"host\")";
+    let program = replaced(&program, "per = 10)]", &format!("per = 10, {key})]"));
     let service = Service::start(&new, &with_redis, &program);
     assert_eq!(service.admitted(&client, "a.example", 6).await, 5);
     assert_eq!(service.admitted(&client, "b.example", 6).await, 5);
     drop(service);
 
-    // A test, in which time stands still.
-    let test = snippet("Testing", "ManualClock::new()");
-    let test = format!("#[cfg(test)]\n#[tokio::test]\nasync fn of_its_own() {{\n{test}}}\n");
+    // A test, in which time stands still. It counts by the address, as README's program does.
+    let program = replaced(&program, &format!("per = 10, {key})]"), "per = 10)]");
+    let test = snippet("A test", "#[tokio::test]");
     new.write(&with_redis, &format!("{program}\n{test}"));
     let output = new.cargo("test");
     assert!(output.contains("1 passed"), "{output}");

@@ -7,3 +7,5 @@ mod links;
 mod named_in_docs;
 mod pictures;
 mod public_api;
+mod readme;
+mod workflows;
