@@ -69,6 +69,8 @@ pub(crate) struct Arguments {
     pub(crate) refusal: Option<Named<Path>>,
     pub(crate) on_missing_key: Option<Named<OnMissingKey>>,
     pub(crate) krate: Option<Named<Path>>,
+    /// `true` if there is a path of several segments.
+    pub(crate) has_paths: bool,
     /// The location of the first argument, at which missing arguments are reported; `None` if there
     /// are no arguments.
     span: Option<Span>,
@@ -96,7 +98,7 @@ pub(crate) enum Cost {
 
 impl Arguments {
     pub(crate) fn parse(tokens: TokenStream, errors: &mut Errors) -> Self {
-        let mut arguments = Self::default();
+        let mut arguments = Self { has_paths: has_paths(tokens.clone()), ..Self::default() };
         let parsed = (|input: ParseStream<'_>| {
             arguments.span = (!input.is_empty()).then(|| input.span());
             while !input.is_empty() {
@@ -413,6 +415,22 @@ fn has_parts(input: ParseStream<'_>) -> bool {
         }
         _ => false,
     }
+}
+
+/// Returns `true` if the tokens contain `::`.
+fn has_paths(tokens: TokenStream) -> bool {
+    let mut before = ' ';
+    tokens.into_iter().any(|token| {
+        let after = std::mem::replace(&mut before, ' ');
+        match token {
+            TokenTree::Punct(punct) => {
+                before = punct.as_char();
+                after == ':' && before == ':'
+            }
+            TokenTree::Group(group) => has_paths(group.stream()),
+            TokenTree::Ident(_) | TokenTree::Literal(_) => false,
+        }
+    })
 }
 
 fn without_parts(ban: &Ident) -> syn::Error {

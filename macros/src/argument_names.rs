@@ -13,22 +13,68 @@ use crate::policy::Policy;
 use crate::suggest;
 
 pub(crate) fn check(policies: &[Policy], function: &Function, errors: &mut Errors) {
-    // `#[async_trait]` has moved the patterns into the body.
-    if function.boxed_future().is_some() {
-        return;
-    }
     let known = names(function);
     let known: Vec<&str> = known.iter().map(String::as_str).collect();
+    let mut moved = Vec::new();
+    bound(function.moved_patterns(), &mut moved);
     for policy in policies {
         for expression in policy.key.args().chain(policy.cost_of_args()) {
+            if let Some(word) = called_key(expression) {
+                errors.at(word, key_in_args(word));
+            }
             let unknown = |root: &&Ident| !known.contains(&root.unraw().to_string().as_str());
             for root in roots(expression).into_iter().filter(unknown) {
-                errors.at(root, unknown_name(root, &known));
+                let message = if moved.contains(&root.unraw().to_string()) {
+                    moved_name(root)
+                } else if matches!(root.to_string().as_str(), "ip" | "global") {
+                    key_in_args(root)
+                } else {
+                    unknown_name(root, &known)
+                };
+                errors.at(root, message);
             }
         }
         if let Some(Named { value, .. }) = &policy.cost {
             check_cost(value, &known, errors);
         }
+    }
+}
+
+/// Returns the message about a word for a key of requests within `args(…)`.
+fn key_in_args(word: &Ident) -> String {
+    let key = match word.to_string().as_str() {
+        word @ ("ip" | "global") => word.to_owned(),
+        "extension" => "extension(Type)".to_owned(),
+        word => format!("{word}(\"…\")"),
+    };
+    format!(
+        "`{word}` is a key of its own, and `args(…)` takes the function's arguments: write it beside \
+         them, as in `key = (args(…), {key})`, which needs a handler"
+    )
+}
+
+/// Returns the message about a name that the signature binds where the user writes it, and not where
+/// the check is.
+fn moved_name(root: &Ident) -> String {
+    format!(
+        "`{root}` is a part of an argument, which `#[async_trait]` takes apart behind the check: give \
+         the argument a name, such as `argument: (u32, u32)`, write `args(argument.0)`, and take it \
+         apart in the body"
+    )
+}
+
+/// Returns the word if the expression is a call of a key's, such as `header("x-api-key")`.
+fn called_key(expression: &Expr) -> Option<&Ident> {
+    const KEYS: [&str; 5] = ["header", "cookie", "path_param", "query", "extension"];
+    match expression {
+        Expr::Call(call) => match &*call.func {
+            Expr::Path(path) => {
+                path.path.get_ident().filter(|word| KEYS.iter().any(|key| word == key))
+            }
+            _ => None,
+        },
+        Expr::Group(group) => called_key(&group.expr),
+        _ => None,
     }
 }
 

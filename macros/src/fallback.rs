@@ -3,6 +3,9 @@
 
 use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
 
+use crate::groups;
+use crate::item::mentions;
+
 /// Returns the item without its remaining `rate_limit` attributes, and without those on the
 /// functions of an `impl` block. The compiler would expand these attributes separately and report
 /// the mistakes again.
@@ -14,10 +17,14 @@ pub(crate) fn item(tokens: TokenStream) -> TokenStream {
             TokenTree::Group(group) if is_ours(&group) && ends_in_hash(&kept) => {
                 kept.pop();
             }
-            TokenTree::Group(group) if is_block && group.delimiter() == Delimiter::Brace => {
-                let mut members = Group::new(Delimiter::Brace, item(group.stream()));
-                members.set_span(group.span());
-                kept.push(members.into());
+            TokenTree::Group(group)
+                if group.delimiter() == Delimiter::None
+                    || is_block && group.delimiter() == Delimiter::Brace =>
+            {
+                // An invisible group may contain attributes, or a whole item.
+                let mut inner = Group::new(group.delimiter(), item(group.stream()));
+                inner.set_span(group.span());
+                kept.push(inner.into());
             }
             token => {
                 is_block |= matches!(&token, TokenTree::Ident(word) if word == "impl")
@@ -35,12 +42,17 @@ fn ends_in_hash(tokens: &[TokenTree]) -> bool {
     matches!(tokens.last(), Some(TokenTree::Punct(hash)) if hash.as_char() == '#')
 }
 
-/// Returns `true` if the brackets contain this macro's attribute: `[rate_limit(…)]` or
-/// `[path::rate_limit(…)]`.
+/// Returns `true` if the brackets contain this macro's attribute: `[rate_limit(…)]`,
+/// `[path::rate_limit(…)]` or `[cfg_attr(…, rate_limit(…))]`.
 fn is_ours(group: &Group) -> bool {
-    let path = group.stream().into_iter().take_while(|token| !matches!(token, TokenTree::Group(_)));
-    group.delimiter() == Delimiter::Bracket
-        && matches!(path.last(), Some(TokenTree::Ident(name)) if name == "rate_limit")
+    let content = groups::stream(group.stream()).into_iter().map(groups::tree);
+    let content: Vec<TokenTree> = content.collect();
+    let path = content.iter().take_while(|token| !matches!(token, TokenTree::Group(_)));
+    let (Delimiter::Bracket, Some(TokenTree::Ident(name))) = (group.delimiter(), path.last())
+    else {
+        return false;
+    };
+    name == "rate_limit" || name == "cfg_attr" && mentions(group.stream(), "rate_limit")
 }
 
 #[cfg(test)]

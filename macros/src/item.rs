@@ -8,11 +8,12 @@ use syn::parse::{Parse, ParseStream, Parser as _};
 use syn::spanned::Spanned as _;
 use syn::visit_mut::{self, VisitMut};
 use syn::{
-    Attribute, Generics, ItemImpl, ReturnType, Signature, Token, Type, Visibility,
+    Attribute, Generics, Ident, ItemImpl, ReturnType, Signature, Token, Type, Visibility,
     parse_quote_spanned,
 };
 
 use crate::crate_path::CratePath;
+use crate::groups;
 
 pub(crate) enum Item {
     Function(Function),
@@ -70,7 +71,7 @@ impl Parse for Function {
             input.parse::<Token![;]>()?;
             return Err(syn::Error::new_spanned(sig, message));
         }
-        match input.parse()? {
+        match groups::tree(input.parse()?) {
             TokenTree::Group(body) if body.delimiter() == Delimiter::Brace => {
                 Ok(Self { attrs, vis, sig, body })
             }
@@ -83,7 +84,7 @@ impl Parse for Block {
     fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
         let mut head = Vec::new();
         let body = loop {
-            match input.parse()? {
+            match groups::tree(input.parse()?) {
                 TokenTree::Group(body) if body.delimiter() == Delimiter::Brace => break body,
                 token => head.push(token),
             }
@@ -106,7 +107,7 @@ impl Block {
     /// Returns the name of the block's type, without its path and generic arguments; `None` if the
     /// type is not a path.
     pub(crate) fn owner(&self) -> Option<String> {
-        match &self.self_ty {
+        match groups::ty(&self.self_ty) {
             Type::Path(path) => {
                 path.path.segments.last().map(|last| last.ident.unraw().to_string())
             }
@@ -131,11 +132,7 @@ impl Member {
         let mut tokens = TokenStream::new();
         loop {
             let token: TokenTree = input.parse()?;
-            let ends = match &token {
-                TokenTree::Punct(punct) => punct.as_char() == ';',
-                TokenTree::Group(group) => group.delimiter() == Delimiter::Brace,
-                TokenTree::Ident(_) | TokenTree::Literal(_) => false,
-            };
+            let ends = ends_member(&token);
             tokens.extend([token]);
             if ends || input.is_empty() {
                 return Ok(Self::Other(tokens));
@@ -220,6 +217,19 @@ pub(crate) fn erase_impl_trait(ty: &Type) -> TokenStream {
     ty.into_token_stream()
 }
 
+/// Returns `true` if a member of a block may end with this token. A whole member may come from a
+/// macro, and is then in an invisible group.
+fn ends_member(token: &TokenTree) -> bool {
+    match token {
+        TokenTree::Punct(punct) => punct.as_char() == ';',
+        TokenTree::Group(group) if group.delimiter() == Delimiter::None => {
+            group.stream().into_iter().last().is_some_and(|last| ends_member(&last))
+        }
+        TokenTree::Group(group) => group.delimiter() == Delimiter::Brace,
+        TokenTree::Ident(_) | TokenTree::Literal(_) => false,
+    }
+}
+
 fn starts_function(input: ParseStream<'_>) -> bool {
     let ahead = input.fork();
     while ahead.peek(Token![const])
@@ -228,7 +238,8 @@ fn starts_function(input: ParseStream<'_>) -> bool {
         || ahead.peek(Token![extern])
         || ahead.peek(syn::LitStr)
     {
-        if ahead.parse::<TokenTree>().is_err() {
+        // Parsed as a word or a string, which looks through an invisible group.
+        if ahead.call(Ident::parse_any).is_err() && ahead.parse::<syn::LitStr>().is_err() {
             return false;
         }
     }

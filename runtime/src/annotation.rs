@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use crate::callback::{Callback, set_plain};
-use crate::registry::RegisteredPolicy;
+use crate::registry::{Naming, RegisteredPolicy};
+use crate::site::Site;
 use crate::{Algorithm, Ban, Blocked, InFlight, OnError, Policy, Quota};
 
 type BlockedCallback = Callback<fn(&Blocked<'_>), dyn Fn(&Blocked<'_>) + Send + Sync>;
@@ -17,9 +18,8 @@ pub struct Limit {
 }
 
 impl Limit {
-    /// Creates the limit of the policy `name`, which clients see as `label`. `named` is `true` if
-    /// the annotation sets the name, and `false` if the name is the function's path. `quotas`
-    /// contains at most [`Policy::MAX_QUOTAS`] quotas. The annotation is in `file`, at `line`.
+    /// Creates the limit of the policy `name`, which clients see as `label`. `quotas` contains at most
+    /// [`Policy::MAX_QUOTAS`] quotas.
     ///
     /// A single call sets all of these, because each call in the generated code takes time to
     /// compile for every annotation.
@@ -27,9 +27,9 @@ impl Limit {
     pub const fn new(
         name: &'static str,
         label: &'static str,
-        named: bool,
+        naming: Naming,
         quotas: &[Quota],
-        (file, line): (&'static str, u32),
+        site: Site,
     ) -> Self {
         let mut policy = Policy::without_limits(name).labelled(label);
         let mut index = 0;
@@ -37,7 +37,7 @@ impl Limit {
             policy = policy.and(quotas[index]);
             index += 1;
         }
-        Self { registered: RegisteredPolicy::new(policy, named, file, line), on_blocked: None }
+        Self { registered: RegisteredPolicy::new(policy, naming, site), on_blocked: None }
     }
 
     /// Sets the algorithm. The default is the sliding window.
@@ -105,7 +105,8 @@ impl Limit {
     /// Creates the limit of a layer. A layer has no annotation, so its policy is not registered.
     #[cfg(feature = "axum")]
     pub(crate) fn of_layer(policy: Policy) -> Self {
-        Self { registered: RegisteredPolicy::new(policy, true, "", 0), on_blocked: None }
+        let site = Site::of::<Self>("", "", 0, "", false);
+        Self { registered: RegisteredPolicy::new(policy, Naming::Name, site), on_blocked: None }
     }
 
     /// Sets a closure that is called on every refusal.

@@ -248,14 +248,23 @@ pub enum StartError {
         /// The places of the two annotations, as `file:line`.
         places: [String; 2],
     },
-    /// Two functions have the same path and would share a budget, though neither annotation asks
-    /// for that.
+    /// Two functions have policies of the same name and would share a budget, though not both
+    /// annotations ask for that by a `group`.
     #[non_exhaustive]
     SharedName {
-        /// The path of both functions, which is the name of both policies.
+        /// The name of both policies.
         name: String,
         /// The places of the two annotations, as `file:line`.
         places: [String; 2],
+    },
+    /// Another attribute has copied an annotation to a function that it makes. A call would be counted
+    /// at both functions.
+    #[non_exhaustive]
+    Copied {
+        /// The paths of the annotated function, and of the function that was made.
+        functions: [String; 2],
+        /// The place of the annotation, as `file:line`.
+        place: String,
     },
     /// The limiter cannot apply a policy.
     #[non_exhaustive]
@@ -311,11 +320,25 @@ impl fmt::Display for StartError {
                 "the name `{name}` stands for different limits at {first} and at {second}: give \
                  them different names, or the same limit"
             ),
-            Self::SharedName { name, places: [first, second] } => write!(
+            Self::SharedName { name, places: [first, second] } => {
+                write!(
+                    f,
+                    "the limits at {first} and at {second} are both known as `{name}` and would \
+                     share one budget: give one of them another `name`, or, if that is what you \
+                     want, give both the same `group`"
+                )?;
+                if first == second {
+                    f.write_str(
+                        "; if an attribute above `#[rate_limit]` has made two functions of one, \
+                         write that attribute below it",
+                    )?;
+                }
+                Ok(())
+            }
+            Self::Copied { functions: [original, copy], place } => write!(
                 f,
-                "the limits at {first} and at {second} are both known as `{name}` and would share \
-                 one budget: give one of them a `name`, or, if that is what you want, give both \
-                 the same `group`"
+                "another attribute has copied the limit of `{original}` to `{copy}` at {place}, and \
+                 calls would be counted at both: write `#[rate_limit]` above that attribute"
             ),
             Self::Unsupported { name, reason } => {
                 write!(f, "the policy `{name}` cannot be applied: {reason}")
@@ -335,7 +358,10 @@ impl Error for StartError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Backend(error) => error.source(),
-            Self::Conflict { .. } | Self::SharedName { .. } | Self::Unsupported { .. } => None,
+            Self::Conflict { .. }
+            | Self::SharedName { .. }
+            | Self::Copied { .. }
+            | Self::Unsupported { .. } => None,
         }
     }
 }

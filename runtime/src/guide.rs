@@ -100,6 +100,10 @@ pub mod outgoing {}
 #[cfg(feature = "axum")]
 pub mod other_frameworks {}
 
+#[doc = include_str!("docs/guide/other_attributes.md")]
+#[cfg(feature = "axum")]
+pub mod other_attributes {}
+
 #[doc = include_str!("docs/guide/clients.md")]
 #[cfg(feature = "axum")]
 pub mod clients {}

@@ -44,6 +44,7 @@ mod registry;
 #[cfg(feature = "axum")]
 mod response;
 mod settled;
+mod site;
 pub mod stats;
 mod subject;
 mod subject_hash;

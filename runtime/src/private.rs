@@ -6,13 +6,15 @@ use crate::{Ban, BanError, InFlight};
 
 pub use crate::annotation::Limit;
 pub use crate::call::{
-    AfterCall, Call, CallGrants, CallLimit, FromRateLimited, LimitedResult, admit, admit_now,
-    call_once,
+    AfterCall, Call, CallGrants, CallLimit, FailsWith, FromRateLimited, LimitedResult, Refused,
+    SyncResult, admit, admit_now, call_once,
 };
-pub use crate::registry::POLICIES;
+pub use crate::registry::{Naming, POLICIES};
+pub use crate::site::Site;
 pub use crate::units::{IntoUnits, units};
 pub use crate::{Algorithm, Blocked, Calendar, OnError, Quota, RegisteredPolicy, Subject};
 pub use linkme;
+pub use tollgate_macros::{rate_limit_in_block, rate_limit_last};
 
 #[cfg(feature = "axum")]
 pub use crate::__tollgate_arguments as arguments;
@@ -23,7 +25,7 @@ pub use crate::http::argument_values::{ArgumentValues, ThenArguments, argument, 
 #[cfg(feature = "axum")]
 pub use crate::http::convert::{IntoAnswer, IntoLimitedResponse, answered, require_send};
 #[cfg(feature = "axum")]
-pub use crate::http::extract::{Checked, InLast};
+pub use crate::http::extract::{ArgumentsGivenByRouter, GivenByRouter};
 #[cfg(feature = "axum")]
 pub use crate::http::extractor::{Argument, IsNoExtractor, Shown};
 #[cfg(feature = "axum")]
@@ -278,6 +280,20 @@ pub const fn burst(mut quota: Quota, burst: u32) -> Quota {
 /// Creates the result of a call that was refused.
 pub fn refuse<R: LimitedResult>(limited: crate::RateLimited) -> R {
     R::refusal(limited)
+}
+
+/// Creates the result of a call that was refused, of a function that is not async and may be meant
+/// for a handler.
+pub fn refuse_unless_async<R: SyncResult>(limited: crate::RateLimited) -> R {
+    R::refusal(limited)
+}
+
+/// Creates the result of a call that was refused, with the error that the user's function makes.
+pub fn refuse_with<R: FailsWith<E>, E>(
+    limited: crate::RateLimited,
+    error: fn(crate::RateLimited) -> E,
+) -> R {
+    R::failure(error(limited))
 }
 
 /// Returns `true` if a user's condition returns `true` for a result.

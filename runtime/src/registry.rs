@@ -1,9 +1,9 @@
 //! The registry of all annotations in the program.
 
 use std::collections::{HashMap, HashSet};
-use std::fmt;
 
 use crate::policy::Unsupported;
+use crate::site::Site;
 use crate::{Algorithm, Policy, Quota, StartError};
 
 /// The policies of all annotations that are linked into the program. The linker collects them, so
@@ -15,16 +15,24 @@ pub static POLICIES: [&'static RegisteredPolicy];
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RegisteredPolicy {
     policy: Policy,
-    /// `true` if the annotation sets a name or a group. Only such a name may be shared by several
-    /// annotations.
-    named: bool,
-    file: &'static str,
-    line: u32,
+    naming: Naming,
+    site: Site,
+}
+
+/// The origin of a policy's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Naming {
+    /// The annotation sets no name, so the name is the function's path.
+    Path,
+    /// The annotation sets the name of one function's policy.
+    Name,
+    /// The annotation sets a name that several functions may have.
+    Group,
 }
 
 impl RegisteredPolicy {
-    pub(crate) const fn new(policy: Policy, named: bool, file: &'static str, line: u32) -> Self {
-        Self { policy, named, file, line }
+    pub(crate) const fn new(policy: Policy, naming: Naming, site: Site) -> Self {
+        Self { policy, naming, site }
     }
 
     pub(crate) const fn policy_mut(&mut self) -> &mut Policy {
@@ -58,40 +66,44 @@ impl RegisteredPolicy {
     /// Returns the path of the source file that contains the annotation.
     #[must_use]
     pub const fn file(&self) -> &'static str {
-        self.file
+        self.site.file
     }
 
     /// Returns the line of the annotation, counted from 1.
     #[must_use]
     pub const fn line(&self) -> u32 {
-        self.line
+        self.site.line
     }
 
-    fn location(&self) -> SourceLocation {
-        SourceLocation { file: self.file, line: self.line }
-    }
-}
-
-/// The place of an annotation in the source.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct SourceLocation {
-    file: &'static str,
-    line: u32,
-}
-
-impl fmt::Display for SourceLocation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.file, self.line)
+    fn place(&self) -> String {
+        self.site.location()
     }
 }
 
-/// Returns the policy of every annotation once, in no particular order. Duplicates are removed: an
-/// attribute that repeats its function, as `#[axum::debug_handler]` does in debug builds, repeats
-/// the annotation, too.
+/// Returns the policy of every annotation once, in no particular order. An attribute that copies its
+/// function for the compiler to check, as `#[axum::debug_handler]` does in debug builds, copies the
+/// annotation, too; such copies are left out.
 pub(crate) fn policies() -> impl Iterator<Item = &'static RegisteredPolicy> {
+    without_repetitions(POLICIES.iter().copied())
+}
+
+/// Removes the policies of functions that are never called, and all but one of those that have the
+/// same name and function. The body of an annotated function is the same function wherever another
+/// attribute puts it: each call runs it once.
+fn without_repetitions<'a>(
+    policies: impl Iterator<Item = &'a RegisteredPolicy>,
+) -> impl Iterator<Item = &'a RegisteredPolicy> {
+    let called = policies.filter(|policy| !policy.site.is_only_checked());
+    let called: Vec<&RegisteredPolicy> = called.collect();
+    let identity = |policy: &'a RegisteredPolicy| (policy.name(), policy.site.annotation());
+    let originals = called.iter().filter(|policy| policy.site.is_original());
+    let originals: HashSet<_> = originals.map(|policy| identity(policy)).collect();
     let mut seen = HashSet::new();
-    let policies = POLICIES.iter().copied();
-    policies.filter(move |policy| seen.insert((policy.name(), policy.file, policy.line)))
+    called.into_iter().filter(move |policy| {
+        let function = policy.site.is_original().then(|| policy.site.function());
+        (function.is_some() || !originals.contains(&identity(policy)))
+            && seen.insert((identity(policy), function))
+    })
 }
 
 /// Validates annotations. Returns an error if they contradict each other, or if `unsupported`
@@ -100,19 +112,41 @@ pub(crate) fn validate<'a>(
     policies: impl Iterator<Item = &'a RegisteredPolicy>,
     unsupported: impl Fn(&Policy) -> Option<Unsupported>,
 ) -> Result<(), StartError> {
+    let policies: Vec<&RegisteredPolicy> = policies.collect();
+    check_copies(&policies)?;
     let mut by_name = HashMap::<&str, &RegisteredPolicy>::new();
     for policy in policies {
         if let Some(Unsupported { reason, .. }) = unsupported(&policy.policy) {
             return Err(StartError::Unsupported { name: policy.name().to_owned(), reason });
         }
         let Some(other) = by_name.insert(policy.name(), policy) else { continue };
-        let places = [other, policy].map(|policy| policy.location().to_string());
+        let places = [other, policy].map(RegisteredPolicy::place);
         let name = policy.name().to_owned();
         if !policy.policy.counts_like(&other.policy) {
             return Err(StartError::Conflict { name, places });
         }
-        if !(policy.named && other.named) {
+        if [policy, other].iter().any(|policy| policy.naming != Naming::Group) {
             return Err(StartError::SharedName { name, places });
+        }
+    }
+    Ok(())
+}
+
+/// Returns an error if another attribute has copied an annotation to a function that it makes: the
+/// name of that function does not stand in the source, and that of another function with the same
+/// annotation does.
+fn check_copies(policies: &[&RegisteredPolicy]) -> Result<(), StartError> {
+    let mut written = HashMap::<_, &RegisteredPolicy>::new();
+    for policy in policies.iter().filter(|policy| !policy.site.has_made_name) {
+        written.insert(policy.site.annotation(), policy);
+    }
+    for copy in policies.iter().filter(|policy| policy.site.has_made_name) {
+        if copy.site.place.is_empty() {
+            continue;
+        }
+        if let Some(original) = written.get(&copy.site.annotation()) {
+            let functions = [original, copy].map(|policy| policy.site.function());
+            return Err(StartError::Copied { functions, place: copy.site.location() });
         }
     }
     Ok(())
@@ -127,39 +161,111 @@ mod tests {
     const TEN: Quota = Quota::new(10, Duration::from_secs(1));
     const TWENTY: Quota = Quota::new(20, Duration::from_secs(1));
 
-    fn at(line: u32, policy: Policy, named: bool) -> RegisteredPolicy {
-        RegisteredPolicy::new(policy, named, "src/lib.rs", line)
+    struct First;
+    struct Second;
+
+    fn at(line: u32, policy: Policy, naming: Naming) -> RegisteredPolicy {
+        RegisteredPolicy::new(
+            policy,
+            naming,
+            Site::of::<First>("First", "src/lib.rs", line, "", false),
+        )
     }
+
+    use Naming::{Group, Name, Path};
 
     fn error(policies: &[RegisteredPolicy]) -> Option<String> {
         validate(policies.iter(), Policy::unsupported).err().map(|error| error.to_string())
     }
 
     #[test]
-    fn names_may_be_shared_if_given_and_alike() {
+    fn groups_share_a_name_if_they_are_alike() {
         let policy = || Policy::new("a", TEN);
-        assert_eq!(error(&[at(1, policy(), true), at(2, policy(), true)]), None);
+        assert_eq!(error(&[at(1, policy(), Group), at(2, policy(), Group)]), None);
         let loose = policy().on_error(crate::OnError::Open);
-        assert_eq!(error(&[at(1, policy(), true), at(2, loose, true)]), None);
-        assert_eq!(error(&[at(1, policy(), false), at(2, Policy::new("b", TWENTY), false)]), None);
+        assert_eq!(error(&[at(1, policy(), Group), at(2, loose, Group)]), None);
+        assert_eq!(error(&[at(1, policy(), Path), at(2, Policy::new("b", TWENTY), Path)]), None);
+    }
+
+    /// Only a `group` says that a budget shall be shared. A `name` may be copied by another macro.
+    #[test]
+    fn a_name_belongs_to_one_function() {
+        let policy = || Policy::new("a", TEN);
+        for [first, second] in [[Name, Name], [Name, Group], [Group, Name], [Path, Group]] {
+            let shared = error(&[at(1, policy(), first), at(2, policy(), second)]).unwrap();
+            assert!(shared.ends_with("give both the same `group`"), "{shared}");
+            // In one place, it may be a copy.
+            let copied = error(&[at(1, policy(), first), at(1, policy(), second)]).unwrap();
+            assert!(copied.ends_with("write that attribute below it"), "{copied}");
+        }
+    }
+
+    #[test]
+    fn entries_are_one_by_name_and_function() {
+        let count = |first: Site, second: Site| {
+            let entry = |site| RegisteredPolicy::new(Policy::new("a", TEN), Name, site);
+            let entries = [entry(first), entry(second)];
+            without_repetitions(entries.iter()).count()
+        };
+        let first = || Site::of::<First>("First", "src/lib.rs", 1, "1:1", false);
+        mod __axum_macros_check_list_future {
+            pub(super) struct Checked;
+        }
+        use __axum_macros_check_list_future::Checked;
+
+        assert_eq!(count(first(), first()), 1);
+        assert_eq!(count(first(), Site::of::<Checked>("First", "src/lib.rs", 1, "1:1", false)), 1);
+        assert_eq!(count(first(), Site::of::<Second>("Second", "src/lib.rs", 1, "1:1", false)), 2);
+        assert_eq!(count(first(), Site::of::<First>("First", "src/lib.rs", 2, "2:1", false)), 2);
+        // The body of the first function, in a second one, or in two others.
+        let second = || Site::of::<Second>("First", "src/lib.rs", 1, "1:1", false);
+        assert_eq!(count(second(), Site::of::<Checked>("First", "src/lib.rs", 1, "1:1", false)), 1);
+        assert_eq!(
+            count(second(), Site::of::<Vec<Second>>("First", "src/lib.rs", 1, "1:1", false)),
+            1
+        );
+        assert_eq!(count(first(), Site::of::<Second>("First", "src/lib.rs", 1, "1:1", false)), 1);
+    }
+
+    #[test]
+    fn a_copied_annotation_is_told_whatever_its_names() {
+        let copied = |naming, place: &'static str, made: [bool; 2]| {
+            let first = Site::of::<First>("First", "src/lib.rs", 1, place, made[0]);
+            let second = Site::of::<Second>("Second", "src/lib.rs", 1, place, made[1]);
+            let names = if naming == Path { ["a", "a_no_cache"] } else { ["a", "a"] };
+            error(&[
+                RegisteredPolicy::new(Policy::new(names[0], TEN), naming, first),
+                RegisteredPolicy::new(Policy::new(names[1], TEN), naming, second),
+            ])
+        };
+        for naming in [Path, Name, Group] {
+            let error = copied(naming, "1:1", [false, true]).unwrap();
+            assert!(error.contains("`tollgate::registry::tests::First`"), "{error}");
+            assert!(error.contains("Second` at src/lib.rs:1"), "{error}");
+        }
+        // A macro that makes all functions of one annotation, and one that makes none of the names.
+        assert_eq!(copied(Path, "1:1", [true, true]), None);
+        assert_eq!(copied(Path, "1:1", [false, false]), None);
+        // The compiler does not tell the place.
+        assert_eq!(copied(Path, "", [false, true]), None);
     }
 
     #[test]
     fn one_name_with_different_quotas_names_both_places() {
         let error =
-            error(&[at(1, Policy::new("a", TEN), true), at(2, Policy::new("a", TWENTY), true)]);
+            error(&[at(1, Policy::new("a", TEN), Group), at(2, Policy::new("a", TWENTY), Group)]);
         let error = error.unwrap();
         assert!(error.contains("`a`"), "{error}");
         assert!(error.contains("src/lib.rs:1") && error.contains("src/lib.rs:2"), "{error}");
         let more = Policy::new("a", TEN).and(TWENTY);
-        let one = at(1, Policy::new("a", TEN), true);
-        assert!(super::validate([one, at(2, more, true)].iter(), Policy::unsupported).is_err());
+        let one = at(1, Policy::new("a", TEN), Group);
+        assert!(super::validate([one, at(2, more, Group)].iter(), Policy::unsupported).is_err());
     }
 
     #[test]
     fn one_path_for_two_functions_is_told() {
         let error =
-            error(&[at(1, Policy::new("a", TEN), false), at(2, Policy::new("a", TEN), false)]);
-        assert!(error.unwrap().contains("give one of them a `name`"));
+            error(&[at(1, Policy::new("a", TEN), Path), at(2, Policy::new("a", TEN), Path)]);
+        assert!(error.unwrap().contains("give one of them another `name`"));
     }
 }

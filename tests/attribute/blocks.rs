@@ -106,7 +106,12 @@ fn the_registry_knows_them_all_by_their_paths() {
         "attribute::blocks::Api::call",
         "attribute::blocks::Api::list",
         "attribute::blocks::Api::name",
+        "attribute::blocks::Conditional::call",
+        "attribute::blocks::Conditional::limited",
+        "attribute::blocks::Conditional::stacked",
+        "attribute::blocks::Generic::status",
         "attribute::blocks::Other::list",
+        "attribute::blocks::Other::status",
         "attribute::blocks::from_a_macro",
         "attribute::blocks::local_handler",
     ];
@@ -115,4 +120,77 @@ fn the_registry_knows_them_all_by_their_paths() {
         Limiter::policies().find(|policy| policy.name() == "attribute::blocks::Api::call").unwrap();
     let line = include_str!("blocks.rs").lines().nth(call.line() as usize - 1).unwrap();
     assert_eq!((call.file(), line.trim()), ("tests/attribute/blocks.rs", "#[rate_limit]"));
+}
+
+struct Conditional;
+
+/// The compiler has not looked at these conditions when the block's attribute is expanded.
+#[rate_limit]
+impl Conditional {
+    #[cfg_attr(test, rate_limit(1, per = minute), cfg(test))]
+    async fn limited() {}
+
+    #[cfg_attr(not(test), rate_limit(1, per = minute))]
+    async fn unlimited() {}
+
+    #[cfg_attr(test, rate_limit(1, per = minute, key = args()))]
+    #[cfg_attr(not(test), rate_limit(5, per = minute, key = args()))]
+    async fn call() -> Result<(), RateLimited> {
+        Ok(())
+    }
+
+    #[cfg_attr(test, cfg_attr(test, rate_limit(2, per = minute)))]
+    #[cfg_attr(not(test), rate_limit(5, per = minute))]
+    #[rate_limit(1, per = hour)]
+    async fn stacked() {}
+}
+
+#[tokio::test]
+async fn an_attribute_may_have_a_condition() {
+    let (limiter, _clock) = limiter();
+    let routes = Router::new()
+        .route("/limited", get(Conditional::limited))
+        .route("/unlimited", get(Conditional::unlimited))
+        .route("/stacked", get(Conditional::stacked));
+    let app = local(routes, &limiter);
+    for (path, third) in [("/limited", 429), ("/unlimited", 200), ("/stacked", 429)] {
+        assert_eq!(send(&app, support::get(path)).await.status(), 200, "{path}");
+        assert_eq!(send(&app, support::get(path)).await.status(), third, "{path}");
+    }
+    testing::scope(limiter, async {
+        assert!(Conditional::call().await.is_ok());
+        assert!(Conditional::call().await.is_err());
+    })
+    .await;
+}
+
+/// Types that a macro is given. Each has a limit of its own, though both are written once.
+macro_rules! with_status {
+    ($($ty:ty => $body:block)*) => {$(
+        #[rate_limit]
+        impl $ty {
+            #[rate_limit(1, per = minute)]
+            async fn status() -> &'static str $body
+        }
+    )*};
+}
+
+struct Generic<T>(PhantomData<T>);
+
+with_status! {
+    Other => { "other" }
+    Generic<u8> => { "generic" }
+}
+
+#[tokio::test]
+async fn a_block_may_come_from_a_macro() {
+    let (limiter, _clock) = limiter();
+    let routes = Router::new()
+        .route("/other", get(Other::status))
+        .route("/generic", get(Generic::<u8>::status));
+    let app = local(routes, &limiter);
+    for path in ["/other", "/generic"] {
+        assert_eq!(send(&app, support::get(path)).await.status(), 200, "{path}");
+        assert_eq!(send(&app, support::get(path)).await.status(), 429, "{path}");
+    }
 }

@@ -6,8 +6,10 @@
 mod bans;
 mod blocks;
 mod functions;
+mod futures;
 mod handlers;
 mod options;
+mod refusals;
 mod rejections;
 mod settlements;
 mod shown;

@@ -25,15 +25,15 @@ use tracing::Level;
 const MINUTE: Duration = Duration::from_secs(60);
 const LIMIT: Policy = Policy::new("awaited", Quota::per_minute(2));
 
-#[rate_limit(2, per = minute, key = header("x-key"), name = "awaited")]
+#[rate_limit(2, per = minute, key = header("x-key"), group = "awaited")]
 async fn handler() {}
 
-#[rate_limit(2, per = minute, key = args(who), name = "awaited")]
+#[rate_limit(2, per = minute, key = args(who), group = "awaited")]
 async fn function(who: &str) -> Result<(), RateLimited> {
     Ok(())
 }
 
-#[rate_limit(2, per = minute, key = args(who), name = "awaited")]
+#[rate_limit(2, per = minute, key = args(who), group = "awaited")]
 fn plain_function(who: &str) -> Result<(), RateLimited> {
     Ok(())
 }
@@ -346,9 +346,9 @@ async fn who_goes_during_the_look_up_is_not_charged() {
 /// Who waits does so by the plan, and hears of a new one when the last answer is too old.
 #[tokio::test]
 async fn who_waits_does_so_by_the_plan() {
-    #[rate_limit(2, per = minute, key = header("x-key"), wait = "10m", name = "awaited in line")]
+    #[rate_limit(2, per = minute, key = header("x-key"), wait = "10m", group = "awaited in line")]
     async fn handler() {}
-    #[rate_limit(2, per = minute, key = args(who), wait = "10m", name = "awaited in line")]
+    #[rate_limit(2, per = minute, key = args(who), wait = "10m", group = "awaited in line")]
     async fn function(who: &str) -> Result<(), RateLimited> {
         Ok(())
     }
@@ -413,7 +413,7 @@ async fn all_else_is_asked_once() {
     fn is_exempt(parts: &axum::http::request::Parts) -> bool {
         parts.headers["x-key"] == "staff"
     }
-    #[rate_limit(2, per = minute, key = self::customer, exempt = is_exempt, name = "awaited")]
+    #[rate_limit(2, per = minute, key = self::customer, exempt = is_exempt, group = "awaited")]
     async fn keyed() {}
     let plans = Plans::default();
     let (limiter, _clock) = plans.limiter(Duration::ZERO);

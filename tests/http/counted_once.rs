@@ -20,20 +20,20 @@ fn layer(cost: u32) -> RateLimitLayer {
     RateLimitLayer::new(policy()).cost(cost)
 }
 
-#[rate_limit(10, per = minute, name = "met")]
+#[rate_limit(10, per = minute, group = "met")]
 async fn handler() {}
 
-#[rate_limit(10, per = minute, name = "met", cost = 3)]
+#[rate_limit(10, per = minute, group = "met", cost = 3)]
 async fn dear_handler() {}
 
 /// Sends the request on, as a gateway does.
-#[rate_limit(10, per = minute, name = "met", cost = 2)]
+#[rate_limit(10, per = minute, group = "met", cost = 2)]
 async fn gateway(State(inner): State<Router>, request: Request<Body>) -> Response {
     inner.oneshot(request).await.unwrap()
 }
 
 /// Sends a request of its own for the one that it was asked.
-#[rate_limit(10, per = minute, name = "met")]
+#[rate_limit(10, per = minute, group = "met")]
 async fn asks_anew(State(inner): State<Router>, mut request: Request<Body>) -> Response {
     let mut other = Request::new(Body::empty());
     let peer = request

@@ -170,7 +170,7 @@ const REFUNDS: [Refund; 4] = [Refund::None, Refund::Failure, Refund::Success, Re
 /// The five doors with one refund.
 macro_rules! doors {
     ($door:expr, [$($option:tt)*], [$($of_result:tt)*], $layer:expr) => {{
-        #[rate_limit(5, per = minute, name = "the limit", $($option)*)]
+        #[rate_limit(5, per = minute, group = "the limit", $($option)*)]
         async fn attribute(
             Extension(last): Extension<Last>,
             Extension(signals): Extension<Signals>,
@@ -182,7 +182,7 @@ macro_rules! doors {
             work(last, signals).await
         }
 
-        #[rate_limit(5, per = minute, name = "the limit", key = args("192.0.2.1"), $($of_result)*)]
+        #[rate_limit(5, per = minute, group = "the limit", key = args("192.0.2.1"), $($of_result)*)]
         async fn arguments(
             Extension(last): Extension<Last>,
             Extension(signals): Extension<Signals>,
@@ -194,7 +194,7 @@ macro_rules! doors {
             work(last, signals).await
         }
 
-        #[rate_limit(5, per = minute, name = "the limit", key = (args(), ip), $($option)*)]
+        #[rate_limit(5, per = minute, group = "the limit", key = (args(), ip), $($option)*)]
         async fn tuple(
             Extension(last): Extension<Last>,
             Extension(signals): Extension<Signals>,
@@ -206,7 +206,7 @@ macro_rules! doors {
             work(last, signals).await
         }
 
-        #[rate_limit(5, per = minute, name = "the limit", key = args("192.0.2.1"), $($of_result)*)]
+        #[rate_limit(5, per = minute, group = "the limit", key = args("192.0.2.1"), $($of_result)*)]
         async fn limited_work(last: Last, signals: Signals) -> Result<Response, Failure> {
             work(last, signals).await
         }

@@ -57,9 +57,9 @@ fn request(customer: &str, plan: &str) -> Request<Body> {
 
 macro_rules! routers {
     ($($options:tt)*) => {{
-        #[rate_limit(2, per = minute, key = header("x-key"), quota = plan, name = "plans" $($options)*)]
+        #[rate_limit(2, per = minute, key = header("x-key"), quota = plan, group = "plans" $($options)*)]
         async fn plain() {}
-        #[rate_limit(2, per = minute, key = header("x-key"), quota = awaited, name = "plans" $($options)*)]
+        #[rate_limit(2, per = minute, key = header("x-key"), quota = awaited, group = "plans" $($options)*)]
         async fn later() {}
         [Router::new().route("/", get(plain)), Router::new().route("/", get(later))]
     }};
@@ -121,9 +121,9 @@ async fn each_customer_has_the_quota_of_the_plan() {
 /// Functions that cannot fail.
 #[tokio::test]
 async fn a_function_need_not_return_a_result() {
-    #[rate_limit(2, per = minute, key = header("x-key"), quota = self::certain, name = "certain")]
+    #[rate_limit(2, per = minute, key = header("x-key"), quota = self::certain, group = "certain")]
     async fn plain() {}
-    #[rate_limit(2, per = minute, key = header("x-key"), quota = certain_awaited, name = "certain")]
+    #[rate_limit(2, per = minute, key = header("x-key"), quota = certain_awaited, group = "certain")]
     async fn later() {}
     let layer = || RateLimitLayer::new(ORDERS).key(Key::header("x-key"));
     let router = || Router::new().route("/", get(async || ()));

@@ -21,24 +21,24 @@ const POLICY: Policy = Policy::new(NAME, QUOTA);
 /// The subject of all doors.
 const WHO: &str = "192.0.2.1";
 
-#[rate_limit(5, per = minute, name = "blocks")]
+#[rate_limit(5, per = minute, group = "blocks")]
 async fn handler() {}
 
 #[rate_limit(9, per = minute, name = "blocks: in front", key = global)]
-#[rate_limit(5, per = minute, name = "blocks")]
+#[rate_limit(5, per = minute, group = "blocks")]
 async fn stacked() {}
 
-#[rate_limit(5, per = minute, name = "blocks", key = args(who))]
+#[rate_limit(5, per = minute, group = "blocks", key = args(who))]
 async fn function(who: &str) -> Result<(), RateLimited> {
     Ok(())
 }
 
-#[rate_limit(5, per = minute, name = "blocks", key = args(who), wait = "1h")]
+#[rate_limit(5, per = minute, group = "blocks", key = args(who), wait = "1h")]
 async fn waits(who: &str) -> Result<(), RateLimited> {
     Ok(())
 }
 
-#[rate_limit(5, per = minute, name = "blocks", key = args(who))]
+#[rate_limit(5, per = minute, group = "blocks", key = args(who))]
 fn plain(who: &str) -> Result<(), RateLimited> {
     Ok(())
 }

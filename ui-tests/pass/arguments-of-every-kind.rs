@@ -1,6 +1,6 @@
 //! Extractors of one state, of several, of any state with a part, and of any state: none of them is
 //! taken for something that is no extractor.
-#![deny(warnings)]
+#![deny(warnings, unused_qualifications)]
 #![forbid(unreachable_code, unused_variables)]
 #![allow(clippy::too_many_arguments, clippy::multiple_bound_locations, clippy::non_minimal_cfg)]
 

@@ -1,4 +1,4 @@
-#![deny(warnings)]
+#![deny(warnings, unused_qualifications)]
 #![allow(clippy::non_minimal_cfg, reason = "the shortest conditions that hold always and never")]
 
 use axum::Router;

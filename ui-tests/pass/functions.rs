@@ -1,4 +1,4 @@
-#![deny(warnings)]
+#![deny(warnings, unused_qualifications)]
 
 use tollgate::{RateLimited, rate_limit};
 

@@ -1,4 +1,4 @@
-#![deny(warnings)]
+#![deny(warnings, unused_qualifications)]
 #![allow(clippy::extra_unused_type_parameters, reason = "a generic key function may be written so")]
 
 use axum::Router;

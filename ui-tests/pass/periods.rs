@@ -1,4 +1,4 @@
-#![deny(warnings)]
+#![deny(warnings, unused_qualifications)]
 
 use std::time::Duration;
 

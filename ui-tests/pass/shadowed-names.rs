@@ -1,4 +1,4 @@
-#![deny(warnings)]
+#![deny(warnings, unused_qualifications)]
 // Nothing that a user calls like something of the prelude or of the expansion gets in the way.
 #![allow(dead_code, non_camel_case_types, non_upper_case_globals)]
 

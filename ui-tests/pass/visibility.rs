@@ -1,4 +1,4 @@
-#![deny(warnings)]
+#![deny(warnings, unused_qualifications)]
 
 pub mod api {
     pub mod v1 {

@@ -5,7 +5,7 @@
 use proc_macro2::TokenStream;
 use quote::quote;
 
-use super::Limited;
+use super::{Around, Limited, cfg_attrs, order};
 use crate::args::Arguments;
 use crate::errors::Errors;
 use crate::item::{Block, Member};
@@ -24,22 +24,32 @@ pub(super) fn expand(
     }
     let krate = arguments.krate.as_ref().map(|krate| &krate.value);
     let owner = block.owner();
+    let names = (owner.as_deref(), &block.generics);
     let (mut beside, mut members) = (TokenStream::new(), TokenStream::new());
     let mut any = false;
     let mut complete = true;
     for member in block.members {
         match member {
-            Member::Function(function) if function.has_attr("rate_limit") => {
-                any = true;
-                let Some(limited) = Limited::new(None, *function, krate, errors) else {
-                    complete = false;
-                    continue;
-                };
-                let (policy, function) = limited.expand(owner.as_deref(), &block.generics, errors);
-                beside.extend(policy);
-                members.extend(function);
+            Member::Function(function) => {
+                for function in cfg_attrs::variants(*function, errors) {
+                    if !function.has_attr("rate_limit") {
+                        members.extend(quote!(#function));
+                        continue;
+                    }
+                    any = true;
+                    let original = function.clone();
+                    let around = Around::Block { krate };
+                    let Some(limited) = Limited::new(None, function, around, errors) else {
+                        complete = false;
+                        continue;
+                    };
+                    let later = order::later(&original, limited.mode, names, krate);
+                    let (policy, function) =
+                        limited.expand(owner.as_deref(), &block.generics, errors);
+                    beside.extend(policy);
+                    members.extend(later.unwrap_or(function));
+                }
             }
-            Member::Function(function) => members.extend(quote!(#function)),
             Member::Other(tokens) => members.extend(tokens),
         }
     }

@@ -1,6 +1,6 @@
 //! Function mode: inserts a check before the function's body. The tokens of the body do not change.
 
-use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
+use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream};
 use quote::{ToTokens as _, quote, quote_spanned};
 use syn::ReturnType;
 use syn::spanned::Spanned as _;
@@ -8,23 +8,47 @@ use syn::spanned::Spanned as _;
 use super::{Names, late, limits};
 use crate::args::Named;
 use crate::errors::Errors;
+use crate::future::is_future;
 use crate::item::{Function, erase_impl_trait, return_edge};
 use crate::keywords::{RefundIf, Settle};
 use crate::policy::Policy;
 
 /// Reports mistakes in the signature: a limited function cannot be `const`, and it must have a
 /// return type that can contain a refusal.
-pub(super) fn check(function: &Function, errors: &mut Errors) {
+pub(super) fn check(policies: &[Policy], function: &Function, errors: &mut Errors) {
     if function.sig.constness.is_some() {
         errors.at(function.sig.constness, "a `const fn` cannot be limited: remove `const`");
     }
-    if let ReturnType::Default = function.sig.output {
-        errors.at(
+    let may_be_handler = may_be_handler(policies, function);
+    match &function.sig.output {
+        ReturnType::Default if may_be_handler => errors.at(
+            &function.sig.ident,
+            "a handler is an `async fn`: write `async`; a plain function with a limit returns a \
+             `Result`, to say when the limit is reached: write `-> Result<(), E>` with an `E` that \
+             is `From<tollgate::RateLimited>`",
+        ),
+        ReturnType::Default => errors.at(
             &function.sig.ident,
             "a function with a limit returns a `Result`, to say when the limit is reached: write \
              `-> Result<(), E>` with an `E` that is `From<tollgate::RateLimited>`",
-        );
+        ),
+        output if is_future(output) && function.future_block().is_none() => errors.at(
+            output,
+            "a function that returns a future is limited when that future runs: write it as an \
+             `async fn`, or let its body end in `async move { … }` or `Box::pin(async move { … })`",
+        ),
+        ReturnType::Type(..) => {}
     }
+}
+
+/// Returns `true` if the function is not `async`, and no limit says that it is no handler.
+fn may_be_handler(policies: &[Policy], function: &Function) -> bool {
+    !function.is_async()
+        && function.future_block().is_none()
+        && function.sig.receiver().is_none()
+        && policies
+            .iter()
+            .all(|policy| policy.key.args().next().is_none() && policy.refusal.is_none())
 }
 
 /// Returns the function with the check inserted into its body.
@@ -34,25 +58,31 @@ pub(super) fn expand(
     is_async: bool,
     names: &Names<'_>,
 ) -> Function {
-    let boxed = function.boxed_future();
+    let future = function.future_block();
     let output = function.sig.output.clone();
-    let is_async = is_async || boxed.is_some();
-    let call = Call { policies, output: &output, is_async, names };
+    // If the return type cannot contain the refusal, the compiler reports that at the return type.
+    // A type that another macro has written is located at that macro, so the name stands for it.
+    let output_span = match &output {
+        ReturnType::Type(_, ty) if future.is_none() => ty.span(),
+        ReturnType::Type(..) => function.sig.ident.span(),
+        ReturnType::Default => Span::call_site(),
+    };
+    let may_be_handler = may_be_handler(policies, &function);
+    let call = Call { policies, output: &output, output_span, may_be_handler, is_async, names };
     let check = call.check();
-    function.body = match boxed {
-        // `#[async_trait]` has moved the body of an `async fn` into this block, so the check is
-        // inserted into the block.
-        Some((before, block)) => {
-            let stream = block.stream();
-            let inner = quote!(#check { #stream });
-            let pinned = quote!(#before (async move { #inner }));
-            braces(pinned, function.body.span())
+    let body = match future {
+        // The check belongs to the future, so it is inserted into its block.
+        Some(future) => {
+            let body = call.body(&future.block.stream(), TokenStream::new());
+            future.with(&quote!(#check #body))
         }
         None => {
-            let body = call.body(&function.body.stream());
-            braces(quote!(#check #body), function.body.span())
+            let edge = return_edge(&output, names.tollgate);
+            let body = call.body(&function.body.stream(), edge);
+            quote!(#check #body)
         }
     };
+    function.body = braces(body, function.body.span());
     function
 }
 
@@ -67,6 +97,8 @@ fn braces(stream: TokenStream, span: Span) -> Group {
 struct Call<'a> {
     policies: &'a [Policy],
     output: &'a ReturnType,
+    output_span: Span,
+    may_be_handler: bool,
     is_async: bool,
     names: &'a Names<'a>,
 }
@@ -81,6 +113,7 @@ impl Call<'_> {
             policies.iter().enumerate().map(|(index, policy)| self.call_limit(policy, index == 0));
         let register = limits::register(count, tollgate);
         let statics = limits::statics();
+        let here = limits::here();
         let calls = policies.iter().map(|policy| {
             let args = policy.key.args().map(late::reference);
             let cost = policy.cost_of_args().map(|cost| {
@@ -96,41 +129,68 @@ impl Call<'_> {
             (false, true) => Ident::new("_permit", site).to_token_stream(),
             (false, false) => quote!(_),
         };
-        let limited = Ident::new("limited", site);
+        let refused = Ident::new("refused", site);
         let ask = if self.is_async {
             quote_spanned!(site=> #tollgate::admit(limits, calls).await)
         } else {
             quote_spanned!(site=> #tollgate::admit_now(limits, calls))
         };
-        // If the return type cannot contain the refusal, the compiler reports that at the return
-        // type.
-        let output_span = match self.output {
-            ReturnType::Type(_, ty) => ty.span(),
-            ReturnType::Default => Span::call_site(),
-        };
-        let tollgate_at_output = tollgate.at(output_span);
-        let refuse = quote_spanned! {output_span=>
-            return #tollgate_at_output::refuse(#limited)
-        };
+        let refuse = self.refuse(&refused);
+        let allow = limits::allow(policies);
         quote_spanned! {site=>
             let #permit = {
                 let limits = {
+                    #here
+                    #allow
                     static #statics: [#tollgate::CallLimit; #count] = [#(#limits),*];
                     #register
                     &#statics
                 };
+                #allow
                 let calls = ::std::vec![#(#calls),*];
                 match #ask {
                     ::core::result::Result::Ok(permit) => permit,
-                    ::core::result::Result::Err(#limited) => #refuse,
+                    #allow
+                    ::core::result::Result::Err(#refused) => #refuse,
                 }
             };
         }
     }
 
+    /// Returns an expression that returns the refusal `refused` from the function.
+    fn refuse(&self, refused: &Ident) -> TokenStream {
+        let tollgate = self.names.tollgate;
+        let at_output = tollgate.at(self.output_span);
+        let refusals = self.policies.iter().map(|policy| match &policy.refusal {
+            Some(Named { value: path, .. }) => {
+                let tollgate = tollgate.at(path.span());
+                quote_spanned! {path.span()=>
+                    return #tollgate::refuse_with(#refused.limited, #path)
+                }
+            }
+            None => {
+                let refuse = if self.may_be_handler { "refuse_unless_async" } else { "refuse" };
+                let refuse = Ident::new(refuse, self.output_span);
+                quote_spanned!(self.output_span=> return #at_output::#refuse(#refused.limited))
+            }
+        });
+        let mut refusals: Vec<TokenStream> = refusals.collect();
+        // All limits without a `refusal` answer alike.
+        if self.policies.iter().all(|policy| policy.refusal.is_none()) {
+            refusals.truncate(1);
+        }
+        let Some(last) = refusals.pop() else { return TokenStream::new() };
+        if refusals.is_empty() {
+            return last;
+        }
+        let others =
+            refusals.iter().enumerate().map(|(index, refusal)| quote!(#index => #refusal,));
+        quote!(match #refused.index { #(#others)* _ => #last })
+    }
+
     fn call_limit(&self, policy: &Policy, is_first: bool) -> TokenStream {
         let tollgate = self.names.tollgate;
-        let limit = limits::limit(policy, is_first, self.names);
+        let limit = limits::limit(policy, is_first, None, self.names);
         let cost = limits::constant_cost(policy);
         let wait = policy.wait.as_ref().map(|argument| {
             let max_wait = argument.value.tokens(tollgate);
@@ -144,19 +204,21 @@ impl Call<'_> {
         quote!(#tollgate::CallLimit::new(#limit, #cost)#wait #refunds #settles)
     }
 
-    /// Returns the body as an expression. If charges may be adjusted, that follows the body.
-    fn body(&self, body: &TokenStream) -> TokenStream {
+    /// Returns the body as an expression. If charges may be adjusted, that follows the body. `edge`
+    /// fixes the type of an asynchronous body.
+    fn body(&self, body: &TokenStream, edge: TokenStream) -> TokenStream {
         if !self.adjusts() {
             return quote!({ #body });
         }
         let tollgate = self.names.tollgate;
         let (site, permit) = (Span::mixed_site(), permit());
         let result = Ident::new("result", site);
+        let allow = limits::allow(self.policies);
         let adjustments = self.policies.iter().map(|policy| self.adjustment(policy, &result));
         if self.is_async {
-            let edge = return_edge(self.output, tollgate);
             quote_spanned! {site=>
                 let #result = async move { #edge { #body } }.await;
+                #allow
                 #permit.finish(&[#(#adjustments),*]).await;
                 #result
             }
@@ -167,6 +229,7 @@ impl Call<'_> {
             };
             quote_spanned! {site=>
                 let #result = #tollgate::call_once(move || -> #output { #body });
+                #allow
                 #permit.finish_now(&[#(#adjustments),*]);
                 #result
             }
@@ -216,24 +279,4 @@ impl Call<'_> {
 /// Returns the name of the variable that carries the charges from the check to their adjustment.
 fn permit() -> Ident {
     Ident::new("permit", Span::mixed_site())
-}
-
-impl Function {
-    /// If the body ends in `Box::pin(async move { … })`, returns the tokens before its parentheses,
-    /// and the block. Otherwise returns `None`.
-    pub(crate) fn boxed_future(&self) -> Option<(TokenStream, Group)> {
-        let mut tokens: Vec<TokenTree> = self.body.stream().into_iter().collect();
-        let TokenTree::Group(arguments) = tokens.pop()? else { return None };
-        let before: TokenStream = tokens.into_iter().collect();
-        let is_box_pin = before.to_string().replace(' ', "").ends_with("Box::pin");
-        let inner: Vec<TokenTree> = arguments.stream().into_iter().collect();
-        match inner.as_slice() {
-            [TokenTree::Ident(keyword), TokenTree::Ident(capture), TokenTree::Group(block)]
-                if is_box_pin && keyword == "async" && capture == "move" =>
-            {
-                Some((before, block.clone()))
-            }
-            _ => None,
-        }
-    }
 }

@@ -14,11 +14,18 @@ use super::late::{self, Places};
 use super::shown::Shown;
 use super::{Names, cfgs, extractors, limits, merged, wrapped};
 use crate::args::{Cost, Named};
+use crate::contradictions::find_self;
 use crate::errors::Errors;
 use crate::exempt::Exempt;
+use crate::groups;
 use crate::item::{Function, is_named};
 use crate::keywords::{RefundIf, Settle};
-use crate::policy::{Policy, find_self};
+use crate::policy::Policy;
+
+/// Attributes that call the function in another way than axum does: those of other frameworks, of
+/// axum-typed-routing and of rmcp.
+const FOREIGN: [&str; 10] =
+    ["delete", "endpoint", "get", "handler", "head", "patch", "post", "put", "route", "tool"];
 
 /// Reports arguments that an axum handler cannot have. Also reports `Self` in the signature if the
 /// surrounding `impl` block lacks the attribute.
@@ -34,14 +41,28 @@ pub(super) fn check(
     let no_request = request_key.map_or_else(String::new, |policy| {
         format!(" and has no request for `key = {}`", policy.key.text())
     });
+    let foreign = function
+        .attrs
+        .iter()
+        .filter(|attribute| FOREIGN.iter().any(|name| is_named(attribute, name)));
+    if let Some(attribute) = foreign.into_iter().next() {
+        let path = attribute.path();
+        let name = path.to_token_stream().to_string().replace(' ', "");
+        let message = format!(
+            "`#[{name}]` makes no axum handler of this function, and without `key = args(…)` the limit \
+             is one of an axum handler: write `key = args(…)` with what the function is called with, \
+             such as `key = args(id)`, or `key = args()` for one limit on all calls"
+        );
+        return errors.at(path, message);
+    }
     for argument in &function.sig.inputs {
         let reason = match argument {
             FnArg::Receiver(_) => "an axum handler has no `self`",
-            FnArg::Typed(PatType { ty, .. }) => match &**ty {
+            FnArg::Typed(PatType { ty, .. }) => match groups::ty(ty) {
                 Type::Reference(_) => "a reference is no extractor, so this is no axum handler",
                 ty if is_plain_value(ty) => {
-                    "a plain value is no extractor, so this is no axum handler (which would \
-                     extract it, such as `Path(id): Path<u32>`)"
+                    "a plain value is no extractor, so this is no axum handler (to extract it in one, \
+                     write an extractor, such as `Path(id): Path<u32>`)"
                 }
                 _ => continue,
             },
@@ -153,14 +174,16 @@ fn annotated_type(
     let cfgs: Vec<&Attribute> = cfgs_of(function).collect();
     let (declarations, calls) = shown.map(Shown::for_early).unwrap_or_default();
     let early = policies.iter().enumerate().filter(|(_, policy)| !policy.is_late());
+    let provider = annotated.to_token_stream();
     let limits = early.map(|(index, policy)| {
-        let limit = limit(policy, index == 0, Places::default(), names);
+        let limit = limit(policy, index == 0, Place::Early(&provider), names);
         quote!(#limit #calls)
     });
     let limits: Vec<TokenStream> = limits.collect();
     let count = limits.len();
     let register = limits::register(count, tollgate);
     let statics = limits::statics();
+    let allow = limits::allow(policies);
     quote! {
         #(#cfgs)*
         #[doc(hidden)]
@@ -170,6 +193,7 @@ fn annotated_type(
         impl #tollgate::Annotated for #annotated {
             fn limits() -> &'static [#tollgate::HttpLimit] {
                 #declarations
+                #allow
                 static #statics: [#tollgate::HttpLimit; #count] = [#(#limits),*];
                 #register
                 &#statics
@@ -178,16 +202,27 @@ fn annotated_type(
     }
 }
 
-/// Returns a const expression of the library's type `HttpLimit` for the policy. `places` says where
-/// the limit finds the values of arguments, if it depends on any.
+/// The place at which a limit is checked.
+pub(super) enum Place<'a> {
+    /// Before the extraction of the arguments. The type provides the limits.
+    Early(&'a TokenStream),
+    /// After the extraction. The places say where the limit finds the values of arguments.
+    Late(Places),
+}
+
+/// Returns a const expression of the library's type `HttpLimit` for the policy.
 pub(super) fn limit(
     policy: &Policy,
     is_first: bool,
-    places: Places,
+    place: Place<'_>,
     names: &Names<'_>,
 ) -> TokenStream {
     let tollgate = names.tollgate;
-    let limit = limits::limit(policy, is_first, names);
+    let (places, provider) = match place {
+        Place::Early(provider) => (Places::default(), Some(provider)),
+        Place::Late(places) => (places, None),
+    };
+    let limit = limits::limit(policy, is_first, provider, names);
     let key = policy.key.kind.key(places.arg, tollgate);
     let cost = match &policy.cost {
         Some(Named { value: Cost::Function(path), .. }) => {

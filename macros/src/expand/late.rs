@@ -6,6 +6,7 @@ use quote::{quote, quote_spanned};
 use syn::Expr;
 use syn::spanned::Spanned as _;
 
+use super::handler::Place;
 use super::{Names, handler, limits};
 use crate::crate_path::CratePath;
 use crate::policy::Policy;
@@ -42,7 +43,7 @@ pub(super) fn check(
     let mut limits = Vec::new();
     for (index, policy) in policies.iter().enumerate() {
         if policy.is_late() {
-            let limit = handler::limit(policy, index == 0, places, names);
+            let limit = handler::limit(policy, index == 0, Place::Late(places), names);
             limits.push(quote!(#limit #calls));
         }
         places = places.after(policy);
@@ -53,6 +54,7 @@ pub(super) fn check(
     let count = limits.len();
     let register = limits::register(count, tollgate);
     let statics = limits::statics();
+    let (here, allow) = (limits::here(), limits::allow(policies));
     let args = policies.iter().flat_map(|policy| policy.key.args()).map(reference);
     let costs = policies.iter().filter_map(Policy::cost_of_args);
     let costs = costs.map(|cost| units(cost, tollgate));
@@ -61,9 +63,12 @@ pub(super) fn check(
     let refused = Ident::new("__refused", Span::mixed_site());
     quote! {
         // The references end here, so that they are not kept while the check waits.
+        #allow
         let #arguments = #tollgate::ArgumentValues::new(&[#(#args),*], &[#(#costs),*]);
         let #guard = {
             #shown
+            #here
+            #allow
             static #statics: [#tollgate::HttpLimit; #count] = [#(#limits),*];
             #register
             match #guard.check_arguments(&#statics, #arguments).await {

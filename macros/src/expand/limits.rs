@@ -19,10 +19,34 @@ pub(super) fn statics() -> Ident {
     Ident::new(LIMITS, Span::call_site())
 }
 
+/// Returns the declaration of a type whose path contains the path of the function around it. In
+/// handler mode, the type that provides the limits serves for that.
+pub(super) fn here() -> TokenStream {
+    let name = here_name();
+    quote!(struct #name;)
+}
+
+pub(super) fn here_name() -> Ident {
+    Ident::new("__TollgateHere", Span::call_site())
+}
+
+/// Returns an attribute for code that contains paths of the user's. The attribute demands `self::`
+/// before a function of one's own, which the lint may call unnecessary.
+pub(super) fn allow(policies: &[Policy]) -> Option<TokenStream> {
+    let has_paths = policies.iter().any(|policy| policy.has_paths);
+    has_paths.then(|| quote!(#[allow(unused_qualifications)]))
+}
+
 /// Returns a const expression of the library's type `Limit` for the policy. The compiler reports
 /// invalid values at their place in the attribute. `is_first` is `true` for the first policy of the
-/// function, which is named after the function alone; see [`path`].
-pub(super) fn limit(policy: &Policy, is_first: bool, names: &Names<'_>) -> TokenStream {
+/// function, which is named after the function alone; see [`path`]. `provider` is the type that
+/// provides the limits, if there is one.
+pub(super) fn limit(
+    policy: &Policy,
+    is_first: bool,
+    provider: Option<&TokenStream>,
+    names: &Names<'_>,
+) -> TokenStream {
     let tollgate = names.tollgate;
     let quotas = policy.quotas.iter().map(|quota| self::quota(quota, tollgate));
     let quotas = quote!(&[#(#quotas),*]);
@@ -40,7 +64,12 @@ pub(super) fn limit(policy: &Policy, is_first: bool, names: &Names<'_>) -> Token
         _ => (None, quotas),
     };
     let explicit_name = policy.explicit_name();
-    let named = explicit_name.is_some();
+    let naming = match (&policy.group, explicit_name) {
+        (Some(_), _) => quote!(Group),
+        (None, Some(_)) => quote!(Name),
+        (None, None) => quote!(Path),
+    };
+    let site = names.origin.tokens(provider, names);
     let name = match explicit_name {
         Some(Named { value, .. }) => quote!(#value, #value),
         None => path(policy, is_first, names),
@@ -66,7 +95,7 @@ pub(super) fn limit(policy: &Policy, is_first: bool, names: &Names<'_>) -> Token
         quote!(.on_blocked(#path))
     });
     let limit = quote! {
-        #tollgate::Limit::new(#name, #named, #quotas, (::core::file!(), ::core::line!()))
+        #tollgate::Limit::new(#name, #tollgate::Naming::#naming, #quotas, #site)
             #algorithm #on_error #ban #in_flight #shadow #on_blocked
     };
     match constant {

@@ -11,6 +11,7 @@ use syn::{
 };
 
 use crate::crate_path::CratePath;
+use crate::groups;
 use crate::item::{Function, is_named, return_edge};
 
 /// Returns the name of the variable that contains the admission.
@@ -72,12 +73,12 @@ fn merge_arguments(
         let FnArg::Typed(PatType { pat, ty, .. }) = argument else { continue };
         patterns.push(pat);
         types.push(ty);
-        inputs.push(parse_quote!(_: #tollgate::InLast));
+        inputs.push(parse_quote!(_: #tollgate::GivenByRouter));
     }
     inputs.pop();
     inputs.push(parse_quote! {
-        #tollgate::Checked(#guard, (#(#patterns,)*), _):
-            #tollgate::Checked<#provider, (#(#types,)*)>
+        #tollgate::ArgumentsGivenByRouter(#guard, (#(#patterns,)*), _):
+            #tollgate::ArgumentsGivenByRouter<#provider, (#(#types,)*)>
     });
     sig.inputs = inputs;
 }
@@ -106,7 +107,7 @@ fn name_state(function: &mut Function) {
 
 /// Returns `T` if the type is `State<T>`, and otherwise `None`.
 fn state_type(ty: &Type) -> Option<&Type> {
-    let Type::Path(path) = ty else { return None };
+    let Type::Path(path) = groups::ty(ty) else { return None };
     let last = path.path.segments.last().filter(|segment| segment.ident == "State")?;
     let PathArguments::AngleBracketed(arguments) = &last.arguments else { return None };
     match arguments.args.first() {

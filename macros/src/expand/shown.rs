@@ -7,6 +7,7 @@ use syn::spanned::Spanned as _;
 use syn::{Attribute, FnArg, Ident, PatType, Type};
 
 use super::Names;
+use crate::groups;
 use crate::item::{Function, has_lifetime, is_named, mentions};
 use crate::policy::Policy;
 
@@ -116,7 +117,7 @@ impl Shown {
 /// Returns the types of a tuple's elements, including those of nested tuples. Returns any other
 /// type itself.
 fn elements(ty: &Type) -> Vec<&Type> {
-    match ty {
+    match groups::ty(ty) {
         Type::Tuple(tuple) => tuple.elems.iter().flat_map(elements).collect(),
         ty => vec![ty],
     }

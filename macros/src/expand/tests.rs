@@ -12,7 +12,7 @@ use quote::quote;
 use super::rate_limit;
 
 /// Expands the attribute and compares the result with the snapshot of this name.
-fn snapshot(name: &str, arguments: TokenStream, item: TokenStream) {
+pub(super) fn snapshot(name: &str, arguments: TokenStream, item: TokenStream) {
     let expansion = rate_limit(arguments, item);
     let file: syn::File = syn::parse2(expansion).unwrap();
     let source = prettyplease::unparse(&file);

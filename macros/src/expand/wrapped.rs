@@ -125,8 +125,10 @@ pub(super) fn expand(
         format_ident!("arguments_of_{}", inner.ident.unraw(), span = Span::mixed_site())
     });
     let mut inputs = Punctuated::new();
-    inputs.extend(names.iter().map(|name| -> FnArg { parse_quote!(#name: #tollgate::InLast) }));
-    inputs.push(parse_quote!(#last: #tollgate::Checked<#provider, (#(#types,)*)>));
+    inputs.extend(
+        names.iter().map(|name| -> FnArg { parse_quote!(#name: #tollgate::GivenByRouter) }),
+    );
+    inputs.push(parse_quote!(#last: #tollgate::ArgumentsGivenByRouter<#provider, (#(#types,)*)>));
 
     function.sig.inputs = inputs;
     function.sig.asyncness = None;
@@ -152,7 +154,7 @@ pub(super) fn expand(
             #[allow(clippy::unused_async)]
             #(#inner_attrs)*
             #inner #body
-            let #tollgate::Checked(#admission, (#(#arguments,)*), _) = #last;
+            let #tollgate::ArgumentsGivenByRouter(#admission, (#(#arguments,)*), _) = #last;
             #limited
         }
     }

@@ -12,7 +12,8 @@ use crate::{Decision, Outcome, Unavailable};
 /// ([`Decision::into_result`]): the limit is reached, or could not be checked.
 ///
 /// The function's own error type must be convertible from it: implement `From<RateLimited>` for
-/// that type. With the feature `tonic`, `tonic::Status` is.
+/// that type. With the feature `tonic`, `tonic::Status` is. For a type of another crate, write
+/// `refusal = path` in the attribute instead, the path of a `fn(RateLimited) -> E`.
 ///
 /// ```
 /// use tollgate::{RateLimited, rate_limit};
@@ -196,7 +197,9 @@ impl Error for RateLimited {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot say that a limit was reached",
     label = "the error of a function with a limit is made of a `RateLimited`",
-    note = "write `impl From<tollgate::RateLimited> for {Self}`"
+    note = "write `impl From<tollgate::RateLimited> for {Self}`, if that type is your own",
+    note = "if it is of another crate, write `refusal = self::refused` in each attribute, and \
+            `fn refused(limited: tollgate::RateLimited) -> {Self}`"
 )]
 pub trait FromRateLimited {
     /// Creates the error of a call that was refused.
@@ -225,5 +228,44 @@ pub trait LimitedResult {
 impl<T, E: FromRateLimited> LimitedResult for Result<T, E> {
     fn refusal(limited: RateLimited) -> Self {
         Err(E::from_rate_limited(limited))
+    }
+}
+
+/// The return type of an annotated function that is not async, like [`LimitedResult`]. Its text also
+/// says how to write a handler.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot say that a limit was reached",
+    label = "a function that is not `async` is limited as a plain function, which returns a `Result`",
+    note = "if this is an axum handler, write `async fn`",
+    note = "if it is a plain function, write `Result<{Self}, E>` with an `E` that is \
+            `From<tollgate::RateLimited>`, such as `tollgate::RateLimited` itself"
+)]
+pub trait SyncResult {
+    /// Creates the result of a call that was refused.
+    fn refusal(limited: RateLimited) -> Self;
+}
+
+impl<T, E: FromRateLimited> SyncResult for Result<T, E> {
+    fn refusal(limited: RateLimited) -> Self {
+        LimitedResult::refusal(limited)
+    }
+}
+
+/// The return type of an annotated function whose error the user's `refusal` makes.
+#[diagnostic::on_unimplemented(
+    message = "`refusal` makes a `{E}`, and that is not the error of `{Self}`",
+    label = "this function returns a `{E}`",
+    note = "it is a function `fn(tollgate::RateLimited) -> E`, not async, and the function with the limit \
+            returns a `Result<T, E>` with the same `E`"
+)]
+pub trait FailsWith<E> {
+    /// Creates the result of a call that was refused.
+    fn failure(error: E) -> Self;
+}
+
+#[diagnostic::do_not_recommend]
+impl<T, E> FailsWith<E> for Result<T, E> {
+    fn failure(error: E) -> Self {
+        Err(error)
     }
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 pub use self::after_call::AfterCall;
-pub use self::limited::{FromRateLimited, LimitedResult, RateLimited};
+pub use self::limited::{FailsWith, FromRateLimited, LimitedResult, RateLimited, SyncResult};
 use crate::annotation::Limit;
 use crate::decision::Adjustment;
 use crate::global::current_limiter;
@@ -218,20 +218,26 @@ impl Drop for CallGrants {
     }
 }
 
+/// The refusal of a call.
+#[derive(Debug)]
+pub struct Refused {
+    /// The error that says so.
+    pub limited: RateLimited,
+    /// The place of the limit that refused among those of the function.
+    pub index: usize,
+}
+
 /// Charges a call to each limit in source order. `calls` contains the call's values for each limit. If
 /// a limit refuses, the charges to the limits before it are refunded; a refund that fails is
 /// logged.
-pub async fn admit(
-    limits: &'static [CallLimit],
-    calls: Vec<Call>,
-) -> Result<CallGrants, RateLimited> {
+pub async fn admit(limits: &'static [CallLimit], calls: Vec<Call>) -> Result<CallGrants, Refused> {
     let mut grants = CallGrants::new(limits);
-    for (limit, call) in limits.iter().zip(&calls) {
+    for (index, (limit, call)) in limits.iter().zip(&calls).enumerate() {
         match limit.charge(&grants.limiter, call).await {
             Ok(decision) => grants.decisions.push(decision),
             Err(limited) => {
                 grants.finish(&vec![AfterCall::refund_if(true); limits.len()]).await;
-                return Err(limited);
+                return Err(Refused { limited, index });
             }
         }
     }
@@ -239,17 +245,14 @@ pub async fn admit(
 }
 
 /// Charges a call like [`admit`], for a function that is not async.
-pub fn admit_now(
-    limits: &'static [CallLimit],
-    calls: Vec<Call>,
-) -> Result<CallGrants, RateLimited> {
+pub fn admit_now(limits: &'static [CallLimit], calls: Vec<Call>) -> Result<CallGrants, Refused> {
     let mut grants = CallGrants::new(limits);
-    for (limit, call) in limits.iter().zip(&calls) {
+    for (index, (limit, call)) in limits.iter().zip(&calls).enumerate() {
         match limit.charge_now(&grants.limiter, call) {
             Ok(decision) => grants.decisions.push(decision),
             Err(limited) => {
                 grants.finish_soon(repeat(AfterCall::refund_if(true)));
-                return Err(limited);
+                return Err(Refused { limited, index });
             }
         }
     }

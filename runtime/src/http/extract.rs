@@ -21,7 +21,7 @@ use super::rejection::LimitRejection;
 /// request, its response is completed like a response of the handler.
 ///
 /// Only `ForHandler` depends on the handler; the rest is compiled once for each tuple of arguments.
-pub struct Checked<A, T>(pub Admission, pub T, pub PhantomData<fn() -> A>);
+pub struct ArgumentsGivenByRouter<A, T>(pub Admission, pub T, pub PhantomData<fn() -> A>);
 
 /// Marks the implementation for arguments that are all extracted from the request's parts. It takes
 /// the place of axum's own marker.
@@ -33,7 +33,7 @@ pub struct ViaParts;
 #[derive(Clone, Copy, Debug)]
 pub struct ViaRequest;
 
-impl<A, T, S> FromRequest<S, ViaParts> for Checked<A, T>
+impl<A, T, S> FromRequest<S, ViaParts> for ArgumentsGivenByRouter<A, T>
 where
     A: Annotated,
     T: FromRequestParts<S>,
@@ -50,7 +50,7 @@ where
     }
 }
 
-impl<A, T, S> FromRequest<S, ViaRequest> for Checked<A, T>
+impl<A, T, S> FromRequest<S, ViaRequest> for ArgumentsGivenByRouter<A, T>
 where
     A: Annotated,
     T: FromRequest<S>,
@@ -116,13 +116,13 @@ fn extract_from_request<T: FromRequest<S>, S: Sync>(
     }
 }
 
-/// A placeholder for an argument that was moved into [`Checked`], the last argument. With it a
+/// A placeholder for an argument that was moved into [`ArgumentsGivenByRouter`], the last argument. With it a
 /// handler has the original number of arguments, because `#[debug_handler]` calls the handler with
 /// that number.
 #[derive(Clone, Copy, Debug)]
-pub struct InLast;
+pub struct GivenByRouter;
 
-impl<S: Sync> FromRequestParts<S> for InLast {
+impl<S: Sync> FromRequestParts<S> for GivenByRouter {
     type Rejection = Infallible;
 
     fn from_request_parts(
@@ -147,12 +147,12 @@ impl<F, A, T> Future for ForHandler<F, A>
 where
     F: Future<Output = Result<(Admission, T), LimitRejection>>,
 {
-    type Output = Result<Checked<A, T>, LimitRejection>;
+    type Output = Result<ArgumentsGivenByRouter<A, T>, LimitRejection>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().future.poll(context) {
             Poll::Ready(Ok((admission, arguments))) => {
-                Poll::Ready(Ok(Checked(admission, arguments, PhantomData)))
+                Poll::Ready(Ok(ArgumentsGivenByRouter(admission, arguments, PhantomData)))
             }
             Poll::Ready(Err(rejection)) => Poll::Ready(Err(rejection)),
             Poll::Pending => Poll::Pending,
@@ -162,8 +162,8 @@ where
 
 /// Formats the arguments. `#[tracing::instrument]` below the attribute needs this, because it
 /// records arguments.
-impl<A, T: fmt::Debug> fmt::Debug for Checked<A, T> {
+impl<A, T: fmt::Debug> fmt::Debug for ArgumentsGivenByRouter<A, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Checked").field(&self.0).field(&self.1).finish()
+        f.debug_tuple("ArgumentsGivenByRouter").field(&self.0).field(&self.1).finish()
     }
 }

@@ -1,6 +1,7 @@
 async fn send(&mut self, to: &str) -> Result<&Receipt, SendError> {
     let _permit = {
         let limits = {
+            struct __TollgateHere;
             static __TOLLGATE_LIMITS: [::tollgate::__private::CallLimit; 1usize] = [
                 ::tollgate::__private::CallLimit::new(
                     {
@@ -21,9 +22,11 @@ async fn send(&mut self, to: &str) -> Result<&Receipt, SendError> {
                         ::tollgate::__private::Limit::new(
                                 ::core::concat!(::core::module_path!(), "::send"),
                                 "send",
-                                false,
+                                ::tollgate::__private::Naming::Path,
                                 &[],
-                                (::core::file!(), ::core::line!()),
+                                ::tollgate::__private::Site::of::<
+                                    __TollgateHere,
+                                >("send", ::core::file!(), ::core::line!(), "", false),
                             )
                             .in_flight(
                                 __TOLLGATE_IN_FLIGHT,
@@ -45,8 +48,8 @@ async fn send(&mut self, to: &str) -> Result<&Receipt, SendError> {
         let calls = ::std::vec![::tollgate::__private::Call::new(& [& (self.id)])];
         match ::tollgate::__private::admit(limits, calls).await {
             ::core::result::Result::Ok(permit) => permit,
-            ::core::result::Result::Err(limited) => {
-                return ::tollgate::__private::refuse(limited);
+            ::core::result::Result::Err(refused) => {
+                return ::tollgate::__private::refuse(refused.limited);
             }
         }
     };

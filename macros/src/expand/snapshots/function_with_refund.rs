@@ -1,14 +1,17 @@
 async fn send(&mut self, to: &str) -> Result<&Receipt, SendError> {
     let permit = {
         let limits = {
+            struct __TollgateHere;
             static __TOLLGATE_LIMITS: [::tollgate::__private::CallLimit; 1usize] = [
                 ::tollgate::__private::CallLimit::new(
                         ::tollgate::__private::Limit::new(
                             ::core::concat!(::core::module_path!(), "::send"),
                             "send",
-                            false,
+                            ::tollgate::__private::Naming::Path,
                             &[::tollgate::__private::literal_quota(10, 1000000u64)],
-                            (::core::file!(), ::core::line!()),
+                            ::tollgate::__private::Site::of::<
+                                __TollgateHere,
+                            >("send", ::core::file!(), ::core::line!(), "", false),
                         ),
                         1,
                     )
@@ -26,8 +29,8 @@ async fn send(&mut self, to: &str) -> Result<&Receipt, SendError> {
         let calls = ::std::vec![::tollgate::__private::Call::new(& [])];
         match ::tollgate::__private::admit(limits, calls).await {
             ::core::result::Result::Ok(permit) => permit,
-            ::core::result::Result::Err(limited) => {
-                return ::tollgate::__private::refuse(limited);
+            ::core::result::Result::Err(refused) => {
+                return ::tollgate::__private::refuse(refused.limited);
             }
         }
     };

@@ -1,14 +1,18 @@
 async fn send(&mut self, to: &str) -> Result<&Receipt, SendError> {
     let permit = {
         let limits = {
+            struct __TollgateHere;
+            #[allow(unused_qualifications)]
             static __TOLLGATE_LIMITS: [::tollgate::__private::CallLimit; 2usize] = [
                 ::tollgate::__private::CallLimit::new(
                         ::tollgate::__private::Limit::new(
                             ::core::concat!(::core::module_path!(), "::send"),
                             "send",
-                            false,
+                            ::tollgate::__private::Naming::Path,
                             &[::tollgate::__private::literal_quota(10, 1000000u64)],
-                            (::core::file!(), ::core::line!()),
+                            ::tollgate::__private::Site::of::<
+                                __TollgateHere,
+                            >("send", ::core::file!(), ::core::line!(), "", false),
                         ),
                         1,
                     )
@@ -19,9 +23,11 @@ async fn send(&mut self, to: &str) -> Result<&Receipt, SendError> {
                                 ::core::module_path!(), "::send+args(self.id)"
                             ),
                             "send+args(self.id)",
-                            false,
+                            ::tollgate::__private::Naming::Path,
                             &[::tollgate::__private::literal_quota(3, 3600000000u64)],
-                            (::core::file!(), ::core::line!()),
+                            ::tollgate::__private::Site::of::<
+                                __TollgateHere,
+                            >("send", ::core::file!(), ::core::line!(), "", false),
                         ),
                         1,
                     )
@@ -43,14 +49,16 @@ async fn send(&mut self, to: &str) -> Result<&Receipt, SendError> {
                 .registered();
             &__TOLLGATE_LIMITS
         };
+        #[allow(unused_qualifications)]
         let calls = ::std::vec![
             ::tollgate::__private::Call::new(& []), ::tollgate::__private::Call::new(& [&
             (self.id)])
         ];
         match ::tollgate::__private::admit(limits, calls).await {
             ::core::result::Result::Ok(permit) => permit,
-            ::core::result::Result::Err(limited) => {
-                return ::tollgate::__private::refuse(limited);
+            #[allow(unused_qualifications)]
+            ::core::result::Result::Err(refused) => {
+                return ::tollgate::__private::refuse(refused.limited);
             }
         }
     };
@@ -61,6 +69,7 @@ async fn send(&mut self, to: &str) -> Result<&Receipt, SendError> {
         { self.deliver(to).await }
     }
         .await;
+    #[allow(unused_qualifications)]
     permit
         .finish(
             &[

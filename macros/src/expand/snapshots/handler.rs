@@ -20,9 +20,11 @@ impl ::tollgate::__private::Annotated for __rate_limit_create {
                     ::tollgate::__private::Limit::new(
                             ::core::concat!(::core::module_path!(), "::create"),
                             "create",
-                            false,
+                            ::tollgate::__private::Naming::Path,
                             &[::tollgate::__private::literal_quota(100, 60000000u64)],
-                            (::core::file!(), ::core::line!()),
+                            ::tollgate::__private::Site::of::<
+                                __rate_limit_create,
+                            >("create", ::core::file!(), ::core::line!(), "", false),
                         )
                         .on_error(::tollgate::__private::OnError::Open),
                     ::tollgate::__private::Key::from_part(
@@ -60,8 +62,11 @@ pub async fn create(
 #[cfg(not(doc))]
 /// Documented.
 pub fn create(
-    app: ::tollgate::__private::InLast,
-    body: ::tollgate::__private::Checked<__rate_limit_create, (State<App>, Json<Body>)>,
+    app: ::tollgate::__private::GivenByRouter,
+    body: ::tollgate::__private::ArgumentsGivenByRouter<
+        __rate_limit_create,
+        (State<App>, Json<Body>),
+    >,
 ) -> impl ::core::future::Future<Output = ::tollgate::__private::Response> {
     #[allow(clippy::unused_async)]
     #[tracing::instrument]
@@ -71,7 +76,11 @@ pub fn create(
     ) -> Result<impl IntoResponse, Error> {
         app.create(body).await
     }
-    let ::tollgate::__private::Checked(admission, (argument_0, argument_1), _) = body;
+    let ::tollgate::__private::ArgumentsGivenByRouter(
+        admission,
+        (argument_0, argument_1),
+        _,
+    ) = body;
     ::tollgate::__private::HandlerFuture::new(
         admission,
         create(argument_0, argument_1),

@@ -23,9 +23,11 @@ impl ::tollgate::__private::Annotated for __rate_limit_create {
                     ::tollgate::__private::Limit::new(
                         ::core::concat!(::core::module_path!(), "::create"),
                         "create",
-                        false,
+                        ::tollgate::__private::Naming::Path,
                         &[::tollgate::__private::literal_quota(100, 60000000u64)],
-                        (::core::file!(), ::core::line!()),
+                        ::tollgate::__private::Site::of::<
+                            __rate_limit_create,
+                        >("create", ::core::file!(), ::core::line!(), "", false),
                     ),
                     ::tollgate::__private::Key::from_part(
                         ::tollgate::__private::KeyPart::Ip,
@@ -60,9 +62,9 @@ pub async fn create(
 }
 #[cfg(not(doc))]
 pub fn create(
-    app: ::tollgate::__private::InLast,
-    body: ::tollgate::__private::InLast,
-    argument_2: ::tollgate::__private::Checked<
+    app: ::tollgate::__private::GivenByRouter,
+    body: ::tollgate::__private::GivenByRouter,
+    argument_2: ::tollgate::__private::ArgumentsGivenByRouter<
         __rate_limit_create,
         (State<App>, Json<Body>, Permit),
     >,
@@ -75,7 +77,7 @@ pub fn create(
     ) -> Json<Order> {
         app.create(body).await
     }
-    let ::tollgate::__private::Checked(
+    let ::tollgate::__private::ArgumentsGivenByRouter(
         admission,
         (argument_0, argument_1, argument_2),
         _,

@@ -45,9 +45,11 @@ impl ::tollgate::__private::Annotated for __rate_limit_create {
                         ::tollgate::__private::Limit::new(
                                 ::core::concat!(::core::module_path!(), "::create"),
                                 "create",
-                                false,
+                                ::tollgate::__private::Naming::Path,
                                 &[],
-                                (::core::file!(), ::core::line!()),
+                                ::tollgate::__private::Site::of::<
+                                    __rate_limit_create,
+                                >("create", ::core::file!(), ::core::line!(), "", false),
                             )
                             .in_flight(
                                 __TOLLGATE_IN_FLIGHT,
@@ -80,9 +82,11 @@ impl ::tollgate::__private::Annotated for __rate_limit_create {
                         ::tollgate::__private::Limit::new(
                                 ::core::concat!(::core::module_path!(), "::create+global"),
                                 "create+global",
-                                false,
+                                ::tollgate::__private::Naming::Path,
                                 &[::tollgate::__private::literal_quota(5, 1000000u64)],
-                                (::core::file!(), ::core::line!()),
+                                ::tollgate::__private::Site::of::<
+                                    __rate_limit_create,
+                                >("create", ::core::file!(), ::core::line!(), "", false),
                             )
                             .in_flight(
                                 __TOLLGATE_IN_FLIGHT,
@@ -131,8 +135,11 @@ pub async fn create(
 #[cfg(not(doc))]
 /// Documented.
 pub fn create(
-    app: ::tollgate::__private::InLast,
-    body: ::tollgate::__private::Checked<__rate_limit_create, (State<App>, Json<Body>)>,
+    app: ::tollgate::__private::GivenByRouter,
+    body: ::tollgate::__private::ArgumentsGivenByRouter<
+        __rate_limit_create,
+        (State<App>, Json<Body>),
+    >,
 ) -> impl ::core::future::Future<Output = ::tollgate::__private::Response> {
     #[allow(clippy::unused_async)]
     #[tracing::instrument]
@@ -142,7 +149,11 @@ pub fn create(
     ) -> Result<impl IntoResponse, Error> {
         app.create(body).await
     }
-    let ::tollgate::__private::Checked(admission, (argument_0, argument_1), _) = body;
+    let ::tollgate::__private::ArgumentsGivenByRouter(
+        admission,
+        (argument_0, argument_1),
+        _,
+    ) = body;
     ::tollgate::__private::HandlerFuture::new(
         admission,
         create(argument_0, argument_1),

@@ -38,9 +38,11 @@ impl ::tollgate::__private::Annotated for __rate_limit_create {
                     ::tollgate::__private::Limit::new(
                         ::core::concat!(::core::module_path!(), "::create"),
                         "create",
-                        false,
+                        ::tollgate::__private::Naming::Path,
                         &[::tollgate::__private::literal_quota(100, 60000000u64)],
-                        (::core::file!(), ::core::line!()),
+                        ::tollgate::__private::Site::of::<
+                            __rate_limit_create,
+                        >("create", ::core::file!(), ::core::line!(), "", false),
                     ),
                     ::tollgate::__private::Key::from_part(
                         ::tollgate::__private::KeyPart::Ip,
@@ -70,12 +72,12 @@ async fn create(State(app): State<App>, Json(mut body): Json<Body>) -> Json<Orde
 }
 #[cfg(not(doc))]
 async fn create(
-    _: ::tollgate::__private::InLast,
-    ::tollgate::__private::Checked(
+    _: ::tollgate::__private::GivenByRouter,
+    ::tollgate::__private::ArgumentsGivenByRouter(
         __guard,
         (State(app), Json(mut body)),
         _,
-    ): ::tollgate::__private::Checked<
+    ): ::tollgate::__private::ArgumentsGivenByRouter<
         ::tollgate::__private::ThenArguments<__rate_limit_create>,
         (State<App>, Json<Body>),
     >,
@@ -88,6 +90,7 @@ async fn create(
         ],
     );
     let __guard = {
+        struct __TollgateHere;
         static __TOLLGATE_LIMITS: [::tollgate::__private::HttpLimit; 2usize] = [
             ::tollgate::__private::HttpLimit::new(
                 ::tollgate::__private::Limit::new(
@@ -95,9 +98,11 @@ async fn create(
                         ::core::module_path!(), "::create+(args(body.email,app.id),ip)"
                     ),
                     "create+(args(body.email,app.id),ip)",
-                    false,
+                    ::tollgate::__private::Naming::Path,
                     &[::tollgate::__private::literal_quota(5, 1000000u64)],
-                    (::core::file!(), ::core::line!()),
+                    ::tollgate::__private::Site::of::<
+                        __TollgateHere,
+                    >("create", ::core::file!(), ::core::line!(), "", false),
                 ),
                 ::tollgate::__private::Key::from_parts(
                     &[
@@ -120,9 +125,11 @@ async fn create(
                             ::core::module_path!(), "::create+args(body.id)"
                         ),
                         "create+args(body.id)",
-                        false,
+                        ::tollgate::__private::Naming::Path,
                         &[::tollgate::__private::literal_quota(5, 1000000u64)],
-                        (::core::file!(), ::core::line!()),
+                        ::tollgate::__private::Site::of::<
+                            __TollgateHere,
+                        >("create", ::core::file!(), ::core::line!(), "", false),
                     ),
                     ::tollgate::__private::Key::from_part(
                         ::tollgate::__private::KeyPart::Function(

@@ -4,12 +4,12 @@ async fn answer(usage: Usage, Json(body): Json<Body>) -> Response {
 }
 #[cfg(not(doc))]
 async fn answer(
-    _: ::tollgate::__private::InLast,
-    ::tollgate::__private::Checked(
+    _: ::tollgate::__private::GivenByRouter,
+    ::tollgate::__private::ArgumentsGivenByRouter(
         __guard,
         (usage, Json(body)),
         _,
-    ): ::tollgate::__private::Checked<
+    ): ::tollgate::__private::ArgumentsGivenByRouter<
         ::tollgate::__private::ThenArguments<()>,
         (Usage, Json<Body>),
     >,
@@ -32,14 +32,17 @@ async fn answer(
             }
             shown
         };
+        struct __TollgateHere;
         static __TOLLGATE_LIMITS: [::tollgate::__private::HttpLimit; 1usize] = [
             ::tollgate::__private::HttpLimit::new(
                     ::tollgate::__private::Limit::new(
                             ::core::concat!(::core::module_path!(), "::answer"),
                             "answer",
-                            false,
+                            ::tollgate::__private::Naming::Path,
                             &[::tollgate::__private::literal_quota(10_000, 60000000u64)],
-                            (::core::file!(), ::core::line!()),
+                            ::tollgate::__private::Site::of::<
+                                __TollgateHere,
+                            >("answer", ::core::file!(), ::core::line!(), "", false),
                         )
                         .ban(
                             5,

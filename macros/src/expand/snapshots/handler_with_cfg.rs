@@ -21,9 +21,11 @@ impl ::tollgate::__private::Annotated for __rate_limit_show {
                     ::tollgate::__private::Limit::new(
                         ::core::concat!(::core::module_path!(), "::show"),
                         "show",
-                        false,
+                        ::tollgate::__private::Naming::Path,
                         &[::tollgate::__private::literal_quota(100, 60000000u64)],
-                        (::core::file!(), ::core::line!()),
+                        ::tollgate::__private::Site::of::<
+                            __rate_limit_show,
+                        >("show", ::core::file!(), ::core::line!(), "", false),
                     ),
                     ::tollgate::__private::Key::from_part(
                         ::tollgate::__private::KeyPart::Ip,
@@ -56,13 +58,20 @@ impl ::tollgate::__private::Annotated for __rate_limit_show {
 async fn show(#[cfg(unix)] Path(id): Path<u32>, #[allow(unused)] body: String) {}
 #[cfg(all(not(doc), unix))]
 fn show(
-    id: ::tollgate::__private::InLast,
-    body: ::tollgate::__private::Checked<__rate_limit_show, (Path<u32>, String)>,
+    id: ::tollgate::__private::GivenByRouter,
+    body: ::tollgate::__private::ArgumentsGivenByRouter<
+        __rate_limit_show,
+        (Path<u32>, String),
+    >,
 ) -> impl ::core::future::Future<Output = ::tollgate::__private::Response> {
     #[allow(clippy::unused_async)]
     #[debug_handler(state = App)]
     async fn show(Path(id): Path<u32>, #[allow(unused)] body: String) {}
-    let ::tollgate::__private::Checked(admission, (argument_0, argument_1), _) = body;
+    let ::tollgate::__private::ArgumentsGivenByRouter(
+        admission,
+        (argument_0, argument_1),
+        _,
+    ) = body;
     ::tollgate::__private::HandlerFuture::new(
         admission,
         show(argument_0, argument_1),
@@ -71,12 +80,12 @@ fn show(
 }
 #[cfg(all(not(doc), not(unix)))]
 fn show(
-    body: ::tollgate::__private::Checked<__rate_limit_show, (String,)>,
+    body: ::tollgate::__private::ArgumentsGivenByRouter<__rate_limit_show, (String,)>,
 ) -> impl ::core::future::Future<Output = ::tollgate::__private::Response> {
     #[allow(clippy::unused_async)]
     #[debug_handler(state = App)]
     async fn show(#[allow(unused)] body: String) {}
-    let ::tollgate::__private::Checked(admission, (argument_0,), _) = body;
+    let ::tollgate::__private::ArgumentsGivenByRouter(admission, (argument_0,), _) = body;
     ::tollgate::__private::HandlerFuture::new(
         admission,
         show(argument_0),

@@ -33,6 +33,7 @@ impl ::tollgate::__private::Annotated for __rate_limit_create {
                 }
             }
         };
+        #[allow(unused_qualifications)]
         static __TOLLGATE_LIMITS: [::tollgate::__private::HttpLimit; 1usize] = [
             ::tollgate::__private::HttpLimit::new(
                     {
@@ -69,7 +70,7 @@ impl ::tollgate::__private::Annotated for __rate_limit_create {
                         ::tollgate::__private::Limit::new(
                                 "orders",
                                 "orders",
-                                true,
+                                ::tollgate::__private::Naming::Name,
                                 &[
                                     {
                                         const __TOLLGATE_LIMIT: ::core::primitive::u32 = LIMIT;
@@ -116,7 +117,9 @@ impl ::tollgate::__private::Annotated for __rate_limit_create {
                                         }
                                     },
                                 ],
-                                (::core::file!(), ::core::line!()),
+                                ::tollgate::__private::Site::of::<
+                                    __rate_limit_create,
+                                >("create", ::core::file!(), ::core::line!(), "", false),
                             )
                             .algorithm(::tollgate::__private::Algorithm::Gcra)
                             .on_error(::tollgate::__private::OnError::Open)
@@ -180,8 +183,11 @@ pub async fn create(
 #[cfg(not(doc))]
 /// Documented.
 pub fn create(
-    app: ::tollgate::__private::InLast,
-    body: ::tollgate::__private::Checked<__rate_limit_create, (State<App>, Json<Body>)>,
+    app: ::tollgate::__private::GivenByRouter,
+    body: ::tollgate::__private::ArgumentsGivenByRouter<
+        __rate_limit_create,
+        (State<App>, Json<Body>),
+    >,
 ) -> impl ::core::future::Future<Output = ::tollgate::__private::Response> {
     #[allow(clippy::unused_async)]
     #[tracing::instrument]
@@ -191,7 +197,11 @@ pub fn create(
     ) -> Result<impl IntoResponse, Error> {
         app.create(body).await
     }
-    let ::tollgate::__private::Checked(admission, (argument_0, argument_1), _) = body;
+    let ::tollgate::__private::ArgumentsGivenByRouter(
+        admission,
+        (argument_0, argument_1),
+        _,
+    ) = body;
     ::tollgate::__private::HandlerFuture::new(
         admission,
         create(argument_0, argument_1),

@@ -15,14 +15,17 @@ impl ::tollgate::__private::Annotated for __rate_limit_create {
             }
             shown
         };
+        #[allow(unused_qualifications)]
         static __TOLLGATE_LIMITS: [::tollgate::__private::HttpLimit; 3usize] = [
             ::tollgate::__private::HttpLimit::new(
                     ::tollgate::__private::Limit::new(
                         ::core::concat!(::core::module_path!(), "::create"),
                         "create",
-                        false,
+                        ::tollgate::__private::Naming::Path,
                         &[::tollgate::__private::literal_quota(100, 60000000u64)],
-                        (::core::file!(), ::core::line!()),
+                        ::tollgate::__private::Site::of::<
+                            __rate_limit_create,
+                        >("create", ::core::file!(), ::core::line!(), "", false),
                     ),
                     ::tollgate::__private::Key::from_part(
                         ::tollgate::__private::KeyPart::Ip,
@@ -49,9 +52,11 @@ impl ::tollgate::__private::Annotated for __rate_limit_create {
                                 ::core::module_path!(), "::create+header(\"x-api-key\")"
                             ),
                             "create+header(\"x-api-key\")",
-                            false,
+                            ::tollgate::__private::Naming::Path,
                             __TOLLGATE_QUOTAS,
-                            (::core::file!(), ::core::line!()),
+                            ::tollgate::__private::Site::of::<
+                                __rate_limit_create,
+                            >("create", ::core::file!(), ::core::line!(), "", false),
                         )
                     },
                     ::tollgate::__private::Key::from_part(
@@ -65,9 +70,11 @@ impl ::tollgate::__private::Annotated for __rate_limit_create {
                     ::tollgate::__private::Limit::new(
                         ::core::concat!(::core::module_path!(), "::create+global"),
                         "create+global",
-                        false,
+                        ::tollgate::__private::Naming::Path,
                         &[::tollgate::__private::literal_quota(100_000, 86400000000u64)],
-                        (::core::file!(), ::core::line!()),
+                        ::tollgate::__private::Site::of::<
+                            __rate_limit_create,
+                        >("create", ::core::file!(), ::core::line!(), "", false),
                     ),
                     ::tollgate::__private::Key::from_part(
                         ::tollgate::__private::KeyPart::Global,
@@ -118,8 +125,11 @@ pub async fn create(
 #[cfg(not(doc))]
 /// Documented.
 pub fn create(
-    app: ::tollgate::__private::InLast,
-    body: ::tollgate::__private::Checked<__rate_limit_create, (State<App>, Json<Body>)>,
+    app: ::tollgate::__private::GivenByRouter,
+    body: ::tollgate::__private::ArgumentsGivenByRouter<
+        __rate_limit_create,
+        (State<App>, Json<Body>),
+    >,
 ) -> impl ::core::future::Future<Output = ::tollgate::__private::Response> {
     #[allow(clippy::unused_async)]
     #[tracing::instrument]
@@ -129,7 +139,11 @@ pub fn create(
     ) -> Result<impl IntoResponse, Error> {
         app.create(body).await
     }
-    let ::tollgate::__private::Checked(admission, (argument_0, argument_1), _) = body;
+    let ::tollgate::__private::ArgumentsGivenByRouter(
+        admission,
+        (argument_0, argument_1),
+        _,
+    ) = body;
     ::tollgate::__private::HandlerFuture::new(
         admission,
         create(argument_0, argument_1),

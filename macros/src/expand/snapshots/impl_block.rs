@@ -7,9 +7,11 @@ impl ::tollgate::__private::Annotated for __rate_limit_Api_list {
                 ::tollgate::__private::Limit::new(
                     ::core::concat!(::core::module_path!(), "::Api::list"),
                     "list",
-                    false,
+                    ::tollgate::__private::Naming::Path,
                     &[::tollgate::__private::literal_quota(10, 1000000u64)],
-                    (::core::file!(), ::core::line!()),
+                    ::tollgate::__private::Site::of::<
+                        __rate_limit_Api_list,
+                    >("list", ::core::file!(), ::core::line!(), "", false),
                 ),
                 ::tollgate::__private::Key::from_part(
                     ::tollgate::__private::KeyPart::Ip,
@@ -35,11 +37,14 @@ impl<T> Api<T> {
     }
     #[cfg(not(doc))]
     async fn list(
-        ::tollgate::__private::Checked(
+        ::tollgate::__private::ArgumentsGivenByRouter(
             __guard,
             (State(api),),
             _,
-        ): ::tollgate::__private::Checked<__rate_limit_Api_list, (State<Self>,)>,
+        ): ::tollgate::__private::ArgumentsGivenByRouter<
+            __rate_limit_Api_list,
+            (State<Self>,),
+        >,
     ) -> ::tollgate::__private::Response {
         let __output = ::tollgate::__private::require_send(async move {
                 if false {

@@ -1,14 +1,18 @@
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     let permit = {
         let limits = {
+            struct __TollgateHere;
+            #[allow(unused_qualifications)]
             static __TOLLGATE_LIMITS: [::tollgate::__private::CallLimit; 1usize] = [
                 ::tollgate::__private::CallLimit::new(
                         ::tollgate::__private::Limit::new(
                             ::core::concat!(::core::module_path!(), "::read"),
                             "read",
-                            false,
+                            ::tollgate::__private::Naming::Path,
                             &[::tollgate::__private::literal_quota(10, 1000000u64)],
-                            (::core::file!(), ::core::line!()),
+                            ::tollgate::__private::Site::of::<
+                                __TollgateHere,
+                            >("read", ::core::file!(), ::core::line!(), "", false),
                         ),
                         1,
                     )
@@ -23,17 +27,20 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
                 .registered();
             &__TOLLGATE_LIMITS
         };
+        #[allow(unused_qualifications)]
         let calls = ::std::vec![::tollgate::__private::Call::new(& [])];
         match ::tollgate::__private::admit_now(limits, calls) {
             ::core::result::Result::Ok(permit) => permit,
-            ::core::result::Result::Err(limited) => {
-                return ::tollgate::__private::refuse(limited);
+            #[allow(unused_qualifications)]
+            ::core::result::Result::Err(refused) => {
+                return ::tollgate::__private::refuse_unless_async(refused.limited);
             }
         }
     };
     let result = ::tollgate::__private::call_once(move || -> io::Result<Vec<u8>> {
         fs::read(path)
     });
+    #[allow(unused_qualifications)]
     permit
         .finish_now(
             &[

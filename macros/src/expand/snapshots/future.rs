@@ -1,0 +1,51 @@
+fn call(&self) -> Pin<Box<dyn Future<Output = Result<u32, E>> + Send + '_>> {
+    Box::pin(async move {
+        let permit = {
+            let limits = {
+                struct __TollgateHere;
+                static __TOLLGATE_LIMITS: [::tollgate::__private::CallLimit; 1usize] = [
+                    ::tollgate::__private::CallLimit::new(
+                            ::tollgate::__private::Limit::new(
+                                ::core::concat!(::core::module_path!(), "::call"),
+                                "call",
+                                ::tollgate::__private::Naming::Path,
+                                &[::tollgate::__private::literal_quota(1, 60000000u64)],
+                                ::tollgate::__private::Site::of::<
+                                    __TollgateHere,
+                                >("call", ::core::file!(), ::core::line!(), "", false),
+                            ),
+                            1,
+                        )
+                        .wait(::core::time::Duration::from_micros(1000000u64))
+                        .refunds(true),
+                ];
+                #[::tollgate::__private::linkme::distributed_slice(
+                    ::tollgate::__private::POLICIES
+                )]
+                #[linkme(crate = ::tollgate::__private::linkme)]
+                static __TOLLGATE_REGISTERED_0: &::tollgate::__private::RegisteredPolicy = __TOLLGATE_LIMITS[0usize]
+                    .limit()
+                    .registered();
+                &__TOLLGATE_LIMITS
+            };
+            let calls = ::std::vec![::tollgate::__private::Call::new(& [])];
+            match ::tollgate::__private::admit(limits, calls).await {
+                ::core::result::Result::Ok(permit) => permit,
+                ::core::result::Result::Err(refused) => {
+                    return ::tollgate::__private::refuse(refused.limited);
+                }
+            }
+        };
+        let result = async move { { self.answer().await } }.await;
+        permit
+            .finish(
+                &[
+                    ::tollgate::__private::AfterCall::refund_if(
+                        ::core::result::Result::is_err(&result),
+                    ),
+                ],
+            )
+            .await;
+        result
+    })
+}

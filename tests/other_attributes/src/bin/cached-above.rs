@@ -1,0 +1,19 @@
+//! cached `cached`|function|above
+
+use other_attributes::{Error, run};
+use tollgate::rate_limit;
+
+#[cached::macros::cached]
+#[rate_limit(2, per = 60, key = args())]
+async fn order(id: u32) -> Result<u32, Error> {
+    Ok(id)
+}
+
+#[tokio::main]
+async fn main() {
+    run(async |id| order(id).await.is_ok(), async || {
+        let hit = order(1).await.is_ok();
+        format!("a hit is {}", if hit { "free" } else { "charged" })
+    })
+    .await;
+}

@@ -1,0 +1,17 @@
+//! axum `debug_handler`, no arguments|handler|above
+
+use axum::routing::get;
+use other_attributes::{admits, nothing, run};
+use tollgate::rate_limit;
+
+#[axum::debug_handler]
+#[rate_limit(2, per = 60)]
+async fn list() -> String {
+    String::new()
+}
+
+#[tokio::main]
+async fn main() {
+    let router = axum::Router::new().route("/orders", get(list));
+    run(async |_| admits(&router, "/orders").await, nothing).await;
+}

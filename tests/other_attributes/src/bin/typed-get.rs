@@ -1,0 +1,22 @@
+//! axum-extra `typed_get`|handler|–
+
+use axum_extra::routing::{RouterExt as _, TypedPath};
+use other_attributes::{admits, nothing, run};
+use tollgate::rate_limit;
+
+#[derive(TypedPath, serde::Deserialize)]
+#[typed_path("/orders/{id}")]
+struct Order {
+    id: u32,
+}
+
+#[rate_limit(2, per = 60)]
+async fn show(Order { id }: Order) -> String {
+    id.to_string()
+}
+
+#[tokio::main]
+async fn main() {
+    let router: axum::Router = axum::Router::new().typed_get(show);
+    run(async |_| admits(&router, "/orders/1").await, nothing).await;
+}
