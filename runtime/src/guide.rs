@@ -20,6 +20,7 @@
 //! | budget tokens, rows, bytes | [settlements](macro@crate::rate_limit#settlements), [in functions](functions#calls-of-different-cost) |
 //! | give customers different limits | [plans] |
 //! | limit functions, jobs and calls to others | [functions], [outgoing calls](outgoing) |
+//! | use attributes of other crates on the same function | [other attributes](other_attributes) |
 //! | use another framework than axum | [other frameworks](other_frameworks) |
 //! | limit gRPC | [gRPC](grpc) |
 //! | describe limits in an OpenAPI document | [OpenAPI](openapi) |
