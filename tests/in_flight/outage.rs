@@ -10,8 +10,11 @@ use tollgate::{InFlight, Limiter, LocalTier, OnError, Policy, RedisBackend, Sour
 use super::stored::permits;
 
 fn policy(mode: OnError) -> Policy {
-    let in_flight = InFlight::new(2).hold(Duration::from_secs(2));
-    Policy::in_flight_only("outage", in_flight).on_error(mode)
+    held_for(Duration::from_secs(2), mode)
+}
+
+fn held_for(hold: Duration, mode: OnError) -> Policy {
+    Policy::in_flight_only("outage", InFlight::new(2).hold(hold)).on_error(mode)
 }
 
 fn limiter(proxy: &Proxy) -> Limiter {
@@ -58,7 +61,8 @@ fn calls_that_are_given_up_leave_nothing() {
     let proxy = Proxy::start(server.port);
     Runtime::new().unwrap().block_on(async {
         let limiter = limiter(&proxy);
-        let policy = policy(OnError::Closed);
+        // So long that no lease ends before somebody looks.
+        let policy = held_for(Duration::from_secs(3_600), OnError::Closed);
         drop(limiter.check(&policy, "s").await.unwrap());
         for delay in [0, 1, 2, 5, 10, 20] {
             proxy.set(Fault::Delay(Duration::from_millis(10)));

@@ -27,6 +27,8 @@ enum Step {
     HangsUp(usize),
     /// One that is in flight ends.
     Ends(usize),
+    /// One ends, and before those who wait have noticed, a request without patience comes.
+    EndsAsOneComes(usize),
     Time(u64),
     IsOverridden(u32),
     /// One is polled without a reason.
@@ -39,6 +41,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => Just(Step::ComesByThe),
         2 => any::<usize>().prop_map(Step::HangsUp),
         5 => any::<usize>().prop_map(Step::Ends),
+        1 => any::<usize>().prop_map(Step::EndsAsOneComes),
         1 => (1..4_000_000_u64).prop_map(Step::Time),
         1 => (1..5_u32).prop_map(Step::IsOverridden),
         2 => any::<usize>().prop_map(Step::IsPolled),
@@ -69,7 +72,12 @@ fn check(steps: &[Step]) {
                 let waiting = Box::pin(limiter.wait(&POLICY, "s", 1, PATIENCE));
                 line.push((now() + 10_000_000, waiting));
             }
-            Step::ComesByThe => {
+            Step::ComesByThe | Step::EndsAsOneComes(_) => {
+                if let Step::EndsAsOneComes(index) = step
+                    && !held.is_empty()
+                {
+                    drop(held.swap_remove(index % held.len()));
+                }
                 let decision = limiter.check_now(&POLICY, "s", 1).unwrap().unwrap();
                 // It is admitted only if all who wait would be, and it as well.
                 let admitted = held.len() + line.len() < limit;
@@ -222,11 +230,13 @@ async fn on_redis_the_first_asks_again() {
     let held = one.check(&POLICY, "s").await.unwrap();
     assert!(held.is_allowed());
     let mut waiting = Box::pin(other.wait(&POLICY, "s", 1, Duration::from_secs(3_600)));
-    poll_fn(|context| {
+    let asked = || other.stats().redis.unwrap().checks;
+    let asks_again = poll_fn(|context| {
         assert!(waiting.as_mut().poll(context).is_pending());
-        Poll::Ready(())
-    })
-    .await;
+        context.waker().wake_by_ref();
+        if asked() < 3 { Poll::Pending } else { Poll::Ready(()) }
+    });
+    tokio::time::timeout(Duration::from_secs(60), asks_again).await.unwrap();
     drop(held);
     assert!(waiting.await.unwrap().is_allowed());
     // In one process the next in line is told, and nobody waits for a pause.
