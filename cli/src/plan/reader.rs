@@ -144,6 +144,6 @@ fn bounded(subject: Cow<'_, str>) -> Option<Cow<'_, str>> {
     }
     let mut hasher = DefaultHasher::new();
     subject.hash(&mut hasher);
-    let shown = &subject[..subject.floor_char_boundary(LONGEST_SUBJECT / 2)];
+    let shown: String = subject.chars().take(LONGEST_SUBJECT / 4).collect();
     Some(Cow::Owned(format!("{shown}…{:016x}", hasher.finish())))
 }
