@@ -3,13 +3,15 @@
 //! alone; `compare-commits.sh` runs them at two commits.
 
 mod decide;
+mod growth;
 mod http;
 mod instructions;
 mod macros;
 mod memory;
-mod redis;
+mod misses;
 #[cfg(feature = "permits")]
 mod permits;
+mod redis;
 #[cfg(feature = "telemetry")]
 mod telemetry;
 
@@ -30,18 +32,22 @@ fn main() -> ExitCode {
             _ => Err("say which figures to print: http, memory, redis, redis-bytes or redis-hold"
                 .into()),
         },
+        Some("growth") => growth::run(),
+        Some("growth-of") => growth::run_store(&arguments.next().unwrap_or_default()),
         Some("http") => http::run(),
         Some("instructions") => instructions::run(),
         Some("instructions-of") => instructions::run_case(&arguments.next().unwrap_or_default()),
         Some("macros") => macros::run(),
         Some("memory") => memory::run(&arguments.next().unwrap_or_default()),
         Some("memory-of") => memory::bytes_per_key_of(&arguments.next().unwrap_or_default()),
+        Some("misses") => misses::run(),
+        Some("misses-of") => misses::run_store(&arguments.next().unwrap_or_default()),
         Some("redis") => redis::run(&arguments.next().unwrap_or_default()),
         #[cfg(feature = "permits")]
         Some("permits") => permits::run(),
         #[cfg(feature = "telemetry")]
         Some("telemetry") => telemetry::run(),
-        _ => Err("say which comparison to run: memory, http, redis, macros or instructions, or permits or telemetry with the feature of that name".into()),
+        _ => Err("say which comparison to run: memory, growth, misses, http, redis, macros or instructions, or permits or telemetry with the feature of that name".into()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -27,7 +27,7 @@ const FIGURE_ROUNDS: usize = 5;
 const KEYS: [usize; 3] = [1_000, 100_000, 1_000_000];
 const THREADS: [usize; 2] = [1, 2];
 
-type Theirs = RateLimiter<String, DefaultKeyedStateStore<String>, DefaultClock>;
+pub(crate) type Theirs = RateLimiter<String, DefaultKeyedStateStore<String>, DefaultClock>;
 
 /// Whether checks are let through.
 #[derive(Clone, Copy, PartialEq)]
@@ -48,7 +48,7 @@ impl Case {
 /// Runs those comparisons whose name contains `only`.
 pub(crate) fn run(only: &str) -> Result<(), Box<dyn std::error::Error>> {
     setups().filter(|setup| setup.name().contains(only)).for_each(compare);
-    if only.is_empty() { bytes_per_key() } else { Ok(()) }
+    if only.is_empty() || only == "bytes" { bytes_per_key() } else { Ok(()) }
 }
 
 /// Prints nanoseconds per check of ours alone, for those comparisons whose name contains `only`.
@@ -209,7 +209,7 @@ impl Ours {
     }
 }
 
-fn policy(quota: Quota, algorithm: Algorithm) -> Policy {
+pub(crate) fn policy(quota: Quota, algorithm: Algorithm) -> Policy {
     Policy::new("peers::memory::handler", quota).algorithm(algorithm)
 }
 
@@ -224,8 +224,13 @@ fn theirs(case: Case) -> Theirs {
     RateLimiter::keyed(quota)
 }
 
+/// Theirs, never used up.
+pub(crate) fn theirs_admitting() -> Theirs {
+    theirs(Case::Allowed)
+}
+
 /// That many addresses, in an order that is another each time.
-fn shuffled(count: usize) -> Vec<String> {
+pub(crate) fn shuffled(count: usize) -> Vec<String> {
     let hasher = RandomState::new();
     let mut numbers: Vec<u32> = (0..count as u32).collect();
     numbers.sort_by_cached_key(|number| hasher.hash_one(number));
@@ -233,9 +238,14 @@ fn shuffled(count: usize) -> Vec<String> {
     numbers.into_iter().map(address).collect()
 }
 
-/// What a million keys add to the resident memory, each store in a process of its own.
+/// A store whose window has had a dozen admissions of each key.
+const DOZEN: &str = "sliding_window_12";
+const SLIDING_WINDOW: &str = "sliding_window";
+
+/// Prints `figure memory.bytes.STORE VALUE`: what a million keys add to the resident memory, each store
+/// in a process of its own.
 fn bytes_per_key() -> Result<(), Box<dyn std::error::Error>> {
-    for store in algorithms().map(name).into_iter().chain(["governor"]) {
+    for store in algorithms().map(name).into_iter().chain([DOZEN, "governor"]) {
         Command::new(std::env::current_exe()?).args(["memory-of", store]).status()?;
     }
     Ok(())
@@ -245,18 +255,26 @@ pub(crate) fn bytes_per_key_of(store: &str) -> Result<(), Box<dyn std::error::Er
     let keys = shuffled(1_000_000);
     let before = resident()?;
     let (ours, theirs);
-    if let Some(algorithm) = algorithms().into_iter().find(|a| name(*a) == store) {
-        ours = Ours::new(Setup { case: Case::Allowed, algorithm, keys: keys.len(), threads: 1 });
-        keys.iter().for_each(|key| assert!(ours.check(key)));
-    } else {
+    if store == "governor" {
         theirs = self::theirs(Case::Allowed);
         keys.iter().for_each(|key| assert!(theirs.check_key(key).is_ok()));
+    } else {
+        let (store, admissions) = if store == DOZEN { (SLIDING_WINDOW, 12) } else { (store, 1) };
+        let algorithm = algorithms().into_iter().find(|algorithm| name(*algorithm) == store);
+        let algorithm = algorithm.ok_or("there is no such store")?;
+        let limiter = Limiter::new(MemoryBackend::builder().max_keys(2 * keys.len()).build());
+        // No key is forgotten before all are there.
+        let policy = policy(Quota::new(12, Duration::from_secs(3_600)), algorithm);
+        ours = Ours { limiter, policy };
+        for _ in 0..admissions {
+            keys.iter().for_each(|key| assert!(ours.check(key)));
+        }
     }
-    println!("bytes per key, {store}: {:.0}", (resident()? - before) / keys.len() as f64);
+    println!("figure memory.bytes.{store} {:.0}", (resident()? - before) / keys.len() as f64);
     Ok(())
 }
 
-fn resident() -> Result<f64, Box<dyn std::error::Error>> {
+pub(crate) fn resident() -> Result<f64, Box<dyn std::error::Error>> {
     let statm = std::fs::read_to_string("/proc/self/statm")?;
     let pages: f64 = statm.split(' ').nth(1).ok_or("no resident size")?.parse()?;
     Ok(pages * 4096.0)
