@@ -45,6 +45,24 @@ fn warm_checks_allocate_nothing() {
         }
     }
     assert_eq!(allocations_of_hours(), 0);
+    assert_eq!(allocations_of_mixed_costs(), 0);
+}
+
+/// Costs above 1 take another form of the log than others. It is not left and taken again with each.
+fn allocations_of_mixed_costs() -> u64 {
+    let clock = Arc::new(ManualClock::new());
+    let limiter = Limiter::new(MemoryBackend::builder().clock(Arc::clone(&clock)).build());
+    let mixed = Policy::new("mixed", Quota::new(1_000, Duration::from_secs(60)));
+    let pass = |checks: u32| {
+        for check in 0..checks {
+            // All that was charged before has expired at every fifth check.
+            clock.advance(Duration::from_secs(if check % 5 == 0 { 60 } else { 1 }));
+            let decision = limiter.check_now(&mixed, SUBJECTS[0], 1 + check % 2).unwrap().unwrap();
+            assert!(decision.is_allowed());
+        }
+    };
+    pass(70);
+    allocations(|| pass(300))
 }
 
 /// Nor do checks whose decisions are kept for a while, unless a thread keeps more at once than ever.

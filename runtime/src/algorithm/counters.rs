@@ -3,21 +3,14 @@
 use smallvec::{SmallVec, smallvec};
 
 use super::ban_record::BanRecord;
+use super::in_use::InUse;
+use super::mode::Mode;
 use super::translation::{ChargedUnder, Part, Translated, translate};
 use super::{LAST_INSTANT, QuotaCheck, QuotaCounter, Settlement, Wait};
 use crate::micros::{TimeSpan, Timestamp};
 use crate::policy::MAX_QUOTAS;
 use crate::verdict::Verdict;
 use crate::{Check, Outcome, Policy, Quota, Settled};
-
-/// The effect of a decision on the counters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Mode {
-    /// The cost is charged if it is admitted.
-    Charge,
-    /// Nothing is charged, even if the cost is admitted.
-    Peek,
-}
 
 /// The state of one subject under one policy: a counter for each quota, in the order of
 /// declaration. The number and the kind of the counters depend on the policy. For a policy that has
@@ -52,19 +45,6 @@ impl Extended {
         self.aside.retain(|part| part.is_kept(now) && part.empty_at() > now);
         self.aside.iter_mut().for_each(|part| part.charge_along(now, cost));
     }
-}
-
-/// The units in use under one policy. The order is that in which keys may be forgotten: first those
-/// whose subjects win the fewest units by it, among these first those that refuse nothing, and among
-/// these first those with the smallest share of their quotas in use.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct InUse {
-    /// The largest number of units in use in any quota.
-    pub(crate) units: u32,
-    /// `true` if a request has to wait.
-    pub(crate) refuses: bool,
-    /// The largest used share of any quota's capacity, in units of 1/65536.
-    pub(crate) share: u64,
 }
 
 impl Counters {
@@ -331,12 +311,10 @@ impl Counters {
         let mut usage = InUse { refuses, ..InUse::default() };
         for (counter, quota) in self.as_mut_slice().iter_mut().zip(policy.quotas()) {
             counter.advance(now, quota);
-            let used = counter.used(now, quota);
-            let share = (u64::from(used) << 16) / u64::from(quota.capacity());
-            let refuses = matches!(counter.wait(now, quota, waiting), Wait::For(_));
-            usage.units = usage.units.max(used);
-            usage.share = usage.share.max(share);
-            usage.refuses |= refuses;
+            let one = InUse::of(counter.used(now, quota), quota, counter.wait(now, quota, waiting));
+            usage.units = usage.units.max(one.units);
+            usage.share = usage.share.max(one.share);
+            usage.refuses |= one.refuses;
         }
         if let Self::Extended(extended) = self {
             for part in &mut extended.aside {

@@ -29,13 +29,13 @@
 use smallvec::smallvec;
 
 use super::{
-    Admissions, Counter, MAX_STEP_BACK, QuotaCheck, Settlement, Wait, decide_in_steps,
-    write_verdict,
+    Admissions, Counter, LAST_INSTANT, MAX_STEP_BACK, QuotaCheck, Settlement, Wait,
+    decide_in_steps, write_verdict,
 };
-use crate::Quota;
 use crate::micros::{TimeSpan, Timestamp};
 use crate::quota::Drain;
 use crate::verdict::{Level, Period, Reading, Verdict};
+use crate::{Check, Quota};
 
 /// The fields are packed, so that the state of a key stays within one cache line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -108,6 +108,107 @@ impl Gcra {
     }
 }
 
+/// A bucket in two words, of which the first has [`FREE_BITS`](Self::FREE_BITS) bits to spare and the
+/// second one: the whole microseconds of the TAT, and the time from the last charge to it above the rest
+/// of the TAT.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PackedBucket {
+    tat: u64,
+    rest: u64,
+}
+
+/// The number of bits of a fraction in a packed bucket. It is less than the limit, so nothing is lost of
+/// limits up to 65,536. The time beside it may be four years long.
+const FRACTION_BITS: u32 = 16;
+
+impl PackedBucket {
+    /// The number of upper bits of the first word that are not used. Times fit until the year 2112.
+    pub(crate) const FREE_BITS: u32 = 12;
+
+    #[inline(always)]
+    pub(crate) fn words(self) -> [u64; 2] {
+        [self.tat, self.rest]
+    }
+
+    #[inline(always)]
+    pub(crate) fn from_words([tat, rest]: [u64; 2]) -> Self {
+        Self { tat, rest }
+    }
+
+    #[inline(always)]
+    pub(crate) fn unpacked(self) -> Gcra {
+        let span = TimeSpan::from_micros(self.rest >> FRACTION_BITS);
+        let tat = Timestamp::from_micros(self.tat);
+        let fraction = self.rest & ((1 << FRACTION_BITS) - 1);
+        // Only the lowest bits are left of the fraction, which fit into `u32`.
+        Gcra { tat, last: tat - span, fraction: fraction as u32 }
+    }
+}
+
+impl Gcra {
+    /// Returns the bucket in two words; `None` if it does not fit.
+    #[inline(always)]
+    pub(crate) fn packed(self) -> Option<PackedBucket> {
+        let Self { tat, last, fraction } = self;
+        let span = (tat - last).micros();
+        // One comparison is faster than three.
+        let lost = tat.micros() >> (u64::BITS - PackedBucket::FREE_BITS)
+            | span >> (u64::BITS - 1 - FRACTION_BITS)
+            | u64::from(fraction >> FRACTION_BITS);
+        let rest = span << FRACTION_BITS | u64::from(fraction);
+        (lost == 0).then_some(PackedBucket { tat: tat.micros(), rest })
+    }
+
+    /// Decides about a check under a policy with this bucket's quota alone.
+    pub(crate) fn decide_check(
+        &mut self,
+        check: &Check<'_>,
+        now: Timestamp,
+        verdict: &mut Verdict,
+    ) {
+        let [quota] = check.policy.quotas() else { return };
+        let charges = check.cost > 0;
+        let check = QuotaCheck { now: now.min(LAST_INSTANT), quota, cost: check.cost };
+        self.decide(check, charges, verdict);
+    }
+
+    /// Does the same as [`decide_check`](Self::decide_check) in the usual case, and returns `true` if the
+    /// check is admitted; if it is not, the bucket is unchanged. Returns `None`, and has decided nothing, if
+    /// the cost is 0 or exceeds the capacity, or the clock was set back.
+    #[inline(always)]
+    pub(crate) fn charge_usual(
+        &mut self,
+        check: &Check<'_>,
+        now: Timestamp,
+        verdict: &mut Verdict,
+    ) -> Option<bool> {
+        let quota = check.policy.only_quota()?;
+        let (now, cost) = (now.min(LAST_INSTANT), check.cost);
+        if cost == 0 || cost > quota.capacity() || self.is_ahead_of(now) {
+            return None;
+        }
+        Some(self.charge_now(QuotaCheck { now, quota, cost }, verdict))
+    }
+
+    /// Charges a cost of at most the capacity if it is admitted, at a time that is not before the last
+    /// charge. Computes the level only once.
+    #[inline(always)]
+    fn charge_now(&mut self, check: QuotaCheck<'_>, verdict: &mut Verdict) -> bool {
+        let QuotaCheck { now, quota, cost } = check;
+        let (level, usable) = (self.level(now), quota.usable_drain());
+        let charged = level.plus(quota.drain_of(cost), quota.limit());
+        let is_admitted = !charged.exceeds(usable);
+        if is_admitted {
+            *self = Self::at_level(now, charged);
+            write_verdict(verdict, check, Wait::None, reading(charged, quota));
+        } else {
+            let wait = TimeSpan::from_micros(charged.minus(usable, quota.limit()).ceil());
+            write_verdict(verdict, check, Wait::For(wait), reading(level, quota));
+        }
+        is_admitted
+    }
+}
+
 impl Counter for Gcra {
     /// Corrects the bucket after the clock was set back. Draining needs no work, because the level
     /// follows from the TAT and the time.
@@ -168,15 +269,7 @@ impl Counter for Gcra {
         if !charges || cost > quota.capacity() || self.is_ahead_of(now) {
             return decide_in_steps(self, check, charges, verdict);
         }
-        let (level, usable) = (self.level(now), quota.usable_drain());
-        let charged = level.plus(quota.drain_of(cost), quota.limit());
-        if charged.exceeds(usable) {
-            let wait = TimeSpan::from_micros(charged.minus(usable, quota.limit()).ceil());
-            write_verdict(verdict, check, Wait::For(wait), reading(level, quota));
-        } else {
-            *self = Self::at_level(now, charged);
-            write_verdict(verdict, check, Wait::None, reading(charged, quota));
-        }
+        self.charge_now(check, verdict);
     }
 
     fn refund(&mut self, quota: &Quota, refund: Settlement) -> bool {

@@ -11,25 +11,34 @@ mod fixed_window;
 mod from_store;
 mod gcra;
 mod in_flight;
+mod in_use;
 mod leaky_bucket;
 mod log;
+mod mode;
 mod sliding_window;
 mod sliding_window_counter;
+mod small_form;
+mod step_ring;
+mod step_window;
 mod token_bucket;
 mod translation;
 
 use smallvec::SmallVec;
 
-pub(crate) use self::counters::{Counters, InUse, Mode};
+pub(crate) use self::counters::Counters;
 use self::fixed_window::FixedWindow;
 #[cfg(feature = "redis")]
 pub(crate) use self::from_store::verdict_from_raw;
 use self::gcra::Gcra;
+pub(crate) use self::gcra::PackedBucket;
 pub(crate) use self::in_flight::{peek_permits, take_permit};
+pub(crate) use self::in_use::InUse;
 use self::leaky_bucket::LeakyBucket;
 pub(crate) use self::leaky_bucket::spaced;
+pub(crate) use self::mode::Mode;
 use self::sliding_window::SlidingWindow;
 use self::sliding_window_counter::SlidingWindowCounter;
+pub(crate) use self::step_window::StepWindow;
 use self::token_bucket::TokenBucket;
 use crate::micros::{TimeSpan, Timestamp};
 use crate::verdict::{Reading, Verdict};

@@ -19,7 +19,7 @@ use crate::verdict::Reading;
 
 /// The largest number of granules into which a period is divided. A period that does not start with
 /// a granule overlaps one more.
-const RESOLUTION: u64 = 1024;
+pub(super) const RESOLUTION: u64 = 1024;
 
 /// The log of one quota for one subject. It has an entry for each admission, or one for all
 /// admissions in a granule. It is empty for a subject without any charges. The sum of the units is
@@ -36,6 +36,34 @@ impl SlidingWindow {
         let mut log = Log::default();
         entries.for_each(|(newest, units)| log.push_back(LogEntry { newest, units }));
         Self { log }
+    }
+
+    /// Creates a log from the times of entries of one unit, the oldest first.
+    pub(super) fn of_units(times: impl Iterator<Item = Timestamp>) -> Self {
+        let mut log = Log::default();
+        times.for_each(|newest| log.push_back(LogEntry { newest, units: 1 }));
+        Self { log }
+    }
+
+    /// Returns `true` if each entry has one unit, there are no more of them than the limit, and all lie
+    /// within one period up to the newest.
+    pub(super) fn has_only_units(&self, quota: &Quota) -> bool {
+        let (len, used) = (self.log.len(), self.log.used());
+        let oldest = self.log.front().map(|oldest| oldest.newest + quota.period_span());
+        len as u64 == u64::from(used)
+            && used <= quota.limit()
+            && oldest > self.log.back().map(|newest| newest.newest)
+            && self.times().is_sorted()
+            || len == 0
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.log.len()
+    }
+
+    /// Returns the times of all entries, the oldest first.
+    pub(super) fn times(&self) -> impl Iterator<Item = Timestamp> {
+        self.log.iter().map(|entry| entry.newest)
     }
 
     /// Gives all admissions of one time one entry. Under a small limit each has an entry of its own,

@@ -336,6 +336,13 @@ impl Policy {
         self.name_hash
     }
 
+    /// Returns the quota, if there is just one.
+    #[inline(always)]
+    pub(crate) const fn only_quota(&self) -> Option<&Quota> {
+        let [first, ..] = &self.quotas;
+        if self.quota_count == 1 { Some(first) } else { None }
+    }
+
     /// Returns `true` if both policies have the same name, and so share their counters.
     #[inline]
     pub(crate) fn has_name_of(&self, other: &Self) -> bool {

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use smol_str::SmolStr;
 
-use super::slot::Slot;
 use super::{Lock, LockedShard, MemoryBackend, lock};
 use crate::micros::{TimeSpan, Timestamp};
 use crate::{BackendError, Check, Policy};
@@ -65,9 +64,9 @@ impl Bans {
         lifted
     }
 
-    /// Removes the ban in force of the check's subject, if there is one. The slot is the subject's.
-    pub(super) fn remove(&self, check: &Check<'_>, slot: &Slot, now: Timestamp) {
-        if let Some(until) = slot.banned_until(now) {
+    /// Removes the ban of the check's subject that is in force until `until`, if there is one.
+    pub(super) fn remove(&self, check: &Check<'_>, until: Option<Timestamp>) {
+        if let Some(until) = until {
             lock(&self.by_end).remove(&BannedKey::new(check, until));
         }
     }
@@ -78,17 +77,17 @@ impl MemoryBackend {
     pub(super) fn ban(&self, check: &Check<'_>, span: TimeSpan) -> Result<(), BackendError> {
         let mut locked = self.lock_shard(check);
         let now = self.now();
-        let slot = match locked.find(check) {
-            Some(_) => locked.find(check),
-            None => self.add_key(&mut locked, check, now)?,
+        let place = match locked.find() {
+            Some(place) => Some(place),
+            None => locked.add(now)?,
         };
-        let Some(slot) = slot else {
+        let Some(place) = place else {
             return Err(BackendError::not_executed(
                 "the memory backend is full of subjects that are being refused: raise `max_keys`",
             ));
         };
-        self.bans.remove(check, slot, now);
-        let until = slot.ban(now, span);
+        self.cold.bans.remove(check, locked.banned_until(place, now));
+        let until = locked.ban(place, now, span);
         self.record_ban(locked, check, until, now);
         Ok(())
     }
@@ -104,13 +103,13 @@ impl MemoryBackend {
     ) {
         // The bans that give way may be in other shards, so no lock is held while they are lifted.
         drop(locked);
-        for (key, policy) in self.bans.add(check, until, now) {
+        for (key, policy) in self.cold.bans.add(check, until, now) {
             let check = key.check(&policy);
             let mut locked = self.lock_shard(&check);
-            let slot = locked.find(&check);
+            let place = locked.find();
             // If the clock was set back, the ban ends earlier than the list says.
-            let slot = slot.filter(|slot| slot.banned_until(now) <= Some(key.until));
-            let is_lifted = slot.is_some_and(|slot| slot.lift_ban(now));
+            let place = place.filter(|place| locked.banned_until(*place, now) <= Some(key.until));
+            let is_lifted = place.is_some_and(|place| locked.lift_ban(place, now));
             drop(locked);
             if is_lifted && self.counts.ban_lifted() {
                 tracing::warn!(
@@ -127,9 +126,9 @@ impl MemoryBackend {
     pub(super) fn unban(&self, check: &Check<'_>) -> bool {
         let mut locked = self.lock_shard(check);
         let now = self.now();
-        let Some(slot) = locked.find(check) else { return false };
-        self.bans.remove(check, slot, now);
-        slot.lift_ban(now)
+        let Some(place) = locked.find() else { return false };
+        self.cold.bans.remove(check, locked.banned_until(place, now));
+        locked.lift_ban(place, now)
     }
 
     /// Adds the ban that a refusal of the check has begun to the list of those in force.
@@ -140,7 +139,8 @@ impl MemoryBackend {
         check: &Check<'_>,
         now: Timestamp,
     ) {
-        if let Some(until) = locked.find(check).and_then(|slot| slot.banned_until(now)) {
+        let place = locked.find();
+        if let Some(until) = place.and_then(|place| locked.banned_until(place, now)) {
             self.record_ban(locked, check, until, now);
         }
     }

@@ -2,30 +2,38 @@
 
 mod bans;
 mod builder;
+mod forms;
+mod half_slot;
+mod key;
+mod locked;
 mod overflow;
 mod permits;
 pub(crate) mod policies;
 mod shard;
+mod sip;
 mod slot;
+mod sought_key;
+mod state;
 mod stats;
 mod store;
 mod table;
 
 use std::fmt;
-use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 
-use foldhash::quality::RandomState;
 use spin::Yield;
 use spin::mutex::{SpinMutex, SpinMutexGuard};
 
 use self::bans::Bans;
 pub use self::builder::MemoryBackendBuilder;
+use self::key::KeyHasher;
+use self::locked::{LockedShard, ShardGuard};
 use self::overflow::Overflow;
 use self::permits::PermitTable;
 use self::policies::SharedPolicies;
 use self::shard::MemoryShard;
-use self::slot::Slot;
+use self::slot::Charged;
+use self::sought_key::is_half;
 use self::stats::MemoryCounts;
 use crate::algorithm::{Mode, Settlement};
 use crate::clock::Time;
@@ -56,14 +64,22 @@ pub struct MemoryBackend {
     max_keys: usize,
     identity: u64,
     time: Time,
-    hasher: RandomState,
+    hasher: KeyHasher,
     /// The shards, whose number is a power of two.
     shards: Box<[PaddedShard]>,
+    counts: Arc<MemoryCounts>,
+    cold: Cold,
+}
+
+/// The parts that a check of a key that is already stored does not need. They are on cache lines of
+/// their own, because new keys, bans and requests in flight write them, and every check reads what is
+/// beside them.
+#[repr(align(64))]
+struct Cold {
     policies: SharedPolicies,
     overflow: Overflow,
     bans: Bans,
     permits: PermitTable,
-    counts: Arc<MemoryCounts>,
 }
 
 /// A shard on cache lines of its own, so that threads that use different shards do not slow each
@@ -72,18 +88,7 @@ pub struct MemoryBackend {
 #[derive(Default)]
 struct PaddedShard(Lock<MemoryShard>);
 
-/// The locked shard of a key, and the hash by which the shard finds the key.
-struct LockedShard<'a> {
-    shard: SpinMutexGuard<'a, MemoryShard, Yield>,
-    hash: u32,
-}
-
-impl LockedShard<'_> {
-    #[inline]
-    fn find(&mut self, check: &Check<'_>) -> Option<&mut Slot> {
-        self.shard.find(check, self.hash)
-    }
-}
+const _: () = assert!(size_of::<PaddedShard>() == 64);
 
 impl MemoryBackend {
     /// Creates a backend that uses the machine's clock and stores at most 100,000 keys.
@@ -137,11 +142,10 @@ impl MemoryBackend {
     fn reset(&self, check: &Check<'_>) {
         let mut locked = self.lock_shard(check);
         let now = self.now();
-        if let Some(slot) = locked.find(check) {
-            self.bans.remove(check, slot, now);
+        if let Some(place) = locked.find() {
+            self.cold.bans.remove(check, locked.banned_until(place, now));
+            locked.remove(place);
         }
-        let removed = locked.shard.remove(check, locked.hash);
-        self.counts.released(removed.into());
     }
 
     /// Gives a charge back. If the request has succeeded, also forgets the refusals of its subject, and
@@ -149,13 +153,12 @@ impl MemoryBackend {
     fn refund(&self, check: &Check<'_>, stamp_micros: u64, forgives: bool) -> bool {
         let mut locked = self.lock_shard(check);
         let (now, charged_at) = (self.now(), Timestamp::from_micros(stamp_micros));
-        let Check { policy, cost, .. } = *check;
-        let Some(slot) = locked.find(check) else { return false };
+        let Some(place) = locked.find() else { return false };
         if forgives {
-            slot.forgive(now);
+            locked.forgive(place, now);
         }
-        let settlement = Settlement { now, charged_at, cost, actual: 0 };
-        slot.settle(policy, settlement) == Settled::Refunded
+        let settlement = Settlement { now, charged_at, cost: check.cost, actual: 0 };
+        locked.settle(place, settlement) == Settled::Refunded
     }
 
     /// Settles a charge at the units that the request came to. If its key is gone and more is to be
@@ -168,17 +171,17 @@ impl MemoryBackend {
     ) -> Result<Settled, BackendError> {
         let mut locked = self.lock_shard(check);
         let (now, charged_at) = (self.now(), Timestamp::from_micros(stamp_micros));
-        let Check { policy, cost, .. } = *check;
+        let cost = check.cost;
         let settlement = Settlement { now, charged_at, cost, actual };
-        if let Some(slot) = locked.find(check) {
-            return Ok(slot.settle(policy, settlement));
+        if let Some(place) = locked.find() {
+            return Ok(locked.settle(place, settlement));
         }
         if actual <= cost {
             return Ok(if actual == cost { Settled::Unchanged } else { Settled::Nothing });
         }
-        Ok(match self.add_key(&mut locked, check, now)? {
-            Some(slot) => slot.settle(policy, settlement),
-            None => self.overflow.settle(check, settlement),
+        Ok(match locked.add(now)? {
+            Some(place) => locked.settle(place, settlement),
+            None => self.cold.overflow.settle(check, settlement),
         })
     }
 
@@ -192,10 +195,10 @@ impl MemoryBackend {
     fn peek_quotas(&self, check: &Check<'_>, verdict: &mut Verdict) {
         let mut locked = self.lock_shard(check);
         let now = self.now();
-        match locked.find(check) {
-            Some(slot) => slot.peek(check, now, verdict),
+        match locked.find() {
+            Some(place) => locked.peek(place, now, verdict),
             None => {
-                let mut counters = self.overflow.newcomer(check.policy, now);
+                let mut counters = self.cold.overflow.newcomer(check.policy, now);
                 counters.decide(check, now, Mode::Peek, verdict);
             }
         }
@@ -211,26 +214,58 @@ impl MemoryBackend {
 
     #[inline]
     fn charge_quotas(&self, check: &Check<'_>, verdict: &mut Verdict) -> Result<(), BackendError> {
-        let mut locked = self.lock_shard(check);
-        let now = self.now();
-        match locked.find(check) {
-            Some(slot) => {
-                let is_banned = slot.charge(check, now, verdict);
-                self.collect_sometimes(&mut locked.shard, now);
-                if is_banned {
-                    self.record_new_ban(locked, check, now);
-                }
-                Ok(())
-            }
-            None => self.admit(locked, check, now, verdict),
+        if is_half(check.policy) {
+            self.charge_quotas_of::<true>(check, verdict)
+        } else {
+            self.charge_quotas_of::<false>(check, verdict)
         }
+    }
+
+    /// Charges the quotas, in a function for each kind of slot, so that neither lacks registers.
+    #[inline(never)]
+    fn charge_quotas_of<const IS_HALF: bool>(
+        &self,
+        check: &Check<'_>,
+        verdict: &mut Verdict,
+    ) -> Result<(), BackendError> {
+        let (sought, mut shard) = self.lock_sought(check);
+        let now = self.now();
+        let charged = shard.charge::<IS_HALF>((sought, &self.hasher), check, now, verdict);
+        if charged == Some(Charged::Decided) {
+            self.collect_sometimes(&mut shard, now);
+            return Ok(());
+        }
+        self.charge_seldom((shard, charged), check, now, verdict)
+    }
+
+    /// Completes a charge that found no slot where it usually is, or did more than charge it.
+    #[cold]
+    fn charge_seldom(
+        &self,
+        (shard, charged): (ShardGuard<'_>, Option<Charged>),
+        check: &Check<'_>,
+        now: Timestamp,
+        verdict: &mut Verdict,
+    ) -> Result<(), BackendError> {
+        let mut locked = self.locked(shard, check);
+        let charged = match (charged, locked.find()) {
+            (None, None) => return self.admit(locked, check, now, verdict),
+            (None, Some(place)) => locked.charge(place, check, now, verdict),
+            (Some(charged), _) => charged,
+        };
+        let is_banned = locked.finish(charged, check, now, verdict);
+        locked.collect_sometimes(now);
+        if is_banned {
+            self.record_new_ban(locked, check, now);
+        }
+        Ok(())
     }
 
     /// Records a charge that another store has admitted, as far as the quotas can still admit it.
     /// Returns the time of the record, which identifies it when the charge is refunded.
     pub(crate) fn record(&self, check: &Check<'_>) -> Timestamp {
         if check.policy.get_in_flight().is_some() {
-            self.permits.take(check);
+            self.cold.permits.take(check);
         }
         if check.policy.quotas().is_empty() {
             return self.now();
@@ -238,7 +273,7 @@ impl MemoryBackend {
         let mut locked = self.lock_shard(check);
         let now = self.now();
         let mut rest = check.cost;
-        if rest > 0 && locked.find(check).is_none() {
+        if rest > 0 && locked.find().is_none() {
             let capacities = check.policy.quotas().iter().map(|quota| quota.capacity());
             let fits = check.cost.min(capacities.min().unwrap_or(0));
             let mut verdict = Verdict::open();
@@ -247,44 +282,16 @@ impl MemoryBackend {
             let _ = self.charge_new(&mut locked, &check.with_cost(fits), now, &mut verdict);
             rest -= fits;
         }
-        if let Some(slot) = locked.find(check) {
-            slot.record(check.policy, now, rest);
+        if let Some(place) = locked.find() {
+            locked.record(place, now, rest);
         }
-        self.collect_sometimes(&mut locked.shard, now);
+        locked.collect_sometimes(now);
         now
     }
 
     #[inline]
     fn now(&self) -> Timestamp {
         Timestamp::from_micros(self.time.now_micros())
-    }
-
-    /// Counts a charge, and after several charges removes a few unused keys.
-    #[inline]
-    fn collect_sometimes(&self, shard: &mut MemoryShard, now: Timestamp) {
-        if shard.charged() {
-            self.collect(shard, now);
-        }
-    }
-
-    /// Removes the fully replenished keys in the next few places of the shard.
-    #[cold]
-    fn collect(&self, shard: &mut MemoryShard, now: Timestamp) {
-        self.counts.released(shard.collect(now));
-    }
-
-    /// Locks the shard of the check's key. The caller must read the time after that and before the
-    /// lock is released, so that the times at which a key is charged never go back.
-    #[inline(always)]
-    fn lock_shard(&self, check: &Check<'_>) -> LockedShard<'_> {
-        let mut hasher = self.hasher.build_hasher();
-        // The hash of the policy's name is the same for all subjects, so it has been computed in
-        // advance.
-        hasher.write(check.subject.as_bytes());
-        let hash = hasher.finish() ^ check.policy.name_hash();
-        // The upper half of the hash selects the shard, the lower half the place in it.
-        let shard = (hash >> 32) as usize & (self.shards.len() - 1);
-        LockedShard { shard: lock(&self.shards[shard].0), hash: hash as u32 }
     }
 
     /// Decides the charge of a subject that has no slot yet. Adds a slot for it, unless the cost is
@@ -300,7 +307,7 @@ impl MemoryBackend {
         let leaves_trace = check.cost > 0 && !check.can_never_pass();
         if !leaves_trace {
             supported(check.policy)?;
-            let mut counters = self.overflow.newcomer(check.policy, now);
+            let mut counters = self.cold.overflow.newcomer(check.policy, now);
             counters.decide(check, now, Mode::Peek, verdict);
         } else if self.charge_new(&mut locked, check, now, verdict)? {
             self.record_new_ban(locked, check, now);
@@ -317,40 +324,12 @@ impl MemoryBackend {
         now: Timestamp,
         verdict: &mut Verdict,
     ) -> Result<bool, BackendError> {
-        match self.add_key(locked, check, now)? {
-            Some(slot) => Ok(slot.charge(check, now, verdict)),
-            None => {
-                self.overflow(check, now, verdict);
-                Ok(false)
-            }
-        }
-    }
-
-    /// Adds a slot for a subject that has none yet. Returns `None` if there is no room for it.
-    fn add_key<'a>(
-        &self,
-        locked: &'a mut LockedShard<'_>,
-        check: &Check<'_>,
-        now: Timestamp,
-    ) -> Result<Option<&'a mut Slot>, BackendError> {
-        let policy = check.policy;
-        supported(policy)?;
-        self.collect(&mut locked.shard, now);
-        if !self.counts.reserve(self.max_keys) && !self.make_room(&mut locked.shard, now) {
-            return Ok(None);
-        }
-        let counters = self.overflow.newcomer(policy, now);
-        let slot = Slot::new(locked.hash, check, self.policies.share(policy), counters);
-        locked.shard.insert(slot, &self.counts);
-        Ok(locked.find(check))
-    }
-
-    fn make_room(&self, shard: &mut MemoryShard, now: Timestamp) -> bool {
-        let made = shard.evict(now, &self.counts);
-        if made {
-            self.counts.evicted();
-        }
-        made
+        let Some(place) = locked.add(now)? else {
+            self.overflow(check, now, verdict);
+            return Ok(false);
+        };
+        let charged = locked.charge(place, check, now, verdict);
+        Ok(locked.finish(charged, check, now, verdict))
     }
 
     fn overflow(&self, check: &Check<'_>, now: Timestamp, verdict: &mut Verdict) {
@@ -362,7 +341,7 @@ impl MemoryBackend {
                  `max_keys`, or find out who sends so many distinct keys"
             );
         }
-        self.overflow.charge(check, now, verdict);
+        self.cold.overflow.charge(check, now, verdict);
     }
 }
 

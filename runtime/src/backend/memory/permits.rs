@@ -113,7 +113,7 @@ impl MemoryBackend {
         verdict: &mut Verdict,
     ) -> Result<(), BackendError> {
         let mut charged = Ok(());
-        self.permits.take_if(check, |held| {
+        self.cold.permits.take_if(check, |held| {
             let is_free = check.cost == 0 || held < in_flight.limit();
             if check.policy.quotas().is_empty() {
                 verdict.restart(Outcome::Allowed, self.now().micros());
@@ -129,7 +129,7 @@ impl MemoryBackend {
 
     /// Looks if a permit is free and the quotas admit a check.
     pub(super) fn peek_with_permits(&self, check: &Check<'_>, verdict: &mut Verdict) {
-        self.permits.take_if(check, |held| {
+        self.cold.permits.take_if(check, |held| {
             if check.policy.quotas().is_empty() {
                 verdict.restart(Outcome::Allowed, self.now().micros());
             } else {
@@ -143,15 +143,15 @@ impl MemoryBackend {
 
 impl Permits for MemoryBackend {
     fn adopt(&self, check: &Check<'_>) {
-        self.permits.take(check);
+        self.cold.permits.take(check);
     }
 
     fn release(&self, check: &Check<'_>) {
-        self.permits.release(check);
+        self.cold.permits.release(check);
     }
 
     fn each_held(&self, add: &mut dyn FnMut(&str, u32)) {
-        for shard in &self.permits.shards {
+        for shard in &self.cold.permits.shards {
             lock(&shard.0).iter().for_each(|permits| add(&permits.policy, permits.held));
         }
     }

@@ -3,193 +3,241 @@
 //!
 //! It uses open addressing with linear probing, where a slot further from its home place takes
 //! precedence ([Robin Hood hashing](https://cs.uwaterloo.ca/research/tr/1986/CS-86-14.pdf)). A slot
-//! is one cache line and contains its hash. So finding a key takes one access to memory, at the
+//! is one cache line and contains its key. So finding a key takes one access to memory, at the
 //! key's home place, and seldom another one after the next line. A table that stores the hashes
 //! separately takes at least two accesses, and with many keys these accesses dominate the time of a
-//! check. That is why the backend does not use the guards' bounded map.
+//! check. That is why the backend does not use the guards' bounded map. No slot stores its hash, which
+//! follows from its key.
 
-use super::slot::Slot;
-use crate::Check;
+use super::key::SlotKey;
 
 /// The number of places that the table has after the first insertion.
 const FIRST: usize = 8;
+/// The distance from which on a search asks if the slots are still as far from home as it is. Few go
+/// further, and it has to compute a hash for that.
+const PATIENCE: usize = 2;
 
-#[derive(Default)]
-pub(super) struct SlotTable {
-    /// The array of places. At least a third of them are empty, which keeps searches short.
-    places: Box<[Option<Slot>]>,
-    len: usize,
+/// A slot, or a place without one, whose key is [`SlotKey::NONE`].
+pub(super) trait Keyed: Sized {
+    const NONE: Self;
+
+    fn key(&self) -> SlotKey;
+
+    /// Returns the number of the policy that the slot follows.
+    fn form(&self) -> u16;
 }
 
-impl SlotTable {
+/// The array of places. At least a quarter of them are empty, which keeps searches short. The shard
+/// knows how many are not, because two tables and that have to fit into its cache line.
+pub(super) struct SlotTable<S> {
+    places: Box<[S]>,
+}
+
+impl<S> Default for SlotTable<S> {
+    fn default() -> Self {
+        Self { places: Box::default() }
+    }
+}
+
+impl<S: Keyed> SlotTable<S> {
     pub(super) fn places(&self) -> usize {
         self.places.len()
     }
 
+    /// Returns the slot at `place`; `None` if there is none.
     #[inline]
-    pub(super) fn get(&self, place: usize) -> Option<&Slot> {
-        self.places.get(place)?.as_ref()
+    pub(super) fn get(&self, place: usize) -> Option<&S> {
+        self.places.get(place).filter(|slot| !slot.key().is_none())
     }
 
     #[inline]
-    pub(super) fn get_mut(&mut self, place: usize) -> Option<&mut Slot> {
-        self.places.get_mut(place)?.as_mut()
+    pub(super) fn get_mut(&mut self, place: usize) -> Option<&mut S> {
+        self.places.get_mut(place).filter(|slot| !slot.key().is_none())
     }
 
-    /// Returns the place of the check's slot, given the hash of its key; `None` if the key has no
-    /// slot.
+    /// Returns the slot at the place that [`find`](Self::find) has returned.
     #[inline(always)]
-    pub(super) fn find(&self, hash: u32, check: &Check<'_>) -> Option<usize> {
+    pub(super) fn at(&mut self, place: usize) -> &mut S {
+        &mut self.places[place]
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &S> {
+        self.places.iter().filter(|slot| !slot.key().is_none())
+    }
+
+    /// Returns the place of a key's slot whose policy's number `accepted` accepts, and what that has
+    /// returned for it, given the key's hash; `None` if the key has no slot. `hash_of` returns the hash of
+    /// a slot.
+    #[inline(always)]
+    pub(super) fn find<T>(
+        &self,
+        (key, hash): (SlotKey, u32),
+        accepted: impl Fn(u16) -> Option<T>,
+        hash_of: impl Fn(&S) -> u32,
+    ) -> Option<(usize, T)> {
         let mut place = self.home(hash);
         let mut distance = 0;
         // The search ends at an empty place at the latest.
-        while let Some(slot) = self.get(place) {
-            if slot.hash() == hash && slot.is_of(check) {
-                return Some(place);
+        loop {
+            let slot = self.places.get(place)?;
+            if slot.key() == key
+                && let Some(accepted) = accepted(slot.form())
+            {
+                return Some((place, accepted));
             }
-            if self.distance(slot, place) < distance {
+            if slot.key().is_none() {
+                return None;
+            }
+            if distance > PATIENCE && self.distance(hash_of(slot), place) < distance {
                 return None;
             }
             distance += 1;
             place = self.next(place);
         }
-        None
     }
 
-    /// Adds a slot whose key is not in the table. Returns the number of other slots that were
-    /// moved.
-    pub(super) fn insert(&mut self, slot: Slot) -> usize {
-        let grown = if (self.len + 1) * 3 > self.places.len() * 2 { self.grow() } else { 0 };
-        self.len += 1;
-        grown + self.put(slot)
+    /// Adds a slot whose key is not in the table, which has `len` slots. Returns the number of other
+    /// slots that were moved.
+    pub(super) fn insert(&mut self, slot: S, len: u16, hash_of: impl Fn(&S) -> u32) -> usize {
+        let len = usize::from(len);
+        let is_full = (len + 1) * 4 > self.places.len() * 3;
+        let grown = if is_full { self.grow(len, &hash_of) } else { 0 };
+        grown + self.put(slot, &hash_of)
     }
 
     /// Puts a slot into the table, which must have an empty place. Returns the number of other
     /// slots that were moved.
-    fn put(&mut self, mut slot: Slot) -> usize {
-        let places = self.places.len();
-        let mut place = self.home(slot.hash());
+    fn put(&mut self, mut slot: S, hash_of: &impl Fn(&S) -> u32) -> usize {
+        let mut place = self.home(hash_of(&slot));
         let (mut distance, mut moved) = (0, 0);
-        while let Some(other) = &mut self.places[place] {
-            let others = distance_of(other, place, places);
+        while let Some(other) = self.get(place) {
+            let others = self.distance(hash_of(other), place);
             if others < distance {
-                std::mem::swap(&mut slot, other);
+                std::mem::swap(&mut slot, &mut self.places[place]);
                 distance = others;
                 moved += 1;
             }
             distance += 1;
             place = self.next(place);
         }
-        self.places[place] = Some(slot);
+        self.places[place] = slot;
         moved
     }
 
-    /// Removes the slot at `place`. Returns `false` if there was none.
-    pub(super) fn remove(&mut self, place: usize) -> bool {
-        let removed = self.places.get_mut(place).and_then(Option::take).is_some();
-        if !removed {
-            return false;
-        }
-        self.len -= 1;
+    /// Removes the slot at `place`. Returns `None` if there was none.
+    pub(super) fn remove(&mut self, place: usize, hash_of: impl Fn(&S) -> u32) -> Option<S> {
+        let removed = std::mem::replace(self.get_mut(place)?, S::NONE);
         // The slots after it move one place back. This ends before an empty place, or before a slot
         // that is at its home place.
         let (mut gap, mut from) = (place, self.next(place));
         while let Some(slot) = self.get(from)
-            && self.distance(slot, from) > 0
+            && self.distance(hash_of(slot), from) > 0
         {
             self.places.swap(gap, from);
             (gap, from) = (from, self.next(from));
         }
-        true
+        Some(removed)
     }
 
-    /// Makes the table larger by half. Returns the number of slots, all of which were moved.
+    /// Makes the table of `len` slots larger by a quarter. All of them are moved, and their number is
+    /// returned.
     #[cold]
-    fn grow(&mut self) -> usize {
-        let count = FIRST.max(self.places.len() + self.places.len() / 2);
-        let places = std::iter::repeat_with(|| None).take(count).collect();
+    fn grow(&mut self, len: usize, hash_of: &impl Fn(&S) -> u32) -> usize {
+        let count = FIRST.max(self.places.len() + self.places.len() / 4);
+        let places = std::iter::repeat_with(|| S::NONE).take(count).collect();
         let former = std::mem::replace(&mut self.places, places);
-        for slot in former.into_iter().flatten() {
-            self.put(slot);
+        for slot in former {
+            if !slot.key().is_none() {
+                self.put(slot, hash_of);
+            }
         }
-        self.len
+        len
     }
 
     /// Returns the home place of a hash: the place that its slot has in an otherwise empty table.
-    #[inline]
+    #[inline(always)]
     fn home(&self, hash: u32) -> usize {
-        home_of(hash, self.places.len())
+        // The hash, as a fraction of 2³², selects the place.
+        ((u64::from(hash) * self.places.len() as u64) >> 32) as usize
     }
 
-    /// Returns the distance between `place`, where the slot is, and its home place.
+    /// Returns the distance between `place`, where a slot with this hash is, and its home place.
     #[inline]
-    fn distance(&self, slot: &Slot, place: usize) -> usize {
-        distance_of(slot, place, self.places.len())
+    fn distance(&self, hash: u32, place: usize) -> usize {
+        let home = self.home(hash);
+        if home <= place { place - home } else { place + self.places.len() - home }
     }
 
-    #[inline]
+    #[inline(always)]
     fn next(&self, place: usize) -> usize {
         if place + 1 < self.places.len() { place + 1 } else { 0 }
     }
 }
 
-#[inline]
-fn home_of(hash: u32, places: usize) -> usize {
-    // The hash, as a fraction of 2³², selects the place.
-    ((u64::from(hash) * places as u64) >> 32) as usize
-}
-
-#[inline]
-fn distance_of(slot: &Slot, place: usize, places: usize) -> usize {
-    let home = home_of(slot.hash(), places);
-    if home <= place { place - home } else { place + places - home }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-    use std::sync::Arc;
-    use std::time::Duration;
+    use std::collections::BTreeMap;
 
     use proptest::prelude::*;
 
+    use super::super::key::KeyHasher;
     use super::*;
-    use crate::algorithm::Counters;
-    use crate::{Policy, Quota};
 
-    const POLICY: Policy = Policy::new("policy", Quota::new(1, Duration::from_secs(1)));
+    struct Numbered {
+        key: SlotKey,
+        form: u16,
+        hash: u32,
+    }
 
-    fn place(table: &SlotTable, hash: u32, subject: &str) -> Option<usize> {
-        table.find(hash, &Check::new(&POLICY, subject, 1))
+    impl Keyed for Numbered {
+        const NONE: Self = Self { key: SlotKey::NONE, form: 0, hash: 0 };
+
+        fn key(&self) -> SlotKey {
+            self.key
+        }
+
+        fn form(&self) -> u16 {
+            self.form
+        }
     }
 
     proptest! {
-        /// Compares the table with a set. Many of the hashes collide.
+        /// Compares the table with a map. Many of the hashes are the same or next to each other.
         #[test]
-        fn it_is_a_set(steps in prop::collection::vec((any::<bool>(), 0_u32..60, 1_u32..5), 0..400)) {
-            let policy = Arc::new(POLICY);
-            let (mut table, mut set) = (SlotTable::default(), BTreeSet::new());
-            for (inserts, number, spread) in steps {
+        fn it_is_a_set(
+            steps in prop::collection::vec((any::<bool>(), 0_u32..60, 0_u16..3, 1_u32..5), 0..600),
+        ) {
+            let hasher = KeyHasher::new();
+            let (mut table, mut set) = (SlotTable::<Numbered>::default(), BTreeMap::new());
+            let place = |table: &SlotTable<Numbered>, hash: u32, key: SlotKey, form: u16| {
+                let is_form = |found| (found == form).then_some(());
+                table.find((key, hash), is_form, |slot| slot.hash).map(|(place, ())| place)
+            };
+            for (inserts, number, form, spread) in steps {
                 let hash = number % 16 * (spread << 26);
                 let subject = format!("{spread} {number}");
-                let found = place(&table, hash, &subject);
-                prop_assert_eq!(found.is_some(), set.contains(&(hash, subject.clone())));
+                let key = hasher.key(&subject);
+                let found = place(&table, hash, key, form);
+                prop_assert_eq!(found.is_some(), set.contains_key(&(subject.clone(), form)));
                 match found {
                     None if inserts => {
-                        let counters = Counters::new(&POLICY);
-                        let check = Check::new(&policy, &subject, 1);
-                        table.insert(Slot::new(hash, &check, policy.clone(), counters));
-                        set.insert((hash, subject));
+                        let len = set.len() as u16;
+                        table.insert(Numbered { key, form, hash }, len, |slot| slot.hash);
+                        set.insert((subject, form), (key, hash));
                     }
                     Some(place) if !inserts => {
-                        prop_assert!(table.remove(place));
-                        set.remove(&(hash, subject));
+                        let removed = table.remove(place, |slot| slot.hash);
+                        prop_assert!(removed.is_some_and(|slot| slot.key == key));
+                        set.remove(&(subject, form));
                     }
                     _ => {}
                 }
-                prop_assert!(set.iter().all(|(hash, subject)| place(&table, *hash, subject).is_some()));
-                let held = (0..table.places()).filter(|place| table.get(*place).is_some()).count();
-                prop_assert_eq!((held, table.len), (set.len(), set.len()));
+                for ((_, form), (key, hash)) in &set {
+                    let place = place(&table, *hash, *key, *form);
+                    prop_assert!(place.is_some_and(|place| table.at(place).key == *key));
+                }
+                prop_assert_eq!(table.iter().count(), set.len());
+                prop_assert!(set.len() * 4 <= table.places() * 3);
             }
         }
     }
