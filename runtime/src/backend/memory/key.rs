@@ -1,10 +1,10 @@
 //! The key of a slot: the text of its subject, or a hash of it, in 16 bytes.
 
-use std::hash::{BuildHasher, Hasher};
+use std::hash::{self, BuildHasher, Hasher};
 
 use foldhash::quality::RandomState;
+use siphasher::sip128::{Hash128, SipHasher13};
 
-use super::sip::SipKey;
 use crate::Check;
 
 /// The text of a subject of up to 15 bytes, with its length in the upper byte, or 127 bits of a keyed
@@ -54,12 +54,17 @@ impl SlotKey {
 /// The secret numbers of one backend, by which keys are made and spread over its places.
 pub(super) struct KeyHasher {
     places: RandomState,
-    texts: SipKey,
+    /// SipHash is a pseudorandom function: who does not know its key cannot find two texts with the same
+    /// hash in any better way than by asking for many. Two subjects with the same one would share a budget.
+    texts: SipHasher13,
 }
 
 impl KeyHasher {
     pub(super) fn new() -> Self {
-        Self { places: RandomState::default(), texts: SipKey::random() }
+        // The random numbers of the standard library's maps.
+        let random = hash::RandomState::new();
+        let [low, high] = [0_u64, 1].map(|number| random.hash_one(number));
+        Self { places: RandomState::default(), texts: SipHasher13::new_with_keys(low, high) }
     }
 
     #[inline(always)]
@@ -70,7 +75,7 @@ impl KeyHasher {
 
     #[inline(never)]
     fn long(&self, text: &[u8]) -> SlotKey {
-        let [low, high] = self.texts.hash(text);
+        let Hash128 { h1: low, h2: high } = self.texts.hash(text);
         SlotKey { low, high: high | HASHED }
     }
 

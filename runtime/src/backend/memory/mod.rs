@@ -10,7 +10,6 @@ mod overflow;
 mod permits;
 pub(crate) mod policies;
 mod shard;
-mod sip;
 mod slot;
 mod sought_key;
 mod state;
