@@ -433,7 +433,7 @@ fn never_more_and_never_wrongly_less_than_the_store_alone() {
     // It must have gone where it matters.
     for what in ["by the store", "by the deny cache", "wrong for a change elsewhere"] {
         let times = counts.get(what).copied().unwrap_or(0);
-        assert!(times >= cases / 4, "{what}: only {times} times; all: {counts:?}");
+        assert!(times >= cases / 6, "{what}: only {times} times; all: {counts:?}");
     }
 }
 
