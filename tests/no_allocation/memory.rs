@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tollgate::testing::ManualClock;
-use tollgate::{Algorithm, Dashboard, Limiter, MemoryBackend, Policy, Quota};
+use tollgate::{
+    Algorithm, Ban, Dashboard, Limiter, MemoryBackend, Outcome, Override, Overrides, Policy, Quota,
+};
 
 use crate::allocations;
 
@@ -63,6 +65,26 @@ fn allocations_of_mixed_costs() -> u64 {
     };
     pass(70);
     allocations(|| pass(300))
+}
+
+/// In shadow mode nobody is banned, so refusals are not counted for that.
+#[test]
+fn refusals_in_shadow_mode_allocate_nothing() {
+    for &algorithm in Algorithm::ALL {
+        let ban = Ban::new(5, Duration::from_secs(900));
+        let policy = Policy::new("shadow", Quota::new(63, Duration::from_secs(3_600))).ban(ban);
+        let policy = policy.algorithm(algorithm);
+        let limiter = Limiter::builder(MemoryBackend::new()).declare(policy.clone()).build();
+        let changes = Overrides::new().with("shadow", Override::new().shadow(true));
+        limiter.set_overrides(changes).unwrap();
+        let is_refused = || {
+            let decision = limiter.check_now(&policy, SUBJECTS[0], 1).unwrap().unwrap();
+            matches!(decision.outcome(), Outcome::Refused { .. })
+        };
+        while !is_refused() {}
+        let refused = allocations(|| (0..25).for_each(|_| assert!(is_refused())));
+        assert_eq!(refused, 0, "{algorithm}");
+    }
 }
 
 /// Nor do checks whose decisions are kept for a while, unless a thread keeps more at once than ever.

@@ -131,7 +131,7 @@ impl HalfSlot {
             return Charged::Unfit;
         }
         self.second |= REFUSED;
-        if check.policy.get_ban().is_some() { Charged::Counted } else { Charged::Decided }
+        if check.policy.counted_ban().is_some() { Charged::Counted } else { Charged::Decided }
     }
 
     /// Returns the state in the form that can hold anything, and the smallest cost that was refused.

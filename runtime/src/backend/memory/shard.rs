@@ -174,7 +174,9 @@ impl MemoryShard {
         let is_kept_like = self.is_kept_like(place, policy);
         match (place, policy.quotas()) {
             (SlotPlace::Line(at), [quota]) if is_kept_like => {
-                self.lines.at(at).steps().is_some_and(|steps| steps.record(now, quota))
+                self.lines.at(at).steps().is_some_and(|steps| {
+                    steps.record(now, quota) || (steps.grow(quota) && steps.record(now, quota))
+                })
             }
             _ => false,
         }
@@ -311,7 +313,7 @@ impl MemoryShard {
     /// Returns `true` if the shard cannot count one more key. That is so many times the keys of one shard
     /// that the hash of keys would have to be broken.
     pub(super) fn is_full(&self) -> bool {
-        self.line_count.max(self.half_count) == u16::MAX / 2
+        self.line_count.max(self.half_count) >= u16::MAX / 2
     }
 
     /// Removes the slot at `place`. Returns `true` if there was one.

@@ -114,7 +114,7 @@ impl Slot {
                 if self.refused == 0 || check.cost < self.refused {
                     self.refused = check.cost;
                 }
-                if check.policy.get_ban().is_some() {
+                if check.policy.counted_ban().is_some() {
                     return Charged::Counted;
                 }
             }
