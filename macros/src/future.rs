@@ -19,6 +19,12 @@ pub(crate) struct FutureBlock {
 }
 
 impl FutureBlock {
+    /// Returns `true` if a `return` before the block may give another future than that of the block, which
+    /// would not be limited.
+    pub(crate) fn may_return_before(&self) -> bool {
+        mentions(self.before.clone(), "return")
+    }
+
     /// Returns the function's body with `block` in the place of the block's tokens.
     pub(crate) fn with(&self, block: &TokenStream) -> TokenStream {
         let before = &self.before;

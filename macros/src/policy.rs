@@ -77,6 +77,17 @@ pub(crate) fn policies(
     } else {
         Mode::Function { is_async: is_async || function.future_block().is_some() }
     };
+    if function.future_block().is_some()
+        && function.sig.receiver().is_none()
+        && stack.iter().any(|arguments| arguments.key.is_none())
+    {
+        errors.at(
+            &function.sig.ident,
+            "a function that returns a future may be a handler, which counts by client, or a plain \
+             function, of which all calls count together: write a handler as an `async fn`, and \
+             `key = args()` for a plain function",
+        );
+    }
     let mut policies = Vec::<Policy>::new();
     let mut complete = true;
     for arguments in stack {

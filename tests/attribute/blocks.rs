@@ -133,8 +133,9 @@ impl Conditional {
     #[cfg_attr(not(test), rate_limit(1, per = minute))]
     async fn unlimited() {}
 
-    #[cfg_attr(test, rate_limit(1, per = minute, key = args()))]
-    #[cfg_attr(not(test), rate_limit(5, per = minute, key = args()))]
+    // Written side by side, these two would be a mistake.
+    #[cfg_attr(test, rate_limit(1, per = minute, key = args(), algorithm = gcra))]
+    #[cfg_attr(not(test), rate_limit(5, per = minute, key = args(), algorithm = gcra))]
     async fn call() -> Result<(), RateLimited> {
         Ok(())
     }

@@ -46,7 +46,7 @@ fn came_to(answer: &Answer) -> u32 {
     *answer.as_ref().unwrap_or(&0)
 }
 
-#[rate_limit(10, per = minute, cost = 4, settle = self::came_to)]
+#[rate_limit(10, per = minute, key = args(), cost = 4, settle = self::came_to)]
 fn settled(answer: u32) -> impl Future<Output = Answer> {
     async move { Ok(answer) }
 }

@@ -31,7 +31,9 @@ pub(super) fn expand(
     for member in block.members {
         match member {
             Member::Function(function) => {
-                for function in cfg_attrs::variants(*function, errors) {
+                let variants = cfg_attrs::variants(*function, errors);
+                let are_several = variants.len() > 1;
+                for function in variants {
                     if !function.has_attr("rate_limit") {
                         members.extend(quote!(#function));
                         continue;
@@ -39,15 +41,28 @@ pub(super) fn expand(
                     any = true;
                     let original = function.clone();
                     let around = Around::Block { krate };
-                    let Some(limited) = Limited::new(None, function, around, errors) else {
+                    let mut mistakes = Errors::default();
+                    let limited = Limited::new(None, function, around, &mut mistakes);
+                    let expanded = limited.map(|limited| {
+                        let later = order::later(&original, limited.mode, names, krate);
+                        let (policy, function) =
+                            limited.expand(owner.as_deref(), &block.generics, &mut mistakes);
+                        (policy, later.unwrap_or(function))
+                    });
+                    if are_several && !mistakes.is_empty() {
+                        // Its conditions may never be true together.
+                        members.extend(cfg_attrs::mistakes_of(&original, mistakes));
+                        continue;
+                    }
+                    if let Some(mistakes) = mistakes.into_error() {
+                        errors.push(mistakes);
+                    }
+                    let Some((policy, function)) = expanded else {
                         complete = false;
                         continue;
                     };
-                    let later = order::later(&original, limited.mode, names, krate);
-                    let (policy, function) =
-                        limited.expand(owner.as_deref(), &block.generics, errors);
                     beside.extend(policy);
-                    members.extend(later.unwrap_or(function));
+                    members.extend(function);
                 }
             }
             Member::Other(tokens) => members.extend(tokens),

@@ -3,7 +3,8 @@
 //! of the conditions.
 
 use proc_macro2::TokenStream;
-use quote::quote;
+use quote::{format_ident, quote};
+use syn::ext::IdentExt as _;
 use syn::parse::{ParseStream, Parser as _};
 use syn::punctuated::Punctuated;
 use syn::{Attribute, Meta, Token, parse_quote};
@@ -58,6 +59,15 @@ fn split(function: Function, errors: &mut Errors, variants: &mut Vec<Function>) 
     without.attrs[index] = unmet;
     split(with, errors, variants);
     split(without, errors, variants);
+}
+
+/// Returns a member of the block in the place of a variant with mistakes. The compiler reports them only
+/// if the variant's conditions are true.
+pub(super) fn mistakes_of(variant: &Function, mistakes: Errors) -> TokenStream {
+    let conditions = variant.attrs.iter().filter(|attribute| attribute.path().is_ident("cfg"));
+    let name = format_ident!("__rate_limit_mistakes_in_{}", variant.sig.ident.unraw());
+    let mistakes = mistakes.into_compile_errors();
+    quote!(#(#conditions)* fn #name() { #mistakes })
 }
 
 /// Returns `true` for a `#[cfg_attr(…)]` that contains this macro's attribute.

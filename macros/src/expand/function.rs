@@ -37,6 +37,11 @@ pub(super) fn check(policies: &[Policy], function: &Function, errors: &mut Error
             "a function that returns a future is limited when that future runs: write it as an \
              `async fn`, or let its body end in `async move { … }` or `Box::pin(async move { … })`",
         ),
+        output if function.future_block().is_some_and(|block| block.may_return_before()) => errors.at(
+            output,
+            "only the future with which this function ends is limited, and there is a `return` before \
+             it: write it as an `async fn`",
+        ),
         ReturnType::Type(..) => {}
     }
 }
