@@ -15,12 +15,12 @@ async fn unlimited() -> &'static str {
     "admitted"
 }
 
-#[rate_limit(1, per = 60, name = "door")]
+#[rate_limit(1, per = 60, group = "door")]
 async fn handler() -> &'static str {
     "admitted"
 }
 
-#[rate_limit(1, per = 60, name = "door", key = (args(body.len()), ip))]
+#[rate_limit(1, per = 60, group = "door", key = (args(body.len()), ip))]
 async fn by_argument(body: String) -> String {
     body
 }
