@@ -429,9 +429,10 @@ fn the_image_is_built_from_all_that_cargo_needs() {
     assert_eq!(lines.next(), Some("*"), "what is not named is left out");
     let kept: Vec<&str> = lines.filter_map(|line| line.strip_prefix('!')).collect();
     let manifest = std::fs::read_to_string(path("../Cargo.toml")).unwrap();
-    let members = manifest.lines().find_map(|line| line.strip_prefix("members = ")).unwrap();
-    let members: Vec<String> = serde_json::from_str(members).unwrap();
-    let needed = members.iter().map(|member| member.split('/').next().unwrap());
+    let (_, members) = manifest.split_once("members = [").unwrap();
+    let (members, _) = members.split_once(']').unwrap();
+    let needed = members.split('"').skip(1).step_by(2).map(|it| it.split('/').next().unwrap());
+    assert!(needed.clone().count() > 10);
     for name in needed.chain(["Cargo.toml", "Cargo.lock", "examples"]) {
         assert!(kept.contains(&name), "{name}");
     }
