@@ -6,7 +6,6 @@
 
 use std::error::Error;
 use std::hint::black_box;
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use axum::Router;
@@ -14,6 +13,7 @@ use axum::routing::get;
 use tollgate::{Algorithm, Limiter, MemoryBackend, Policy, Quota, RateLimitLayer};
 use tower::Service as _;
 
+use crate::callgrind::callgrind;
 use crate::decide::admits;
 use crate::{http, name};
 
@@ -56,21 +56,9 @@ pub(crate) fn run() -> Result<()> {
 
 /// Instructions of a case, within [`counted`].
 fn count(case: &str) -> Result<f64> {
-    let output = Command::new("valgrind")
-        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
-        .arg("--toggle-collect=peers::instructions::counted")
-        .arg(std::env::current_exe()?)
-        .args(["instructions-of", case])
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|error| format!("cannot start valgrind: {error}; install it"))?;
-    let report = String::from_utf8_lossy(&output.stderr);
-    let collected = report.lines().find_map(|line| line.split_once("Collected : "));
-    match collected {
-        Some((_, count)) if output.status.success() && count.trim() != "0" => {
-            Ok(count.trim().parse()?)
-        }
-        _ => Err(format!("callgrind did not count {case}:\n{report}").into()),
+    match callgrind(&[], "peers::instructions::counted", ["instructions-of", case])?[..] {
+        [instructions] => Ok(instructions),
+        ref counts => Err(format!("callgrind counted {counts:?} of {case}").into()),
     }
 }
 

@@ -2,6 +2,7 @@
 //! interleaved runs, with the absolute figures beside it. `figures` and `instructions` print ours
 //! alone; `compare-commits.sh` runs them at two commits.
 
+mod callgrind;
 mod decide;
 mod growth;
 mod http;

@@ -1,13 +1,13 @@
 //! Cache misses per check, simulated by callgrind: what is in no cache of 512 KiB. No neighbour
 //! disturbs them, unlike the times of checks of many keys, which are mostly waits for memory.
 
-use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tollgate::testing::ManualClock;
 use tollgate::{Algorithm, Limiter, MemoryBackend, Quota};
 
+use crate::callgrind::callgrind;
 use crate::decide::admits;
 use crate::memory::{Theirs, policy, shuffled, theirs_admitting};
 use crate::name;
@@ -31,25 +31,11 @@ pub(crate) fn run() -> Result<()> {
 
 /// Misses of reads, writes and instructions within [`counted`].
 fn count(store: &str) -> Result<f64> {
-    let output = Command::new("valgrind")
-        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null", "--cache-sim=yes"])
-        .args(["--I1=32768,8,64", "--D1=32768,8,64", "--LL=524288,8,64"])
-        .arg("--toggle-collect=peers::misses::counted")
-        .arg(std::env::current_exe()?)
-        .args(["misses-of", store])
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|error| format!("cannot start valgrind: {error}; install it"))?;
-    let report = String::from_utf8_lossy(&output.stderr);
-    let collected = report.lines().find_map(|line| line.split_once("Collected : "));
-    let counts: Vec<f64> =
-        collected.iter().flat_map(|(_, counts)| counts.split(' ')).flat_map(str::parse).collect();
+    let caches = ["--cache-sim=yes", "--I1=32768,8,64", "--D1=32768,8,64", "--LL=524288,8,64"];
     // Ir Dr Dw I1mr D1mr D1mw ILmr DLmr DLmw
-    match counts[..] {
-        [instructions, .., fetches, reads, writes] if counts.len() == 9 && instructions > 0.0 => {
-            Ok(fetches + reads + writes)
-        }
-        _ => Err(format!("callgrind did not count {store}:\n{report}").into()),
+    match callgrind(&caches, "peers::misses::counted", ["misses-of", store])?[..] {
+        [_, _, _, _, _, _, fetches, reads, writes] => Ok(fetches + reads + writes),
+        ref counts => Err(format!("callgrind counted {counts:?} of {store}").into()),
     }
 }
 
