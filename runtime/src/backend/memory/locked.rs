@@ -29,8 +29,7 @@ impl MemoryBackend {
     /// Locks the shard of the check's key. The caller must read the time after that and before the
     /// lock is released, so that the times at which a key is charged never go back.
     pub(super) fn lock_shard<'a>(&'a self, check: &'a Check<'a>) -> LockedShard<'a> {
-        let (sought, shard) = self.lock_sought(check);
-        LockedShard { backend: self, shard, check, sought }
+        self.locked(self.lock_sought(check), check)
     }
 
     #[inline(always)]
@@ -42,16 +41,15 @@ impl MemoryBackend {
         (SoughtKey { key, hash: hash as u32 }, shard)
     }
 
-    /// Returns what [`lock_shard`](Self::lock_shard) returns, given the lock. A check of which there is
-    /// nothing special does not need it.
-    #[cold]
+    /// Returns what [`lock_shard`](Self::lock_shard) returns, given what
+    /// [`lock_sought`](Self::lock_sought) has returned. A check of which there is nothing special does not
+    /// need it.
     pub(super) fn locked<'a>(
         &'a self,
-        shard: ShardGuard<'a>,
+        (sought, shard): (SoughtKey, ShardGuard<'a>),
         check: &'a Check<'a>,
     ) -> LockedShard<'a> {
-        let (key, hash) = self.hasher.of(check);
-        LockedShard { backend: self, shard, check, sought: SoughtKey { key, hash: hash as u32 } }
+        LockedShard { backend: self, shard, check, sought }
     }
 }
 

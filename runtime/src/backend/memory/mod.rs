@@ -32,7 +32,7 @@ use self::permits::PermitTable;
 use self::policies::SharedPolicies;
 use self::shard::MemoryShard;
 use self::slot::Charged;
-use self::sought_key::is_half;
+use self::sought_key::{SoughtKey, is_half};
 use self::stats::MemoryCounts;
 use crate::algorithm::{Mode, Settlement};
 use crate::clock::Time;
@@ -234,19 +234,19 @@ impl MemoryBackend {
             self.collect_sometimes(&mut shard, now);
             return Ok(());
         }
-        self.charge_seldom((shard, charged), check, now, verdict)
+        self.charge_seldom((sought, shard, charged), check, now, verdict)
     }
 
     /// Completes a charge that found no slot where it usually is, or did more than charge it.
     #[cold]
     fn charge_seldom(
         &self,
-        (shard, charged): (ShardGuard<'_>, Option<Charged>),
+        (sought, shard, charged): (SoughtKey, ShardGuard<'_>, Option<Charged>),
         check: &Check<'_>,
         now: Timestamp,
         verdict: &mut Verdict,
     ) -> Result<(), BackendError> {
-        let mut locked = self.locked(shard, check);
+        let mut locked = self.locked((sought, shard), check);
         let charged = match (charged, locked.find()) {
             (None, None) => return self.admit(locked, check, now, verdict),
             (None, Some(place)) => locked.charge(place, check, now, verdict),
