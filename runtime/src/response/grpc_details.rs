@@ -5,8 +5,10 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD_NO_PAD;
+
 const RETRY_INFO: &str = "type.googleapis.com/google.rpc.RetryInfo";
-const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 /// Returns the value of `grpc-status-details-bin` for a status whose request may be retried in
 /// `wait`.
@@ -52,15 +54,7 @@ fn push_varint(message: &mut Vec<u8>, mut number: u64) {
 
 /// Encodes bytes in base64 (RFC 4648 §4) without padding, as gRPC wants it.
 fn base64(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for chunk in bytes.chunks(3) {
-        let byte = |index: usize| u32::from(chunk.get(index).copied().unwrap_or(0));
-        let group = byte(0) << 16 | byte(1) << 8 | byte(2);
-        for index in 0..=chunk.len() {
-            text.push(BASE64[(group >> (18 - 6 * index)) as usize % 64].into());
-        }
-    }
-    text
+    BASE64_STANDARD_NO_PAD.encode(bytes)
 }
 
 #[cfg(test)]
