@@ -4,6 +4,7 @@
 
 mod adopt;
 mod links;
+mod locks;
 mod named_in_docs;
 mod pictures;
 mod public_api;
