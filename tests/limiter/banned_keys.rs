@@ -160,10 +160,11 @@ proptest! {
 }
 
 /// A flood of subjects that are banned for a day, each for two requests: once their quotas have come
-/// back, the other half of the keys is there for others, who are counted one by one.
+/// back, the other half of the keys is there for others, who are counted one by one. Which keys meet in a
+/// shard is up to chance, so there are several stores of the largest size.
 #[test]
 fn a_flood_of_bans_pins_no_more_than_half_of_the_keys() {
-    for max_keys in [10_usize, 64, 1_000] {
+    for max_keys in [10_usize, 64].into_iter().chain([1_000; 12]) {
         let (limiter, backend, clock) = memory(max_keys);
         let policy = Policy::new("flood", Quota::per_second(1)).ban(Ban::new(1, 24 * HOUR));
         for subject in 0..3 * max_keys {
@@ -189,7 +190,7 @@ fn a_flood_of_bans_pins_no_more_than_half_of_the_keys() {
         }
         let shared = backend.stats().overflowed - before;
         println!("{max_keys} keys, {banned} banned: {shared} of {} share a counter", 5 * others);
-        assert!(shared <= others as u64 / 2, "{shared} of {} found no room", 5 * others);
+        assert!(shared <= others as u64 / 5, "{shared} of {} found no room", 5 * others);
         // The one that was banned last is none of those that gave way.
         assert!(is_banned(&check(&limiter, &policy, &(3 * max_keys - 1).to_string())));
     }

@@ -13,6 +13,10 @@ use crate::micros::{TimeSpan, Timestamp};
 use crate::verdict::Verdict;
 use crate::{BackendError, Check, Settled};
 
+/// The number of other shards in which a key to evict is sought, if a shard has only such that refuse
+/// requests.
+const ELSEWHERE: u32 = 2;
+
 /// The lock of a shard.
 pub(super) type ShardGuard<'a> = SpinMutexGuard<'a, MemoryShard, Yield>;
 
@@ -172,7 +176,7 @@ impl LockedShard<'_> {
         supported(policy)?;
         self.backend.collect(&mut self.shard, now);
         if self.shard.is_full() || !counts.reserve(*max_keys) {
-            if !self.shard.evict(now, hasher, counts) {
+            if !self.make_room(now) {
                 return Ok(None);
             }
             counts.evicted();
@@ -181,6 +185,14 @@ impl LockedShard<'_> {
         let key = self.sought.key;
         counts.visited(self.shard.insert(key, (policy, counters), (&cold.policies, hasher)));
         Ok(self.find())
+    }
+
+    /// Evicts a key of this shard, or else of another one, because `max_keys` is of all shards together,
+    /// and what refuses requests is not spread evenly over them. Returns `false` if there was none.
+    fn make_room(&mut self, now: Timestamp) -> bool {
+        let MemoryBackend { counts, hasher, .. } = self.backend;
+        self.shard.evict(now, hasher, counts)
+            || (!self.shard.is_full() && self.backend.evict_elsewhere(self.sought.hash))
     }
 
     pub(super) fn remove(&mut self, place: SlotPlace) {
@@ -201,6 +213,21 @@ impl MemoryBackend {
         if shard.charged() {
             self.collect(shard, now);
         }
+    }
+
+    /// Evicts a key of one of the shards that no thread has locked, which `hash` selects. Returns `false`
+    /// if there was none. It never waits for a lock, because the caller has one.
+    #[cold]
+    fn evict_elsewhere(&self, hash: u32) -> bool {
+        (0..ELSEWHERE).any(|number| {
+            let shard = hash.wrapping_add(number) as usize & (self.shards.len() - 1);
+            let mut locked = self.shards[shard].0.try_lock();
+            let evicts = |shard: &mut ShardGuard<'_>| {
+                let now = self.now();
+                shard.evict(now, &self.hasher, &self.counts)
+            };
+            locked.as_mut().is_some_and(evicts)
+        })
     }
 
     /// Removes the fully replenished keys in the next few places of a shard.
