@@ -93,3 +93,30 @@ fn a_debt_is_set_aside_until_it_ends() {
         same(&timed, (&forms, &[], START), &steps).unwrap();
     }
 }
+
+/// A charge under another form is refunded by a window of a calendar for as long as a window can be.
+#[test]
+fn a_change_is_remembered_for_the_longest_window() {
+    let timed = Timed::start();
+    let charge = |form, cost| CalendarStep::Of(FormStep::Charge(form, cost));
+    let refund = |charge| CalendarStep::Of(FormStep::Refund(charge));
+    let of = |limit, unit| CalendarNumbers::Of(limit, Almanac { unit, zone: "UTC" });
+    let windows = vec![of(2, Calendar::Day), of(4, Calendar::Month)];
+    for algorithm in Algorithm::ALL {
+        let other = (*algorithm, vec![CalendarNumbers::Plain(Numbers::new(1, DAY / 24))]);
+        let forms = [(Algorithm::FixedWindow, windows.clone()), other];
+        for quarters in 90..=200 {
+            let steps = [
+                charge(0, 2),
+                CalendarStep::Pass(DAY),
+                charge(1, 1),
+                charge(0, 1),
+                CalendarStep::Pass(quarters * DAY / 96),
+                refund(0),
+                charge(0, 1),
+                refund(1),
+            ];
+            same(&timed, (&forms, &[], 1_546_356_420_000_000), &steps).unwrap();
+        }
+    }
+}

@@ -152,7 +152,7 @@ end
 -- Returns true if the part lacks no charge that can still be in use.
 local function is_complete(family, part, quota)
   if part.since == 0 then return true end
-  local use = quota.period
+  local use = quota.period + (quota.calendar and MAX_MORE or 0)
   if family == COUNTER then use = 2 * use end
   if family == BUCKET then use = quota.full_span + (quota.full_fraction > 0 and 1 or 0) end
   return part.since + use <= now
