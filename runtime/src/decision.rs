@@ -9,7 +9,7 @@ use smol_str::SmolStr;
 use self::trace::{Charge, Trace, TraceBox};
 use crate::operation::{Action, Operation};
 use crate::permit::Permit;
-use crate::refused_by::RefusedBy;
+use crate::refused_by::{RefusedBy, ResponseOptions};
 use crate::verdict::Verdict;
 use crate::{Check, Outcome, Policy, QuotaState, Source};
 
@@ -150,8 +150,8 @@ impl Decision {
 
     /// Adds the limit that refused the request.
     #[inline]
-    pub(crate) fn add_refusal(&mut self, by: RefusedBy) {
-        self.trace.set(|| Trace::Refusal(by));
+    pub(crate) fn add_refusal(&mut self, policy: &Policy, options: &ResponseOptions) {
+        self.trace.set_refusal(policy, options);
     }
 
     /// Sets the permit of the request.
@@ -167,9 +167,9 @@ impl Decision {
     }
 
     /// Creates the decision that refuses a request by this limit.
-    pub(crate) fn refused(verdict: Verdict, by: RefusedBy) -> Self {
+    pub(crate) fn refused(verdict: Verdict, policy: &Policy, options: &ResponseOptions) -> Self {
         let mut decision = Self::without_receipt(verdict);
-        decision.add_refusal(by);
+        decision.add_refusal(policy, options);
         decision
     }
 

@@ -12,14 +12,19 @@ use smol_str::SmolStr;
 
 use super::ChargeOrigin;
 use crate::Policy;
-use crate::refused_by::RefusedBy;
+use crate::refused_by::{RefusedBy, ResponseOptions};
 
 /// The number of boxes that a thread keeps.
 const SPARES: usize = 32;
+/// The number of refusals that a thread keeps.
+const REFUSALS: usize = 4;
 
 thread_local! {
     /// Boxes without a trace in them.
     static SPARE: RefCell<ArrayVec<Box<Trace>, SPARES>> = const { RefCell::new(ArrayVec::new_const()) };
+    /// Boxes with the refusals of decisions that were dropped. The next one of the same limiter uses its
+    /// options again: all threads would otherwise write the count of their users at every refusal.
+    static REFUSED: RefCell<ArrayVec<Box<Trace>, REFUSALS>> = const { RefCell::new(ArrayVec::new_const()) };
 }
 
 /// The part of a check that its decision keeps.
@@ -57,6 +62,22 @@ impl TraceBox {
         mem::forget(mem::replace(place, trace()));
     }
 
+    /// Sets the trace of a decision that has none yet to a refusal by `policy`.
+    #[inline(never)]
+    pub(super) fn set_refusal(&mut self, policy: &Policy, options: &ResponseOptions) {
+        debug_assert!(self.0.is_none(), "there is a trace already");
+        let kept = REFUSED.try_with(|refused| refused.borrow_mut().pop()).ok().flatten();
+        let mut place = kept.unwrap_or_else(spare);
+        match &mut *place {
+            Trace::Refusal(by) if by.options.are(options) => by.policy = policy.clone(),
+            other => {
+                let (policy, options) = (policy.clone(), options.clone());
+                *other = Trace::Refusal(RefusedBy { policy, options });
+            }
+        }
+        self.0 = Some(place);
+    }
+
     pub(super) fn get(&self) -> Option<&Trace> {
         self.0.as_deref()
     }
@@ -70,6 +91,9 @@ impl Drop for TraceBox {
     #[inline]
     fn drop(&mut self) {
         if let Some(mut trace) = self.0.take() {
+            if matches!(*trace, Trace::Refusal(_)) {
+                return keep_refusal(trace);
+            }
             *trace = Trace::Nothing;
             // At the end of a thread its boxes are gone.
             let _ = SPARE.try_with(|spare| {
@@ -77,6 +101,14 @@ impl Drop for TraceBox {
             });
         }
     }
+}
+
+#[inline(never)]
+fn keep_refusal(trace: Box<Trace>) {
+    // If the thread has enough, or is at its end, the box is gone.
+    let _ = REFUSED.try_with(|refused| {
+        let _ = refused.borrow_mut().try_push(trace);
+    });
 }
 
 /// Returns a box that the thread has kept, or a new one.

@@ -28,7 +28,7 @@ fn with_options(
     limit: Option<&RefusedBy>,
     answer: impl FnOnce(&EffectiveHttpOptions) -> Response,
 ) -> Response {
-    match limit.and_then(|limit| limit.options.downcast_ref()) {
+    match limit.and_then(|limit| limit.options.0.downcast_ref()) {
         Some(options) => answer(options),
         None => answer(current_limiter().http()),
     }

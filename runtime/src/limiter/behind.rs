@@ -77,7 +77,7 @@ impl Limiter {
         ahead: Ahead,
     ) -> Result<Decision, Unavailable> {
         let verdict = self.peek_turn(check, &Turn::of_waiter(check, ahead)).await?;
-        Ok(Decision::refused(verdict, self.refusing(check.policy)))
+        Ok(Decision::refused(verdict, check.policy, &self.shared.responses))
     }
 
     /// Returns the verdict on a check behind a line, and charges nothing.

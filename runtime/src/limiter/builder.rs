@@ -16,6 +16,7 @@ use crate::named_subject::{AsSubject as _, NamedSubject, SubjectRules};
 #[cfg(feature = "axum")]
 use crate::overrides::DerivedPolicies;
 use crate::overrides::{OverrideTable, SubjectOverrides};
+use crate::refused_by::ResponseOptions;
 use crate::subject_hash::{Pepper, PepperError, SubjectHash};
 use crate::telemetry::{NearLimit, ShadowLog, Telemetry};
 use crate::{
@@ -325,6 +326,10 @@ impl LimiterBuilder {
             declared: self.declared,
             subjects,
             hash,
+            responses: ResponseOptions(
+                #[cfg(feature = "axum")]
+                http.clone(),
+            ),
             #[cfg(feature = "axum")]
             http,
         };

@@ -200,7 +200,7 @@ impl Limiter {
             let permit = self.permit_of(check, decision.verdict());
             decision.set_permit(permit);
         } else {
-            decision.add_refusal(self.refusing(check.policy));
+            decision.add_refusal(check.policy, &self.shared.responses);
         }
     }
 
@@ -214,11 +214,7 @@ impl Limiter {
 
     /// Returns what a refusal by a policy keeps of this limiter.
     pub(crate) fn refusing(&self, policy: &Policy) -> RefusedBy {
-        RefusedBy {
-            policy: policy.clone(),
-            #[cfg(feature = "axum")]
-            options: self.shared.http.clone(),
-        }
+        RefusedBy { policy: policy.clone(), options: self.shared.responses.clone() }
     }
 
     /// Returns the result of a check without a verdict. A policy in shadow mode refuses nobody.

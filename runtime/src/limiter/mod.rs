@@ -37,6 +37,7 @@ use crate::guard::{Circuit, Fallback};
 #[cfg(feature = "axum")]
 use crate::overrides::DerivedPolicies;
 use crate::overrides::{OverrideTable, SubjectOverrides};
+use crate::refused_by::ResponseOptions;
 use crate::registry::{self, RegisteredPolicy};
 #[cfg(feature = "axum")]
 use crate::response::EffectiveHttpOptions;
@@ -105,6 +106,8 @@ struct Shared {
     hash: SubjectHash,
     #[cfg(feature = "axum")]
     http: Arc<EffectiveHttpOptions>,
+    /// The options for HTTP, for decisions.
+    responses: ResponseOptions,
 }
 
 impl Limiter {

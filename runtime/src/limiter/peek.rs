@@ -119,6 +119,6 @@ impl Limiter {
         if verdict.is_allowed() {
             return Decision::without_receipt(verdict);
         }
-        Decision::refused(verdict, self.refusing(check.policy))
+        Decision::refused(verdict, check.policy, &self.shared.responses)
     }
 }
