@@ -15,6 +15,7 @@ pub use self::outcome::Outcome;
 pub use self::quota_state::QuotaState;
 pub(crate) use self::reading::{Period, Reading};
 pub use self::source::Source;
+use crate::micros::Timestamp;
 use crate::policy::MAX_STATES;
 
 /// A store's answer to a charge or a peek: the outcome, and the state of each quota after it.
@@ -103,6 +104,23 @@ impl Verdict {
         self.outcome = outcome;
         self.stamp_micros = stamp_micros;
         self.states.clear();
+    }
+
+    /// Shortens all times of a verdict at `now` so that they end at `end`, if that is later than `now`: from
+    /// then on the subject has no units in use under any form of the policy, and is as if it were new.
+    #[cold]
+    pub(crate) fn end_at(&mut self, end: Timestamp, now: Timestamp) {
+        let span = end.saturating_since(now);
+        if span.is_zero() {
+            return;
+        }
+        if let Outcome::Refused { retry_after } = self.outcome {
+            let retry_after = retry_after.min(span.to_duration());
+            self.outcome = Outcome::Refused { retry_after };
+        }
+        for state in &mut self.states {
+            *state = state.ended_after(span);
+        }
     }
 
     /// Adds the state of the policy's next quota. Quotas have to be added in the order of

@@ -66,6 +66,18 @@ impl QuotaState {
         Self(Reading::Known { exceeded: false, remaining, more_after, reset_after, wait })
     }
 
+    /// Returns the state with no time longer than `span`, but for that of a request that is never admitted.
+    pub(super) fn ended_after(&self, span: TimeSpan) -> Self {
+        let wait = self.wait();
+        Self(Reading::Known {
+            exceeded: self.0.exceeded(),
+            remaining: self.0.remaining(),
+            more_after: self.0.more_after().min(span),
+            reset_after: self.0.reset_after().min(span),
+            wait: if wait == TimeSpan::MAX { wait } else { wait.min(span) },
+        })
+    }
+
     /// Returns `true` if this quota refused the request.
     #[must_use]
     pub fn is_exceeded(&self) -> bool {

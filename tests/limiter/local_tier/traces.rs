@@ -464,3 +464,31 @@ fn a_told_wait_stands_after_the_period_of_a_counter_has_changed() {
     let played = runtime.block_on(play(&case, Algorithm::SlidingWindowCounter));
     assert_eq!(played.err(), None);
 }
+
+/// A wait that is told by what another form has admitted ends when the store forgets that. It was once
+/// told in full, and instances that remembered it refused for longer than the store.
+#[test]
+fn nobody_is_refused_for_what_the_store_has_forgotten() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let steps = vec![
+        Step::Turn(0),
+        Step::Check(0, 0, Cost::Share(167)),
+        Step::Pass(Move::Age(1_085)),
+        Step::Pass(Move::Age(182)),
+        Step::Check(1, 0, Cost::Units(1)),
+        Step::Check(0, 0, Cost::Units(1)),
+        Step::Check(0, 0, Cost::Units(1)),
+        Step::Pass(Move::Age(391)),
+        Step::Pass(Move::Age(40)),
+        Step::Check(1, 0, Cost::Units(1)),
+        Step::Pass(Move::Age(682)),
+        Step::Pass(Move::Share(0, 627)),
+        Step::Check(1, 0, Cost::Units(1)),
+        Step::Again(1, -1),
+    ];
+    let form = [(1, 88_536), (1, 37_871), (1, 1_624_851)];
+    let form = form.map(|(limit, period)| Numbers::new(limit, period)).to_vec();
+    let case = (form, vec![Numbers::new(6, 936_320)], 1_000_000, steps);
+    let played = runtime.block_on(play(&case, Algorithm::SlidingWindowCounter));
+    assert_eq!(played.err(), None);
+}

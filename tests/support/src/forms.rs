@@ -247,18 +247,23 @@ impl<S: Store> Forms<S> {
         FormAnswer::Nothing
     }
 
-    /// Asserts that a wait that is told for `cost` under a form is the last: the request passes
-    /// when it is over, if nobody else came.
+    /// Asserts that a wait that is told for `cost` under a form is the last, and no longer than it has to
+    /// be: the request passes when it is over, if nobody else came, and not a microsecond before.
     pub fn assert_wait_stands(&mut self, form: usize, cost: u32) -> Result<(), String> {
         let form = form % self.policies.len();
         let FormAnswer::Said(told) = self.step(FormStep::Peek(form, cost)) else { unreachable!() };
         let Outcome::Refused { retry_after } = told.outcome else { return Ok(()) };
-        self.pass(u64::try_from(retry_after.as_micros()).unwrap());
-        let FormAnswer::Said(then) = self.step(FormStep::Peek(form, cost)) else { unreachable!() };
-        if then.outcome == Outcome::Allowed {
-            return Ok(());
+        self.pass(u64::try_from(retry_after.as_micros()).unwrap() - 1);
+        for passes in [false, true] {
+            let FormAnswer::Said(then) = self.step(FormStep::Peek(form, cost)) else {
+                unreachable!()
+            };
+            if (then.outcome == Outcome::Allowed) != passes {
+                return Err(format!("{told:?}, and then, {}: {then:?}", self.now));
+            }
+            self.pass(1);
         }
-        Err(format!("{told:?}, and then {then:?}"))
+        Ok(())
     }
 
     /// Asserts the bound: of what the forms with quotas of one algorithm and one period have

@@ -34,7 +34,7 @@ use self::shard::MemoryShard;
 use self::slot::Charged;
 use self::sought_key::{SoughtKey, is_half};
 use self::stats::MemoryCounts;
-use crate::algorithm::{Mode, Settlement};
+use crate::algorithm::Settlement;
 use crate::clock::Time;
 use crate::micros::{TimeSpan, Timestamp};
 use crate::operation::{Action, Answer, Operation};
@@ -196,10 +196,7 @@ impl MemoryBackend {
         let now = self.now();
         match locked.find() {
             Some(place) => locked.peek(place, now, verdict),
-            None => {
-                let mut counters = self.cold.overflow.newcomer(check.policy, now);
-                counters.decide(check, now, Mode::Peek, verdict);
-            }
+            None => self.cold.overflow.peek(check, now, verdict),
         }
     }
 
@@ -306,8 +303,7 @@ impl MemoryBackend {
         let leaves_trace = check.cost > 0 && !check.can_never_pass();
         if !leaves_trace {
             supported(check.policy)?;
-            let mut counters = self.cold.overflow.newcomer(check.policy, now);
-            counters.decide(check, now, Mode::Peek, verdict);
+            self.cold.overflow.peek(check, now, verdict);
         } else if self.charge_new(&mut locked, check, now, verdict)? {
             self.record_new_ban(locked, check, now);
         }

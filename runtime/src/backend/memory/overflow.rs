@@ -54,9 +54,18 @@ impl Overflow {
             counters.decide(check, now, Mode::Charge, verdict);
             if verdict.is_allowed() && check.cost > 0 {
                 *shared = OverflowCounter { policy: policy.clone(), counters };
+            } else {
+                verdict.end_at(shared.counters.no_units_from(&shared.policy), now);
             }
         }
         self.note_use(shared);
+    }
+
+    /// Looks at a check of a subject that has no slot of its own.
+    pub(super) fn peek(&self, check: &Check<'_>, now: Timestamp, verdict: &mut Verdict) {
+        let (mut counters, ends) = self.first_state(check.policy, now);
+        counters.decide(check, now, Mode::Peek, verdict);
+        verdict.end_at(ends, now);
     }
 
     /// Charges what a request took beyond its charge. The key of that is gone.
@@ -75,15 +84,20 @@ impl Overflow {
         self.empty_at.fetch_max(empty_at.micros(), Ordering::Relaxed);
     }
 
-    /// Returns the first state of a subject that gets a slot of its own. If subjects of its policy
-    /// were charged to the shared counter, this subject may have been one of them, so it starts
-    /// with all units that are in use there.
+    /// Returns the first state of a subject that gets a slot of its own.
     pub(super) fn newcomer(&self, policy: &Policy, now: Timestamp) -> Counters {
+        self.first_state(policy, now).0
+    }
+
+    /// Returns the first state of a subject, and the time from which on it is that of one without charges.
+    /// If subjects of its policy were charged to the shared counter, this subject may have been one of
+    /// them, so it starts with all units that are in use there.
+    fn first_state(&self, policy: &Policy, now: Timestamp) -> (Counters, Timestamp) {
         if self.empty_at.load(Ordering::Relaxed) > now.micros()
             && let Some(shared) = lock(&self.counters).get(policy.name())
         {
-            return shared.translated(policy, now);
+            return (shared.translated(policy, now), shared.counters.no_units_from(&shared.policy));
         }
-        Counters::new(policy)
+        (Counters::new(policy), Timestamp::EPOCH)
     }
 }

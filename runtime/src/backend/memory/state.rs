@@ -28,6 +28,8 @@ impl KeyState<'_> {
         counters.decide(check, now, Mode::Charge, verdict);
         if verdict.is_allowed() && check.cost > 0 {
             (self.counters, self.is_translated) = (counters, true);
+        } else {
+            self.end(verdict, now);
         }
     }
 
@@ -37,7 +39,14 @@ impl KeyState<'_> {
             self.counters.decide(check, now, Mode::Peek, verdict);
         } else {
             self.translated(check.policy, now).decide(check, now, Mode::Peek, verdict);
+            self.end(verdict, now);
         }
+    }
+
+    /// Shortens the times of a verdict by a translation that is not kept: once the state is empty in its
+    /// own form, it is forgotten.
+    fn end(&self, verdict: &mut Verdict, now: Timestamp) {
+        verdict.end_at(self.counters.no_units_from(self.own), now);
     }
 
     /// Returns the counters in the form of `policy`, which is another than theirs.

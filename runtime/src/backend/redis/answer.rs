@@ -59,6 +59,9 @@ fn settled(status: u64) -> Option<Settled> {
 
 /// The bit of a status that says that the subject is banned. The time left is the next number.
 const BANNED: u64 = 1 << 48;
+/// The bit of a status that says that the state is of another form, and is not stored in that of the check.
+/// The time until nothing of it is in use any more is the next number.
+const FORGETS: u64 = 1 << 49;
 
 fn verdict(
     check: &Check<'_>,
@@ -66,8 +69,12 @@ fn verdict(
     status: u64,
     mut raw: impl Iterator<Item = u64>,
 ) -> Option<Verdict> {
-    let left = if status & BANNED == 0 { None } else { Some(TimeSpan::from_micros(raw.next()?)) };
-    let status = status & !BANNED;
+    let mut span_if = |bit| match status & bit {
+        0 => Some(None),
+        _ => raw.next().map(|micros| Some(TimeSpan::from_micros(micros))),
+    };
+    let (left, forgets) = (span_if(BANNED)?, span_if(FORGETS)?);
+    let status = status & !(BANNED | FORGETS);
     // The script only reads the state for a cost that can never be admitted (see `Plan`), so its
     // status is not a decision about that cost.
     let admitted = status & 1 == 1 && !check.can_never_pass();
@@ -75,6 +82,9 @@ fn verdict(
     // The rest of the status is the time by which the clock is behind a bucket's last charge.
     let floor = now.saturating_add(TimeSpan::from_micros(status >> 1));
     let mut verdict = verdict_from_raw(check, [now, floor], admitted, raw)?;
+    if let Some(span) = forgets {
+        verdict.end_at(now.saturating_add(span), now);
+    }
     if let Some(left) = left {
         verdict.set_outcome(Outcome::Banned { retry_after: left.to_duration() });
     }

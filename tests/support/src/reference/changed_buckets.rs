@@ -137,12 +137,19 @@ impl ChangedBuckets {
         let expected = self.judge(form.0, form.1, now).charge(now, cost);
         if expected.outcome == Outcome::Allowed && cost > 0 {
             self.take(form.1, now, cost.into());
+            return expected;
         }
-        expected
+        self.of_other_buckets(expected, now)
     }
 
     pub fn peek(&self, form: (Algorithm, &[Numbers]), now: u64, cost: u32) -> Expected {
-        self.judge(form.0, form.1, now).peek(now, cost)
+        self.of_other_buckets(self.judge(form.0, form.1, now).peek(now, cost), now)
+    }
+
+    /// An answer by buckets that nobody has poured into yet: once those that are there are empty, nothing
+    /// is known of the subject any more.
+    fn of_other_buckets(&self, expected: Expected, now: u64) -> Expected {
+        expected.forgotten_at(self.all().map(Bucket::empty_at).max(), now)
     }
 
     /// Takes what was admitted: the form is in force from now on.

@@ -53,12 +53,19 @@ impl ChangedWindows {
         if expected.outcome == Outcome::Allowed && cost > 0 {
             self.windows = self.of(numbers, now);
             self.windows.iter_mut().for_each(|window| window.charge(now, cost.into()));
+            return expected;
         }
-        expected
+        self.by_other_limits(expected, now)
     }
 
     pub fn peek(&self, numbers: &[Numbers], now: u64, cost: u32) -> Expected {
-        self.judge(numbers, now).peek(now, cost)
+        self.by_other_limits(self.judge(numbers, now).peek(now, cost), now)
+    }
+
+    /// An answer by windows that nothing was charged to under their limits yet: once those that are there
+    /// have ended, nothing is known of the subject any more.
+    fn by_other_limits(&self, expected: Expected, now: u64) -> Expected {
+        expected.forgotten_at(self.windows.iter().map(FixedWindow::empty_at).max(), now)
     }
 
     pub fn give_back(&mut self, now: u64, stamp: u64, units: u32, back: u32) -> bool {

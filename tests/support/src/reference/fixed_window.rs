@@ -62,6 +62,13 @@ impl FixedWindow {
         self.at(now).charges.is_empty()
     }
 
+    /// From when on nothing counts.
+    pub(super) fn empty_at(&self) -> u64 {
+        let Some(opened) = self.opened() else { return 0 };
+        let owed = self.owed.min(self.numbers.longest_owed());
+        opened + self.numbers.period * (1 + owed.div_ceil(self.numbers.limit.into()))
+    }
+
     pub(super) fn numbers(&self) -> Numbers {
         self.numbers
     }

@@ -90,6 +90,25 @@ impl Expected {
         Self { outcome: Outcome::Blocked, quotas: Vec::new(), waits: Vec::new() }
     }
 
+    /// The same of a subject that is forgotten at an instant, if that is to come.
+    pub(super) fn forgotten_at(mut self, instant: Option<u64>, now: u64) -> Self {
+        let Some(left) = instant.and_then(|instant| instant.checked_sub(now)) else { return self };
+        if left == 0 {
+            return self;
+        }
+        let span = Duration::from_micros(left);
+        if let Outcome::Refused { retry_after } = &mut self.outcome {
+            *retry_after = span.min(*retry_after);
+        }
+        for state in &mut self.quotas {
+            let (more, reset) = (state.more_after().min(span), state.reset_after().min(span));
+            *state = QuotaState::new(state.is_exceeded(), state.remaining(), more, reset);
+        }
+        let waits = self.waits.iter().map(|wait| wait.map(|wait| wait.min(span)));
+        self.waits = waits.collect();
+        self
+    }
+
     /// The same without the waits of the quotas.
     pub fn without_waits(mut self) -> Self {
         self.waits.clear();

@@ -203,7 +203,7 @@ function check(number, key, plan, value)
         if family == BUCKET then state.charged_at = max(state.charged_at, part.floor) end
       end
       charge_along(state, plan)
-      state.dirty, state.native, state.same = true, true, true
+      state.dirty, state.native, state.same, state.ends = true, true, true, nil
     elseif plan.rule then
       left = refuse(number, state, plan)
     end
@@ -213,6 +213,9 @@ function check(number, key, plan, value)
   for i = 1, family == BUCKET and plan.count or 0 do behind = max(behind, state[i].floor - now) end
   local reply = { (admitted and 1 or 0) + 2 * behind }
   if left > 0 then reply = { reply[1] + BANNED, left } end
+  if state.ends and state.ends > now then
+    reply[1], reply[#reply + 1] = reply[1] + FORGETS, state.ends - now
+  end
   for i = 1, plan.count do report(family, state[i], plan[i], cost, not admitted, reply) end
   return encode_reply(reply)
 end

@@ -91,6 +91,8 @@ constant MAX_FILL = 316224000000000
 constant MAX_MORE = 86400000000
 -- The bit of a status that tells of a ban. The time left is the next number.
 constant BANNED = 281474976710656
+-- In the status: the time until the state of another form is forgotten follows.
+constant FORGETS = 562949953421312
 -- What is added to the units of a fixed window in a reply, if the units that it owes follow.
 constant OWES = 4294967296
 -- The largest limit under which each unit has an entry of its own in a log. Above it, as many

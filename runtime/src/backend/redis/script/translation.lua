@@ -158,17 +158,22 @@ local function is_complete(family, part, quota)
   return part.since + use <= now
 end
 
--- Translates the stored parts to the form of the plan. Returns its parts, those set aside, and true
--- if no units were in use.
-local function translate(plan, stored)
-  local family, known, parts, aside, was_empty = plan.family, {}, {}, {}, true
+-- Returns the time from which on no units are in use by the stored parts.
+local function find_ends(stored)
+  local ends = 0
   for _, part in ipairs(stored) do
     if part.calendar then find_end(part) end
   end
   if wanted then ask() end
+  for _, part in ipairs(stored) do ends = max(ends, empty_at(part.family, part, part)) end
+  return ends
+end
+
+-- Translates the stored parts to the form of the plan. Returns its parts, and those set aside.
+local function translate(plan, stored, was_empty)
+  local family, known, parts, aside = plan.family, {}, {}, {}
   for _, part in ipairs(stored) do
     local ends = empty_at(part.family, part, part)
-    was_empty = was_empty and ends <= now
     if ends > now and is_kept(part) then
       known[#known + 1] = copy_of(part)
       -- Another bucket may be too small to know all that was admitted, so this one stays for a period.
@@ -204,7 +209,7 @@ local function translate(plan, stored)
     end
     table.remove(aside, least)
   end
-  return parts, aside, was_empty
+  return parts, aside
 end
 
 -- Forgets the parts aside whose time is over. The others are advanced, and passed to `charge_part`,
@@ -302,9 +307,10 @@ local function load(key, plan, value, raw)
   end
   if wanted then ask() end
   state.rewrite = #aside > 0 or stored.changed
+  if not same and not own then state.ends = find_ends(stored) end
   if not state.native and not own then
-    local was_empty
-    parts, aside, was_empty = translate(plan, stored)
+    local was_empty = state.ends <= now
+    parts, aside = translate(plan, stored, was_empty)
     state.rewrite = true
     state.changed_at = not was_empty and state.changed_at or now
   elseif not state.native then
