@@ -120,3 +120,33 @@ fn a_change_is_remembered_for_the_longest_window() {
         }
     }
 }
+
+/// A bucket takes over a window whose last charge is ahead of a clock that was set back.
+#[test]
+fn a_bucket_after_a_window_knows_no_more_than_when_it_opened() {
+    let timed = Timed::start();
+    let charge = |form, cost| CalendarStep::Of(FormStep::Charge(form, cost));
+    for &algorithm in Algorithm::ALL {
+        for period in [DAY / 24, DAY, 7 * DAY] {
+            let other = (algorithm, vec![CalendarNumbers::Plain(Numbers::new(2, period))]);
+            let steps = [
+                charge(0, 1),
+                CalendarStep::Bound(0, -1),
+                charge(0, 1),
+                CalendarStep::Bound(0, -2),
+                charge(1, 1),
+                CalendarStep::Bound(0, 0),
+                charge(1, 1),
+                CalendarStep::Pass(DAY / 3),
+                charge(1, 1),
+            ];
+            for first in [day(3), (Algorithm::SlidingWindowCounter, vec![plain_day(3)])] {
+                same(&timed, (&[first, other.clone()], &[], 1_546_300_800_000_000), &steps).unwrap();
+            }
+        }
+    }
+}
+
+fn plain_day(limit: u32) -> CalendarNumbers {
+    CalendarNumbers::Plain(Numbers::new(limit, DAY))
+}

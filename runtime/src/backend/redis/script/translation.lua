@@ -119,7 +119,9 @@ local function derived(family, quota, source)
     replay(family, part, quota, source.last, units_of(source))
   end
   part.today = quota.today
-  part.floor = max(now, source.last)
+  -- A window tells its units as admitted when it opened.
+  local is_window = source.family == FIXED or source.family == COUNTER
+  part.floor = max(now, is_window and source.start or source.last)
   return part
 end
 
