@@ -133,7 +133,7 @@ fn a_bucket_after_a_window_knows_no_more_than_when_it_opened() {
                 charge(0, 1),
                 CalendarStep::Bound(0, -1),
                 charge(0, 1),
-                CalendarStep::Bound(0, -2),
+                CalendarStep::Jump(-1),
                 charge(1, 1),
                 CalendarStep::Bound(0, 0),
                 charge(1, 1),

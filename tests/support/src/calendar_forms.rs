@@ -15,7 +15,8 @@ pub type CalendarForm = (Algorithm, Vec<CalendarNumbers>);
 #[derive(Clone, Copy, Debug)]
 pub enum CalendarStep {
     Of(FormStep),
-    /// To the next bound of the calendar of a form, and so many microseconds beside it.
+    /// To the next bound of the calendar of a form, and so many microseconds beside it, if that is not
+    /// earlier than now.
     Bound(usize, i64),
     Pass(u64),
     /// The clock goes so far, also back.
@@ -137,7 +138,7 @@ impl<S: Store> CalendarForms<S> {
             }
             CalendarStep::Bound(form, beside) => {
                 let almanac = self.almanacs[form % self.almanacs.len()];
-                almanac.window(now.min(last)).1.saturating_add_signed(beside)
+                almanac.window(now.min(last)).1.saturating_add_signed(beside).max(now)
             }
         };
         self.forms.set(to)
