@@ -141,7 +141,8 @@ fn a_bucket_after_a_window_knows_no_more_than_when_it_opened() {
                 charge(1, 1),
             ];
             for first in [day(3), (Algorithm::SlidingWindowCounter, vec![plain_day(3)])] {
-                same(&timed, (&[first, other.clone()], &[], 1_546_300_800_000_000), &steps).unwrap();
+                same(&timed, (&[first, other.clone()], &[], 1_546_300_800_000_000), &steps)
+                    .unwrap();
             }
         }
     }
