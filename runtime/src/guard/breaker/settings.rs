@@ -30,6 +30,8 @@ pub struct CircuitBreaker {
     pub(super) failure_threshold: u32,
     reset_timeout: TimeSpan,
     max_reset_timeout: TimeSpan,
+    /// The seed of the times that are drawn; `None` if they differ in each process.
+    pub(super) seed: Option<u64>,
 }
 
 impl CircuitBreaker {
@@ -41,6 +43,7 @@ impl CircuitBreaker {
             failure_threshold: 5,
             reset_timeout: TimeSpan::from_micros(1_000_000),
             max_reset_timeout: TimeSpan::from_micros(60_000_000),
+            seed: None,
         }
     }
 
@@ -65,6 +68,15 @@ impl CircuitBreaker {
     #[must_use]
     pub fn max_reset_timeout(mut self, timeout: Duration) -> Self {
         self.max_reset_timeout = at_least_1_ms(timeout);
+        self
+    }
+
+    /// Sets the seed by which the times between probes are drawn, so that a simulation can be
+    /// repeated. Processes with the same seed send their probes at the same times. By default each
+    /// limiter has a seed of its own.
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
         self
     }
 

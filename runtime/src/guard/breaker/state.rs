@@ -11,7 +11,8 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use foldhash::fast::RandomState;
+use foldhash::SharedSeed;
+use foldhash::fast::SeedableRandomState;
 
 use super::CircuitBreaker;
 use crate::micros::{TimeSpan, Timestamp};
@@ -45,7 +46,7 @@ pub(crate) struct Circuit {
     failures: AtomicU32,
     rejected: AtomicU64,
     state: Mutex<CircuitState>,
-    random: RandomState,
+    random: SeedableRandomState,
     /// The circuits of servers that fail one by one, such as the nodes of a cluster.
     servers: Mutex<HashMap<u64, Arc<Self>>>,
 }
@@ -97,7 +98,9 @@ impl Circuit {
                 opened: 0,
                 probes: 0,
             }),
-            random: RandomState::default(),
+            random: settings.seed.map_or_else(SeedableRandomState::random, |seed| {
+                SeedableRandomState::with_seed(seed, SharedSeed::global_fixed())
+            }),
             servers: Mutex::default(),
         }
     }

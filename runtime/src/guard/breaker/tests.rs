@@ -118,6 +118,24 @@ fn it_stays_open_twice_as_long_each_time_and_never_longer_than_the_longest() {
 }
 
 #[test]
+fn by_a_seed_the_times_are_the_same_again() {
+    let times = |seed| {
+        let settings = CircuitBreaker::new().failure_threshold(1).seed(seed);
+        let (circuit, clock) = circuit(settings);
+        report(&circuit, Sign::Unwell);
+        let mut times = Vec::new();
+        for _ in 0..10 {
+            times.push(stopped_for(&circuit).unwrap());
+            wait_for_probe(&circuit, &clock);
+            report(&circuit, Sign::Unwell);
+        }
+        times
+    };
+    assert_eq!(times(7), times(7));
+    assert_ne!(times(7), times(8));
+}
+
+#[test]
 fn a_probe_that_is_dropped_is_followed_by_another() {
     let (circuit, clock) = circuit(CircuitBreaker::new().failure_threshold(1));
     report(&circuit, Sign::Unwell);
