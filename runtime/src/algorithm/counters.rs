@@ -209,12 +209,18 @@ impl Counters {
     }
 
     /// Records a charge that another store has admitted. Each quota is charged as much of the cost
-    /// as it can still admit, independently of the other quotas.
+    /// as it can hold, independently of the other quotas. A log that is full forgets its oldest units
+    /// for it, because those leave first.
     pub(crate) fn record(&mut self, policy: &Policy, now: Timestamp, cost: u32) {
         let now = now.min(LAST_INSTANT);
         for (counter, quota) in self.as_mut_slice().iter_mut().zip(policy.quotas()) {
             counter.advance(now, quota);
-            let room = quota.capacity() - counter.used(now, quota).min(quota.capacity());
+            let (capacity, used) = (quota.capacity(), counter.used(now, quota));
+            if let QuotaCounter::SlidingWindow(window) = counter {
+                let beyond = used.saturating_add(cost.min(capacity)).saturating_sub(capacity);
+                window.forget_oldest(beyond);
+            }
+            let room = capacity - counter.used(now, quota).min(capacity);
             if room > 0 && cost > 0 {
                 counter.charge(now, quota, cost.min(room));
             }

@@ -116,6 +116,19 @@ impl SlidingWindow {
             && self.refund_within(TimeSpan::ONE, charged_at, refund.back())
     }
 
+    /// Removes the oldest units.
+    pub(super) fn forget_oldest(&mut self, mut units: u32) {
+        while units > 0
+            && let Some(oldest) = self.log.front()
+        {
+            if oldest.units > units {
+                return self.log.take(0, units);
+            }
+            units -= oldest.units;
+            self.log.pop_front();
+        }
+    }
+
     /// Moves admissions later than `now` to `now`, so that they are in use for one period from now
     /// on.
     fn fold_future(&mut self, now: Timestamp, granule: TimeSpan) {

@@ -174,6 +174,12 @@ impl<S: StepBits> StepRing<'_, S> {
         self.len += 1;
     }
 
+    /// Removes the oldest entry, of which there must be one.
+    pub(super) fn forget_oldest(&mut self) {
+        self.head = self.place(1);
+        self.len -= 1;
+    }
+
     pub(super) fn refund(&mut self, charged_at: Timestamp, units: usize) -> bool {
         let Some(earlier) = self.newest.checked_since(charged_at) else { return false };
         // The newest one is examined first, because most refunds are of a recent charge.

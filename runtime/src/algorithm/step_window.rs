@@ -188,18 +188,20 @@ impl StepWindow {
         };
     }
 
-    /// Charges one unit that another store has admitted, if the quota can still admit it. Returns
-    /// `false`, and has done nothing, if the window has no place for it.
+    /// Charges one unit that another store has admitted. If the quota cannot admit it, the oldest unit
+    /// is forgotten for it. Returns `false`, and has done nothing, if the window has no place for it.
     pub(crate) fn record(&mut self, now: Timestamp, quota: &Quota) -> bool {
         let now = now.min(LAST_INSTANT);
         with_ring!(self, ring => {
             ring.advance(now, quota);
-            let is_admitted = ring.used() < quota.limit();
+            if ring.used() >= quota.limit() {
+                ring.forget_oldest();
+            }
             let has_place = ring.len < ring.steps.len();
-            if is_admitted && has_place {
+            if has_place {
                 ring.push(now);
             }
-            has_place || !is_admitted
+            has_place
         })
     }
 

@@ -60,8 +60,8 @@ impl Fallback {
         self.memory.release(check);
     }
 
-    /// Records a charge that the backend admitted, as far as this process's share can still admit
-    /// it. Returns the time of the record, which identifies it when the charge is refunded.
+    /// Records a charge that the backend admitted, as far as this process's share can hold it.
+    /// Returns the time of the record, which identifies it when the charge is refunded.
     pub(crate) fn record(&self, check: &Check<'_>) -> Timestamp {
         self.memory.record(&check.with_policy(&self.share(check.policy)))
     }

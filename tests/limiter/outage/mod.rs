@@ -7,3 +7,4 @@ mod local;
 mod modes;
 mod refunds;
 mod store;
+mod warm;
