@@ -93,7 +93,7 @@ impl Fault {
                 // The first window of a run is that of an empty store.
                 let from = begin + fleet.period + chance.below(fleet.period / 2);
                 let length = match kind {
-                    Kind::Failover => 3_000_000 + chance.below(5_000_000),
+                    Kind::Failover => fleet.failover * 3 / 8 + chance.below(fleet.failover * 5 / 8),
                     _ => fleet.fault / 2 + chance.below(fleet.fault / 2),
                 };
                 let to = from + length;

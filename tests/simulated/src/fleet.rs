@@ -22,12 +22,18 @@ pub struct Fleet {
     pub slot: u64,
     /// The longest fault.
     pub fault: u64,
+    /// The longest failover.
+    pub failover: u64,
+    /// How long after a fault every instance certainly asks the store again, if that is known.
+    pub returns: Option<u64>,
     /// How long a fault may be felt after its end.
     pub settle: u64,
     /// How long nobody comes at the end of a slot.
     pub quiet: u64,
     /// One admission in so many is refunded.
     pub refunds: u64,
+    /// The longest time after which that happens.
+    pub lasts: u64,
     /// The longest time for which the circuit breakers stay open.
     pub breaker: Duration,
     /// The drift of the store's clock and the most of an instance's, in millionths.
@@ -68,9 +74,12 @@ impl Fleet {
             slots: 120,
             slot: 720 * SECOND,
             fault: 120 * SECOND,
+            failover: 8 * SECOND,
+            returns: None,
             settle: 360 * SECOND,
             quiet: 3 * SECOND,
             refunds: 200,
+            lasts: SECOND / 2,
             breaker: Duration::from_secs(60),
             store_drift: 50,
             drift: 200,
@@ -88,8 +97,11 @@ impl Fleet {
             slots: 7,
             slot: 120 * SECOND,
             fault: 20 * SECOND,
+            failover: SECOND,
+            returns: Some(6 * SECOND),
             settle: 60 * SECOND,
             refunds: 20,
+            lasts: 5 * SECOND / 2,
             breaker: Duration::from_secs(4),
             ..Self::large(seed)
         }

@@ -20,6 +20,7 @@ Usage: tollgate-simulated [OPTIONS]
   --rate N         their requests in a second, in all (200)
   --limit N        the limit of a client in a minute (60)
   --mode NAME      only the modes whose names begin so
+  --small          the fleet of the test, to look at a seed at which it fails; stands first
   --threads N      how many modes are played at a time (2)
 ";
 
@@ -43,6 +44,7 @@ fn options() -> Result<Option<Options>, lexopt::Error> {
             Long("subjects") => fleet.subjects = parser.value()?.parse::<usize>()?.max(1),
             Long("rate") => fleet.rate = parser.value()?.parse::<u64>()?.max(1),
             Long("limit") => fleet.limit = parser.value()?.parse::<u32>()?.max(1),
+            Long("small") => *fleet = Fleet::small(1),
             Long("mode") => {
                 let name = parser.value()?.string()?;
                 options.modes.retain(|mode| mode.name.starts_with(&name));

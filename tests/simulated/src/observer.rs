@@ -3,6 +3,8 @@
 
 use std::collections::VecDeque;
 
+use tollgate::{OnError, Source};
+
 use crate::faults::Fault;
 use crate::figures::{Figures, Recovery};
 use crate::fleet::{Fleet, Mode};
@@ -27,13 +29,14 @@ pub struct Decided {
     pub instance: usize,
     pub subject: usize,
     pub end: End,
-    /// `true` if it was decided by the store or by what it had said or charged before.
-    pub is_of_store: bool,
+    /// Who has decided; `None` if nobody could.
+    pub source: Option<Source>,
 }
 
 #[derive(Clone, Copy)]
 struct Admission {
     request: u64,
+    instance: usize,
     at: u64,
     /// When it was given back, and at which instance.
     refunded: Option<(u64, usize)>,
@@ -96,8 +99,11 @@ impl<'a> Observer<'a> {
 
     pub fn decided(&mut self, decided: Decided, now: u64) {
         self.judge_refusals(now);
-        let Decided { request, instance, subject, end, is_of_store } = decided;
-        if !is_of_store || end == End::Failed {
+        let Decided { request, instance, subject, end, source } = decided;
+        if let Some(source) = source {
+            self.figures.count(source);
+        }
+        if matches!(source, Some(Source::Local | Source::Open) | None) {
             self.note(now, |recovery, after| recovery.alone = recovery.alone.max(after));
             if self.is_calm(now) {
                 self.figures.breach(now, subject, "the store does not decide, without a fault");
@@ -116,8 +122,11 @@ impl<'a> Observer<'a> {
                 while admitted.front().is_some_and(|first| first.at + kept < now) {
                     admitted.pop_front();
                 }
-                admitted.push_back(Admission { request, at: now, refunded: None });
+                admitted.push_back(Admission { request, instance, at: now, refunded: None });
                 self.judge_admission(subject, now);
+                if source == Some(Source::Local) {
+                    self.judge_share(subject, instance, now);
+                }
             }
         }
     }
@@ -153,17 +162,37 @@ impl<'a> Observer<'a> {
         }
     }
 
+    /// Compares an admission by an instance alone with its share, of which it has used what the store
+    /// had admitted for it before.
+    fn judge_share(&mut self, subject: usize, instance: usize, now: u64) {
+        let recent = self.doors[subject].admitted.iter().rev();
+        let recent = recent.take_while(|it| it.at + self.fleet.period - TOLERANCE > now);
+        let own: Vec<_> = recent.filter(|it| it.instance == instance).collect();
+        // A refund makes room although more than the share may have been admitted.
+        let is_refunded = own.iter().any(|it| it.refunded.is_some());
+        let own = own.len() as u64;
+        if own > self.share() && !is_refunded {
+            let what = format!("{own} are admitted by instance {instance} alone");
+            self.figures.breach(now, subject, &what);
+        }
+    }
+
+    /// The share of an instance.
+    fn share(&self) -> u64 {
+        u64::from(self.fleet.limit).div_ceil(self.fleet.instances as u64)
+    }
+
     /// By how much a window that ends now may exceed the limit, beside what a failover has lost.
     fn beyond(&self, now: u64) -> u64 {
         let Some(fault) = self.fault(now).filter(|_| !self.is_calm(now)) else { return 0 };
-        let share = u64::from(self.fleet.limit).div_ceil(self.fleet.instances as u64);
+        let share = self.share();
         match self.mode.on_error {
-            tollgate::OnError::Local if fault.kind.is_complete() && fault.is_on(now) => {
+            OnError::Local if fault.kind.is_complete() && fault.is_on(now) => {
                 (self.fleet.instances as u64 - 1) * share
             }
             // Windows across the end: the store admits its limit, and each instance its share.
-            tollgate::OnError::Local => self.fleet.instances as u64 * share,
-            tollgate::OnError::Open => u64::MAX / 2,
+            OnError::Local => self.fleet.instances as u64 * share,
+            OnError::Open => u64::MAX / 2,
             _ => 0,
         }
     }
@@ -238,6 +267,25 @@ impl<'a> Observer<'a> {
             lost.pop_front();
         }
         lost.push_back((now, units));
+    }
+
+    /// Compares what the store counts for each subject with what was admitted alone during a fault
+    /// after which every instance has come back.
+    pub fn audit_return(&mut self, now: u64, used: impl Fn(usize) -> u32) {
+        if self.mode.on_error == OnError::Open || self.mode.lease > 0 {
+            // What passes uncounted is not told, and what is leased was charged before.
+            return;
+        }
+        for subject in 0..self.doors.len() {
+            let recent = self.doors[subject].admitted.iter().rev();
+            let recent = recent.take_while(|it| it.at + self.fleet.period - TOLERANCE > now);
+            let least = recent.filter(|it| it.refunded.is_none()).count() as u32;
+            let used = used(subject);
+            if used < least.min(self.fleet.limit) {
+                let what = format!("the store was told of {used}, and {least} were admitted");
+                self.figures.breach(now, subject, &what);
+            }
+        }
     }
 
     /// Compares what the store counts for each subject with what was admitted. Nobody has come for a

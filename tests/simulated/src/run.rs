@@ -116,20 +116,12 @@ impl World {
             Ok(decision) => (End::Refused, Some(decision.source())),
             Err(_) => (End::Failed, None),
         };
-        let is_of_store =
-            !matches!(source, Some(tollgate::Source::Local | tollgate::Source::Open) | None);
-        let decided = Decided { request, instance: *number, subject, end, is_of_store };
-        {
-            let mut observer = self.observer();
-            if let Some(source) = source {
-                observer.figures.count(source);
-            }
-            observer.decided(decided, self.timeline.now());
-        }
+        let decided = Decided { request, instance: *number, subject, end, source };
+        self.observer().decided(decided, self.timeline.now());
         let Some(decision) = decision.ok().filter(|_| end == End::Admitted) else { return };
         let lasts = {
             let mut chance = chance.lock().unwrap();
-            chance.is_one_in(self.fleet.refunds).then(|| chance.below(500_000))
+            chance.is_one_in(self.fleet.refunds).then(|| chance.below(self.fleet.lasts))
         };
         let Some(lasts) = lasts else { return };
         self.timeline.pass(lasts).await;
@@ -151,8 +143,14 @@ impl World {
                     }
                 });
             }
-            self.timeline.until(fault.end).await;
             let used = |subject: usize| self.store.used(&self.names[subject]);
+            if fault.kind == Kind::Down
+                && let Some(returns) = self.fleet.returns
+            {
+                self.timeline.pass(returns).await;
+                self.observer().audit_return(self.timeline.now(), used);
+            }
+            self.timeline.until(fault.end).await;
             self.observer().audit(fault.end, used);
         }
     }
