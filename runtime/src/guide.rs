@@ -10,6 +10,7 @@
 //! | count by something else than the address | [keys] |
 //! | know who the client is behind nginx, HAProxy, a CDN, on a Unix socket | [behind a proxy](behind_a_proxy) |
 //! | share limits among processes | [distributed use](distributed), [`RedisBackend`](crate::RedisBackend) |
+//! | know what a thousand instances do to each other and to the store | [a fleet](fleet) |
 //! | survive the store's failure | [`OnError`](crate::OnError), [`LocalTier`](crate::LocalTier) |
 //! | know when a request is counted, given back, cut off | [requests] |
 //! | limit how many are open at a time | [requests in flight](in_flight) |
@@ -58,6 +59,9 @@ pub mod behind_a_proxy {}
 #[doc = include_str!("docs/guide/distributed.md")]
 #[cfg(all(feature = "axum", feature = "redis"))]
 pub mod distributed {}
+
+#[doc = include_str!("docs/guide/fleet.md")]
+pub mod fleet {}
 
 #[doc = include_str!("docs/guide/requests.md")]
 #[cfg(feature = "axum")]

@@ -62,12 +62,12 @@ fn what_is_promised_is_kept_whatever_fails() {
         let [leases, local, open] =
             ["leases", "local, spread", "open"].map(|name| of(&played, name));
         // What the local tier is for.
-        assert!(spread.calls < alone.calls && deny_cache.calls * 20 < spread.calls * 19);
+        assert!(spread.calls < alone.calls && deny_cache.calls * 30 < spread.calls * 29);
         assert!(leases.calls < deny_cache.calls && leases.is_by(Source::Lease) > 300);
         // What `on_error` is for.
         assert!(alone.failed > 1_000 && local.failed == 0 && open.failed == 0);
         assert!(local.is_by(Source::Local) > 1_000 && open.is_by(Source::Open) > 1_000);
-        assert!(local.over > 100 && open.over > 3 * local.over);
+        assert!(local.over > 100 && open.over * 2 > local.over * 3);
         assert!(alone.most < local.most && local.most < open.most);
     }
 }
