@@ -18,6 +18,8 @@ mod dashboard;
 mod decision;
 mod duration_text;
 mod error;
+#[cfg(all(test, shuttle))]
+mod exploration;
 mod global;
 #[cfg(feature = "tonic")]
 pub mod grpc;
@@ -49,6 +51,7 @@ pub mod stats;
 mod subject;
 mod subject_hash;
 mod suggest;
+mod sync;
 pub mod telemetry;
 pub mod testing;
 mod unavailable;

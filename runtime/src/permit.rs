@@ -1,11 +1,12 @@
 //! The permit of a request in flight.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use smallvec::SmallVec;
 use smol_str::SmolStr;
 
+use crate::sync::{Mutex, MutexGuard};
 use crate::{Check, Policy};
 
 /// The permit of a request that is in flight under a limit on how many are so at the same time

@@ -9,10 +9,9 @@ use std::sync::Arc;
 use foldhash::quality::RandomState;
 use hashbrown::HashTable;
 use smol_str::SmolStr;
-use spin::Yield;
-use spin::mutex::{SpinMutex, SpinMutexGuard};
 
 use crate::backend::memory::policies::SharedPolicies;
+use crate::sync::{SpinGuard, SpinLock};
 use crate::{Check, Policy};
 
 /// The number of keys in a shard when the map is full.
@@ -33,7 +32,7 @@ pub(crate) struct BoundedMap<V> {
 /// A shard on cache lines of its own, so that threads that use different shards do not slow each
 /// other down.
 #[repr(align(64))]
-struct PaddedMapShard<V>(SpinMutex<MapShard<V>, Yield>);
+struct PaddedMapShard<V>(SpinLock<MapShard<V>>);
 
 /// A part of the map's keys, under one lock.
 pub(crate) struct MapShard<V> {
@@ -75,7 +74,7 @@ impl<V> BoundedMap<V> {
         let shard = || MapShard { index: HashTable::new(), entries: Vec::new(), most, hand: 0 };
         Self {
             hasher: RandomState::default(),
-            shards: (0..shards).map(|_| PaddedMapShard(SpinMutex::new(shard()))).collect(),
+            shards: (0..shards).map(|_| PaddedMapShard(SpinLock::new(shard()))).collect(),
             policies: SharedPolicies::default(),
         }
     }
@@ -92,14 +91,14 @@ impl<V> BoundedMap<V> {
     /// Locks the shard of a key. The caller must release the lock after no more than a lookup,
     /// because other threads spin until then.
     #[inline]
-    pub(crate) fn shard(&self, key: &HashedKey<'_>) -> SpinMutexGuard<'_, MapShard<V>, Yield> {
+    pub(crate) fn shard(&self, key: &HashedKey<'_>) -> SpinGuard<'_, MapShard<V>> {
         // Bits from the middle of the hash select the shard, because the table within the shard
         // uses the lowest and the highest bits.
         self.shards[(key.hash >> 32) as usize & (self.shards.len() - 1)].0.lock()
     }
 
     /// Returns an iterator that locks one shard after the other.
-    pub(super) fn shards(&self) -> impl Iterator<Item = SpinMutexGuard<'_, MapShard<V>, Yield>> {
+    pub(super) fn shards(&self) -> impl Iterator<Item = SpinGuard<'_, MapShard<V>>> {
         self.shards.iter().map(|shard| shard.0.lock())
     }
 

@@ -2,11 +2,11 @@
 //! waits for their key.
 
 use std::hash::{BuildHasher, Hasher};
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use foldhash::fast::RandomState;
 
 use crate::Check;
+use crate::sync::atomic::{AtomicUsize, Ordering};
 
 /// The number of counts among which the keys are divided, a power of two.
 const COUNTS: usize = 256;

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use smol_str::SmolStr;
 
 use super::gate::Gate;
 use super::prospect::Ahead;
+use crate::sync::{Mutex, MutexGuard};
 use crate::{Check, Clock, Policy, Quota};
 
 /// The lines of one limiter. A line without callers is removed.

@@ -1,8 +1,5 @@
 //! The locked shard of one check's key, and what can be done to the key there.
 
-use spin::Yield;
-use spin::mutex::SpinMutexGuard;
-
 use super::shard::{MemoryShard, SlotPlace};
 use super::slot::Charged;
 use super::sought_key::SoughtKey;
@@ -10,6 +7,7 @@ use super::state::KeyState;
 use super::{MemoryBackend, lock, supported};
 use crate::algorithm::{Counters, Settlement};
 use crate::micros::{TimeSpan, Timestamp};
+use crate::sync::SpinGuard;
 use crate::verdict::Verdict;
 use crate::{BackendError, Check, Settled};
 
@@ -18,7 +16,7 @@ use crate::{BackendError, Check, Settled};
 const ELSEWHERE: u32 = 2;
 
 /// The lock of a shard.
-pub(super) type ShardGuard<'a> = SpinMutexGuard<'a, MemoryShard, Yield>;
+pub(super) type ShardGuard<'a> = SpinGuard<'a, MemoryShard>;
 
 /// The locked shard of a check's key. All methods are of this check, whose slot is at the place that they
 /// are given.

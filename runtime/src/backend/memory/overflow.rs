@@ -1,13 +1,13 @@
 //! The shared counters, for subjects that find the memory backend full.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use smol_str::SmolStr;
 
 use super::{Lock, lock};
 use crate::algorithm::{Counters, Mode, Settlement};
 use crate::micros::Timestamp;
+use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::verdict::Verdict;
 use crate::{Check, Policy, Settled};
 

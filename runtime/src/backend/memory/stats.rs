@@ -1,9 +1,8 @@
 //! The statistics of a memory backend.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-
 use crate::backend::Gauges;
 use crate::stats::{BackendStats, MemoryStats};
+use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// The counters behind [`MemoryStats`]. A check of a key that is already stored touches them only
 /// if it removes unused keys. They are on a cache line of their own, since new keys write them.

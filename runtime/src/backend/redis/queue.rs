@@ -1,13 +1,14 @@
 //! The requests that wait for one server, in the order of their arrival.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
 
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
 use super::failure::RequestError;
 use super::request::Request;
+use crate::sync::{Mutex, MutexGuard};
 
 /// The maximum number of checks in one call. The script carries out fewer if they cause much work.
 pub(super) const MAX_CHECKS: usize = 128;

@@ -1,15 +1,16 @@
 //! One operation on its way to a server, and the receiver of its reply.
 
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock, PoisonError};
 
 use tokio::sync::oneshot;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use super::failure::{RequestError, with_last};
 use super::script::{Keys, Plan, ScriptReply};
 use super::trouble::Trouble;
 use crate::BackendError;
+use crate::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use crate::sync::{Mutex, timeout_at};
 
 /// The request is in the queue, and the caller may still cancel it.
 const QUEUED: u8 = 0;

@@ -14,7 +14,6 @@ mod returns;
 mod tests;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use smol_str::SmolStr;
@@ -26,6 +25,7 @@ use crate::algorithm::Settlement;
 use crate::backend::store::{Answers, BoxFuture, Store};
 use crate::micros::{TimeSpan, Timestamp};
 use crate::operation::{Action, Answer, Operation};
+use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::verdict::Verdict;
 use crate::{BackendError, Check, Clock, Policy, Settled, Source};
 

@@ -1,9 +1,7 @@
 //! Charges at the store: for a single check, or for more permits to lease.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
-use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
 
 use super::key_lease::{Grant, KeyLease, NextStep, Refill, RefillState};
@@ -12,6 +10,8 @@ use crate::algorithm::Settlement;
 use crate::guard::bounded_map::HashedKey;
 use crate::micros::{TimeSpan, Timestamp};
 use crate::operation::Operation;
+use crate::sync::atomic::Ordering;
+use crate::sync::runtime::Handle;
 use crate::verdict::Verdict;
 use crate::{BackendError, Check, Outcome, Policy, Source};
 

@@ -1,7 +1,7 @@
 //! The return of unspent permits to the store.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use tokio::sync::Notify;
 
@@ -10,6 +10,7 @@ use super::{LeaseKey, SharedLeases};
 use crate::clock::first_of;
 use crate::micros::{TimeSpan, Timestamp};
 use crate::operation::Operation;
+use crate::sync::{Mutex, MutexGuard, runtime};
 
 /// The maximum number of grants that are returned in one batch.
 const BATCH: usize = 128;
@@ -88,7 +89,7 @@ impl SharedLeases {
             // The task's value is created before it is spawned. So it is dropped, and resets
             // `has_task`, even if the runtime never polls it.
             let task = ReturnTask { shared: Arc::clone(self), ended: false };
-            tokio::spawn(task.run());
+            runtime::spawn(task.run());
         }
     }
 
