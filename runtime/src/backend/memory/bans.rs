@@ -70,6 +70,12 @@ impl Bans {
             lock(&self.by_end).remove(&BannedKey::new(check, until));
         }
     }
+
+    /// Returns the subjects in the list.
+    #[cfg(all(test, shuttle))]
+    pub(super) fn subjects(&self) -> Vec<SmolStr> {
+        lock(&self.by_end).keys().map(|key| key.subject.clone()).collect()
+    }
 }
 
 impl MemoryBackend {
@@ -101,15 +107,22 @@ impl MemoryBackend {
         until: Timestamp,
         now: Timestamp,
     ) {
-        // The bans that give way may be in other shards, so no lock is held while they are lifted.
+        // The list follows the slot under the lock of its shard, so that a ban that ends meanwhile does not
+        // stay in it.
+        let giving_way = self.cold.bans.add(check, until, now);
+        // They may be in other shards, so no lock is held while they are lifted.
         drop(locked);
-        for (key, policy) in self.cold.bans.add(check, until, now) {
+        for (key, policy) in giving_way {
             let check = key.check(&policy);
             let mut locked = self.lock_shard(&check);
             let place = locked.find();
             // If the clock was set back, the ban ends earlier than the list says.
             let place = place.filter(|place| locked.banned_until(*place, now) <= Some(key.until));
-            let is_lifted = place.is_some_and(|place| locked.lift_ban(place, now));
+            let is_lifted = place.is_some_and(|place| {
+                // The subject may have been banned again, until the same time.
+                self.cold.bans.remove(&check, locked.banned_until(place, now));
+                locked.lift_ban(place, now)
+            });
             drop(locked);
             if is_lifted && self.counts.ban_lifted() {
                 tracing::warn!(

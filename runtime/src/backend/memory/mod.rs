@@ -6,6 +6,8 @@ mod forms;
 mod half_slot;
 mod key;
 mod locked;
+#[cfg(all(test, shuttle))]
+mod models;
 mod overflow;
 mod permits;
 pub(crate) mod policies;
@@ -19,9 +21,6 @@ mod table;
 
 use std::fmt;
 use std::sync::Arc;
-
-use spin::Yield;
-use spin::mutex::{SpinMutex, SpinMutexGuard};
 
 use self::bans::Bans;
 pub use self::builder::MemoryBackendBuilder;
@@ -39,6 +38,7 @@ use crate::clock::Time;
 use crate::micros::{TimeSpan, Timestamp};
 use crate::operation::{Action, Answer, Operation};
 use crate::stats::MemoryStats;
+use crate::sync::{SpinGuard, SpinLock};
 use crate::verdict::Verdict;
 use crate::{BackendError, Check, Outcome, Policy, Settled};
 
@@ -87,6 +87,8 @@ struct Cold {
 #[derive(Default)]
 struct PaddedShard(Lock<MemoryShard>);
 
+// The lock of the checker is larger.
+#[cfg(not(shuttle))]
 const _: () = assert!(size_of::<PaddedShard>() == 64);
 
 impl MemoryBackend {
@@ -361,11 +363,10 @@ impl fmt::Debug for MemoryBackend {
 }
 
 /// A spin lock. Threads release it in less time than it takes to put a waiting thread to sleep, and
-/// releasing it is a plain store to memory. A thread that finds the lock taken yields to other
-/// threads, so that the thread with the lock can go on if it was interrupted.
-type Lock<T> = SpinMutex<T, Yield>;
+/// releasing it is a plain store to memory.
+type Lock<T> = SpinLock<T>;
 
 #[inline]
-fn lock<T>(mutex: &Lock<T>) -> SpinMutexGuard<'_, T, Yield> {
+fn lock<T>(mutex: &Lock<T>) -> SpinGuard<'_, T> {
     mutex.lock()
 }

@@ -339,6 +339,14 @@ impl MemoryShard {
         self.charges.is_multiple_of(COLLECT_EVERY)
     }
 
+    /// Returns the number of slots, counted anew.
+    #[cfg(all(test, shuttle))]
+    pub(super) fn slots(&self) -> usize {
+        let (lines, halves) = (self.lines.iter().count(), self.halves.iter().count());
+        assert_eq!((lines, halves), (self.line_count.into(), self.half_count.into()));
+        lines + halves
+    }
+
     fn places(&self) -> usize {
         self.lines.places() + self.halves.places()
     }
