@@ -5,10 +5,12 @@
 //! rate and wraps tower services. This one admits one probe at a time, which may be dropped at any
 //! instant, and its clock is the limiter's.
 
+#[cfg(all(test, shuttle))]
+mod models;
+
 use std::collections::{HashMap, VecDeque};
 use std::hash::BuildHasher as _;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use foldhash::SharedSeed;
@@ -17,6 +19,8 @@ use foldhash::fast::SeedableRandomState;
 use super::CircuitBreaker;
 use crate::micros::{TimeSpan, Timestamp};
 use crate::stats::{BreakerState, BreakerStats};
+use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use crate::sync::{Mutex, MutexGuard};
 use crate::{BackendError, Clock};
 
 /// The number of events that are remembered. Operations that one event makes fail do so at about
@@ -212,11 +216,12 @@ impl Circuit {
         if !state.is_new(error) {
             return;
         }
-        let failures = self.failures.fetch_add(1, Ordering::AcqRel) + 1;
-        if failures < self.settings.failure_threshold {
+        // The breaker may have opened and closed since the caller looked.
+        if self.epoch.load(Ordering::Relaxed) != epoch {
             return;
         }
-        if self.epoch.load(Ordering::Relaxed) != epoch {
+        let failures = self.failures.fetch_add(1, Ordering::AcqRel) + 1;
+        if failures < self.settings.failure_threshold {
             return;
         }
         state.opened += 1;
@@ -233,6 +238,15 @@ impl Circuit {
             "the circuit breaker has opened: the rate limit's backend is not asked until it is \
              due to be tried"
         );
+    }
+
+    /// Ends a row of failures.
+    #[cold]
+    fn succeeded(&self, epoch: u64) {
+        let _state = self.lock();
+        if self.epoch.load(Ordering::Relaxed) == epoch {
+            self.failures.store(0, Ordering::Relaxed);
+        }
     }
 
     fn probed(&self, number: u64, sign: Sign, error: Option<&BackendError>) {
@@ -323,7 +337,7 @@ impl Pass<'_> {
             None if epoch.load(Ordering::Acquire) != self.epoch => {}
             None => match sign {
                 Sign::Well if failures.load(Ordering::Relaxed) != 0 => {
-                    failures.store(0, Ordering::Relaxed);
+                    self.circuit.succeeded(self.epoch);
                 }
                 Sign::Well | Sign::None => {}
                 Sign::Unwell => self.circuit.failed(self.epoch, error),
