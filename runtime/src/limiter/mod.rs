@@ -6,6 +6,8 @@ mod builder;
 mod capabilities;
 mod check;
 mod gate;
+#[cfg(all(test, shuttle))]
+mod models;
 mod observe;
 mod outage;
 mod overrides;

@@ -4,6 +4,9 @@
 //! it becomes the first, and when something has happened in this process that may change the answer.
 //! A notice that comes while the caller is busy is kept, so none is lost.
 
+#[cfg(all(test, shuttle))]
+mod models;
+
 use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::sync::{Arc, PoisonError};
