@@ -8,6 +8,8 @@
 //! [`LocalTier`]: crate::LocalTier
 
 mod key_lease;
+#[cfg(all(test, shuttle))]
+mod models;
 mod refill;
 mod returns;
 #[cfg(test)]
