@@ -43,6 +43,8 @@ mod key_name;
 mod lone_caller;
 mod manager;
 mod mode;
+#[cfg(all(test, shuttle))]
+mod models;
 mod node;
 mod pace;
 mod permits;

@@ -114,11 +114,11 @@ impl Node {
 
 /// A guard that ends a worker when it is dropped. If the worker is stopped early, along with its
 /// thread, the guard fails the pending requests, and the next request starts a new worker.
-struct WorkerGuard {
-    node: Arc<Node>,
+pub(super) struct WorkerGuard {
+    pub(super) node: Arc<Node>,
     /// `true` once the worker has found nothing more to send. From then on the next worker may be
     /// running already.
-    is_done: bool,
+    pub(super) is_done: bool,
 }
 
 impl Drop for WorkerGuard {
