@@ -10,9 +10,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use shuttle::rand::{Rng as _, thread_rng};
 use shuttle::scheduler::{DfsScheduler, PctScheduler, RandomScheduler};
 use shuttle::sync::atomic::{AtomicU64, Ordering};
-use shuttle::{Config, Runner};
+use shuttle::{Config, Runner, thread};
 
 use crate::Clock;
 use crate::testing::ManualClock;
@@ -23,6 +24,8 @@ const SCHEDULES: usize = 2_000;
 const MOST: usize = 200_000;
 /// The number of times at which a schedule of the second kind takes the turn from a thread, and one.
 const DEPTH: usize = 4;
+/// The length of a pause that no pause reaches.
+const PAUSE: u32 = 40;
 
 fn schedules() -> usize {
     env::var("TOLLGATE_SCHEDULES").ok().and_then(|it| it.parse().ok()).unwrap_or(SCHEDULES)
@@ -48,6 +51,13 @@ pub(crate) fn exhaust(model: impl Fn() + Copy + Send + Sync + 'static) {
     let run = Runner::new(DfsScheduler::new(Some(MOST), false), config()).run(model);
     assert!(run < MOST, "there are more than {MOST} schedules");
     print(&model, &format!("all of its {run} schedules"));
+}
+
+/// Lets the other threads go on for a number of steps that is drawn.
+pub(crate) fn pause() {
+    for _ in 0..thread_rng().gen_range(0..PAUSE) {
+        thread::yield_now();
+    }
 }
 
 fn print<M>(_: &M, explored: &str) {

@@ -13,6 +13,7 @@ pub(crate) use self::with_schedules::*;
 mod usual {
     pub(crate) use std::sync::{Mutex, MutexGuard, atomic};
 
+    pub(crate) use tokio::sync::Notify;
     #[cfg(feature = "redis")]
     pub(crate) use tokio::time::timeout_at;
 
@@ -51,6 +52,33 @@ mod with_schedules {
 
         pub(crate) fn try_lock(&self) -> Option<SpinGuard<'_, T>> {
             self.0.try_lock().ok()
+        }
+    }
+
+    /// The usual one. Each use of it is a step, at which the turn may go to another thread.
+    #[derive(Default)]
+    pub(crate) struct Notify {
+        steps: atomic::AtomicU32,
+        notify: tokio::sync::Notify,
+    }
+
+    impl Notify {
+        fn step(&self) -> &tokio::sync::Notify {
+            self.steps.fetch_add(1, atomic::Ordering::SeqCst);
+            &self.notify
+        }
+
+        pub(crate) fn notified(&self) -> tokio::sync::futures::Notified<'_> {
+            self.step().notified()
+        }
+
+        pub(crate) fn notify_one(&self) {
+            self.step().notify_one();
+        }
+
+        #[cfg(feature = "redis")]
+        pub(crate) fn notify_waiters(&self) {
+            self.step().notify_waiters();
         }
     }
 

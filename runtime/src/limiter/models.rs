@@ -9,7 +9,7 @@ use shuttle::future::{block_on, spawn};
 use shuttle::thread;
 
 use super::Limiter;
-use crate::exploration::{SteppedClock, explore};
+use crate::exploration::{SteppedClock, explore, pause};
 use crate::{Decision, InFlight, MemoryBackend, Policy, Quota};
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -48,6 +48,7 @@ fn a_permit_goes_to_the_next_in_line() {
         };
         let call = || spawn(hold(limiter.clone(), Arc::clone(&held)));
         let (given_up, others) = (call(), [call(), call()]);
+        pause();
         given_up.abort();
         others.into_iter().for_each(|caller| block_on(caller).unwrap());
         drop(block_on(given_up));
@@ -68,7 +69,7 @@ fn a_plain_check_beside_the_line() {
             let limiter = limiter.clone();
             thread::spawn(move || limiter.check_now(&IN_FLIGHT, "s", 1).unwrap().unwrap())
         };
-        thread::yield_now();
+        pause();
         drop(first);
         drop(plain.join().unwrap());
         assert!(block_on(waiting).unwrap().is_allowed());

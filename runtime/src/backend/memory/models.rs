@@ -136,6 +136,26 @@ fn a_key_that_refuses_keeps_one_of_two_places() {
     explore(|| a_key_that_refuses_is_not_evicted(2));
 }
 
+/// New keys come in two shards at the same time, and there is room for two.
+#[test]
+fn the_keys_of_all_shards_are_counted_together() {
+    explore(|| {
+        let (backend, _clock) = backend(2, 2);
+        let (policy, admitted) = (policy(Gcra), Admitted::default());
+        let [first, second] = [0, 1].map(|shard| subjects(&backend, shard, 2, &policy));
+        thread::scope(|scope| {
+            for (number, subject) in [&first[0], &second[0], &second[1]].into_iter().enumerate() {
+                let (backend, policy, admitted) = (&backend, &policy, &admitted);
+                scope.spawn(move || {
+                    admitted.charge(backend, &Check::new(policy, subject, 1), number)
+                });
+            }
+        });
+        assert_eq!([0, 1, 2].map(|number| admitted.of(number)), [1; 3]);
+        assert_counted(&backend);
+    });
+}
+
 /// Each shard has one key. In both come new ones at the same time, so that a thread may look for room in
 /// the shard of another one that does the same. Meanwhile one of the keys becomes one that refuses.
 #[test]
@@ -250,7 +270,11 @@ fn the_list_of_bans_has_those_in_force() {
                 backend.ban(&check("a"), span.saturating_mul(4)).unwrap();
                 backend.ban(&check("a"), span).unwrap();
             });
-            scope.spawn(|| backend.unban(&check("a")));
+            scope.spawn(|| {
+                backend.unban(&check("a"));
+                // It ends no earlier if it is banned for longer already.
+                backend.ban(&check("b"), span).unwrap();
+            });
             scope.spawn(|| {
                 backend.ban(&check("b"), span.saturating_mul(2)).unwrap();
                 backend.ban(&check("c"), span.saturating_mul(3)).unwrap();

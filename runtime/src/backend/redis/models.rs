@@ -24,7 +24,7 @@ use super::request::Request;
 use super::script::{Keys, Plan, ScriptReply};
 use super::worker::WorkerGuard;
 use crate::backend::Execution;
-use crate::exploration::explore;
+use crate::exploration::{explore, pause};
 use crate::operation::Operation;
 use crate::{BackendError, Check, Policy, Quota};
 
@@ -135,6 +135,7 @@ fn an_answer_says_what_the_server_has_done() {
     explore(|| {
         let server = QueuedServer::new();
         let callers = [0, 1, 2].map(|slot| spawn(Arc::clone(&server).send(slot)));
+        pause();
         callers[0].abort();
         let told = callers.map(block_on);
         // Until the last worker is done.
@@ -175,6 +176,7 @@ fn a_queue_ends_when_all_are_answered() {
                 }
             })
         };
+        pause();
         server.node.queue.close();
         block_on(server.node.queue.ended());
         assert_eq!(is_direct.load(Ordering::Relaxed), 0);
@@ -195,7 +197,7 @@ fn a_worker_that_is_stopped_leaves_nobody_waiting() {
     explore(|| {
         let server = QueuedServer::new();
         let callers = [0, 1].map(|slot| spawn(Arc::clone(&server).send(slot)));
-        thread::yield_now();
+        pause();
         let worker = server.worker.lock().unwrap().take();
         if let Some(worker) = worker {
             worker.abort();

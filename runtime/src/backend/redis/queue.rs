@@ -3,12 +3,11 @@
 use std::collections::VecDeque;
 use std::sync::PoisonError;
 
-use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
 use super::failure::RequestError;
 use super::request::Request;
-use crate::sync::{Mutex, MutexGuard};
+use crate::sync::{Mutex, MutexGuard, Notify};
 
 /// The maximum number of checks in one call. The script carries out fewer if they cause much work.
 pub(super) const MAX_CHECKS: usize = 128;

@@ -2,10 +2,11 @@
 //! up, refunded and reset, and the lease ends.
 
 use shuttle::future::{block_on, spawn, yield_now};
+use shuttle::rand::{Rng as _, thread_rng};
 
 use super::*;
 use crate::backend::Backend;
-use crate::exploration::{SteppedClock, explore};
+use crate::exploration::{SteppedClock, explore, pause};
 use crate::{Algorithm, MemoryBackend, Outcome, Quota};
 
 const LIMIT: u32 = 60;
@@ -19,7 +20,7 @@ fn check(cost: u32) -> Check<'static> {
     Check::new(&POLICY, "s", cost)
 }
 
-/// A store to which each call takes a while, as to a server.
+/// A store to which each call takes a while, as to a server, and a reset takes longest.
 struct DistantStore(Arc<MemoryBackend>);
 
 impl Store for DistantStore {
@@ -33,7 +34,11 @@ impl Store for DistantStore {
 
     fn apply<'a>(&'a self, batch: &'a [Operation<'a>]) -> BoxFuture<'a, Answers> {
         Box::pin(async move {
-            yield_now().await;
+            let is_reset = |operation: &Operation<'_>| operation.action == Action::Reset;
+            let most = if batch.iter().any(is_reset) { 40 } else { 2 };
+            for _ in 0..thread_rng().gen_range(1..most) {
+                yield_now().await;
+            }
             let answers = Backend::apply(&*self.0, batch).await;
             yield_now().await;
             answers
@@ -86,6 +91,7 @@ fn units_of_who_gives_up_are_not_lost() {
     explore(|| {
         let leasing = Leasing::new();
         let callers = [(); 3].map(|()| spawn(charge(Arc::clone(&leasing.lease))));
+        pause();
         callers[0].abort();
         let admitted = callers.map(block_on).iter().filter(|caller| caller.is_ok()).count() as u32;
         assert!(admitted >= 2);
@@ -122,6 +128,7 @@ fn a_lease_that_ends_is_returned() {
     explore(|| {
         let leasing = Leasing::new();
         let callers = [(); 3].map(|()| spawn(charge(Arc::clone(&leasing.lease))));
+        pause();
         leasing.clock.advance(HOLD);
         callers.into_iter().for_each(|caller| _ = block_on(caller).unwrap());
         leasing.close();
@@ -135,13 +142,9 @@ fn closing_returns_what_is_leased() {
     explore(|| {
         let leasing = Leasing::new();
         let callers = [(); 2].map(|()| spawn(charge(Arc::clone(&leasing.lease))));
+        pause();
         leasing.close();
         callers.into_iter().for_each(|caller| _ = block_on(caller).unwrap());
-        // What was leased meanwhile is returned by a task.
-        for _ in 0..100 {
-            shuttle::thread::yield_now();
-        }
-        leasing.close();
         assert_eq!(leasing.in_use(), BEFORE + 2);
     });
 }
@@ -157,9 +160,14 @@ fn nothing_is_spent_that_a_reset_has_removed() {
             charge(Arc::clone(&lease)).await;
             charge(lease).await;
         };
-        let callers = [(); 2].map(|()| spawn(charge(Arc::clone(&leasing.lease))));
+        let several = |lease: Arc<Lease>| async move {
+            charge(Arc::clone(&lease)).await;
+            charge(Arc::clone(&lease)).await;
+            charge(lease).await;
+        };
+        let callers = [(); 2].map(|()| spawn(several(Arc::clone(&leasing.lease))));
         let resetting = spawn(resetting(Arc::clone(&leasing.lease)));
-        callers.into_iter().for_each(|caller| _ = block_on(caller).unwrap());
+        callers.into_iter().for_each(|caller| block_on(caller).unwrap());
         block_on(resetting).unwrap();
         leasing.close();
         assert!(leasing.in_use() >= 2);

@@ -3,14 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 
-use tokio::sync::Notify;
-
 use super::key_lease::Grant;
 use super::{LeaseKey, SharedLeases};
 use crate::clock::first_of;
 use crate::micros::{TimeSpan, Timestamp};
 use crate::operation::Operation;
-use crate::sync::{Mutex, MutexGuard, runtime};
+use crate::sync::{Mutex, MutexGuard, Notify, runtime};
 
 /// The maximum number of grants that are returned in one batch.
 const BATCH: usize = 128;

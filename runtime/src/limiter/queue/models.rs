@@ -6,7 +6,7 @@ use shuttle::future::{block_on, spawn};
 use shuttle::thread;
 
 use super::*;
-use crate::exploration::{SteppedClock, explore};
+use crate::exploration::{SteppedClock, explore, pause};
 
 static POLICY: Policy = Policy::new("p", Quota::new(1, Duration::from_secs(60)));
 
@@ -41,6 +41,7 @@ fn each_has_its_turn_whoever_leaves() {
         let served = Arc::new(Served::default());
         let wait = || spawn(wait_for_turn(Arc::clone(&queue), Arc::clone(&served)));
         let (leaving, staying) = (wait(), [wait(), wait(), wait()]);
+        pause();
         leaving.abort();
         for caller in staying {
             block_on(caller).unwrap();

@@ -105,39 +105,55 @@ impl Reported {
     }
 }
 
-/// An operation counts in the state in which it began, however late its answer is.
-#[test]
-fn late_answers_change_nothing() {
-    explore(|| {
-        let clock = SteppedClock::new();
-        let settings = CircuitBreaker::new().failure_threshold(2);
-        let circuit = Circuit::new(settings, Arc::new(clock.clone()));
-        let reported = Reported::default();
-        let ask = |sign| {
-            if let Ok(pass) = circuit.enter() {
-                thread::yield_now();
-                reported.report(pass, sign);
-            }
-        };
-        thread::scope(|scope| {
-            for sign in [Sign::Unwell, Sign::Unwell, Sign::Unwell, Sign::Well] {
-                let ask = &ask;
-                scope.spawn(move || ask(sign));
-            }
-            scope.spawn(|| {
-                clock.advance(SECOND);
-                ask(Sign::Well);
-                ask(Sign::Unwell);
+/// Operations of several threads, each of which begins when the one before it in its thread has ended. None
+/// of them counts in another state than that in which it began, however late its answer is.
+fn late_answers_change_nothing(threads: &'static [&'static [Sign]]) {
+    let clock = SteppedClock::new();
+    let settings = CircuitBreaker::new().failure_threshold(2);
+    let circuit = Circuit::new(settings, Arc::new(clock.clone()));
+    let reported = Reported::default();
+    thread::scope(|scope| {
+        for signs in threads {
+            let (circuit, clock, reported) = (&circuit, &clock, &reported);
+            scope.spawn(move || {
+                for sign in *signs {
+                    match circuit.enter() {
+                        Ok(pass) => reported.report(pass, *sign),
+                        Err(_) => clock.advance(SECOND),
+                    }
+                }
             });
-        });
-        let (stats, reported) = (circuit.stats(), reported.0.into_inner().unwrap());
-        let enough = reported.values().filter(|(failures, _)| *failures >= 2).count();
-        assert!(stats.opened <= enough as u64, "{} times by {reported:?}", stats.opened);
-        if stats.state == BreakerState::Closed {
-            let epoch = circuit.epoch.load(Ordering::Relaxed);
-            let (failures, successes) = reported.get(&epoch).copied().unwrap_or_default();
-            let is_in_row = stats.failures == failures || successes > 0;
-            assert!(is_in_row && stats.failures <= failures, "{stats:?} by {reported:?}");
         }
+    });
+    let (stats, reported) = (circuit.stats(), reported.0.into_inner().unwrap());
+    let enough = reported.values().filter(|(failures, _)| *failures >= 2).count();
+    assert!(stats.opened <= enough as u64, "{} times by {reported:?}", stats.opened);
+    if stats.state == BreakerState::Closed {
+        let epoch = circuit.epoch.load(Ordering::Relaxed);
+        let (failures, successes) = reported.get(&epoch).copied().unwrap_or_default();
+        let is_in_row = stats.failures == failures || successes > 0;
+        assert!(is_in_row && stats.failures <= failures, "{stats:?} by {reported:?}");
+    }
+}
+
+/// One thread opens the breaker, waits, closes it and fails again, while the other one has its answer.
+#[test]
+fn a_late_answer_of_one_changes_nothing() {
+    use Sign::{Unwell, Well};
+    explore(|| late_answers_change_nothing(&[&[Unwell, Unwell, Well, Well, Unwell], &[Well]]));
+    explore(|| late_answers_change_nothing(&[&[Unwell, Unwell, Well, Well, Unwell], &[Unwell]]));
+}
+
+#[test]
+fn late_answers_of_several_change_nothing() {
+    use Sign::{Unwell, Well};
+    explore(|| {
+        late_answers_change_nothing(&[
+            &[Unwell],
+            &[Unwell],
+            &[Unwell],
+            &[Well],
+            &[Well, Well, Unwell],
+        ]);
     });
 }
