@@ -40,7 +40,9 @@ impl Store for DistantStore {
                 yield_now().await;
             }
             let answers = Backend::apply(&*self.0, batch).await;
-            yield_now().await;
+            for _ in 0..thread_rng().gen_range(1..40) {
+                yield_now().await;
+            }
             answers
         })
     }
