@@ -167,7 +167,7 @@ impl Source {
         for item in &items {
             let Item::Mod(module) = item else { continue };
             let own = conditions(&module.attrs);
-            if is_hidden(&module.attrs) || own.iter().any(|condition| condition == "test") {
+            if is_hidden(&module.attrs) || own.iter().any(|condition| is_of_tests(condition)) {
                 continue;
             }
             let name = module.ident.to_string();
@@ -269,7 +269,7 @@ impl Source {
                     && !is_hidden(&block.attrs)
                 {
                     let cfg = [&*module.cfg, &*conditions(&block.attrs)].concat();
-                    if !cfg.iter().any(|condition| condition == "test") {
+                    if !cfg.iter().any(|condition| is_of_tests(condition)) {
                         see(block, cfg);
                     }
                 }
@@ -606,4 +606,9 @@ fn conditions(attributes: &[Attribute]) -> Vec<String> {
         other => other.to_token_stream().to_string(),
     })
     .collect()
+}
+
+/// Returns `true` if what has this condition is only in builds of tests.
+fn is_of_tests(condition: &str) -> bool {
+    condition == "test" || condition.starts_with("all(test,")
 }
