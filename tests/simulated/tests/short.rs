@@ -1,6 +1,8 @@
 //! A few minutes of a small fleet, in which every kind of fault comes: what is promised is kept, and
 //! the same seed gives the same figures.
 
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a test that panics fails, as it should")]
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
