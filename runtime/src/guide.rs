@@ -29,6 +29,7 @@
 //! | change limits while the program runs | [`Config`](crate::Config), [`Dashboard`](crate::Dashboard) |
 //! | watch them | [`Metrics`](crate::Metrics), [`telemetry`](crate::telemetry) |
 //! | know what an attacker can do | [security] |
+//! | see that the tests hold what the pages promise | [promises] |
 //! | write a store | [backends] |
 //! | come from another library | [`tower_governor`](from_tower_governor), [`axum-governor`](from_axum_governor), [`limitador`](from_limitador), [`fastapi_traffic`](from_python) |
 //!
@@ -116,6 +117,10 @@ pub mod clients {}
 #[doc = include_str!("docs/guide/security.md")]
 #[cfg(feature = "axum")]
 pub mod security {}
+
+#[doc = include_str!("docs/guide/promises.md")]
+#[cfg(all(feature = "axum", feature = "config", feature = "redis"))]
+pub mod promises {}
 
 #[doc = include_str!("docs/guide/command.md")]
 #[cfg(all(feature = "axum", feature = "config", feature = "redis"))]

@@ -7,6 +7,7 @@ mod links;
 mod locks;
 mod named_in_docs;
 mod pictures;
+mod promises;
 mod public_api;
 mod readme;
 mod workflows;
