@@ -28,6 +28,7 @@ import json
 import os
 import pathlib
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -193,7 +194,8 @@ def test(programs, row, variables=None):
 
 def environment():
     target = os.environ.get("CARGO_TARGET_DIR", str(PLACE / "target"))
-    return os.environ | {"CARGO_TARGET_DIR": target, "RUST_BACKTRACE": "0"}
+    # Incremental compilation keeps much, and gains nothing where all is built once.
+    return os.environ | {"CARGO_TARGET_DIR": target, "CARGO_INCREMENTAL": "0", "RUST_BACKTRACE": "0"}
 
 
 def clean():
@@ -209,4 +211,5 @@ def remove_worktree():
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # So that the worktree is removed.
     main()
