@@ -10,7 +10,7 @@ printed for each row:
     caught           the test failed
     NOT CAUGHT       it passed all the same
     does not build   the replacement is not accepted by the compiler, and shows nothing
-    does not end     the test took longer than two minutes
+    does not end     the test took longer than five minutes
     FAILS ANYWAY     the test fails without the replacement, or there is none of that name
 
 Exit status 1: a row is not `caught`. It takes some ten minutes on two cores, and a Redis server on the path.
@@ -37,7 +37,7 @@ import tomllib
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PLACE = ROOT / "target/mutations"
 SOURCE = PLACE / "source"
-TIMEOUT = 120
+TIMEOUT = 300
 
 SWITCH = """
 /// Returns true if this replacement is the one to use.
