@@ -38,7 +38,7 @@ const PIECES: [(&str, &str); 21] = [
 ];
 
 /// The most frequent names, and their short forms in the text that is sent.
-const SHORT_NAMES: [(&str, &str); 44] = [
+const SHORT_NAMES: [(&str, &str); 47] = [
     ("part", "p"),
     ("family", "f"),
     ("quota", "q"),
@@ -83,6 +83,9 @@ const SHORT_NAMES: [(&str, &str); 44] = [
     ("windows", "ws"),
     ("set_window", "sw"),
     ("window_of", "wo"),
+    ("counted_until", "cu"),
+    ("forgotten_at", "fg"),
+    ("opening", "og"),
 ];
 
 fn assembled() -> String {
