@@ -272,13 +272,13 @@ async fn the_readme_is_enough() {
     let limiter = replaced(&limiter, "redis://127.0.0.1:6379/0", &server.url());
     let program = replaced(
         &program,
-        "set_limiter(Limiter::new(MemoryBackend::new()))",
-        "set_limiter(limiter().await?)",
+        "let limiter = Limiter::new(MemoryBackend::new());",
+        "let limiter = limiter().await?;",
     );
     let program = replaced(
         &program,
-        "use tollgate::{Limiter, MemoryBackend, get_limiter",
-        "use tollgate::{get_limiter",
+        "use tollgate::{Limiter, MemoryBackend, rate_limit",
+        "use tollgate::{rate_limit",
     );
     let program = format!("{program}\n{limiter}");
     let first = Service::start(&new, &with_redis, &program);
