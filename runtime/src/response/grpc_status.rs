@@ -11,6 +11,7 @@ use super::grpc_details::retry_details;
 use super::grpc_request::{GRPC_CONTENT_TYPE, grpc_content_type};
 use super::refusal::{Reason, Refusal};
 use super::seconds::{told_seconds, told_wait};
+use super::text::Text;
 use crate::{Decision, Outcome};
 
 pub(crate) const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
@@ -135,12 +136,12 @@ impl Refusal<'_> {
             None if self.is_grpc_call => GRPC_CONTENT_TYPE,
             None => return None,
         };
-        let mut message = Vec::new();
+        let mut message = Text::new();
         self.push_reason(&mut message);
         Some(GrpcStatus {
             content_type,
             code: self.grpc_code(),
-            message: String::from_utf8(message).unwrap_or_default(),
+            message: message.to_text(),
             tells_wait: true,
             wait: self.retry_after(),
         })

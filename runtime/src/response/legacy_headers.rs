@@ -6,6 +6,7 @@ use axum::http::{HeaderMap, HeaderName};
 
 use super::header_style::LegacyReset;
 use super::seconds::{wait_seconds, whole_seconds};
+use super::text::number_field;
 use crate::QuotaState;
 
 pub(super) const LEGACY_LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
@@ -61,11 +62,11 @@ impl LegacyHeaders {
 
     /// Sets the fields in place of those that the response has.
     pub(super) fn set(self, headers: &mut HeaderMap) {
-        headers.insert(LEGACY_LIMIT, self.limit.into());
+        headers.insert(LEGACY_LIMIT, number_field(self.limit.into()));
         match self.state {
             Some((remaining, reset)) => {
-                headers.insert(LEGACY_REMAINING, remaining.into());
-                headers.insert(LEGACY_RESET, reset.into());
+                headers.insert(LEGACY_REMAINING, number_field(remaining.into()));
+                headers.insert(LEGACY_RESET, number_field(reset));
             }
             None => {
                 headers.remove(LEGACY_REMAINING);

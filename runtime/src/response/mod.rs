@@ -27,6 +27,7 @@ pub(crate) mod seconds;
 mod structured;
 #[cfg(test)]
 mod tests;
+mod text;
 
 pub(crate) use self::effective_http_options::EffectiveHttpOptions;
 pub(crate) use self::grpc_request::is_grpc;

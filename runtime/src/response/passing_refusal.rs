@@ -12,6 +12,7 @@ use super::legacy_headers::LEGACY_LIMIT;
 use super::limit_field::{LIMIT, POLICY, limit_field};
 use super::limit_state::LimitState;
 use super::seconds::told_seconds;
+use super::text::number_field;
 
 /// The account of a refusal, which its response carries in its extensions. The limits in front of
 /// the one that refused have admitted the request, so they add their own fields to the response, and
@@ -36,7 +37,7 @@ impl PassingRefusal {
             response.headers_mut().entry(RETRY_AFTER).or_insert_with(|| {
                 let seconds = told_seconds(wait);
                 retry_after = Some(seconds);
-                seconds.into()
+                number_field(seconds)
             });
         }
         if passes_limits {
@@ -72,10 +73,10 @@ impl PassingRefusal {
         if !decides {
             return;
         }
-        let is_ours = |seconds: &u64| headers.get(RETRY_AFTER) == Some(&(*seconds).into());
+        let is_ours = |seconds: &u64| headers.get(RETRY_AFTER) == Some(&number_field(*seconds));
         let retry_after = self.retry_after.filter(is_ours).map(|_| told_seconds(wait));
         if let Some(seconds) = retry_after {
-            headers.insert(RETRY_AFTER, seconds.into());
+            headers.insert(RETRY_AFTER, number_field(seconds));
         }
         if let Some(status) = response.extensions().get::<GrpcStatus>().cloned() {
             status.raise(wait, response);

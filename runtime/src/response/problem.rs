@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
@@ -118,12 +118,12 @@ impl Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        response(self.status, self.to_json().into_bytes())
+        response(self.status, self.to_json().into())
     }
 }
 
 /// Creates the response for problem details from their serialized body.
-pub(super) fn response(status: StatusCode, json: Vec<u8>) -> Response {
+pub(super) fn response(status: StatusCode, json: Bytes) -> Response {
     let mut response = Response::new(Body::from(json));
     *response.status_mut() = status;
     let problem_json = HeaderValue::from_static("application/problem+json");

@@ -1,6 +1,7 @@
 //! The default body of a refusal: problem details (RFC 9457) with the problem types of
 //! draft-ietf-httpapi-ratelimit-headers-11 §5.
 
+use axum::body::Bytes;
 use axum::http::StatusCode;
 
 use super::header_style::HeaderStyle;
@@ -9,6 +10,7 @@ use super::problem::Problem;
 use super::problem_type::{BLANK, BLOCKED, QUOTA_EXCEEDED, REDUCED_CAPACITY};
 use super::refusal::{Reason, Refusal};
 use super::seconds::told_seconds;
+use super::text::Text;
 use crate::key::KeyError;
 use crate::{Decision, Outcome, QuotaState};
 
@@ -60,45 +62,45 @@ impl Refusal<'_> {
                 (BLANK, self.status().canonical_reason().unwrap_or_default(), Vec::new())
             }
         };
-        let mut detail = Vec::new();
+        let mut detail = Text::new();
         self.push_detail(&mut detail);
-        let detail = String::from_utf8(detail).unwrap_or_default();
+        let detail = detail.to_text();
         Problem::new(self.status(), type_uri, title, detail, policies)
     }
 
     /// Serializes [`problem`](Self::problem) as JSON. The result is assembled from texts that are
     /// already formatted, so that a refusal costs no more than the request that it refuses.
-    pub(super) fn problem_json(&self) -> Vec<u8> {
+    pub(super) fn problem_json(&self) -> Bytes {
         let (head, has_quotas) = match self.reason {
             // Its status is another one, and few requests are too large for their limit.
             Reason::QuotaExceeded(_) if self.can_never_pass() => {
-                return self.problem().to_json().into_bytes();
+                return self.problem().to_json().into();
             }
             Reason::QuotaExceeded(_) => (QUOTA_EXCEEDED_HEAD, true),
             Reason::Unavailable(_) | Reason::CannotWait => (REDUCED_CAPACITY_HEAD, false),
             // A header's name may need escapes, and few requests come from blocked clients.
-            Reason::Blocked(_) | Reason::NoKey(_) => return self.problem().to_json().into_bytes(),
+            Reason::Blocked(_) | Reason::NoKey(_) => return self.problem().to_json().into(),
         };
-        let mut json = Vec::with_capacity(512);
-        json.extend_from_slice(head.as_bytes());
+        let mut json = Text::new();
+        json.push(head);
         self.push_detail(&mut json);
-        json.extend_from_slice(b"\"");
-        let mut separator: &[u8] = b",\"violated-policies\":[";
+        json.push("\"");
+        let mut separator = ",\"violated-policies\":[";
         let mut push = |name: &str| {
-            json.extend_from_slice(separator);
-            json.extend_from_slice(name.as_bytes());
-            separator = b",";
+            json.push(separator);
+            json.push(name);
+            separator = ",";
         };
         if has_quotas {
             self.exceeded().for_each(|(quota, _)| push(&quota.name_json));
         } else if !self.hides_limit() {
             push(&self.text.label_json);
         }
-        if separator == b"," {
-            json.extend_from_slice(b"]");
+        if separator == "," {
+            json.push("]");
         }
-        json.extend_from_slice(b"}");
-        json
+        json.push("}");
+        json.to_bytes()
     }
 
     /// Returns the quotas that refused, also those of the limits behind the one that decided first.
@@ -129,14 +131,14 @@ impl Refusal<'_> {
 
     /// Appends the text of the member `detail`. Only if the reason is a missing key may the text
     /// contain characters that JSON must escape.
-    fn push_detail(&self, detail: &mut Vec<u8>) {
+    fn push_detail(&self, detail: &mut Text) {
         self.push_reason(detail);
         self.push_wait(detail);
     }
 
     /// Appends the reason in words, without the time to retry.
-    pub(super) fn push_reason(&self, detail: &mut Vec<u8>) {
-        let mut push = |text: &str| detail.extend_from_slice(text.as_bytes());
+    pub(super) fn push_reason(&self, detail: &mut Text) {
+        let mut push = |text: &str| detail.push(text);
         match self.reason {
             Reason::QuotaExceeded(_) => {
                 let own = self.decision().map(Decision::outcome);
@@ -165,13 +167,13 @@ impl Refusal<'_> {
     }
 
     /// Appends the time to retry, and ends the sentence.
-    fn push_wait(&self, detail: &mut Vec<u8>) {
+    fn push_wait(&self, detail: &mut Text) {
         if let Some(wait) = self.retry_after() {
-            detail.extend_from_slice(b"; retry in ");
-            detail.extend_from_slice(itoa::Buffer::new().format(told_seconds(wait)).as_bytes());
-            detail.push(b's');
+            detail.push("; retry in ");
+            detail.push_number(told_seconds(wait));
+            detail.push("s");
         }
-        detail.push(b'.');
+        detail.push(".");
     }
 }
 
@@ -216,7 +218,7 @@ mod tests {
                 Reason::NoKey(KeyError::NoQuery("\"")),
             ] {
                 let refusal = Refusal::new(&policy, &text, reason, None);
-                let json = String::from_utf8(refusal.problem_json()).unwrap();
+                let json = String::from_utf8(refusal.problem_json().into()).unwrap();
                 prop_assert_eq!(&json, &refusal.problem().to_json());
                 prop_assert!(serde_json::from_str::<serde_json::Value>(&json).is_ok(), "{}", json);
             }
