@@ -5,7 +5,7 @@ use axum::body::Bytes;
 use axum::http::StatusCode;
 
 use super::header_style::HeaderStyle;
-use super::policy_text::QuotaText;
+use super::policy_text::{PolicyText, QuotaText};
 use super::problem::Problem;
 use super::problem_type::{BLANK, BLOCKED, QUOTA_EXCEEDED, REDUCED_CAPACITY};
 use super::refusal::{Reason, Refusal};
@@ -50,8 +50,9 @@ impl Refusal<'_> {
     pub fn problem(&self) -> Problem {
         let (type_uri, title, policies) = match self.reason {
             Reason::QuotaExceeded(_) => {
-                let names = self.exceeded().map(|(quota, _)| quota.name.clone());
-                (QUOTA_EXCEEDED, QUOTA_EXCEEDED_TITLE, names.collect())
+                let mut names = Vec::new();
+                self.each_exceeded(|quota, _| names.push(quota.name.clone()));
+                (QUOTA_EXCEEDED, QUOTA_EXCEEDED_TITLE, names)
             }
             Reason::Unavailable(_) | Reason::CannotWait => {
                 let label = (!self.hides_limit()).then(|| self.policy().label().to_owned());
@@ -92,7 +93,7 @@ impl Refusal<'_> {
             separator = ",";
         };
         if has_quotas {
-            self.exceeded().for_each(|(quota, _)| push(&quota.name_json));
+            self.each_exceeded(|quota, _| push(&quota.name_json));
         } else if !self.hides_limit() {
             push(&self.text.label_json);
         }
@@ -103,30 +104,48 @@ impl Refusal<'_> {
         json.to_bytes()
     }
 
-    /// Returns the quotas that refused, also those of the limits behind the one that decided first.
-    /// Limits that no header field describes are left out.
-    fn exceeded(&self) -> impl Iterator<Item = (&QuotaText, &QuotaState)> {
-        let states = self.decision().map(Decision::quotas).unwrap_or_default();
-        let states = if self.hides_limit() { &[] } else { states };
-        let own = self.text.quotas.iter().zip(states);
-        let behind = self.behind.iter().filter(|limit| limit.style != HeaderStyle::None);
-        let behind = behind.flat_map(|limit| limit.text.quotas.iter().zip(limit.quotas));
-        own.chain(behind).filter(|(_, state)| state.is_exceeded())
+    /// Calls `visit` with the quotas that refused, also those of the limits behind the one that decided
+    /// first. Limits that no header field describes are left out.
+    #[inline]
+    fn each_exceeded(&self, mut visit: impl FnMut(&QuotaText, &QuotaState)) {
+        let mut each = |text: &PolicyText, states: &[QuotaState]| {
+            for (quota, state) in text.quotas.iter().zip(states) {
+                if state.is_exceeded() {
+                    visit(quota, state);
+                }
+            }
+        };
+        if let Some(decision) = self.decision()
+            && !self.hides_limit()
+        {
+            each(self.text, decision.quotas());
+        }
+        for limit in self.behind {
+            if limit.style != HeaderStyle::None {
+                each(limit.text, limit.quotas);
+            }
+        }
     }
 
     /// Appends the quotas that refused, in words. If the request can `never` pass, these are the
     /// quotas that are smaller than its cost.
-    fn push_exceeded(&self, never: bool, mut push: impl FnMut(&str)) {
+    fn push_exceeded(&self, never: bool, detail: &mut Text) {
         let is_never = |state: &QuotaState| state.retry_after().is_none();
         // The store of another crate may not say which quota is too small.
-        let is_known = never && self.exceeded().any(|(_, state)| is_never(state));
-        let told = self.exceeded().filter(|(_, state)| !is_known || is_never(state));
-        for (index, (quota, _)) in told.enumerate() {
-            if index > 0 {
-                push(" and of ");
-            }
-            push(&quota.text);
+        let mut is_known = false;
+        if never {
+            self.each_exceeded(|_, state| is_known |= is_never(state));
         }
+        let mut is_first = true;
+        self.each_exceeded(|quota, state| {
+            if is_known && !is_never(state) {
+                return;
+            }
+            if !std::mem::take(&mut is_first) {
+                detail.push(" and of ");
+            }
+            detail.push(&quota.text);
+        });
     }
 
     /// Appends the text of the member `detail`. Only if the reason is a missing key may the text
@@ -138,31 +157,31 @@ impl Refusal<'_> {
 
     /// Appends the reason in words, without the time to retry.
     pub(super) fn push_reason(&self, detail: &mut Text) {
-        let mut push = |text: &str| detail.push(text);
         match self.reason {
             Reason::QuotaExceeded(_) => {
                 let own = self.decision().map(Decision::outcome);
                 if let Some(Outcome::Banned { .. }) = own {
-                    return push("This client is banned, for now");
+                    return detail.push("This client is banned, for now");
                 }
                 let is_never = |outcome| outcome == Some(Outcome::Never);
                 let never =
                     is_never(own) || self.behind.iter().any(|limit| is_never(limit.outcome));
-                let is_told = self.exceeded().next().is_some();
-                push(match (never, is_told) {
+                let mut is_told = false;
+                self.each_exceeded(|_, _| is_told = true);
+                detail.push(match (never, is_told) {
                     (false, true) => "Limit of ",
                     (true, true) => "This request alone is more than the limit of ",
                     (false, false) => "Limit",
                     (true, false) => "This request alone is more than its limit",
                 });
-                self.push_exceeded(never, &mut push);
-                push(if never { " allows" } else { " reached" });
+                self.push_exceeded(never, detail);
+                detail.push(if never { " allows" } else { " reached" });
             }
-            Reason::Blocked(_) => push("This client is blocked"),
+            Reason::Blocked(_) => detail.push("This client is blocked"),
             Reason::Unavailable(_) | Reason::CannotWait => {
-                push("The limit of this request cannot be checked");
+                detail.push("The limit of this request cannot be checked");
             }
-            Reason::NoKey(error) => push(&no_key_detail(error)),
+            Reason::NoKey(error) => detail.push(&no_key_detail(error)),
         }
     }
 
@@ -184,7 +203,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::response::PolicyText;
     use crate::verdict::Verdict;
     use crate::{BackendError, Policy, Quota, Unavailable};
 
