@@ -131,6 +131,20 @@ impl Decision {
         Self { verdict, trace: TraceBox::default(), permit: None }
     }
 
+    /// Creates the decision that admits a request because the backend failed. A check may begin with
+    /// it, and writes its own verdict into it.
+    #[cfg(feature = "axum")]
+    #[inline]
+    pub(crate) fn open() -> Self {
+        Self::without_receipt(Verdict::open())
+    }
+
+    /// Moves the decision out, and leaves [`open`](Self::open) in its place.
+    #[cfg(feature = "axum")]
+    pub(crate) fn take(&mut self) -> Self {
+        std::mem::replace(self, Self::open())
+    }
+
     /// Creates the decision that admits a request because its policy is switched off.
     pub(crate) fn disabled() -> Self {
         Self::without_receipt(Verdict::disabled())

@@ -218,7 +218,7 @@ impl<'a, R> Checker<'a, R> {
             None => self.limiter.decide(&check, &mut verdict).await,
         };
         let counted = CountedRequest { policy: &policy, check, count: pending.cost.count, parts };
-        self.conclude(counted, decided, &mut verdict, grant)
+        self.conclude(counted, decided, &mut Decision::without_receipt(verdict), grant)
     }
 
     /// Waits in the queue until the limit admits the request, for up to `max_wait`.
@@ -239,13 +239,14 @@ impl<'a, R> Checker<'a, R> {
         let counted = CountedRequest { policy: &policy, check, count: pending.cost.count, parts };
         let mut decision = match waited {
             Ok(decision) => decision,
-            Err(error) => return self.conclude(counted, Err(error), &mut Verdict::open(), grant),
+            Err(error) => {
+                return self.conclude(counted, Err(error), &mut Decision::open(), grant);
+            }
         };
-        let mut verdict = decision.verdict().clone();
-        if !verdict.is_allowed() {
-            return self.conclude(counted, Ok(()), &mut verdict, grant);
+        if !decision.is_allowed() {
+            return self.conclude(counted, Ok(()), &mut decision, grant);
         }
-        let mut granted = self.granted(counted, &verdict);
+        let mut granted = self.granted(counted, decision.verdict());
         granted.permit = decision.take_permit();
         // The decision has the policy by which the charge was made, which is another one for a
         // leaky bucket, and is refunded by that.
@@ -290,13 +291,13 @@ impl<'a, R> Checker<'a, R> {
             let without_permit = cost.without_permit(&policy);
             let in_effect = without_permit.as_ref().unwrap_or(&policy);
             let check = check.with_cost(cost.units).with_policy(in_effect);
-            let mut verdict = Verdict::open();
-            let Some(decided) = self.limiter.decide_now(&check, &mut verdict) else {
+            let mut decision = Decision::open();
+            let Some(decided) = self.limiter.decide_now(&check, decision.verdict_mut()) else {
                 let pending = PendingCheck::new(policy, Subject::plain(subject), cost);
                 return CheckNow::Waits(Some(Box::new(pending)));
             };
             let counted = CountedRequest { policy: &policy, check, count: cost.count, parts };
-            CheckNow::Done(self.conclude(counted, decided, &mut verdict, grant))
+            CheckNow::Done(self.conclude(counted, decided, &mut decision, grant))
         })
     }
 
@@ -313,13 +314,13 @@ impl<'a, R> Checker<'a, R> {
         KeyOptions { address: &options.address, hash: self.limiter.subject_hash(), on_missing }
     }
 
-    /// Converts the limiter's result into the outcome of the check. The verdict is large, so it is
-    /// moved only if a decision has to be made from it.
+    /// Converts the limiter's result into the outcome of the check. The decision is large, so it is
+    /// moved only if it has to be kept.
     fn conclude<G>(
         &self,
         counted: CountedRequest<'_>,
         decided: Result<(), Unavailable>,
-        verdict: &mut Verdict,
+        decision: &mut Decision,
         grant: impl FnOnce(Granted) -> G,
     ) -> CheckOutcome<G, R> {
         let CountedRequest { policy, check, count, parts } = counted;
@@ -332,23 +333,22 @@ impl<'a, R> Checker<'a, R> {
                 return CheckOutcome::Refused(refused);
             }
         }
-        if verdict.is_allowed() {
-            let mut granted = self.granted(counted, verdict);
+        if decision.is_allowed() {
+            let mut granted = self.granted(counted, decision.verdict());
             if self.keeps_decision {
-                let mut decision = Box::new(self.limiter.charged(verdict.take(), &check));
+                self.limiter.complete(decision, &check);
                 granted.permit = decision.take_permit();
-                granted.decision = Some(decision);
+                granted.decision = Some(Box::new(decision.take()));
             } else {
-                granted.permit = self.limiter.permit_of(&check, verdict);
+                granted.permit = self.limiter.permit_of(&check, decision.verdict());
             }
             return CheckOutcome::Granted(grant(granted));
         }
-        let decision = Decision::without_receipt(verdict.take());
-        let blocked = Blocked { check, decision: &decision, request: Some(parts) };
+        let blocked = Blocked { check, decision, request: Some(parts) };
         self.limit.notify_blocked(&blocked);
         self.limiter.notify_blocked(&blocked);
         if policy.is_shadow() {
-            let decision = self.keeps_decision.then(|| Box::new(decision));
+            let decision = self.keeps_decision.then(|| Box::new(decision.take()));
             let overridden = policy.overridden().cloned();
             let headers = HeaderValues::NOTHING;
             let permit = None;
@@ -357,7 +357,7 @@ impl<'a, R> Checker<'a, R> {
             return CheckOutcome::Granted(grant(granted));
         }
         let counted = count.filter(|count| count.is_again).map(|count| count.id);
-        let refusing = self.refusing(parts, policy, Reason::of(&decision));
+        let refusing = self.refusing(parts, policy, Reason::of(decision));
         CheckOutcome::Refused((self.refuse)(Refusing { counted, ..refusing }))
     }
 

@@ -194,7 +194,7 @@ impl Limiter {
     /// Adds to the decision about a charge of `check` what a refund or the response to a refusal
     /// needs.
     #[inline(always)]
-    fn complete(&self, decision: &mut Decision, check: &Check<'_>) {
+    pub(crate) fn complete(&self, decision: &mut Decision, check: &Check<'_>) {
         if decision.is_allowed() {
             decision.add_receipt(check, self.shared.origin);
             let permit = self.permit_of(check, decision.verdict());

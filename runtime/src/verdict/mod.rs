@@ -61,12 +61,6 @@ impl Verdict {
         Self::by(Source::Policy, Outcome::Blocked, 0)
     }
 
-    /// Moves the verdict out, and leaves [`open`](Self::open) in its place.
-    #[cfg(feature = "axum")]
-    pub(crate) fn take(&mut self) -> Self {
-        std::mem::replace(self, Self::open())
-    }
-
     #[inline]
     pub(crate) fn set_source(&mut self, source: Source) {
         self.source = source;
