@@ -225,12 +225,15 @@ impl Nginx {
         nginx
     }
 
-    /// How many of `count` requests of a client at this address are admitted, and how many refused.
+    /// How many of `count` requests of a client at this address, which says that it has others, are admitted, and
+    /// how many refused.
     async fn admitted(&self, from: &str, count: usize) -> [usize; 2] {
         let client = Client::builder().local_address(Some(from.parse().unwrap())).build().unwrap();
         let mut counts = [0, 0];
-        for _ in 0..count {
-            let response = client.get(format!("http://127.0.0.1:{}/", self.port)).send().await;
+        for index in 0..count {
+            let request = client.get(format!("http://127.0.0.1:{}/", self.port));
+            let forged = format!("10.0.0.{index}");
+            let response = request.header("x-forwarded-for", forged).send().await;
             match response.unwrap().status().as_u16() {
                 200 => counts[0] += 1,
                 429 => counts[1] += 1,
@@ -286,8 +289,9 @@ async fn the_readme_is_enough() {
     let location = snippet(heading, "proxy_set_header");
     let address = |service: &Service| service.url.trim_start_matches("http://").replace('/', "");
     let nginx = Nginx::start(&location, [address(&first), address(&second)]);
-    assert_eq!(nginx.admitted("127.0.0.1", 7).await, [5, 2]);
-    assert_eq!(nginx.admitted("127.0.0.2", 1).await, [1, 0]);
+    // Not from the address of nginx, which is a trusted proxy.
+    assert_eq!(nginx.admitted("127.0.0.2", 7).await, [5, 2]);
+    assert_eq!(nginx.admitted("127.0.0.3", 1).await, [1, 0]);
     drop((nginx, first, second));
 
     // A key of its own: the host that is asked for, as the front page counts by another header.
