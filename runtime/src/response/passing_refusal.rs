@@ -33,12 +33,11 @@ impl PassingRefusal {
     /// wait helps.
     pub(super) fn begin(wait: Duration, passes_limits: bool, response: &mut Response) {
         let mut retry_after = None;
-        if wait != Duration::MAX {
-            response.headers_mut().entry(RETRY_AFTER).or_insert_with(|| {
-                let seconds = told_seconds(wait);
-                retry_after = Some(seconds);
-                number_field(seconds)
-            });
+        let headers = response.headers_mut();
+        if wait != Duration::MAX && !headers.contains_key(RETRY_AFTER) {
+            let seconds = told_seconds(wait);
+            headers.insert(RETRY_AFTER, number_field(seconds));
+            retry_after = Some(seconds);
         }
         if passes_limits {
             response.extensions_mut().insert(Self { wait, retry_after });

@@ -44,7 +44,9 @@ impl RefusalContext<'_> {
         }
         let headers = response.headers_mut();
         // RFC 6585 §4: a cache must not store a 429.
-        headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+        if !headers.contains_key(CACHE_CONTROL) {
+            headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        }
         let wait = refusal.retry_after().unwrap_or(Duration::MAX);
         match refusal.reason {
             Reason::QuotaExceeded(_) | Reason::Blocked(_) | Reason::Unavailable(_) => {

@@ -71,7 +71,7 @@ impl Faults {
                 "all connections are cut"
             }
             _ => {
-                judges.iter().for_each(|judge| judge.lost());
+                judges.iter().for_each(|judge| judge.loses());
                 let _: () = server.ask("FLUSHALL");
                 judges.iter().for_each(|judge| judge.lost());
                 "the server loses its data"

@@ -159,7 +159,7 @@ impl Caller {
     /// Asks until it is banned, and sees that a ban is one. Nobody else asks for this subject.
     async fn hammer(&mut self, policy: &Policy, judge: &Judge) {
         let name = format!("only {}", self.number);
-        let mut banned: Option<(u64, Instant)> = None;
+        let mut banned: Option<(Option<u64>, Instant)> = None;
         for _ in 0..8 {
             let losses = judge.losses();
             let asked = Instant::now();
@@ -169,6 +169,7 @@ impl Caller {
             if let Some((before, until)) = banned
                 && decision.is_allowed()
                 && answered + DEADLINE < until
+                && before.is_some()
                 && before == judge.losses()
             {
                 judge.violated(format!("admitted {:?} before its ban ends", until - answered));

@@ -65,16 +65,22 @@ impl Judge {
         }
     }
 
-    /// The number of times that the store has lost what it counted.
-    pub(crate) fn losses(&self) -> u64 {
-        self.since.lock().unwrap().0
+    /// Returns the number of times that the store has lost what it counted; `None` while it does.
+    pub(crate) fn losses(&self) -> Option<u64> {
+        let (losses, since) = *self.since.lock().unwrap();
+        (since <= Instant::now()).then_some(losses)
     }
 
-    /// The store loses all that it counts between two calls of this.
-    pub(crate) fn lost(&self) {
+    /// Notes that the store is about to lose all that it counts.
+    pub(crate) fn loses(&self) {
         let mut since = self.since.lock().unwrap();
-        *since = (since.0 + 1, Instant::now());
+        *since = (since.0 + 1, Instant::now() + Duration::from_secs(86_400));
         *self.seen.lock().unwrap() = Seen::default();
+    }
+
+    /// Notes that the store has lost it.
+    pub(crate) fn lost(&self) {
+        self.since.lock().unwrap().1 = Instant::now();
     }
 
     pub(crate) fn violated(&self, what: String) {
