@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use tollgate::{Decision, Limiter, Outcome, Policy, Unavailable};
+use tollgate::{Decision, Limiter, Outcome, Policy, Source, Unavailable};
 
 use super::dice::Dice;
 use super::judge::Judge;
@@ -177,7 +177,10 @@ impl Caller {
             if decision.is_allowed() {
                 judge.admitted(self.number, asked, 1);
             }
-            if let Outcome::Banned { retry_after } = decision.outcome() {
+            // A process may remember a ban, for a second, that the store has lost.
+            if let (Outcome::Banned { retry_after }, Source::Store) =
+                (decision.outcome(), decision.source())
+            {
                 banned = Some((losses, asked + retry_after));
             }
             self.pause(10).await;
