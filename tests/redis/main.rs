@@ -33,7 +33,6 @@ mod round_trips;
 mod same_as_memory;
 mod seed_urls;
 mod settle_and_ban;
-mod soak;
 mod stored_tail;
 mod telemetry;
 mod timed;

@@ -5,3 +5,4 @@ mod fault_matrix;
 mod never_slow;
 mod one_event;
 mod reasons;
+mod soak;
