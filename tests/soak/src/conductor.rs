@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use crate::Options;
 use crate::chance::Chance;
 use crate::clients::Ports;
-use crate::events::{Event, Tick, now};
+use crate::events::{Cut, Event, Tick, now};
 use crate::faults::{Done, Kind, Store};
 
 /// How long the breaker may stay open after a fault: its timeout is a second at most, and the machine
@@ -92,6 +92,7 @@ impl Conductor {
         let mut chance = Chance::new(self.options.seed, 70_000);
         let mut turn: Vec<Kind> = Vec::new();
         self.heals(now());
+        let (mut primary, mut known) = (self.store.primary_port(), now());
         while Instant::now() + Duration::from_secs(12) < until {
             sleep(Duration::from_millis(chance.within(2_500, 6_000)));
             if turn.is_empty() {
@@ -100,6 +101,17 @@ impl Conductor {
                 for last in (1..turn.len()).rev() {
                     turn.swap(last, chance.below(last as u64 + 1) as usize);
                 }
+            }
+            if self.store.primary_port() != primary {
+                // Sentinels took a busy primary for one that is down: for a while there were two.
+                let to = now() + 2_000_000;
+                let cut = Cut { of: None, from: known, to, forgets: u64::MAX };
+                let _ = self.events.send(Event::Cut(cut));
+                let recovery = self.heals(now());
+                let kind = "FailOverUnasked".to_owned();
+                let _ = self.events.send(Event::Fault { kind, from: known, to, recovery });
+                primary = self.store.primary_port();
+                self.store.mend();
             }
             let Some(kind) = turn.pop() else { continue };
             let done = match kind {
@@ -114,8 +126,10 @@ impl Conductor {
             let _ =
                 self.events.send(Event::Fault { kind: format!("{kind:?}"), from, to, recovery });
             if matches!(kind, Kind::FailOver | Kind::FailOverAtOnce) {
+                primary = self.store.primary_port();
                 self.store.mend();
             }
+            known = now();
         }
     }
 

@@ -67,6 +67,13 @@ impl Store {
         Self::Single { server: Box::new(server), proxies }
     }
 
+    /// Sentinels that do not take a busy server for one that is down.
+    pub(crate) fn sentinel() -> Self {
+        let sentinels = Sentinels::start();
+        sentinels.set("down-after-milliseconds 2000");
+        Self::Sentinel(sentinels)
+    }
+
     pub(crate) fn kinds(&self) -> Vec<Kind> {
         use Kind::*;
         match self {
@@ -226,19 +233,30 @@ impl Store {
     /// Starts what a failover has left dead, and waits until all is as before.
     pub(crate) fn mend(&mut self) {
         let Self::Sentinel(sentinels) = self else { return };
-        let primary = sentinels.primary();
-        for server in &mut sentinels.servers {
-            let client = redis::Client::open(server.url()).unwrap();
-            if client.get_connection().is_err() {
-                assert!(server.restart());
-            }
-        }
         eventually("both replicas follow", || {
+            // One that came back as it was would believe itself to be a primary until somebody tells it.
+            let primary = sentinels.primary();
+            let port = primary.to_string();
+            let options = ["--replicaof", "127.0.0.1", &port, "--repl-diskless-sync-delay", "0"];
+            for server in &mut sentinels.servers {
+                let client = redis::Client::open(server.url()).unwrap();
+                if client.get_connection().is_err() {
+                    *server = RedisServer::start_with(&options);
+                }
+            }
             let info: String = sentinels.server(primary).ask("INFO replication");
             info.matches("state=online").count() == 2
         });
         // Sentinels wait for twice their time until they name another primary again.
         sleep(Duration::from_secs(9));
+    }
+
+    /// The port of the server that is the primary.
+    pub(crate) fn primary_port(&self) -> u16 {
+        match self {
+            Self::Single { server, .. } => server.port,
+            Self::Sentinel(sentinels) => sentinels.primary(),
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a run comes to.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write as _;
 
 use crate::events::{Call, Tick, Told};
@@ -42,12 +42,15 @@ pub(crate) struct Figures {
     texts: BTreeSet<String>,
     pub(crate) wrong: BTreeMap<&'static str, (u64, Vec<String>)>,
     pub(crate) redis: String,
+    store: String,
+    /// The last faults, with the times of their beginnings and ends.
+    last: VecDeque<String>,
 }
 
 impl Figures {
-    pub(crate) fn new(names: Vec<String>) -> Self {
+    pub(crate) fn new(store: &str, names: Vec<String>) -> Self {
         let rows = names.into_iter().map(|name| Row { name, ..Row::default() }).collect();
-        Self { rows, ..Self::default() }
+        Self { rows, store: store.to_owned(), ..Self::default() }
     }
 
     pub(crate) fn call(&mut self, call: &Call) {
@@ -66,7 +69,12 @@ impl Figures {
         }
     }
 
-    pub(crate) fn fault(&mut self, kind: String, length: u64, recovery: u64) {
+    pub(crate) fn fault(&mut self, kind: String, from: u64, to: u64, recovery: u64) {
+        let length = to - from;
+        self.last.push_back(format!("{kind} from {from} to {to}"));
+        if self.last.len() > 10 {
+            self.last.pop_front();
+        }
         let of_kind = self.faults.entry(kind).or_default();
         of_kind.0 += 1;
         of_kind.1 += length;
@@ -94,7 +102,7 @@ impl Figures {
         let (count, texts) = self.wrong.entry(kind).or_default();
         *count += 1;
         if texts.len() < TOLD {
-            println!("{kind}: {text}");
+            println!("{}, {kind}: {text}\n   of late: {:?}", self.store, self.last);
             texts.push(text);
         }
     }

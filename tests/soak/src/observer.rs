@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::events::{By, Call, Cut, Event, Told};
 use crate::figures::Figures;
-use crate::lanes::{Does, HOLD, Lane};
+use crate::lanes::{DEADLINE, Does, HOLD, Lane};
 use crate::permits::{Excuses, Permits};
 
 const SECOND: u64 = 1_000_000;
@@ -14,6 +14,8 @@ const LAG: u64 = 15 * SECOND;
 const TOLERANCE: u64 = 2_000;
 /// The time in which a changed file takes effect, and as long again for a busy machine.
 const FOLLOWS: u64 = 4 * SECOND;
+/// For so long after a change a process may repeat a refusal from before it.
+const MAX_AGE: u64 = SECOND + SECOND / 10;
 /// For so long a subject may be charged by a request that nobody knows of.
 const UNKNOWN: u64 = 12 * SECOND;
 
@@ -56,7 +58,7 @@ pub(crate) struct Observer {
 }
 
 impl Observer {
-    pub(crate) fn new(lanes: Vec<Lane>, midnight: u64, doubts: bool) -> Self {
+    pub(crate) fn new(store: &str, lanes: Vec<Lane>, midnight: u64, doubts: bool) -> Self {
         let names = lanes.iter().map(|lane| lane.name().to_owned()).collect();
         Self {
             lanes,
@@ -67,7 +69,7 @@ impl Observer {
             blocked: None,
             midnight,
             doubts,
-            figures: Figures::new(names),
+            figures: Figures::new(store, names),
         }
     }
 
@@ -95,7 +97,7 @@ impl Observer {
             }
             Event::Fault { kind, from, to, recovery } => {
                 self.excuses.add_fault(from, to);
-                self.figures.fault(kind, to - from, recovery);
+                self.figures.fault(kind, from, to, recovery);
             }
             Event::Blocks { on, at } => {
                 let ahead = if self.doubts { FOLLOWS } else { 0 };
@@ -157,16 +159,16 @@ impl Observer {
                 }
             }
             Told::Refused | Told::Banned if is_exact => {
-                let wait = if doubts { 2 * call.wait } else { call.wait.saturating_sub(TOLERANCE) };
+                // A refusal that is repeated counts its time from when the store's answer came.
+                let since = if call.by == By::Store { TOLERANCE } else { TOLERANCE + DEADLINE };
+                let wait = if doubts { 2 * call.wait } else { call.wait.saturating_sub(since) };
                 let Call { begun, ended, cost, told, .. } = *call;
                 let cost = if told == Told::Banned { 0 } else { cost };
                 door.refused.push(Refusal { begun, ended, until: begun + wait, cost });
             }
-            Told::Refused if is_alone && call.again => {
-                if door.disturbed + UNKNOWN < call.begun {
-                    let text = format!("{name} {}: refused again, at {}", call.subject, call.begun);
-                    self.figures.wrong("again", text);
-                }
+            Told::Refused if is_alone && call.again && door.disturbed + UNKNOWN < call.begun => {
+                let text = format!("{name} {}: refused again, at {}", call.subject, call.begun);
+                self.figures.wrong("again", text);
             }
             Told::Unavailable | Told::GivenUp => door.disturbed = door.disturbed.max(call.ended),
             _ => {}
@@ -284,7 +286,8 @@ impl Judge<'_> {
                 continue;
             }
             figures.waits += 1;
-            if self.cuts.iter().any(|cut| cut.from <= it.ended && cut.to >= refusal.begun) {
+            let of_cut = |cut: &Cut| cut.from <= it.ended && cut.to + MAX_AGE >= refusal.begun;
+            if self.cuts.iter().any(of_cut) {
                 continue;
             }
             let early = refusal.until - it.ended;

@@ -58,10 +58,10 @@ pub(crate) fn play_all(options: &Options) -> bool {
     is_kept
 }
 
-fn play(options: &Options, name: &str) -> Figures {
+fn play(options: &Options, name: &'static str) -> Figures {
     let store = match name {
         "single" => Store::single(options.workers),
-        _ => Store::Sentinel(support::redis::Sentinels::start()),
+        _ => Store::sentinel(),
     };
     let (zone, midnight) = zone(now());
     let (events, heard) = channel();
@@ -113,7 +113,7 @@ fn play(options: &Options, name: &str) -> Figures {
     });
     drop(events);
 
-    let mut observer = Observer::new(lanes, midnight, doubts);
+    let mut observer = Observer::new(name, lanes, midnight, doubts);
     let mut judged = Instant::now();
     loop {
         match heard.recv_timeout(Duration::from_millis(500)) {
