@@ -91,7 +91,7 @@ impl Conductor {
     pub(crate) fn conduct(&mut self, until: Instant) {
         let mut chance = Chance::new(self.options.seed, 70_000);
         let mut turn: Vec<Kind> = Vec::new();
-        self.heals(now());
+        self.heals("the start", now());
         let (mut primary, mut known) = (self.store.primary_port(), now());
         while Instant::now() + Duration::from_secs(12) < until {
             sleep(Duration::from_millis(chance.within(2_500, 6_000)));
@@ -107,7 +107,7 @@ impl Conductor {
                 let to = now() + 2_000_000;
                 let cut = Cut { of: None, from: known, to, forgets: u64::MAX };
                 let _ = self.events.send(Event::Cut(cut));
-                let recovery = self.heals(now());
+                let recovery = self.heals("FailOverUnasked", now());
                 let kind = "FailOverUnasked".to_owned();
                 let _ = self.events.send(Event::Fault { kind, from: known, to, recovery });
                 primary = self.store.primary_port();
@@ -121,7 +121,7 @@ impl Conductor {
             if let Some(cut) = done.cut {
                 let _ = self.events.send(Event::Cut(cut));
             }
-            let recovery = self.heals(done.to);
+            let recovery = self.heals(&format!("{kind:?}"), done.to);
             let (from, to) = (done.from, done.to);
             let _ =
                 self.events.send(Event::Fault { kind: format!("{kind:?}"), from, to, recovery });
@@ -149,7 +149,7 @@ impl Conductor {
     }
 
     /// Waits until every process has an answer of the store again. Returns the time that took.
-    fn heals(&self, ended: u64) -> u64 {
+    fn heals(&self, fault: &str, ended: u64) -> u64 {
         let since = Instant::now();
         let patience = if self.options.doubts { Duration::from_millis(20) } else { PATIENCE };
         let mut is_told = false;
@@ -161,7 +161,7 @@ impl Conductor {
             }
             if since.elapsed() > patience && !is_told {
                 is_told = true;
-                let text = format!("no recovery {patience:?} after a fault: {ticks:?}");
+                let text = format!("no recovery {patience:?} after {fault}: {ticks:?}");
                 let _ = self.events.send(Event::Wrong(text));
             }
             assert!(since.elapsed() < Duration::from_secs(120), "no recovery at all: {ticks:?}");
