@@ -5,4 +5,3 @@ mod fault_matrix;
 mod never_slow;
 mod one_event;
 mod reasons;
-mod soak;
