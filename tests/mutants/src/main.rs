@@ -23,8 +23,10 @@ struct Printer {
 impl Printer {
     /// Prints a piece: its kind, the place by which the list of mutants names it, and further extents.
     fn print(&self, kind: &str, at: usize, further: &[(&str, Range<usize>)]) {
-        let further: String =
-            further.iter().map(|(name, it)| format!(r#","{name}":[{},{}]"#, it.start, it.end)).collect();
+        let further: String = further
+            .iter()
+            .map(|(name, it)| format!(r#","{name}":[{},{}]"#, it.start, it.end))
+            .collect();
         println!(r#"{{"file":"{}","kind":"{kind}","at":{at}{further}}}"#, self.path);
     }
 
@@ -95,7 +97,11 @@ impl<'ast> Visit<'ast> for Printer {
     fn visit_expr_struct(&mut self, it: &'ast syn::ExprStruct) {
         if let Some(rest) = &it.rest {
             for field in &it.fields {
-                let whole = [("whole", extent(field)), ("value", extent(&field.expr)), ("rest", extent(rest))];
+                let whole = [
+                    ("whole", extent(field)),
+                    ("value", extent(&field.expr)),
+                    ("rest", extent(rest)),
+                ];
                 self.print("field", start(field), &whole);
             }
         }
