@@ -109,3 +109,59 @@ fn timestamp(raw: &mut impl Iterator<Item = u64>) -> Option<Timestamp> {
 fn units(raw: &mut impl Iterator<Item = u64>) -> Option<u32> {
     u32::try_from(raw.next()?).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::micros::TimeSpan;
+
+    const NOW: u64 = 1_000_000_000_000;
+    const PERIOD: u64 = 60_000_000;
+
+    /// Returns the wait for one unit under 10 per minute with this state; `None` if it is no state.
+    fn wait(algorithm: Algorithm, raw: &[u64]) -> Option<Wait> {
+        let (now, quota) = (Timestamp::from_micros(NOW), Quota::new(10, Duration::from_secs(60)));
+        let mut raw = raw.iter().copied();
+        let counter = counter_from_raw(algorithm, [now, now], &quota, &mut raw)?;
+        assert_eq!(raw.next(), None, "all numbers are read");
+        Some(counter.wait(now, &quota, 1))
+    }
+
+    fn of(micros: u64) -> Option<Wait> {
+        Some(Wait::For(TimeSpan::from_micros(micros)))
+    }
+
+    #[test]
+    fn a_fixed_window_is_open_and_owes_by_its_bit() {
+        let wait = |raw: &[u64]| wait(Algorithm::FixedWindow, raw);
+        assert_eq!(wait(&[NOW, 3, 1]), Some(Wait::None));
+        assert_eq!(wait(&[NOW, 10, 1]), of(PERIOD));
+        assert_eq!(wait(&[NOW, 10 | OWES, 1, 10]), of(2 * PERIOD));
+        assert_eq!(wait(&[NOW - PERIOD + 1, 10, 1]), of(1));
+        assert_eq!(wait(&[0, 0, 0]), Some(Wait::None), "nothing is used");
+        for raw in [
+            [NOW - PERIOD, 10, 1, 0],
+            [NOW + 1, 10, 1, 0],
+            [NOW, OWES, 0, 1],
+            [NOW, 2 * OWES, 0, 0],
+        ] {
+            assert_eq!(wait(&raw), None, "{raw:?}");
+        }
+    }
+
+    #[test]
+    fn a_bucket_holds_at_most_what_a_debt_may_fill() {
+        let wait = |raw: &[u64]| wait(Algorithm::Gcra, raw);
+        let most = NOW + Quota::MAX_FILL_MICROS;
+        assert_eq!(wait(&[0, 0]), Some(Wait::None));
+        assert_eq!(wait(&[NOW + PERIOD, 0]), of(PERIOD / 10));
+        assert_eq!(wait(&[NOW - 1, 9]), Some(Wait::None));
+        assert!(wait(&[most, 0]).is_some());
+        assert!(wait(&[most - 1, 9]).is_some());
+        for raw in [[NOW, 10], [most, 1], [most + 1, 0]] {
+            assert_eq!(wait(&raw), None, "{raw:?}");
+        }
+    }
+}

@@ -285,3 +285,34 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_figures_are_those_of_all_servers() {
+    let (circuit, clock) = circuit(CircuitBreaker::new().failure_threshold(1));
+    let circuit = Arc::new(circuit);
+    let servers = [1, 2].map(|server| circuit.of_server(server));
+    for server in &servers {
+        report(server, Sign::Unwell);
+        assert!(server.enter().is_err());
+    }
+    clock.advance(Duration::from_secs(3_600));
+    for server in &servers {
+        report(server, Sign::Unwell);
+    }
+    let stats = circuit.stats();
+    assert_eq!((stats.opened, stats.probes, stats.rejected), (2, 2, 2));
+}
+
+#[test]
+fn servers_that_are_well_are_forgotten_for_new_ones() {
+    let (circuit, _clock) = circuit(CircuitBreaker::new());
+    let circuit = Arc::new(circuit);
+    let first = circuit.of_server(1);
+    let mut last = 1;
+    while Arc::strong_count(&first) > 1 {
+        last += 1;
+        assert!(last < 100_000, "it is never forgotten");
+        circuit.of_server(last);
+        circuit.of_server(1 + last / 2);
+    }
+}
