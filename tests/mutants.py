@@ -20,7 +20,7 @@ mutant has the tests that reach it, the quickest first, until one fails:
     unreached    no test comes by, which counts as missed
 
 It works on the last commit, in a git worktree below `target/mutants`. Needs cargo-mutants and a Redis server on the
-path. All of the listed mutants take some hours on two cores, and 640 of them a quarter of an hour.
+path. On two cores all of the listed mutants take many hours, and 640 of them more than one.
 """
 
 import argparse
