@@ -13,9 +13,9 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::task::{JoinSet, yield_now};
 use tollgate::{Limiter, LocalTier, Policy, Quota, RedisBackend};
 
-use crate::timed::{limiter_at, runtime};
+use crate::timed::{PATIENCE, limiter_at, runtime};
 use support::is_left_to_a_process_of_its_own;
-use support::redis::{Fault, Proxy, RedisServer};
+use support::redis::{Fault, Proxy, RedisServer, eventually};
 use support::scaled;
 
 const LIMIT: u32 = 1_000_000;
@@ -420,4 +420,29 @@ fn what_goes_wrong_with_a_reply_is_told_to_its_caller_alone() {
     let used = used(&runtime, &limiter, "s");
     assert!((sure..=sure + unsure).contains(&used), "{sure} + {unsure}: {used}");
     assert!(unsure >= 4, "{unsure}");
+}
+
+/// A failure of the script that may pass is not the end of a check that has time left: a server whose memory
+/// is full, or whose role has changed, says so in the answer to the check, not in place of one.
+#[test]
+fn what_fails_for_now_is_sent_again() {
+    let (server, runtime) = (RedisServer::start(), runtime());
+    let backend = RedisBackend::builder(&server.url()).deadline(PATIENCE).build().unwrap();
+    let limiter = Limiter::builder(backend).deadline(PATIENCE).breaker(None).build();
+    for (ill, well) in [
+        ("CONFIG SET maxmemory 1", "CONFIG SET maxmemory 0"),
+        ("REPLICAOF 127.0.0.1 1", "REPLICAOF NO ONE"),
+    ] {
+        checks(&runtime, &limiter, "lone", MANY);
+        let _: () = server.ask(ill);
+        let calls = server.calls("evalsha");
+        let limiter = limiter.clone();
+        let check = runtime.spawn(async move { limiter.check(&POLICY, "lone").await });
+        eventually("it is sent again", || {
+            server.calls("evalsha") > calls + 2 || check.is_finished()
+        });
+        assert!(!check.is_finished(), "{ill}: {:?}", runtime.block_on(check));
+        let _: () = server.ask(well);
+        assert!(runtime.block_on(check).unwrap().unwrap().is_allowed(), "{ill}");
+    }
 }

@@ -46,9 +46,10 @@ impl BatchReply {
     }
 }
 
-/// Returns `true` if the value answers every check of a call.
+/// Returns `true` if the value answers every check of a call: no check has to be sent again, and none
+/// has failed.
 pub(super) fn is_whole(value: &Value) -> bool {
-    answer(value).is_some_and(|it| Answers::deferred(it) == 0)
+    answer(value).and_then(Answers::new).is_some_and(Answers::are_whole)
 }
 
 /// Returns the script's answer to a call; `None` if the server said something else.
@@ -120,6 +121,7 @@ fn tell_replaced(key: &[u8], reason: &str) {
 mod tests {
     use std::time::Duration;
 
+    use proptest::prelude::*;
     use tokio::time::Instant;
 
     use super::*;
@@ -154,5 +156,28 @@ mod tests {
         assert!(matches!(&*two, [RequestError::TryAgain, RequestError::TryAgain]), "{two:?}");
         let moved = failures(2, "-MOVED 7 host:1\r\n");
         assert!(moved.iter().all(|error| matches!(error, RequestError::Moved(_))), "{moved:?}");
+    }
+
+    proptest! {
+        /// A call is whole if each of its replies, read in full, is one.
+        #[test]
+        fn a_call_is_whole_if_all_of_its_replies_are(
+            kinds in prop::collection::vec(0..5_u8, 0..6),
+        ) {
+            let text = [3, 0, 0, 0, b'O', b'O', b'M'];
+            let mut answer = vec![0; 8];
+            for kind in &kinds {
+                match kind {
+                    0 => answer.extend([2].into_iter().chain([7; 16])),
+                    1 => answer.extend([254].into_iter().chain(text).chain([1]).chain([7; 8])),
+                    2 => answer.extend([252].into_iter().chain(text)),
+                    3 => answer.extend([255].into_iter().chain(text)),
+                    _ => answer.push(253),
+                }
+            }
+            let mut replies = Answers::new(&answer).unwrap();
+            let is_whole = replies.all(|reply| reply.is_ok());
+            prop_assert_eq!(super::is_whole(&Value::BulkString(answer)), is_whole);
+        }
     }
 }

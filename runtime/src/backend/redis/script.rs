@@ -137,6 +137,22 @@ impl<'a> Answers<'a> {
         answer.iter().rev().take_while(|byte| **byte == DEFERRED).count()
     }
 
+    /// Returns `true` if every check of the call was carried out: none was deferred, and none has failed.
+    pub(super) fn are_whole(mut self) -> bool {
+        let answers = &mut self;
+        while let Some(first) = answers.take(1) {
+            let skipped = match first {
+                [FAILED | DEFERRED] => return false,
+                [REPLACED | WANTED] => answers.take_counted(),
+                count => count.first().and_then(|count| answers.take(usize::from(*count) * 8)),
+            };
+            if skipped.is_none() {
+                return false;
+            }
+        }
+        true
+    }
+
     fn take(&mut self, length: usize) -> Option<&'a [u8]> {
         let (taken, rest) = self.rest.split_at_checked(length)?;
         self.rest = rest;
